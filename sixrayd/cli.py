@@ -1,0 +1,60 @@
+"""Assembles the commands; each stage is imported only when its command is called."""
+
+import importlib
+import sys
+
+import click
+
+import sixrayd
+
+# Command → one line of help; the command itself lives in sixrayd/NAME/command.py.
+COMMANDS = {
+    "synth": "Write a synthetic release in SIXray's format.",
+    "download": "Take a release: check it and write shards, index and annotations.",
+    "train": "Train a detector on the release's positives.",
+    "mine": "Run the detector over the negatives and rank candidates.",
+    "review": "Send candidates to people in Label Studio and bring decisions back.",
+    "export": "Write the corrected dataset as PASCAL VOC.",
+    "browse": "Open the result in FiftyOne.",
+    "status": "Say what is done, what is stale, and what to run next.",
+    "demo": "Run the whole pipeline on a synthetic release.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(f"sixrayd.{cmd_name}.command"), cmd_name
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands, in the order of the pipeline"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"auto_envvar_prefix": "SIXRAYD"})
+@click.version_option(sixrayd.__version__, prog_name="sixrayd")
+def cli() -> None:
+    """Find what SIXray's negatives hide, have people decide, and export SIXray-D.
+
+    \b
+    Example:
+      sixrayd download --release release/ && sixrayd train && sixrayd mine
+    """
+
+
+def main() -> None:
+    """Entry point: expected failures become one line on stderr and exit code 1."""
+    from sixrayd.core.errors import SixraydError
+
+    try:
+        cli(prog_name="sixrayd")
+    except SixraydError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

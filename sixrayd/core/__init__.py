@@ -1,0 +1,1 @@
+"""What every stage shares: boxes, classes, records, VOC, shards, workspace, errors."""

@@ -1,0 +1,70 @@
+"""Boxes in pixels of the original image: 0-based, right and bottom edges exclusive."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sixrayd.core.errors import ShapeError
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One labelled rectangle.
+
+    Raises:
+        ShapeError: a coordinate is not finite, or the box has no area.
+    """
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(edge) for edge in self.xyxy):
+            raise ShapeError(f"box {self.label}: coordinates must be finite, got {self.xyxy}")
+        if self.x2 <= self.x1 or self.y2 <= self.y1:
+            raise ShapeError(f"box {self.label}: needs x1 < x2 and y1 < y2, got {self.xyxy}")
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return (self.x1, self.y1, self.x2, self.y2)
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return (self.x2 - self.x1) * (self.y2 - self.y1)
+
+
+def clip_xyxy(boxes: FloatArray, width: int, height: int) -> FloatArray:
+    """Boxes cut at the image's edges; one that lies outside becomes empty.
+
+    Args:
+        boxes: (N, 4) xyxy.
+    """
+    limits = np.array([width, height, width, height], dtype=boxes.dtype)
+    return np.clip(boxes, 0, limits)  # (N, 4)
+
+
+def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of every pair.
+
+    Args:
+        first: (N, 4) xyxy.
+        second: (M, 4) xyxy.
+
+    Returns:
+        (N, M) in 0..1; 0 where both boxes are empty.
+    """
+    low = np.maximum(first[:, None, :2], second[None, :, :2])  # (N, M, 2)
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])  # (N, M, 2)
+    inter = np.clip(high - low, 0, None).prod(axis=2)  # (N, M)
+    areas = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(axis=1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - inter  # (N, M)
+    iou: FloatArray = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return iou

@@ -1,0 +1,60 @@
+"""The classes of contraband, their order, and the names they go by."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+
+from sixrayd.core.errors import AnnotationError, SettingsError
+from sixrayd.core.resources import resource
+
+SIXRAY_CLASSES = ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassList:
+    """Class names in the order of the model's outputs; background is not among them.
+
+    Raises:
+        SettingsError: no class, or two that differ only in case.
+    """
+
+    names: tuple[str, ...] = SIXRAY_CLASSES
+
+    def __post_init__(self) -> None:
+        if not self.names or not all(name.strip() == name and name for name in self.names):
+            raise SettingsError(f"classes: need at least one name without blanks, got {self.names}")
+        if len({name.lower() for name in self.names}) < len(self.names):
+            raise SettingsError(f"classes: a name occurs twice in {', '.join(self.names)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, label: str) -> int:
+        """Position of a canonical label, 0-based."""
+        return self.names.index(label)
+
+    def canonical(self, name: str) -> str:
+        """The class that `name` means, in any case and under any alias of `manifests/`.
+
+        Raises:
+            AnnotationError: the name means none of the classes.
+        """
+        wanted = name.strip().lower()
+        for label in self.names:
+            if wanted == label.lower() or wanted in _aliases().get(label.lower(), ()):
+                return label
+        raise AnnotationError(
+            f"class {name!r} is none of {', '.join(self.names)}; "
+            f"name the release's classes with `sixrayd download --classes`"
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> "ClassList":
+        """Classes from one comma-separated line."""
+        return cls(tuple(part.strip() for part in text.split(",")))
+
+
+@cache
+def _aliases() -> dict[str, tuple[str, ...]]:
+    table = tomllib.loads(resource("manifests", "classes.toml").read_text("utf-8"))["aliases"]
+    return {label.lower(): tuple(other.lower() for other in table[label]) for label in table}

@@ -1,0 +1,118 @@
+"""What reviewers said, as the stages after the review read it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import DECISION_SCHEMA, Verdict
+from sixrayd.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedBox:
+    """A box that a reviewer confirmed, changed or drew."""
+
+    box: Box
+    origin: str  # "confirmed", "moved", "relabelled" or "drawn"
+    candidate: str  # box id of the detection it goes back to, or empty
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One version of one reviewer's answer about one image."""
+
+    image_id: str
+    review: str  # name of the review that it was given in
+    version: int
+    verdict: Verdict
+    reviewer: str
+    decided_at: str  # ISO 8601, UTC
+    server: str
+    task: int
+    annotation: int
+    boxes: tuple[DecidedBox, ...]
+
+
+def mining_of(workspace: Workspace, review: str) -> str:
+    """The mining whose candidates a review was made of.
+
+    Raises:
+        WorkspaceError: the review names none.
+    """
+    for path in workspace.run("review", review).inputs:
+        if named := re.fullmatch(r"mine/([^/]+)/.+", path):
+            return named[1]
+    if review in workspace.names("mine"):
+        return review
+    raise WorkspaceError(
+        f"{workspace.folder('review', review) / 'run.json'}: names no mining among its inputs; "
+        "run `sixrayd review push` again"
+    )
+
+
+def decision_files(workspace: Workspace, review: str) -> list[Path]:
+    """The tables of a review's decisions in the order they were pulled; none before the first."""
+    return sorted((workspace.folder("review", review) / "decisions").glob("*.parquet"))
+
+
+def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
+    """All versions of all decisions of a review.
+
+    Raises:
+        WorkspaceError: a table is broken, or a row makes no sense.
+    """
+    found = []
+    for path in decision_files(workspace, review):
+        for row in read_table(path, DECISION_SCHEMA).to_pylist():
+            try:
+                found.append(_decision(row, review))
+            except (ShapeError, ValueError) as error:
+                raise WorkspaceError(f"{path}: decision on {row['image_id']}: {error}") from error
+    return tuple(found)
+
+
+def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
+    """By image, the last word of each reviewer, the earliest first.
+
+    Of an annotation its newest version stands; of a reviewer who answered twice about one
+    image, the later answer. Answers of different reviewers stand side by side.
+    """
+    newest: dict[tuple[str, str, int, int], Decision] = {}
+    for decision in decisions:
+        key = (decision.review, decision.server, decision.task, decision.annotation)
+        if key not in newest or newest[key].version < decision.version:
+            newest[key] = decision
+    standing: dict[str, dict[str, Decision]] = {}
+    for decision in sorted(newest.values(), key=_when):
+        standing.setdefault(decision.image_id, {})[decision.reviewer] = decision
+    return {
+        image_id: tuple(sorted(by_reviewer.values(), key=_when))
+        for image_id, by_reviewer in sorted(standing.items())
+    }
+
+
+def _decision(row: dict[str, Any], review: str) -> Decision:
+    boxes = tuple(
+        DecidedBox(
+            Box(box["label"], box["x1"], box["y1"], box["x2"], box["y2"]),
+            box["origin"],
+            box["candidate"],
+        )
+        for box in row["boxes"]
+    )
+    datetime.fromisoformat(row["decided_at"])
+    kept = ("image_id", "version", "reviewer", "decided_at", "server", "task", "annotation")
+    verdict = Verdict(row["verdict"])
+    return Decision(review=review, verdict=verdict, boxes=boxes, **{key: row[key] for key in kept})
+
+
+def _when(decision: Decision) -> tuple[datetime, str, int, int]:
+    moment = datetime.fromisoformat(decision.decided_at)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment, decision.reviewer, decision.version, decision.annotation

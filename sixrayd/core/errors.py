@@ -1,0 +1,41 @@
+"""One tree of errors. A message says where, what was found, what was expected, what to do."""
+
+
+class SixraydError(Exception):
+    """Every failure that a user can cause or mend; the command line prints it as one line."""
+
+
+class SettingsError(SixraydError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class ShapeError(SixraydError):
+    """An array has another shape than the function takes."""
+
+
+class ReleaseError(SixraydError):
+    """A release's file is missing, truncated, or not what its name says."""
+
+
+class ImageError(SixraydError):
+    """An image cannot be decoded, or is beyond the limits for decoding."""
+
+
+class AnnotationError(SixraydError):
+    """An annotation file cannot be read, or names an unknown class."""
+
+
+class ShardError(SixraydError):
+    """A shard is truncated or has changed since it was indexed."""
+
+
+class WorkspaceError(SixraydError):
+    """A stage's input is missing or stale, or another process writes here."""
+
+
+class CheckpointError(SixraydError):
+    """Weights do not belong to the model, or are not weights."""
+
+
+class ServiceError(SixraydError):
+    """Label Studio, FiftyOne or another service did not do what was asked."""

@@ -1,0 +1,83 @@
+"""Files that are there whole or not at all, and their hashes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sixrayd.core.errors import WorkspaceError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; on a clean exit it is synced and takes `path`'s place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON with sorted keys, so that equal content gives equal bytes."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode("utf-8"))
+
+
+def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write a Parquet table of exactly this schema, whole or not at all."""
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+    with replacing(path) as beside:
+        pq.write_table(table.cast(schema), beside, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet table and insist on its schema.
+
+    Raises:
+        WorkspaceError: the file is missing, broken, or has other columns.
+    """
+    try:
+        table = pq.read_table(path, memory_map=True)
+    except FileNotFoundError as error:
+        raise WorkspaceError(f"{path}: missing; `sixrayd status` names the next command") from error
+    except (OSError, pa.ArrowException) as error:
+        raise WorkspaceError(f"{path}: not a readable Parquet table ({error})") from error
+    if not table.schema.equals(schema):
+        raise WorkspaceError(
+            f"{path}: columns {table.schema.names}, expected {schema.names}; "
+            "it was written by another version: run the stage again"
+        )
+    return table
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

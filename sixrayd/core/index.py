@@ -1,0 +1,179 @@
+"""`shards/index.parquet` and `shards/annotations.parquet`: where each image is, what it shows."""
+
+import bisect
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import ShardError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import (
+    ANNOTATION_SCHEMA,
+    INDEX_SCHEMA,
+    ImageRecord,
+    Source,
+    Split,
+)
+from sixrayd.core.shards import read_image
+from sixrayd.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A box that the release brings; `box_id` is `IMAGE_ID/aN`."""
+
+    box_id: str
+    image_id: str
+    box: Box
+    difficult: bool
+    truncated: bool
+
+
+class Index:
+    """The images of a release, sorted by id; rows stay in Arrow until asked for.
+
+    Args:
+        table: of `INDEX_SCHEMA`, sorted by `image_id`.
+        folder: where the shards are.
+
+    Raises:
+        WorkspaceError: ids are out of order or occur twice.
+    """
+
+    def __init__(self, table: pa.Table, folder: Path) -> None:
+        self.table = table.combine_chunks()
+        self.folder = folder
+        ids = self.table["image_id"]
+        if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+            raise WorkspaceError(
+                f"{folder / 'index.parquet'}: image ids are not sorted and unique; "
+                "run `sixrayd download` again"
+            )
+
+    @classmethod
+    def load(cls, workspace: Workspace) -> Self:
+        """The index of a finished ingest.
+
+        Raises:
+            WorkspaceError: the release has not been ingested.
+        """
+        workspace.run("shards")
+        return cls(
+            read_table(workspace.shards / "index.parquet", INDEX_SCHEMA),
+            workspace.shards,
+        )
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __contains__(self, image_id: str) -> bool:
+        return self._row(image_id) is not None
+
+    def record(self, image_id: str) -> ImageRecord:
+        """The row of one image.
+
+        Raises:
+            WorkspaceError: no image has this id.
+        """
+        row = self._row(image_id)
+        if row is None:
+            raise WorkspaceError(f"{self.folder / 'index.parquet'}: no image {image_id!r}")
+        return image_records(self.table.slice(row, 1))[0]
+
+    def read(self, image_id: str) -> bytes:
+        """The encoded image, as the release has it.
+
+        Raises:
+            ShardError: the shard is gone or has changed since it was indexed.
+        """
+        record = self.record(image_id)
+        data = read_image(self.folder / record.shard, record.offset, record.size)
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            raise ShardError(
+                f"{self.folder / record.shard}: {image_id} has changed since it was indexed; "
+                "run `sixrayd download` again"
+            )
+        return data
+
+    def rows(
+        self,
+        *,
+        source: Source | str | None = None,
+        split: Split | str | None = None,
+        readable: bool | None = True,
+    ) -> pa.Table:
+        """Rows that fit, in order, as Arrow; `readable=None` takes unreadable images as well."""
+        keep: list[Any] = [
+            pc.equal(self.table[key], str(value))
+            for key, value in (("source", source), ("split", split))
+            if value is not None
+        ]
+        if readable is not None:
+            keep.append(pc.equal(pc.equal(self.table["error"], ""), readable))
+        table = self.table
+        if keep:
+            mask = keep[0]
+            for other in keep[1:]:
+                mask = pc.and_(mask, other)
+            table = table.filter(mask)
+        return table
+
+    def select(
+        self,
+        *,
+        source: Source | str | None = None,
+        split: Split | str | None = None,
+        readable: bool | None = True,
+    ) -> list[ImageRecord]:
+        """Rows that fit, in order, as records: meant for thousands; `rows` serves a million."""
+        return image_records(self.rows(source=source, split=split, readable=readable))
+
+    def shards(self, source: Source | str | None = None) -> list[str]:
+        """Sorted names of the shards that hold images of a source; None means all shards."""
+        names = self.rows(source=source, readable=None)["shard"]
+        return sorted(pc.unique(names).to_pylist())
+
+    def _row(self, image_id: str) -> int | None:
+        ids = self.table["image_id"]
+        row = bisect.bisect_left(range(len(ids)), image_id, key=lambda i: ids[i].as_py())
+        return row if row < len(ids) and ids[row].as_py() == image_id else None
+
+
+def image_records(table: pa.Table) -> list[ImageRecord]:
+    """The rows of an index table as records."""
+    return [ImageRecord(**{**row, "labels": tuple(row["labels"])}) for row in table.to_pylist()]
+
+
+def load_annotations(workspace: Workspace) -> dict[str, tuple[Annotation, ...]]:
+    """The release's boxes by image, in file order; an image without any has no entry.
+
+    An image may lack boxes because its XML names none or because it has no XML: for the latter
+    see `unannotated_ids`.
+
+    Raises:
+        WorkspaceError: the release has not been ingested.
+    """
+    workspace.run("shards")
+    found: dict[str, list[Annotation]] = {}
+    table = read_table(workspace.shards / "annotations.parquet", ANNOTATION_SCHEMA)
+    for row in table.to_pylist():
+        box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
+        annotation = Annotation(
+            row["box_id"], row["image_id"], box, row["difficult"], row["truncated"]
+        )
+        found.setdefault(annotation.image_id, []).append(annotation)
+    return {image_id: tuple(boxes) for image_id, boxes in found.items()}
+
+
+def unannotated_ids(workspace: Workspace) -> frozenset[str]:
+    """Positives for which the release has no usable XML: nothing is known of their boxes.
+
+    Raises:
+        WorkspaceError: the release has not been ingested.
+    """
+    return frozenset(workspace.run("shards").summary["unannotated_ids"])

@@ -1,0 +1,183 @@
+"""Shards: uncompressed tars of images in WebDataset form, the same bytes for the same images."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from sixrayd.core.errors import ShardError
+from sixrayd.core.files import replacing
+
+_NEXT = "run `sixrayd download` again"
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_MAGIC = {b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"RIFF": ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardImage:
+    """One image of a shard; `offset` is where its bytes begin in the file."""
+
+    image_id: str
+    offset: int
+    data: bytes
+
+
+class StrictTarInfo(tarfile.TarInfo):
+    """A header reader that refuses what `tarfile` takes for the end: garbage, or no end mark."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read one 512-byte header.
+
+        Raises:
+            tarfile.ReadError: the block is neither a header nor the end mark of zeros.
+        """
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"no end mark, {error}") from error
+        if header.size < 0 or (header.type in _EXTENDED and header.size > 1 << 20):
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+
+class _HashingFile:
+    """A file that hashes what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class ShardWriter:
+    """Writes `PREFIX-00000.tar`, `PREFIX-00001.tar` …; a shard appears when it is complete.
+
+    Used in a `with` statement: an exception leaves no unfinished shard behind.
+    """
+
+    def __init__(self, folder: Path, prefix: str, images_per_shard: int = 2000) -> None:
+        self.folder, self.prefix, self.images_per_shard = (
+            folder,
+            prefix,
+            images_per_shard,
+        )
+        self.sha256: dict[str, str] = {}  # finished shard → hash of its bytes
+        self._open = ExitStack()
+        self._tar: tarfile.TarFile | None = None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._open.__exit__(kind, error, trace)
+
+    def add(self, image_id: str, data: bytes) -> tuple[str, int, int]:
+        """Append one image.
+
+        Returns:
+            File name of its shard, offset of its bytes there, their number.
+        """
+        tar = self._tar or self._begin()
+        header = tarfile.TarInfo(image_id + extension(data))
+        header.size = len(data)
+        offset = tar.offset + tarfile.BLOCKSIZE
+        tar.addfile(header, io.BytesIO(data))
+        # tarfile would keep every header
+        tar.members = []  # type: ignore[attr-defined]
+        shard = self._name()
+        self._count += 1
+        if self._count == self.images_per_shard:
+            self.close()
+        return shard, offset, len(data)
+
+    def close(self) -> None:
+        """Complete the shard being written, if any."""
+        if self._tar is not None:
+            self._tar.close()
+            self.sha256[self._name()] = self._file.sha256.hexdigest()
+            self._open.close()
+            self._tar, self._count = None, 0
+
+    def _name(self) -> str:
+        return f"{self.prefix}-{len(self.sha256):05d}.tar"
+
+    def _begin(self) -> tarfile.TarFile:
+        beside = self._open.enter_context(replacing(self.folder / self._name()))
+        self._file = _HashingFile(self._open.enter_context(beside.open("wb")))
+        self._tar = tarfile.TarFile(
+            fileobj=self._file,  # type: ignore[arg-type]
+            mode="w",
+            format=tarfile.USTAR_FORMAT,
+        )
+        return self._tar
+
+
+def extension(data: bytes) -> str:
+    """The suffix that an image's first bytes ask for; `.jpg` when they say nothing."""
+    return next((suffix for magic, suffix in _MAGIC.items() if data.startswith(magic)), ".jpg")
+
+
+def iter_shard(path: Path) -> Iterator[ShardImage]:
+    """The images of a shard, in order, one in memory at a time.
+
+    Raises:
+        ShardError: the shard is missing, truncated, or not a shard.
+    """
+    try:
+        with tarfile.TarFile.open(path, "r:", tarinfo=StrictTarInfo) as tar:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is None:
+                    raise ShardError(f"{path}: {member.name!r} is not a plain file; {_NEXT}")
+                yield ShardImage(Path(member.name).stem, member.offset_data, file.read())
+    except FileNotFoundError as error:
+        raise ShardError(f"{path}: missing; {_NEXT}") from error
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ShardError(f"{path}: truncated or not a shard ({error}); {_NEXT}") from error
+
+
+def read_image(path: Path, offset: int, size: int) -> bytes:
+    """The bytes of one image, with one seek.
+
+    Raises:
+        ShardError: the shard is missing or ends too early.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as error:
+        raise ShardError(f"{path}: {error.strerror or error}; {_NEXT}") from error
+    if len(data) < size:
+        raise ShardError(f"{path}: ends after {offset + len(data)} bytes, {offset + size} expected")
+    return data

@@ -1,0 +1,335 @@
+"""PASCAL VOC annotations: the only module that knows VOC's 1-based, inclusive pixels.
+
+VOC's `xmin` 1 is our `x1` 0, and VOC's `xmax` is our `x2`: the last pixel's far edge.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Literal
+
+from lxml import etree
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+
+MAX_BYTES = 4 << 20
+_MAX_EDGE = 65_535  # pixels, JPEG's own limit
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+_ADVICE = "fix the file or pass --on-error skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a box comes from; written into an element that other readers of VOC pass over."""
+
+    origin: str  # "source", "confirmed", "moved", "relabelled" or "drawn"
+    candidate: str = ""  # box id of the detection that the box goes back to
+    model: str = ""
+    score: float | None = None  # of that detection, 0..1
+    reviewer: str = ""
+    verdict: str = ""
+    decided_at: str = ""  # ISO 8601, UTC
+    version: int | None = None  # of the decision, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class VocObject:
+    """One annotated thing."""
+
+    box: Box
+    difficult: bool = False
+    truncated: bool = False
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VocAnnotation:
+    """What one XML file says of one image.
+
+    Raises:
+        AnnotationError: the image has no area, or a box reaches beyond it.
+    """
+
+    stem: str  # of the annotation's own file name
+    width: int  # pixels
+    height: int
+    objects: tuple[VocObject, ...]
+    notes: tuple[str, ...] = ()  # what was repaired or left out, a message each
+    depth: int = 3  # channels
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise AnnotationError(
+                f"{self.stem}: size {self.width} x {self.height}; both must be 1 or more"
+            )
+        for number, item in enumerate(self.objects, 1):
+            if clip_box(item.box, self.width, self.height) != item.box:
+                raise AnnotationError(
+                    f"{self.stem}: object {number}: {item.box.xyxy} reaches beyond the image of "
+                    f"{self.width} x {self.height}; clip it first"
+                )
+
+
+class _ObjectFault(Exception):
+    """Why one object cannot be used."""
+
+
+def clip_box(box: Box, width: int, height: int) -> Box | None:
+    """The part of a box inside an image, None where nothing is."""
+    x1, y1 = max(box.x1, 0.0), max(box.y1, 0.0)
+    x2, y2 = min(box.x2, float(width)), min(box.y2, float(height))
+    return Box(box.label, x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def read_voc(
+    data: bytes,
+    where: str,
+    classes: ClassList,
+    size_wh: tuple[int, int] | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> VocAnnotation:
+    """The annotation in an XML file, with the quirks of SIXray's copies repaired.
+
+    Args:
+        where: the file's name; its stem names the image, whatever `<filename>` says.
+        size_wh: of the actual image, which beats `<size>`.
+        on_error: whether an object that cannot be used stops, or is left out with a note.
+
+    Raises:
+        AnnotationError: not VOC XML, a DTD, no size at all, or (with "stop") a useless object.
+    """
+    notes: list[str] = []
+    root = _parse(data, where, notes)
+    stem = PurePosixPath(where).stem
+    _compare_name(root, stem, where, notes)
+    width, height = _size(root, where, size_wh, notes)
+    objects = []
+    for number, element in enumerate(root.findall("object"), 1):
+        at = f"{where}: object {number}"
+        if len(element) == 0:
+            notes.append(f"{at}: empty; left out")
+            continue
+        try:
+            objects.append(_object(element, at, classes, (width, height), notes))
+        except _ObjectFault as fault:
+            if on_error == "stop":
+                raise AnnotationError(f"{at}: {fault}; {_ADVICE}") from fault
+            notes.append(f"{at}: {fault}; left out")
+    if not objects:
+        notes.append(f"{where}: no usable object")
+    depth = _count(root.findtext("size/depth")) or 3
+    return VocAnnotation(stem, width, height, tuple(objects), tuple(notes), depth)
+
+
+def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = ".jpg") -> bytes:
+    """The XML of an annotation, in labelImg's form; equal annotations give equal bytes.
+
+    Coordinates that are not whole are rounded to the nearest pixel edge, once: what is written
+    reads back as whole numbers, and whole numbers do not change.
+
+    Args:
+        suffix: of the image's file name.
+    """
+    root = etree.Element("annotation")
+    _add(root, "folder", folder)
+    _add(root, "filename", annotation.stem + suffix)
+    _add(etree.SubElement(root, "source"), "database", "SIXray-D")
+    size = etree.SubElement(root, "size")
+    for name in ("width", "height", "depth"):
+        _add(size, name, str(getattr(annotation, name)))
+    _add(root, "segmented", "0")
+    for item in annotation.objects:
+        _add_object(root, item, annotation.width, annotation.height)
+    etree.indent(root, space="\t")
+    text: bytes = etree.tostring(root, encoding="utf-8", xml_declaration=False)
+    return text + b"\n"
+
+
+def _parse(data: bytes, where: str, notes: list[str]) -> etree._Element:
+    if len(data) > MAX_BYTES:
+        raise AnnotationError(f"{where}: {len(data)} bytes, expected at most {MAX_BYTES}")
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(_readable(data, where, notes), parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise AnnotationError(f"{where}: not XML ({error}); {_ADVICE}") from error
+    document = root.getroottree().docinfo
+    if document.doctype or document.internalDTD is not None:
+        raise AnnotationError(f"{where}: has a DTD, which no annotation needs; refused")
+    if root.tag != "annotation":
+        raise AnnotationError(f"{where}: root is <{root.tag}>, expected <annotation>; {_ADVICE}")
+    return root
+
+
+def _readable(data: bytes, where: str, notes: list[str]) -> bytes:
+    data = data.lstrip(b" \t\r\n")
+    if data.startswith((b"<?xml", b"\xff\xfe", b"\xfe\xff")):
+        return data  # it names its own encoding
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        notes.append(f"{where}: not UTF-8 and no declaration; unreadable letters replaced")
+        return data.decode("utf-8", "replace").encode("utf-8")
+    return data
+
+
+def _compare_name(root: etree._Element, stem: str, where: str, notes: list[str]) -> None:
+    named = (root.findtext("filename") or "").strip()
+    if named and PureWindowsPath(named).stem != stem:
+        notes.append(f"{where}: <filename> says {named!r}; taken for {stem}")
+
+
+def _size(
+    root: etree._Element, where: str, size_wh: tuple[int, int] | None, notes: list[str]
+) -> tuple[int, int]:
+    said = (_count(root.findtext("size/width")), _count(root.findtext("size/height")))
+    given = said[0] > 0 and said[1] > 0
+    if size_wh is None and not given:
+        raise AnnotationError(f"{where}: no usable <size>, and no image to measure; {_ADVICE}")
+    if size_wh is None or said == size_wh:
+        return said
+    text = f"<size> says {said[0]} x {said[1]}" if given else "no usable <size>"
+    notes.append(f"{where}: {text}; the image is {size_wh[0]} x {size_wh[1]}")
+    return size_wh
+
+
+def _count(text: str | None) -> int:
+    """A whole number up to `_MAX_EDGE`, 0 where there is none."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return 0
+    return int(value) if 0 < value <= _MAX_EDGE else 0
+
+
+def _object(
+    element: etree._Element,
+    at: str,
+    classes: ClassList,
+    size_wh: tuple[int, int],
+    notes: list[str],
+) -> VocObject:
+    try:
+        label = classes.canonical(element.findtext("name") or "")
+    except AnnotationError as error:
+        raise _ObjectFault(str(error)) from error
+    edges = _ordered({edge: _coordinate(element, edge, at, notes) for edge in _EDGES}, at, notes)
+    _note_overhang(edges, size_wh, at, notes)
+    raw = Box(label, edges["xmin"] - 1, edges["ymin"] - 1, edges["xmax"], edges["ymax"])
+    box = clip_box(raw, *size_wh)
+    if box is None:
+        corners = ",".join(f"{edges[edge]:g}" for edge in _EDGES)
+        raise _ObjectFault(f"{corners} lies outside the image of {size_wh[0]} x {size_wh[1]}")
+    difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
+    return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
+
+
+def _coordinate(element: etree._Element, edge: str, at: str, notes: list[str]) -> float:
+    text = (element.findtext(f"bndbox/{edge}") or "").strip()
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise _ObjectFault(f"{edge} is {text!r}, expected a number") from error
+    if not math.isfinite(value):
+        raise _ObjectFault(f"{edge} is {text!r}, expected a finite number")
+    if not value.is_integer():
+        notes.append(f"{at}: {edge} {text} is not a whole pixel; kept")
+    return value
+
+
+def _ordered(edges: dict[str, float], at: str, notes: list[str]) -> dict[str, float]:
+    ordered = dict(edges)
+    for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
+        if edges[high] < edges[low]:
+            ordered[low], ordered[high] = edges[high], edges[low]
+            notes.append(f"{at}: {high} {edges[high]:g} below {low} {edges[low]:g}; swapped")
+    return ordered
+
+
+def _note_overhang(
+    edges: dict[str, float], size_wh: tuple[int, int], at: str, notes: list[str]
+) -> None:
+    for edge in ("xmin", "ymin"):
+        if edges[edge] < 1:
+            notes.append(f"{at}: {edge} {edges[edge]:g} is below 1; clipped")
+    for edge, name, limit in zip(("xmax", "ymax"), ("width", "height"), size_wh, strict=True):
+        if edges[edge] > limit:
+            notes.append(f"{at}: {edge} {edges[edge]:g} exceeds {name} {limit}; clipped")
+
+
+def _flag(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("1", "true")
+
+
+def _provenance(element: etree._Element | None) -> Provenance | None:
+    if element is None:
+        return None
+    texts = {str(child.tag): child.text or "" for child in element}
+    score, version = texts.get("score", ""), texts.get("version", "")
+    return Provenance(
+        origin=texts.get("origin", ""),
+        candidate=texts.get("candidate", ""),
+        model=texts.get("model", ""),
+        score=_score(score),
+        reviewer=texts.get("reviewer", ""),
+        verdict=texts.get("verdict", ""),
+        decided_at=texts.get("decided_at", ""),
+        version=_count(version) or None,
+    )
+
+
+def _score(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _add_object(root: etree._Element, item: VocObject, width: int, height: int) -> None:
+    element = etree.SubElement(root, "object")
+    _add(element, "name", item.box.label)
+    _add(element, "pose", "Unspecified")
+    _add(element, "truncated", str(int(item.truncated)))
+    _add(element, "difficult", str(int(item.difficult)))
+    bndbox = etree.SubElement(element, "bndbox")
+    xmin, xmax = _inclusive(item.box.x1, item.box.x2, width)
+    ymin, ymax = _inclusive(item.box.y1, item.box.y2, height)
+    for name, value in zip(_EDGES, (xmin, ymin, xmax, ymax), strict=True):
+        _add(bndbox, name, str(value))
+    if item.provenance is not None:
+        _add_provenance(element, item.provenance)
+
+
+def _inclusive(low: float, high: float, limit: int) -> tuple[int, int]:
+    """First and last pixel, 1-based, of the range from `low` to `high`; at least one pixel."""
+    first, last = math.floor(low + 0.5) + 1, math.floor(high + 0.5)
+    if first > last:  # narrower than a pixel: the one that its middle lies in
+        first = last = min(math.floor((low + high) / 2) + 1, limit)
+    return first, last
+
+
+def _add_provenance(element: etree._Element, provenance: Provenance) -> None:
+    child = etree.SubElement(element, "sixrayd")
+    for name in Provenance.__slots__:
+        value = getattr(provenance, name)
+        if value not in ("", None):
+            _add(child, name, repr(value) if isinstance(value, float) else str(value))
+
+
+def _add(parent: etree._Element, name: str, text: str) -> None:
+    # XML 1.0 cannot hold control characters; a reviewer's name may.
+    allowed = "".join(c if c in "\t\n\r" or _is_xml(ord(c)) else "\ufffd" for c in text)
+    etree.SubElement(parent, name).text = allowed
+
+
+def _is_xml(code: int) -> bool:
+    return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
