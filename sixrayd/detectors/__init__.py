@@ -1,0 +1,1 @@
+"""Detectors: backbones, RFB heads, priors, losses, decoding, checkpoints."""

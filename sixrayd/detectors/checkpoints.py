@@ -1,0 +1,57 @@
+"""Weights as safetensors, with what is needed to build the detector they belong to."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import CheckpointError, SettingsError
+from sixrayd.core.files import write_bytes
+from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.rfb import DETECTORS
+
+_KEY = "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A detector with its weights, and the classes it was trained for."""
+
+    name: str
+    detector: Detector
+    classes: ClassList
+
+
+def save_weights(path: Path, name: str, classes: ClassList, weights: Mapping[str, Tensor]) -> None:
+    """Write weights whole or not at all; equal weights give equal bytes."""
+    about = json.dumps({"detector": name, "classes": list(classes.names)})
+    tensors = {key: tensor.contiguous() for key, tensor in weights.items()}
+    write_bytes(path, save(tensors, metadata={_KEY: about}))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Build the detector that a weights file is for.
+
+    Raises:
+        CheckpointError: missing, broken, not ours, or its tensors do not fit the detector.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        classes = ClassList(tuple(about["classes"]))
+        detector = DETECTORS[about["detector"]](len(classes))
+        detector.load_state_dict(weights)
+    except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
+        raise CheckpointError(f"{path}: not readable weights ({error})") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: tensors do not fit {about['detector']}: {first}") from error
+    return Checkpoint(about["detector"], detector, classes)

@@ -1,0 +1,112 @@
+"""Matching priors to boxes, and the multibox loss with hard-negative mining."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+VARIANCES = (0.1, 0.2)  # of centre and of size, as published
+
+
+@dataclass(frozen=True, slots=True)
+class MultiboxLoss:
+    """Sums over the batch divided by the number of matched priors (at least one)."""
+
+    offsets: Tensor
+    classes: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        return self.offsets + self.classes
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """(..., 4) centre x, centre y, width, height → xyxy."""
+    half = boxes[..., 2:] / 2
+    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
+
+
+def box_iou(first: Tensor, second: Tensor) -> Tensor:
+    """(N, 4) and (M, 4) xyxy → (N, M) intersection over union."""
+    low = torch.maximum(first[:, None, :2], second[None, :, :2])
+    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])  # (N, M, 2)
+    inter = (high - low).clamp_min(0).prod(dim=2)
+    areas = [(b[:, 2:] - b[:, :2]).prod(dim=1) for b in (first, second)]
+    return inter / (areas[0][:, None] + areas[1][None, :] - inter).clamp_min(1e-9)
+
+
+def encode(boxes: Tensor, priors: Tensor) -> Tensor:
+    """(P, 4) xyxy boxes as offsets (P, 4) from their priors; inverse of `decode`."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    shift = (centre - priors[:, :2]) / (VARIANCES[0] * priors[:, 2:])
+    stretch = torch.log((boxes[:, 2:] - boxes[:, :2]) / priors[:, 2:]) / VARIANCES[1]
+    return torch.cat([shift, stretch], dim=1)
+
+
+def decode(offsets: Tensor, priors: Tensor) -> Tensor:
+    """(..., P, 4) offsets and (P, 4) priors → xyxy boxes in pixels of the input."""
+    centre = priors[:, :2] + offsets[..., :2] * VARIANCES[0] * priors[:, 2:]
+    size = priors[:, 2:] * torch.exp(offsets[..., 2:] * VARIANCES[1])
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+
+
+def match(
+    boxes: Tensor, labels: Tensor, priors: Tensor, threshold: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Give each prior a box: the one it overlaps best, if by `threshold`; each box keeps at
+    least its best prior.
+
+    Args:
+        boxes: (N, 4) xyxy pixels of the input.
+        labels: (N,) class, 1-based; 0 is background.
+        priors: (P, 4) centre form.
+
+    Returns:
+        offsets (P, 4), zero where unmatched, and classes (P,), 0 where unmatched.
+
+    Source: SSD (Liu et al. 2016), Sec. 2.2, "Matching strategy".
+    """
+    if len(boxes) == 0:
+        return torch.zeros_like(priors), torch.zeros(len(priors), dtype=torch.long)
+    overlaps = box_iou(boxes, corners(priors))  # (N, P)
+    best, owner = overlaps.max(dim=0)  # (P,)
+    for n, prior in enumerate(overlaps.argmax(dim=1).tolist()):
+        best[prior], owner[prior] = 2.0, n
+    classes = torch.where(best >= threshold, labels[owner], 0)  # (P,)
+    offsets = encode(boxes[owner], priors)  # (P, 4)
+    return torch.where(classes[:, None] > 0, offsets, 0.0), classes
+
+
+def multibox_loss(
+    predictions: tuple[Tensor, Tensor],
+    targets: tuple[Tensor, Tensor],
+    negatives_per_positive: float = 3.0,
+) -> MultiboxLoss:
+    """Smooth L1 on matched priors; cross-entropy on these and on the hardest of the others.
+
+    The hardest are sought in the whole batch, not image by image as in the published code, so
+    that images without boxes teach confidence too.
+
+    Args:
+        predictions: offsets (B, P, 4) and logits (B, P, 1 + classes).
+        targets: offsets (B, P, 4) and classes (B, P), 0 is background.
+
+    Source: SSD (Liu et al. 2016), Eq. (1) to (3) and "Hard negative mining".
+    """
+    offsets, logits = predictions
+    wanted_offsets, classes = targets
+    positive = classes > 0  # (B, P)
+    count = positive.sum().clamp_min(1)
+    offset_loss = functional.smooth_l1_loss(
+        offsets[positive], wanted_offsets[positive], reduction="sum"
+    )
+    entropy = functional.cross_entropy(
+        logits.flatten(0, 1).float(), classes.flatten(), reduction="none"
+    )  # (B * P,)
+    flat = positive.flatten()
+    hard = torch.where(flat, 0.0, entropy)
+    wanted = min(int(negatives_per_positive * int(count)), hard.numel())
+    class_loss = entropy[flat].sum() + hard.topk(wanted).values.sum()
+    return MultiboxLoss(offset_loss / count, class_loss / count)

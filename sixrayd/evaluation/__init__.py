@@ -1,0 +1,1 @@
+"""Matching detections to truth, and average precision."""

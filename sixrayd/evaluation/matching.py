@@ -1,0 +1,142 @@
+"""Which detections are right: greedy matching within a class, as PASCAL VOC does it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sixrayd.core.boxes import FloatArray, iou_matrix
+from sixrayd.core.errors import ShapeError
+
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.integer]]
+BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector says of one image, in any order.
+
+    Args:
+        xyxy: (N, 4) pixels.
+        scores: (N,) finite.
+        labels: (N,) positions in the class list.
+    """
+
+    xyxy: FloatArray
+    scores: FloatArray
+    labels: IntArray
+
+    def __post_init__(self) -> None:
+        _check("detections", self.xyxy, self.scores, self.labels)
+        if not np.isfinite(self.scores).all():
+            raise ShapeError("detections: a score is not finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """What is in one image; no rows for an image that holds nothing.
+
+    Args:
+        xyxy: (M, 4) pixels.
+        labels: (M,) positions in the class list.
+        difficult: (M,) objects that count neither when found nor when missed; none if left out.
+    """
+
+    xyxy: FloatArray
+    labels: IntArray
+    difficult: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        difficult = () if self.difficult is None else (self.difficult,)
+        _check("truths", self.xyxy, self.labels, *difficult)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """One class's detections over all images, by falling score; equal scores by image id."""
+
+    scores: FloatArray  # (D,)
+    right: BoolArray  # (D,) first to meet an object that counts
+    ignored: BoolArray  # (D,) met a difficult object: neither right nor wrong
+    positives: int  # objects that count
+    image_ids: tuple[str, ...] = field(repr=False)  # (D,)
+
+
+def match(
+    detections: Mapping[str, Detections],
+    truths: Mapping[str, Truths],
+    label: int,
+    iou: float = 0.5,
+) -> Matches:
+    """Pair one class's detections with objects.
+
+    In order of score, each detection goes to the object of its class and image with which it
+    overlaps most. It is right if they overlap by `iou` or more and the object was not taken.
+
+    Args:
+        truths: needs an entry for every image, also for those that hold nothing.
+
+    Raises:
+        ShapeError: an image has detections but no entry in `truths`.
+
+    Source: Everingham et al. 2010, The PASCAL VOC Challenge, Sec. 4.2.2.
+    """
+    strangers = sorted(set(detections) - set(truths))
+    if strangers:
+        raise ShapeError(
+            f"detections for {len(strangers)} images without truth, first {strangers[0]}; "
+            "give images that hold nothing an empty entry"
+        )
+    ids: list[str] = []
+    parts = []
+    for image_id in sorted(detections):
+        part = _match_image(detections[image_id], truths[image_id], label, iou)
+        ids += [image_id] * len(part[0])
+        parts.append(part)
+    scores, right, ignored = (
+        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, kind)
+        for k, kind in enumerate((np.float64, np.bool_, np.bool_))
+    )
+    order = np.argsort(-scores, kind="stable")
+    positives = sum(_counting(truth, label) for truth in truths.values())
+    ordered_ids = tuple(ids[row] for row in order)
+    return Matches(scores[order], right[order], ignored[order], positives, ordered_ids)
+
+
+def _match_image(
+    found: Detections, truth: Truths, label: int, iou: float
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    # Images do not compete for objects, so each is matched alone in its own order of score.
+    rows = np.flatnonzero(found.labels == label)
+    rows = rows[np.argsort(-found.scores[rows], kind="stable")]  # (D,)
+    of_class = truth.labels == label
+    difficult = _difficult(truth)[of_class]  # (M,)
+    right, ignored = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    if len(difficult):
+        overlap = iou_matrix(
+            found.xyxy[rows].astype(np.float64), truth.xyxy[of_class].astype(np.float64)
+        )  # (D, M)
+        taken = np.zeros(len(difficult), bool)
+        for row, best in enumerate(overlap.argmax(axis=1)):
+            if overlap[row, best] < iou:
+                continue
+            ignored[row] = difficult[best]
+            right[row] = not difficult[best] and not taken[best]
+            taken[best] = True
+    return found.scores[rows].astype(np.float64), right, ignored
+
+
+def _difficult(truth: Truths) -> BoolArray:
+    return np.zeros(len(truth.labels), bool) if truth.difficult is None else truth.difficult
+
+
+def _counting(truth: Truths, label: int) -> int:
+    return int(((truth.labels == label) & ~_difficult(truth)).sum())
+
+
+def _check(what: str, xyxy: FloatArray, *columns: np.ndarray) -> None:  # type: ignore[type-arg]
+    if xyxy.ndim != 2 or xyxy.shape[1] != 4:
+        raise ShapeError(f"{what}: need boxes (N, 4), got {xyxy.shape}")
+    for column in columns:
+        if column.shape != (len(xyxy),):
+            raise ShapeError(f"{what}: {len(xyxy)} boxes, but a column of shape {column.shape}")

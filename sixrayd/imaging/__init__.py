@@ -1,0 +1,1 @@
+"""Decoding within limits and perceptual hashes."""

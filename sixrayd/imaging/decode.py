@@ -1,0 +1,104 @@
+"""Decoding images of unknown origin within limits; nothing but `ImageError` comes out."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from sixrayd.core.errors import ImageError
+
+try:
+    import simplejpeg
+except ImportError:  # decoding is slower and the pixels are the same
+    simplejpeg = None
+
+MAX_PIXELS = 50_000_000
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_JPEG = b"\xff\xd8\xff"
+RGBImage = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+
+def decode_rgb(
+    data: bytes, where: str, *, max_pixels: int = MAX_PIXELS, min_side_px: int = 0
+) -> RGBImage:
+    """Decode a JPEG, PNG, BMP or WebP; grey becomes RGB, EXIF rotation is not applied.
+
+    Args:
+        where: names the image in messages.
+        max_pixels: a larger image is refused before any of it is decoded.
+        min_side_px: a JPEG may come at 1/2, 1/4 or 1/8 of its size as long as both sides keep
+            this length; 0 means full size.
+
+    Returns:
+        (H, W, 3) uint8 RGB, contiguous.
+
+    Raises:
+        ImageError: truncated, broken, too large, or not one of the formats.
+    """
+    size_wh = _checked_size_wh(data, where, max_pixels)
+    factor = _reduction(size_wh, min_side_px)
+    if simplejpeg is not None and data.startswith(_JPEG):
+        try:
+            return _decode_jpeg(data, size_wh, factor)
+        except ValueError:
+            pass  # Pillow tells a truncated image from one with stray bytes
+    try:
+        return _decode_pillow(data, size_wh, factor)
+    except Exception as error:  # the one place where a decoder's failures are translated
+        raise ImageError(f"{where}: cannot be decoded ({error})") from error
+
+
+def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
+    """Width and height in pixels from the header alone.
+
+    Raises:
+        ImageError: the header cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.size
+    except Exception as error:
+        raise ImageError(f"{where}: {_not_an_image(data)}") from error
+
+
+def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int]:
+    width, height = image_size_wh(data, where)
+    if width * height > max_pixels:
+        raise ImageError(f"{where}: {width} x {height} pixels, at most {max_pixels} are decoded")
+    if width == 0 or height == 0:
+        raise ImageError(f"{where}: {width} x {height} pixels, expected at least 1 x 1")
+    return width, height
+
+
+def _not_an_image(data: bytes) -> str:
+    if not data:
+        return "empty file, expected an image"
+    if data.startswith((_JPEG, b"\x89PNG", b"BM", b"RIFF")):
+        return f"header cut short or broken after {len(data)} bytes"
+    return f"begins with {data[:16]!r}, expected JPEG, PNG, BMP or WebP"
+
+
+def _reduction(size_wh: tuple[int, int], min_side_px: int) -> int:
+    if min_side_px <= 0:
+        return 1
+    return next((f for f in (8, 4, 2) if min(size_wh) // f >= min_side_px), 1)
+
+
+def _decode_jpeg(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
+    width, height = (-(-side // factor) for side in size_wh)
+    image: RGBImage = simplejpeg.decode_jpeg(
+        data, "RGB", min_height=height, min_width=width, min_factor=factor
+    )
+    if image.shape != (height, width, 3):
+        raise ValueError(f"decoded to {image.shape}")
+    return image
+
+
+def _decode_pillow(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        if factor > 1:
+            image.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
+        if image.mode.startswith("I"):  # 16 bits of grey
+            grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+            return np.ascontiguousarray(np.stack([grey] * 3, axis=2))  # (H, W, 3)
+        return np.ascontiguousarray(np.asarray(image.convert("RGB")))  # (H, W, 3)
