@@ -1,0 +1,1 @@
+"""The release's positives → a detector's weights."""

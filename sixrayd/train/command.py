@@ -1,0 +1,57 @@
+"""`sixrayd train`."""
+
+from typing import Any
+
+import click
+
+from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.workspace import Workspace
+from sixrayd.train.settings import RECIPES, TrainSettings
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--detector",
+    type=click.Choice(["auto", *RECIPES]),
+    default="auto",
+    show_default=True,
+    help="auto: rfb512 where there is a GPU, else rfb-small.",
+)
+@click.option("--name", default="", help="Of the result.  [default: the detector's]")
+@click.option("--epochs", type=int, help="Passes over the positives.  [default: the recipe's]")
+@click.option("--batch", type=int, help="Images a step.  [default: the recipe's]")
+@click.option("--rate", type=float, help="Peak learning rate.  [default: the recipe's]")
+@click.option(
+    "--background",
+    type=float,
+    help="Negatives shown for each positive; 0 learns from positives alone, as the paper does.  "
+    "[default: the recipe's]",
+)
+@click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@json_option
+def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Train a detector on the release's positives; interrupted, it goes on.
+
+    \b
+    Example:
+      sixrayd train --detector rfb-small --epochs 12
+    """
+    from sixrayd.train.stage import train as train_stage
+
+    result = train_stage(workspace, TrainSettings(**options))
+    if as_json:
+        print_json(result)
+        return
+    what = "trained" if result.fresh else "already trained"
+    click.echo(
+        f"{what} {result.name}: {result.positives} positives, {result.backgrounds} backgrounds, "
+        f"{result.epochs} epochs"
+    )
+    for label, precision in result.validation.items():
+        click.echo(f"  validation AP {label}: {precision:.3f}")
+    click.echo(f"weights and curves: {result.folder}\nnext: sixrayd mine")

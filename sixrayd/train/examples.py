@@ -1,0 +1,115 @@
+"""What a detector learns from: examples, the order of an epoch, batches."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sixrayd.imaging.decode import RGBImage
+from sixrayd.train.augment import Sample, change_light, draw_view, draw_window, take_view
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An image to learn from; without boxes it is a background."""
+
+    image_id: str
+    boxes: tuple[tuple[float, float, float, float], ...]  # xyxy pixels of the image
+    labels: tuple[int, ...]  # 1-based
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Views of several images.
+
+    Args:
+        images: (B, S, S, 3) uint8 RGB.
+        boxes: (N_i, 4) xyxy a view, in its pixels.
+        labels: (N_i,) a view, 1-based.
+    """
+
+    image_ids: tuple[str, ...]
+    images: Tensor
+    boxes: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """The examples of a run and how views of them are drawn.
+
+    Args:
+        decode: image id → (H, W, 3) uint8 RGB.
+        background: backgrounds shown for each positive.
+        window: share of the image's side that a view shows; 0 draws SSD's views.
+        side: of a view, in pixels.
+    """
+
+    positives: tuple[Example, ...]
+    backgrounds: tuple[Example, ...]
+    decode: Callable[[str], RGBImage]
+    background: float
+    window: float
+    side: int
+    seed: int
+
+    def order(self, epoch: int) -> list[Example]:
+        """One epoch: every positive once, and backgrounds in turn so that all get their chance."""
+        rng = _rng(self.seed, "order", epoch)
+        chosen = list(self.positives)
+        if self.backgrounds:
+            wanted = round(self.background * len(self.positives))
+            deck = _rng(self.seed, "deck", 0).permutation(len(self.backgrounds))
+            places = np.arange(epoch * wanted, (epoch + 1) * wanted) % len(deck)
+            chosen += [self.backgrounds[i] for i in deck[places]]
+        return [chosen[i] for i in rng.permutation(len(chosen))]
+
+    def batches(self, epoch: int, size: int) -> Iterator[Batch]:
+        """The epoch's views; a last batch that is not full is left out, as batch norm needs."""
+        order = self.order(epoch)
+        size = min(size, len(order))
+        starts = range(0, len(order) - size + 1, size)
+        # One thread prepares the next batch while this one is learnt from.
+        with ThreadPoolExecutor(1) as pool:
+            pending = [pool.submit(self._batch, epoch, order[s : s + size], s) for s in starts[:2]]
+            for start in [*starts[2:], None, None][: len(starts)]:
+                yield pending.pop(0).result()
+                if start is not None:
+                    chunk = order[start : start + size]
+                    pending.append(pool.submit(self._batch, epoch, chunk, start))
+
+    def _batch(self, epoch: int, examples: list[Example], start: int) -> Batch:
+        views = [
+            self.view(example, _rng(self.seed, example.image_id, epoch, start + n))
+            for n, example in enumerate(examples)
+        ]
+        return Batch(
+            tuple(example.image_id for example in examples),
+            torch.from_numpy(np.stack([view.image for view in views])),
+            tuple(torch.from_numpy(view.boxes) for view in views),
+            tuple(torch.from_numpy(view.labels) for view in views),
+        )
+
+    def view(self, example: Example, rng: np.random.Generator) -> Sample:
+        """A random view of one example."""
+        image = self.decode(example.image_id)
+        size_wh = (image.shape[1], image.shape[0])
+        boxes = np.array(example.boxes, np.float32).reshape(-1, 4)
+        sample = Sample(image, boxes, np.array(example.labels, np.int64))
+        if self.window:
+            rectangle = draw_window(size_wh, boxes, self.window, rng)
+        else:
+            rectangle = draw_view(size_wh, boxes, rng)
+        seen = take_view(sample, rectangle, self.side, rng)
+        return Sample(change_light(seen.image, rng), seen.boxes, seen.labels)
+
+
+def _rng(*keys: int | str) -> np.random.Generator:
+    """A generator for a purpose: no draw depends on what was drawn before, so a resumed run
+    sees what an uninterrupted one would."""
+    digest = hashlib.sha256(repr(keys).encode()).digest()
+    return np.random.default_rng(list(digest))

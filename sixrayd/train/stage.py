@@ -1,0 +1,212 @@
+"""The stage: choose examples, fit, validate, write the result."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sixrayd.core.command import progress
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import sha256_file, write_bytes
+from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.records import ImageRecord, Source, Split
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.checkpoints import load_checkpoint, save_weights
+from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.rfb import DETECTORS
+from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
+from sixrayd.evaluation.matching import Truths
+from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.train.curves import draw_curves
+from sixrayd.train.examples import Example, ExampleSet
+from sixrayd.train.fit import Fit, write_metrics
+from sixrayd.train.settings import RECIPES, Recipe, TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A trained detector.
+
+    Args:
+        validation: VOC 2007 average precision on the held-out tenth, 0..1, by class and mean.
+        fresh: False when the same work had been done before.
+    """
+
+    name: str
+    detector: str
+    folder: str
+    positives: int
+    backgrounds: int
+    epochs: int
+    validation: dict[str, float]
+    fresh: bool
+
+
+def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> TrainResult:
+    """Train a detector on the training side of the release, or finish an interrupted training.
+
+    Raises:
+        WorkspaceError: nothing is ingested, or no positive of the training side has boxes.
+        SixraydError: the loss stops being finite.
+    """
+    device = pick_device(settings.device)
+    detector = settings.detector
+    if detector == "auto":
+        detector = "rfb512" if device.type == "cuda" else "rfb-small"
+    recipe = _recipe(detector, settings)
+    with workspace.lock():
+        run = Run(
+            "models",
+            settings.name or detector,
+            {**asdict(replace(settings, detector=detector)), "recipe": asdict(recipe)},
+            workspace.upstream(("shards", "")),
+        )
+        fresh = workspace.begin(run)
+        if fresh:
+            _train(workspace, run, recipe, device)
+        done = workspace.run("models", run.name)
+    summary = done.summary
+    return TrainResult(
+        run.name,
+        detector,
+        str(workspace.folder("models", run.name)),
+        summary["positives"],
+        summary["backgrounds"],
+        recipe.epochs,
+        dict(summary["validation"]),
+        fresh,
+    )
+
+
+def _recipe(detector: str, settings: TrainSettings) -> Recipe:
+    wishes = {key: getattr(settings, key) for key in ("epochs", "batch", "rate", "background")}
+    return replace(
+        RECIPES[detector], **{key: value for key, value in wishes.items() if value is not None}
+    )
+
+
+def _train(workspace: Workspace, run: Run, recipe: Recipe, device: torch.device) -> None:
+    folder = workspace.folder("models", run.name)
+    name, seed = run.settings["detector"], run.settings["seed"]
+    data = _Data(workspace, run, recipe)
+    torch.manual_seed(seed)
+    detector = DETECTORS[name](len(data.classes))
+    detector.initialise()
+    side = round((recipe.window or 1.0) * detector.form.size / 32) * 32
+    examples = ExampleSet(
+        data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side, seed
+    )
+    steps = max(1, len(examples.order(0)) // recipe.batch)
+    fit = Fit(detector, recipe, steps, device)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        fit.load(checkpoint)
+    with progress() as bar:
+        total, done = recipe.epochs * steps, len(fit.results) * steps
+        task = bar.add_task(f"training {run.name}", total=total, completed=done, note="")
+        while len(fit.results) < recipe.epochs:
+            result = fit.epoch(examples, lambda _: bar.advance(task))
+            loss = result.offset_loss + result.class_loss
+            bar.update(task, note=f"epoch {result.epoch}/{recipe.epochs}, loss {loss:.2f}")
+            fit.save(checkpoint)
+    save_weights(folder / "weights.safetensors", name, data.classes, fit.weights())
+    write_metrics(folder / "metrics.csv", fit.results)
+    draw_curves(folder / "curves.png", fit.results)
+    write_bytes(folder / "seen.txt", "".join(f"{i}\n" for i in data.seen()).encode())
+    validation = _validate(folder / "weights.safetensors", data, device)
+    checkpoint.unlink()
+    workspace.finish(
+        replace(
+            run,
+            outputs={path.name: sha256_file(path) for path in _results(folder)},
+            summary={
+                "positives": len(data.positives),
+                "backgrounds": len(data.backgrounds),
+                "validation_images": len(data.validation),
+                "validation": validation,
+            },
+        )
+    )
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    return (folder / n for n in ("weights.safetensors", "metrics.csv", "curves.png", "seen.txt"))
+
+
+class _Data:
+    """The training side of the release: positives with boxes, a held-out tenth, backgrounds."""
+
+    def __init__(self, workspace: Workspace, run: Run, recipe: Recipe) -> None:
+        self.classes = workspace.classes()
+        self.index = Index.load(workspace)
+        self._annotations = load_annotations(workspace)
+        seed, share = run.settings["seed"], run.settings["validation"]
+        records = self.index.select(source=Source.POSITIVE, split=Split.TRAIN)
+        records = [record for record in records if record.image_id in self._annotations]
+        held = {r.group for r in records if _draw(seed, r.group) < share}
+        self.validation = [r for r in records if r.group in held]
+        self.positives = tuple(self._example(r) for r in records if r.group not in held)
+        if not self.positives:
+            raise WorkspaceError(
+                f"{workspace.root}: no positive of the training side has boxes; "
+                "look at what `sixrayd download` said of the annotations"
+            )
+        self.backgrounds = self._backgrounds(seed, held, recipe)
+
+    def _example(self, record: ImageRecord) -> Example:
+        boxes = [a.box for a in self._annotations[record.image_id] if not a.difficult]
+        labels = tuple(1 + self.classes.index(box.label) for box in boxes)
+        return Example(record.image_id, tuple(box.xyxy for box in boxes), labels)
+
+    def _backgrounds(self, seed: int, held: set[str], recipe: Recipe) -> tuple[Example, ...]:
+        wanted = round(recipe.epochs * recipe.background * len(self.positives))
+        if not wanted:
+            return ()
+        rows = self.index.rows(source=Source.NEGATIVE, split=Split.TRAIN)
+        places = np.random.default_rng(seed).permutation(rows.num_rows)[:wanted]
+        chosen = rows.select(["image_id", "group"]).take(np.sort(places)).to_pylist()
+        return tuple(Example(r["image_id"], (), ()) for r in chosen if r["group"] not in held)
+
+    def decode(self, image_id: str) -> RGBImage:
+        """(H, W, 3) uint8 RGB."""
+        return decode_rgb(self.index.read(image_id), image_id)
+
+    def truth(self, record: ImageRecord) -> Truths:
+        """The boxes of a held-out image."""
+        found = self._annotations[record.image_id]
+        boxes = np.array([a.box.xyxy for a in found], np.float64).reshape(-1, 4)
+        labels = np.array([self.classes.index(a.box.label) for a in found], np.int64)
+        return Truths(boxes, labels, np.array([a.difficult for a in found], bool))
+
+    def seen(self) -> list[str]:
+        """Ids of the images that the model learns from, sorted."""
+        return sorted(example.image_id for example in self.positives + self.backgrounds)
+
+
+def _draw(seed: int, group: str) -> float:
+    """A number in 0..1 that depends on the seed and the group alone."""
+    digest = hashlib.sha256(f"validation/{seed}/{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _validate(weights: Path, data: _Data, device: torch.device) -> dict[str, float]:
+    if not data.validation:
+        return {}
+    predictor = Predictor(load_checkpoint(weights).detector, device=device)
+    images = (data.decode(record.image_id) for record in data.validation)
+    found = predictor.detect_each(images, 8)
+    ids = [record.image_id for record in data.validation]
+    detections = dict(zip(ids, found, strict=True))
+    truths = {record.image_id: data.truth(record) for record in data.validation}
+    return _by_class(mean_average_precision(detections, truths, data.classes))
+
+
+def _by_class(result: MeanAveragePrecision) -> dict[str, float]:
+    present = [r for r in result.classes if r.positives]
+    return {
+        **{r.label: round(r.average_precision, 6) for r in present},
+        "mean": round(result.mean, 6),
+    }
