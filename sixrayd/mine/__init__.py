@@ -1,0 +1,1 @@
+"""Negative shards → ranked candidates."""
