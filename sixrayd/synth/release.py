@@ -1,0 +1,192 @@
+"""The stage: plan, draw on all workers, write the release and its truth whole or not at all."""
+
+import multiprocessing
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.command import progress
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import sync_folder
+from sixrayd.synth.archive import (
+    add_file,
+    annotation_xml,
+    csv_text,
+    image_archive,
+    inclusive,
+    write_checksums,
+    write_zip,
+)
+from sixrayd.synth.drawing import DrawnImage, draw_image
+from sixrayd.synth.plan import ImagePlan, plan_release
+from sixrayd.synth.settings import SynthResult, SynthSettings
+
+TEST_SHARE = 0.16  # SIXray10: 1,433 of 8,929 positives
+IMAGE_SETS = (10, 100, 1000)  # negatives for every positive, at most
+CHUNK = 8
+OWN_FILES = re.compile(r"JPEGImage\.tar\.gz\d+|Annotation\.zip|ImageSet\.zip|SHA256SUMS|truth\.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What remains of a picture once its bytes are in the archive."""
+
+    plan: ImagePlan
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+
+
+def write_release(
+    out: Path, settings: SynthSettings, *, force: bool = False, show_progress: bool = False
+) -> SynthResult:
+    """Write a release to `out` and its truth to the sibling `out`-truth.
+
+    Raises:
+        ReleaseError: `out` or its truth exists and `force` is not given.
+    """
+    truth = out.with_name(f"{out.name}-truth")
+    for folder in (out, truth):
+        _check_free(folder, force)
+    with _taking_place(truth) as truth_part, _taking_place(out) as out_part:
+        shown, parts = _write_images(out_part, settings, show_progress)
+        positives = [image for image in shown if image.plan.kind == "positive"]
+        write_zip(out_part / "Annotation.zip", _annotations(positives))
+        write_zip(out_part / "ImageSet.zip", _image_sets(shown, settings))
+        write_checksums(out_part)
+        (truth_part / "truth.csv").write_text(_truth(shown), "utf-8")
+    return _result(out, truth, shown, parts)
+
+
+def _check_free(folder: Path, force: bool) -> None:
+    """Let `--force` replace what this stage wrote, and nothing else."""
+    if not folder.exists():
+        return
+    if not force:
+        raise ReleaseError(f"{folder}: exists already; pass --force to replace it")
+    if not folder.is_dir():
+        raise ReleaseError(f"{folder}: is a file, expected a release's folder; name another")
+    for path in sorted(folder.iterdir()):
+        if not OWN_FILES.fullmatch(path.name):
+            raise ReleaseError(
+                f"{folder}: holds {path.name}, which no synthetic release has; name another folder"
+            )
+
+
+@contextmanager
+def _taking_place(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside `folder` that takes its name once the block is through."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        for path in beside.iterdir():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+        sync_folder(beside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_images(
+    folder: Path, settings: SynthSettings, show_progress: bool
+) -> tuple[list[_Shown], int]:
+    """Draw everything into the archive; pictures' bytes are not kept."""
+    plans = plan_release(settings)
+    shown = []
+    with image_archive(folder, settings.part_bytes) as (archive, pieces), progress() as bar:
+        task = bar.add_task("drawing", total=len(plans), note="", visible=show_progress)
+        for image in _drawn(plans, settings):
+            add_file(archive, f"JPEGImage/{image.plan.name}.jpg", image.jpeg)
+            shown.append(_Shown(image.plan, image.width, image.height, image.boxes))
+            bar.advance(task)
+    return shown, len(pieces.parts)
+
+
+def _drawn(plans: tuple[ImagePlan, ...], settings: SynthSettings) -> Iterator[DrawnImage]:
+    """Pictures in the order of the plans, whatever the number of workers."""
+    draw = partial(draw_image, settings=settings)
+    if settings.workers == 1:
+        yield from map(draw, plans)
+        return
+    # A forked child would inherit the locks of OpenCV's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
+        try:
+            yield from pool.map(draw, plans, chunksize=CHUNK)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _annotations(positives: list[_Shown]) -> Iterator[tuple[str, str]]:
+    for image in positives:
+        name = image.plan.name
+        xml = annotation_xml(name, image.width, image.height, image.boxes)
+        yield f"Annotation/{name}.xml", xml
+
+
+def _image_sets(shown: list[_Shown], settings: SynthSettings) -> Iterator[tuple[str, str]]:
+    """Train and test lists with one negative share each; a picture keeps its side in all."""
+    rng = np.random.default_rng(np.random.SeedSequence((settings.seed, 3)))
+    positives = [image for image in shown if image.plan.kind == "positive"]
+    negatives = [image for image in shown if image.plan.kind != "positive"]
+    held_out = rng.random(len(shown)) < TEST_SHARE
+    testing = {image.plan.name for image, held in zip(shown, held_out, strict=True) if held}
+    header = ("name", *settings.classes)
+    for share in IMAGE_SETS:
+        kept = positives + negatives[: share * max(1, len(positives))]
+        for side, wanted in (("train", False), ("test", True)):
+            rows = [
+                _labels(image, settings.classes)
+                for image in kept
+                if (image.plan.name in testing) is wanted
+            ]
+            yield f"ImageSet/{share}/{side}.csv", csv_text([header, *rows])
+
+
+def _labels(image: _Shown, classes: tuple[str, ...]) -> tuple[str | int, ...]:
+    """A row of an image set: 1 where the release admits the class, else -1."""
+    present = {box.label for box in image.boxes} if image.plan.kind == "positive" else set()
+    return image.plan.name, *(1 if name in present else -1 for name in classes)
+
+
+def _truth(shown: list[_Shown]) -> str:
+    header = ("name", "hidden", "label", "xmin", "ymin", "xmax", "ymax")
+    rows = [
+        (image.plan.name, int(image.plan.kind == "hidden"), box.label, *inclusive(box))
+        for image in shown
+        for box in image.boxes
+    ]
+    return csv_text([header, *rows])
+
+
+def _result(out: Path, truth: Path, shown: list[_Shown], parts: int) -> SynthResult:
+    kinds = [image.plan.kind for image in shown]
+    positives, hidden = kinds.count("positive"), kinds.count("hidden")
+    return SynthResult(
+        out=out,
+        truth=truth / "truth.csv",
+        images=len(shown),
+        positives=positives,
+        negatives=len(shown) - positives,
+        hidden=hidden,
+        duplicates=sum(image.plan.repeated for image in shown),
+        boxes=sum(len(image.boxes) for image in shown),
+        hidden_boxes=sum(len(i.boxes) for i in shown if i.plan.kind == "hidden"),
+        parts=parts,
+    )

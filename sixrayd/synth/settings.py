@@ -1,0 +1,83 @@
+"""What a synthetic release is made of, and what the writer says about it."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.errors import SettingsError
+
+DRAWABLE = SIXRAY_CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class SynthSettings:
+    """Everything that decides the bytes of a release; `workers` alone decides only the time.
+
+    Args:
+        images: pictures in the release.
+        seed: the same seed gives the same bytes.
+        positives: share of all images that are labelled positive.
+        hidden: share of the negatives that hold contraband nobody labelled.
+        duplicates: share of each kind that shows a bag of the same kind once more.
+        hidden_copies: share of the hidden that show a labelled positive's bag once more.
+        part_bytes: size of one piece of the archive.
+        jpeg_quality: 1..95.
+        classes: order of the columns, and what may be drawn.
+        workers: processes.
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    images: int = 1200
+    seed: int = 0
+    positives: float = 0.28
+    hidden: float = 0.06
+    duplicates: float = 0.06
+    hidden_copies: float = 0.05
+    part_bytes: int = 32 * 1024 * 1024
+    jpeg_quality: int = 75
+    classes: tuple[str, ...] = SIXRAY_CLASSES
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("images", "part_bytes", "workers"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}: need at least 1, got {getattr(self, name)}")
+        for name in ("positives", "hidden", "duplicates", "hidden_copies"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name}: need a share of 0 to 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise SettingsError(f"seed: need 0 or more, got {self.seed}")
+        if not 1 <= self.jpeg_quality <= 95:
+            raise SettingsError(f"jpeg_quality: need 1 to 95, got {self.jpeg_quality}")
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise SettingsError(f"classes: need each class once, got {self.classes}")
+        for name in self.classes:
+            if name not in DRAWABLE:
+                raise SettingsError(
+                    f"classes: cannot draw {name!r}; choose among {', '.join(DRAWABLE)}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class SynthResult:
+    """What was written where."""
+
+    out: Path
+    truth: Path
+    images: int
+    positives: int
+    negatives: int
+    hidden: int
+    duplicates: int
+    boxes: int
+    hidden_boxes: int
+    parts: int
+
+    def lines(self) -> list[str]:
+        """The result as `name: value` lines for people."""
+        return [f"{field.name}: {getattr(self, field.name)}" for field in fields(self)]
