@@ -176,4 +176,4 @@ def unannotated_ids(workspace: Workspace) -> frozenset[str]:
     Raises:
         WorkspaceError: the release has not been ingested.
     """
-    return frozenset(workspace.run("shards").summary["unannotated_ids"])
+    return frozenset(workspace.run("shards").summary.get("unannotated_ids", ()))

@@ -72,7 +72,7 @@ class VocAnnotation:
                 )
 
 
-class _ObjectFault(Exception):
+class _ObjectError(Exception):
     """Why one object cannot be used."""
 
 
@@ -113,7 +113,7 @@ def read_voc(
             continue
         try:
             objects.append(_object(element, at, classes, (width, height), notes))
-        except _ObjectFault as fault:
+        except _ObjectError as fault:
             if on_error == "stop":
                 raise AnnotationError(f"{at}: {fault}; {_ADVICE}") from fault
             notes.append(f"{at}: {fault}; left out")
@@ -221,14 +221,14 @@ def _object(
     try:
         label = classes.canonical(element.findtext("name") or "")
     except AnnotationError as error:
-        raise _ObjectFault(str(error)) from error
+        raise _ObjectError(str(error)) from error
     edges = _ordered({edge: _coordinate(element, edge, at, notes) for edge in _EDGES}, at, notes)
     _note_overhang(edges, size_wh, at, notes)
     raw = Box(label, edges["xmin"] - 1, edges["ymin"] - 1, edges["xmax"], edges["ymax"])
     box = clip_box(raw, *size_wh)
     if box is None:
         corners = ",".join(f"{edges[edge]:g}" for edge in _EDGES)
-        raise _ObjectFault(f"{corners} lies outside the image of {size_wh[0]} x {size_wh[1]}")
+        raise _ObjectError(f"{corners} lies outside the image of {size_wh[0]} x {size_wh[1]}")
     difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
     return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
 
@@ -238,9 +238,9 @@ def _coordinate(element: etree._Element, edge: str, at: str, notes: list[str]) -
     try:
         value = float(text)
     except ValueError as error:
-        raise _ObjectFault(f"{edge} is {text!r}, expected a number") from error
+        raise _ObjectError(f"{edge} is {text!r}, expected a number") from error
     if not math.isfinite(value):
-        raise _ObjectFault(f"{edge} is {text!r}, expected a finite number")
+        raise _ObjectError(f"{edge} is {text!r}, expected a finite number")
     if not value.is_integer():
         notes.append(f"{at}: {edge} {text} is not a whole pixel; kept")
     return value

@@ -1,6 +1,7 @@
 """Decoding images of unknown origin within limits; nothing but `ImageError` comes out."""
 
 import io
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
@@ -55,6 +56,10 @@ def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
         ImageError: the header cannot be read.
     """
     try:
+        if simplejpeg is not None and data.startswith(_JPEG):
+            with suppress(ValueError):  # Pillow takes some headers that this one does not
+                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                return int(width), int(height)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return image.size
     except Exception as error:

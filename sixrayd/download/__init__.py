@@ -1,0 +1,1 @@
+"""From a published release to shards, index and annotations."""

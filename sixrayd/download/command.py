@@ -1,0 +1,119 @@
+"""`sixrayd download`."""
+
+from typing import Any
+
+import click
+
+from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.command import json_option, print_json, progress, workspace_option
+from sixrayd.core.workspace import Workspace
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names, or a list of them from `sixrayd.toml`."""
+
+    name = "NAME,NAME…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(str(part).strip() for part in parts)
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--release",
+    required=True,
+    help="Folder with the archives or images, URL of one, or a name of manifests/sources.toml.",
+)
+@click.option(
+    "--classes",
+    type=_Names(),
+    default=",".join(SIXRAY_CLASSES),
+    show_default=True,
+    help="Classes in the order of the models' outputs.",
+)
+@click.option("--seed", default=0, show_default=True, help="Draws the test side.")
+@click.option(
+    "--test-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of near-duplicate groups on the test side.",
+)
+@click.option(
+    "--images-per-shard",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Shard size.",
+)
+@click.option(
+    "--hash-distance",
+    type=click.IntRange(0, 16),
+    default=0,
+    show_default=True,
+    help="Bits in which the perceptual hashes of near-duplicates may differ.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.",
+)
+@click.option("--force", is_flag=True, help="Replace a finished ingest of something else.")
+@json_option
+@click.pass_context
+def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Take a release: check it and write shards, index and annotations.
+
+    \b
+    Example:
+      sixrayd download --release sixray/
+      sixrayd download --release sixray/ --classes Gun,Knife --on-error skip
+    """
+    from sixrayd.download.settings import DownloadSettings
+    from sixrayd.download.stage import download as take
+
+    settings = DownloadSettings(**options)
+    with progress() as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, note="")
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        result = take(workspace, settings, show)
+    if as_json:
+        print_json(result)
+    else:
+        _print(workspace, result)
+    if result.skipped:
+        ctx.exit(3)
+
+
+def _print(workspace: Workspace, result: Any) -> None:
+    click.echo(
+        f"{result.images} images: {result.positives} positives, {result.negatives} negatives, "
+        f"{result.unreadable} of them unreadable; {result.boxes} boxes"
+    )
+    click.echo(f"{result.train} train, {result.test} test")
+    remarks = {
+        "near-duplicate groups": result.duplicate_groups,
+        "negatives that look like a positive": result.negatives_like_positives,
+        "positives without a usable annotation": result.unannotated,
+        "positives whose annotation holds no box": result.boxless,
+        "negatives with boxes in their annotation": result.negatives_with_boxes,
+        "repairs in annotations (notes.txt)": result.notes,
+        "files that repeat another": result.merged,
+        "listed images that are not in the release": result.absent,
+        "faults passed over (skipped.jsonl)": result.skipped,
+    }
+    for text, count in remarks.items():
+        if count:
+            click.echo(f"{count} {text}")
+    click.echo(f"in {workspace.shards}; next: sixrayd train", err=True)

@@ -1,0 +1,106 @@
+"""SIXray's image sets: CSV files that say which classes an image shows."""
+
+import csv
+import io
+import posixpath
+import re
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError, ReleaseError
+from sixrayd.core.records import Source
+from sixrayd.download.faults import Faults
+from sixrayd.download.members import Member
+
+_NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)
+_ID = re.compile(r"\w[\w.\- ()]{0,89}", re.ASCII)
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
+_VALUES = {"1": 1, "-1": 0, "0": 0}
+
+
+def image_id(stem: str) -> str:
+    """The id that a file name means: SIXray's own in capitals, others as they are.
+
+    Raises:
+        ReleaseError: the name cannot serve as an id.
+    """
+    if not _ID.fullmatch(stem):
+        raise ReleaseError(
+            f"file name {stem[:100]!r}: an image's name takes 1 to 90 of the letters A-Z, a-z, "
+            "0-9, _, -, dot, blank and brackets; rename the file"
+        )
+    return stem.upper() if _NUMBERED.fullmatch(stem) else stem
+
+
+class ImageSets:
+    """Which classes each listed image shows, as one bit a class."""
+
+    def __init__(self, classes: ClassList) -> None:
+        self.classes = classes
+        self.bits: dict[str, int] = {}  # image id → sum of 1 << class index; 0 is a negative
+
+    def read(self, member: Member, faults: Faults) -> None:
+        """Add a CSV; where an image occurs more than once, any 1 counts.
+
+        Raises:
+            ReleaseError: the header names other classes, or a fault stops.
+        """
+        text = io.StringIO(member.data.decode("utf-8-sig", "replace"), newline="")
+        rows = csv.reader(text)
+        try:
+            columns = self._columns(next(rows, []), member.where)
+            for row in rows:
+                if row:
+                    self._add(row, columns, f"{member.where}: line {rows.line_num}", faults)
+        except csv.Error as error:
+            faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
+
+    def source(self, image: str) -> Source | None:
+        """What the sets say, or else the name's first letter; None when neither says."""
+        bits = self.bits.get(image)
+        if bits is not None:
+            return Source.POSITIVE if bits else Source.NEGATIVE
+        if _NUMBERED.fullmatch(image):
+            return Source.POSITIVE if image[0] == "P" else Source.NEGATIVE
+        return None
+
+    def labels(self, image: str) -> list[str]:
+        """Classes that the sets name, in class order."""
+        bits = self.bits.get(image, 0)
+        return [label for i, label in enumerate(self.classes.names) if bits >> i & 1]
+
+    def _columns(self, header: list[str], where: str) -> list[int]:
+        try:
+            columns = [self.classes.index(self.classes.canonical(name)) for name in header[1:]]
+        except AnnotationError:
+            columns = []
+        if sorted(columns) != list(range(len(self.classes))):
+            found = ",".join(name.strip() for name in header[1:])
+            raise ReleaseError(
+                f"{where}: columns are {found or 'missing'}, classes are "
+                f"{','.join(self.classes.names)}; pass `--classes {found or 'NAMES'}`"
+            )
+        return columns
+
+    def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> None:
+        values = [_VALUES.get(value.strip()) for value in row[1:]]
+        if len(values) != len(columns) or None in values:
+            faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
+            return
+        stem, suffix = posixpath.splitext(posixpath.basename(row[0].strip()))
+        if suffix.lower() not in _SUFFIXES:
+            stem += suffix
+        try:
+            image = image_id(stem)
+        except ReleaseError as error:
+            faults.add(where, str(error))
+            return
+        shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
+        self.bits[image] = self.bits.get(image, 0) | shown
+
+
+def is_image_set(member: Member) -> bool:
+    """Whether a CSV is an image set: by its folder, or by a header that begins with `name`."""
+    inside = "imageset" in member.where.lower()
+    return member.suffix == ".csv" and (
+        inside or member.data[:8].lstrip(b"\xef\xbb\xbf").lower().startswith(b"name,")
+    )

@@ -1,0 +1,181 @@
+"""Files inside a release's archives and folders, read as streams; nothing is unpacked to disk.
+
+What an archive says of itself is not believed: links, devices, paths that leave the archive and
+sizes beyond reason are faults.
+"""
+
+import gzip
+import io
+import os
+import posixpath
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.shards import StrictTarInfo
+from sixrayd.download.faults import Faults
+
+IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+TEXTS = frozenset((".xml", ".csv"))
+_MAX_BYTES = {".xml": 4 << 20, ".csv": 256 << 20}
+_MAX_IMAGE_BYTES = 64 << 20
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of a release; `where` names it in messages."""
+
+    where: str
+    data: bytes
+
+    @property
+    def stem(self) -> str:
+        """File name without folder and suffix."""
+        return posixpath.splitext(posixpath.basename(self.where))[0]
+
+    @property
+    def suffix(self) -> str:
+        """Lower-case suffix with its dot."""
+        return _suffix(self.where)
+
+
+class JoinedParts(io.RawIOBase):
+    """Files that were cut from one, read as that one."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(reversed(paths))
+        self._file: io.BufferedReader | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while True:
+            count = self._file.readinto(buffer) if self._file else 0
+            if count or not (self._file or self._paths):
+                return count
+            self.close_part()
+            if self._paths:
+                self._file = self._paths.pop().open("rb")
+
+    def close_part(self) -> None:
+        """Close the part being read."""
+        if self._file:
+            self._file.close()
+        self._file = None
+
+    def close(self) -> None:
+        self.close_part()
+        super().close()
+
+
+def tar_members(
+    parts: Sequence[Path], name: str, faults: Faults, suffixes: Collection[str]
+) -> Iterator[Member]:
+    """Files of a tar, gzipped or not, that may be cut in parts; one is in memory at a time."""
+    at = f"{parts[0].name} to {parts[-1].name}" if len(parts) > 1 else parts[0].name
+    try:
+        with ExitStack() as stack:
+            joined = stack.enter_context(JoinedParts(parts))
+            stream: io.BufferedIOBase = io.BufferedReader(joined, 1 << 20)
+            if not name.lower().endswith(".tar"):
+                stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+            tar = stack.enter_context(
+                tarfile.open(fileobj=stream, mode="r|", tarinfo=StrictTarInfo)
+            )
+            yield from _plain_files(tar, name, faults, suffixes)
+            if _has_more(stream):
+                faults.add(at, "more data follows the tar's end")
+    except _BROKEN as error:
+        reason = "ends too early: its last part is missing or truncated"
+        faults.add(at, reason if isinstance(error, EOFError) else f"broken ({error})")
+
+
+def _plain_files(
+    tar: tarfile.TarFile, name: str, faults: Faults, suffixes: Collection[str]
+) -> Iterator[Member]:
+    while (entry := tar.next()) is not None:
+        # tarfile would keep every header
+        tar.members = []  # type: ignore[attr-defined]
+        where = f"{name}/{entry.name}"
+        suffix = _suffix(entry.name)
+        if entry.isdir() or _is_clutter(entry.name) or suffix not in suffixes:
+            continue
+        file = tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
+        if file is None:
+            faults.add(where, "a link, device or sparse file; refused")
+        elif _is_welcome(entry.name, entry.size, where, faults):
+            yield Member(where, file.read())
+
+
+def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
+    """Files of a zip; those of other suffixes are passed over unread."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                name = entry.filename.replace("\\", "/")
+                where = f"{path.name}/{name}"
+                suffix = _suffix(name)
+                if entry.is_dir() or _is_clutter(name) or suffix not in suffixes:
+                    continue
+                if entry.flag_bits & 1:
+                    faults.add(where, "encrypted")
+                elif _is_welcome(name, entry.file_size, where, faults):
+                    yield Member(where, archive.read(entry))
+    except (zipfile.BadZipFile, NotImplementedError, *_BROKEN) as error:
+        faults.add(path.name, f"broken zip ({error})")
+
+
+def loose_files(root: Path, suffixes: Collection[str] | None) -> Iterator[Path]:
+    """Files with one of the suffixes, or any, below a folder; sorted within each folder."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not _is_clutter(name))
+        for name in sorted(names):
+            wanted = suffixes is None or _suffix(name) in suffixes
+            if wanted and not _is_clutter(name):
+                yield Path(folder, name)
+
+
+def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
+    """Files with one of the suffixes anywhere below a folder."""
+    for path in loose_files(root, suffixes):
+        where = path.relative_to(root).as_posix()
+        try:
+            if _is_welcome(path.name, path.stat().st_size, where, faults):
+                yield Member(where, path.read_bytes())
+        except OSError as error:
+            faults.add(where, f"cannot be read ({error.strerror})")
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _is_clutter(name: str) -> bool:
+    *folders, base = name.rstrip("/").split("/")
+    return base.startswith(".") or "__MACOSX" in folders
+
+
+def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
+    limit = _MAX_BYTES.get(_suffix(name), _MAX_IMAGE_BYTES)
+    if name.startswith("/") or ".." in name.split("/"):
+        faults.add(where, "a path that leaves the archive; refused")
+    elif size > limit:
+        faults.add(where, f"{size} bytes, at most {limit} are read")
+    else:
+        return True
+    return False
+
+
+def _has_more(stream: io.BufferedIOBase) -> bool:
+    """Read to the end, so that the checksum is checked; whether anything but zeros came."""
+    more = False
+    while chunk := stream.read(1 << 20):
+        more = more or any(chunk)
+    return more

@@ -1,0 +1,149 @@
+"""Which files make up a release, and whether they are what their names say."""
+
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import sha256_file, write_bytes
+from sixrayd.core.workspace import Workspace
+from sixrayd.download.faults import Faults
+from sixrayd.download.members import IMAGES, TEXTS, loose_files
+
+SUMS = "SHA256SUMS"
+_TAR = re.compile(r"(?P<name>.+\.(?:tar\.gz|tgz|tar))[._-]?(?P<part>\d*)", re.IGNORECASE)
+_CLOSED = {".rar", ".7z", ".xz", ".bz2", ".zst"}
+_GZIP, _ZIP = b"\x1f\x8b", b"PK"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The files of a release in one folder.
+
+    Args:
+        tars: name without part number → its parts in order, as far as they follow each other.
+    """
+
+    root: Path
+    tars: dict[str, tuple[Path, ...]]
+    zips: tuple[Path, ...]
+
+    @property
+    def archives(self) -> tuple[Path, ...]:
+        """Every archive file."""
+        return tuple(part for parts in self.tars.values() for part in parts) + self.zips
+
+
+def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
+    """Find a folder's archives and check their order, first bytes and, where given, sums.
+
+    Raises:
+        ReleaseError: the folder is holds the workspace, or has a fault that stops.
+    """
+    if workspace.root.resolve().is_relative_to(root.resolve()):
+        raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
+    named: dict[str, dict[int, Path]] = {}
+    zips = []
+    for path in loose_files(root, None):
+        if match := _TAR.fullmatch(path.name):
+            key = path.relative_to(root).with_name(match["name"]).as_posix()
+            named.setdefault(key, {})[int(match["part"] or 0)] = path
+        elif path.suffix.lower() == ".zip" and _is_archive(path, _ZIP, faults):
+            zips.append(path)
+        elif path.suffix.lower() in _CLOSED:
+            faults.add(path.name, "an archive that is not read; unpack it here and move it away")
+    tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
+    release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
+    _check_sums(release, workspace, faults)
+    return release
+
+
+def release_inputs(release: Release, workspace: Workspace) -> dict[str, str]:
+    """Hashes of the archives, and of a listing of loose files with their sizes and times."""
+    lines = []
+    for path in loose_files(release.root, IMAGES | TEXTS):
+        stat = path.stat()
+        name = path.relative_to(release.root).as_posix()
+        lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{name}\n")
+    listing = workspace.root / "release" / "loose.tsv"
+    if lines:
+        write_bytes(listing, "".join(lines).encode("utf-8", "surrogateescape"))
+    else:
+        listing.unlink(missing_ok=True)
+    return workspace.inputs(*release.archives, *([listing] if lines else []))
+
+
+def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, ...]:
+    gzipped = not name.lower().endswith(".tar")
+    start = min(parts)
+    first = parts[start].open("rb").read(2)
+    if start > 0 and gzipped and first != _GZIP:
+        faults.add(name, f"part {_part_name(parts, 0)} is missing, found {parts[start].name}")
+        return ()
+    for number in range(start, max(parts)):
+        if number not in parts:
+            faults.add(name, f"part {_part_name(parts, number)} is missing")
+            return tuple(parts[n] for n in range(start, number))
+    ordered = tuple(parts[number] for number in sorted(parts))
+    magic = _GZIP if gzipped else b""
+    good = [_is_archive(path, b"" if i else magic, faults) for i, path in enumerate(ordered)]
+    return ordered if all(good) else ()
+
+
+def _part_name(parts: dict[int, Path], number: int) -> str:
+    path = parts[min(parts)]
+    digits = re.search(r"\d*$", path.name)
+    width = len(digits[0]) if digits else 0
+    return path.name[: len(path.name) - width] + f"{number:0{width}d}"
+
+
+def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
+    with path.open("rb") as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    if head.lstrip()[:6].lower().startswith((b"<?xml", b"<!doct", b"<html", b"<error")):
+        text = head.lstrip()[:60].decode("ascii", "replace")
+        faults.add(
+            path.name,
+            f"begins with {text!r}: an error page under the archive's name; fetch it again",
+        )
+    elif not head.startswith(magic):
+        faults.add(path.name, f"begins with {head[:8]!r}, expected {magic!r}; fetch it again")
+    else:
+        return True
+    return False
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """File name → SHA-256, from the output of `sha256sum`.
+
+    Raises:
+        ReleaseError: a line has another form.
+    """
+    sums = {}
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
+        name = match[2].removeprefix("./") if match else ""
+        if match is None or name.startswith("/") or ".." in name.split("/"):
+            raise ReleaseError(
+                f"{path.name}: line {number}: expected HASH  NAME, got {line[:80]!r}"
+            )
+        sums[name] = match[1].lower()
+    return sums
+
+
+def _check_sums(release: Release, workspace: Workspace, faults: Faults) -> None:
+    path = release.root / SUMS
+    if not path.exists():
+        return
+    for name, expected in sorted(read_sums(path).items()):
+        file = release.root / name
+        if not file.is_file():
+            faults.add(name, f"missing, though {SUMS} lists it")
+            continue
+        known = file in release.archives  # hashed once, as inputs of the stage
+        (found,) = workspace.inputs(file).values() if known else (sha256_file(file),)
+        if found != expected:
+            faults.add(
+                name, f"SHA-256 is {found[:12]}…, {SUMS} says {expected[:12]}…; fetch it again"
+            )

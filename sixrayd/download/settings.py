@@ -1,0 +1,60 @@
+"""What the ingest is told, and what it says in the end."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.errors import SettingsError
+
+OnError = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadSettings:
+    """How a release is taken.
+
+    Raises:
+        SettingsError: a value is out of range.
+    """
+
+    release: str  # folder, URL of a folder, or a name in manifests/sources.toml
+    classes: tuple[str, ...] = SIXRAY_CLASSES
+    seed: int = 0  # of the train/test membership
+    test_share: float = 0.1  # of the near-duplicate groups, 0..1
+    images_per_shard: int = 2000
+    hash_distance: int = 0  # bits in which the hashes of near-duplicates may differ
+    on_error: OnError = "stop"
+    force: bool = False  # replace a finished ingest of something else
+
+    def __post_init__(self) -> None:
+        ClassList(self.classes)
+        if not 0 <= self.test_share < 1:
+            raise SettingsError(f"test-share: need 0 or more and below 1, got {self.test_share}")
+        if self.images_per_shard < 1:
+            raise SettingsError(f"images-per-shard: need 1 or more, got {self.images_per_shard}")
+        if not 0 <= self.hash_distance <= 16:
+            raise SettingsError(f"hash-distance: need 0 to 16 bits, got {self.hash_distance}")
+        if self.on_error not in ("stop", "skip"):
+            raise SettingsError(f"on-error: need stop or skip, got {self.on_error!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadResult:
+    """Counts of a finished ingest; images = positives + negatives, unreadable ones among them."""
+
+    images: int
+    positives: int
+    negatives: int
+    unreadable: int
+    train: int
+    test: int
+    boxes: int
+    duplicate_groups: int  # near-duplicate groups of two or more
+    negatives_like_positives: int  # negatives in a group with a positive
+    unannotated: int  # positives without a usable XML
+    boxless: int  # positives whose XML holds no usable box
+    negatives_with_boxes: int
+    notes: int  # repairs in annotations, listed in notes.txt
+    merged: int  # files that repeat another byte for byte
+    absent: int  # images that the image sets list and the release lacks
+    skipped: int  # faults, listed in skipped.jsonl

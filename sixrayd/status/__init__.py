@@ -1,0 +1,1 @@
+"""What is done, what is stale, and what to run next."""

@@ -1,0 +1,34 @@
+"""`sixrayd status`."""
+
+import click
+
+from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.workspace import Workspace
+
+
+@click.command()
+@workspace_option
+@json_option
+def status(workspace: Workspace, as_json: bool) -> None:
+    """Say what is done, what is stale, and what to run next.
+
+    \b
+    Example:
+      sixrayd status -w workspace
+    """
+    from sixrayd.status.report import status_report
+
+    report = status_report(workspace)
+    if as_json:
+        print_json(report)
+        return
+    for result in report.results:
+        title = f"{result.stage}/{result.name}" if result.name else result.stage
+        click.echo(f"{title:<24} {result.progress}")
+        for text, names in (("changed", result.changed), ("no longer there", result.gone)):
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                click.echo(f"  {text}: {', '.join(names[:3])}{more}")
+        if result.error:
+            click.echo(f"  {result.error}")
+    click.echo(f"next: {report.next_command}" if report.next_command else "every stage is done")

@@ -1,0 +1,59 @@
+"""Files are there whole or not at all."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import (
+    read_table,
+    replacing,
+    sha256_file,
+    write_bytes,
+    write_json,
+    write_table,
+)
+
+SCHEMA = pa.schema([pa.field("name", pa.string(), nullable=False)])
+
+
+def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a/b.txt"
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError), replacing(path) as beside:
+        beside.write_bytes(b"half")
+        raise RuntimeError
+    assert [p.read_bytes() for p in path.parent.iterdir()] == [b"old"]
+
+
+def test_json_has_one_form(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"b": 1, "a": "é"})
+    assert path.read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+
+
+def test_table_round_trip_gives_equal_bytes(tmp_path: Path) -> None:
+    rows = [{"name": "x"}, {"name": "y"}]
+    write_table(tmp_path / "a.parquet", rows, SCHEMA)
+    table = read_table(tmp_path / "a.parquet", SCHEMA)
+    assert table.to_pylist() == rows
+    write_table(tmp_path / "b.parquet", table, SCHEMA)
+    assert sha256_file(tmp_path / "a.parquet") == sha256_file(tmp_path / "b.parquet")
+
+
+def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(WorkspaceError) as caught:
+        read_table(path, SCHEMA)
+    assert str(caught.value) == f"{path}: missing; `sixrayd status` names the next command"
+    path.write_bytes(b"PAR1 no")
+    with pytest.raises(WorkspaceError, match="not a readable Parquet table"):
+        read_table(path, SCHEMA)
+    write_table(path, [{"other": "x"}], pa.schema([("other", pa.string())]))
+    with pytest.raises(WorkspaceError) as caught:
+        read_table(path, SCHEMA)
+    assert str(caught.value) == (
+        f"{path}: columns ['other'], expected ['name']; it was written by another version: "
+        "run the stage again"
+    )

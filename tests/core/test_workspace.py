@@ -1,0 +1,120 @@
+"""The workspace: lock, run.json, staleness."""
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.workspace import Run, Workspace
+
+RUN = Run("mine", "a", {"seed": 1, "classes": ("Gun",)}, {"x": "1"})
+
+
+def test_begin_finish_and_repeat(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.begin(RUN)
+    (tmp_path / "mine/a/part").write_text("half")
+    assert workspace.begin(RUN)
+    assert (tmp_path / "mine/a/part").exists(), "an interrupted run of the same work goes on"
+    workspace.finish(replace(RUN, summary={"n": 2}))
+    assert sorted(path.name for path in (tmp_path / "mine/a").iterdir()) == ["part", "run.json"]
+    assert not workspace.begin(RUN)
+    assert workspace.run("mine", "a").summary == {"n": 2}
+
+
+def test_other_work_starts_afresh_unless_kept(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    other = replace(RUN, settings={"seed": 2})
+    workspace.begin(RUN)
+    (tmp_path / "mine/a/part").write_text("half")
+    assert workspace.begin(other, keep=True)
+    assert (tmp_path / "mine/a/part").exists()
+    assert workspace.begin(RUN)
+    assert not (tmp_path / "mine/a/part").exists()
+
+
+def test_unreadable_runs(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    path = tmp_path / "mine/a/run.json"
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.run("mine", "a")
+    assert str(caught.value) == f"{path}: missing; run `sixrayd mine` first"
+    workspace.begin(RUN)
+    for text in ("{", '{"stage": 1}', "[]"):
+        path.write_text(text)
+        with pytest.raises(WorkspaceError) as caught:
+            workspace.run("mine", "a")
+        assert str(caught.value) == f"{path}: not a run.json; run `sixrayd mine` again"
+    workspace.finish(replace(RUN, format=99))
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.run("mine", "a")
+    assert str(caught.value) == f"{path}: format 99, expected 1; run it again"
+
+
+def test_names_by_age(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.newest("mine")
+    assert str(caught.value) == f"{tmp_path}/mine: nothing yet; run `sixrayd mine` first"
+    for age, name in enumerate(("b", "a", "c")):
+        workspace.finish(replace(RUN, name=name))
+        os.utime(tmp_path / f"mine/{name}/run.json", (100 + age, 100 + age))
+    workspace.begin(replace(RUN, name="unfinished"))
+    assert workspace.names("mine") == ["b", "a", "c"]
+    assert workspace.newest("mine") == "c"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", ".."])
+def test_names_stay_in_the_workspace(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WorkspaceError) as caught:
+        Workspace(tmp_path).folder("mine", name)
+    assert str(caught.value) == f"name {name!r}: needs to be a plain folder name"
+
+
+def test_inputs_and_staleness(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    outside = tmp_path / "release.zip"
+    outside.write_bytes(b"one")
+    workspace.finish(Run("shards", "", {"classes": ["Gun"]}, workspace.inputs(outside)))
+    assert list(workspace.run("shards").inputs) == [str(outside)]
+    inputs = workspace.upstream(("shards", ""))
+    assert list(inputs) == ["shards/run.json"]
+    workspace.finish(replace(RUN, inputs=inputs))
+    assert (workspace.stale("shards"), workspace.stale("mine", "a")) == ([], [])
+    time.sleep(0.01)
+    outside.write_bytes(b"two")
+    assert workspace.stale("shards") == [str(outside)]
+    workspace.finish(Run("shards", "", {"classes": ["Gun"]}, workspace.inputs(outside)))
+    assert (workspace.stale("shards"), workspace.stale("mine", "a")) == ([], ["shards/run.json"])
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    first, second = Workspace(tmp_path), Workspace(tmp_path)
+    with first.lock():
+        with pytest.raises(WorkspaceError) as caught, second.lock():
+            pass
+        assert str(caught.value) == (
+            f"{tmp_path}: in use by process {os.getpid()}; wait for it, or name another "
+            "workspace with -w"
+        )
+    with second.lock():
+        pass
+
+
+def test_run_holds_no_time_of_day(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.finish(RUN)
+    assert sorted(json.loads((tmp_path / "mine/a/run.json").read_text())) == [
+        "format",
+        "inputs",
+        "name",
+        "outputs",
+        "settings",
+        "stage",
+        "summary",
+        "version",
+    ]

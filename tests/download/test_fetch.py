@@ -1,0 +1,244 @@
+"""A release by URL, over a real server: resumed, checked, whole or not at all."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.workspace import Workspace
+from sixrayd.download import fetch
+from sixrayd.download.faults import Faults
+from sixrayd.download.fetch import Place, fetch_release, find_place
+from sixrayd.download.settings import DownloadResult, DownloadSettings
+from sixrayd.download.stage import download
+from tests.releases import TinyRelease, write_sums
+
+CLASSES = ("Gun", "Knife")
+
+
+@dataclass
+class Server:
+    """A file server with ranges that can break off, move and lie."""
+
+    folder: Path
+    url: str = ""
+    asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
+    break_after: int = 0  # bytes, once for each file
+    ranges: bool = True
+    redirect: str = ""
+    broken: set[str] = field(default_factory=set)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        name = request.path.split("?")[0].rsplit("/", 1)[-1]
+        asked = request.headers.get("Range", "")
+        self.asked.append((name, asked))
+        path = self.folder / name
+        if self.redirect:
+            request.send_response(302)
+            request.send_header("Location", self.redirect)
+            request.end_headers()
+        elif not path.is_file():
+            request.send_error(404)
+        else:
+            self._send(request, name, path.read_bytes(), asked)
+
+    def _send(self, request: BaseHTTPRequestHandler, name: str, data: bytes, asked: str) -> None:
+        tag = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
+        start = 0
+        if asked and self.ranges and request.headers.get("If-Range") == tag:
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+        if start and start >= len(data):
+            request.send_response(416)
+            request.send_header("Content-Range", f"bytes */{len(data)}")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        request.send_header("ETag", tag)
+        request.send_header("Content-Length", str(len(data) - start))
+        request.end_headers()
+        body = data[start:]
+        if self.break_after and name not in self.broken:
+            self.broken.add(name)
+            body = body[: self.break_after]
+        request.wfile.write(body)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    state = Server(TinyRelease().write(tmp_path / "served"))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{http.server_port}/data/"
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def take(tmp_path: Path, url: str, on_error: str = "stop") -> DownloadResult:
+    settings = DownloadSettings(url, CLASSES, on_error=on_error)  # type: ignore[arg-type]
+    return download(Workspace(tmp_path / "ws"), settings)
+
+
+def test_release_by_url_and_again_without_a_transfer(tmp_path: Path, server: Server) -> None:
+    result = take(tmp_path, server.url)
+    assert (result.images, result.boxes) == (8, 6)
+    stored = sorted(path.name for path in (tmp_path / "ws/release").iterdir())
+    assert stored == sorted([*(p.name for p in server.folder.iterdir()), "source.json"])
+    server.asked.clear()
+    assert take(tmp_path, server.url) == result
+    assert server.asked == []
+
+
+def test_broken_transfers_are_resumed(tmp_path: Path, server: Server) -> None:
+    server.break_after = 300
+    assert take(tmp_path, server.url).images == 8
+    assert ("JPEGImage.tar.gz00", "bytes=300-") in server.asked
+    for path in server.folder.iterdir():
+        assert (tmp_path / "ws/release" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_server_without_ranges_starts_again(tmp_path: Path, server: Server) -> None:
+    server.break_after, server.ranges = 300, False
+    assert take(tmp_path, server.url).images == 8
+
+
+def test_complete_part_of_a_killed_transfer_is_kept(tmp_path: Path, server: Server) -> None:
+    folder = tmp_path / "ws/release"
+    folder.mkdir(parents=True)
+    data = (server.folder / "Annotation.zip").read_bytes()
+    (folder / ".Annotation.zip.part").write_bytes(data)
+    tag = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
+    (folder / ".Annotation.zip.validator").write_text(tag)
+    take(tmp_path, server.url)
+    asked = [how for name, how in server.asked if name == "Annotation.zip"]
+    assert asked == [f"bytes={len(data)}-"]
+
+
+def test_changed_file_is_not_glued_to_its_old_part(tmp_path: Path, server: Server) -> None:
+    folder = tmp_path / "ws/release"
+    folder.mkdir(parents=True)
+    (folder / ".Annotation.zip.part").write_bytes(b"old")
+    (folder / ".Annotation.zip.validator").write_text('"old"')
+    take(tmp_path, server.url)
+    served = (server.folder / "Annotation.zip").read_bytes()
+    assert (folder / "Annotation.zip").read_bytes() == served
+
+
+def test_wrong_sum_is_not_stored(tmp_path: Path, server: Server) -> None:
+    (server.folder / "Annotation.zip").write_bytes(b"another")
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, server.url)
+    message = str(caught.value)
+    assert message.startswith(f"{server.url}Annotation.zip: SHA-256 is ")
+    assert message.endswith("; run it again")
+    assert not (tmp_path / "ws/release/Annotation.zip").exists()
+
+
+def test_without_sums_the_known_files_are_asked_for(tmp_path: Path, server: Server) -> None:
+    (server.folder / "SHA256SUMS").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, server.url)
+    assert str(caught.value) == (
+        f"{server.url}JPEGImage.tar.gz03: not there; mend it or pass --on-error skip"
+    )
+    result = take(tmp_path, server.url, "skip")
+    assert (result.images, result.absent, result.skipped) == (8, 0, 16)
+
+
+def test_error_page_in_place_of_the_sums_does_not_stay(tmp_path: Path, server: Server) -> None:
+    (server.folder / "SHA256SUMS").write_text("<html>not found</html>\n")
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, server.url)
+    assert str(caught.value) == (
+        "SHA256SUMS: line 1: expected HASH  NAME, got '<html>not found</html>'"
+    )
+    write_sums(server.folder)
+    assert take(tmp_path, server.url).images == 8
+
+
+def test_nothing_there(tmp_path: Path, server: Server) -> None:
+    for path in server.folder.iterdir():
+        path.unlink()
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, server.url, "skip")
+    assert str(caught.value) == (
+        f"{server.url}: none of Annotation.zip, ImageSet.zip, JPEGImage.tar.gz00 … is there"
+    )
+
+
+def test_two_places_do_not_mix(tmp_path: Path, server: Server) -> None:
+    take(tmp_path, server.url)
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, server.url + "other/")
+    assert str(caught.value) == (
+        f"{tmp_path}/ws/release: holds files of {server.url}; remove it, or name another "
+        "workspace with -w"
+    )
+
+
+def test_password_and_query_are_not_written_down(tmp_path: Path, server: Server) -> None:
+    url = server.url.replace("http://", "http://user:hush@") + "?token=hush"
+    take(tmp_path, url)
+    written = [p for p in (tmp_path / "ws").rglob("*") if p.is_file() and p.suffix == ".json"]
+    assert len(written) >= 3
+    assert not any("hush" in path.read_text() for path in written)
+    (server.folder / "Annotation.zip").unlink()
+    (tmp_path / "ws/release/Annotation.zip").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, url)
+    assert str(caught.value) == (
+        f"{server.url}Annotation.zip: not there; mend it or pass --on-error skip"
+    )
+
+
+def test_https_never_becomes_http() -> None:
+    request = httpx.Request("GET", "https://example.org/SHA256SUMS")
+    answer = httpx.Response(302, headers={"location": "http://example.org/x"}, request=request)
+    with pytest.raises(ReleaseError) as caught:
+        fetch._refuse_downgrade(answer)
+    assert str(caught.value) == (
+        "example.org: redirects from https to http; refused: name the other address yourself if "
+        "you trust it"
+    )
+    safe = httpx.Response(302, headers={"location": "/other"}, request=request)
+    fetch._refuse_downgrade(safe)
+
+
+def test_redirects_within_http_are_followed(tmp_path: Path, server: Server) -> None:
+    server.redirect = "http://127.0.0.1:1/gone"
+    with pytest.raises(ReleaseError, match=r"run it again to go on$"):
+        take(tmp_path, server.url)
+
+
+def test_any_fsspec_storage(tmp_path: Path, server: Server) -> None:
+    place = Place(url=f"local://{server.folder}")
+    folder = fetch_release(place, tmp_path / "here", Faults(), lambda *_: None)
+    names = sorted(path.name for path in server.folder.iterdir())
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*names, "source.json"])
+
+
+def test_what_a_release_may_be_called(tmp_path: Path) -> None:
+    assert find_place(str(tmp_path)) == Place(folder=tmp_path)
+    assert find_place(f"file://{tmp_path}") == Place(folder=tmp_path)
+    known = find_place("sixray")
+    assert known.name == "http://aivc.ks3-cn-beijing.ksyun.com/data/public_data/SIXray/"
+    assert len(known.files) == 21

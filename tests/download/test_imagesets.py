@@ -1,0 +1,77 @@
+"""Image sets with the quirks of SIXray's copies."""
+
+import pytest
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.records import Source
+from sixrayd.download.faults import Faults
+from sixrayd.download.imagesets import ImageSets, image_id, is_image_set
+from sixrayd.download.members import Member
+
+CLASSES = ClassList(("Gun", "Knife"))
+
+
+def read(*texts: str) -> ImageSets:
+    sets = ImageSets(CLASSES)
+    for number, text in enumerate(texts):
+        sets.read(Member(f"ImageSet/{number}/train.csv", text.encode("utf-8-sig")), Faults())
+    return sets
+
+
+def test_names_values_and_columns_in_any_form() -> None:
+    sets = read(
+        "name,KNIFE,gun\r\nP00001.jpg,-1,1\r\n\r\np00002,1,-1\r\nJPEGImage/N0000003.JPG,0,0"
+    )
+    assert {image: sets.labels(image) for image in sets.bits} == {
+        "P00001": ["Gun"],
+        "P00002": ["Knife"],
+        "N0000003": [],
+    }
+
+
+def test_any_1_counts_where_sets_overlap() -> None:
+    sets = read("name,Gun,Knife\nP1,1,-1\nN1,0,0", "name,Gun,Knife\nP1,-1,1\nN1,-1,-1")
+    assert sets.labels("P1") == ["Gun", "Knife"]
+    assert (sets.source("P1"), sets.source("N1")) == (Source.POSITIVE, Source.NEGATIVE)
+
+
+def test_sets_beat_the_name_and_the_name_stands_in() -> None:
+    sets = read("name,Gun,Knife\nP05110,-1,-1\nN7,1,-1")
+    assert sets.source("P05110") is Source.NEGATIVE
+    assert sets.source("N7") is Source.POSITIVE
+    assert sets.source("P2") is Source.POSITIVE
+    assert sets.source("N2") is Source.NEGATIVE
+    assert sets.source("bag") is None
+
+
+@pytest.mark.parametrize("header", ["", "name", "name,Gun", "name,Gun,Gun", "name,Gun,Knife,Saw"])
+def test_headers_that_do_not_match(header: str) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        read(f"{header}\nP1,1,1")
+    found = header.removeprefix("name").removeprefix(",")
+    assert str(caught.value) == (
+        f"ImageSet/0/train.csv: columns are {found or 'missing'}, classes are Gun,Knife; "
+        f"pass `--classes {found or 'NAMES'}`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [("p00001", "P00001"), ("N0000001", "N0000001"), ("P1_jpg.rf.0a", "P1_jpg.rf.0a")],
+)
+def test_ids(stem: str, expected: str) -> None:
+    assert image_id(stem) == expected
+
+
+@pytest.mark.parametrize("stem", ["", "a" * 91, "a\nb", "ö", "a:b", "-rf"])
+def test_names_that_cannot_be_ids(stem: str) -> None:
+    with pytest.raises(ReleaseError, match=r"^file name .*; rename the file$"):
+        image_id(stem)
+
+
+def test_which_csv_is_an_image_set() -> None:
+    assert is_image_set(Member("ImageSet.zip/10/train.csv", b""))
+    assert is_image_set(Member("x/train.csv", b"\xef\xbb\xbfname,Gun"))
+    assert not is_image_set(Member("x/labels.csv", b"image,Gun"))
+    assert not is_image_set(Member("ImageSet/x.xml", b"name,"))

@@ -1,0 +1,135 @@
+"""Decoding: the same pixels by either decoder, and one error for everything foreign."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sixrayd.core.errors import ImageError
+from sixrayd.imaging import decode
+from sixrayd.imaging.decode import decode_rgb, image_size_wh
+from tests.releases import encode, jpeg
+
+
+@pytest.fixture(params=["simplejpeg", "Pillow"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name: str = request.param
+    if name == "Pillow":
+        monkeypatch.setattr(decode, "simplejpeg", None)
+    elif decode.simplejpeg is None:
+        pytest.skip("simplejpeg is not installed")
+    return name
+
+
+@pytest.mark.usefixtures("decoder")
+@pytest.mark.parametrize(
+    ("min_side_px", "shape"),
+    [
+        (0, (201, 301, 3)),
+        (150, (201, 301, 3)),
+        (100, (101, 151, 3)),
+        (50, (51, 76, 3)),
+        (25, (26, 38, 3)),
+        (1, (26, 38, 3)),
+    ],
+)
+def test_reduced_size(min_side_px: int, shape: tuple[int, int, int]) -> None:
+    image = decode_rgb(jpeg(1, 301, 201), "x.jpg", min_side_px=min_side_px)
+    assert (image.shape, image.dtype) == (shape, np.uint8)
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.skipif(decode.simplejpeg is None, reason="simplejpeg is not installed")
+@pytest.mark.parametrize("min_side_px", [0, 100, 50])
+def test_both_decoders_agree(min_side_px: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = jpeg(2, 333, 222)
+    fast = decode_rgb(data, "x.jpg", min_side_px=min_side_px)
+    monkeypatch.setattr(decode, "simplejpeg", None)
+    assert np.array_equal(fast, decode_rgb(data, "x.jpg", min_side_px=min_side_px))
+
+
+@pytest.mark.usefixtures("decoder")
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_jpeg_of_other_colours_becomes_rgb(mode: str) -> None:
+    grey = Image.new("RGB", (40, 30), (90, 90, 90)).convert(mode)
+    image = decode_rgb(encode(grey, "JPEG"), "x.jpg")
+    assert image.shape == (30, 40, 3)
+    assert np.abs(image.astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP"])
+def test_other_formats(form: str) -> None:
+    image = decode_rgb(encode(Image.new("RGB", (40, 30), (10, 200, 30)), form), "x")
+    assert image.shape == (30, 40, 3)
+    assert np.abs(image.astype(int) - (10, 200, 30)).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1"])
+def test_png_modes(mode: str) -> None:
+    image = decode_rgb(encode(Image.new("RGB", (8, 6), "white").convert(mode), "PNG"), "x.png")
+    assert image.tolist() == np.full((6, 8, 3), 255).tolist()
+
+
+def test_sixteen_bits_of_grey_keep_their_high_byte() -> None:
+    grey = Image.fromarray(np.full((6, 8), 0x80FF, np.uint16))
+    assert decode_rgb(encode(grey, "PNG"), "x.png").tolist() == np.full((6, 8, 3), 128).tolist()
+
+
+def test_rotation_in_exif_is_not_applied() -> None:
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(buffer, "JPEG", exif=exif)
+    assert decode_rgb(buffer.getvalue(), "x.jpg").shape == (30, 40, 3)
+
+
+@pytest.mark.usefixtures("decoder")
+@pytest.mark.parametrize("kept", [-1, -30, 0.5])
+def test_truncated_jpeg_is_not_silently_grey(kept: float) -> None:
+    data = jpeg(3)
+    cut = data[:kept] if isinstance(kept, int) else data[: int(len(data) * kept)]
+    with pytest.raises(ImageError, match=r"^P1\.jpg: cannot be decoded \(image file is truncated"):
+        decode_rgb(cut, "P1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file, expected an image"),
+        (b"<?xml version", "begins with b'<?xml version', expected JPEG, PNG, BMP or WebP"),
+        (b"GIF89a", "begins with b'GIF89a', expected JPEG, PNG, BMP or WebP"),
+        (b"\xff\xd8\xff\xe0\x00", "header cut short or broken after 5 bytes"),
+    ],
+)
+def test_what_is_no_image(data: bytes, reason: str) -> None:
+    for read in (decode_rgb, image_size_wh):
+        with pytest.raises(ImageError) as caught:
+            read(data, "P1.jpg")
+        assert str(caught.value) == f"P1.jpg: {reason}"
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        crc = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + crc
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body)
+
+
+def test_bomb_is_refused_by_its_header() -> None:
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(png_that_claims(9000, 8000), "P1.png")
+    assert str(caught.value) == "P1.png: 9000 x 8000 pixels, at most 50000000 are decoded"
+    with pytest.raises(ImageError):
+        decode_rgb(png_that_claims(100_000, 100_000), "P1.png")
+    with pytest.raises(ImageError, match="96 x 64 pixels, at most 6143 are decoded"):
+        decode_rgb(jpeg(1), "P1.jpg", max_pixels=6143)
+
+
+def test_size_from_the_header() -> None:
+    assert image_size_wh(jpeg(1, 301, 201), "x.jpg") == (301, 201)

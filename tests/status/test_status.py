@@ -1,0 +1,111 @@
+"""What `sixrayd status` says of a workspace in each state."""
+
+import json
+import os
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from sixrayd.core.workspace import STAGES, Run, Workspace
+from sixrayd.status.command import status
+from sixrayd.status.report import Progress, ResultStatus, status_report
+
+
+def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
+    settings = {"classes": ["Gun"], "name": name}
+    inputs = workspace.upstream(*before)
+    workspace.finish(Run(stage, name, settings, inputs, summary={"n": 1, "ids": ["x"]}))
+
+
+def states(workspace: Workspace) -> dict[str, Progress]:
+    return {
+        f"{result.stage}/{result.name}".rstrip("/"): result.progress
+        for result in status_report(workspace).results
+    }
+
+
+def test_empty_workspace(tmp_path: Path) -> None:
+    report = status_report(Workspace(tmp_path / "ws"))
+    assert report.results == tuple(ResultStatus(name, "", Progress.MISSING) for name in STAGES)
+    assert report.next_command == "sixrayd download --release FOLDER"
+    assert not (tmp_path / "ws").exists()
+
+
+def test_done_interrupted_and_missing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.begin(Run("models", "a", {}, {}))
+    report = status_report(workspace)
+    assert report.results[:2] == (
+        ResultStatus("shards", "", Progress.DONE, summary={"n": 1}),
+        ResultStatus("models", "a", Progress.INTERRUPTED),
+    )
+    assert report.next_command == "sixrayd train"
+
+
+def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    finish(workspace, "models", "a", ("shards", ""))
+    finish(workspace, "mine", "m", ("shards", ""), ("models", "a"))
+    run = workspace.run("shards")
+    workspace.finish(Run("shards", "", {**run.settings, "seed": 5}, {}))
+    report = status_report(workspace)
+    assert [(r.stage, r.progress, r.changed) for r in report.results[:3]] == [
+        ("shards", Progress.DONE, ()),
+        ("models", Progress.STALE, ("shards/run.json",)),
+        ("mine", Progress.STALE, ("models/a/run.json", "shards/run.json")),
+    ]
+    assert report.next_command == "sixrayd train"
+
+
+def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.finish(Run("models", "old", {}, {"shards/run.json": "0" * 64}))
+    os.utime(tmp_path / "models/old/run.json", (100, 100))
+    finish(workspace, "models", "new", ("shards", ""))
+    found = states(workspace)
+    assert (found["models/old"], found["models/new"]) == (Progress.STALE, Progress.DONE)
+    assert status_report(workspace).next_command == "sixrayd mine"
+
+
+def test_release_that_was_put_away_is_not_a_fault(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    release = tmp_path / "release.zip"
+    release.write_bytes(b"x")
+    workspace.finish(Run("shards", "", {}, workspace.inputs(release)))
+    release.write_bytes(b"changed")
+    assert status_report(workspace).results[0].changed == (str(release),)
+    release.unlink()
+    first = status_report(workspace).results[0]
+    assert (first.progress, first.changed, first.gone) == (Progress.DONE, (), (str(release),))
+
+
+def test_broken_run(tmp_path: Path) -> None:
+    (tmp_path / "mine/m").mkdir(parents=True)
+    (tmp_path / "mine/m/run.json").write_text("{")
+    found = [result for result in status_report(Workspace(tmp_path)).results if result.name == "m"]
+    assert [(r.progress, r.error) for r in found] == [
+        (
+            Progress.BROKEN,
+            f"{tmp_path}/mine/m/run.json: not a run.json; run `sixrayd mine` again",
+        )
+    ]
+
+
+def test_text_and_json(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.finish(Run("models", "a", {}, {"shards/run.json": "0" * 64}))
+    done = CliRunner().invoke(status, ["-w", str(tmp_path)])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[:3] == [
+        "shards                   done",
+        "models/a                 stale",
+        "  changed: shards/run.json",
+    ]
+    assert done.stdout.splitlines()[-1] == "next: sixrayd train"
+    document = json.loads(CliRunner().invoke(status, ["-w", str(tmp_path), "--json"]).stdout)
+    assert document["next_command"] == "sixrayd train"
+    assert document["results"][0]["progress"] == "done"
