@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -27,11 +27,29 @@ class Checkpoint:
     classes: ClassList
 
 
-def save_weights(path: Path, name: str, classes: ClassList, weights: Mapping[str, Tensor]) -> None:
+def save_weights(path: Path, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
     """Write weights whole or not at all; equal weights give equal bytes."""
-    about = json.dumps({"detector": name, "classes": list(classes.names)})
+    about = json.dumps(
+        {
+            "detector": checkpoint.name,
+            "classes": list(checkpoint.classes.names),
+            "input_size": checkpoint.detector.form.size,
+        }
+    )
     tensors = {key: tensor.contiguous() for key, tensor in weights.items()}
     write_bytes(path, save(tensors, metadata={_KEY: about}))
+
+
+def build_detector(name: str, classes: ClassList, input_size: int | None = None) -> Detector:
+    """A detector without weights.
+
+    Args:
+        input_size: side of its square input in pixels; None takes the detector's own.
+    """
+    detector = DETECTORS[name](len(classes))
+    if input_size is not None:
+        detector.form = replace(detector.form, size=input_size)
+    return detector
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -45,7 +63,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             about = json.loads((file.metadata() or {})[_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         classes = ClassList(tuple(about["classes"]))
-        detector = DETECTORS[about["detector"]](len(classes))
+        detector = build_detector(about["detector"], classes, int(about["input_size"]))
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error

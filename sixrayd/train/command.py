@@ -28,6 +28,9 @@ from sixrayd.train.settings import RECIPES, TrainSettings
     help="Negatives shown for each positive; 0 learns from positives alone, as the paper does.  "
     "[default: the recipe's]",
 )
+@click.option(
+    "--input-size", type=int, help="Side in pixels, rfb-small.  [default: the detector's]"
+)
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(

@@ -30,6 +30,30 @@ class EpochResult:
     class_loss: float
 
 
+class MovingAverage:
+    """Weights averaged over the last steps; early on over fewer, so that the random start does
+    not linger in them.
+
+    Args:
+        decay: of the average in the long run, 0..1.
+    """
+
+    def __init__(self, detector: Detector, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.state = {key: value.clone() for key, value in detector.state_dict().items()}
+
+    def update(self, detector: Detector) -> None:
+        """Take in the weights after one more step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for key, value in detector.state_dict().items():
+            if value.is_floating_point():
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
 class Fit:
     """One training run, an epoch at a time; its whole state goes to a checkpoint and back.
 
@@ -44,9 +68,7 @@ class Fit:
         self.steps = steps
         self.device = device
         self.optimizer = _optimizer(detector, recipe)
-        swa: Any = torch.optim.swa_utils
-        average = swa.get_ema_multi_avg_fn(recipe.average)
-        self.average = swa.AveragedModel(detector, multi_avg_fn=average, use_buffers=True)
+        self.average = MovingAverage(detector, recipe.average)
         self.results: list[EpochResult] = []
 
     def epoch(self, examples: ExampleSet, seen: Callable[[MultiboxLoss], None]) -> EpochResult:
@@ -80,14 +102,15 @@ class Fit:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to use: the moving average where the recipe keeps one."""
-        module: nn.Module = self.average.module if self.recipe.average else self.detector
-        return {key: value.detach().cpu() for key, value in module.state_dict().items()}
+        state = self.average.state if self.recipe.average else self.detector.state_dict()
+        return {key: value.detach().cpu() for key, value in state.items()}
 
     def save(self, path: Path) -> None:
         """Everything that an equal continuation needs."""
         state = {
             "detector": self.detector.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.average.state,
+            "updates": self.average.updates,
             "optimizer": self.optimizer.state_dict(),
             "results": [[r.epoch, r.rate, r.offset_loss, r.class_loss] for r in self.results],
         }
@@ -103,7 +126,7 @@ class Fit:
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
             self.detector.load_state_dict(state["detector"])
-            self.average.load_state_dict(state["average"])
+            self.average.state, self.average.updates = state["average"], state["updates"]
             self.optimizer.load_state_dict(state["optimizer"])
             self.results = [EpochResult(*row) for row in state["results"]]
         except Exception as error:  # torch raises many kinds for a broken file
@@ -129,7 +152,7 @@ class Fit:
         nn.utils.clip_grad_norm_(self.detector.parameters(), 10.0)
         self.optimizer.step()
         if self.recipe.average:
-            self.average.update_parameters(self.detector)
+            self.average.update(self.detector)
         return loss
 
 

@@ -36,6 +36,7 @@ class TrainSettings:
         detector: `rfb-small` or `rfb512`; "auto" takes `rfb512` where there is a GPU.
         name: of the result; the detector's by default.
         epochs, batch, rate, background: None takes the detector's recipe.
+        input_size: side of the input in pixels; only rfb-small takes another than its own.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
 
@@ -49,6 +50,7 @@ class TrainSettings:
     batch: int | None = None
     rate: float | None = None
     background: float | None = None
+    input_size: int | None = None
     validation: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -61,5 +63,8 @@ class TrainSettings:
             value = getattr(self, key)
             if value is not None and value < least:
                 raise SettingsError(f"{key} {value}: needs to be at least {least}")
+        size = self.input_size
+        if size is not None and (self.detector == "rfb512" or size < 32 or size % 32):
+            raise SettingsError(f"input-size {size}: needs rfb-small and a multiple of 32")
         if not 0 < self.validation < 1:
             raise SettingsError(f"validation {self.validation}: needs to lie between 0 and 1")

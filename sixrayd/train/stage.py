@@ -14,9 +14,8 @@ from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.detectors.checkpoints import load_checkpoint, save_weights
+from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.predictor import Predictor, pick_device
-from sixrayd.detectors.rfb import DETECTORS
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
 from sixrayd.evaluation.matching import Truths
 from sixrayd.imaging.decode import RGBImage, decode_rgb
@@ -93,7 +92,7 @@ def _train(workspace: Workspace, run: Run, recipe: Recipe, device: torch.device)
     name, seed = run.settings["detector"], run.settings["seed"]
     data = _Data(workspace, run, recipe)
     torch.manual_seed(seed)
-    detector = DETECTORS[name](len(data.classes))
+    detector = build_detector(name, data.classes, run.settings["input_size"])
     detector.initialise()
     side = round((recipe.window or 1.0) * detector.form.size / 32) * 32
     examples = ExampleSet(
@@ -112,7 +111,8 @@ def _train(workspace: Workspace, run: Run, recipe: Recipe, device: torch.device)
             loss = result.offset_loss + result.class_loss
             bar.update(task, note=f"epoch {result.epoch}/{recipe.epochs}, loss {loss:.2f}")
             fit.save(checkpoint)
-    save_weights(folder / "weights.safetensors", name, data.classes, fit.weights())
+    checkpoint_of = Checkpoint(name, detector, data.classes)
+    save_weights(folder / "weights.safetensors", checkpoint_of, fit.weights())
     write_metrics(folder / "metrics.csv", fit.results)
     draw_curves(folder / "curves.png", fit.results)
     write_bytes(folder / "seen.txt", "".join(f"{i}\n" for i in data.seen()).encode())

@@ -1,0 +1,83 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sixrayd.detectors.losses import box_iou, corners, decode, encode, match, multibox_loss
+
+edge = st.floats(0, 400)
+side = st.floats(1, 100)
+
+
+@given(st.tuples(edge, edge, side, side), st.tuples(edge, edge, side, side))
+def test_decode_undoes_encode(box, prior):
+    x, y, w, h = box
+    boxes = torch.tensor([[x, y, x + w, y + h]], dtype=torch.float64)
+    priors = torch.tensor([prior], dtype=torch.float64)
+
+    assert torch.allclose(decode(encode(boxes, priors), priors), boxes, atol=1e-6)
+
+
+def test_encode_by_hand():
+    boxes = torch.tensor([[10.0, 10.0, 30.0, 50.0]])  # centre 20, 30; 20 by 40
+    priors = torch.tensor([[15.0, 30.0, 10.0, 40.0]])
+
+    wanted = torch.tensor([[5 / (0.1 * 10), 0.0, torch.log(torch.tensor(2.0)) / 0.2, 0.0]])
+    assert torch.allclose(encode(boxes, priors), wanted)
+
+
+def test_iou_by_hand():
+    first = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    second = torch.tensor([[5.0, 0.0, 15.0, 10.0], [10.0, 0.0, 20.0, 10.0], [0.0, 0.0, 10.0, 5.0]])
+
+    assert torch.allclose(box_iou(first, second), torch.tensor([[1 / 3, 0.0, 0.5]]))
+
+
+def test_a_box_keeps_its_best_prior_even_below_the_threshold():
+    priors = torch.tensor([[10.0, 10.0, 20.0, 20.0], [50.0, 50.0, 20.0, 20.0]])
+    boxes = torch.tensor([[48.0, 48.0, 52.0, 52.0]])  # overlaps the second prior by 0.04
+
+    offsets, classes = match(boxes, torch.tensor([2]), priors)
+
+    assert classes.tolist() == [0, 2]
+    assert torch.equal(offsets[0], torch.zeros(4))
+    assert torch.allclose(decode(offsets, priors)[1], boxes[0])
+
+
+def test_two_boxes_do_not_share_a_prior_that_one_owns():
+    priors = torch.tensor([[10.0, 10.0, 20.0, 20.0], [14.0, 10.0, 20.0, 20.0]])
+    boxes = corners(priors)
+
+    _, classes = match(boxes, torch.tensor([1, 2]), priors)
+
+    assert classes.tolist() == [1, 2]
+
+
+def test_no_boxes_match_nothing():
+    offsets, classes = match(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.ones(5, 4))
+
+    assert classes.tolist() == [0] * 5
+    assert torch.equal(offsets, torch.zeros(5, 4))
+
+
+def test_loss_by_hand():
+    # Three priors: one matched, and of the two others the harder one counts at a ratio of 1.
+    logits = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [0.0, 2.0]]])
+    classes = torch.tensor([[1, 0, 0]])
+    offsets = torch.tensor([[[2.0, 0.0, 0.0, 0.5], [9.0] * 4, [9.0] * 4]])
+
+    loss = multibox_loss((offsets, logits), (torch.zeros(1, 3, 4), classes), 1.0)
+
+    assert torch.allclose(loss.offsets, torch.tensor(1.5 + 0.125))  # smooth L1 of 2 and of 0.5
+    matched = torch.log(torch.tensor(2.0))
+    hardest = torch.log(1 + torch.exp(torch.tensor(2.0)))
+    assert torch.allclose(loss.classes, matched + hardest)
+
+
+def test_an_image_without_boxes_teaches_confidence():
+    logits = torch.zeros(2, 4, 2, requires_grad=True)
+    classes = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0]])
+
+    loss = multibox_loss((torch.zeros(2, 4, 4), logits), (torch.zeros(2, 4, 4), classes), 7.0)
+    loss.total.backward()
+
+    assert (logits.grad[1, :, 0] < 0).all()  # towards background in the empty image

@@ -1,0 +1,173 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from sixrayd.cli import cli
+from sixrayd.core.errors import ImageError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.workspace import Workspace
+from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.stage import mine
+from sixrayd.train.stage import train
+from tests.squares import QUICK, ingest, squares
+
+SETTINGS = MineSettings(batch=4, mirror=False, threshold=0.02)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    release = squares()
+    release.images["N0000030"] = release.images["N0000030"][:600]  # a truncated JPEG
+    from sixrayd.download.settings import DownloadSettings
+    from sixrayd.download.stage import download
+
+    folder = tmp_path_factory.mktemp("mine")
+    workspace = Workspace(folder / "workspace")
+    settings = DownloadSettings(
+        str(release.write(folder / "release")),
+        release.classes,
+        images_per_shard=10,
+        on_error="skip",
+    )
+    download(workspace, settings)
+    train(workspace, QUICK)
+    return workspace
+
+
+@pytest.fixture
+def workspace(trained, tmp_path):
+    shutil.copytree(trained.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+def _candidates(workspace):
+    path = workspace.folder("mine", "rfb-small") / "candidates.parquet"
+    return read_table(path, CANDIDATE_SCHEMA).to_pylist()
+
+
+def test_hidden_objects_come_first(workspace):
+    result = mine(workspace, SETTINGS)
+
+    rows = _candidates(workspace)
+    first = sorted({row["image_id"] for row in rows if row["rank"] <= 6})
+    assert first == [f"N000000{n}" for n in range(1, 7)]
+    assert (result.shards_done, result.shards, result.images) == (3, 3, 30)
+    assert (result.candidates, result.skipped, result.fresh) == (len(rows), 1, True)
+
+
+def test_candidates_are_ranked_by_image_then_box(workspace):
+    mine(workspace, SETTINGS)
+
+    rows = _candidates(workspace)
+    assert len(rows) >= 6
+    assert rows == sorted(rows, key=lambda r: (r["rank"], -r["score"]))
+    order = list(dict.fromkeys((-r["image_score"], r["image_id"]) for r in rows))
+    assert order == sorted(order)
+    assert len({row["box_id"] for row in rows}) == len(rows)
+    assert rows[0]["box_id"] == f"{rows[0]['image_id']}/rfb-small/0"
+
+
+def test_an_unreadable_image_is_named_and_ends_in_exit_code_3(workspace, runner):
+    answer = runner.invoke(
+        cli, ["mine", "-w", str(workspace.root), "--no-mirror", "--json"], catch_exceptions=False
+    )
+
+    assert answer.exit_code == 3
+    assert json.loads(answer.stdout)["skipped"] == 1
+    listed = workspace.folder("mine", "rfb-small") / "skipped.jsonl"
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [row["image_id"] for row in rows] == ["N0000030"]
+    assert rows[0]["error"].startswith("N0000030")
+
+
+def test_an_unreadable_image_stops_where_that_is_asked_for(workspace):
+    with pytest.raises(ImageError, match=r"^N0000030.*; mend it, or pass --on-error skip$"):
+        mine(workspace, replace(SETTINGS, on_error="stop"))
+
+
+def test_a_second_run_does_nothing(workspace):
+    mine(workspace, SETTINGS)
+
+    assert not mine(workspace, replace(SETTINGS, batch=3)).fresh
+
+
+def test_shard_by_shard_in_any_order_ends_in_the_same_bytes(workspace, tmp_path):
+    whole = Workspace(tmp_path / "whole")
+    shutil.copytree(workspace.root, whole.root)
+    mine(whole, SETTINGS)
+
+    for name in ("negatives-00002.tar", "negatives-00000.tar"):
+        part = mine(workspace, replace(SETTINGS, shards=(name,)))
+    assert (part.shards_done, part.shards) == (2, 3)
+    assert not (workspace.folder("mine", "rfb-small") / "run.json").exists()
+    mine(workspace, SETTINGS)
+
+    for name in ("candidates.parquet", "run.json", "skipped.jsonl"):
+        first, second = (w.folder("mine", "rfb-small") / name for w in (workspace, whole))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
+    whole = Workspace(tmp_path / "whole")
+    shutil.copytree(workspace.root, whole.root)
+    mine(whole, SETTINGS)
+    command = [sys.executable, "-m", "sixrayd", "mine", "-w", str(workspace.root), "--batch", "4"]
+    command += ["--no-mirror", "--threshold", "0.02"]
+    parts = workspace.folder("mine", "rfb-small") / "parts"
+
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not list(parts.glob("*.parquet")):
+        assert running.poll() is None, "ended before it could be killed"
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    mine(workspace, SETTINGS)
+
+    for name in ("candidates.parquet", "run.json"):
+        first, second = (w.folder("mine", "rfb-small") / name for w in (workspace, whole))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_a_truncated_shard_loses_no_image_silently(workspace):
+    shard = workspace.shards / "negatives-00001.tar"
+    shard.write_bytes(shard.read_bytes()[:7000])
+
+    result = mine(workspace, SETTINGS)
+
+    listed = (workspace.folder("mine", "rfb-small") / "skipped.jsonl").read_text()
+    rows = [json.loads(line) for line in listed.splitlines()]
+    lost = [row for row in rows if row["image_id"] != "N0000030"]
+    assert result.skipped == len(rows) == 1 + len(lost)
+    assert len(lost) > 0
+    assert all("negatives-00001.tar" in row["error"] for row in lost)
+
+
+def test_weights_that_were_changed_by_hand_are_refused(workspace):
+    weights = workspace.folder("models", "rfb-small") / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"x")
+
+    with pytest.raises(WorkspaceError, match=r"weights\.safetensors: not the file that"):
+        mine(workspace, SETTINGS)
+
+
+def test_an_unknown_shard_is_refused(workspace):
+    with pytest.raises(WorkspaceError) as caught:
+        mine(workspace, replace(SETTINGS, shards=("negatives-9.tar",)))
+    assert str(caught.value) == (
+        "shard 'negatives-9.tar': is none of the 3 negative shards "
+        "(negatives-00000.tar to negatives-00002.tar)"
+    )
+
+
+def test_nothing_trained(tmp_path):
+    workspace = ingest(tmp_path, squares(4, 4, 0))
+
+    with pytest.raises(WorkspaceError, match="models: nothing yet; run `sixrayd train` first"):
+        mine(workspace)

@@ -1,0 +1,71 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sixrayd.train.augment import Sample, View, change_light, draw_view, draw_window, take_view
+
+BOX = (30, 20, 70, 50)
+
+
+def _sample():
+    image = np.full((80, 120, 3), 255, np.uint8)
+    image[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 0
+    return Sample(image, np.array([BOX], np.float32), np.array([2]))
+
+
+def _dark_extent(image):
+    rows, columns = np.nonzero(image[..., 0] < 128)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@given(st.integers(0, 10_000))
+def test_a_box_stays_on_its_object_through_any_view(seed):
+    rng = np.random.default_rng(seed)
+    sample = _sample()
+    view = draw_window((120, 80), sample.boxes, 0.9, rng)
+
+    seen = take_view(sample, view, 128, rng)
+
+    assert seen.image.shape == (128, 128, 3)
+    assert seen.labels.tolist() == [2]
+    assert np.abs(np.array(_dark_extent(seen.image)) - seen.boxes[0]).max() <= 1.5
+
+
+def test_the_whole_image_is_only_resized_and_mirrored():
+    rng = np.random.default_rng(3)
+
+    seen = take_view(_sample(), View(0, 0, 120, 80), 240, rng)
+
+    x1, y1, x2, y2 = seen.boxes[0].tolist()
+    assert sorted((x1, 240 - x2)) == [60.0, 100.0]
+    assert sorted((y1, 240 - y2)) == [60.0, 90.0]
+
+
+def test_a_box_that_is_mostly_outside_is_dropped():
+    seen = take_view(_sample(), View(60, 0, 60, 80), 64, np.random.default_rng(0))
+
+    assert seen.boxes.shape == (0, 4)
+    assert seen.labels.tolist() == []
+
+
+@given(st.integers(0, 2000))
+def test_views_of_an_empty_image_keep_their_bounds(seed):
+    rng = np.random.default_rng(seed)
+    none = np.zeros((0, 4), np.float32)
+
+    inside = draw_window((120, 80), none, 0.4, rng)
+    any_view = draw_view((120, 80), none, rng)
+
+    assert 0 <= inside.x and inside.x + inside.width <= 120.001
+    assert 0 <= inside.y and inside.y + inside.height <= 80.001
+    assert any_view.width > 0 and any_view.height > 0
+
+
+def test_light_changes_pixels_but_keeps_the_empty_belt_light():
+    image = np.full((4, 4, 3), 255, np.uint8)
+    image[0] = 100
+
+    changed = [change_light(image, np.random.default_rng(seed)) for seed in range(20)]
+
+    assert min(c[1:].min() for c in changed) >= 243
+    assert len({c[0, 0].tobytes() for c in changed}) > 15

@@ -1,0 +1,43 @@
+from collections import Counter
+
+import numpy as np
+import torch
+
+from sixrayd.train.examples import Example, ExampleSet
+
+
+def _examples(background=0.5, seed=0):
+    positives = tuple(Example(f"P{n}", ((10.0, 10.0, 40.0, 40.0),), (1,)) for n in range(8))
+    backgrounds = tuple(Example(f"N{n}", (), ()) for n in range(6))
+    image = np.full((64, 64, 3), 200, np.uint8)
+    return ExampleSet(positives, backgrounds, lambda _: image, background, 0.6, 32, seed)
+
+
+def test_an_epoch_shows_every_positive_once_and_backgrounds_in_turn():
+    examples = _examples()
+
+    epochs = [[e.image_id for e in examples.order(epoch)] for epoch in range(3)]
+
+    assert [len(epoch) for epoch in epochs] == [12, 12, 12]
+    for epoch in epochs:
+        assert sum(i.startswith("P") for i in epoch) == len({i for i in epoch if i[0] == "P"}) == 8
+    shown = Counter(i for epoch in epochs for i in epoch if i.startswith("N"))
+    assert sorted(shown.values()) == [2] * 6  # 3 epochs of 4 out of 6
+    assert epochs[0] != epochs[1]
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_gives_others():
+    batches = [list(_examples(seed=seed).batches(2, 4)) for seed in (5, 5, 6)]
+
+    assert [len(b) for b in batches] == [3, 3, 3]
+    first, again, other = ([batch.image_ids for batch in b] for b in batches)
+    assert first == again != other
+    assert all(torch.equal(a.images, b.images) for a, b in zip(*batches[:2], strict=True))
+
+
+def test_a_last_batch_that_is_not_full_is_left_out():
+    assert [len(b.image_ids) for b in _examples().batches(0, 5)] == [5, 5]
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch():
+    assert [len(b.image_ids) for b in _examples().batches(0, 50)] == [12]
