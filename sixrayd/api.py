@@ -1,0 +1,37 @@
+"""The Python API: one function and one settings class a stage, imported when first asked for.
+
+Example:
+    from sixrayd.api import MineSettings, Workspace, mine
+
+    result = mine(Workspace("workspace"), MineSettings(threshold=0.1))
+"""
+
+import importlib
+from typing import Any
+
+_PLACES = {
+    "sixrayd.core.classes": ("ClassList",),
+    "sixrayd.core.errors": ("SixraydError",),
+    "sixrayd.core.workspace": ("Workspace",),
+    "sixrayd.synth.settings": ("SynthSettings",),
+    "sixrayd.synth.release": ("synthesize",),
+    "sixrayd.download.settings": ("DownloadSettings",),
+    "sixrayd.download.stage": ("download",),
+    "sixrayd.train.settings": ("TrainSettings",),
+    "sixrayd.train.stage": ("train",),
+    "sixrayd.mine.settings": ("MineSettings",),
+    "sixrayd.mine.stage": ("mine",),
+    "sixrayd.review.push": ("PushSettings", "push"),
+    "sixrayd.review.pull": ("PullSettings", "pull"),
+    "sixrayd.export.stage": ("ExportSettings", "export"),
+    "sixrayd.browse.stage": ("BrowseSettings", "browse"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

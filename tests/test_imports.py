@@ -1,0 +1,58 @@
+"""The architecture of DESIGN: which folder may import which."""
+
+import ast
+from pathlib import Path
+
+import sixrayd
+
+ROOT = Path(sixrayd.__file__).parent
+LIBRARIES = ("core", "imaging", "evaluation", "statistics", "detectors", "crop")
+COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py"}
+# Heavy parts sit behind one adapter file each.
+ADAPTERS = {
+    "fiftyone": "browse/fiftyone_adapter.py",
+    "label_studio_sdk": "review/label_studio.py",
+}
+
+
+def _imports():
+    """(file, imported module) of every import in the package, function bodies included."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            found += [(path.relative_to(ROOT).as_posix(), name) for name in names]
+    return found
+
+
+def test_a_folder_imports_only_from_above():
+    checked, wrong = 0, []
+    for file, module in _imports():
+        folder = file.split("/")[0]
+        parts = module.split(".")
+        if folder in COMPOSERS or parts[0] != "sixrayd" or len(parts) < 2 or parts[1] == folder:
+            continue
+        checked += 1
+        allowed = LIBRARIES[: LIBRARIES.index(folder)] if folder in LIBRARIES else LIBRARIES
+        if parts[1] not in allowed:
+            wrong.append(f"{file} imports {module}")
+
+    assert checked > 100
+    assert wrong == []
+
+
+def test_large_parts_are_imported_by_their_adapter_alone():
+    users = {name: {f for f, m in _imports() if m.split(".")[0] == name} for name in ADAPTERS}
+
+    assert users == {name: {file} for name, file in ADAPTERS.items()}
+
+
+def test_every_command_has_its_stage():
+    from sixrayd.cli import COMMANDS
+
+    assert len(COMMANDS) >= 9
+    assert [name for name in COMMANDS if not (ROOT / name / "command.py").exists()] == []

@@ -1,0 +1,36 @@
+"""The README's commands, as a reader would type them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_transcript_runs(tmp_path):
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    commands = [line[2:] for block in blocks for line in block.splitlines()]
+    assert len(commands) == 11
+    assert all(command.startswith("sixrayd ") for command in commands)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    try:
+        for command in commands:
+            answer = subprocess.run(
+                command.split(), cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert answer.returncode == 0, f"{command}: {answer.stderr}"
+    finally:
+        stop = ["sixrayd", "review", "stop"]
+        subprocess.run(stop, cwd=tmp_path, env=environment, capture_output=True)
+
+    assert (tmp_path / "workspace" / "export" / "rfb-small" / "VOC2007" / "Annotations").is_dir()
+
+
+def test_the_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text("utf-8"))
+
+    assert len(links) >= 8
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
