@@ -13,8 +13,7 @@ _PLACES = {
     "sixrayd.core.classes": ("ClassList",),
     "sixrayd.core.errors": ("SixraydError",),
     "sixrayd.core.workspace": ("Workspace",),
-    "sixrayd.synth.settings": ("SynthSettings",),
-    "sixrayd.synth.release": ("synthesize",),
+    "sixrayd.synth": ("SynthSettings", "synthesize"),
     "sixrayd.download.settings": ("DownloadSettings",),
     "sixrayd.download.stage": ("download",),
     "sixrayd.train.settings": ("TrainSettings",),
@@ -28,7 +27,7 @@ _PLACES = {
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,167 @@
+"""What is shown of an export: images with boxes by where they come from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.decisions import Decision, load_decisions, mining_of, standing_decisions
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table, write_bytes
+from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
+from sixrayd.core.shards import extension
+from sixrayd.core.workspace import Run, Workspace
+
+_POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBox:
+    """A box and what to say of it; empty where it does not apply."""
+
+    box: Box
+    score: float | None = None
+    model: str = ""
+    origin: str = ""
+    reviewer: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image to show, with a field of boxes for the release, the detector and the reviewers."""
+
+    image_id: str
+    path: Path  # of the image file
+    size_wh: tuple[int, int]
+    state: str
+    split: str
+    reason: str
+    rank: int | None  # among the candidates
+    verdicts: tuple[str, ...]  # "REVIEWER: VERDICT"
+    source: tuple[ShownBox, ...]
+    candidates: tuple[ShownBox, ...]
+    decisions: tuple[ShownBox, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    export: Run
+    tree: Path
+    index: Index
+    candidates: Mapping[str, tuple[ShownBox, ...]]  # by image, in order of rank
+    ranks: Mapping[str, int]
+    decisions: Mapping[str, tuple[Decision, ...]]
+
+
+def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> list[Sample]:
+    """All positives with boxes, and decided or flagged images that are none, the best ranked first.
+
+    Images that the export does not hold are unpacked into `browse/media/`.
+
+    Args:
+        max_negatives: most images that are not positive.
+
+    Raises:
+        WorkspaceError: the export is not finished, or its folder is gone.
+        ShardError: a shard has changed since the ingest.
+    """
+    sources = _read(workspace, export)
+    rows = {row["image_id"]: row for row in pq.read_table(_states(sources.tree)).to_pylist()}
+    annotations = load_annotations(workspace)
+    samples = []
+    for image_id in _chosen(sources, rows, max_negatives):
+        record = sources.index.record(image_id)
+        row = rows[image_id]
+        said = sources.decisions.get(image_id, ())
+        samples.append(
+            Sample(
+                image_id=image_id,
+                path=_media(workspace, sources, record),
+                size_wh=(record.width, record.height),
+                state=row["state"],
+                split=row["split"],
+                reason=row["reason"],
+                rank=sources.ranks.get(image_id),
+                verdicts=tuple(f"{decision.reviewer}: {decision.verdict}" for decision in said),
+                source=tuple(ShownBox(a.box) for a in annotations.get(image_id, ())),
+                candidates=sources.candidates.get(image_id, ()),
+                decisions=_decided(said),
+            )
+        )
+    return samples
+
+
+def _read(workspace: Workspace, export: str) -> _Sources:
+    run = workspace.run("export", export)
+    tree = Path(run.settings["out"] or workspace.folder("export", export))
+    reviews = run.settings["review"]
+    decisions = (d for review in reviews for d in load_decisions(workspace, review))
+    boxes: dict[str, tuple[ShownBox, ...]] = {}
+    ranks: dict[str, int] = {}
+    for mining in dict.fromkeys(mining_of(workspace, review) for review in reviews):
+        path = workspace.folder("mine", mining) / "candidates.parquet"
+        for row in read_table(path, CANDIDATE_SCHEMA).to_pylist():
+            box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
+            shown = ShownBox(box, score=row["score"], model=row["model"])
+            boxes[row["image_id"]] = (*boxes.get(row["image_id"], ()), shown)
+            ranks.setdefault(row["image_id"], row["rank"])
+    index = Index.load(workspace)
+    return _Sources(run, tree, index, boxes, ranks, standing_decisions(decisions))
+
+
+def _states(tree: Path) -> Path:
+    path = tree / "states.parquet"
+    if not path.exists():
+        raise WorkspaceError(f"{path}: missing; run `sixrayd export --voc` again")
+    return path
+
+
+def _chosen(
+    sources: _Sources, rows: Mapping[str, Mapping[str, str]], max_negatives: int
+) -> list[str]:
+    """Positives by id, then decided images, then flagged ones by rank."""
+    positives = [
+        image_id
+        for image_id in sorted(rows)
+        if rows[image_id]["state"] in _POSITIVE and _xml(sources.tree, image_id).exists()
+    ]
+    by_rank = sorted(sources.ranks, key=lambda image_id: (sources.ranks[image_id], image_id))
+    others = dict.fromkeys([*sources.decisions, *by_rank])
+    unwanted = {*positives, *(i for i in rows if rows[i]["state"] == State.UNREADABLE)}
+    wanted = [i for i in others if i in rows and i not in unwanted]
+    return positives + wanted[:max_negatives]
+
+
+def _xml(tree: Path, image_id: str) -> Path:
+    return tree / "VOC2007/Annotations" / f"{image_id}.xml"
+
+
+def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path:
+    suffixes = (".jpg", ".png", ".bmp", ".webp")
+    unpacked = workspace.root / "browse" / "media"
+    for folder in (sources.tree / "VOC2007/JPEGImages", unpacked):
+        for suffix in suffixes:
+            path = folder / (record.image_id + suffix)
+            if path.exists() and path.stat().st_size == record.size:
+                return path
+    data = sources.index.read(record.image_id)
+    path = unpacked / (record.image_id + extension(data))
+    write_bytes(path, data)
+    return path
+
+
+def _decided(said: Iterable[Decision]) -> tuple[ShownBox, ...]:
+    return tuple(
+        ShownBox(
+            item.box,
+            origin=item.origin,
+            reviewer=decision.reviewer,
+            verdict=str(decision.verdict),
+        )
+        for decision in said
+        for item in decision.boxes
+    )

@@ -1,0 +1,112 @@
+"""The browse stage: an export opened in FiftyOne."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sixrayd.browse.samples import collect_samples
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import sha256_file
+from sixrayd.core.workspace import Workspace
+
+_LAYOUT = 1  # raise when the dataset's fields change
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseSettings:
+    """What to show, and where.
+
+    Raises:
+        SettingsError: a number is out of range.
+    """
+
+    export: str = ""  # name; empty means the newest
+    port: int = 5151  # 0 takes a free one
+    max_negatives: int = 2000  # most images that are not positive
+    wait: bool = True  # stay until interrupted
+    timeout_s: float = 0.0  # stay no longer; 0 means no limit
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"port: need 0 to 65535, got {self.port}")
+        if self.max_negatives < 0 or self.timeout_s < 0:
+            raise SettingsError("max-negatives and timeout-s: need 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseSession:
+    """An app that answers."""
+
+    url: str
+    dataset: str
+    samples: int
+    rebuilt: bool  # False when the dataset was there already
+
+
+@contextmanager
+def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iterator[BrowseSession]:
+    """FiftyOne with an export; it is closed when the block ends. Does not wait by itself.
+
+    The dataset persists and is built again when the export has changed.
+
+    Raises:
+        ServiceError: FiftyOne is missing, does not start, or the port is taken.
+        WorkspaceError: there is no finished export.
+    """
+    from sixrayd.browse import fiftyone_adapter as adapter
+
+    export = settings.export or workspace.newest("export")
+    work = _fingerprint(workspace, export, settings.max_negatives)
+    name = dataset_name(workspace, export)
+    fiftyone = adapter.load_fiftyone(workspace.root / "browse" / "database")
+    rebuilt = not adapter.has_dataset(fiftyone, name, work)
+    if rebuilt:
+        with workspace.lock():
+            samples = collect_samples(workspace, export, settings.max_negatives)
+        adapter.write_dataset(fiftyone, name, work, samples)
+    count = len(fiftyone.load_dataset(name))
+    with adapter.serve_app(fiftyone, name, settings.port) as url:
+        yield BrowseSession(url, name, count, rebuilt)
+
+
+def browse(
+    workspace: Workspace,
+    settings: BrowseSettings,
+    opened: Callable[[BrowseSession], None] = lambda session: None,
+) -> BrowseSession:
+    """Open an export in FiftyOne and stay until Ctrl-C, the timeout, or not at all.
+
+    Args:
+        opened: called once the app answers.
+    """
+    with open_browser_session(workspace, settings) as session:
+        opened(session)
+        if settings.wait:
+            _stay(settings.timeout_s)
+    return session
+
+
+def dataset_name(workspace: Workspace, export: str) -> str:
+    """The dataset's name in FiftyOne; workspaces of the same name do not share one."""
+    path = workspace.root.resolve()
+    mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    return f"sixrayd-{path.name}-{export}-{mark}"
+
+
+def _fingerprint(workspace: Workspace, export: str, max_negatives: int) -> str:
+    workspace.run("export", export)
+    digest = sha256_file(workspace.folder("export", export) / "run.json")
+    plan = [_LAYOUT, digest, max_negatives, str(workspace.root.resolve())]
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
+
+
+def _stay(timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s if timeout_s else float("inf")
+    try:
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 1.0))
+    except KeyboardInterrupt:
+        return

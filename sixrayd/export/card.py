@@ -1,0 +1,94 @@
+"""The README of an exported dataset."""
+
+from collections.abc import Mapping, Sequence
+
+from sixrayd.core.records import State
+
+_MEANING = {
+    State.SOURCE_POSITIVE: "labelled positive by the release",
+    State.FOUND_POSITIVE: "labelled negative, contraband found and confirmed by reviewers",
+    State.CONFUSING_NEGATIVE: "the detector fired, reviewers saw nothing",
+    State.AUDITED_EMPTY: "not flagged, looked at by reviewers, nothing there",
+    State.UNDECIDED: "reviewers were unsure or disagree; `states.parquet` says why",
+    State.FLAGGED_UNREVIEWED: "the detector fired and nobody has looked: use it for nothing",
+    State.UNFLAGGED: "labelled negative, not flagged, not looked at",
+    State.UNREADABLE: "the image cannot be decoded",
+}
+
+_TEXT = """\
+# {name}: a corrected SIXray in PASCAL VOC 2007 form
+
+Written by sixrayd {version} from the release's own annotations and from reviewers' decisions
+on images that a detector flagged.
+
+## Licence
+Images and source annotations come from the release and stay under its terms: SIXray is for
+academic purposes only. Corrections made on top of it can be used under the same terms only.
+
+## Images
+Every image of the release is in exactly one state.
+
+| state | images | meaning |
+|---|---:|---|
+{states}
+| all | {total} | |
+
+The lists below leave out flagged images that nobody has looked at, and undecided ones.
+
+## Boxes
+{images_train} training and {images_test} test images. Splits were fixed at ingest, a whole
+group of near-duplicates at a time.
+
+| class | train images | train boxes | test images | test boxes |
+|---|---:|---:|---:|---:|
+{boxes}
+
+Origin of the boxes: {origins}.
+
+## Files
+- `VOC2007/JPEGImages`: the release's bytes, not encoded again.
+- `VOC2007/Annotations`: XML with 1-based inclusive pixels. Each object has a `<sixrayd>` element
+  with the box's origin and, for a found one, detection, model, score, reviewer, verdict and time.
+- `VOC2007/ImageSets/Main`: `train`, `test` and `trainval` (equal to `train`), and one list a class
+  with 1, -1, or 0 where the image should not count for that class.
+- `states.parquet`: image id, state, split and reason, for every image of the release.
+- `splits.json`: the image ids of both splits.
+- `negatives.txt` (unflagged), `confusing_negatives.txt`, `audited_empty.txt`, `undecided.txt`,
+  `unreadable.txt`, `found_positives.txt`, `positives_without_boxes.txt`: image ids.
+- `manifest.sha256`: check all files with `sha256sum -c manifest.sha256`.
+- `run.json`: settings and the hash of every input.
+"""
+
+
+def card(
+    name: str,
+    version: str,
+    states: Mapping[str, int],
+    images: Mapping[str, int],
+    boxes: Mapping[str, Mapping[str, int]],
+    origins: Mapping[str, int],
+) -> str:
+    """Markdown that says what the dataset is, with its counts.
+
+    Args:
+        states: state → images.
+        images: split → images in the VOC tree.
+        boxes: class → `train_images`, `train_boxes`, `test_images`, `test_boxes`.
+        origins: origin → boxes.
+    """
+    rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
+    return _TEXT.format(
+        name=name,
+        version=version,
+        states="\n".join(rows),
+        total=sum(states.values()),
+        images_train=images["train"],
+        images_test=images["test"],
+        boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
+        origins=", ".join(f"{count} {origin}" for origin, count in origins.items()) or "none",
+    )
+
+
+def _class_row(label: str, counts: Mapping[str, int]) -> str:
+    columns: Sequence[str] = ("train_images", "train_boxes", "test_images", "test_boxes")
+    return " | ".join(["| " + label, *(str(counts[column]) for column in columns)]) + " |"

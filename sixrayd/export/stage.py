@@ -1,0 +1,284 @@
+"""The export stage: decisions and source annotations become a PASCAL VOC 2007 tree."""
+
+import io
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+import sixrayd
+from sixrayd.core.command import progress
+from sixrayd.core.decisions import decision_files, mining_of
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import write_json
+from sixrayd.core.index import Index, image_records
+from sixrayd.core.records import ImageRecord, Split, State
+from sixrayd.core.shards import extension
+from sixrayd.core.voc import VocAnnotation, write_voc
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.export.card import card
+from sixrayd.export.states import (
+    STATE_SCHEMA,
+    Evidence,
+    States,
+    annotation_of,
+    assign_states,
+    gather,
+)
+from sixrayd.export.tree import MANIFEST, Staging, refuse_to_overwrite, staged, write_image_sets
+
+_LISTS = {
+    "found_positives.txt": State.FOUND_POSITIVE,
+    "negatives.txt": State.UNFLAGGED,
+    "confusing_negatives.txt": State.CONFUSING_NEGATIVE,
+    "audited_empty.txt": State.AUDITED_EMPTY,
+    "undecided.txt": State.UNDECIDED,
+    "unreadable.txt": State.UNREADABLE,
+}
+_EMPTY = (State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY)  # seen to hold nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What to export, and where to."""
+
+    review: tuple[str, ...] = ()  # names; none means every review of the workspace
+    out: Path | None = None  # None means export/NAME of the workspace
+    with_negatives: bool = False  # copy images that hold nothing into the tree, too
+    force: bool = False  # replace an export of other inputs or settings
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """An export that is there, whole."""
+
+    name: str
+    tree: str  # folder that holds VOC2007/
+    written: bool  # False when the same work was there already
+    states: Mapping[str, int]
+    images: Mapping[str, int]  # split → images in the VOC tree
+    boxes: Mapping[str, Mapping[str, int]]  # class → images and boxes by split
+    origins: Mapping[str, int]  # origin → boxes
+    notes: tuple[str, ...]
+
+
+def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
+    """Write the corrected dataset, named after the newest review.
+
+    An image's state follows from all standing decisions: reviewers who disagree leave it
+    undecided, and what was flagged but not reviewed is in none of the lists.
+
+    Raises:
+        WorkspaceError: a stage before has not finished, or something else is at the target.
+        ShardError: a shard has changed since the ingest.
+    """
+    with workspace.lock():
+        planned = _plan(workspace, settings)
+        folder = workspace.folder("export", planned.name)
+        target = settings.out.resolve() if settings.out else folder
+        existing = _run_at(target)
+        if existing is not None and existing.same_work(planned):
+            _point_to(workspace, existing, target, settings.force)
+            return _result(existing, target, written=False)
+        refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
+        if (folder / "VOC2007").exists():
+            refuse_to_overwrite(folder, ours=True, force=settings.force)
+        evidence = gather(workspace, planned.settings["review"])
+        with staged(target) as staging:
+            run = _write(staging, planned, evidence)
+        _point_to(workspace, run, target, settings.force)
+        return _result(run, target, written=True)
+
+
+def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
+    newest = workspace.newest("review")
+    known = workspace.names("review")
+    for name in settings.review:
+        if name not in known:
+            raise WorkspaceError(f"no review {name!r}; there is {', '.join(known)}")
+    reviews = [name for name in known if not settings.review or name in settings.review]
+    stages = [("shards", ""), *(("review", name) for name in reviews)]
+    minings = sorted({mining_of(workspace, name) for name in reviews})
+    upstream = workspace.upstream(*stages, *(("mine", name) for name in minings))
+    tables = [path for name in reviews for path in decision_files(workspace, name)]
+    return Run(
+        stage="export",
+        name=newest if newest in reviews else reviews[-1],
+        settings={
+            "review": sorted(reviews),
+            "out": str(settings.out.resolve()) if settings.out else "",
+            "with_negatives": settings.with_negatives,
+        },
+        inputs={**upstream, **workspace.inputs(*tables)},
+    )
+
+
+def _run_at(folder: Path) -> Run | None:
+    """The finished export in a folder, None where there is none."""
+    try:
+        run = Run(**json.loads((folder / "run.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return run if run.stage == "export" and (folder / MANIFEST).exists() else None
+
+
+def _point_to(workspace: Workspace, run: Run, target: Path, force: bool) -> None:
+    """Leave `run.json` in the workspace for an export that lies elsewhere."""
+    folder = workspace.folder("export", run.name)
+    if target == folder:
+        return
+    if (folder / "VOC2007").exists():
+        refuse_to_overwrite(folder, ours=True, force=force)
+        shutil.rmtree(folder)
+    write_json(folder / "run.json", asdict(run))
+
+
+def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
+    summary: Mapping[str, Any] = run.summary
+    return ExportResult(
+        name=run.name,
+        tree=str(target),
+        written=written,
+        states={str(state): summary["states"][state] for state in State},
+        images=summary["images"],
+        boxes=summary["boxes"],
+        origins=summary["origins"],
+        notes=tuple(summary["notes"]),
+    )
+
+
+def _write(staging: Staging, planned: Run, evidence: Evidence) -> Run:
+    states = assign_states(evidence)
+    annotations, bare = _annotations(evidence, states)
+    index = evidence.index
+    splits = _column(index, "split", [a.stem for a in annotations])
+    copied: list[str] = []
+    if planned.settings["with_negatives"]:
+        copied = [i for s in (State.UNFLAGGED, *_EMPTY) for i in states.ids(s)]
+    _write_images(staging, index, annotations, copied, {i for s in _EMPTY for i in states.ids(s)})
+    named = _column(index, "labels", list(splits))
+    write_image_sets(staging, annotations, splits, named, evidence.classes.names)
+    for path, state in _LISTS.items():
+        staging.write_lines(path, states.ids(state))
+    staging.write_lines("positives_without_boxes.txt", bare)
+    staging.write_table("states.parquet", states.table, STATE_SCHEMA)
+    sides = {str(side): [i for i in splits if splits[i] == side] for side in Split}
+    staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
+    summary = _summary(annotations, splits, states, bare, evidence)
+    text = card(
+        planned.name,
+        sixrayd.__version__,
+        *(summary[key] for key in ("states", "images", "boxes", "origins")),
+    )
+    staging.write("README.md", text.encode())
+    run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
+    write_json(staging.root / "run.json", asdict(run))
+    return run
+
+
+def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation], list[str]]:
+    """Annotations of the positives by image id, and the positives that nobody has boxed."""
+    ids = sorted(states.ids(State.SOURCE_POSITIVE) + states.ids(State.FOUND_POSITIVE))
+    chosen, bare = [], []
+    for record in _records(evidence.index, ids):
+        annotation = annotation_of(record, evidence, states.found)
+        if annotation.objects:
+            chosen.append(annotation)
+        else:
+            bare.append(annotation.stem)
+    return sorted(chosen, key=lambda a: a.stem), sorted(bare)
+
+
+def _records(index: Index, ids: Sequence[str]) -> Iterator[ImageRecord]:
+    """Index rows of some images in the order of their bytes in the shards."""
+    chosen = index.table.filter(pc.is_in(index.table["image_id"], pa.array(ids, pa.string())))
+    chosen = chosen.sort_by([("shard", "ascending"), ("offset", "ascending")])
+    for start in range(0, len(chosen), 1000):
+        yield from image_records(chosen.slice(start, 1000))
+
+
+def _column(index: Index, name: str, ids: Sequence[str]) -> dict[str, Any]:
+    chosen = index.table.filter(pc.is_in(index.table["image_id"], pa.array(ids, pa.string())))
+    return dict(zip(chosen["image_id"].to_pylist(), chosen[name].to_pylist(), strict=True))
+
+
+def _write_images(
+    staging: Staging,
+    index: Index,
+    annotations: Sequence[VocAnnotation],
+    copied: Sequence[str],
+    empty: set[str],
+) -> None:
+    """Write images, one in memory at a time; an unreviewed negative gets no XML."""
+    by_id = {annotation.stem: annotation for annotation in annotations}
+    ids = [*by_id, *copied]
+    with progress() as bar:
+        task = bar.add_task("images", total=len(ids), note="")
+        for record in _records(index, ids):
+            data = index.read(record.image_id)
+            suffix = extension(data)
+            staging.write(f"VOC2007/JPEGImages/{record.image_id}{suffix}", data)
+            annotation = by_id.get(record.image_id)
+            if record.image_id in empty:
+                annotation = VocAnnotation(record.image_id, record.width, record.height, ())
+            if annotation is not None:
+                xml = write_voc(replace(annotation, depth=_channels(data)), suffix=suffix)
+                staging.write(f"VOC2007/Annotations/{record.image_id}.xml", xml)
+            bar.advance(task)
+
+
+def _channels(data: bytes) -> int:
+    with Image.open(io.BytesIO(data)) as image:
+        return len(image.getbands())
+
+
+def _summary(
+    annotations: Sequence[VocAnnotation],
+    splits: Mapping[str, str],
+    states: States,
+    bare: Sequence[str],
+    evidence: Evidence,
+) -> dict[str, Any]:
+    boxes = {label: _class_counts(label, annotations, splits) for label in evidence.classes.names}
+    everything = [item.provenance for a in annotations for item in a.objects]
+    origins = Counter(p.origin for p in everything if p is not None)
+    return {
+        "states": states.counts(),
+        "images": {str(side): sum(split == side for split in splits.values()) for side in Split},
+        "boxes": boxes,
+        "origins": dict(sorted(origins.items())),
+        "notes": _notes(states, bare),
+    }
+
+
+def _class_counts(
+    label: str, annotations: Sequence[VocAnnotation], splits: Mapping[str, str]
+) -> dict[str, int]:
+    counts = {}
+    for side in Split:
+        of_side = [a for a in annotations if splits[a.stem] == side]
+        boxes = [sum(item.box.label == label for item in a.objects) for a in of_side]
+        counts[f"{side}_images"] = sum(count > 0 for count in boxes)
+        counts[f"{side}_boxes"] = sum(boxes)
+    return counts
+
+
+def _notes(states: States, bare: Sequence[str]) -> list[str]:
+    counts, notes = states.counts(), []
+    if waiting := counts[State.FLAGGED_UNREVIEWED]:
+        notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
+    if bare:
+        notes.append(f"{len(bare)} positives have no box: listed in positives_without_boxes.txt")
+    if states.not_negatives:
+        notes.append(
+            f"{len(states.not_negatives)} decisions are not on readable negatives of the release "
+            f"and were not used, first {states.not_negatives[0]}"
+        )
+    return notes

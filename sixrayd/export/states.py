@@ -1,0 +1,248 @@
+"""Which one state each image of the release is in, and the boxes of those that are positive."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.decisions import (
+    DecidedBox,
+    Decision,
+    load_decisions,
+    mining_of,
+    standing_decisions,
+)
+from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.records import (
+    CANDIDATE_SCHEMA,
+    ImageRecord,
+    Source,
+    State,
+    Verdict,
+)
+from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, clip_box
+from sixrayd.core.workspace import Workspace
+
+STATE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),  # why undecided or unreadable, or empty
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """The detection that a decided box goes back to."""
+
+    model: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of a release's images, by image id and box id."""
+
+    index: Index
+    classes: ClassList
+    annotations: Mapping[str, tuple[Annotation, ...]]
+    decisions: Mapping[str, tuple[Decision, ...]]  # standing ones
+    flagged: frozenset[str]  # images with candidates
+    detected: Mapping[tuple[str, str], Detected]  # (review, box id), for decided boxes only
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Every image's state, and what was made of the decisions."""
+
+    table: pa.Table  # STATE_SCHEMA, in the index's order
+    found: Mapping[str, Decision]  # the decision that each found image's boxes come from
+    not_negatives: tuple[str, ...] = field(repr=False)  # decided on, but no negative of the release
+
+    def ids(self, state: State) -> list[str]:
+        """Images in a state, sorted."""
+        chosen = self.table.filter(pc.equal(self.table["state"], str(state)))
+        return list(chosen["image_id"].to_pylist())
+
+    def counts(self) -> dict[str, int]:
+        """Images in each state, in the order of `State`; states without images too."""
+        counted = Counter(self.table["state"].to_pylist())
+        return {str(state): counted[str(state)] for state in State}
+
+
+def gather(workspace: Workspace, reviews: Sequence[str]) -> Evidence:
+    """Read index, annotations, candidates and decisions.
+
+    Raises:
+        WorkspaceError: a stage has not finished, or a candidate is of no image of the release.
+    """
+    index = Index.load(workspace)
+    expected = workspace.run("shards").summary.get("images", len(index))
+    if expected != len(index):
+        raise WorkspaceError(
+            f"{workspace.shards / 'index.parquet'}: {len(index)} images, the ingest counted "
+            f"{expected}; run `sixrayd download` again"
+        )
+    decisions = [d for review in reviews for d in load_decisions(workspace, review)]
+    flagged: set[str] = set()
+    detected: dict[tuple[str, str], Detected] = {}
+    known = set(index.table["image_id"].to_pylist())
+    for review in reviews:
+        wanted = {b.candidate for d in decisions if d.review == review for b in d.boxes}
+        mined = workspace.folder("mine", mining_of(workspace, review)) / "candidates.parquet"
+        table = read_table(mined, CANDIDATE_SCHEMA)
+        flagged.update(pc.unique(table["image_id"]).to_pylist())
+        detected.update(_detected(table, review, wanted))
+        # Mined again since: what reviewers saw is what counts. Planted images are not known.
+        sent = workspace.folder("review", review) / "candidates.parquet"
+        if sent.exists():
+            table = read_table(sent, CANDIDATE_SCHEMA)
+            detected.update(_detected(table, review, wanted))
+            flagged |= known.intersection(table["image_id"].to_pylist())
+    if strangers := sorted(flagged - known):
+        raise WorkspaceError(
+            f"candidates for {len(strangers)} images that are not in the index, first "
+            f"{strangers[0]}; run `sixrayd mine` again"
+        )
+    return Evidence(
+        index,
+        workspace.classes(),
+        load_annotations(workspace),
+        standing_decisions(decisions),
+        frozenset(flagged),
+        detected,
+    )
+
+
+def _detected(table: pa.Table, review: str, wanted: set[str]) -> dict[tuple[str, str], Detected]:
+    chosen = table.filter(pc.is_in(table["box_id"], pa.array(sorted(wanted), pa.string())))
+    rows = chosen.select(["box_id", "model", "score"]).to_pylist()
+    # Six digits are what a float32 holds.
+    return {(review, row["box_id"]): Detected(row["model"], round(row["score"], 6)) for row in rows}
+
+
+def assign_states(evidence: Evidence) -> States:
+    """Put every image of the release in exactly one state.
+
+    Raises:
+        WorkspaceError: the states do not add up to the release.
+    """
+    index = evidence.index
+    columns = ("image_id", "source", "error", "width", "height")
+    rows = zip(*(index.table[name].to_pylist() for name in columns), strict=True)
+    states, reasons, found = [], [], {}
+    used = set()
+    for image_id, source, error, width, height in rows:
+        if error:
+            state, reason = State.UNREADABLE, error
+        elif source == Source.POSITIVE:
+            state, reason = State.SOURCE_POSITIVE, ""
+        else:
+            used.add(image_id)
+            said = evidence.decisions.get(image_id, ())
+            state, reason = _negative_state(image_id, said, evidence, (width, height))
+            if state == State.FOUND_POSITIVE:
+                found[image_id] = said[-1]
+        states.append(str(state))
+        reasons.append(reason)
+    ids, splits = (index.table[name] for name in ("image_id", "split"))
+    table = pa.table([ids, states, splits, reasons], schema=STATE_SCHEMA)
+    result = States(table, found, tuple(sorted(set(evidence.decisions) - used)))
+    if sum(result.counts().values()) != len(index):
+        raise WorkspaceError(
+            f"states: {sum(result.counts().values())} images, the release has {len(index)}"
+        )
+    return result
+
+
+def _negative_state(
+    image_id: str, said: Sequence[Decision], evidence: Evidence, size_wh: tuple[int, int]
+) -> tuple[State, str]:
+    flagged = image_id in evidence.flagged
+    if not said and image_id in evidence.annotations:
+        return State.UNDECIDED, "labelled negative by the release, which also brings boxes for it"
+    if not said:
+        return (State.FLAGGED_UNREVIEWED if flagged else State.UNFLAGGED), ""
+    verdicts = {decision.verdict for decision in said}
+    if len(verdicts) > 1:
+        words = "; ".join(f"{d.reviewer}: {d.verdict}" for d in said)
+        return State.UNDECIDED, f"reviewers disagree: {words}"
+    verdict = verdicts.pop()
+    if verdict == Verdict.UNSURE:
+        return State.UNDECIDED, "unsure: " + ", ".join(d.reviewer for d in said)
+    if verdict == Verdict.NOTHING:
+        return (State.CONFUSING_NEGATIVE if flagged else State.AUDITED_EMPTY), ""
+    fault = _fault(said[-1], evidence.classes, size_wh)
+    return (State.UNDECIDED, fault) if fault else (State.FOUND_POSITIVE, "")
+
+
+def _fault(decision: Decision, classes: ClassList, size_wh: tuple[int, int]) -> str:
+    """Why a decision's boxes cannot be exported; empty when they can."""
+    who = f"{decision.reviewer}: {decision.verdict}"
+    if not decision.boxes:
+        return f"{who}, but no box"
+    for item in decision.boxes:
+        try:
+            classes.canonical(item.box.label)
+        except AnnotationError:
+            return f"{who}, but {item.box.label!r} is none of {', '.join(classes.names)}"
+        if clip_box(item.box, *size_wh) is None:
+            return f"{who}, but {item.box.xyxy} lies outside the image"
+    return ""
+
+
+def annotation_of(
+    record: ImageRecord, evidence: Evidence, found: Mapping[str, Decision]
+) -> VocAnnotation:
+    """The boxes of a positive image, each with its origin; none where nobody has drawn any."""
+    size_wh = (record.width, record.height)
+    decision = found.get(record.image_id)
+    if decision is None:
+        objects = [
+            _source_object(a, size_wh) for a in evidence.annotations.get(record.image_id, ())
+        ]
+    else:
+        objects = [_found_object(item, decision, evidence, size_wh) for item in decision.boxes]
+    usable = tuple(item for item in objects if item is not None)
+    return VocAnnotation(record.image_id, *size_wh, usable)
+
+
+def _source_object(annotation: Annotation, size_wh: tuple[int, int]) -> VocObject | None:
+    box = clip_box(annotation.box, *size_wh)
+    if box is None:
+        return None
+    flags = annotation.difficult, annotation.truncated
+    return VocObject(box, *flags, Provenance("source"))
+
+
+def _found_object(
+    item: DecidedBox, decision: Decision, evidence: Evidence, size_wh: tuple[int, int]
+) -> VocObject | None:
+    label = evidence.classes.canonical(item.box.label)
+    box = clip_box(Box(label, *item.box.xyxy), *size_wh)
+    if box is None:
+        return None
+    at_border = box.x1 <= 0 or box.y1 <= 0 or box.x2 >= size_wh[0] or box.y2 >= size_wh[1]
+    behind = evidence.detected.get((decision.review, item.candidate))
+    return VocObject(
+        box,
+        truncated=at_border,
+        provenance=Provenance(
+            origin=item.origin,
+            candidate=item.candidate,
+            model=behind.model if behind else "",
+            score=behind.score if behind else None,
+            reviewer=decision.reviewer,
+            verdict=str(decision.verdict),
+            decided_at=decision.decided_at,
+            version=decision.version,
+        ),
+    )

@@ -1,0 +1,133 @@
+"""A folder that appears whole or not at all, and VOC 2007's files in it."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import sha256_file, sync_folder, write_table
+from sixrayd.core.records import Split
+from sixrayd.core.voc import VocAnnotation
+
+MANIFEST = "manifest.sha256"
+
+
+class Staging:
+    """Files of a folder being written, and their hashes.
+
+    Args:
+        root: exists and is empty.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sha256: dict[str, str] = {}
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file; `path` is relative, with forward slashes."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self.sha256[path] = hashlib.sha256(data).hexdigest()
+
+    def write_lines(self, path: str, lines: Iterable[str]) -> None:
+        """Write a text file of one line each, none for no lines."""
+        self.write(path, "".join(f"{line}\n" for line in lines).encode())
+
+    def write_table(self, path: str, table: pa.Table, schema: pa.Schema) -> None:
+        """Write a Parquet table of exactly this schema."""
+        write_table(self.root / path, table, schema)
+        self.sha256[path] = sha256_file(self.root / path)
+
+    def write_manifest(self) -> str:
+        """Write what `sha256sum -c` reads, covering all files so far; gives its own hash."""
+        rows = sorted(self.sha256.items())
+        data = "".join(f"{digest}  {path}\n" for path, digest in rows).encode()
+        (self.root / MANIFEST).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Staging]:
+    """A folder beside `target`; on a clean exit it is synced and takes `target`'s place.
+
+    An interrupted attempt's folder is removed by the next one.
+    """
+    beside, replaced = (target.with_name(f".{target.name}.sixrayd-{e}") for e in ("part", "old"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)  # ended between the two renames
+    for leftover in (beside, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield Staging(beside)
+        os.sync()  # one call for tens of thousands of files
+        if target.exists():
+            target.rename(replaced)
+        beside.rename(target)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def write_image_sets(
+    staging: Staging,
+    annotations: Sequence[VocAnnotation],
+    splits: Mapping[str, str],
+    named: Mapping[str, Sequence[str]],
+    classes: Sequence[str],
+) -> None:
+    """VOC 2007's `ImageSets/Main`: ids by split, and by class with 1, 0 or -1.
+
+    As in VOC, 0 is for images that count neither way: every object of the class is difficult,
+    or the release names the class but nobody has boxed it. `trainval` equals `train`.
+
+    Args:
+        splits: image id → split.
+        named: image id → classes that the release's image sets name.
+    """
+    sides = {"train": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
+    for name, split in sides.items():
+        chosen = [a for a in annotations if splits[a.stem] == split]
+        folder = "VOC2007/ImageSets/Main"
+        staging.write_lines(f"{folder}/{name}.txt", (a.stem for a in chosen))
+        for label in classes:
+            staging.write_lines(
+                f"{folder}/{label}_{name}.txt",
+                (f"{a.stem} {_presence(a, label, named.get(a.stem, ())):2d}" for a in chosen),
+            )
+
+
+def _presence(annotation: VocAnnotation, label: str, named: Sequence[str]) -> int:
+    difficult = [item.difficult for item in annotation.objects if item.box.label == label]
+    if difficult:
+        return 0 if all(difficult) else 1
+    return 0 if label in named else -1
+
+
+def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:
+    """Stop unless `target` is free, or is an export that may be replaced.
+
+    A folder with nothing but `run.json` is free: it says that the export lies elsewhere.
+
+    Raises:
+        WorkspaceError: something else is there, or another export and `force` is not set.
+    """
+    if not target.exists():
+        return
+    if target.is_dir() and {path.name for path in target.iterdir()} <= {"run.json"}:
+        return
+    if not ours:
+        raise WorkspaceError(f"{target}: exists and is no export; name a new folder with --out")
+    if not force:
+        raise WorkspaceError(
+            f"{target}: holds an export of other inputs or settings; "
+            "replace it with --force, or name a new folder with --out"
+        )

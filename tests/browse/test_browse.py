@@ -1,0 +1,237 @@
+"""A real FiftyOne with its real database, and its app in a real browser."""
+
+import importlib.util
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sixrayd.browse.fiftyone_adapter import load_fiftyone
+from sixrayd.browse.samples import collect_samples
+from sixrayd.browse.stage import BrowseSettings, browse, dataset_name, open_browser_session
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.export.stage import ExportSettings, export
+from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+POSITIVES = ["N0000001", "N0000010", "N0000012", "P00001", "P00002"]
+OTHERS = ["N0000002", "N0000003", "N0000004", "N0000005", "N0000011", "N0000006"]
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    made = Small().build(tmp_path / "workspace")
+    export(made, ExportSettings())
+    return made
+
+
+@pytest.fixture(scope="module")
+def fiftyone(tmp_path_factory):
+    if importlib.util.find_spec("fiftyone") is None:
+        pytest.skip("FiftyOne is not installed")
+    made = load_fiftyone(tmp_path_factory.mktemp("fiftyone"))
+    yield made
+    for name in made.list_datasets("sixrayd-workspace-*"):
+        made.delete_dataset(name)
+
+
+def test_samples_are_positives_then_decided_then_flagged(workspace):
+    samples = collect_samples(workspace, "first", 100)
+    assert [sample.image_id for sample in samples] == POSITIVES + OTHERS
+    by_id = {sample.image_id: sample for sample in samples}
+    found = by_id["N0000001"]
+    assert (found.state, found.split, found.rank) == ("found positive", "train", 1)
+    assert found.verdicts == ("ann@example.org: contraband missed",)
+    assert [shown.box for shown in found.candidates] == [Box("Knife", 10, 20, 40, 50)]
+    assert [(shown.box.label, shown.origin) for shown in found.decisions] == [
+        ("Knife", "confirmed"),
+        ("Gun", "drawn"),
+    ]
+    assert found.source == ()
+    assert [shown.box.label for shown in by_id["P00002"].source] == ["Knife", "Gun"]
+    assert by_id["N0000005"].verdicts == (
+        "ann@example.org: contraband missed",
+        "bob@example.org: nothing there",
+    )
+    assert by_id["N0000006"].state == "flagged but unreviewed"
+
+
+def test_only_images_that_the_export_lacks_are_unpacked(workspace):
+    samples = collect_samples(workspace, "first", 100)
+    media = workspace.root / "browse" / "media"
+    assert sorted(path.stem for path in media.iterdir()) == sorted(OTHERS)
+    pictures = {picture.image_id: picture.data for picture in Small().pictures}
+    assert len(samples) == 11
+    for sample in samples:
+        assert sample.path.read_bytes() == pictures[sample.image_id]
+
+
+def test_fewer_negatives(workspace):
+    chosen = [sample.image_id for sample in collect_samples(workspace, "first", 2)]
+    assert chosen == [*POSITIVES, "N0000002", "N0000003"]
+    assert len(collect_samples(workspace, "first", 0)) == 5
+
+
+def test_an_export_elsewhere(workspace, tmp_path):
+    out = tmp_path / "D"
+    export(workspace, ExportSettings(out=out, force=True))
+    samples = collect_samples(workspace, "first", 0)
+    assert [sample.path.parent for sample in samples] == [out / "VOC2007/JPEGImages"] * 5
+    shutil.rmtree(out)
+    with pytest.raises(WorkspaceError) as caught:
+        collect_samples(workspace, "first", 0)
+    assert str(caught.value) == (
+        f"{out / 'states.parquet'}: missing; run `sixrayd export --voc` again"
+    )
+
+
+def test_settings_are_checked():
+    with pytest.raises(SettingsError, match=r"^port: need 0 to 65535, got 70000$"):
+        BrowseSettings(port=70000)
+    with pytest.raises(SettingsError, match=r"^max-negatives and timeout-s: need 0 or more$"):
+        BrowseSettings(timeout_s=-1)
+
+
+def test_without_fiftyone_the_message_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "fiftyone", None)
+    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path))  # so that it is undone
+    with pytest.raises(ServiceError) as caught:
+        load_fiftyone(tmp_path)
+    assert str(caught.value) == (
+        "FiftyOne cannot be imported (import of fiftyone halted; None in sys.modules); "
+        "install it with `pip install 'sixrayd[browse]'`"
+    )
+
+
+@pytest.mark.browser
+def test_dataset_fields_and_counts(workspace, fiftyone):
+    with open_browser_session(workspace, BrowseSettings(port=0)) as session:
+        assert (session.samples, session.rebuilt) == (11, True)
+        assert session.dataset == dataset_name(workspace, "first")
+        dataset = fiftyone.load_dataset(session.dataset)
+        assert dataset.persistent
+        assert dataset.count_values("state") == {
+            "source positive": 2,
+            "found positive": 3,
+            "confusing negative": 1,
+            "audited empty": 1,
+            "undecided": 3,
+            "flagged but unreviewed": 1,
+        }
+        assert dataset.count_values("split") == {"train": 9, "test": 2}
+        assert dataset.count_sample_tags()["found positive"] == 3
+        assert dataset.count("source.detections") == 3
+        assert dataset.count("candidates.detections") == 7
+        assert dataset.count_values("decisions.detections.origin") == {
+            "confirmed": 1,
+            "drawn": 4,
+            "relabelled": 1,
+        }
+        sample = dataset.one(fiftyone.ViewField("image_id") == "N0000001")
+        detection = sample.candidates.detections[0]
+        assert detection.bounding_box == [10 / 96, 20 / 64, 30 / 96, 30 / 64]
+        assert detection.confidence == pytest.approx(0.9)
+        assert sample.decisions.detections[1].reviewer == "ann@example.org"
+
+
+@pytest.mark.browser
+def test_a_dataset_is_kept_until_its_export_changes(workspace, fiftyone):
+    settings = BrowseSettings(port=0, wait=False)
+    assert browse(workspace, settings).rebuilt
+    opened = []
+    again = browse(workspace, settings, opened.append)
+    assert not again.rebuilt
+    assert opened == [again]
+    build_review(workspace, "first", FLAGGED, [*Small().rounds, [Says("N0000006", NOTHING)]])
+    export(workspace, ExportSettings(force=True))
+    assert browse(workspace, settings).rebuilt
+    dataset = fiftyone.load_dataset(again.dataset)
+    assert dataset.count_values("state")["confusing negative"] == 2
+
+
+@pytest.mark.browser
+def test_a_port_in_use_is_said(workspace, fiftyone):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(ServiceError) as caught,
+            open_browser_session(workspace, BrowseSettings(port=port)),
+        ):
+            pass
+    assert str(caught.value) == (
+        f"port {port}: Address already in use; pass another --port, or 0 for a free one"
+    )
+
+
+@pytest.mark.browser
+def test_command_stays_until_interrupted(workspace, fiftyone):
+    command = [sys.executable, "-m", "sixrayd", "browse", "-w", str(workspace.root)]
+    command += ["--port", "0", "--timeout-s", "120", "--json"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    text = ""
+    try:
+        while not text.endswith("}\n"):
+            line = running.stdout.readline()
+            assert line, running.stderr.read()
+            text += line
+        session = json.loads(text)
+        assert session["samples"] == 11
+        assert session["url"].startswith("http://127.0.0.1:")
+        time.sleep(0.5)
+        assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert (running.returncode, rest) == (0, ""), errors
+
+
+@pytest.mark.browser
+def test_the_timeout_ends_it(workspace, fiftyone):
+    session = browse(workspace, BrowseSettings(port=0, timeout_s=0.1))
+    assert session.samples == 11
+
+
+@pytest.mark.browser
+def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with (
+        open_browser_session(workspace, BrowseSettings(port=0)) as session,
+        playwright.sync_playwright() as driver,
+    ):
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto(session.url + f"datasets/{session.dataset}", timeout=60_000)
+        page.get_by_text("11 samples").first.wait_for(timeout=60_000)
+        page.wait_for_function(
+            "document.querySelectorAll('[data-cy=looker]').length === 11", timeout=60_000
+        )
+        sidebar = page.inner_text("body")
+        if (advert := page.get_by_text("Dismiss")).count():
+            advert.click()
+        page.locator("[data-cy=looker]").first.click()
+        page.wait_for_function(
+            "document.body.innerText.includes('N0000001\\nimage_id\\nfound positive')",
+            timeout=60_000,
+        )
+        details = page.inner_text("body")
+        page.screenshot(path=tmp_path / "app.png")
+        browser.close()
+    fields = ("source", "candidates", "decisions", "state", "split", "reason", "rank")
+    assert [field for field in fields if field not in sidebar] == []
+    assert "N0000001\nimage_id\nfound positive\nstate\ntrain\nsplit" in details
+    assert "source\n0\ncandidates\n1\ndecisions\n2" in details
+    assert (tmp_path / "app.png").stat().st_size > 10_000
