@@ -52,19 +52,25 @@ def decode(offsets: Tensor, priors: Tensor) -> Tensor:
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
+IGNORED = -1  # class of a prior that is neither an object nor background
+
+
 def match(
-    boxes: Tensor, labels: Tensor, priors: Tensor, threshold: float = 0.5
+    boxes: Tensor, labels: Tensor, priors: Tensor, doubtful: float = 0.5
 ) -> tuple[Tensor, Tensor]:
-    """Give each prior a box: the one it overlaps best, if by `threshold`; each box keeps at
-    least its best prior.
+    """Give each prior a box: the one it overlaps best, if by half; each box keeps at least its
+    best prior.
 
     Args:
         boxes: (N, 4) xyxy pixels of the input.
         labels: (N,) class, 1-based; 0 is background.
         priors: (P, 4) centre form.
+        doubtful: an unmatched prior that overlaps a box by this much is ignored, not called
+            background. 0.5 ignores none, as published. Priors just short of a match look like
+            matches, so hard-negative mining would pick little else.
 
     Returns:
-        offsets (P, 4), zero where unmatched, and classes (P,), 0 where unmatched.
+        offsets (P, 4), zero where unmatched, and classes (P,), 0 for background or `IGNORED`.
 
     Source: SSD (Liu et al. 2016), Sec. 2.2, "Matching strategy".
     """
@@ -74,7 +80,8 @@ def match(
     best, owner = overlaps.max(dim=0)  # (P,)
     for n, prior in enumerate(overlaps.argmax(dim=1).tolist()):
         best[prior], owner[prior] = 2.0, n
-    classes = torch.where(best >= threshold, labels[owner], 0)  # (P,)
+    classes = torch.where(best >= 0.5, labels[owner], 0)  # (P,)
+    classes = torch.where((best >= doubtful) & (best < 0.5), IGNORED, classes)
     offsets = encode(boxes[owner], priors)  # (P, 4)
     return torch.where(classes[:, None] > 0, offsets, 0.0), classes
 
@@ -91,7 +98,7 @@ def multibox_loss(
 
     Args:
         predictions: offsets (B, P, 4) and logits (B, P, 1 + classes).
-        targets: offsets (B, P, 4) and classes (B, P), 0 is background.
+        targets: offsets (B, P, 4) and classes (B, P), 0 is background, `IGNORED` nothing.
 
     Source: SSD (Liu et al. 2016), Eq. (1) to (3) and "Hard negative mining".
     """
@@ -103,8 +110,11 @@ def multibox_loss(
         offsets[positive], wanted_offsets[positive], reduction="sum"
     )
     entropy = functional.cross_entropy(
-        logits.flatten(0, 1).float(), classes.flatten(), reduction="none"
-    )  # (B * P,)
+        logits.flatten(0, 1).float(),
+        classes.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    )  # (B * P,), zero where ignored
     flat = positive.flatten()
     hard = torch.where(flat, 0.0, entropy)
     wanted = min(int(negatives_per_positive * int(count)), hard.numel())

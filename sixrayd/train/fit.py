@@ -140,7 +140,9 @@ class Fit:
             offsets, logits, priors = self.detector(
                 images.contiguous(memory_format=torch.channels_last)
             )
-        loss = multibox_loss((offsets.float(), logits), _targets(batch, priors))
+        loss = multibox_loss(
+            (offsets.float(), logits), _targets(batch, priors, self.recipe.doubtful)
+        )
         if not torch.isfinite(loss.total):
             names = ", ".join(batch.image_ids)
             raise SixraydError(
@@ -165,9 +167,9 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def _targets(batch: Batch, priors: Tensor) -> tuple[Tensor, Tensor]:
+def _targets(batch: Batch, priors: Tensor, doubtful: float) -> tuple[Tensor, Tensor]:
     pairs = [
-        match(boxes.to(priors.device), labels.to(priors.device), priors)
+        match(boxes.to(priors.device), labels.to(priors.device), priors, doubtful)
         for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
     ]
     offsets, classes = zip(*pairs, strict=True)

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.detectors.losses import box_iou, corners, decode, encode, match, multibox_loss
+from sixrayd.detectors.losses import IGNORED, box_iou, corners, decode, encode, match, multibox_loss
 
 edge = st.floats(0, 400)
 side = st.floats(1, 100)
@@ -81,3 +81,24 @@ def test_an_image_without_boxes_teaches_confidence():
     loss.total.backward()
 
     assert (logits.grad[1, :, 0] < 0).all()  # towards background in the empty image
+
+
+def test_a_prior_just_short_of_a_match_is_ignored_where_that_is_asked_for():
+    priors = torch.tensor([[10.0, 10.0, 20.0, 20.0], [18.0, 10.0, 20.0, 20.0], [50.0, 50.0, 8, 8]])
+    boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0]])  # overlaps the second prior by 0.43
+
+    published = match(boxes, torch.tensor([1]), priors)[1]
+    classes = match(boxes, torch.tensor([1]), priors, doubtful=0.3)[1]
+
+    assert published.tolist() == [1, 0, 0]
+    assert classes.tolist() == [1, IGNORED, 0]
+
+
+def test_an_ignored_prior_costs_nothing():
+    logits = torch.tensor([[[0.0, 0.0], [-5.0, 5.0], [0.0, -9.0]]])
+    classes = torch.tensor([[1, IGNORED, 0]])
+    offsets = torch.zeros(1, 3, 4)
+
+    loss = multibox_loss((offsets, logits), (offsets, classes))
+
+    assert torch.allclose(loss.classes, torch.log(torch.tensor(2.0)), atol=1e-3)

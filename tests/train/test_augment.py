@@ -56,8 +56,8 @@ def test_views_of_an_empty_image_keep_their_bounds(seed):
     inside = draw_window((120, 80), none, 0.4, rng)
     any_view = draw_view((120, 80), none, rng)
 
-    assert 0 <= inside.x and inside.x + inside.width <= 120.001
-    assert 0 <= inside.y and inside.y + inside.height <= 80.001
+    assert inside.x >= 0 and inside.x + inside.width <= 120.001
+    assert inside.y >= 0 and inside.y + inside.height <= 80.001
     assert any_view.width > 0 and any_view.height > 0
 
 

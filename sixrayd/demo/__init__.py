@@ -1,0 +1,1 @@
+"""Composes all stages on a synthetic release; holds the simulated reviewer."""

@@ -1,0 +1,86 @@
+"""`sixrayd demo`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sixrayd.core.command import console, json_option, print_json
+
+if TYPE_CHECKING:
+    from sixrayd.demo.stage import DemoResult
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"))
+@click.option("--images", type=int, default=1200, show_default=True, help="In the release.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--epochs", type=int, default=14, show_default=True, help="Of training.")
+@click.option(
+    "--budget", type=float, default=2.0, show_default=True, help="Images reviewed per hidden one."
+)
+@click.option(
+    "--error-rate", type=float, default=0.02, show_default=True, help="Of the simulated reviewer."
+)
+@click.option("--browse/--no-browse", default=True, show_default=True, help="Open FiftyOne.")
+@click.option("--keep-open", is_flag=True, help="Leave Label Studio and FiftyOne running.")
+@json_option
+def demo(folder: Path, keep_open: bool, as_json: bool, **options: Any) -> None:
+    """Run the whole pipeline on a synthetic release, with a simulated reviewer.
+
+    FOLDER (default: demo) gets the release and the workspace; run again, the demo goes on
+    where it was.
+
+    \b
+    Example:
+      sixrayd demo --images 300 --keep-open
+    """
+    from sixrayd.demo.stage import DemoSettings
+    from sixrayd.demo.stage import demo as run_demo
+
+    result = run_demo(folder, DemoSettings(**options), _wait if keep_open else None)
+    if as_json:
+        print_json(result)
+    else:
+        _print_table(result)
+
+
+def _wait(addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        console.print(f"{name}: {address}")
+    console.print("Ctrl-C ends both.")
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        console.print("ending")
+
+
+def _print_table(result: "DemoResult") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="The demo, in numbers", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    rows = {
+        "images in the release": result.images,
+        "negatives that hide contraband": result.hidden,
+        "negatives the detector flagged": result.candidates,
+        "images reviewed": result.reviewed,
+        "hidden images found": result.found,
+        "recall (found / hidden)": f"{result.recall:.1%}",
+        "precision (found / reviewed)": f"{result.precision:.1%}",
+        "exported images": result.exported_images,
+        "exported objects": result.exported_objects,
+        "validation mAP": f"{result.validation_map:.3f}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    for name, seconds in result.seconds.items():
+        table.add_row(f"seconds: {name}", f"{seconds:.0f}")
+    out = Console()
+    out.print(table)
+    for name, place in result.look_at.items():
+        out.print(f"{name}: {place}", soft_wrap=True)

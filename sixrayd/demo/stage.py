@@ -1,0 +1,206 @@
+"""The demo: every stage once, with its real parts, on a synthetic release."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from sixrayd.browse.stage import BrowseSettings, open_browser_session
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.index import Index
+from sixrayd.core.records import Source, State
+from sixrayd.core.workspace import Workspace
+from sixrayd.demo.reviewer import (
+    ReviewerSettings,
+    join_as_reviewer,
+    load_truth,
+    review_as_person,
+)
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.stage import download
+from sixrayd.export.stage import ExportSettings, export
+from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.stage import mine
+from sixrayd.review.connection import Connection
+from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from sixrayd.review.server import Server, running_server
+from sixrayd.synth import synthesize
+from sixrayd.synth.settings import SynthSettings
+from sixrayd.train.settings import TrainSettings
+from sixrayd.train.stage import train
+
+_DOMAIN = "sixrayd.example"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """How large the demo is.
+
+    Args:
+        images: of the synthetic release.
+        budget: images reviewed for each one that is hidden.
+        epochs: of training.
+        error_rate: share of images that the simulated reviewer gets wrong.
+        browse: open the result in FiftyOne at the end.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    images: int = 1200
+    seed: int = 0
+    epochs: int = 14
+    budget: float = 2.0
+    error_rate: float = 0.02
+    browse: bool = True
+
+    def __post_init__(self) -> None:
+        if self.images < 50:
+            raise SettingsError(f"images {self.images}: the demo needs at least 50")
+        if self.budget <= 0:
+            raise SettingsError(f"budget {self.budget}: needs to be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo measured; the counts are of images unless they say otherwise."""
+
+    images: int
+    hidden: int
+    candidates: int
+    reviewed: int
+    found: int  # hidden images that review confirmed
+    recall: float  # found / hidden
+    precision: float  # found / reviewed
+    exported_images: int
+    exported_objects: int
+    states: dict[str, int]
+    validation_map: float
+    seconds: dict[str, float]  # by stage
+    look_at: dict[str, str] = field(default_factory=dict)
+
+
+def demo(
+    folder: Path,
+    settings: DemoSettings = DemoSettings(),
+    opened: Callable[[dict[str, str]], None] | None = None,
+) -> DemoResult:
+    """Run all stages in a folder; what is finished there already is not done again.
+
+    Args:
+        folder: gets `release`, `release-truth` and `workspace`.
+        opened: called with the addresses of Label Studio and FiftyOne while both still run.
+
+    Raises:
+        SixraydError: a stage's own.
+    """
+    return _Demo(folder, settings).run(opened)
+
+
+class _Demo:
+    def __init__(self, folder: Path, settings: DemoSettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.workspace = Workspace(folder / "workspace")
+        self.release = folder / "release"
+        self.seconds: dict[str, float] = {}
+        self.console = Console(stderr=True)
+
+    def run(self, opened: Callable[[dict[str, str]], None] | None) -> DemoResult:
+        with self._stage("synth"):
+            self._synthesize()
+        with self._stage("download"):
+            download(self.workspace, DownloadSettings(release=str(self.release)))
+        with self._stage("train"):
+            epochs, seed = self.settings.epochs, self.settings.seed
+            trained = train(self.workspace, TrainSettings(epochs=epochs, seed=seed))
+        with self._stage("mine"):
+            mined = mine(self.workspace, MineSettings())
+        hidden = self._hidden()
+        with running_server(self.workspace, say=self._say) as server:
+            with self._stage("review"):
+                reviewed = self._review(server, round(self.settings.budget * len(hidden)))
+            with self._stage("export"):
+                exported = export(self.workspace, ExportSettings())
+            look_at = self._look(server, opened)
+        found = len(hidden & _found(Path(exported.tree)))
+        return DemoResult(
+            images=self.settings.images,
+            hidden=len(hidden),
+            candidates=mined.flagged,
+            reviewed=reviewed,
+            found=found,
+            recall=round(found / len(hidden), 4) if hidden else 1.0,
+            precision=round(found / reviewed, 4) if reviewed else 0.0,
+            exported_images=sum(exported.images.values()),
+            exported_objects=sum(exported.origins.values()),
+            states=dict(exported.states),
+            validation_map=trained.validation.get("mean", 0.0),
+            seconds=self.seconds,
+            look_at=look_at,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self._say(f"[bold]{name}[/bold]")
+        start = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - start, 1)
+
+    def _say(self, text: str) -> None:
+        self.console.print(text)
+
+    def truth(self) -> dict[str, tuple[Box, ...]]:
+        """What is really in each image; no stage ever sees it."""
+        return load_truth(self.folder / "release-truth" / "truth.csv")
+
+    def _hidden(self) -> set[str]:
+        negatives = Index.load(self.workspace).rows(source=Source.NEGATIVE)["image_id"]
+        return set(negatives.to_pylist()) & self.truth().keys()
+
+    def _synthesize(self) -> None:
+        settings = SynthSettings(images=self.settings.images, seed=self.settings.seed, workers=2)
+        if not self.release.exists():
+            synthesize(self.release, settings)
+
+    def _review(self, server: Server, budget: int) -> int:
+        """Send candidates, have them reviewed, bring the decisions back; images decided."""
+        sent = push(self.workspace, PushSettings(limit=max(budget, 1)))
+        self._say(f"  {sent.added} images sent to {sent.address}")
+        admin = Connection(server.url, server.token, local=True)
+        with LabelStudio(admin) as label_studio:
+            number = len(label_studio.reviewers())  # an interrupted demo's reviewer exists already
+        person = join_as_reviewer(admin, f"reviewer{number}@{_DOMAIN}", secrets.token_urlsafe(12))
+        wishes = ReviewerSettings(error_rate=self.settings.error_rate, seed=self.settings.seed)
+        counts = review_as_person(person, sent.project, self.truth(), wishes)
+        self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
+        return pull(self.workspace, PullSettings()).progress.decided
+
+    def _look(
+        self, server: Server, opened: Callable[[dict[str, str]], None] | None
+    ) -> dict[str, str]:
+        """Open FiftyOne, and keep both apps up as long as the caller likes."""
+        where = {"workspace": str(self.workspace.root)}
+        if not self.settings.browse:
+            return where
+        with (
+            self._stage("browse"),
+            open_browser_session(self.workspace, BrowseSettings(port=0)) as session,
+        ):
+            self._say(f"  {session.samples} samples at {session.url}")
+            if opened is not None:
+                addresses = {"Label Studio": server.url, "FiftyOne": session.url}
+                opened({**addresses, "sign in": f"{server.user}, password in {server.secret_file}"})
+        return where
+
+
+def _found(tree: Path) -> set[str]:
+    table = pq.read_table(tree / "states.parquet", columns=["image_id", "state"])
+    return {row["image_id"] for row in table.to_pylist() if row["state"] == State.FOUND_POSITIVE}

@@ -1,0 +1,1 @@
+"""Sends candidates to people in Label Studio and brings their decisions back."""

@@ -1,0 +1,85 @@
+"""Address and token of a Label Studio server, with what makes them unsafe refused."""
+
+import os
+import stat
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sixrayd.core.errors import SettingsError
+
+TOKEN_VARIABLE = "SIXRAYD_LABEL_STUDIO_TOKEN"  # noqa: S105 - its name, not a token
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Address and token of a server.
+
+    Raises:
+        SettingsError: the address is no http(s) address, is plain http beyond this machine, or
+            carries a password.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    local: bool = False  # the workspace's own server, which reads images from disk
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            host = parts.hostname or ""
+            _ = parts.port
+        except ValueError as error:
+            raise SettingsError(f"--url {self.url!r}: not an address ({error})") from error
+        if parts.username or parts.password:
+            raise SettingsError(
+                "--url: must not carry a user name or password; "
+                f"set {TOKEN_VARIABLE} or pass --token-file"
+            )
+        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+            raise SettingsError(f"--url {self.url!r}: expected https://HOST[:PORT]")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise SettingsError(
+                f"--url {self.url}: plain http would show the token to the network; use https"
+            )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        return is_loopback(urlsplit(self.url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_token(url: str, token_file: Path | None) -> str:
+    """The token for a server, from a file or else from the environment.
+
+    Raises:
+        SettingsError: there is none, or the file is no token file that only its owner can read.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "") if token_file is None else _read(token_file)
+    if not token.strip():
+        raise SettingsError(
+            f"{url}: no token; set {TOKEN_VARIABLE} or pass --token-file with a token "
+            "from Label Studio's page Account & Settings"
+        )
+    return token.strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        mode, text = path.stat().st_mode, path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as a token file") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise SettingsError(f"{path}: others can read this token; run `chmod 600 {path}`")
+    if len(text.split()) != 1:
+        raise SettingsError(f"{path}: expected one token and nothing else")
+    return text

@@ -1,0 +1,126 @@
+"""The virtual environment of the Label Studio server, made on first use."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.files import write_bytes
+
+VERSION = "1.23.2"
+_CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+_BEGUN, _FINISHED = "sixrayd-begun", "sixrayd-finished"
+# What keeps Label Studio to itself: no telemetry, no crash reports, no look-up of versions.
+QUIET = {
+    "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
+    "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
+    "LABEL_STUDIO_SENTRY_DSN": "",
+    "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
+    "LABEL_STUDIO_FEATURE_FLAGS_OFFLINE": "true",
+}
+# All that the server gets to see of the caller's environment.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+
+
+def environment_folder() -> Path:
+    """Where the server's environment is or will be; `SIXRAYD_LABEL_STUDIO_VENV` says otherwise."""
+    if named := os.environ.get("SIXRAYD_LABEL_STUDIO_VENV"):
+        return Path(named).expanduser().absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "sixrayd" / f"label-studio-{VERSION}"
+
+
+def server_program(say: Callable[[str], None]) -> Path:
+    """The `label-studio` program; its environment is built where it is missing or unfinished.
+
+    Two processes never build at once: the second waits and takes what the first has built.
+
+    Args:
+        say: told what takes long.
+
+    Raises:
+        ServiceError: pip failed, or the folder holds something else.
+    """
+    folder = environment_folder()
+    program = folder / "bin" / "label-studio"
+    if not _is_finished(folder):
+        with _only_builder(folder, say):
+            if not _is_finished(folder):
+                _build(folder, say)
+    if not program.exists():
+        raise ServiceError(f"{program}: missing; remove {folder} and start the server again")
+    return program
+
+
+def empty_database() -> Path:
+    """A database with all tables and nobody in it, made once because that is slow."""
+    return environment_folder() / "empty" / "label_studio.sqlite3"
+
+
+def server_variables() -> dict[str, str]:
+    """The environment variables that every run of Label Studio gets, and no others."""
+    return {key: os.environ[key] for key in _INHERITED if key in os.environ} | QUIET
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        return (folder / _FINISHED).read_text("utf-8").strip() == _recipe()
+    except OSError:
+        return False
+
+
+def _recipe() -> str:
+    pins = hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
+    return f"1: label-studio {VERSION}, python {sys.version_info[0]}.{sys.version_info[1]}, {pins}"
+
+
+@contextmanager
+def _only_builder(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"Waiting for another process that installs Label Studio in {folder}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(folder: Path, say: Callable[[str], None]) -> None:
+    # An environment cannot be moved, so it is built in place; the mark that ends it comes last.
+    if folder.exists() and any(folder.iterdir()) and not (folder / _BEGUN).exists():
+        raise ServiceError(
+            f"{folder}: not an environment that sixrayd made; "
+            "name an empty folder in SIXRAYD_LABEL_STUDIO_VENV"
+        )
+    say(f"Installing Label Studio {VERSION} in {folder} (once; about 1 GB and two minutes)")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_bytes(folder / _BEGUN, b"")
+    _run(folder, sys.executable, "-m", "venv", str(folder))
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check")
+    pins = ("--constraint", str(_CONSTRAINTS))
+    _run(folder, *pip, "--quiet", *pins, f"label-studio=={VERSION}")
+    say("Preparing its database")
+    data = ("--data-dir", str(empty_database().parent))
+    _run(folder, str(folder / "bin" / "label-studio"), "version", *data, env=server_variables())
+    write_bytes(folder / _FINISHED, _recipe().encode())
+
+
+def _run(folder: Path, *command: str, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(  # noqa: S603 - our own words, no shell
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env
+    )
+    (folder / "install.log").write_text(done.stdout + done.stderr, "utf-8")
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise ServiceError(
+            f"Label Studio cannot be installed: {said[-1].strip()}; "
+            f"see {folder / 'install.log'}, and pip's index settings"
+        )

@@ -1,0 +1,99 @@
+"""The labelling page: configuration for the classes, instructions, regions drawn in advance."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lxml import etree
+from markdown_it import MarkdownIt
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import Verdict
+from sixrayd.core.resources import resource
+
+# Names in annotation/labelling.xml.
+BOXES, VERDICT, IMAGE = "boxes", "verdict", "image"
+_COLOURS = (
+    *("#D81B60", "#1E88E5", "#8E24AA", "#F4511E", "#00897B", "#6D4C41", "#3949AB"),
+    *("#7CB342", "#00ACC1", "#C0CA33"),
+)
+
+
+def labelling_configuration(classes: ClassList) -> str:
+    """The XML of `annotation/labelling.xml` with a label, a colour and a key for each class.
+
+    Raises:
+        SettingsError: the template has lost its boxes, or its verdicts are not ours.
+    """
+    path = resource("annotation", "labelling.xml")
+    parser = etree.XMLParser(remove_comments=True, resolve_entities=False, no_network=True)
+    root = etree.parse(path, parser).getroot()
+    labels = root.find(f".//RectangleLabels[@name='{BOXES}'][@toName='{IMAGE}']")
+    choices = root.findall(f".//Choices[@name='{VERDICT}']/Choice")
+    if labels is None or root.find(f".//Image[@name='{IMAGE}']") is None:
+        raise SettingsError(f"{path}: expected RectangleLabels {BOXES!r} and Image {IMAGE!r}")
+    if {choice.get("value") for choice in choices} != set(Verdict):
+        raise SettingsError(f"{path}: the Choices must be exactly {', '.join(Verdict)}")
+    for number, name in enumerate(classes.names):
+        label = etree.SubElement(labels, "Label", value=name)
+        label.set("background", _COLOURS[number % len(_COLOURS)])
+        if number < 9:
+            label.set("hotkey", str(number + 1))
+    return str(etree.tostring(root, encoding="unicode"))
+
+
+def instruction() -> str:
+    """`annotation/guidelines.md` as HTML, for Label Studio's page of instructions."""
+    text = resource("annotation", "guidelines.md").read_text("utf-8")
+    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    # Label Studio drops all styles and margins, so blocks are set apart by empty lines.
+    return re.sub(r"</(h1|p|table)>\n", r"</\1>\n<br>\n", html)
+
+
+def region(region_id: str, box: Box, size_wh: tuple[int, int]) -> dict[str, Any]:
+    """A box as Label Studio draws it: per cent of the image, from the top left."""
+    width, height = size_wh
+    return {
+        "id": region_id,
+        "from_name": BOXES,
+        "to_name": IMAGE,
+        "type": "rectanglelabels",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {
+            "x": 100 * box.x1 / width,
+            "y": 100 * box.y1 / height,
+            "width": 100 * (box.x2 - box.x1) / width,
+            "height": 100 * (box.y2 - box.y1) / height,
+            "rotation": 0,
+            "rectanglelabels": [box.label],
+        },
+    }
+
+
+def verdict_region(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as Label Studio stores it."""
+    return {
+        "from_name": VERDICT,
+        "to_name": IMAGE,
+        "type": "choices",
+        "value": {"choices": [str(verdict)]},
+    }
+
+
+def prediction(candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int]) -> dict[str, Any]:
+    """One prediction with a region for each candidate, its id the candidate's box id.
+
+    Args:
+        candidates: rows of `CANDIDATE_SCHEMA`, all of one image.
+    """
+    regions, model = [], ""
+    for row in candidates:
+        box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
+        regions.append(region(row["box_id"], box, size_wh) | {"score": float(row["score"])})
+        model = row["model"]
+    best = max((float(item["score"]) for item in regions), default=0.0)
+    return {"model_version": model, "score": best, "result": regions}

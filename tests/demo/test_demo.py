@@ -1,0 +1,63 @@
+"""The whole pipeline with its real parts, small in `make test` and at full size in the long run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _demo(folder, *options):
+    command = [sys.executable, "-m", "sixrayd", "demo", str(folder), "--json", *options]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CI": "true"})
+
+
+def _run_notebook(workspace):
+    notebook = json.loads((ROOT / "notebooks" / "tour.ipynb").read_text("utf-8"))
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    environment = {**os.environ, "SIXRAYD_WORKSPACE": str(workspace)}
+    command = [sys.executable, "-c", "\n".join(cells)]
+    assert len(cells) == 6
+    subprocess.run(command, check=True, env=environment, cwd=ROOT / "notebooks")
+
+
+def test_a_small_demo_goes_through_every_stage(tmp_path):
+    options = ("--images", "80", "--epochs", "2", "--error-rate", "0")
+
+    answer = _demo(tmp_path, *options)
+
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads(answer.stdout)
+    assert result["images"] == sum(result["states"].values()) == 80
+    assert list(result["seconds"]) == [
+        "synth",
+        "download",
+        "train",
+        "mine",
+        "review",
+        "export",
+        "browse",
+    ]
+    assert 0 < result["reviewed"] <= 2 * result["hidden"]
+    assert result["found"] == result["states"]["found positive"]
+    assert result["recall"] == pytest.approx(result["found"] / result["hidden"], abs=1e-4)
+    assert result["exported_images"] == result["states"]["source positive"] + result["found"]
+
+    _run_notebook(tmp_path / "workspace")
+    again = json.loads(_demo(tmp_path, *options).stdout)
+    timeless = {key for key in result if key != "seconds"}
+    assert {key: again[key] for key in timeless} == {key: result[key] for key in timeless}
+
+
+@pytest.mark.long
+def test_the_demo_reaches_what_it_promises(tmp_path):
+    answer = _demo(tmp_path)
+
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads(answer.stdout)
+    assert result["recall"] >= 0.85
+    assert result["reviewed"] <= 2 * result["hidden"]

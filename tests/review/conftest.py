@@ -1,0 +1,58 @@
+"""One real Label Studio for all tests of the review; each test takes images of its own."""
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+
+from sixrayd.core.records import Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.connection import Connection
+from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.labelling import verdict_region
+from sixrayd.review.server import Server, find_server, running_server
+from tests.workspaces import Picture, build_mine, build_shards
+
+IMAGES = 300
+
+
+def build(root, images=IMAGES):
+    """A workspace of negatives without candidates."""
+    workspace = Workspace(root)
+    build_shards(workspace, [Picture(f"N{n:07d}") for n in range(1, images + 1)], 100)
+    return workspace
+
+
+@dataclass
+class Site:
+    """A workspace whose Label Studio is up."""
+
+    workspace: Workspace
+    server: Server
+    connection: Connection
+    numbers: itertools.count
+
+    def mined(self, name, count):
+        """A new mining of images that no other test has; their ids, the likeliest first."""
+        images = [f"N{next(self.numbers):07d}" for _ in range(count)]
+        build_mine(self.workspace, name, images)
+        return images
+
+    def client(self):
+        """The administrator's client."""
+        return LabelStudio(self.connection)
+
+    def answer(self, project, regions=(), verdict=Verdict.NOTHING):
+        """Submit as the administrator on the next open task; its image and annotation."""
+        with self.client() as server:
+            task = server.next_task(project)
+            said = [verdict_region(verdict)] if verdict else []
+            number = server.submit(task.task, [*regions, *said], 2.5)
+        return task.data["image_id"], number
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    workspace = build(tmp_path_factory.mktemp("site") / "workspace")
+    with running_server(workspace) as server:
+        yield Site(workspace, server, find_server(workspace, "", None), itertools.count(1))

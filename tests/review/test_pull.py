@@ -1,0 +1,145 @@
+"""Decisions from a real Label Studio: all of them, once, and what is odd by name."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.decisions import load_decisions, standing_decisions
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.records import Verdict
+from sixrayd.review.command import review
+from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.pull import Problem, PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from sixrayd.review.status import StatusSettings, review_status
+
+SIZE = (96, 64)
+USER = "reviewer@sixrayd.local"
+
+
+def candidate(image, label="Knife", x1=10.0):
+    return region(f"{image}/rfb/0", Box(label, x1, 20, 40, 50), SIZE)
+
+
+def files(site, name):
+    folder = site.workspace.folder("review", name) / "decisions"
+    return sorted(path.name for path in folder.glob("*"))
+
+
+def test_decisions_come_once_and_changes_become_versions(site):
+    images = site.mined("versions", 3)
+    project = push(site.workspace, PushSettings("versions")).project
+    drawn = region("new", Box("Gun", 50, 10, 70, 30), SIZE)
+    first, number = site.answer(project, [candidate(images[0]), drawn], Verdict.MISSED)
+    assert first == images[0]
+    site.answer(project)
+
+    result = pull(site.workspace, PullSettings("versions"))
+    assert (result.new, result.file, result.problems) == (2, "decisions/00001.parquet", ())
+    assert result.progress.by_verdict == {
+        "contraband missed": 1,
+        "nothing there": 1,
+        "unsure": 0,
+    }
+    one, two = load_decisions(site.workspace, "versions")
+    assert (one.image_id, one.verdict, one.reviewer) == (images[0], Verdict.MISSED, USER)
+    assert (one.version, one.annotation, one.server) == (1, number, "local")
+    assert [(b.box.label, b.origin, b.candidate) for b in one.boxes] == [
+        ("Knife", "confirmed", f"{images[0]}/rfb/0"),
+        ("Gun", "drawn", ""),
+    ]
+    assert one.boxes[0].box == Box("Knife", 10, 20, 40, 50)
+    assert one.boxes[1].box.xyxy == pytest.approx((50, 10, 70, 30), abs=0.01)
+    assert (two.image_id, two.boxes) == (images[1], ())
+    run = site.workspace.run("review", "versions")
+    assert "decisions/00001.parquet" in run.outputs and run.summary["found"] == 1
+
+    assert pull(site.workspace, PullSettings("versions")).file == ""
+    assert site.workspace.run("review", "versions") == run
+
+    with site.client() as server:
+        changed = [candidate(images[0], "Gun"), verdict_region(Verdict.MISSED)]
+        server._sdk.annotations.update(number, result=changed)
+    assert pull(site.workspace, PullSettings("versions")).new == 1
+    assert files(site, "versions") == ["00001.parquet", "00002.parquet"]
+    stands = standing_decisions(load_decisions(site.workspace, "versions"))[images[0]]
+    assert [(d.version, d.boxes[0].origin) for d in stands] == [(2, "relabelled")]
+
+
+def test_what_is_no_decision_or_odd_is_named(site):
+    images = site.mined("odd", 6)
+    project = push(site.workspace, PushSettings("odd")).project
+    _, empty = site.answer(project, [candidate(images[0])], verdict=None)
+    _, clash = site.answer(project, [candidate(images[1])], Verdict.NOTHING)
+    _, bare = site.answer(project, [], Verdict.MISSED)
+    flat = candidate(images[3])
+    flat["value"]["width"] = 0
+    _, zero = site.answer(project, [flat, candidate(images[3])], Verdict.MISSED)
+    with site.client() as server:
+        task = server.next_task(project)
+        server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
+        server.import_tasks(project, [{"data": {"image": "/by-hand.jpg"}}])
+        tasks = {t.task: t for t in server.export(project, annotated_only=False)}
+        foreign = next(number for number, t in tasks.items() if not t.key)
+        server.submit(foreign, [verdict_region(Verdict.UNSURE)], 1)
+
+    result = pull(site.workspace, PullSettings("odd"))
+    by_number = {a.annotation: t.task for t in tasks.values() for a in t.annotations}
+    expected = [
+        (images[0], empty, "has no verdict, so it is no decision"),
+        (images[1], clash, "says 'nothing there' but keeps 1 box"),
+        (images[2], bare, "says 'contraband missed' but has no box"),
+        (images[3], zero, "region 1: left out, it has no area"),
+    ]
+    assert result.problems == tuple(Problem(i, by_number[a], a, w) for i, a, w in expected)
+    assert (result.new, result.skipped, result.without_verdict) == (3, 1, 1)
+    assert result.foreign_tasks == 1
+    kept = {d.image_id: len(d.boxes) for d in load_decisions(site.workspace, "odd")}
+    assert kept == {images[1]: 1, images[2]: 0, images[3]: 1}
+
+    shell = CliRunner().invoke(review, ["pull", "-w", str(site.workspace.root), "--name", "odd"])
+    assert shell.exit_code == 3
+    assert shell.stdout.startswith("odd: 0 new or changed decisions\n")
+    assert "1 skipped by reviewers, no decisions\n" in shell.stdout
+    assert str(result.problems[0]) in shell.stderr
+
+
+def test_what_the_server_forgets_stays_with_us(site):
+    images = site.mined("forgets", 1)
+    project = push(site.workspace, PushSettings("forgets")).project
+    _, number = site.answer(project)
+    pull(site.workspace, PullSettings("forgets"))
+    with site.client() as server:
+        server._sdk.annotations.delete(number)
+    result = pull(site.workspace, PullSettings("forgets"))
+    assert (result.new, result.gone, result.progress.decided) == (0, 1, 1)
+    assert [d.image_id for d in load_decisions(site.workspace, "forgets")] == images
+    assert push(site.workspace, PushSettings("forgets")).added == 0
+
+
+def test_status_counts_live_and_writes_nothing(site):
+    site.mined("live", 3)
+    project = push(site.workspace, PushSettings("live")).project
+    site.answer(project, verdict=Verdict.UNSURE)
+    folder = site.workspace.folder("review", "live")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    result = review_status(site.workspace, StatusSettings("live"))
+    assert (result.progress.tasks, result.progress.decided, result.progress.left) == (3, 1, 2)
+    assert (result.not_pulled, result.progress.by_reviewer) == (1, {USER: 1})
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+    words = ["status", "-w", str(site.workspace.root), "--name", "live", "--json"]
+    shell = CliRunner().invoke(review, words)
+    assert shell.exit_code == 0
+    assert json.loads(shell.stdout)["progress"]["left"] == 2
+
+
+def test_nothing_pushed_is_said(site):
+    with pytest.raises(WorkspaceError) as caught:
+        pull(site.workspace, PullSettings("never"))
+    folder = site.workspace.folder("review", "never")
+    assert str(caught.value) == (
+        f"{folder}: nothing was pushed, or not to the end; run `sixrayd review push`"
+    )

@@ -1,0 +1,191 @@
+"""Candidates to a real Label Studio: once each, the likeliest first, whatever happens."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.index import Index
+from sixrayd.core.records import TASK_SCHEMA
+from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from sixrayd.review.server import image_root
+from tests.workspaces import build_mine
+
+ROOT = Path(__file__).parents[2]
+# Ends itself without warning right after the named step, with three tasks a request.
+_KILLED = """
+import os, signal, sys
+from sixrayd.core.workspace import Workspace
+from sixrayd.review import push as stage
+root, name, step = sys.argv[1:]
+owner = stage.ReviewFolder if hasattr(stage.ReviewFolder, step) else stage.LabelStudio
+before = getattr(owner, step)
+def once(*args, **kwargs):
+    before(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, step, once)
+stage.TASKS_PER_REQUEST = 3
+stage.push(Workspace(root), stage.PushSettings(name))
+"""
+
+
+def on_server(site, name):
+    """Task key → number of tasks, and the tasks' data, in order."""
+    folder = ReviewFolder(site.workspace, name)
+    project = folder.project()
+    with site.client() as server:
+        tasks = server.export(project.project, annotated_only=False)
+    return [project.image_of(task.key) for task in tasks]
+
+
+def tasks_of(site, name):
+    path = site.workspace.folder("review", name) / "tasks.parquet"
+    return read_table(path, TASK_SCHEMA).to_pylist()
+
+
+def test_push_sends_each_image_once_and_a_higher_limit_only_the_new_ones(site):
+    images = site.mined("limits", 6)
+    first = push(site.workspace, PushSettings("limits", limit=4))
+    assert (first.added, first.already_there) == (4, 0)
+    assert on_server(site, "limits") == images[:4]
+    run = site.workspace.run("review", "limits")
+    before = (site.workspace.folder("review", "limits") / "tasks.parquet").read_bytes()
+
+    again = push(site.workspace, PushSettings("limits", limit=4))
+    assert (again.added, again.already_there, again.project) == (0, 4, first.project)
+    assert site.workspace.run("review", "limits") == run
+    assert (site.workspace.folder("review", "limits") / "tasks.parquet").read_bytes() == before
+
+    more = push(site.workspace, PushSettings("limits"))
+    assert (more.added, more.already_there) == (2, 4)
+    assert on_server(site, "limits") == images
+    rows = tasks_of(site, "limits")
+    assert [(r["image_id"], r["rank"]) for r in rows] == list(zip(images, range(1, 7), strict=True))
+    assert [row["candidates"] for row in rows] == [[f"{image}/rfb/0"] for image in images]
+
+
+def test_run_json_names_inputs_and_outputs(site):
+    site.mined("papers", 1)
+    push(site.workspace, PushSettings("papers"))
+    run = site.workspace.run("review", "papers")
+    assert set(run.inputs) == {"shards/run.json", "mine/papers/run.json"}
+    assert set(run.outputs) == {"tasks.parquet", "candidates.parquet"}
+    assert run.settings == {"name": "papers", "limit": None, "server": "local"}
+    assert run.summary["tasks"] == run.summary["left"] == 1
+    assert site.workspace.stale("review", "papers") == []
+
+
+def test_images_decided_in_another_review_are_not_pushed_again(site):
+    images = site.mined("round1", 2)
+    project = push(site.workspace, PushSettings("round1")).project
+    decided, _ = site.answer(project)
+    pull(site.workspace, PullSettings("round1"))
+    build_mine(site.workspace, "round2", images)
+    result = push(site.workspace, PushSettings("round2"))
+    assert (result.added, result.decided_elsewhere) == (1, 1)
+    assert on_server(site, "round2") == [image for image in images if image != decided]
+
+
+@pytest.mark.parametrize("step", ["new_project", "create_project", "import_tasks", "write_tasks"])
+def test_killed_and_pushed_again_each_image_is_there_once(site, step):
+    name = f"killed-{step}"
+    images = site.mined(name, 7)
+    command = [sys.executable, "-c", _KILLED, str(site.workspace.root), name, step]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()
+    assert name not in site.workspace.names("review")
+    result = push(site.workspace, PushSettings(name))
+    assert result.added + result.already_there == 7
+    assert result.already_there == {"import_tasks": 3, "write_tasks": 7}.get(step, 0)
+    assert on_server(site, name) == images
+    assert [row["image_id"] for row in tasks_of(site, name)] == images
+    with site.client() as server:
+        key = ReviewFolder(site.workspace, name).project().key
+        assert server.find_project(key) == result.project
+
+
+def test_duplicates_go_unless_somebody_worked_on_them(site):
+    images = site.mined("twice", 3)
+    project = push(site.workspace, PushSettings("twice")).project
+    key = ReviewFolder(site.workspace, "twice").project().task_key
+    with site.client() as server:
+        for image in images:
+            data = {"sixrayd": key(image), "image": "/x", "image_id": image}
+            server.import_tasks(project, [{"data": data}])
+        tasks = server.export(project, annotated_only=False)
+        spare = {task.key: task.task for task in tasks[3:]}
+        server.submit(spare[key(images[0])], [], 1.0)
+    result = push(site.workspace, PushSettings("twice"))
+    assert result.duplicates_removed == 3
+    assert sorted(on_server(site, "twice")) == images
+    assert tasks_of(site, "twice")[0]["task"] == spare[key(images[0])]
+
+
+def test_the_server_shows_the_candidates_and_nothing_else(site):
+    images = site.mined("shown", 2)
+    push(site.workspace, PushSettings("shown"))
+    folder = image_root(site.workspace) / "shown"
+    assert sorted(path.name for path in folder.iterdir()) == [f"{image}.jpg" for image in images]
+    shown = Index.load(site.workspace).read(images[0])
+    headers = {"Authorization": f"Token {site.connection.token}"}
+    base = f"{site.server.url}/data/local-files/?d="
+    answer = httpx.get(f"{base}shown/{images[0]}.jpg", headers=headers)
+    assert (answer.status_code, answer.content) == (200, shown)
+    assert httpx.get(f"{base}shown/{images[0]}.jpg").status_code in (401, 403)
+    for outside in ("../data/label_studio.sqlite3", "shown/../../secret.json", "shown/none.jpg"):
+        refusal = httpx.get(base + outside, headers=headers)
+        assert refusal.status_code >= 400 and len(refusal.content) < 5000
+
+
+def test_another_server_gets_the_images_by_upload(site, monkeypatch):
+    images = site.mined("remote", 3)
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", site.connection.token)
+    settings = PushSettings("remote", url=site.server.url)
+    result = push(site.workspace, settings)
+    assert (result.added, push(site.workspace, settings).added) == (3, 0)
+    assert not (image_root(site.workspace) / "remote").exists()
+    with site.client() as server:
+        address = server.next_task(result.project).data["image"]
+        assert len(server.uploaded(result.project)) == 3
+    headers = {"Authorization": f"Token {site.connection.token}"}
+    answer = httpx.get(site.server.url + address, headers=headers)
+    assert answer.content == Index.load(site.workspace).read(images[0])
+    assert site.workspace.run("review", "remote").settings["server"] == site.server.url
+
+
+def test_a_project_that_is_gone_is_not_made_anew(site):
+    site.mined("lost", 1)
+    project = push(site.workspace, PushSettings("lost")).project
+    with site.client() as server:
+        server._sdk.projects.delete(project)
+    with pytest.raises(ServiceError) as caught:
+        push(site.workspace, PushSettings("lost"))
+    assert str(caught.value) == (
+        f"{site.server.url}: has no project of review 'lost', which was pushed to local; "
+        "name that server, or mine under another --name"
+    )
+
+
+def test_settings_and_names_are_checked(site):
+    with pytest.raises(SettingsError, match="--limit 0: expected 1 or more"):
+        PushSettings(limit=0)
+    with pytest.raises(WorkspaceError, match=r"none/run\.json: missing; run `sixrayd"):
+        push(site.workspace, PushSettings("none"))
+    with pytest.raises(WorkspaceError, match="name 'server': kept for Label Studio's own data"):
+        ReviewFolder(site.workspace, "server")
+
+
+def test_candidates_are_kept_as_they_were_sent(site):
+    site.mined("kept", 2)
+    push(site.workspace, PushSettings("kept"))
+    sent = pq.read_table(site.workspace.folder("review", "kept") / "candidates.parquet")
+    mined = pq.read_table(site.workspace.folder("mine", "kept") / "candidates.parquet")
+    assert sent.equals(mined)
