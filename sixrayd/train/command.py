@@ -29,6 +29,12 @@ from sixrayd.train.settings import RECIPES, TrainSettings
     "[default: the recipe's]",
 )
 @click.option(
+    "--window",
+    type=float,
+    help="Side of a training view as a share of the image's; 0 draws SSD's views.  "
+    "[default: the recipe's]",
+)
+@click.option(
     "--input-size", type=int, help="Side in pixels, rfb-small.  [default: the detector's]"
 )
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")

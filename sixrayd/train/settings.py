@@ -36,7 +36,7 @@ class TrainSettings:
     Args:
         detector: `rfb-small` or `rfb512`; "auto" takes `rfb512` where there is a GPU.
         name: of the result; the detector's by default.
-        epochs, batch, rate, background: None takes the detector's recipe.
+        epochs, batch, rate, background, window: None takes the detector's recipe.
         input_size: side of the input in pixels; only rfb-small takes another than its own.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
@@ -51,6 +51,7 @@ class TrainSettings:
     batch: int | None = None
     rate: float | None = None
     background: float | None = None
+    window: float | None = None
     input_size: int | None = None
     validation: float = 0.1
     seed: int = 0
@@ -60,7 +61,13 @@ class TrainSettings:
         known = ("auto", *RECIPES)
         if self.detector not in known:
             raise SettingsError(f"detector {self.detector!r}: is none of {', '.join(known)}")
-        for key, least in (("epochs", 1), ("batch", 1), ("rate", 0), ("background", 0)):
+        for key, least in (
+            ("epochs", 1),
+            ("batch", 1),
+            ("rate", 0),
+            ("background", 0),
+            ("window", 0),
+        ):
             value = getattr(self, key)
             if value is not None and value < least:
                 raise SettingsError(f"{key} {value}: needs to be at least {least}")

@@ -81,7 +81,8 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
 
 
 def _recipe(detector: str, settings: TrainSettings) -> Recipe:
-    wishes = {key: getattr(settings, key) for key in ("epochs", "batch", "rate", "background")}
+    keys = ("epochs", "batch", "rate", "background", "window")
+    wishes = {key: getattr(settings, key) for key in keys}
     return replace(
         RECIPES[detector], **{key: value for key, value in wishes.items() if value is not None}
     )
