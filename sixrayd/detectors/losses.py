@@ -55,19 +55,32 @@ def decode(offsets: Tensor, priors: Tensor) -> Tensor:
 IGNORED = -1  # class of a prior that is neither an object nor background
 
 
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """From which overlap (IoU) a prior counts as an object, and from which it is in doubt.
+
+    Priors on an object that fall short of a match look like matches. Counted as background they
+    are the hardest negatives of all, and a small network learns little but shapes of priors; in
+    doubt, they are ignored.
+    """
+
+    matched: float
+    doubtful: float
+
+
+PUBLISHED = Overlaps(0.5, 0.5)
+
+
 def match(
-    boxes: Tensor, labels: Tensor, priors: Tensor, doubtful: float = 0.5
+    boxes: Tensor, labels: Tensor, priors: Tensor, overlaps: Overlaps = PUBLISHED
 ) -> tuple[Tensor, Tensor]:
-    """Give each prior a box: the one it overlaps best, if by half; each box keeps at least its
+    """Give each prior a box: the one it overlaps best, if enough; each box keeps at least its
     best prior.
 
     Args:
         boxes: (N, 4) xyxy pixels of the input.
         labels: (N,) class, 1-based; 0 is background.
         priors: (P, 4) centre form.
-        doubtful: an unmatched prior that overlaps a box by this much is ignored, not called
-            background. 0.5 ignores none, as published. Priors just short of a match look like
-            matches, so hard-negative mining would pick little else.
 
     Returns:
         offsets (P, 4), zero where unmatched, and classes (P,), 0 for background or `IGNORED`.
@@ -76,12 +89,13 @@ def match(
     """
     if len(boxes) == 0:
         return torch.zeros_like(priors), torch.zeros(len(priors), dtype=torch.long)
-    overlaps = box_iou(boxes, corners(priors))  # (N, P)
-    best, owner = overlaps.max(dim=0)  # (P,)
-    for n, prior in enumerate(overlaps.argmax(dim=1).tolist()):
+    shared = box_iou(boxes, corners(priors))  # (N, P)
+    best, owner = shared.max(dim=0)  # (P,)
+    for n, prior in enumerate(shared.argmax(dim=1).tolist()):
         best[prior], owner[prior] = 2.0, n
-    classes = torch.where(best >= 0.5, labels[owner], 0)  # (P,)
-    classes = torch.where((best >= doubtful) & (best < 0.5), IGNORED, classes)
+    classes = torch.where(best >= overlaps.matched, labels[owner], 0)  # (P,)
+    doubtful = (best >= overlaps.doubtful) & (best < overlaps.matched)
+    classes = torch.where(doubtful, IGNORED, classes)
     offsets = encode(boxes[owner], priors)  # (P, 4)
     return torch.where(classes[:, None] > 0, offsets, 0.0), classes
 

@@ -107,9 +107,9 @@ _RFB512_LEVELS = tuple(
     )
 )
 _RFB_SMALL_LEVELS = (
-    PriorLevel(8, 20.0, 40.0, (2.0, 3.0)),
-    PriorLevel(16, 45.0, 90.0, (2.0, 3.0)),
-    PriorLevel(32, 100.0, 200.0, (2.0, 3.0)),
+    PriorLevel(8, 20.0, 40.0, (2.0,)),
+    PriorLevel(16, 45.0, 90.0, (2.0,)),
+    PriorLevel(32, 100.0, 200.0, (2.0,)),
 )
 
 

@@ -70,7 +70,7 @@ def draw_window(
     w, h = width * window * zoom * stretch, height * window * zoom / stretch
     if len(boxes) == 0:
         return View(_place(0, width, w, rng), _place(0, height, h, rng), w, h)
-    x1, y1, x2, y2 = boxes[rng.integers(len(boxes))]
+    x1, y1, x2, y2 = boxes[rng.integers(len(boxes))].tolist()
     return View(_around(x1, x2, w, width, rng), _around(y1, y2, h, height, rng), w, h)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import replacing, write_bytes
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.losses import MultiboxLoss, match, multibox_loss
+from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match, multibox_loss
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
 from sixrayd.train.settings import Recipe
@@ -141,7 +141,8 @@ class Fit:
                 images.contiguous(memory_format=torch.channels_last)
             )
         loss = multibox_loss(
-            (offsets.float(), logits), _targets(batch, priors, self.recipe.doubtful)
+            (offsets.float(), logits),
+            _targets(batch, priors, Overlaps(self.recipe.matched, self.recipe.doubtful)),
         )
         if not torch.isfinite(loss.total):
             names = ", ".join(batch.image_ids)
@@ -167,9 +168,9 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def _targets(batch: Batch, priors: Tensor, doubtful: float) -> tuple[Tensor, Tensor]:
+def _targets(batch: Batch, priors: Tensor, overlaps: Overlaps) -> tuple[Tensor, Tensor]:
     pairs = [
-        match(boxes.to(priors.device), labels.to(priors.device), priors, doubtful)
+        match(boxes.to(priors.device), labels.to(priors.device), priors, overlaps)
         for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
     ]
     offsets, classes = zip(*pairs, strict=True)

@@ -18,14 +18,15 @@ class Recipe:
     steps: tuple[int, ...]  # epochs after which the rate drops tenfold; none: cosine to zero
     window: float  # side of the training view as a share of the image's; 0: SSD's views
     background: float  # negatives shown for each positive
-    doubtful: float  # overlap from which a prior without a box is not called background
+    matched: float  # overlap (IoU) from which a prior counts as an object
+    doubtful: float  # overlap from which it counts neither as object nor as background
     average: float  # decay of the moving average of weights; 0: none
 
 
 RECIPES = {
     # Sec. 5.1 of the paper names 200 epochs; rate, warm-up and steps are the published code's.
-    "rfb512": Recipe(200, 32, "sgd", 4e-3, 5e-4, 5, (150,), 0.0, 1.0, 0.5, 0.0),
-    "rfb-small": Recipe(24, 8, "adamw", 2e-3, 0.02, 0.5, (), 0.5, 1.0, 0.3, 0.998),
+    "rfb512": Recipe(200, 32, "sgd", 4e-3, 5e-4, 5, (150,), 0.0, 1.0, 0.5, 0.5, 0.0),
+    "rfb-small": Recipe(24, 8, "adamw", 2e-3, 0.02, 0.5, (), 0.5, 1.0, 0.4, 0.1, 0.998),
 }
 
 

@@ -2,7 +2,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.detectors.losses import IGNORED, box_iou, corners, decode, encode, match, multibox_loss
+from sixrayd.detectors.losses import (
+    IGNORED,
+    Overlaps,
+    box_iou,
+    corners,
+    decode,
+    encode,
+    match,
+    multibox_loss,
+)
 
 edge = st.floats(0, 400)
 side = st.floats(1, 100)
@@ -88,7 +97,7 @@ def test_a_prior_just_short_of_a_match_is_ignored_where_that_is_asked_for():
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0]])  # overlaps the second prior by 0.43
 
     published = match(boxes, torch.tensor([1]), priors)[1]
-    classes = match(boxes, torch.tensor([1]), priors, doubtful=0.3)[1]
+    classes = match(boxes, torch.tensor([1]), priors, Overlaps(0.5, 0.3))[1]
 
     assert published.tolist() == [1, 0, 0]
     assert classes.tolist() == [1, IGNORED, 0]

@@ -57,9 +57,9 @@ def test_rfb_small_takes_any_input_size(size_hw):
         offsets, logits, priors = detector(torch.zeros(2, 3, *size_hw))
 
     cells = sum(-(-size_hw[0] // s) * -(-size_hw[1] // s) for s in (8, 16, 32))
-    assert offsets.shape == (2, cells * 6, 4)
-    assert logits.shape == (2, cells * 6, 3)
-    assert priors.shape == (cells * 6, 4)
+    assert offsets.shape == (2, cells * 4, 4)
+    assert logits.shape == (2, cells * 4, 3)
+    assert priors.shape == (cells * 4, 4)
 
 
 def test_an_untrained_detector_says_background():
@@ -71,4 +71,4 @@ def test_an_untrained_detector_says_background():
         logits = detector(torch.randn(1, 3, 224, 224))[1]
 
     background = logits.softmax(-1)[..., 0]
-    assert background.median() == pytest.approx(0.95, abs=0.02)
+    assert background.median() == pytest.approx(0.95, abs=0.04)

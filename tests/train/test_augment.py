@@ -69,3 +69,21 @@ def test_light_changes_pixels_but_keeps_the_empty_belt_light():
 
     assert min(c[1:].min() for c in changed) >= 243
     assert len({c[0, 0].tobytes() for c in changed}) > 15
+
+
+@given(st.integers(0, 5000))
+def test_a_window_lies_inside_the_image_where_it_can_and_on_the_box_where_it_fits(seed):
+    rng = np.random.default_rng(seed)
+    width, height = (int(side) for side in rng.integers(80, 900, 2))
+    corner = rng.uniform(0, 0.8, 2) * (width, height)
+    box = np.concatenate([corner, corner + rng.uniform(5, 60, 2)]).astype(np.float32)
+    box[2:] = np.minimum(box[2:], (width, height))
+
+    view = draw_window((width, height), box[None], 0.5, rng)
+
+    for start, length, low, high, limit in (
+        (view.x, view.width, box[0], box[2], width),
+        (view.y, view.height, box[1], box[3], height),
+    ):
+        assert -0.01 <= start <= limit - length + 0.01
+        assert (start <= low + 0.01 and high - 0.01 <= start + length) or length < high - low
