@@ -151,7 +151,13 @@ class Workspace:
         return found
 
     def upstream(self, *stages: tuple[str, str]) -> dict[str, str]:
-        """Inputs that are whole stages: the hash of a `run.json` covers all that it lists."""
+        """Inputs that are whole stages: the hash of a `run.json` covers all that it lists.
+
+        Raises:
+            WorkspaceError: one of them has not finished.
+        """
+        for stage in stages:
+            self.run(*stage)
         return self.inputs(*(self.folder(*stage) / "run.json" for stage in stages))
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:

@@ -55,9 +55,9 @@ class DemoSettings:
         SettingsError: out of range.
     """
 
-    images: int = 1200
+    images: int = 1000
     seed: int = 0
-    epochs: int = 14
+    epochs: int = 12
     budget: float = 2.0
     error_rate: float = 0.02
     browse: bool = True
@@ -166,7 +166,8 @@ class _Demo:
         return set(negatives.to_pylist()) & self.truth().keys()
 
     def _synthesize(self) -> None:
-        settings = SynthSettings(images=self.settings.images, seed=self.settings.seed, workers=2)
+        images, seed = self.settings.images, self.settings.seed
+        settings = SynthSettings(images=images, seed=seed, positives=0.32, workers=2)
         if not self.release.exists():
             synthesize(self.release, settings)
 

@@ -16,7 +16,7 @@ from sixrayd.mine.settings import MineSettings
 @click.option("--model", default="", help="A trained model.  [default: the newest]")
 @click.option("--name", default="", help="Of the result.  [default: the model's]")
 @click.option(
-    "--threshold", type=float, default=0.01, show_default=True, help="Least score of a candidate."
+    "--threshold", type=float, default=0.1, show_default=True, help="Least score of a candidate."
 )
 @click.option(
     "--mirror/--no-mirror",
@@ -43,7 +43,7 @@ def mine(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
     \b
     Example:
-      sixrayd mine --threshold 0.05
+      sixrayd mine --threshold 0.2
     """
     from sixrayd.mine.stage import mine as mine_stage
 

@@ -26,7 +26,7 @@ class MineSettings:
     model: str = ""
     name: str = ""
     shards: tuple[str, ...] = ()
-    threshold: float = 0.01
+    threshold: float = 0.1
     mirror: bool = True
     batch: int = 16
     device: str = "auto"
