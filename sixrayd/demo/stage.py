@@ -1,10 +1,11 @@
 """The demo: every stage once, with its real parts, on a synthetic release."""
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from rich.console import Console
 from sixrayd.browse.stage import BrowseSettings, open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Source, State
 from sixrayd.core.workspace import Workspace
@@ -119,12 +121,14 @@ class _Demo:
         with self._stage("download"):
             download(self.workspace, DownloadSettings(release=str(self.release)))
         with self._stage("train"):
-            epochs, seed = self.settings.epochs, self.settings.seed
-            trained = train(self.workspace, TrainSettings(epochs=epochs, seed=seed))
+            trained = train(self.workspace, self._training())
         with self._stage("mine"):
             mined = mine(self.workspace, MineSettings())
         hidden = self._hidden()
-        with running_server(self.workspace, say=self._say) as server:
+        with ExitStack() as open_apps:
+            with self._stage("serve"):
+                serving = running_server(self.workspace, say=self._say)
+                server = open_apps.enter_context(serving)
             with self._stage("review"):
                 reviewed = self._review(server, round(self.settings.budget * len(hidden)))
             with self._stage("export"):
@@ -165,10 +169,24 @@ class _Demo:
         negatives = Index.load(self.workspace).rows(source=Source.NEGATIVE)["image_id"]
         return set(negatives.to_pylist()) & self.truth().keys()
 
+    def _training(self) -> TrainSettings:
+        # Also where there is a GPU: so few images teach the large detector nothing.
+        wishes = self.settings
+        return TrainSettings(detector="rfb-small", epochs=wishes.epochs, seed=wishes.seed)
+
     def _synthesize(self) -> None:
         images, seed = self.settings.images, self.settings.seed
         settings = SynthSettings(images=images, seed=seed, positives=0.32, workers=2)
-        if not self.release.exists():
+        truth = self.folder / "release-truth" / "truth.csv"
+        plan = self.folder / "release.json"
+        wanted = json.loads(json.dumps(asdict(settings)))
+        if self.release.exists() and truth.exists():
+            if not plan.exists() or json.loads(plan.read_text("utf-8")) != wanted:
+                raise SettingsError(
+                    f"{self.release}: made with other settings; name another folder, or delete it"
+                )
+        else:
+            write_json(plan, wanted)
             synthesize(self.release, settings)
 
     def _review(self, server: Server, budget: int) -> int:

@@ -38,6 +38,7 @@ def test_a_small_demo_goes_through_every_stage(tmp_path):
         "download",
         "train",
         "mine",
+        "serve",
         "review",
         "export",
         "browse",
