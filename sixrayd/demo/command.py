@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"))
 @click.option("--images", type=int, default=1000, show_default=True, help="In the release.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--epochs", type=int, default=12, show_default=True, help="Of training.")
+@click.option("--epochs", type=int, default=20, show_default=True, help="Of training.")
 @click.option(
     "--budget", type=float, default=2.0, show_default=True, help="Images reviewed per hidden one."
 )
