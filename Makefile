@@ -8,7 +8,7 @@ DEMO ?=
 setup: .venv/demo.stamp
 
 demo: .venv/demo.stamp
-	$(BIN)/sixrayd demo $(DEMO)
+	@$(BIN)/sixrayd demo $(DEMO)
 
 test: .venv/dev.stamp chromium
 	$(BIN)/ruff check .
