@@ -15,3 +15,13 @@ if _DATA.is_dir():
 def runner():
     """Runs commands in this process."""
     return CliRunner()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where CI runs, a browser test that is skipped has failed: nothing else would notice."""
+    report = yield
+    if report.skipped and item.get_closest_marker("browser") and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
+    return report
