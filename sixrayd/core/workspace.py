@@ -160,6 +160,13 @@ class Workspace:
             self.run(*stage)
         return self.inputs(*(self.folder(*stage) / "run.json" for stage in stages))
 
+    def holds_other_work(self, run: Run) -> bool:
+        """Whether `begin` would remove what another work left in the folder."""
+        folder = self.folder(run.stage, run.name)
+        if (folder / "run.json").exists():
+            return not self.run(run.stage, run.name).same_work(run)
+        return (folder / "plan.json").exists() and not _is_plan_of(folder / "plan.json", run)
+
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
 

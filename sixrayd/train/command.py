@@ -42,6 +42,7 @@ from sixrayd.train.settings import RECIPES, TrainSettings
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
+@click.option("--force", is_flag=True, help="Replace a training of other settings.")
 @json_option
 def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Train a detector on the release's positives; interrupted, it goes on.

@@ -41,6 +41,7 @@ class TrainSettings:
         input_size: side of the input in pixels; only rfb-small takes another than its own.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
+        force: replace a training of the same name with other settings.
 
     Raises:
         SettingsError: out of range.
@@ -57,6 +58,7 @@ class TrainSettings:
     validation: float = 0.1
     seed: int = 0
     device: str = "auto"
+    force: bool = False
 
     def __post_init__(self) -> None:
         known = ("auto", *RECIPES)

@@ -48,7 +48,8 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     """Train a detector on the training side of the release, or finish an interrupted training.
 
     Raises:
-        WorkspaceError: nothing is ingested, or no positive of the training side has boxes.
+        WorkspaceError: nothing is ingested, no positive of the training side has boxes, or the
+            name is taken by a training on other settings.
         SixraydError: the loss stops being finite.
     """
     device = pick_device(settings.device)
@@ -56,13 +57,16 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     if detector == "auto":
         detector = "rfb512" if device.type == "cuda" else "rfb-small"
     recipe = _recipe(detector, settings)
+    lasting = asdict(replace(settings, detector=detector)) | {"recipe": asdict(recipe)}
+    del lasting["force"]
     with workspace.lock():
-        run = Run(
-            "models",
-            settings.name or detector,
-            {**asdict(replace(settings, detector=detector)), "recipe": asdict(recipe)},
-            workspace.upstream(("shards", "")),
-        )
+        inputs = workspace.upstream(("shards", ""))
+        run = Run("models", settings.name or detector, lasting, inputs)
+        if not settings.force and workspace.holds_other_work(run):
+            raise WorkspaceError(
+                f"{workspace.folder('models', run.name)}: holds a training on other settings or "
+                "another release; pass --force to replace it, or --name for a new one"
+            )
         fresh = workspace.begin(run)
         if fresh:
             _train(workspace, run, recipe, device)

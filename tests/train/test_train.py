@@ -93,10 +93,16 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
         assert first.read_bytes() == second.read_bytes(), name
 
 
-def test_other_settings_train_anew(workspace):
+def test_other_settings_do_not_replace_a_training_unasked(workspace):
     train(workspace, replace(QUICK, epochs=1))
 
-    assert train(workspace, replace(QUICK, epochs=1, seed=1)).fresh
+    with pytest.raises(WorkspaceError) as caught:
+        train(workspace, replace(QUICK, epochs=1, seed=1))
+    assert str(caught.value) == (
+        f"{workspace.folder('models', 'rfb-small')}: holds a training on other settings or "
+        "another release; pass --force to replace it, or --name for a new one"
+    )
+    assert train(workspace, replace(QUICK, epochs=1, seed=1, force=True)).fresh
 
 
 def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
