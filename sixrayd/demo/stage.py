@@ -133,7 +133,7 @@ class _Demo:
                 reviewed = self._review(server, round(self.settings.budget * len(hidden)))
             with self._stage("export"):
                 exported = export(self.workspace, ExportSettings())
-            look_at = self._look(server, opened)
+            self._show(server, opened)
         found = len(hidden & _found(Path(exported.tree)))
         return DemoResult(
             images=self.settings.images,
@@ -148,7 +148,12 @@ class _Demo:
             states=dict(exported.states),
             validation_map=trained.validation.get("mean", 0.0),
             seconds=self.seconds,
-            look_at=look_at,
+            look_at={
+                "learning curves": f"{trained.folder}/curves.png",
+                "exported dataset": exported.tree,
+                "look at it": f"sixrayd browse -w {self.workspace.root}",
+                "review more": f"sixrayd review serve -w {self.workspace.root}",
+            },
         )
 
     @contextmanager
@@ -203,22 +208,21 @@ class _Demo:
         self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
         return pull(self.workspace, PullSettings()).progress.decided
 
-    def _look(
-        self, server: Server, opened: Callable[[dict[str, str]], None] | None
-    ) -> dict[str, str]:
-        """Open FiftyOne, and keep both apps up as long as the caller likes."""
-        where = {"workspace": str(self.workspace.root)}
-        if not self.settings.browse:
-            return where
-        with (
-            self._stage("browse"),
-            open_browser_session(self.workspace, BrowseSettings(port=0)) as session,
-        ):
-            self._say(f"  {session.samples} samples at {session.url}")
+    def _show(self, server: Server, opened: Callable[[dict[str, str]], None] | None) -> None:
+        """Open FiftyOne, and keep what is open up as long as the caller likes."""
+        addresses = {
+            "Label Studio": server.url,
+            "sign in": f"{server.user}, password in {server.secret_file}",
+        }
+        with ExitStack() as open_apps:
+            if self.settings.browse:
+                with self._stage("browse"):
+                    browsing = open_browser_session(self.workspace, BrowseSettings(port=0))
+                    session = open_apps.enter_context(browsing)
+                addresses["FiftyOne"] = session.url
+                self._say(f"  {session.samples} samples at {session.url}")
             if opened is not None:
-                addresses = {"Label Studio": server.url, "FiftyOne": session.url}
-                opened({**addresses, "sign in": f"{server.user}, password in {server.secret_file}"})
-        return where
+                opened(addresses)
 
 
 def _found(tree: Path) -> set[str]:
