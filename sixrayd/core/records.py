@@ -78,7 +78,8 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
-_BOX_FIELDS = [
+# The columns of every table of boxes.
+BOX_FIELDS = [
     pa.field("box_id", pa.string(), nullable=False),
     pa.field("image_id", pa.string(), nullable=False),
     pa.field("label", pa.string(), nullable=False),
@@ -91,7 +92,7 @@ _BOX_FIELDS = [
 # shards/annotations.parquet: box_id is "IMAGE_ID/aN", N from 0 in file order.
 ANNOTATION_SCHEMA = pa.schema(
     [
-        *_BOX_FIELDS,
+        *BOX_FIELDS,
         pa.field("difficult", pa.bool_(), nullable=False),
         pa.field("truncated", pa.bool_(), nullable=False),
     ]
@@ -100,7 +101,7 @@ ANNOTATION_SCHEMA = pa.schema(
 # mine/NAME/candidates.parquet: a row a detection, by rank then score; box_id is "IMAGE_ID/MODEL/N".
 CANDIDATE_SCHEMA = pa.schema(
     [
-        *_BOX_FIELDS,
+        *BOX_FIELDS,
         pa.field("score", pa.float32(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
         pa.field("image_score", pa.float32(), nullable=False),

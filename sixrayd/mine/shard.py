@@ -12,7 +12,7 @@ from more_itertools import chunked
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ImageError, ShardError
-from sixrayd.core.records import ImageRecord
+from sixrayd.core.records import BOX_FIELDS, ImageRecord
 from sixrayd.core.shards import ShardImage, iter_shard
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.matching import Detections
@@ -21,12 +21,7 @@ from sixrayd.imaging.decode import RGBImage, decode_rgb
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
 PART_SCHEMA = pa.schema(
     [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("x1", pa.float64(), nullable=False),
-        pa.field("y1", pa.float64(), nullable=False),
-        pa.field("x2", pa.float64(), nullable=False),
-        pa.field("y2", pa.float64(), nullable=False),
+        *BOX_FIELDS[1:],  # boxes get their ids when all parts are ranked
         pa.field("score", pa.float32(), nullable=False),
         pa.field("error", pa.string(), nullable=False),
     ]
