@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,8 +12,8 @@ from torch import Tensor
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.files import write_bytes
-from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.rfb import DETECTORS
+from sixrayd.detectors.catalogue import DETECTORS
+from sixrayd.detectors.detector import Detector, InputForm
 
 _KEY = "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 
@@ -33,7 +33,7 @@ def save_weights(path: Path, checkpoint: Checkpoint, weights: Mapping[str, Tenso
         {
             "detector": checkpoint.name,
             "classes": list(checkpoint.classes.names),
-            "input_size": checkpoint.detector.form.size,
+            "input": asdict(checkpoint.detector.form),
         }
     )
     tensors = {key: tensor.contiguous() for key, tensor in weights.items()}
@@ -63,7 +63,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
             about = json.loads((file.metadata() or {})[_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         classes = ClassList(tuple(about["classes"]))
-        detector = build_detector(about["detector"], classes, int(about["input_size"]))
+        detector = build_detector(about["detector"], classes)
+        form = about["input"]
+        detector.form = InputForm(int(form["size"]), tuple(form["mean"]), tuple(form["scale"]))
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sixrayd.core.boxes import FloatArray, iou_matrix
 from sixrayd.core.errors import SettingsError
-from sixrayd.detectors.losses import box_iou, decode
+from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, decode
 from sixrayd.evaluation.matching import Detections, IntArray
 
 
@@ -27,15 +27,17 @@ class DecodeSettings:
 
 
 def decode_batch(
-    outputs: tuple[Tensor, Tensor, Tensor], settings: DecodeSettings = DecodeSettings()
+    outputs: tuple[Tensor, Tensor, Tensor],
+    settings: DecodeSettings = DecodeSettings(),
+    coding: Coding = SSD_CODING,
 ) -> list[Detections]:
     """Detections of each image of a batch by falling score, in pixels of the network's input.
 
     Args:
-        outputs: offsets (B, P, 4), logits (B, P, 1 + classes), priors (P, 4).
+        outputs: offsets (B, P, 4), logits (B, P, outputs), priors (P, 4).
     """
     offsets, logits, priors = outputs
-    scores = logits.float().softmax(dim=-1)[..., 1:]  # (B, P, C)
+    scores = coding.score(logits)  # (B, P, C)
     found = []
     for image_offsets, image_scores in zip(offsets.float(), scores, strict=True):
         flat = image_scores.flatten()  # (P * C,)
@@ -43,7 +45,7 @@ def decode_batch(
         kept = kept[flat[kept].argsort(descending=True, stable=True)][: 4 * settings.most]
         rows = kept // image_scores.shape[1]
         classes = kept % image_scores.shape[1]
-        boxes = decode(image_offsets[rows], priors[rows])  # (K, 4)
+        boxes = decode(image_offsets[rows], priors[rows], coding)  # (K, 4)
         alive = suppress(boxes, classes, settings.iou)[: settings.most]
         parts = (boxes[alive], flat[kept][alive], classes[alive])
         xyxy, best, labels = (part.cpu().numpy() for part in parts)

@@ -1,55 +1,107 @@
-"""What all detectors have in common: source maps, two heads, priors."""
+"""What all detectors have in common: source maps, heads, priors."""
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from sixrayd.detectors.priors import PriorLevel, make_priors
+from sixrayd.detectors.coding import SSD_CODING, Coding
+from sixrayd.detectors.priors import PriorPlan, make_priors
 
 
 @dataclass(frozen=True, slots=True)
 class InputForm:
-    """How an image becomes the network's input."""
+    """How an image becomes the network's input: (pixel - mean) / scale, channel by channel."""
 
     size: int  # pixels, square
     mean: tuple[float, float, float]  # RGB, 0..255
-    scale: float  # what (pixel - mean) is divided by
+    scale: tuple[float, float, float]
+
+
+class Sources(nn.Module):
+    """A backbone and what follows it, giving the maps that a detector's heads look at.
+
+    The backbone is a chain of modules, one after another, so that it can be left and entered
+    between any two of them: task-driven cropping looks at a map half-way and goes on from it.
+    """
+
+    channels: tuple[int, ...]  # of each source map
+    first_source: int  # modules of the chain before the first source map
+
+    @property
+    def chain(self) -> list[nn.Module]:
+        """The backbone's modules from the image to its last map."""
+        raise NotImplementedError
+
+    def onward(self, x: Tensor) -> list[Tensor]:
+        """Source maps from what the first `first_source` modules of the chain give."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) → source maps (B, C_i, H_i, W_i)."""
+        for module in self.chain[: self.first_source]:
+            x = module(x)
+        return self.onward(x)
+
+
+class ConvHeads(nn.Module):
+    """A pair of 3 × 3 convolutions on each source map.
+
+    Args:
+        channels: of each source map.
+        counts: priors a cell of each source map.
+        outputs: logits a prior.
+    """
+
+    def __init__(self, channels: tuple[int, ...], counts: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        pairs = list(zip(channels, counts, strict=True))
+        self.offsets = nn.ModuleList(nn.Conv2d(c, k * 4, 3, padding=1) for c, k in pairs)
+        self.classes = nn.ModuleList(nn.Conv2d(c, k * outputs, 3, padding=1) for c, k in pairs)
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Source maps → offsets (B, P, 4) and logits (B, P, outputs)."""
+        offsets = [rows(head(m), 4) for head, m in zip(self.offsets, maps, strict=True)]
+        logits = [rows(head(m), self.outputs) for head, m in zip(self.classes, maps, strict=True)]
+        return torch.cat(offsets, 1), torch.cat(logits, 1)
+
+    def initialise(self, background: float) -> None:
+        """Random weights that say background with this probability, whatever they look at."""
+        for head in [*self.classes, *self.offsets]:
+            nn.init.normal_(cast(nn.Conv2d, head).weight, std=0.01)
+        for head in self.classes:
+            bias = cast(Tensor, head.bias).data.view(-1, self.outputs)
+            bias[:, 0] = math.log(background / (1 - background) * (self.outputs - 1))
 
 
 class Detector(nn.Module):
-    """A backbone that gives source maps, and a pair of 3 × 3 convolutions on each.
+    """Source maps, heads on them, and priors.
 
     Args:
-        sources: module, (B, 3, H, W) → list of (B, C_i, H_i, W_i).
-        channels: C_i of each source map.
-        levels: priors of each source map.
-        classes: number of classes without background.
+        heads: source maps → offsets (B, P, 4) and logits (B, P, outputs); has `initialise`.
         form: the input it was made for.
     """
 
     def __init__(
         self,
-        sources: nn.Module,
-        channels: tuple[int, ...],
-        levels: tuple[PriorLevel, ...],
-        classes: int,
+        sources: Sources,
+        heads: nn.Module,
+        plan: PriorPlan,
         form: InputForm,
+        coding: Coding = SSD_CODING,
     ) -> None:
         super().__init__()
         self.sources = sources
-        self.levels = levels
-        self.classes = classes
+        self.heads = heads
+        self.plan = plan
         self.form = form
-        pairs = list(zip(channels, levels, strict=True))
-        self.offset_heads = nn.ModuleList(
-            nn.Conv2d(c, level.count * 4, 3, padding=1) for c, level in pairs
-        )
-        self.class_heads = nn.ModuleList(
-            nn.Conv2d(c, level.count * (classes + 1), 3, padding=1) for c, level in pairs
-        )
+        self.coding = coding
+        # What priors keep on another input than `form.size` square: their pixels, or their
+        # fractions of its width and height. The paper does not say which.
+        self.reading: Literal["pixels", "fractions"] = "pixels"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predict for every prior.
@@ -58,17 +110,23 @@ class Detector(nn.Module):
             images: (B, 3, H, W) normalised.
 
         Returns:
-            offsets (B, P, 4), logits (B, P, 1 + classes) with background first, and the priors
-            (P, 4) as centre x, centre y, width, height in pixels of the input.
+            offsets (B, P, 4), logits (B, P, outputs), for softmax with background first, and the
+            priors (P, 4) as centre x, centre y, width, height in pixels of the input.
         """
-        maps = cast(list[Tensor], self.sources(images))
-        offsets = [_rows(head(m), 4) for head, m in zip(self.offset_heads, maps, strict=True)]
-        logits = [
-            _rows(head(m), self.classes + 1) for head, m in zip(self.class_heads, maps, strict=True)
-        ]
+        return self.predict(self.sources(images), (images.shape[2], images.shape[3]))
+
+    def predict(
+        self, maps: list[Tensor], input_hw: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` gives, from source maps of an input of this size in pixels."""
+        offsets, logits = self.heads(maps)
         shapes = tuple((m.shape[2], m.shape[3]) for m in maps)
-        priors = make_priors(self.levels, shapes, (images.shape[2], images.shape[3]))
-        return torch.cat(offsets, 1), torch.cat(logits, 1), priors.to(images.device)
+        height, width = input_hw
+        scale_wh = (1.0, 1.0)
+        if self.reading == "fractions":
+            scale_wh = (width / self.form.size, height / self.form.size)
+        priors = make_priors(self.plan, shapes, input_hw, scale_wh, maps[0].device)
+        return offsets, logits, priors
 
     def initialise(self, background: float = 0.95) -> None:
         """Random weights, and class heads that start out saying background.
@@ -82,15 +140,10 @@ class Detector(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for head in self.class_heads:
-            convolution = cast(nn.Conv2d, head)
-            nn.init.normal_(convolution.weight, std=0.01)
-            bias = cast(Tensor, convolution.bias).data.view(-1, self.classes + 1)
-            bias[:, 0] = math.log(background / (1 - background) * self.classes)
-        for head in self.offset_heads:
-            nn.init.normal_(cast(nn.Conv2d, head).weight, std=0.01)
+        cast(ConvHeads, self.heads).initialise(background)
 
 
-def _rows(head_map: Tensor, width: int) -> Tensor:
+def rows(head_map: Tensor, width: int) -> Tensor:
+    """(B, K * width, H, W) → (B, H * W * K, width)."""
     batch = head_map.shape[0]
-    return head_map.permute(0, 2, 3, 1).reshape(batch, -1, width)  # (B, H * W * K, width)
+    return head_map.permute(0, 2, 3, 1).reshape(batch, -1, width)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-VARIANCES = (0.1, 0.2)  # of centre and of size, as published
+from sixrayd.detectors.coding import box_iou, corners, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +20,6 @@ class MultiboxLoss:
     def total(self) -> Tensor:
         """What is minimised."""
         return self.offsets + self.classes
-
-
-def corners(boxes: Tensor) -> Tensor:
-    """(..., 4) centre x, centre y, width, height → xyxy."""
-    half = boxes[..., 2:] / 2
-    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
-
-
-def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """(N, 4) and (M, 4) xyxy → (N, M) intersection over union."""
-    low = torch.maximum(first[:, None, :2], second[None, :, :2])
-    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])  # (N, M, 2)
-    inter = (high - low).clamp_min(0).prod(dim=2)
-    areas = [(b[:, 2:] - b[:, :2]).prod(dim=1) for b in (first, second)]
-    return inter / (areas[0][:, None] + areas[1][None, :] - inter).clamp_min(1e-9)
-
-
-def encode(boxes: Tensor, priors: Tensor) -> Tensor:
-    """(P, 4) xyxy boxes as offsets (P, 4) from their priors; inverse of `decode`."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    shift = (centre - priors[:, :2]) / (VARIANCES[0] * priors[:, 2:])
-    stretch = torch.log((boxes[:, 2:] - boxes[:, :2]) / priors[:, 2:]) / VARIANCES[1]
-    return torch.cat([shift, stretch], dim=1)
-
-
-def decode(offsets: Tensor, priors: Tensor) -> Tensor:
-    """(..., P, 4) offsets and (P, 4) priors → xyxy boxes in pixels of the input."""
-    centre = priors[:, :2] + offsets[..., :2] * VARIANCES[0] * priors[:, 2:]
-    size = priors[:, 2:] * torch.exp(offsets[..., 2:] * VARIANCES[1])
-    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
 IGNORED = -1  # class of a prior that is neither an object nor background

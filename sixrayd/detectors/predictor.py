@@ -34,8 +34,8 @@ def channels_last(detector: Detector) -> Detector:
 
 def normalise(images: Tensor, form: InputForm) -> Tensor:
     """(B, H, W, 3) uint8 RGB → (B, 3, H, W) float32 as the network expects it."""
-    mean = torch.tensor(form.mean, device=images.device)
-    return ((images.float() - mean) / form.scale).permute(0, 3, 1, 2)
+    mean, scale = (torch.tensor(v, device=images.device) for v in (form.mean, form.scale))
+    return ((images.float() - mean) / scale).permute(0, 3, 1, 2)
 
 
 class Predictor:
@@ -85,7 +85,7 @@ class Predictor:
         with torch.inference_mode():
             x = normalise(batch, self.detector.form)
             outputs = self.detector(x.contiguous(memory_format=torch.channels_last))
-            return decode_batch(outputs, self.settings)
+            return decode_batch(outputs, self.settings, self.detector.coding)
 
 
 def flip(found: Detections, width: float) -> Detections:

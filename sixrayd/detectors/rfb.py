@@ -6,12 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sixrayd.detectors.blocks import ConvNorm, rfb, rfb_s
-from sixrayd.detectors.detector import Detector, InputForm
-from sixrayd.detectors.priors import PriorLevel
+from sixrayd.detectors.coding import SSD_CODING
+from sixrayd.detectors.detector import ConvHeads, Detector, InputForm, Sources
+from sixrayd.detectors.priors import PriorPlan, ssd_level
 from sixrayd.detectors.vgg import reduced_vgg16
 
 
-class Rfb512Sources(nn.Module):
+class Rfb512Sources(Sources):
     """Seven source maps: conv4_3, conv7 and five more, from stride 8 to stride 512.
 
     Source: RFBNet (Liu et al. 2018), Sec. 3.3, the 512 model of the published code.
@@ -22,6 +23,7 @@ class Rfb512Sources(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lower, self.upper = reduced_vgg16()
+        self.first_source = len(self.lower)
         self.first = rfb_s(512)
         self.deeper = nn.ModuleList(
             [
@@ -34,9 +36,13 @@ class Rfb512Sources(nn.Module):
             ]
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, 512, 512) → maps of 64, 32, 16, 8, 4, 2 and 1 cells a side."""
-        x = self.lower(x)
+    @property
+    def chain(self) -> list[nn.Module]:
+        """Reduced VGG-16."""
+        return [*self.lower, *self.upper]
+
+    def onward(self, x: Tensor) -> list[Tensor]:
+        """conv4_3's map (B, 512, 64, 64) → maps of 64, 32, 16, 8, 4, 2 and 1 cells a side."""
         maps = [self.first(x)]
         x = self.upper(x)
         for block in self.deeper:
@@ -45,7 +51,7 @@ class Rfb512Sources(nn.Module):
         return maps
 
 
-class RfbSmallSources(nn.Module):
+class RfbSmallSources(Sources):
     """Three source maps at strides 8, 16 and 32 from a narrow residual network.
 
     Coarser maps are added to finer ones before their block, since what must be found is small
@@ -63,11 +69,17 @@ class RfbSmallSources(nn.Module):
         self.stride16 = nn.Sequential(ConvNorm(64, 96, 3, stride=2), Residual(96), Residual(96))
         self.stride32 = nn.Sequential(ConvNorm(96, 128, 3, stride=2), Residual(128))
         self.down = nn.ModuleList([ConvNorm(96, 64, relu=False), ConvNorm(128, 96, relu=False)])
+        self.first_source = len(self.stem) + len(self.stride8)
         self.blocks = nn.ModuleList([rfb_s(64), rfb_s(96), rfb(128, 128, stride=1, dilation=1)])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
-        fine = self.stride8(self.stem(x))
+    @property
+    def chain(self) -> list[nn.Module]:
+        """The residual network's modules."""
+        return [*self.stem, *self.stride8, *self.stride16, *self.stride32]
+
+    def onward(self, x: Tensor) -> list[Tensor]:
+        """The map at stride 8 → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
+        fine = x
         middle = self.stride16(fine)
         coarse = self.stride32(middle)
         middle = middle + _enlarge(self.down[1](coarse), middle)
@@ -95,7 +107,7 @@ def _enlarge(x: Tensor, like: Tensor) -> Tensor:
 
 # Sizes in pixels at 512, strides and ratios as in the published configuration.
 _RFB512_LEVELS = tuple(
-    PriorLevel(stride, low, high, ratios)
+    ssd_level(stride, low, high, ratios)
     for stride, low, high, ratios in (
         (8, 35.84, 76.8, (2.0, 3.0)),
         (16, 76.8, 153.6, (2.0, 3.0)),
@@ -107,22 +119,25 @@ _RFB512_LEVELS = tuple(
     )
 )
 _RFB_SMALL_LEVELS = (
-    PriorLevel(8, 20.0, 40.0, (2.0,)),
-    PriorLevel(16, 45.0, 90.0, (2.0,)),
-    PriorLevel(32, 100.0, 200.0, (2.0,)),
+    ssd_level(8, 20.0, 40.0, (2.0,)),
+    ssd_level(16, 45.0, 90.0, (2.0,)),
+    ssd_level(32, 100.0, 200.0, (2.0,)),
 )
 
 
 def rfb512(classes: int) -> Detector:
     """RFB-Net 512 on reduced VGG-16; 32,756 priors, 35.07 M parameters with five classes."""
-    form = InputForm(512, (123.0, 117.0, 104.0), 1.0)
-    return Detector(Rfb512Sources(), Rfb512Sources.channels, _RFB512_LEVELS, classes, form)
+    form = InputForm(512, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+    return _detector(Rfb512Sources(), PriorPlan(_RFB512_LEVELS), classes, form)
 
 
 def rfb_small(classes: int) -> Detector:
     """A narrow RFB-Net for CPUs, any input size."""
-    form = InputForm(384, (215.0, 215.0, 215.0), 60.0)
-    return Detector(RfbSmallSources(), RfbSmallSources.channels, _RFB_SMALL_LEVELS, classes, form)
+    form = InputForm(384, (215.0, 215.0, 215.0), (60.0, 60.0, 60.0))
+    return _detector(RfbSmallSources(), PriorPlan(_RFB_SMALL_LEVELS), classes, form)
 
 
-DETECTORS = {"rfb-small": rfb_small, "rfb512": rfb512}
+def _detector(sources: Sources, plan: PriorPlan, classes: int, form: InputForm) -> Detector:
+    counts = tuple(level.count for level in plan.levels)
+    heads = ConvHeads(sources.channels, counts, SSD_CODING.outputs(classes))
+    return Detector(sources, heads, plan, form)

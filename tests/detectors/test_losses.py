@@ -2,16 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.detectors.losses import (
-    IGNORED,
-    Overlaps,
-    box_iou,
-    corners,
-    decode,
-    encode,
-    match,
-    multibox_loss,
-)
+from sixrayd.detectors.coding import box_iou, corners, decode, encode
+from sixrayd.detectors.losses import IGNORED, Overlaps, match, multibox_loss
 
 edge = st.floats(0, 400)
 side = st.floats(1, 100)
