@@ -1,0 +1,1 @@
+"""Detectors and crops, compared on a PASCAL VOC tree."""

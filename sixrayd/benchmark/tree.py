@@ -1,0 +1,249 @@
+"""Taking in a VOC tree: its images become shards that training and the benchmark both read."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from lxml import etree
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.command import progress
+from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.files import read_table, write_table
+from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source, Split
+from sixrayd.core.shards import ShardWriter
+from sixrayd.core.voc import MAX_BYTES, VocAnnotation, read_voc
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.imaging.decode import decode_rgb
+from sixrayd.imaging.hashes import duplicate_groups, perceptual_hash
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Boxes by who is behind them: the release, or people whom mining led to the image.
+ORIGIN_SCHEMA = pa.schema(
+    [
+        pa.field("box_id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+_SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class VocTree:
+    """The folders of a VOC tree.
+
+    Raises:
+        WorkspaceError: a folder or `ImageSets/Main/test.txt` is missing.
+    """
+
+    root: Path  # holds Annotations, ImageSets and JPEGImages
+
+    def __post_init__(self) -> None:
+        for part in ("Annotations", "JPEGImages", "ImageSets/Main/test.txt"):
+            if not (self.root / part).exists():
+                raise WorkspaceError(
+                    f"{self.root / part}: missing; `sixrayd benchmark` needs a VOC tree with "
+                    "Annotations, JPEGImages and a list of test images"
+                )
+
+    @classmethod
+    def find(cls, folder: Path) -> "VocTree":
+        """The tree in a folder, which may be the tree, its parent or `VOCdevkit`'s."""
+        inner = folder / "VOC2007"
+        return cls(inner if inner.is_dir() else folder)
+
+    def ids(self, *sets: str) -> list[str]:
+        """Image ids of the first of these sets that the tree has; none where it has none."""
+        for name in sets:
+            path = self.root / "ImageSets" / "Main" / f"{name}.txt"
+            if path.exists():
+                return path.read_text("utf-8").split()
+        return []
+
+    def sides(self) -> dict[str, Split]:
+        """Image id → its side; an id on both sides is an error."""
+        test = dict.fromkeys(self.ids("test"), Split.TEST)
+        learnt = dict.fromkeys(self.ids("trainval", "train"), Split.TRAIN)
+        both = sorted(test.keys() & learnt.keys())
+        if both:
+            raise WorkspaceError(
+                f"{self.root}: {len(both)} images are in the training and the test list, "
+                f"first {both[0]}; take them out of one"
+            )
+        return learnt | test
+
+    def images(self) -> dict[str, Path]:
+        """Image id → file."""
+        files = (self.root / "JPEGImages").iterdir()
+        return {path.stem: path for path in sorted(files) if path.suffix.lower() in SUFFIXES}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, sizes and times of all files: whether anything has changed."""
+        digest = hashlib.sha256()
+        for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+            for path in sorted((self.root / part).iterdir()):
+                stat = path.stat()
+                digest.update(f"{part}/{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def labels(self) -> tuple[str, ...]:
+        """Class names as the annotations spell them, sorted."""
+        names: set[str] = set()
+        for path in sorted((self.root / "Annotations").glob("*.xml")):
+            if path.stat().st_size > MAX_BYTES:
+                continue  # reported when it is read
+            parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+            try:
+                root = etree.fromstring(path.read_bytes(), parser)
+            except etree.XMLSyntaxError:
+                continue
+            names |= {(e.text or "").strip() for e in root.iterfind("object/name")}
+        return tuple(sorted(names - {""}))
+
+
+def ingest(tree: VocTree, workspace: Workspace, classes: ClassList, distance: int = 6) -> Run:
+    """Shards, index and annotations of a tree; an unchanged tree is not read again.
+
+    An image whose annotation names no object is a negative; one without an annotation is left
+    out, since a missing annotation is not an empty one.
+
+    Args:
+        distance: bits in which hashes of near-duplicates may differ; they form the groups that
+            intervals are drawn over.
+
+    Raises:
+        WorkspaceError: the lists name an image that the tree does not have.
+        AnnotationError, ImageError: a file cannot be used.
+    """
+    settings = {
+        "tree": str(tree.root.resolve()),
+        "fingerprint": tree.fingerprint(),
+        "classes": list(classes.names),
+        "distance": distance,
+    }
+    run = Run("shards", "", settings, {})
+    if not workspace.begin(run):
+        return workspace.run("shards")
+    rows, boxes, origins, skipped = _read(tree, workspace, classes)
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])))
+    ids = table["image_id"].combine_chunks()
+    groups = duplicate_groups(table["phash"].to_pylist(), distance)  # (N,)
+    table = table.append_column("group", ids.take(pa.array(groups))).select(INDEX_SCHEMA.names)
+    write_table(workspace.shards / "index.parquet", table, INDEX_SCHEMA)
+    write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
+    write_table(workspace.shards / "origins.parquet", origins, ORIGIN_SCHEMA)
+    summary = {
+        "images": len(rows),
+        "boxes": len(boxes),
+        "without_annotation": skipped,
+        "groups_on_both_sides": _crossing(groups, table["split"].to_pylist()),
+    }
+    finished = Run("shards", "", settings, {}, summary=summary)
+    workspace.finish(finished)
+    return finished
+
+
+def load_origins(workspace: Workspace) -> dict[str, str]:
+    """Box id → origin, for the boxes that do not come from the release."""
+    rows = read_table(workspace.shards / "origins.parquet", ORIGIN_SCHEMA).to_pylist()
+    return {row["box_id"]: row["origin"] for row in rows if row["origin"] != _SOURCE}
+
+
+def _read(
+    tree: VocTree, workspace: Workspace, classes: ClassList
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], int]:
+    sides, images = tree.sides(), tree.images()
+    missing = sorted(sides.keys() - images.keys())
+    if missing:
+        raise WorkspaceError(
+            f"{tree.root / 'JPEGImages'}: {len(missing)} listed images are missing, "
+            f"first {missing[0]}"
+        )
+    rows, boxes, origins, skipped = [], [], [], 0
+    with ShardWriter(workspace.shards, "images") as writer, progress() as bar:
+        task = bar.add_task("reading the tree", total=len(sides), note="")
+        for image_id in sorted(sides):
+            bar.advance(task)
+            data = images[image_id].read_bytes()
+            pixels = decode_rgb(data, str(images[image_id]))
+            size_wh = (pixels.shape[1], pixels.shape[0])
+            path = tree.root / "Annotations" / f"{image_id}.xml"
+            if not path.exists():
+                skipped += 1
+                continue
+            annotation = _annotation(path, classes, size_wh)
+            shard, offset, size = writer.add(image_id, data)
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "shard": shard,
+                    "offset": offset,
+                    "size": size,
+                    "width": size_wh[0],
+                    "height": size_wh[1],
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "phash": perceptual_hash(pixels),
+                    "split": str(sides[image_id]),
+                    "source": str(Source.POSITIVE if annotation.objects else Source.NEGATIVE),
+                    "labels": sorted({item.box.label for item in annotation.objects}),
+                    "error": "",
+                }
+            )
+            for box, origin in _box_rows(annotation):
+                boxes.append(box)
+                origins.append({"box_id": box["box_id"], "origin": origin})
+    return rows, boxes, origins, skipped
+
+
+def _annotation(path: Path, classes: ClassList, size_wh: tuple[int, int]) -> VocAnnotation:
+    try:
+        return read_voc(path.read_bytes(), path.name, classes, size_wh)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path.parent}: {error}") from error
+
+
+def _box_rows(annotation: VocAnnotation) -> Iterator[tuple[dict[str, Any], str]]:
+    for number, item in enumerate(annotation.objects):
+        row = {
+            "box_id": f"{annotation.stem}/a{number}",
+            "image_id": annotation.stem,
+            "label": item.box.label,
+            **dict(zip(("x1", "y1", "x2", "y2"), item.box.xyxy, strict=True)),
+            "difficult": item.difficult,
+            "truncated": item.truncated,
+        }
+        yield row, item.provenance.origin if item.provenance else _SOURCE
+
+
+def _crossing(groups: np.ndarray, sides: list[str]) -> int:  # type: ignore[type-arg]
+    seen: dict[int, set[str]] = {}
+    for group, side in zip(groups.tolist(), sides, strict=True):
+        seen.setdefault(group, set()).add(side)
+    return sum(len(found) > 1 for found in seen.values())
+
+
+def tree_classes(tree: VocTree, wanted: tuple[str, ...]) -> ClassList:
+    """The classes to benchmark: those wanted, else those of an export's manifest, else those that
+    the annotations name.
+
+    Raises:
+        WorkspaceError: the annotations name no class.
+    """
+    if wanted:
+        return ClassList(wanted)
+    run = tree.root.parent / "run.json"
+    if run.exists():
+        try:
+            classes = json.loads(run.read_text("utf-8"))["summary"]["boxes"]
+            return ClassList(tuple(classes))
+        except (ValueError, KeyError, TypeError):
+            pass  # not an export of ours: its annotations say
+    labels = tree.labels()
+    if not labels:
+        raise WorkspaceError(f"{tree.root / 'Annotations'}: no object in any annotation")
+    return ClassList(labels)

@@ -1,0 +1,1 @@
+"""Where the luggage is: image → region, by TDC and by the methods that the paper sets beside it."""
