@@ -1,1 +1,1 @@
-"""Matching detections to truth, and average precision."""
+"""Matching detections to truth, average precision and its intervals, false alarms."""

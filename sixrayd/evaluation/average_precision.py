@@ -1,14 +1,17 @@
-"""VOC 2007's average precision: the mean of eleven points of the precision-recall curve."""
+"""PASCAL VOC's average precision: of eleven points (2007) or of the whole curve (from 2010)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from sixrayd.core.boxes import FloatArray
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import ShapeError
+from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.matching import Detections, Matches, Truths, match
+
+Metric = Literal["voc07", "voc10"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +65,76 @@ def average_precision_voc07(matches: Matches) -> float:
     return float(np.mean(points))
 
 
+def average_precision_voc10(matches: Matches) -> float:
+    """Area under the precision-recall curve once no precision is below a later one.
+
+    Returns:
+        0..1, or NaN where no object counts.
+
+    Source: The PASCAL VOC 2010 development kit, Sec. 3.4.1, Average Precision.
+    """
+    if matches.positives == 0:
+        return float("nan")
+    precision, _ = precision_recall(matches)
+    best = np.maximum.accumulate(precision[::-1])[::-1]  # (D',)
+    # Recall rises by one object at each right detection and nowhere else.
+    return float(best[matches.right[~matches.ignored]].sum() / matches.positives)
+
+
+def average_precision(matches: Matches, metric: Metric) -> float:
+    """Average precision by either definition.
+
+    Raises:
+        SettingsError: the metric is unknown.
+    """
+    require_metric(metric)
+    if metric == "voc07":
+        return average_precision_voc07(matches)
+    return average_precision_voc10(matches)
+
+
+def require_metric(metric: str) -> None:
+    """Refuse an unknown metric.
+
+    Raises:
+        SettingsError: it is none of `Metric`.
+    """
+    if metric not in get_args(Metric):
+        raise SettingsError(f"metric {metric!r}: must be one of {', '.join(get_args(Metric))}")
+
+
 def mean_average_precision(
     detections: Mapping[str, Detections],
     truths: Mapping[str, Truths],
     classes: ClassList,
     iou: float = 0.5,
+    metric: Metric = "voc07",
 ) -> MeanAveragePrecision:
-    """VOC 2007 average precision of every class and their mean, by image id.
+    """Average precision of every class and their mean, by image id.
 
     Raises:
+        SettingsError: the metric is unknown.
         ShapeError: no object of any class counts, or an image has no entry in `truths`.
     """
     results = []
     for number, label in enumerate(classes.names):
         found = match(detections, truths, number, iou)
-        results.append(
-            ClassResult(label, average_precision_voc07(found), found.positives, len(found.scores))
-        )
-    present = [r.average_precision for r in results if r.positives]
+        value = average_precision(found, metric)
+        results.append(ClassResult(label, value, found.positives, len(found.scores)))
+    return mean_over_classes(results, len(truths))
+
+
+def mean_over_classes(results: Sequence[ClassResult], images: int) -> MeanAveragePrecision:
+    """The mean of the classes that occur.
+
+    Args:
+        images: looked at, for the message.
+
+    Raises:
+        ShapeError: no object of any class counts.
+    """
+    present = [result.average_precision for result in results if result.positives]
     if not present:
-        raise ShapeError(f"truths: no object of {', '.join(classes.names)} in {len(truths)} images")
+        labels = ", ".join(result.label for result in results)
+        raise ShapeError(f"truths: no object of {labels} in {images} images")
     return MeanAveragePrecision(float(np.mean(present)), tuple(results))

@@ -20,14 +20,17 @@ class Detections:
         xyxy: (N, 4) pixels.
         scores: (N,) finite.
         labels: (N,) positions in the class list.
+        excused: (N,) detections that are not wrong when they meet no object; none if left out.
     """
 
     xyxy: FloatArray
     scores: FloatArray
     labels: IntArray
+    excused: BoolArray | None = None
 
     def __post_init__(self) -> None:
-        _check("detections", self.xyxy, self.scores, self.labels)
+        excused = () if self.excused is None else (self.excused,)
+        _check("detections", self.xyxy, self.scores, self.labels, *excused)
         if not np.isfinite(self.scores).all():
             raise ShapeError("detections: a score is not finite")
 
@@ -57,7 +60,7 @@ class Matches:
 
     scores: FloatArray  # (D,)
     right: BoolArray  # (D,) first to meet an object that counts
-    ignored: BoolArray  # (D,) met a difficult object: neither right nor wrong
+    ignored: BoolArray  # (D,) met a difficult object, or excused: neither right nor wrong
     positives: int  # objects that count
     image_ids: tuple[str, ...] = field(repr=False)  # (D,)
 
@@ -81,37 +84,64 @@ def match(
 
     Source: Everingham et al. 2010, The PASCAL VOC Challenge, Sec. 4.2.2.
     """
+    require_truths(detections, truths)
+    ids: list[str] = []
+    parts = []
+    for image_id in sorted(detections):
+        found = detections[image_id]
+        rows = np.flatnonzero(found.labels == label)  # (D_i,)
+        if len(rows):
+            parts.append(_match_image(found, rows, truths[image_id], label, iou))
+            ids += [image_id] * len(rows)
+    scores, right, ignored = (
+        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, kind)
+        for k, kind in enumerate((np.float64, np.bool_, np.bool_))
+    )
+    order = np.argsort(-scores, kind="stable")
+    ordered_ids = tuple(ids[row] for row in order)
+    positives = count_positives(truths, label)
+    return Matches(scores[order], right[order], ignored[order], positives, ordered_ids)
+
+
+def require_truths(detections: Mapping[str, Detections], truths: Mapping[str, Truths]) -> None:
+    """Refuse detections of images whose truth is not known.
+
+    Raises:
+        ShapeError: an image has detections but no entry in `truths`.
+    """
     strangers = sorted(set(detections) - set(truths))
     if strangers:
         raise ShapeError(
             f"detections for {len(strangers)} images without truth, first {strangers[0]}; "
             "give images that hold nothing an empty entry"
         )
-    ids: list[str] = []
-    parts = []
-    for image_id in sorted(detections):
-        part = _match_image(detections[image_id], truths[image_id], label, iou)
-        ids += [image_id] * len(part[0])
-        parts.append(part)
-    scores, right, ignored = (
-        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, kind)
-        for k, kind in enumerate((np.float64, np.bool_, np.bool_))
+
+
+def count_positives(truths: Mapping[str, Truths], label: int) -> int:
+    """Objects of a class that count."""
+    return sum(
+        int(((truth.labels == label) & ~difficult_of(truth)).sum()) for truth in truths.values()
     )
-    order = np.argsort(-scores, kind="stable")
-    positives = sum(_counting(truth, label) for truth in truths.values())
-    ordered_ids = tuple(ids[row] for row in order)
-    return Matches(scores[order], right[order], ignored[order], positives, ordered_ids)
+
+
+def difficult_of(truth: Truths) -> BoolArray:
+    """(M,) which objects do not count."""
+    return np.zeros(len(truth.labels), bool) if truth.difficult is None else truth.difficult
+
+
+def excused_of(found: Detections) -> BoolArray:
+    """(N,) which detections are not wrong when they meet no object."""
+    return np.zeros(len(found.labels), bool) if found.excused is None else found.excused
 
 
 def _match_image(
-    found: Detections, truth: Truths, label: int, iou: float
+    found: Detections, rows: IntArray, truth: Truths, label: int, iou: float
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
     # Images do not compete for objects, so each is matched alone in its own order of score.
-    rows = np.flatnonzero(found.labels == label)
     rows = rows[np.argsort(-found.scores[rows], kind="stable")]  # (D,)
     of_class = truth.labels == label
-    difficult = _difficult(truth)[of_class]  # (M,)
-    right, ignored = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    difficult = difficult_of(truth)[of_class]  # (M,)
+    right, ignored = np.zeros(len(rows), bool), excused_of(found)[rows]
     if len(difficult):
         overlap = iou_matrix(
             found.xyxy[rows].astype(np.float64), truth.xyxy[of_class].astype(np.float64)
@@ -124,14 +154,6 @@ def _match_image(
             right[row] = not difficult[best] and not taken[best]
             taken[best] = True
     return found.scores[rows].astype(np.float64), right, ignored
-
-
-def _difficult(truth: Truths) -> BoolArray:
-    return np.zeros(len(truth.labels), bool) if truth.difficult is None else truth.difficult
-
-
-def _counting(truth: Truths, label: int) -> int:
-    return int(((truth.labels == label) & ~_difficult(truth)).sum())
 
 
 def _check(what: str, xyxy: FloatArray, *columns: np.ndarray) -> None:  # type: ignore[type-arg]

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import ShapeError
+from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.average_precision import (
     ClassResult,
+    average_precision,
     average_precision_voc07,
+    average_precision_voc10,
     mean_average_precision,
     precision_recall,
 )
@@ -50,6 +52,44 @@ def test_hand_worked_values(right, positives, expected):
     assert average_precision_voc07(matches(right, positives)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("right", "positives", "expected"),
+    [
+        ([1, 0, 1], 2, (1 + 2 / 3) / 2),
+        ([0, 1, 1], 2, 2 / 3),  # the first one found is lifted from 1/2
+        ([1, 1], 2, 1),
+        ([0, 0], 2, 0),
+        ([], 3, 0),
+        ([1, 1, 1], 10, 3 / 10),
+    ],
+)
+def test_hand_worked_areas(right, positives, expected):
+    assert average_precision_voc10(matches(right, positives)) == pytest.approx(expected)
+
+
+def test_area_leaves_out_what_does_not_count():
+    assert average_precision_voc10(matches([0, 1, 0, 1], 2, ignored=[1, 0, 1, 0])) == 1
+    assert math.isnan(average_precision_voc10(matches([0, 0], 0)))
+
+
+def test_the_metric_chosen_is_the_one_used():
+    found = matches([1, 0, 1], 2)
+    assert average_precision(found, "voc07") == average_precision_voc07(found)
+    assert average_precision(found, "voc10") == average_precision_voc10(found)
+    with pytest.raises(SettingsError, match=r"^metric 'voc12': must be one of voc07, voc10$"):
+        average_precision(found, "voc12")
+
+
+@given(st.lists(st.booleans(), max_size=30), st.integers(1, 8))
+def test_area_agrees_with_integrating_the_curve(right, missed):
+    found = matches(right, sum(right) + missed)
+    precision, recall = precision_recall(found)
+    # The area by definition: the best precision still ahead, over fine slices of recall.
+    slices = (np.arange(found.positives * 4) + 0.5) / (found.positives * 4)
+    heights = [precision[recall >= at].max(initial=0) for at in slices]
+    assert average_precision_voc10(found) == pytest.approx(np.mean(heights))
+
+
 def test_ignored_detections_do_not_lower_precision():
     found = matches([0, 1], 1, ignored=[1, 0])
     assert average_precision_voc07(found) == 1
@@ -71,6 +111,12 @@ def test_mean_over_the_classes_that_occur():
     }
     result = mean_average_precision(found, truth, ClassList(("Gun", "Knife", "Wrench")))
     assert result.mean == 0.5
+    assert (
+        result.mean
+        == mean_average_precision(
+            found, truth, ClassList(("Gun", "Knife", "Wrench")), metric="voc10"
+        ).mean
+    )
     assert result.classes[:2] == (ClassResult("Gun", 1.0, 1, 1), ClassResult("Knife", 0.0, 1, 1))
     assert math.isnan(result.classes[2].average_precision)
     with pytest.raises(ShapeError, match=r"^truths: no object of Wrench in 1 images$"):

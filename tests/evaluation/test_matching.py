@@ -1,22 +1,13 @@
 """Greedy matching on boxes worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sixrayd.core.errors import ShapeError
 from sixrayd.evaluation.matching import Detections, Truths, match
-
-
-def detections(*rows):
-    """Rows of (x1, y1, x2, y2, score, label)."""
-    table = np.array(rows, dtype=float).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(int))
-
-
-def truths(*rows):
-    """Rows of (x1, y1, x2, y2, label, difficult)."""
-    table = np.array(rows, dtype=float).reshape(-1, 6)
-    return Truths(table[:, :4], table[:, 4].astype(int), table[:, 5].astype(bool))
+from tests.evaluation.rows import detections, truths
 
 
 def flags(found):
@@ -64,6 +55,16 @@ def test_difficult_objects_count_neither_way():
     assert found.positives == 0
 
 
+def test_excused_detections_are_wrong_only_where_they_meet_an_object():
+    # One meets nothing, one is the second on an object, one meets an object that another missed.
+    found = detections((50, 50, 60, 60, 0.9, 0), (0, 0, 10, 10, 0.8, 0), (0, 0, 10, 9, 0.7, 0))
+    excused = replace(found, excused=np.array([True, True, True]))
+    truth = {"a": truths((0, 0, 10, 10, 0, 0)), "b": truths()}
+    assert flags(match({"a": found}, truth, 0)) == ["wrong", "right", "wrong"]
+    assert flags(match({"a": excused}, truth, 0)) == ["ignored", "right", "wrong"]
+    assert flags(match({"b": excused}, truth, 0)) == ["ignored", "ignored", "ignored"]
+
+
 def test_classes_and_images_are_kept_apart():
     found = match(
         {
@@ -104,5 +105,7 @@ def test_shapes_are_checked():
         Detections(np.zeros(4), np.zeros(1), np.zeros(1, int))
     with pytest.raises(ShapeError, match=r"^truths: 2 boxes, but a column of shape \(1,\)$"):
         Truths(np.zeros((2, 4)), np.zeros(1, int))
+    with pytest.raises(ShapeError, match=r"^detections: 1 boxes, but a column of shape \(2,\)$"):
+        Detections(np.zeros((1, 4)), np.zeros(1), np.zeros(1, int), np.zeros(2, bool))
     with pytest.raises(ShapeError, match=r"^detections: a score is not finite$"):
         Detections(np.zeros((1, 4)), np.array([np.nan]), np.zeros(1, int))
