@@ -44,6 +44,12 @@ DEFAULTS = SynthSettings()
     help="Share of the hidden that show a positive's bags again.",
 )
 @click.option(
+    "--margins",
+    type=click.FloatRange(0, 1),
+    default=DEFAULTS.margins,
+    help="Most empty belt added on each side, as a share of the picture's.",
+)
+@click.option(
     "--part-bytes",
     type=click.IntRange(1),
     default=DEFAULTS.part_bytes,

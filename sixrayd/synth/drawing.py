@@ -12,7 +12,7 @@ from sixrayd.synth.overlay import burn_in
 from sixrayd.synth.palettes import Picture
 from sixrayd.synth.plan import ImagePlan
 from sixrayd.synth.scanner import choose_scanner, scan
-from sixrayd.synth.scene import build_scene, rescan
+from sixrayd.synth.scene import build_scene, rescan, widen
 from sixrayd.synth.settings import SynthSettings
 
 
@@ -35,6 +35,8 @@ def draw_image(plan: ImagePlan, settings: SynthSettings) -> DrawnImage:
     own = np.random.default_rng(np.random.SeedSequence((settings.seed, 2, plan.number)))
     scanner = choose_scanner(bags)
     scene = build_scene(plan.scene_kind, settings.classes, bags)
+    if settings.margins:
+        scene = widen(scene, settings.margins, bags)
     quality = settings.jpeg_quality
     if plan.repeated:
         scene = rescan(scene, own)

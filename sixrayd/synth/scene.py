@@ -193,6 +193,20 @@ def rescan(scene: Scene, rng: Rng) -> Scene:
     return Scene(depth, tuple(threats))
 
 
+def widen(scene: Scene, share: float, rng: Rng) -> Scene:
+    """The same bags on a larger piece of empty belt.
+
+    Args:
+        share: most that is added on each side, as a share of the picture's width or height.
+    """
+    height, width = scene.depth.shape[1:]
+    top, bottom = (rng.uniform(0, share, 2) * height).astype(int)
+    left, right = (rng.uniform(0, share, 2) * width).astype(int)
+    around = ((top, bottom), (left, right))
+    threats = tuple(Threat(t.label, np.pad(t.mask, around)) for t in scene.threats)
+    return Scene(np.pad(scene.depth, ((0, 0), *around)), threats)
+
+
 def _warped(image: Image, matrix: FloatArray) -> Image:
     warped = cv2.warpAffine(image, matrix, image.shape[::-1])
     return np.asarray(warped, dtype=np.float32)

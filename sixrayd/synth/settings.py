@@ -20,6 +20,7 @@ class SynthSettings:
         hidden: share of the negatives that hold contraband nobody labelled.
         duplicates: share of each kind that shows a bag of the same kind once more.
         hidden_copies: share of the hidden that show a labelled positive's bag once more.
+        margins: most empty belt added on each side, as a share of the picture's; up to 1.
         part_bytes: size of one piece of the archive.
         jpeg_quality: 1..95.
         classes: order of the columns, and what may be drawn.
@@ -35,6 +36,7 @@ class SynthSettings:
     hidden: float = 0.06
     duplicates: float = 0.06
     hidden_copies: float = 0.05
+    margins: float = 0.0
     part_bytes: int = 32 * 1024 * 1024
     jpeg_quality: int = 75
     classes: tuple[str, ...] = SIXRAY_CLASSES
@@ -44,7 +46,7 @@ class SynthSettings:
         for name in ("images", "part_bytes", "workers"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name}: need at least 1, got {getattr(self, name)}")
-        for name in ("positives", "hidden", "duplicates", "hidden_copies"):
+        for name in ("positives", "hidden", "duplicates", "hidden_copies", "margins"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name}: need a share of 0 to 1, got {getattr(self, name)}")
         if self.seed < 0:

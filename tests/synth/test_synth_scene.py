@@ -19,6 +19,7 @@ from sixrayd.synth.scene import (
     Threat,
     build_scene,
     rescan,
+    widen,
 )
 
 SEEDS = range(6)
@@ -133,3 +134,22 @@ def test_same_generator_same_scene() -> None:
     )
     np.testing.assert_array_equal(first.depth, second.depth)
     assert first.boxes() == second.boxes()
+
+
+def test_a_wider_belt_moves_boxes_and_changes_nothing_else() -> None:
+    scene = scenes("positive")[0]
+    height, width = scene.depth.shape[1:]
+
+    wide = widen(scene, 0.5, np.random.default_rng(1))
+
+    rows, columns = wide.depth.shape[1:]
+    assert (height, width) < (rows, columns) <= (2 * height, 2 * width)
+    assert wide.depth.sum(dtype=np.float64) == scene.depth.sum(dtype=np.float64)
+    moved = {
+        (new.x1 - old.x1, new.y1 - old.y1, new.x2 - old.x2, new.y2 - old.y2)
+        for old, new in zip(scene.boxes(), wide.boxes(), strict=True)
+    }
+    assert len(moved) == 1
+    dx, dy = next(iter(moved))[:2]
+    assert 0 < dx <= 0.5 * width and 0 < dy <= 0.5 * height
+    assert (wide.depth[:, :, : int(dx)] == 0).all()
