@@ -23,6 +23,8 @@ _PLACES = {
     "sixrayd.review.push": ("PushSettings", "push"),
     "sixrayd.review.pull": ("PullSettings", "pull"),
     "sixrayd.export.stage": ("ExportSettings", "export"),
+    "sixrayd.benchmark.settings": ("BenchmarkSettings",),
+    "sixrayd.benchmark.stage": ("benchmark",),
     "sixrayd.browse.stage": ("BrowseSettings", "browse"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

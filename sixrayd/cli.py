@@ -15,6 +15,7 @@ COMMANDS = {
     "mine": "Run the detector over the negatives and rank candidates.",
     "review": "Send candidates to people in Label Studio and bring decisions back.",
     "export": "Write the corrected dataset as PASCAL VOC.",
+    "benchmark": "Compare detectors and crops on the corrected dataset, or on any VOC tree.",
     "browse": "Open the result in FiftyOne.",
     "status": "Say what is done, what is stale, and what to run next.",
     "demo": "Run the whole pipeline on a synthetic release.",

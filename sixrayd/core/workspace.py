@@ -23,6 +23,7 @@ STAGES = {
     "mine": "sixrayd mine",
     "review": "sixrayd review push",
     "export": "sixrayd export --voc",
+    "benchmark": "sixrayd benchmark --train-missing",
 }
 
 

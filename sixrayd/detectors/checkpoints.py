@@ -15,7 +15,9 @@ from sixrayd.core.files import write_bytes
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.detector import Detector, InputForm
 
-_KEY = "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
+METADATA_KEY = (
+    "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def save_weights(path: Path, checkpoint: Checkpoint, weights: Mapping[str, Tenso
         }
     )
     tensors = {key: tensor.contiguous() for key, tensor in weights.items()}
-    write_bytes(path, save(tensors, metadata={_KEY: about}))
+    write_bytes(path, save(tensors, metadata={METADATA_KEY: about}))
 
 
 def build_detector(name: str, classes: ClassList, input_size: int | None = None) -> Detector:
@@ -60,7 +62,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+            about = json.loads((file.metadata() or {})[METADATA_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)

@@ -1,6 +1,6 @@
 """From a network's outputs to boxes: scores, offsets, non-maximum suppression."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,27 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, decode
 from sixrayd.evaluation.matching import Detections, IntArray
 
+_CONSIDERED = 4  # times `most`: the best boxes of an image that suppression looks at
+_BLOCK = 1024  # boxes that legacy suppression settles at a time
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
-    """Which detections are kept."""
+    """Which detections are kept.
+
+    Args:
+        threshold: scores at or below it are dropped.
+        iou: a box that overlaps a better one of its class by more is dropped.
+        most: detections an image.
+        legacy: as RFBNet's published test has it: boxes reach one pixel further in overlaps, all
+            boxes above the threshold are considered, and scores equal to the last one kept are
+            kept too. Its numbers are a threshold of 0.005 and 300 an image.
+    """
 
     threshold: float = 0.01
     iou: float = 0.45
-    most: int = 200  # an image
+    most: int = 200
+    legacy: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1 or not 0 < self.iou <= 1 or self.most < 1:
@@ -30,46 +43,131 @@ def decode_batch(
     outputs: tuple[Tensor, Tensor, Tensor],
     settings: DecodeSettings = DecodeSettings(),
     coding: Coding = SSD_CODING,
+    scale_wh: Tensor | None = None,
 ) -> list[Detections]:
-    """Detections of each image of a batch by falling score, in pixels of the network's input.
+    """Detections of each image of a batch by falling score.
+
+    The best boxes are sought among all classes and source maps together; RetinaNet's limit of
+    1,000 a map before that has no counterpart here.
 
     Args:
         outputs: offsets (B, P, 4), logits (B, P, outputs), priors (P, 4).
+        scale_wh: (B, 2) pixels of each image per pixel of the network's input; boxes come in
+            pixels of the input where it is left out. It only matters to legacy suppression.
     """
     offsets, logits, priors = outputs
-    scores = coding.score(logits)  # (B, P, C)
-    found = []
-    for image_offsets, image_scores in zip(offsets.float(), scores, strict=True):
-        flat = image_scores.flatten()  # (P * C,)
-        kept = (flat > settings.threshold).nonzero()[:, 0]
-        kept = kept[flat[kept].argsort(descending=True, stable=True)][: 4 * settings.most]
-        rows = kept // image_scores.shape[1]
-        classes = kept % image_scores.shape[1]
-        boxes = decode(image_offsets[rows], priors[rows], coding)  # (K, 4)
-        alive = suppress(boxes, classes, settings.iou)[: settings.most]
-        parts = (boxes[alive], flat[kept][alive], classes[alive])
-        xyxy, best, labels = (part.cpu().numpy() for part in parts)
-        found.append(Detections(xyxy.astype(np.float64), best.astype(np.float64), labels))
-    return found
+
+    def boxes_at(rows: Tensor) -> Tensor:
+        chosen = offsets.float().gather(1, rows[..., None].expand(-1, -1, 4))  # (B, K, 4)
+        return decode(chosen, priors[rows], coding)
+
+    return _selected(coding.score(logits), boxes_at, settings, scale_wh)
 
 
-def suppress(boxes: Tensor, classes: Tensor, iou: float) -> Tensor:
+def select_batch(
+    boxes: Tensor, scores: Tensor, settings: DecodeSettings, scale_wh: Tensor | None = None
+) -> list[Detections]:
+    """What `decode_batch` gives, from boxes (B, P, 4) xyxy and scores (B, P, C)."""
+
+    def boxes_at(rows: Tensor) -> Tensor:
+        return boxes.float().gather(1, rows[..., None].expand(-1, -1, 4))
+
+    return _selected(scores, boxes_at, settings, scale_wh)
+
+
+def _selected(
+    scores: Tensor,
+    boxes_at: Callable[[Tensor], Tensor],
+    settings: DecodeSettings,
+    scale_wh: Tensor | None,
+) -> list[Detections]:
+    """All images at once, on their device.
+
+    Args:
+        scores: (B, P, C).
+        boxes_at: positions (B, K) of priors → their boxes (B, K, 4).
+    """
+    flat = scores.flatten(1)  # (B, P * C)
+    count = int((flat > settings.threshold).sum(dim=1).max()) if flat.numel() else 0
+    if not settings.legacy:
+        count = min(count, _CONSIDERED * settings.most)
+    places = flat.topk(count, dim=1).indices.sort(dim=1).values  # (B, K)
+    best, order = flat.gather(1, places).sort(dim=1, descending=True, stable=True)
+    places = places.gather(1, order)
+    rows, classes = places // scores.shape[2], places % scores.shape[2]  # (B, K)
+    boxes = boxes_at(rows)  # (B, K, 4)
+    if scale_wh is not None:
+        boxes = boxes * scale_wh.to(boxes).repeat(1, 2)[:, None]
+    alive = best > settings.threshold
+    if settings.legacy:
+        for image in range(len(alive)):
+            alive[image] = _legacy_alive(
+                boxes[image], classes[image], best[image], alive[image], settings
+            )
+    else:
+        alive = _survivors(boxes, classes, settings.iou, alive)
+        alive &= alive.cumsum(dim=1) <= settings.most
+    parts = (part.cpu().numpy() for part in (alive, boxes, best, classes))
+    return [
+        Detections(xyxy[kept].astype(np.float64), score[kept].astype(np.float64), label[kept])
+        for kept, xyxy, score, label in zip(*parts, strict=True)
+    ]
+
+
+def suppress(boxes: Tensor, classes: Tensor, iou: float, *, legacy: bool = False) -> Tensor:
     """Indices that survive greedy non-maximum suppression, class by class.
 
     Args:
         boxes: (N, 4) xyxy by falling score.
         classes: (N,).
         iou: a box that overlaps a better one of its class by more is dropped.
+        legacy: boxes reach one pixel further, as in Fast R-CNN's code.
     """
-    rivals = (box_iou(boxes, boxes) > iou) & (classes[:, None] == classes[None, :])  # (N, N)
-    rivals = rivals.triu(1)
-    alive = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    valid = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    return _survivors(_reaching(boxes, legacy), classes, iou, valid).nonzero()[:, 0]
+
+
+def _survivors(boxes: Tensor, classes: Tensor, iou: float, valid: Tensor) -> Tensor:
+    """(..., N, 4) boxes by falling score, (..., N) classes and validity → (..., N) survivors."""
+    rivals = (box_iou(boxes, boxes) > iou) & (classes[..., :, None] == classes[..., None, :])
+    rivals = rivals.triu(1)  # (..., N, N)
+    alive = valid
     while True:
         # Each pass settles at least the best unsettled box; a few passes settle all.
-        settled = ~(rivals & alive[:, None]).any(dim=0)
+        settled = valid & ~(rivals & alive[..., None]).any(dim=-2)
         if torch.equal(settled, alive):
-            return alive.nonzero()[:, 0]
+            return alive
         alive = settled
+
+
+def _legacy_alive(
+    boxes: Tensor, classes: Tensor, scores: Tensor, valid: Tensor, settings: DecodeSettings
+) -> Tensor:
+    """Survivors of one image, (K,): block by block, since all of its boxes take part."""
+    boxes = _reaching(boxes, legacy=True)
+    alive = valid.clone()
+    for start in range(0, len(boxes), _BLOCK):
+        block, later = slice(start, start + _BLOCK), slice(start + _BLOCK, None)
+        alive[block] = _survivors(boxes[block], classes[block], settings.iou, alive[block])
+        kept = alive[block].nonzero()[:, 0] + start
+        rivals = box_iou(boxes[kept], boxes[later]) > settings.iou  # (kept, later)
+        rivals &= classes[kept][:, None] == classes[later][None, :]
+        alive[later] &= ~rivals.any(dim=0)
+        ranked = scores[: start + _BLOCK][alive[: start + _BLOCK]]
+        # What follows cannot be among the best any more.
+        if len(ranked) >= settings.most and not (scores[later] >= ranked[settings.most - 1]).any():
+            alive[later] = False
+            break
+    ranked = scores[alive]
+    if len(ranked) > settings.most:
+        alive &= scores >= ranked[settings.most - 1]
+    return alive
+
+
+def _reaching(boxes: Tensor, legacy: bool) -> Tensor:
+    if not legacy:
+        return boxes
+    return torch.cat([boxes[..., :2], boxes[..., 2:] + 1], dim=-1)
 
 
 def merge(found: Sequence[Detections], settings: DecodeSettings) -> Detections:

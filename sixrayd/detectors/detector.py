@@ -29,6 +29,7 @@ class Sources(nn.Module):
 
     channels: tuple[int, ...]  # of each source map
     first_source: int  # modules of the chain before the first source map
+    least_px: int = 1  # a smaller input, in either direction, leaves no cell on the last map
 
     @property
     def chain(self) -> list[nn.Module]:
@@ -141,6 +142,14 @@ class Detector(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         cast(ConvHeads, self.heads).initialise(background)
+
+
+def multibox_detector(sources: Sources, plan: PriorPlan, classes: int, form: InputForm) -> Detector:
+    """SSD's way to look at source maps: a pair of convolutions on each, softmax scores."""
+    counts = tuple(level.count for level in plan.levels)
+    return Detector(
+        sources, ConvHeads(sources.channels, counts, SSD_CODING.outputs(classes)), plan, form
+    )
 
 
 def rows(head_map: Tensor, width: int) -> Tensor:

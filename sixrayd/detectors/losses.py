@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sixrayd.detectors.coding import box_iou, corners, encode
+from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, corners, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,11 @@ PUBLISHED = Overlaps(0.5, 0.5)
 
 
 def match(
-    boxes: Tensor, labels: Tensor, priors: Tensor, overlaps: Overlaps = PUBLISHED
+    boxes: Tensor,
+    labels: Tensor,
+    priors: Tensor,
+    overlaps: Overlaps = PUBLISHED,
+    coding: Coding = SSD_CODING,
 ) -> tuple[Tensor, Tensor]:
     """Give each prior a box: the one it overlaps best, if enough; each box keeps at least its
     best prior.
@@ -66,7 +70,7 @@ def match(
     classes = torch.where(best >= overlaps.matched, labels[owner], 0)  # (P,)
     doubtful = (best >= overlaps.doubtful) & (best < overlaps.matched)
     classes = torch.where(doubtful, IGNORED, classes)
-    offsets = encode(boxes[owner], priors)  # (P, 4)
+    offsets = encode(boxes[owner], priors, coding)  # (P, 4)
     return torch.where(classes[:, None] > 0, offsets, 0.0), classes
 
 

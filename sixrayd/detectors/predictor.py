@@ -1,6 +1,8 @@
 """From encoded images to detections in the images' own pixels."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -9,12 +11,62 @@ from more_itertools import chunked
 from torch import Tensor
 
 from sixrayd.core.boxes import clip_xyxy
+from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.decoding import DecodeSettings, decode_batch, merge
 from sixrayd.detectors.detector import Detector, InputForm
 from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
 
+Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
+Precision = Literal["fp32", "bf16"]
 _LEAST_SIDE_PX = 1.0  # thinner detections cannot be drawn
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicInput:
+    """An input that grows with the image and keeps its aspect ratio.
+
+    Each side is rounded to the nearest multiple and the image stretched to it, by at most half a
+    multiple (6 % of 256 pixels, 1.6 % of 1,000); padding would show the network borders that no
+    scan has. Within the limits, the scale is lowered until the longer side fits `most_px`, else
+    raised until the shorter reaches `least_px`; an image too long for both is stretched.
+
+    Args:
+        scale: input pixels per image pixel.
+        least_px, most_px: limits of either side; multiples of `multiple`. RFB-Net 512 needs more
+            than 256.
+
+    Raises:
+        SettingsError: a value out of range.
+    """
+
+    scale: float = 1.0
+    multiple: int = 32
+    least_px: int = 288
+    most_px: int = 1024
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < float("inf") or self.multiple < 1:
+            raise SettingsError(f"dynamic input: out of range: {self}")
+        limits = (self.least_px, self.most_px)
+        if any(limit % self.multiple for limit in limits) or not 0 < limits[0] <= limits[1]:
+            raise SettingsError(
+                f"dynamic input: limits {limits}: need multiples of {self.multiple}, least <= most"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images whose inputs have one shape.
+
+    Args:
+        places: of each image in the list that was prepared.
+        scale_wh: (B, 2) pixels of each image per pixel of the input.
+    """
+
+    x: Tensor  # (B, 3, H, W) normalised
+    places: tuple[int, ...]
+    scale_wh: Tensor
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -38,12 +90,30 @@ def normalise(images: Tensor, form: InputForm) -> Tensor:
     return ((images.float() - mean) / scale).permute(0, 3, 1, 2)
 
 
+def input_wh(
+    image_wh: tuple[int, int], form: InputForm, dynamic: DynamicInput | None = None
+) -> tuple[int, int]:
+    """Width and height of the input that an image becomes: the form's square, or dynamic."""
+    if dynamic is None:
+        return (form.size, form.size)
+    scale = max(dynamic.scale, dynamic.least_px / min(image_wh))
+    scale = min(scale, dynamic.most_px / max(image_wh))
+    width, height = (_rounded(side * scale, dynamic) for side in image_wh)
+    return (width, height)
+
+
 class Predictor:
     """A detector ready to look at images.
 
     Args:
         detector: its weights are used as they are.
         mirror: look at each image and its mirror image, and merge what is found.
+        dynamic: inputs that grow with the images; the detector's square where left out.
+            `detector.reading` says what its priors keep.
+        precision: "bf16" runs the network in bfloat16 where that is safe; decoding stays float32.
+
+    Raises:
+        SettingsError: unknown precision.
     """
 
     def __init__(
@@ -53,11 +123,17 @@ class Predictor:
         *,
         device: torch.device | None = None,
         mirror: bool = False,
+        dynamic: DynamicInput | None = None,
+        precision: Precision = "fp32",
     ) -> None:
+        if precision not in get_args(Precision):
+            raise SettingsError(f"precision: {precision!r}, expected fp32 or bf16")
         self.device = device or torch.device("cpu")
         self.detector = channels_last(detector.eval().to(self.device))
         self.settings = settings
         self.mirror = mirror
+        self.dynamic = dynamic
+        self.precision = precision
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
         """Detections of each image, by falling score, in its own pixels.
@@ -65,27 +141,58 @@ class Predictor:
         Args:
             images: (H, W, 3) uint8 RGB each, of any size.
         """
-        if not images:
-            return []
-        side = self.detector.form.size
-        resized = np.stack([cv2.resize(image, (side, side)) for image in images])
-        batch = torch.from_numpy(resized).to(self.device)  # (B, S, S, 3)
-        found = self._look(batch)
-        if self.mirror:
-            mirrored = [flip(d, side) for d in self._look(batch.flip(2))]
-            found = [merge(pair, self.settings) for pair in zip(found, mirrored, strict=True)]
-        return [_scaled(d, image, side) for d, image in zip(found, images, strict=True)]
+        found: dict[int, Detections] = {}
+        for batch in self.prepare(images):
+            looks = [self.decode(self.forward(batch.x), batch.scale_wh)]
+            if self.mirror:
+                mirrored = self.decode(self.forward(batch.x.flip(3)), batch.scale_wh)
+                widths = [images[place].shape[1] for place in batch.places]
+                looks.append([flip(d, w) for d, w in zip(mirrored, widths, strict=True)])
+            for place, *seen in zip(batch.places, *looks, strict=True):
+                one = merge(seen, self.settings) if self.mirror else seen[0]
+                found[place] = clipped(one, images[place])
+        return [found[place] for place in range(len(images))]
 
     def detect_each(self, images: Iterable[RGBImage], batch: int) -> Iterator[Detections]:
         """Detections of a stream of images, `batch` at a time, in order."""
         for chunk in chunked(images, batch):
             yield from self.detect(chunk)
 
-    def _look(self, batch: Tensor) -> list[Detections]:
+    def prepare(self, images: list[RGBImage]) -> list[Batch]:
+        """The first step of `detect`: images resized and normalised, together by input shape."""
+        shapes: dict[tuple[int, int], list[int]] = {}
+        for place, image in enumerate(images):
+            size = (image.shape[1], image.shape[0])
+            shapes.setdefault(input_wh(size, self.detector.form, self.dynamic), []).append(place)
+        return [self._batch(images, tuple(places), wh) for wh, places in shapes.items()]
+
+    def forward(self, x: Tensor) -> Outputs:
+        """The second: (B, 3, H, W) normalised → the detector's outputs."""
+        bf16 = self.precision == "bf16"
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
+        ):
+            outputs: Outputs = self.detector(x.contiguous(memory_format=torch.channels_last))
+        return outputs
+
+    def decode(self, outputs: Outputs, scale_wh: Tensor | None = None) -> list[Detections]:
+        """The third: outputs → detections, which may reach beyond the image.
+
+        Args:
+            scale_wh: (B, 2) pixels of each image per pixel of the input; in pixels of the input
+                where left out.
+        """
         with torch.inference_mode():
-            x = normalise(batch, self.detector.form)
-            outputs = self.detector(x.contiguous(memory_format=torch.channels_last))
-            return decode_batch(outputs, self.settings, self.detector.coding)
+            return decode_batch(outputs, self.settings, self.detector.coding, scale_wh)
+
+    def _batch(self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]) -> Batch:
+        chosen = [images[place] for place in places]
+        resized = np.stack([cv2.resize(image, wh) for image in chosen])  # (B, H, W, 3)
+        with torch.inference_mode():
+            x = normalise(torch.from_numpy(resized).to(self.device), self.detector.form)
+        scale = [(image.shape[1] / wh[0], image.shape[0] / wh[1]) for image in chosen]
+        return Batch(x, places, torch.tensor(scale))
 
 
 def flip(found: Detections, width: float) -> Detections:
@@ -94,9 +201,14 @@ def flip(found: Detections, width: float) -> Detections:
     return Detections(np.stack([width - x2, y1, width - x1, y2], 1), found.scores, found.labels)
 
 
-def _scaled(found: Detections, image: RGBImage, side: int) -> Detections:
+def clipped(found: Detections, image: RGBImage) -> Detections:
+    """Boxes cut at the image's edges; what is then thinner than a pixel is dropped."""
     height, width = image.shape[:2]
-    scale = np.array([width / side, height / side] * 2)
-    boxes = clip_xyxy(found.xyxy * scale, width, height)
+    boxes = clip_xyxy(found.xyxy, width, height)
     kept = (boxes[:, 2:] - boxes[:, :2] >= _LEAST_SIDE_PX).all(axis=1)
     return Detections(boxes[kept], found.scores[kept], found.labels[kept])
+
+
+def _rounded(side: float, dynamic: DynamicInput) -> int:
+    nearest = round(side / dynamic.multiple) * dynamic.multiple
+    return min(max(nearest, dynamic.least_px), dynamic.most_px)

@@ -2,8 +2,15 @@
 
 from torch import nn
 
+from sixrayd.detectors.detector import InputForm
+
 _LOWER = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512)
 _UPPER = ("pool", 512, 512, 512)
+
+
+def vgg_form(size: int) -> InputForm:
+    """The input of weights that come from Caffe: mean colour taken off, not scaled."""
+    return InputForm(size, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
 
 
 def reduced_vgg16() -> tuple[nn.Sequential, nn.Sequential]:

@@ -35,7 +35,13 @@ from sixrayd.train.settings import RECIPES, TrainSettings
     "[default: the recipe's]",
 )
 @click.option(
-    "--input-size", type=int, help="Side in pixels, rfb-small.  [default: the detector's]"
+    "--input-size", type=int, help="Side in pixels, small detectors.  [default: the detector's]"
+)
+@click.option(
+    "--init",
+    default="",
+    help="Weights to start from: a file (RFBNet's, SSD's or torchvision's .pth, our .safetensors), "
+    "or a name to fetch: vgg16, resnet50, retinanet.  [default: random]",
 )
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -50,6 +56,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     \b
     Example:
       sixrayd train --detector rfb-small --epochs 12
+      torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512 --init vgg16
     """
     from sixrayd.train.stage import train as train_stage
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,27 +68,36 @@ class ExampleSet:
             chosen += [self.backgrounds[i] for i in deck[places]]
         return [chosen[i] for i in rng.permutation(len(chosen))]
 
-    def batches(self, epoch: int, size: int) -> Iterator[Batch]:
-        """The epoch's views; a last batch that is not full is left out, as batch norm needs."""
+    def batches(self, epoch: int, size: int, part: slice = slice(None)) -> Iterator[Batch]:
+        """The epoch's views; a last batch that is not full is left out, as batch norm needs.
+
+        Args:
+            part: of each batch that is wanted; all of it by default.
+        """
         order = self.order(epoch)
         size = min(size, len(order))
         starts = range(0, len(order) - size + 1, size)
         # One thread prepares the next batch while this one is learnt from.
         with ThreadPoolExecutor(1) as pool:
-            pending = [pool.submit(self._batch, epoch, order[s : s + size], s) for s in starts[:2]]
+
+            def begin(start: int) -> Future[Batch]:
+                places = range(start, start + size)[part]
+                return pool.submit(self._batch, epoch, [(p, order[p]) for p in places])
+
+            pending = [begin(start) for start in starts[:2]]
             for start in [*starts[2:], None, None][: len(starts)]:
                 yield pending.pop(0).result()
                 if start is not None:
-                    chunk = order[start : start + size]
-                    pending.append(pool.submit(self._batch, epoch, chunk, start))
+                    pending.append(begin(start))
 
-    def _batch(self, epoch: int, examples: list[Example], start: int) -> Batch:
+    def _batch(self, epoch: int, examples: list[tuple[int, Example]]) -> Batch:
+        """Views of examples, each with its place in the epoch."""
         views = [
-            self.view(example, _rng(self.seed, example.image_id, epoch, start + n))
-            for n, example in enumerate(examples)
+            self.view(example, _rng(self.seed, example.image_id, epoch, place))
+            for place, example in examples
         ]
         return Batch(
-            tuple(example.image_id for example in examples),
+            tuple(example.image_id for _, example in examples),
             torch.from_numpy(np.stack([view.image for view in views])),
             tuple(torch.from_numpy(view.boxes) for view in views),
             tuple(torch.from_numpy(view.labels) for view in views),

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import replacing, write_bytes
+from sixrayd.detectors.coding import Coding
 from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.focal import focal_loss
 from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match, multibox_loss
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
 from sixrayd.train.settings import Recipe
+from sixrayd.train.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,20 @@ class Fit:
     Args:
         detector: initialised; it is changed in place.
         steps: optimiser steps an epoch.
+        team: the processes that train together, each on its part of every batch.
     """
 
-    def __init__(self, detector: Detector, recipe: Recipe, steps: int, device: torch.device):
+    def __init__(
+        self,
+        detector: Detector,
+        recipe: Recipe,
+        steps: int,
+        device: torch.device,
+        team: Team = ALONE,
+    ) -> None:
         self.detector = channels_last(detector.to(device))
+        self.team = team
+        self.network = team.share(self.detector)
         self.recipe = recipe
         self.steps = steps
         self.device = device
@@ -80,7 +93,8 @@ class Fit:
         number = len(self.results)
         self.detector.train()
         offsets = classes = 0.0
-        for n, batch in enumerate(examples.batches(number, self.recipe.batch)):
+        batches = examples.batches(number, self.recipe.batch, self.team.part)
+        for n, batch in enumerate(batches):
             rate = self.rate(number + n / self.steps)
             loss = self._step(batch, rate)
             offsets, classes = offsets + loss.offsets.item(), classes + loss.classes.item()
@@ -137,13 +151,13 @@ class Fit:
             group["lr"] = rate
         images = normalise(batch.images.to(self.device), self.detector.form)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            offsets, logits, priors = self.detector(
+            offsets, logits, priors = self.network(
                 images.contiguous(memory_format=torch.channels_last)
             )
-        loss = multibox_loss(
-            (offsets.float(), logits),
-            _targets(batch, priors, Overlaps(self.recipe.matched, self.recipe.doubtful)),
-        )
+        coding = self.detector.coding
+        compare = multibox_loss if coding.scores == "softmax" else focal_loss
+        overlaps = Overlaps(self.recipe.matched, self.recipe.doubtful)
+        loss = compare((offsets.float(), logits), _targets(batch, priors, overlaps, coding))
         if not torch.isfinite(loss.total):
             names = ", ".join(batch.image_ids)
             raise SixraydError(
@@ -168,9 +182,11 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def _targets(batch: Batch, priors: Tensor, overlaps: Overlaps) -> tuple[Tensor, Tensor]:
+def _targets(
+    batch: Batch, priors: Tensor, overlaps: Overlaps, coding: Coding
+) -> tuple[Tensor, Tensor]:
     pairs = [
-        match(boxes.to(priors.device), labels.to(priors.device), priors, overlaps)
+        match(boxes.to(priors.device), labels.to(priors.device), priors, overlaps, coding)
         for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
     ]
     offsets, classes = zip(*pairs, strict=True)

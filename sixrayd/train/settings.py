@@ -23,10 +23,22 @@ class Recipe:
     average: float  # decay of the moving average of weights; 0: none
 
 
+# A rate of 1e-3 for SSD and 4e-3 for RFBNet with its warm-up, as published; what is left of their
+# steps in the paper's 200 epochs (Sec. 5.1): SSD's 80,000 and 100,000 steps of 32 images are 155
+# and 193 passes over VOC. RetinaNet's is its own, in torchvision's 26 epochs.
+_RFB = Recipe(200, 32, "sgd", 4e-3, 5e-4, 5, (150,), 0.0, 1.0, 0.5, 0.5, 0.0)
+_SSD = Recipe(200, 32, "sgd", 1e-3, 5e-4, 0, (155, 193), 0.0, 1.0, 0.5, 0.5, 0.0)
+_RETINANET = Recipe(26, 16, "sgd", 1e-2, 1e-4, 0.5, (16, 22), 0.0, 1.0, 0.5, 0.4, 0.0)
+_SMALL = Recipe(24, 8, "adamw", 2e-3, 0.02, 0.5, (), 0.5, 1.0, 0.4, 0.1, 0.998)
 RECIPES = {
-    # Sec. 5.1 of the paper names 200 epochs; rate, warm-up and steps are the published code's.
-    "rfb512": Recipe(200, 32, "sgd", 4e-3, 5e-4, 5, (150,), 0.0, 1.0, 0.5, 0.5, 0.0),
-    "rfb-small": Recipe(24, 8, "adamw", 2e-3, 0.02, 0.5, (), 0.5, 1.0, 0.4, 0.1, 0.998),
+    "rfb-small": _SMALL,
+    "ssd-small": _SMALL,
+    "retinanet-small": _SMALL,
+    "rfb300": _RFB,
+    "rfb512": _RFB,
+    "ssd300": _SSD,
+    "ssd512": _SSD,
+    "retinanet512": _RETINANET,
 }
 
 
@@ -35,10 +47,11 @@ class TrainSettings:
     """What to train and on how much of the release.
 
     Args:
-        detector: `rfb-small` or `rfb512`; "auto" takes `rfb512` where there is a GPU.
+        detector: a key of `RECIPES`; "auto" takes `rfb512` where there is a GPU, else `rfb-small`.
         name: of the result; the detector's by default.
         epochs, batch, rate, background, window: None takes the detector's recipe.
-        input_size: side of the input in pixels; only rfb-small takes another than its own.
+        input_size: side of the input in pixels; only the small detectors take another than theirs.
+        init: weights to start from: a file, or a name of `detectors/pretrained.py`; "" is random.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
         force: replace a training of the same name with other settings.
@@ -55,6 +68,7 @@ class TrainSettings:
     background: float | None = None
     window: float | None = None
     input_size: int | None = None
+    init: str = ""
     validation: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -75,7 +89,8 @@ class TrainSettings:
             if value is not None and value < least:
                 raise SettingsError(f"{key} {value}: needs to be at least {least}")
         size = self.input_size
-        if size is not None and (self.detector == "rfb512" or size < 32 or size % 32):
-            raise SettingsError(f"input-size {size}: needs rfb-small and a multiple of 32")
+        small = self.detector == "auto" or self.detector.endswith("-small")
+        if size is not None and (not small or size < 32 or size % 32):
+            raise SettingsError(f"input-size {size}: needs a small detector and a multiple of 32")
         if not 0 < self.validation < 1:
             raise SettingsError(f"validation {self.validation}: needs to lie between 0 and 1")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import torch
 
 from sixrayd.core.command import progress
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
 from sixrayd.evaluation.matching import Truths
 from sixrayd.imaging.decode import RGBImage, decode_rgb
@@ -23,6 +25,7 @@ from sixrayd.train.curves import draw_curves
 from sixrayd.train.examples import Example, ExampleSet
 from sixrayd.train.fit import Fit, write_metrics
 from sixrayd.train.settings import RECIPES, Recipe, TrainSettings
+from sixrayd.train.team import Team, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +53,39 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     Raises:
         WorkspaceError: nothing is ingested, no positive of the training side has boxes, or the
             name is taken by a training on other settings.
+        AnnotationError: a box is thinner than a pixel.
+        CheckpointError: the weights to start from do not fit.
         SixraydError: the loss stops being finite.
     """
     device = pick_device(settings.device)
+    with join(device) as team:
+        return _train_in_team(workspace, settings, device, team)
+
+
+def _train_in_team(
+    workspace: Workspace, settings: TrainSettings, device: torch.device, team: Team
+) -> TrainResult:
     detector = settings.detector
     if detector == "auto":
         detector = "rfb512" if device.type == "cuda" else "rfb-small"
     recipe = _recipe(detector, settings)
     lasting = asdict(replace(settings, detector=detector)) | {"recipe": asdict(recipe)}
     del lasting["force"]
-    with workspace.lock():
+    # Only the leader writes; the others wait until the folder is ready, and until it is finished.
+    with workspace.lock() if team.leads else nullcontext():
         inputs = workspace.upstream(("shards", ""))
+        if settings.init:
+            inputs |= workspace.inputs(find_weights(settings.init))
         run = Run("models", settings.name or detector, lasting, inputs)
         if not settings.force and workspace.holds_other_work(run):
             raise WorkspaceError(
                 f"{workspace.folder('models', run.name)}: holds a training on other settings or "
                 "another release; pass --force to replace it, or --name for a new one"
             )
-        fresh = workspace.begin(run)
+        fresh = _begin(workspace, run, team)
         if fresh:
-            _train(workspace, run, recipe, device)
+            _train(workspace, run, recipe, device, team)
+        team.wait()
         done = workspace.run("models", run.name)
     summary = done.summary
     return TrainResult(
@@ -84,6 +100,15 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     )
 
 
+def _begin(workspace: Workspace, run: Run, team: Team) -> bool:
+    if team.leads:
+        fresh = workspace.begin(run)
+        team.wait()
+        return fresh
+    team.wait()
+    return not (workspace.folder("models", run.name) / "run.json").exists()
+
+
 def _recipe(detector: str, settings: TrainSettings) -> Recipe:
     keys = ("epochs", "batch", "rate", "background", "window")
     wishes = {key: getattr(settings, key) for key in keys}
@@ -92,37 +117,34 @@ def _recipe(detector: str, settings: TrainSettings) -> Recipe:
     )
 
 
-def _train(workspace: Workspace, run: Run, recipe: Recipe, device: torch.device) -> None:
+def _train(
+    workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
+) -> None:
     folder = workspace.folder("models", run.name)
     name, seed = run.settings["detector"], run.settings["seed"]
     data = _Data(workspace, run, recipe)
     torch.manual_seed(seed)
     detector = build_detector(name, data.classes, run.settings["input_size"])
     detector.initialise()
+    start = None
+    if run.settings["init"]:
+        start = initialise_from(detector, find_weights(run.settings["init"]))
     side = round((recipe.window or 1.0) * detector.form.size / 32) * 32
     examples = ExampleSet(
         data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side, seed
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
-    fit = Fit(detector, recipe, steps, device)
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        fit.load(checkpoint)
-    with progress() as bar:
-        total, done = recipe.epochs * steps, len(fit.results) * steps
-        task = bar.add_task(f"training {run.name}", total=total, completed=done, note="")
-        while len(fit.results) < recipe.epochs:
-            result = fit.epoch(examples, lambda _: bar.advance(task))
-            loss = result.offset_loss + result.class_loss
-            bar.update(task, note=f"epoch {result.epoch}/{recipe.epochs}, loss {loss:.2f}")
-            fit.save(checkpoint)
+    fit = Fit(detector, recipe, steps, device, team)
+    _fit(fit, examples, folder / "checkpoint.pt", run.name)
+    if not team.leads:
+        return
     checkpoint_of = Checkpoint(name, detector, data.classes)
     save_weights(folder / "weights.safetensors", checkpoint_of, fit.weights())
     write_metrics(folder / "metrics.csv", fit.results)
     draw_curves(folder / "curves.png", fit.results)
     write_bytes(folder / "seen.txt", "".join(f"{i}\n" for i in data.seen()).encode())
     validation = _validate(folder / "weights.safetensors", data, device)
-    checkpoint.unlink()
+    (folder / "checkpoint.pt").unlink()
     workspace.finish(
         replace(
             run,
@@ -132,9 +154,28 @@ def _train(workspace: Workspace, run: Run, recipe: Recipe, device: torch.device)
                 "backgrounds": len(data.backgrounds),
                 "validation_images": len(data.validation),
                 "validation": validation,
+                "init": asdict(start) if start else {},
             },
         )
     )
+
+
+def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
+    """Train the epochs that are left, with a checkpoint after each."""
+    if checkpoint.exists():
+        fit.load(checkpoint)
+    fit.team.wait()  # nobody writes a checkpoint that somebody still has to read
+    with progress() if fit.team.leads else nullcontext() as bar:
+        epochs, steps = fit.recipe.epochs, fit.steps
+        if bar:
+            done = len(fit.results) * steps
+            task = bar.add_task(f"training {name}", total=epochs * steps, completed=done, note="")
+        while len(fit.results) < epochs:
+            result = fit.epoch(examples, lambda _: bar.advance(task) if bar else None)
+            if bar:
+                loss = result.offset_loss + result.class_loss
+                bar.update(task, note=f"epoch {result.epoch}/{epochs}, loss {loss:.2f}")
+                fit.save(checkpoint)
 
 
 def _results(folder: Path) -> Iterator[Path]:
@@ -163,6 +204,13 @@ class _Data:
 
     def _example(self, record: ImageRecord) -> Example:
         boxes = [a.box for a in self._annotations[record.image_id] if not a.difficult]
+        for number, box in enumerate(boxes, 1):
+            if min(box.x2 - box.x1, box.y2 - box.y1) < 1:
+                raise AnnotationError(
+                    f"{record.image_id}: object {number}: {box.label} is "
+                    f"{box.x2 - box.x1:g} x {box.y2 - box.y1:g} pixels, expected at least 1 x 1; "
+                    "mend its annotation and run `sixrayd download` again"
+                )
         labels = tuple(1 + self.classes.index(box.label) for box in boxes)
         return Example(record.image_id, tuple(box.xyxy for box in boxes), labels)
 

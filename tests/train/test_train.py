@@ -13,7 +13,7 @@ import torch
 from sixrayd.core.errors import CheckpointError, SettingsError, SixraydError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
-from sixrayd.train.settings import TrainSettings
+from sixrayd.train.settings import RECIPES, TrainSettings
 from sixrayd.train.stage import train
 from tests.squares import QUICK, ingest, squares
 
@@ -118,7 +118,7 @@ def test_nothing_ingested(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"detector": "yolo"}, "detector 'yolo': is none of auto, rfb512, rfb-small"),
+        ({"detector": "yolo"}, f"detector 'yolo': is none of auto, {', '.join(RECIPES)}"),
         ({"epochs": 0}, "epochs 0: needs to be at least 1"),
         ({"validation": 1.0}, "validation 1.0: needs to lie between 0 and 1"),
     ],

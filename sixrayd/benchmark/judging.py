@@ -1,0 +1,96 @@
+"""The images that systems are judged on: truth, groups, origins, sizes."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from sixrayd.benchmark.tree import load_origins
+from sixrayd.core.classes import ClassList
+from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.records import ImageRecord, Source, Split
+from sixrayd.core.workspace import Workspace
+from sixrayd.evaluation.matching import Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A set of images with what is known of them, by image id.
+
+    Args:
+        origins: (M,) of each object of an image: "source", or how review came to it.
+    """
+
+    index: Index
+    ids: tuple[str, ...]
+    truths: dict[str, Truths]
+    groups: dict[str, str]
+    sizes_wh: dict[str, tuple[int, int]]
+    origins: dict[str, tuple[str, ...]]
+
+    def read(self, image_id: str) -> bytes:
+        """The encoded image."""
+        return self.index.read(image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What a benchmark reads of a tree."""
+
+    test: Judged  # images with objects
+    negatives: Judged  # of the test side, nothing in them
+    validation: Judged  # of the training side, seen by no model
+    train_images: int
+
+
+def load_sides(
+    workspace: Workspace, classes: ClassList, seen: frozenset[str], most: int, seed: int
+) -> Sides:
+    """The images of an ingested tree.
+
+    Args:
+        seen: ids that some model has learnt from; none of them is a validation image.
+        most: validation images.
+    """
+    index = Index.load(workspace)
+    judge = _Judge(workspace, index, classes)
+    unseen = [
+        r for r in index.select(source=Source.POSITIVE, split=Split.TRAIN) if r.image_id not in seen
+    ]
+    unseen.sort(key=lambda r: hashlib.sha256(f"{seed}/{r.image_id}".encode()).digest())
+    return Sides(
+        judge(index.select(source=Source.POSITIVE, split=Split.TEST)),
+        judge(index.select(source=Source.NEGATIVE, split=Split.TEST)),
+        judge(unseen[:most]),
+        index.rows(split=Split.TRAIN).num_rows,
+    )
+
+
+class _Judge:
+    def __init__(self, workspace: Workspace, index: Index, classes: ClassList) -> None:
+        self.index, self.classes = index, classes
+        self.annotations = load_annotations(workspace)
+        self.origins = load_origins(workspace)
+
+    def __call__(self, records: list[ImageRecord]) -> Judged:
+        records = sorted(records, key=lambda r: r.image_id)
+        return Judged(
+            self.index,
+            tuple(r.image_id for r in records),
+            {r.image_id: self._truth(r.image_id) for r in records},
+            {r.image_id: r.group for r in records},
+            {r.image_id: (r.width, r.height) for r in records},
+            {r.image_id: self._origins(r.image_id) for r in records},
+        )
+
+    def _truth(self, image_id: str) -> Truths:
+        found = self.annotations.get(image_id, ())
+        return Truths(
+            np.array([a.box.xyxy for a in found], np.float64).reshape(-1, 4),
+            np.array([self.classes.index(a.box.label) for a in found], np.int64),
+            np.array([a.difficult for a in found], bool),
+        )
+
+    def _origins(self, image_id: str) -> tuple[str, ...]:
+        found = self.annotations.get(image_id, ())
+        return tuple(self.origins.get(a.box_id, "source") for a in found)

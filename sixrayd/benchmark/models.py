@@ -1,0 +1,59 @@
+"""Which weights are judged: those trained on the tree, else those of the workspace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.benchmark.results import ModelFacts
+from sixrayd.core.classes import ClassList
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.checkpoints import load_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Weights of a finished training, and the images that it learnt from."""
+
+    name: str
+    detector: str
+    weights: Path
+    seen: frozenset[str]
+    run: Run
+
+    def facts(self) -> ModelFacts:
+        """What the report says of it."""
+        validation: Mapping[str, float] = self.run.summary["validation"]
+        return ModelFacts(
+            self.name,
+            self.detector,
+            int(self.run.settings["recipe"]["epochs"]),
+            int(self.run.settings["seed"]),
+            len(self.seen),
+            validation.get("mean"),
+            self.run.settings.get("init") or "random",
+        )
+
+
+def find_models(
+    workspace: Workspace, data: Workspace, wanted: tuple[str, ...], classes: ClassList
+) -> dict[str, Model]:
+    """The newest weights of each wanted detector for these classes, where there are any.
+
+    Args:
+        data: the tree's own workspace, whose models come first.
+
+    Raises:
+        WorkspaceError: weights have changed since they were trained.
+    """
+    found: dict[str, Model] = {}
+    for place in (data, workspace):
+        for name in reversed(place.names("models")):
+            run = place.run("models", name)
+            detector = run.settings["detector"]
+            if detector not in wanted or detector in found:
+                continue
+            weights = place.output("models", name, "weights.safetensors")
+            if load_checkpoint(weights).classes == classes:
+                seen = place.output("models", name, "seen.txt").read_text("utf-8").split()
+                found[detector] = Model(name, detector, weights, frozenset(seen), run)
+    return {detector: found[detector] for detector in wanted if detector in found}

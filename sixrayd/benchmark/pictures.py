@@ -1,0 +1,97 @@
+"""The pictures of a report: what TDC sees in a few images, and where each system does worst."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from sixrayd.benchmark.judging import Judged
+from sixrayd.benchmark.parts import Part
+from sixrayd.benchmark.report_parts import Axis, Example, Pictures, WorstPicture
+from sixrayd.benchmark.results import Results, Row
+from sixrayd.benchmark.settings import LAYERS
+from sixrayd.benchmark.systems import Looker, tdc_settings
+from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
+from sixrayd.imaging.decode import RGBImage, decode_rgb
+
+EXAMPLES = 4
+_SHOWN = 0.3  # least score of a box that is drawn
+
+
+def take_pictures(
+    results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
+) -> Pictures:
+    """Examples spread over the shares of area that TDC removes, and every row's worst cases."""
+    return Pictures(
+        tuple(_examples(results, images, lookers, parts)),
+        tuple(p for row in results.rows for p in _worst(row, images, parts[row.system.key])),
+    )
+
+
+def _examples(
+    results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
+) -> Iterator[Example]:
+    fixed = [x for x in lookers if x.system.input == "fixed"]
+    tdc = next((x for x in fixed if x.system.crop.method == "tdc"), None)
+    if tdc is None:
+        return
+    crops = {x.system.crop.method: x for x in fixed if x.detector is tdc.detector}
+    crops = {method: x for method, x in crops.items() if method not in ("none", "tdc")}
+    regions = parts[tdc.system.key].regions
+    settings = tdc_settings(replace(tdc.system.crop, k=results.chosen_k))
+    for image_id in _spread(images, regions):
+        image = _read(images, image_id)
+        croppers = {
+            layer: TdcCropper(tdc.detector, replace(settings, layer=layer), tdc.device)
+            for layer in LAYERS
+        }
+        profiles = {layer: cropper.profile(image) for layer, cropper in croppers.items()}
+        chosen = profiles[settings.layer]
+        yield Example(
+            image_id,
+            image,
+            images.truths[image_id].xyxy,
+            {layer: profile.average for layer, profile in profiles.items()},
+            settings.layer,
+            _axis(chosen.columns),
+            _axis(chosen.rows),
+            chosen.k,
+            chosen.region.xyxy,
+            {method: parts[x.system.key].regions[image_id] for method, x in crops.items()}
+            | {"tdc": chosen.region.xyxy},
+        )
+
+
+def _axis(figure: AxisFigure) -> Axis:
+    return Axis(figure.difference, figure.normalised)
+
+
+def _spread(images: Judged, regions: Mapping[str, tuple[int, int, int, int]]) -> list[str]:
+    """Images from the one that loses least area to the one that loses most."""
+
+    def kept(image_id: str) -> float:
+        x1, y1, x2, y2 = regions[image_id]
+        width, height = images.sizes_wh[image_id]
+        return (x2 - x1) * (y2 - y1) / (width * height)
+
+    order = sorted(images.ids, key=lambda i: (-kept(i), i))
+    places = np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).round().astype(int)
+    return [order[place] for place in dict.fromkeys(places.tolist())]
+
+
+def _worst(row: Row, images: Judged, part: Part) -> Iterator[WorstPicture]:
+    for case in row.worst:
+        found = part.detections[case.image_id]
+        shown = found.scores >= _SHOWN
+        yield WorstPicture(
+            row.system.key,
+            case,
+            _read(images, case.image_id),
+            images.truths[case.image_id].xyxy,
+            found.xyxy[shown],
+            found.scores[shown],
+        )
+
+
+def _read(images: Judged, image_id: str) -> RGBImage:
+    return decode_rgb(images.read(image_id), image_id)

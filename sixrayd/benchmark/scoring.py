@@ -1,0 +1,165 @@
+"""From what systems said to the figures of their rows."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from sixrayd.benchmark.judging import Judged
+from sixrayd.benchmark.parts import Part
+from sixrayd.benchmark.results import Alarm, Cost, Row, System, Times, WorstCase
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import ShapeError
+from sixrayd.crop.region import Region, crop_cost
+from sixrayd.evaluation.alarms import false_alarms
+from sixrayd.evaluation.average_precision import mean_average_precision
+from sixrayd.evaluation.bootstrap import BootstrapSettings, SystemInterval, paired_bootstrap
+from sixrayd.evaluation.coco import coco_average_precision
+from sixrayd.evaluation.matching import Detections, Truths, match
+from sixrayd.evaluation.strata import SIZES, by_origin, by_size
+
+WORST = 6  # pictures a system
+
+
+class Scorer:
+    """Scores systems on the same images, each beside the same detector and input uncropped.
+
+    Args:
+        parts: what each system said of the images, by key.
+        negatives: what it said of images that hold nothing; empty where there are none.
+    """
+
+    def __init__(
+        self,
+        judged: Judged,
+        classes: ClassList,
+        settings: BootstrapSettings,
+        parts: Mapping[str, Part],
+        negatives: Mapping[str, Part],
+    ) -> None:
+        self.judged, self.classes, self.settings = judged, classes, settings
+        self.parts, self.negatives = parts, negatives
+
+    def rows(self, systems: tuple[System, ...], times: Mapping[str, Times]) -> tuple[Row, ...]:
+        """A row for each system, in their order."""
+        references = {system.key: reference_of(system, systems) for system in systems}
+        intervals: dict[str, tuple[SystemInterval, SystemInterval]] = {}
+        for reference in sorted(set(references.values())):
+            group = [key for key, other in references.items() if other == reference]
+            first, second = (self._intervals(group, reference, m) for m in ("voc07", "voc10"))
+            intervals |= {key: (first[key], second[key]) for key in group}
+        return tuple(
+            self._row(s, *intervals[s.key], references[s.key], times.get(s.key)) for s in systems
+        )
+
+    def _intervals(self, keys: list[str], reference: str, metric: str) -> dict[str, SystemInterval]:
+        settings = BootstrapSettings(
+            self.settings.resamples,
+            margin=self.settings.margin,
+            seed=self.settings.seed,
+            metric="voc07" if metric == "voc07" else "voc10",
+        )
+        found = {key: self.parts[key].detections for key in {reference, *keys}}
+        results = paired_bootstrap(
+            found, self.judged.truths, self.judged.groups, self.classes, reference, settings
+        )
+        return {result.name: result for result in results}
+
+    def _row(
+        self,
+        system: System,
+        voc07: SystemInterval,
+        voc10: SystemInterval,
+        reference: str,
+        times: Times | None,
+    ) -> Row:
+        part, truths = self.parts[system.key], self.judged.truths
+        plain = mean_average_precision(part.detections, truths, self.classes)
+        coco = coco_average_precision(part.detections, truths, self.classes)
+        return Row(
+            system,
+            voc07.mean,
+            voc10.mean,
+            _number(coco.ap),
+            {r.label: _number(r.average_precision) for r in plain.classes},
+            voc07.difference,
+            self._sizes(part.detections),
+            self._origins(part.detections),
+            self._alarms(system.key),
+            self._cost(part),
+            times,
+            self._worst(system.key, reference),
+        )
+
+    def _mean(self, found: Mapping[str, Detections], truths: Mapping[str, Truths]) -> float | None:
+        try:
+            return _number(mean_average_precision(found, truths, self.classes).mean)
+        except ShapeError:  # no object of the stratum
+            return None
+
+    def _sizes(self, found: Mapping[str, Detections]) -> dict[str, float | None]:
+        truths, sizes = self.judged.truths, self.judged.sizes_wh
+        return {s.name: self._mean(*by_size(found, truths, sizes, s)) for s in SIZES}
+
+    def _origins(self, found: Mapping[str, Detections]) -> dict[str, float | None]:
+        """The release's objects, and those that mining led to: a detector judges its kin's."""
+        origins = self.judged.origins
+        others = {o for column in origins.values() for o in column} - {"source"}
+        wanted = {"source": {"source"}} | ({"mined": others} if others else {})
+        truths = self.judged.truths
+        return {
+            name: self._mean(found, by_origin(truths, origins, of)) for name, of in wanted.items()
+        }
+
+    def _alarms(self, key: str) -> tuple[Alarm, ...]:
+        if not self.negatives:
+            return ()
+        rates = false_alarms(
+            self.parts[key].detections,
+            self.judged.truths,
+            self.negatives[key].detections,
+            self.classes,
+        )
+        return tuple(
+            Alarm(r.recall, _number(r.images_per_1000), _number(r.boxes_per_1000)) for r in rates
+        )
+
+    def _cost(self, part: Part) -> Cost:
+        costs = [
+            crop_cost(self.judged.truths[i].xyxy, Region(*part.regions[i]), self.judged.sizes_wh[i])
+            for i in self.judged.ids
+        ]
+        removed = float(np.mean([cost.area_removed for cost in costs]))
+        counts = ("objects", "objects_cut", "objects_lost")
+        return Cost(removed, *(sum(getattr(cost, name) for cost in costs) for name in counts))
+
+    def _worst(self, key: str, reference: str) -> tuple[WorstCase, ...]:
+        if key == reference:
+            return ()
+        ours, theirs = (self._hits(k) for k in (key, reference))
+        gaps = {i: theirs.get(i, 0) - ours.get(i, 0) for i in self.judged.ids}
+        worst = sorted((i for i in gaps if gaps[i] > 0), key=lambda i: (-gaps[i], i))
+        regions = self.parts[key].regions
+        return tuple(WorstCase(i, gaps[i], regions[i]) for i in worst[:WORST])
+
+    def _hits(self, key: str, least: float = 0.3) -> dict[str, int]:
+        """By image, objects found with a score of `least` or more."""
+        hits: dict[str, int] = {}
+        for label in range(len(self.classes)):
+            found = match(self.parts[key].detections, self.judged.truths, label)
+            for n in np.flatnonzero(found.right & (found.scores >= least)):
+                hits[found.image_ids[n]] = hits.get(found.image_ids[n], 0) + 1
+        return hits
+
+
+def reference_of(system: System, systems: tuple[System, ...]) -> str:
+    """Key of the same detector and input without a crop; the system's own where there is none."""
+    for other in systems:
+        same = (other.detector, other.input) == (system.detector, system.input)
+        if same and other.crop.method == "none" and other.reading == "pixels":
+            return other.key
+    return system.key
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

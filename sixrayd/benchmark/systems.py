@@ -1,0 +1,197 @@
+"""The systems of each table, and how one of them looks at an image."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from sixrayd.benchmark.results import Crop, System, Table
+from sixrayd.benchmark.settings import LAYERS, BenchmarkSettings
+from sixrayd.core.errors import CheckpointError
+from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
+from sixrayd.crop.canny import canny_crop
+from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
+from sixrayd.crop.smart import smart_crop
+from sixrayd.crop.tdc import TdcSettings
+from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
+from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped
+from sixrayd.evaluation.matching import Detections
+from sixrayd.imaging.decode import decode_rgb
+
+MULTIPLE_PX = 32
+MOST_PX = 1536  # SIXray's longest side
+STEPS = ("decode", "crop", "detect", "nms", "total")
+_LABELS = {
+    "fixed": "Fixed input (the paper's table 3)",
+    "dynamic": "Dynamic input (the paper's table 4)",
+    "layers": "The layer that TDC looks at (the paper's figure 10)",
+    "forms": "TDC's three forms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All systems to run, and the tables that show them."""
+
+    systems: tuple[System, ...]
+    tables: tuple[Table, ...]
+
+
+def plan_systems(
+    models: Mapping[str, str], wanted: tuple[str, ...], crops: Mapping[str, str], k: float
+) -> Plan:
+    """Every row of the paper's tables and of its ablation.
+
+    Args:
+        models: detector → name of its weights, for those that have any.
+        wanted: detectors in the order of the tables; the last one runs with crops.
+        crops: method → why it cannot run, empty where it can.
+        k: TDC's threshold.
+    """
+    absent = dict.fromkeys(wanted, "no weights: run `sixrayd benchmark --train-missing`")
+    absent = {d: why for d, why in absent.items() if d not in models}
+    main = wanted[-1]
+    unable = {f"{main} + {method}": why for method, why in crops.items() if why}
+    able = [Crop(method, k=k) for method, why in crops.items() if not why]
+    found: dict[str, System] = {}
+
+    def add(detector: str, crop: Crop, kind: str, reading: str = "pixels") -> str:
+        system = System(
+            _key(detector, crop, kind, reading), detector, models[detector], crop, kind, reading
+        )
+        return found.setdefault(system.key, system).key
+
+    fixed = [add(d, Crop(k=k), "fixed") for d in wanted if d in models]
+    dynamic: list[str] = []
+    layers: list[str] = []
+    forms: list[str] = []
+    if main in models:
+        fixed += [add(main, crop, "fixed") for crop in able]
+        dynamic = [add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
+        dynamic.append(add(main, Crop(k=k), "dynamic", "fractions"))
+        tdc = Crop("tdc", k=k)
+        layers = [add(main, Crop(k=k), "fixed")]
+        layers += [add(main, replace(tdc, layer=layer), "fixed") for layer in LAYERS]
+        in_pixels = replace(tdc, kernel=72, kernel_unit="pixels")  # nine cells of conv4_2
+        layers += [add(main, replace(in_pixels, layer=layer), "fixed") for layer in LAYERS]
+        forms = [add(main, Crop(k=k), "dynamic")]
+        forms += [add(main, replace(tdc, form=f), "dynamic") for f in ("exact", "fast", "shared")]
+    tables = {
+        "fixed": (fixed, absent | unable),
+        "dynamic": (dynamic, unable if main in models else absent),
+        "layers": (layers, {}),
+        "forms": (forms, {}),
+    }
+    return Plan(
+        tuple(found.values()),
+        tuple(Table(n, _LABELS[n], tuple(rows), why) for n, (rows, why) in tables.items()),
+    )
+
+
+def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:
+    """Method → why it cannot run, empty where it can."""
+    why = "" if settings.saliency else f"no weights: {WHERE_WEIGHTS}"
+    return {"canny": "", "aesthetic": why, "smart": "", "tdc": ""}
+
+
+def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:
+    parts = [detector, kind]
+    if reading != "pixels":
+        parts.append(reading)
+    if crop.method == "tdc":
+        parts.append(
+            f"tdc-{crop.form}-conv{crop.layer}-{crop.kernel}{crop.kernel_unit}-k{crop.k:g}"
+        )
+    elif crop.method != "none":
+        parts.append(crop.method)
+    return "_".join(parts)
+
+
+class Looker:
+    """One system at work: encoded image → detections in the image's own pixels.
+
+    Args:
+        detector: the system's, with its weights; its reading of priors is set.
+        scale: pixels of a dynamic input for a pixel of the image.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        detector: Detector,
+        scale: float,
+        settings: BenchmarkSettings,
+        device: torch.device,
+    ) -> None:
+        self.system = system
+        self.detector = detector
+        self.dynamic = None
+        if system.input == "dynamic":
+            least = -(-detector.sources.least_px // MULTIPLE_PX) * MULTIPLE_PX
+            self.dynamic = DynamicInput(scale, MULTIPLE_PX, least, MOST_PX)
+        self.predictor = Predictor(detector, device=device, dynamic=self.dynamic)
+        self.device = device
+        crop = system.crop
+        self.shared = None
+        if crop.method == "tdc" and crop.form == "shared":
+            self.shared = SharedTdc(detector, tdc_settings(crop))
+        self.cropper = self._cropper(settings)
+
+    def look(self, data: bytes, where: str) -> tuple[Detections, Region, dict[str, float]]:
+        """Detections by falling score, the region that was looked at, and seconds by step."""
+        self.detector.reading = "fractions" if self.system.reading == "fractions" else "pixels"
+        clock = [time.perf_counter()]
+        image = decode_rgb(data, where)
+        self._tick(clock)
+        if self.shared is None:
+            region = self.cropper(image)
+            part = cut(image, region)
+            self._tick(clock)
+            batch = self.predictor.prepare([part])[0]
+            outputs = self.predictor.forward(batch.x)
+            self._tick(clock)
+            inside = clipped(self.predictor.decode(outputs, batch.scale_wh)[0], part)
+            found = map_back(inside, region)
+        else:
+            self._tick(clock)  # cropping is a part of its forward pass
+            batch = self.predictor.prepare([image])[0]
+            outputs, kept = self.shared(batch.x)[0]
+            self._tick(clock)
+            found = clipped(self.predictor.decode(outputs, batch.scale_wh)[0], image)
+            region = scaled(kept, (batch.x.shape[3], batch.x.shape[2]), size_wh(image))
+        self._tick(clock)
+        steps = dict(zip(STEPS, np.diff(clock).tolist(), strict=False))
+        return found, region, steps | {"total": clock[-1] - clock[0]}
+
+    def _tick(self, clock: list[float]) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        clock.append(time.perf_counter())
+
+    def _cropper(self, settings: BenchmarkSettings) -> Cropper:
+        crop = self.system.crop
+        if crop.method == "tdc":
+            return TdcCropper(self.detector, tdc_settings(crop), self.device, dynamic=self.dynamic)
+        if crop.method == "canny":
+            return canny_crop
+        if crop.method == "smart":
+            return smart_crop
+        if crop.method == "aesthetic":
+            if settings.saliency is None or settings.regression is None:
+                raise CheckpointError(f"aesthetic crop: {WHERE_WEIGHTS}")
+            return AestheticCropper(settings.saliency, settings.regression, device=self.device)
+        return lambda image: whole(size_wh(image))
+
+
+def tdc_settings(crop: Crop) -> TdcSettings:
+    """The crop's part that `sixrayd.crop.tdc` reads."""
+    return TdcSettings(
+        layer=crop.layer,
+        kernel=crop.kernel,
+        kernel_unit="pixels" if crop.kernel_unit == "pixels" else "cells",
+        k=crop.k,
+        form=crop.form,  # type: ignore[arg-type]
+    )

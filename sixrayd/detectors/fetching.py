@@ -1,0 +1,86 @@
+"""Published ImageNet and COCO weights, fetched once and checked."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from sixrayd.core.errors import CheckpointError
+from sixrayd.core.files import replacing, sha256_file
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """Where a weights file lies.
+
+    Args:
+        sha256: its first digits at least, in hex.
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.url.rpartition("/")[2]
+
+
+_HUB = "https://download.pytorch.org/models"
+# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those.
+WEIGHTS = {
+    "vgg16": WeightsFile(f"{_HUB}/vgg16-397923af.pth", "397923af"),
+    "resnet50": WeightsFile(f"{_HUB}/resnet50-0676ba61.pth", "0676ba61"),
+    "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
+}
+
+
+def fetch_weights(name: str, folder: Path) -> Path:
+    """The file of this name of `WEIGHTS` in `folder`, fetched where it is not there yet.
+
+    Raises:
+        CheckpointError: no such name, no connection, or not the bytes that were published.
+    """
+    if name not in WEIGHTS:
+        raise CheckpointError(f"weights {name!r}: none of {', '.join(WEIGHTS)}")
+    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
+        return fetch_file(WEIGHTS[name], folder, client)
+
+
+def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path:
+    """As `fetch_weights`, for any file; HTTPS only, redirects included."""
+    path = folder / weights.name
+    if path.exists() and sha256_file(path).startswith(weights.sha256):
+        return path
+    try:
+        with replacing(path) as beside:
+            found = _download(weights.url, beside, client)
+            if not found.startswith(weights.sha256):
+                raise CheckpointError(
+                    f"{weights.url}: SHA-256 {found}, expected {weights.sha256}…; "
+                    "try again, or pass a file with --init"
+                )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CheckpointError(
+            f"{weights.url}: not fetched ({error}); pass a file with --init"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: not written ({error})") from error
+    return path
+
+
+def _download(url: str, path: Path, client: httpx.Client) -> str:
+    """Write what the address gives; its SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with client.stream("GET", url) as answer, path.open("wb") as file:
+        for step in (*answer.history, answer):
+            if step.url.scheme != "https":
+                raise CheckpointError(f"{step.url}: need https; pass a file with --init")
+        answer.raise_for_status()
+        for part in answer.iter_bytes():
+            digest.update(part)
+            file.write(part)
+    return digest.hexdigest()

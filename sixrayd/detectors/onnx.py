@@ -1,0 +1,175 @@
+"""Detectors as ONNX graphs, and running them with ONNX Runtime to the same detections."""
+
+import copy
+import importlib
+import json
+import logging
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError
+from sixrayd.core.files import replacing
+from sixrayd.detectors.coding import decode
+from sixrayd.detectors.decoding import DecodeSettings, select_batch
+from sixrayd.detectors.detector import Detector, InputForm
+from sixrayd.detectors.predictor import clipped, normalise
+from sixrayd.evaluation.matching import Detections
+from sixrayd.imaging.decode import RGBImage
+
+_KEY = "sixrayd"
+_OPSET = 18
+
+
+class _Graph(nn.Module):
+    """Normalised images → boxes (B, P, 4) in pixels of the input, and scores (B, P, C)."""
+
+    def __init__(self, detector: Detector, input_hw: tuple[int, int]) -> None:
+        super().__init__()
+        self.detector = detector
+        with torch.inference_mode():
+            priors = detector(torch.zeros(1, 3, *input_hw))[2]
+        self.register_buffer("priors", torch.from_numpy(priors.numpy().copy()))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        offsets, logits = self.detector.heads(self.detector.sources(images))
+        coding = self.detector.coding
+        return decode(offsets, self.get_buffer("priors"), coding), coding.score(logits)
+
+
+def export_onnx(
+    detector: Detector,
+    path: Path,
+    classes: ClassList,
+    *,
+    input_hw: tuple[int, int] | None = None,
+    batch: int | None = None,
+) -> None:
+    """Write a detector as an ONNX graph, whole or not at all.
+
+    The graph takes `images` (B, 3, H, W), normalised as its metadata say, and gives `boxes`
+    (B, P, 4) xyxy in pixels of the input and `scores` (B, P, C); suppression is left to whoever
+    runs it. Height and width are fixed, since the priors are constants in it.
+
+    Args:
+        input_hw: the detector's square where left out.
+        batch: images at a time; any number where left out.
+
+    Raises:
+        ServiceError: onnx or onnxscript is not installed.
+        SettingsError: a size below 1, or as many classes as the detector does not have.
+    """
+    size = input_hw or (detector.form.size, detector.form.size)
+    if min(*size, batch or 1) < 1 or batch == 0:
+        raise SettingsError(f"onnx: input {size}, batch {batch}: expected at least 1")
+    onnx = _imported("onnx")
+    _imported("onnxscript")
+    graph = _Graph(copy.deepcopy(detector).cpu().eval(), size).eval()
+    # Of a batch of one, the exporter would make a constant.
+    example = torch.zeros(batch or 2, 3, *size)
+    with torch.inference_mode():
+        found = graph(example)[1].shape[2]
+    if found != len(classes):
+        raise SettingsError(f"onnx: {len(classes)} classes, but the detector scores {found}")
+    about = {"classes": list(classes.names), "input": asdict(detector.form), "input_hw": size}
+    model = _traced(graph, example, dynamic=batch is None)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = _KEY, json.dumps(about)
+    onnx.checker.check_model(model)
+    with replacing(path) as beside:
+        beside.write_bytes(model.SerializeToString())
+
+
+class OnnxPredictor:
+    """An exported detector ready to look at images, on the CPU.
+
+    Args:
+        threads: of ONNX Runtime; its own choice where left out.
+
+    Raises:
+        CheckpointError: the file is missing, broken, or not a graph of `export_onnx`.
+        ServiceError: onnxruntime is not installed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: DecodeSettings = DecodeSettings(),
+        *,
+        threads: int | None = None,
+    ) -> None:
+        runtime = _imported("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        try:
+            self.session = runtime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+            about = json.loads(self.session.get_modelmeta().custom_metadata_map[_KEY])
+            form = about["input"]
+            self.form = InputForm(int(form["size"]), tuple(form["mean"]), tuple(form["scale"]))
+            self.classes = ClassList(tuple(about["classes"]))
+            self.input_hw: tuple[int, int] = (int(about["input_hw"][0]), int(about["input_hw"][1]))
+        except KeyError as error:
+            raise CheckpointError(f"{path}: not a detector that sixrayd exported") from error
+        except Exception as error:  # onnxruntime's errors have no common base of their own
+            raise CheckpointError(f"{path}: not a readable ONNX graph ({error})") from error
+        self.settings = settings
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        """Detections of each image, by falling score, in its own pixels.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, of any size.
+        """
+        if not images:
+            return []
+        height, width = self.input_hw
+        resized = np.stack([cv2.resize(image, (width, height)) for image in images])
+        x = normalise(torch.from_numpy(resized), self.form).contiguous().numpy()  # (B, 3, H, W)
+        boxes, scores = (torch.from_numpy(part) for part in self.session.run(None, {"images": x}))
+        scale = torch.tensor([(i.shape[1] / width, i.shape[0] / height) for i in images])
+        found = select_batch(boxes, scores, self.settings, scale)
+        return [clipped(d, image) for d, image in zip(found, images, strict=True)]
+
+
+def _traced(graph: nn.Module, example: Tensor, *, dynamic: bool) -> Any:
+    """The graph as an onnx.ModelProto."""
+    shapes = {"images": {0: torch.export.Dim("batch", min=1)}} if dynamic else None
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own, about its dependencies
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                input_names=["images"],
+                output_names=["boxes", "scores"],
+                dynamic_shapes=shapes,
+                opset_version=_OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+    assert program is not None
+    return program.model_proto
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ServiceError(
+            f"{name} cannot be imported ({error}); "
+            "install it with `pip install 'sixrayd[benchmark]'`"
+        ) from error

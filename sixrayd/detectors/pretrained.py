@@ -1,0 +1,214 @@
+"""Starting a detector from weights that others have published, or from our own."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from sixrayd.core.errors import CheckpointError
+from sixrayd.detectors.checkpoints import METADATA_KEY
+from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.fetching import WEIGHTS, fetch_weights
+from sixrayd.detectors.layouts import Layout, recognise
+
+_COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
+_CLASSES = "heads.classes."
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A tensor of the file that is not used."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """What became of each tensor of a weights file.
+
+    Args:
+        layout: whose weights they are.
+        loaded: how many of the file's tensors the detector now holds.
+        skipped: the others; nothing in the file is in neither.
+        at_random: the detector's tensors that keep the values they had.
+    """
+
+    layout: str
+    loaded: int
+    skipped: tuple[Skipped, ...]
+    at_random: tuple[str, ...]
+
+
+def find_weights(source: str) -> Path:
+    """A weights file by its path, or by a name of `WEIGHTS`, fetched to where torch hub keeps
+    its own unless it is there.
+
+    Raises:
+        CheckpointError: neither a file nor a name, or not fetched.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    if source in WEIGHTS:
+        return fetch_weights(source, Path(torch.hub.get_dir()) / "checkpoints")
+    raise CheckpointError(
+        f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
+    )
+
+
+def initialise_from(detector: Detector, path: Path) -> InitReport:
+    """Load what the weights file has for the detector, and take over the colours it expects.
+
+    Known are RFBNet's and ssd.pytorch's detectors, the reduced VGG-16 that both start from,
+    torchvision's VGG-16, ResNet-50 and RetinaNet on it, and our own files; which it is shows in
+    its keys. Class heads for another number of classes are left as they are. The priors are the
+    detector's own: RFBNet's COCO weights expect smaller ones.
+
+    Raises:
+        CheckpointError: the file is missing, broken or of no known kind, a tensor has no place
+            or another shape, or one is missing. The detector is unchanged then.
+    """
+    if path.suffix == ".safetensors":
+        return _from_ours(detector, path)
+    weights = _read_pickle(path)
+    layout = recognise(weights.keys())
+    if layout is None:
+        raise CheckpointError(
+            f"{path}: of no known kind: its tensors are {_some(weights)}; known are RFBNet, "
+            "ssd.pytorch, the reduced VGG-16, torchvision's VGG-16, ResNet-50 and RetinaNet"
+        )
+    names = layout.names(weights.keys())
+    skipped = _skip_unused(weights, names, layout, path)
+    if len(set(names.values())) < len(names):
+        raise CheckpointError(f"{path}: two tensors of {layout.name} mean the same one")
+    try:
+        renamed = layout.reshape({target: weights[key] for key, target in names.items()})
+    except (CheckpointError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not {layout.name}: {error}") from error
+    back = {target: key for key, target in names.items()}
+    report = _load(detector, renamed, (layout.name, layout.covers, path), back)
+    mean, scale = layout.colours
+    detector.form = replace(detector.form, mean=mean, scale=scale)
+    return replace(report, skipped=(*skipped, *report.skipped))
+
+
+def _skip_unused(
+    weights: Mapping[str, Tensor], names: Mapping[str, str], layout: Layout, path: Path
+) -> tuple[Skipped, ...]:
+    skipped = []
+    for key in weights:
+        if key in names:
+            continue
+        reasons = [why for known, why in layout.skipped.items() if re.fullmatch(known, key)]
+        if not reasons:
+            raise CheckpointError(f"{path}: {key} is no tensor of {layout.name}")
+        skipped.append(Skipped(key, reasons[0]))
+    return tuple(skipped)
+
+
+def _from_ours(detector: Detector, path: Path) -> InitReport:
+    try:
+        with safe_open(path, framework="pt") as file:
+            form = json.loads((file.metadata() or {})[METADATA_KEY])["input"]
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        colours = [tuple(float(v) for v in form[name]) for name in ("mean", "scale")]
+        mean, scale = ((a, b, c) for a, b, c in colours)
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not readable weights ({error})") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
+    names = {key: key for key in weights}
+    report = _load(detector, weights, ("sixrayd", ("sources.", "heads."), path), names)
+    detector.form = replace(detector.form, mean=mean, scale=scale)
+    return report
+
+
+def _load(
+    detector: Detector,
+    weights: Mapping[str, Tensor],
+    whence: tuple[str, tuple[str, ...], Path],
+    back: Mapping[str, str],
+) -> InitReport:
+    """Check everything, then copy.
+
+    Args:
+        weights: under the detector's names.
+        whence: the layout's name, what it covers, and the file.
+        back: the detector's names → the file's.
+    """
+    layout, covers, path = whence
+    own = detector.state_dict()
+    for target in weights:
+        if target not in own:
+            raise CheckpointError(
+                f"{path}: {back[target]}: the detector has no such layer; "
+                f"weights of {layout} do not belong to it"
+            )
+    missing = [k for k in own if k not in weights and k.startswith(covers) and _COUNTER not in k]
+    if missing:
+        raise CheckpointError(f"{path}: {layout} lacks tensors for {_some(missing)}")
+    skipped, used = [], {}
+    for target, tensor in weights.items():
+        place = own[target]
+        if tensor.shape == place.shape:
+            used[target] = tensor
+        elif _other_classes(target, tensor, place):
+            reason = f"made for other classes: {_shape(tensor)} where {_shape(place)} is needed"
+            skipped.append(Skipped(back[target], reason))
+        else:
+            raise CheckpointError(
+                f"{path}: {back[target]}: is {_shape(tensor)}, the detector's is {_shape(place)}"
+            )
+    detector.load_state_dict(used, strict=False)
+    left = tuple(k for k in own if k not in used and _COUNTER not in k)
+    return InitReport(layout, len(used), tuple(skipped), left)
+
+
+def _other_classes(target: str, tensor: Tensor, place: Tensor) -> bool:
+    return (
+        target.startswith(_CLASSES)
+        and tensor.ndim == place.ndim
+        and tensor.shape[1:] == place.shape[1:]
+    )
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """Tensors by name; no code of the file is run."""
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    except Exception as error:  # a broken pickle fails in whatever way its bytes lead to
+        first = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: not readable weights ({first})") from error
+    for wrapping in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
+            content = content[wrapping]
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path}: holds no table of tensors")
+    weights = {}
+    for key, tensor in content.items():
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            raise CheckpointError(f"{path}: {key!r}: need a tensor with a name")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: {key}: holds values that are not finite")
+        weights[key] = tensor
+    if all(key.startswith("module.") for key in weights):  # saved from DataParallel
+        weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
+    return weights
+
+
+def _shape(tensor: Tensor) -> str:
+    return " × ".join(str(size) for size in tensor.shape) or "one number"
+
+
+def _some(names: Mapping[str, Tensor] | list[str]) -> str:
+    first = list(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,65 @@
+"""The processes of one training: alone, or as many as `torchrun` starts."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A place among processes that train one detector together."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    @property
+    def part(self) -> slice:
+        """Of each batch, the examples that this process learns from."""
+        return slice(self.rank, None, self.size)
+
+    def share(self, detector: nn.Module) -> nn.Module:
+        """The network to train: its gradients are the mean over the team, and on GPUs its batch
+        norms see the whole batch."""
+        if self.size == 1:
+            return detector
+        on_gpu = next(detector.parameters()).is_cuda
+        if on_gpu:
+            convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+            detector = convert(detector)
+        places = [torch.cuda.current_device()] if on_gpu else None
+        shared = nn.parallel.DistributedDataParallel(detector, device_ids=places)
+        return cast(nn.Module, shared)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+ALONE = Team()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[Team]:
+    """Take the place that `torchrun` gives in the environment; alone without it."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Team(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()

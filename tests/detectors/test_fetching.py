@@ -1,0 +1,140 @@
+import datetime
+import hashlib
+import http.server
+import ipaddress
+import ssl
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sixrayd.core.errors import CheckpointError
+from sixrayd.detectors.fetching import WEIGHTS, WeightsFile, fetch_file, fetch_weights
+
+CONTENT = b"weights" * 50_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(302 if self.path == "/away.pth" else 200)
+        if self.path == "/away.pth":
+            self.send_header("Location", self.server.away)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:100] if self.path == "/cut.pth" else CONTENT)
+
+    def log_message(self, *_):
+        pass
+
+
+def _serve(context=None):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.asked = []
+    scheme = "http"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.url = f"{scheme}://127.0.0.1:{server.server_port}"
+    return server
+
+
+def _certificate(folder):
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "here")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "here.pem"
+    path.write_bytes(private + certificate.public_bytes(pem))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    path = _certificate(tmp_path_factory.mktemp("site"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server, plain = _serve(context), _serve()
+    server.away = f"{plain.url}/plain.pth"
+    trusting = ssl.create_default_context(cafile=path)
+    with httpx.Client(verify=trusting, follow_redirects=True, trust_env=False) as client:
+        yield server, client
+    for each in (server, plain):
+        each.shutdown()
+        each.server_close()
+
+
+def test_a_file_is_fetched_once_and_again_when_it_was_changed(site, tmp_path):
+    server, client = site
+    weights = WeightsFile(f"{server.url}/good.pth", SHA256[:8])
+    before = len(server.asked)
+
+    paths = [fetch_file(weights, tmp_path / "new", client) for _ in range(2)]
+
+    assert paths == [tmp_path / "new" / "good.pth"] * 2
+    assert len(server.asked) == before + 1
+    paths[0].write_bytes(b"changed")
+    assert fetch_file(weights, tmp_path / "new", client).read_bytes() == CONTENT
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["good.pth"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "message"),
+    [
+        ("other.pth", "0" * 8, f"other.pth: SHA-256 {SHA256}, expected 00000000…; try again"),
+        ("cut.pth", SHA256, "cut.pth: not fetched (peer closed"),
+        ("away.pth", SHA256, "/plain.pth: need https; pass a file with --init"),
+    ],
+)
+def test_what_is_not_as_published_is_not_kept(path, sha256, message, site, tmp_path):
+    server, client = site
+
+    with pytest.raises(CheckpointError) as failed:
+        fetch_file(WeightsFile(f"{server.url}/{path}", sha256), tmp_path, client)
+
+    assert message in str(failed.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_nobody_vouches_for_and_no_server_are_named(site, tmp_path):
+    server, _ = site
+    with httpx.Client(trust_env=False) as distrusting:
+        for url, found in (
+            (f"{server.url}/good.pth", "CERTIFICATE_VERIFY_FAILED"),
+            ("https://127.0.0.1:9/good.pth", "refused"),
+        ):
+            with pytest.raises(CheckpointError) as failed:
+                fetch_file(WeightsFile(url, SHA256), tmp_path, distrusting)
+            assert found in str(failed.value)
+            assert "pass a file with --init" in str(failed.value)
+
+
+def test_published_files_carry_the_digits_that_are_checked():
+    assert len(WEIGHTS) == 3
+    for weights in WEIGHTS.values():
+        assert weights.url.startswith("https://")
+        assert Path(weights.name).stem.endswith(f"-{weights.sha256}")
+
+
+def test_an_unknown_name_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="weights 'vgg19': none of vgg16, resnet50, retina"):
+        fetch_weights("vgg19", tmp_path)
