@@ -27,6 +27,7 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
         "sixrayd/annotation/guidelines.md",
         "sixrayd/manifests/classes.toml",
         "sixrayd/manifests/sources.toml",
+        "sixrayd/benchmark/report.html.jinja",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 

@@ -25,7 +25,7 @@ from sixrayd.crop.tdc import (
     to_pixels,
 )
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.predictor import DynamicInput, input_wh, normalise
+from sixrayd.detectors.predictor import DynamicInput, Precision, autocast, input_wh, normalise
 from sixrayd.imaging.decode import RGBImage
 
 Outputs = tuple[Tensor, Tensor, Tensor]
@@ -108,6 +108,7 @@ class TdcCropper:
     Args:
         detector: its weights are used as they are; it is put on the device, in evaluation mode.
         dynamic: what input an image becomes; the detector's square where left out.
+        precision: of the backbone, so that it can be timed beside a `Predictor` of the same.
 
     Raises:
         SettingsError: the backbone has no such layer.
@@ -120,12 +121,14 @@ class TdcCropper:
         device: torch.device | None = None,
         *,
         dynamic: DynamicInput | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         locate(detector, settings)
         self.device = device or torch.device("cpu")
         self.detector = detector.eval().to(self.device)
         self.settings = settings
         self.dynamic = dynamic
+        self.precision = precision
 
     def __call__(self, image: RGBImage) -> Region:
         """The region in the image's pixels."""
@@ -170,7 +173,7 @@ class TdcCropper:
             for image in images
         ]
         batch = torch.stack([torch.from_numpy(image) for image in resized]).to(self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             x = normalise(batch, self.detector.form)
             x = x.contiguous(memory_format=torch.channels_last)
             return feature_map(self.detector, x, self.settings)

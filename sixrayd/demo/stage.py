@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from sixrayd.benchmark.settings import BenchmarkSettings
+from sixrayd.benchmark.stage import benchmark
 from sixrayd.browse.stage import BrowseSettings, open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
@@ -133,6 +135,8 @@ class _Demo:
                 reviewed = self._review(server, round(self.settings.budget * len(hidden)))
             with self._stage("export"):
                 exported = export(self.workspace, ExportSettings())
+            with self._stage("benchmark"):
+                judged = benchmark(self.workspace, self._benchmark())
             self._show(server, opened)
         found = len(hidden & _found(Path(exported.tree)))
         return DemoResult(
@@ -151,6 +155,7 @@ class _Demo:
             look_at={
                 "learning curves": f"{trained.folder}/curves.png",
                 "exported dataset": exported.tree,
+                "detectors and crops": f"{judged.folder}/report.html",
                 "look at it": f"sixrayd browse -w {self.workspace.root}",
                 "review more": f"sixrayd review serve -w {self.workspace.root}",
             },
@@ -179,6 +184,12 @@ class _Demo:
         # Synthetic contraband is large enough for a small input, which trains twice as fast.
         epochs, seed = self.settings.epochs, self.settings.seed
         return TrainSettings(detector="rfb-small", input_size=256, epochs=epochs, seed=seed)
+
+    def _benchmark(self) -> BenchmarkSettings:
+        # One detector and few images: enough to see every table, not to believe its figures.
+        return BenchmarkSettings(
+            detectors=("rfb-small",), resamples=200, validation=40, timing=10, force=True
+        )
 
     def _synthesize(self) -> None:
         images, seed = self.settings.images, self.settings.seed

@@ -145,19 +145,17 @@ def _legacy_alive(
 ) -> Tensor:
     """Survivors of one image, (K,): block by block, since all of its boxes take part."""
     boxes = _reaching(boxes, legacy=True)
-    alive = valid.clone()
+    alive = torch.zeros_like(valid)
     for start in range(0, len(boxes), _BLOCK):
-        block, later = slice(start, start + _BLOCK), slice(start + _BLOCK, None)
-        alive[block] = _survivors(boxes[block], classes[block], settings.iou, alive[block])
-        kept = alive[block].nonzero()[:, 0] + start
-        rivals = box_iou(boxes[kept], boxes[later]) > settings.iou  # (kept, later)
-        rivals &= classes[kept][:, None] == classes[later][None, :]
-        alive[later] &= ~rivals.any(dim=0)
-        ranked = scores[: start + _BLOCK][alive[: start + _BLOCK]]
-        # What follows cannot be among the best any more.
-        if len(ranked) >= settings.most and not (scores[later] >= ranked[settings.most - 1]).any():
-            alive[later] = False
+        kept = alive.nonzero()[:, 0]
+        # Scores fall, so what follows cannot be among the best any more.
+        if len(kept) >= settings.most and scores[start] < scores[kept[settings.most - 1]]:
             break
+        block = slice(start, start + _BLOCK)
+        rivals = box_iou(boxes[kept], boxes[block]) > settings.iou  # (kept, block)
+        rivals &= classes[kept][:, None] == classes[block][None, :]
+        free = valid[block] & ~rivals.any(dim=0)
+        alive[block] = _survivors(boxes[block], classes[block], settings.iou, free)
     ranked = scores[alive]
     if len(ranked) > settings.most:
         alive &= scores >= ranked[settings.most - 1]

@@ -215,7 +215,6 @@ def _without_epsilon(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         scale = key.removesuffix("running_var") + "weight"
         if key.endswith("running_var") and scale in weights:
             exact = variance.double()
-            result[key] = variance
             result[scale] = (weights[scale] * ((exact + 1e-5) / exact).sqrt()).float()
     return result
 

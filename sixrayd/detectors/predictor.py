@@ -84,6 +84,11 @@ def channels_last(detector: Detector) -> Detector:
     return detector
 
 
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """What a network runs within to have this precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
 def normalise(images: Tensor, form: InputForm) -> Tensor:
     """(B, H, W, 3) uint8 RGB → (B, 3, H, W) float32 as the network expects it."""
     mean, scale = (torch.tensor(v, device=images.device) for v in (form.mean, form.scale))
@@ -168,11 +173,7 @@ class Predictor:
 
     def forward(self, x: Tensor) -> Outputs:
         """The second: (B, 3, H, W) normalised → the detector's outputs."""
-        bf16 = self.precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
-        ):
+        with torch.inference_mode(), autocast(self.device, self.precision):
             outputs: Outputs = self.detector(x.contiguous(memory_format=torch.channels_last))
         return outputs
 

@@ -132,7 +132,8 @@ def _tower(channels: int, depth: int) -> nn.Sequential:
 
 
 def _level(stride: int) -> PriorLevel:
-    # Torchvision's: whole scales, corners rounded to pixels, centred at the cell's corner.
+    # Torchvision's: whole scales, corners rounded to pixels, centred at the cell's corner. On
+    # sides that are no multiples of 128 it also shrinks the strides; here they stay.
     base = 4 * stride
     scales = (base, int(base * 2 ** (1 / 3)), int(base * 2 ** (2 / 3)))
     shapes = [

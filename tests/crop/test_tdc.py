@@ -267,6 +267,16 @@ def test_the_exact_and_the_fast_form_find_the_bag(small):
     assert (np.abs(np.array(fast) - exact) < 20).all()
 
 
+def test_bfloat16_finds_the_bag_as_well(small):
+    image = scan((90, 60, 210, 180))
+
+    full = np.array(TdcCropper(small, EDGE)(image).xyxy)
+    half = np.array(TdcCropper(small, EDGE, precision="bf16")(image).xyxy)
+
+    assert TdcCropper(small, EDGE, precision="bf16").features([image]).dtype == torch.bfloat16
+    assert np.abs(full - half).max() <= 8
+
+
 @pytest.mark.parametrize("size_wh", [(1, 1), (3, 200), (33, 31)])
 @pytest.mark.parametrize("dynamic", [None, DynamicInput()])
 def test_tiny_and_blank_images_keep_everything_or_a_part(small, size_wh, dynamic):

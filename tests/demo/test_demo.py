@@ -41,6 +41,7 @@ def test_a_small_demo_goes_through_every_stage(tmp_path):
         "serve",
         "review",
         "export",
+        "benchmark",
         "browse",
     ]
     assert 0 < result["reviewed"] <= 2 * result["hidden"]

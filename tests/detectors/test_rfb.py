@@ -31,8 +31,11 @@ def test_rfb512_has_the_published_size(published):
 
 
 def test_rfb512_priors_follow_the_published_configuration(published):
+    sides = (64, 32, 16, 8, 4, 2, 1)
+    channels = published.sources.channels
+    maps = [torch.zeros(1, c, s, s) for c, s in zip(channels, sides, strict=True)]
     with torch.inference_mode():
-        priors = published(torch.zeros(1, 3, 512, 512))[2]
+        priors = published.predict(maps, (512, 512))[2]
 
     wanted = [
         [4.0, 4.0, 35.84, 35.84],

@@ -1,18 +1,32 @@
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from sixrayd.core.errors import CheckpointError, SettingsError, SixraydError, WorkspaceError
+from sixrayd.core.errors import (
+    AnnotationError,
+    CheckpointError,
+    SettingsError,
+    SixraydError,
+    WorkspaceError,
+)
+from sixrayd.core.files import read_table, write_table
+from sixrayd.core.index import Index
+from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.predictor import Predictor
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.settings import RECIPES, TrainSettings
 from sixrayd.train.stage import train
 from tests.squares import QUICK, ingest, squares
@@ -56,8 +70,6 @@ def test_train_writes_weights_curves_and_what_it_saw(workspace):
 
 
 def test_no_image_of_the_test_side_or_the_held_out_tenth_is_learnt_from(workspace):
-    from sixrayd.core.index import Index
-
     train(workspace, replace(QUICK, epochs=1, validation=0.3))
 
     seen = (workspace.folder("models", "rfb-small") / "seen.txt").read_text().split()
@@ -137,3 +149,81 @@ def test_weights_that_are_a_pickle_or_garbage_are_refused(tmp_path):
     for path in (pickled, garbage, tmp_path / "absent"):
         with pytest.raises(CheckpointError, match="not readable weights"):
             load_checkpoint(path)
+
+
+def test_a_box_thinner_than_a_pixel_is_refused_at_load(workspace):
+    path = workspace.shards / "annotations.parquet"
+    rows = read_table(path, ANNOTATION_SCHEMA).to_pylist()
+    write_table(path, [{**row, "x2": row["x1"] + 0.5} for row in rows], ANNOTATION_SCHEMA)
+
+    with pytest.raises(AnnotationError) as caught:
+        train(workspace, QUICK)
+
+    row = next(row for row in rows if str(caught.value).startswith(row["image_id"]))
+    assert str(caught.value) == (
+        f"{row['image_id']}: object 1: {row['label']} is 0.5 x {row['y2'] - row['y1']:g} pixels, "
+        "expected at least 1 x 1; mend its annotation and run `sixrayd download` again"
+    )
+
+
+def test_training_starts_from_given_weights(workspace):
+    first = train(workspace, replace(QUICK, epochs=2))
+    weights = Path(first.folder) / "weights.safetensors"
+
+    warm = train(workspace, replace(QUICK, epochs=1, name="warm", init=str(weights)))
+    cold = train(workspace, replace(QUICK, epochs=1, name="cold"))
+
+    warm_run, cold_run = (workspace.run("models", r.name) for r in (warm, cold))
+    assert warm_run.summary["init"]["loaded"] > 100
+    assert warm_run.summary["init"]["at_random"] == []
+    assert cold_run.summary["init"] == {}
+    assert set(warm_run.inputs) - set(cold_run.inputs) == {"models/rfb-small/weights.safetensors"}
+    losses = [
+        float(next(csv.DictReader((Path(r.folder) / "metrics.csv").open()))["class_loss"])
+        for r in (warm, cold)
+    ]
+    assert losses[0] < 0.8 * losses[1]
+
+
+def test_scores_on_cleared_negatives_fall(tmp_path):
+    """What the detector fires on, and people cleared, teaches it not to."""
+    release = squares(positives=32, negatives=12, hidden=12)  # all "negatives" hold an object
+    workspace = ingest(tmp_path, release)
+    blind = train(workspace, replace(QUICK, name="blind", background=0))
+
+    taught = train(workspace, replace(QUICK, name="taught", background=1))
+
+    index = Index.load(workspace)
+    records = index.select(source="negative", split="train")
+    images = [decode_rgb(index.read(r.image_id), r.image_id) for r in records]
+    assert len(images) >= 8
+    best = {}
+    for result in (blind, taught):
+        detector = load_checkpoint(Path(result.folder) / "weights.safetensors").detector
+        found = Predictor(detector).detect(images)
+        best[result.name] = np.median([d.scores.max(initial=0) for d in found])
+    assert best["taught"] < 0.8 * best["blind"]
+
+
+@pytest.mark.parametrize("detector", ["ssd-small", "retinanet-small"])
+def test_the_other_small_detectors_learn(workspace, detector):
+    result = train(workspace, replace(QUICK, detector=detector, name=detector))
+
+    rows = list(csv.DictReader((Path(result.folder) / "metrics.csv").open()))
+    assert float(rows[-1]["class_loss"]) < 0.7 * float(rows[0]["class_loss"])
+
+
+def test_two_processes_train_one_detector(workspace):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", "-m", "sixrayd", "train", "-w", str(workspace.root)]
+    command += ["--detector", "rfb-small", "--epochs", "2", "--batch", "8", "--input-size", "192"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    assert ran.returncode == 0, ran.stderr
+    folder = workspace.folder("models", "rfb-small")
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["class_loss"]) < float(rows[0]["class_loss"])
+    assert load_checkpoint(folder / "weights.safetensors").name == "rfb-small"

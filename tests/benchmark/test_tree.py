@@ -1,0 +1,154 @@
+"""Taking in VOC trees, whole ones and broken ones."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sixrayd.benchmark.tree import VocTree, ingest, load_origins, tree_classes
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError, ImageError, WorkspaceError
+from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
+from sixrayd.core.workspace import Workspace
+
+CLASSES = ClassList(("Gun", "Knife"))
+
+
+def _jpeg(seed):
+    pixels = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((80, 60)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def _annotation(stem, *objects):
+    return write_voc(VocAnnotation(stem, 80, 60, objects))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two training images, a test image with a mined knife, a test image that holds nothing."""
+    root = tmp_path / "tree" / "VOC2007"
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / part).mkdir(parents=True)
+    gun = VocObject(Box("Gun", 5, 5, 30, 30))
+    mined = VocObject(Box("Knife", 10, 10, 50, 20), True, False, Provenance("confirmed"))
+    contents = {"A1": (gun,), "A2": (gun,), "B1": (gun, mined), "B2": ()}
+    for number, (stem, objects) in enumerate(contents.items()):
+        (root / "JPEGImages" / f"{stem}.jpg").write_bytes(_jpeg(number))
+        (root / "Annotations" / f"{stem}.xml").write_bytes(_annotation(stem, *objects))
+    (root / "ImageSets/Main/trainval.txt").write_text("A1\nA2\n")
+    (root / "ImageSets/Main/test.txt").write_text("B1\nB2\n")
+    return root
+
+
+def test_an_ingested_tree_reads_like_a_release(tree, tmp_path):
+    workspace = Workspace(tmp_path / "data")
+
+    run = ingest(VocTree.find(tree.parent), workspace, CLASSES)
+
+    assert run.summary == {
+        "images": 4,
+        "boxes": 4,
+        "without_annotation": 0,
+        "groups_on_both_sides": 0,
+    }
+    index = Index.load(workspace)
+    rows = [(r.image_id, r.split, r.source, r.labels) for r in index.select()]
+    assert rows == [
+        ("A1", "train", "positive", ("Gun",)),
+        ("A2", "train", "positive", ("Gun",)),
+        ("B1", "test", "positive", ("Gun", "Knife")),
+        ("B2", "test", "negative", ()),
+    ]
+    assert index.read("B1") == (tree / "JPEGImages" / "B1.jpg").read_bytes()
+    found = load_annotations(workspace)["B1"]
+    assert [(a.box.label, a.box.xyxy, a.difficult) for a in found] == [
+        ("Gun", (5, 5, 30, 30), False),
+        ("Knife", (10, 10, 50, 20), True),
+    ]
+    assert load_origins(workspace) == {"B1/a1": "confirmed"}
+
+
+def test_an_unchanged_tree_is_not_read_again(tree, tmp_path):
+    workspace = Workspace(tmp_path / "data")
+    ingest(VocTree(tree), workspace, CLASSES)
+    shard = workspace.shards / "images-00000.tar"
+    before = shard.stat().st_mtime_ns
+
+    ingest(VocTree(tree), workspace, CLASSES)
+    assert shard.stat().st_mtime_ns == before
+
+    (tree / "Annotations" / "A1.xml").write_bytes(_annotation("A1"))
+    assert ingest(VocTree(tree), workspace, CLASSES).summary["boxes"] == 3
+
+
+def test_near_duplicates_on_both_sides_are_counted(tree, tmp_path):
+    (tree / "JPEGImages" / "B2.jpg").write_bytes(_jpeg(0))
+
+    run = ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
+
+    assert run.summary["groups_on_both_sides"] == 1
+
+
+def test_a_missing_annotation_is_not_an_empty_one(tree, tmp_path):
+    (tree / "Annotations" / "B2.xml").unlink()
+
+    run = ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
+
+    assert (run.summary["images"], run.summary["without_annotation"]) == (3, 1)
+
+
+def test_classes_come_from_the_annotations_unless_named(tree):
+    assert tree_classes(VocTree(tree), ()).names == ("Gun", "Knife")
+    assert tree_classes(VocTree(tree), ("Knife", "Gun")).names == ("Knife", "Gun")
+
+
+def test_an_export_names_its_classes_in_their_order(tree):
+    text = '{"summary": {"boxes": {"Knife": {}, "Gun": {}, "Wrench": {}}}}'
+    (tree.parent / "run.json").write_text(text)
+
+    assert tree_classes(VocTree(tree), ()).names == ("Knife", "Gun", "Wrench")
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (
+            lambda t: (t / "ImageSets/Main/test.txt").unlink(),
+            WorkspaceError,
+            "{tree}/ImageSets/Main/test.txt: missing; `sixrayd benchmark` needs a VOC tree with "
+            "Annotations, JPEGImages and a list of test images",
+        ),
+        (
+            lambda t: (t / "JPEGImages/B1.jpg").unlink(),
+            WorkspaceError,
+            "{tree}/JPEGImages: 1 listed images are missing, first B1",
+        ),
+        (
+            lambda t: (t / "ImageSets/Main/test.txt").write_text("A1\nB1\n"),
+            WorkspaceError,
+            "{tree}: 1 images are in the training and the test list, first A1; take them out of "
+            "one",
+        ),
+        (
+            lambda t: (t / "Annotations/B1.xml").write_bytes(b"<annotation><size>"),
+            AnnotationError,
+            "{tree}/Annotations: B1.xml: not XML",
+        ),
+        (
+            lambda t: (t / "JPEGImages/A2.jpg").write_bytes(b"\xff\xd8\xff"),
+            ImageError,
+            "{tree}/JPEGImages/A2.jpg: header cut short or broken after 3 bytes",
+        ),
+    ],
+)
+def test_broken_trees_get_one_clear_line(tree, tmp_path, damage, error, message):
+    damage(tree)
+
+    with pytest.raises(error) as caught:
+        ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
+    assert str(caught.value).startswith(message.format(tree=tree))
