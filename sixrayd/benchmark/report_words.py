@@ -65,7 +65,8 @@ def crop_name(crop: Crop) -> str:
     if crop.method != "tdc":
         return _METHODS.get(crop.method, crop.method)
     kernel = f"kernel {crop.kernel} {crop.kernel_unit}"
-    return f"TDC {crop.form}, layer {crop.layer}, {kernel}, k {crop.k:g}"
+    border = ", zeros beyond the border" if crop.border == "zeros" else ""
+    return f"TDC {crop.form}, layer {crop.layer}, {kernel}, k {crop.k:g}{border}"
 
 
 def system_name(system: System) -> str:

@@ -15,6 +15,7 @@ class Crop:
     kernel: int = 9  # of tdc's median filter
     kernel_unit: str = "cells"  # or "pixels"
     k: float = 0.15  # of tdc: threshold, 0..1
+    border: str = "edge"  # of tdc: what convolutions see beyond the image, or "zeros"
 
 
 @dataclass(frozen=True, slots=True)

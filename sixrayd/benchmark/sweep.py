@@ -34,7 +34,7 @@ def sweep_tdc(
     points = [(k, kernel) for k in THRESHOLDS for kernel in KERNELS]
     found: dict[tuple[float, int], dict[str, Detections]] = {point: {} for point in points}
     kept: dict[tuple[float, int], dict[str, Region]] = {point: {} for point in points}
-    cropper = TdcCropper(predictor.detector, TdcSettings(), predictor.device)
+    cropper = TdcCropper(predictor.detector, TdcSettings(border="edge"), predictor.device)
     side = predictor.detector.form.size
     for image_id in images.ids:
         image = decode_rgb(images.read(image_id), image_id)

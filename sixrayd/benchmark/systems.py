@@ -14,7 +14,7 @@ from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
 from sixrayd.crop.smart import smart_crop
-from sixrayd.crop.tdc import TdcSettings
+from sixrayd.crop.tdc import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped
@@ -78,7 +78,16 @@ def plan_systems(
         in_pixels = replace(tdc, kernel=72, kernel_unit="pixels")  # nine cells of conv4_2
         layers += [add(main, replace(in_pixels, layer=layer), "fixed") for layer in LAYERS]
         forms = [add(main, Crop(k=k), "dynamic")]
-        forms += [add(main, replace(tdc, form=f), "dynamic") for f in ("exact", "fast", "shared")]
+        fast = replace(
+            tdc,
+            form="fast",
+            layer=FAST.layer,
+            kernel=FAST.kernel,
+            kernel_unit=FAST.kernel_unit,
+        )
+        shared = replace(tdc, form="shared", border="zeros")
+        as_detector = replace(tdc, border="zeros")
+        forms += [add(main, crop, "dynamic") for crop in (tdc, as_detector, fast, shared)]
     tables = {
         "fixed": (fixed, absent | unable),
         "dynamic": (dynamic, unable if main in models else absent),
@@ -102,9 +111,8 @@ def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:
     if reading != "pixels":
         parts.append(reading)
     if crop.method == "tdc":
-        parts.append(
-            f"tdc-{crop.form}-conv{crop.layer}-{crop.kernel}{crop.kernel_unit}-k{crop.k:g}"
-        )
+        kernel = f"{crop.kernel}{crop.kernel_unit}"
+        parts.append(f"tdc-{crop.form}-conv{crop.layer}-{kernel}-{crop.border}-k{crop.k:g}")
     elif crop.method != "none":
         parts.append(crop.method)
     return "_".join(parts)
@@ -194,4 +202,5 @@ def tdc_settings(crop: Crop) -> TdcSettings:
         kernel_unit="pixels" if crop.kernel_unit == "pixels" else "cells",
         k=crop.k,
         form=crop.form,  # type: ignore[arg-type]
+        border="zeros" if crop.border == "zeros" else "edge",
     )

@@ -13,12 +13,12 @@ class PriorLevel:
     """Priors of one source map, in pixels of the network's input.
 
     Args:
-        stride: pixels from cell to cell.
+        stride: pixels from cell to cell; None divides the input by the map's cells.
         shapes: (width, height) of each prior of a cell.
         middle: where in its cell the centre lies, in cells.
     """
 
-    stride: float
+    stride: float | None
     shapes: tuple[tuple[float, float], ...]
     middle: float = 0.5
 
@@ -41,7 +41,7 @@ class PriorPlan:
 
 
 def ssd_level(
-    stride: float, min_size: float, max_size: float, ratios: tuple[float, ...]
+    stride: float | None, min_size: float, max_size: float, ratios: tuple[float, ...]
 ) -> PriorLevel:
     """A square of `min_size`, one of sqrt(min_size * max_size), and for each ratio r two boxes of
     min_size * sqrt(r) by min_size / sqrt(r), lying and standing.
@@ -79,8 +79,8 @@ def make_priors(
     parts = []
     for level, (rows, columns) in zip(plan.levels, maps_hw, strict=True):
         cy, cx = torch.meshgrid(
-            (torch.arange(rows) + level.middle) * level.stride,
-            (torch.arange(columns) + level.middle) * level.stride,
+            (torch.arange(rows) + level.middle) * (level.stride or height / rows),
+            (torch.arange(columns) + level.middle) * (level.stride or width / columns),
             indexing="ij",
         )  # (rows, columns)
         centres = torch.stack([cx, cy], dim=-1)[:, :, None, :]  # (rows, columns, 1, 2)

@@ -92,7 +92,7 @@ def plan_300(ratios: tuple[tuple[float, ...], ...]) -> PriorPlan:
         ratios: of each of the six source maps.
     """
     sizes = (30.0, 60.0, 111.0, 162.0, 213.0, 264.0, 315.0)
-    strides = (8, 16, 32, 64, 100, 300)
+    strides = (8, 16, 32, 64, None, None)  # the last two are 100 and 300 at 300 pixels
     return PriorPlan(tuple(map(ssd_level, strides, sizes, sizes[1:], ratios)))
 
 

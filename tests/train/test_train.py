@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sixrayd.core.errors import (
     AnnotationError,
@@ -29,6 +30,7 @@ from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.settings import RECIPES, TrainSettings
 from sixrayd.train.stage import train
+from tests.releases import encode
 from tests.squares import QUICK, ingest, squares
 
 
@@ -185,24 +187,31 @@ def test_training_starts_from_given_weights(workspace):
     assert losses[0] < 0.8 * losses[1]
 
 
-def test_scores_on_cleared_negatives_fall(tmp_path):
-    """What the detector fires on, and people cleared, teaches it not to."""
-    release = squares(positives=32, negatives=12, hidden=12)  # all "negatives" hold an object
-    workspace = ingest(tmp_path, release)
-    blind = train(workspace, replace(QUICK, name="blind", background=0))
+def _red(data):
+    """The picture with its blue things in red: what people clear, and a detector may fire on."""
+    return encode(Image.fromarray(decode_rgb(data, "picture")[..., ::-1]), "JPEG")
 
-    taught = train(workspace, replace(QUICK, name="taught", background=1))
+
+def test_scores_on_cleared_negatives_fall(tmp_path):
+    release = squares(positives=32, negatives=16, hidden=16)
+    release.images = {
+        stem: _red(data) if stem.startswith("N") else data for stem, data in release.images.items()
+    }
+    workspace = ingest(tmp_path, release)
+    blind = train(workspace, replace(QUICK, epochs=16, name="blind", background=0))
+
+    taught = train(workspace, replace(QUICK, epochs=16, name="taught", background=1))
 
     index = Index.load(workspace)
     records = index.select(source="negative", split="train")
     images = [decode_rgb(index.read(r.image_id), r.image_id) for r in records]
-    assert len(images) >= 8
+    assert len(images) >= 12
     best = {}
     for result in (blind, taught):
         detector = load_checkpoint(Path(result.folder) / "weights.safetensors").detector
         found = Predictor(detector).detect(images)
         best[result.name] = np.median([d.scores.max(initial=0) for d in found])
-    assert best["taught"] < 0.8 * best["blind"]
+    assert best["taught"] < 0.7 * best["blind"]
 
 
 @pytest.mark.parametrize("detector", ["ssd-small", "retinanet-small"])
@@ -216,7 +225,7 @@ def test_the_other_small_detectors_learn(workspace, detector):
 def test_two_processes_train_one_detector(workspace):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", "-m", "sixrayd", "train", "-w", str(workspace.root)]
-    command += ["--detector", "rfb-small", "--epochs", "2", "--batch", "8", "--input-size", "192"]
+    command += ["--detector", "rfb-small", "--epochs", "6", "--batch", "8", "--input-size", "192"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -224,6 +233,6 @@ def test_two_processes_train_one_detector(workspace):
     assert ran.returncode == 0, ran.stderr
     folder = workspace.folder("models", "rfb-small")
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert float(rows[1]["class_loss"]) < float(rows[0]["class_loss"])
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert float(rows[-1]["class_loss"]) < float(rows[0]["class_loss"])
     assert load_checkpoint(folder / "weights.safetensors").name == "rfb-small"
