@@ -1,6 +1,7 @@
 """`sixrayd benchmark`."""
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ def benchmark(
         root = context.find_root()
         train = root.command.get_command(root, "train")  # type: ignore[attr-defined]
         wishes = {**training, "seed": options["seed"], "device": options["device"]}
-        with click.Context(train, parent=context, info_name="train") as inner:
+        with (
+            click.Context(train, parent=context, info_name="train") as inner,
+            redirect_stdout(sys.stderr),  # what training says is no result of the benchmark
+        ):
             inner.invoke(train, workspace=data, detector=detector, **wishes)
 
     settings = BenchmarkSettings(**options)

@@ -1,0 +1,127 @@
+"""Which systems are compared, on which images, and how k is chosen."""
+
+import pytest
+
+from sixrayd.benchmark.judging import load_sides
+from sixrayd.benchmark.results import Crop, SweepPoint, System
+from sixrayd.benchmark.scoring import reference_of
+from sixrayd.benchmark.settings import BenchmarkSettings
+from sixrayd.benchmark.sweep import choose_k
+from sixrayd.benchmark.systems import plan_systems, usable_crops
+from sixrayd.benchmark.tree import ORIGIN_SCHEMA
+from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.files import write_table
+from sixrayd.core.workspace import Workspace
+from tests.workspaces import Picture, build_shards
+
+ALL = {"ssd-small": "a", "retinanet-small": "b", "rfb-small": "c"}
+CROPS = {"canny": "", "aesthetic": "no weights: look there", "smart": "", "tdc": ""}
+
+
+def test_the_tables_have_the_papers_rows():
+    plan = plan_systems(ALL, tuple(ALL), CROPS, 0.2)
+
+    rows = {table.name: table.rows for table in plan.tables}
+    tdc = "tdc-exact-conv9-9cells-edge-k0.2"
+    assert rows["fixed"] == (
+        "ssd-small_fixed",
+        "retinanet-small_fixed",
+        "rfb-small_fixed",
+        "rfb-small_fixed_canny",
+        "rfb-small_fixed_smart",
+        f"rfb-small_fixed_{tdc}",
+    )
+    assert rows["dynamic"] == (
+        "rfb-small_dynamic",
+        "rfb-small_dynamic_canny",
+        "rfb-small_dynamic_smart",
+        f"rfb-small_dynamic_{tdc}",
+        "rfb-small_dynamic_fractions",
+    )
+    assert [row.split("_")[-1] for row in rows["layers"]] == [
+        "fixed",
+        *(f"tdc-exact-conv{n}-9cells-edge-k0.2" for n in (2, 9, 15)),
+        *(f"tdc-exact-conv{n}-72pixels-edge-k0.2" for n in (2, 9, 15)),
+    ]
+    assert [row.split("_")[-1] for row in rows["forms"]] == [
+        "dynamic",
+        tdc,
+        "tdc-exact-conv9-9cells-zeros-k0.2",
+        "tdc-fast-conv5-72pixels-edge-k0.2",
+        "tdc-shared-conv9-9cells-zeros-k0.2",
+    ]
+    keys = [system.key for system in plan.systems]
+    assert len(keys) == len(set(keys)) == 19
+    assert {row for table in rows.values() for row in table} == set(keys)
+    absent = [table.absent for table in plan.tables]
+    assert absent == [{"rfb-small + aesthetic": "no weights: look there"}] * 2 + [{}, {}]
+
+
+def test_a_detector_without_weights_has_a_row_that_says_so():
+    plan = plan_systems({"rfb-small": "c"}, ("ssd-small", "rfb-small"), CROPS, 0.2)
+
+    assert "ssd-small_fixed" not in plan.tables[0].rows
+    assert plan.tables[0].absent["ssd-small"] == (
+        "no weights: run `sixrayd benchmark --train-missing`"
+    )
+
+
+def test_without_the_main_detector_there_are_no_crops():
+    plan = plan_systems({"ssd-small": "a"}, ("ssd-small", "rfb-small"), CROPS, 0.2)
+
+    assert [system.key for system in plan.systems] == ["ssd-small_fixed"]
+    assert [table.rows for table in plan.tables[1:]] == [()] * 3
+
+
+def test_the_aesthetic_crop_says_where_its_weights_are():
+    assert "saliency.h5" in usable_crops(BenchmarkSettings())["aesthetic"]
+
+
+def test_a_system_is_compared_with_the_same_detector_and_input():
+    plan = plan_systems(ALL, tuple(ALL), CROPS, 0.2)
+
+    found = {system.key: reference_of(system, plan.systems) for system in plan.systems}
+
+    assert found["rfb-small_dynamic_canny"] == "rfb-small_dynamic"
+    assert found["rfb-small_dynamic_fractions"] == "rfb-small_dynamic"
+    assert found["rfb-small_fixed_canny"] == "rfb-small_fixed"
+    assert found["ssd-small_fixed"] == "ssd-small_fixed"
+    alone = System("x", "rfb512", "m", Crop("canny"), "fixed")
+    assert reference_of(alone, (alone,)) == "x"
+
+
+@pytest.mark.parametrize(
+    ("means", "k"),
+    [({0.1: 0.5, 0.2: 0.7, 0.3: 0.6}, 0.2), ({0.1: 0.7, 0.2: 0.7, 0.3: 0.6}, 0.1)],
+)
+def test_k_has_the_best_mean_with_the_published_kernel(means, k):
+    points = [SweepPoint(at, 9, mean, 0.0, 0, 0) for at, mean in means.items()]
+    points.append(SweepPoint(0.4, 3, 0.99, 0.0, 0, 0))
+
+    assert choose_k(tuple(points)) == k
+
+
+def test_nothing_to_choose_on_gives_the_papers_k():
+    assert choose_k(()) == 0.15
+
+
+def test_sides_are_kept_apart(tmp_path):
+    workspace = Workspace(tmp_path)
+    gun = (("Gun", 5, 6, 30, 40, False),)
+    pictures = [Picture(f"P0000{n}", boxes=gun) for n in range(1, 6)]
+    pictures += [Picture("P00006", "test", boxes=gun), Picture("N0000001", "test")]
+    build_shards(workspace, [*pictures, Picture("N0000002")])
+    origin = {"box_id": "P00006/a0", "origin": "confirmed"}
+    write_table(workspace.shards / "origins.parquet", [origin], ORIGIN_SCHEMA)
+
+    seen = frozenset({"P00001", "P00002"})
+    sides = load_sides(workspace, ClassList(SIXRAY_CLASSES), seen, 2, 0)
+
+    assert sides.test.ids == ("P00006",)
+    assert sides.negatives.ids == ("N0000001",)
+    assert len(sides.validation.ids) == 2
+    assert not seen & set(sides.validation.ids)
+    assert sides.train_images == 6
+    assert sides.test.origins == {"P00006": ("confirmed",)}
+    assert sides.test.truths["P00006"].xyxy.tolist() == [[5, 6, 30, 40]]
+    assert sides.test.sizes_wh == {"P00006": (96, 64)}
