@@ -32,6 +32,11 @@ def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 )
 @click.option("--classes", default="", callback=_names, help="In order.  [default: the tree's]")
 @click.option("--train-missing", is_flag=True, help="Train detectors that have no weights.")
+@click.option(
+    "--train-cropped",
+    is_flag=True,
+    help="Also train the last detector on TDC's crops, for a row of its own.",
+)
 @click.option("--epochs", type=int, help="Of --train-missing.  [default: the recipe's]")
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
@@ -95,7 +100,7 @@ def benchmark(
 
     settings = BenchmarkSettings(**options)
     command = " ".join(["sixrayd", *sys.argv[1:]])
-    result = benchmark_stage(workspace, settings, trainer if train_missing else None, command)
+    result = benchmark_stage(workspace, settings, trainer, command, train_missing=train_missing)
     if as_json:
         print_json(result)
         return

@@ -72,7 +72,8 @@ def crop_name(crop: Crop) -> str:
 def system_name(system: System) -> str:
     """What a reader calls a system, its input apart."""
     reading = ", priors as fractions" if system.reading == "fractions" else ""
-    return f"{system.detector}, {crop_name(system.crop)}{reading}"
+    learnt = ", trained on crops" if system.learnt == "crops" else ""
+    return f"{system.detector}, {crop_name(system.crop)}{reading}{learnt}"
 
 
 def plain_row(results: Results, row: Row) -> Row | None:

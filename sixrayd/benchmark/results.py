@@ -28,6 +28,7 @@ class System:
     crop: Crop
     input: str  # "fixed" or "dynamic"
     reading: str = "pixels"  # what priors keep on a dynamic input: "pixels" or "fractions"
+    learnt: str = "images"  # what its weights were trained on: whole "images", or "crops"
 
 
 @dataclass(frozen=True, slots=True)

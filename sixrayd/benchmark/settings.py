@@ -28,6 +28,7 @@ class BenchmarkSettings:
         resamples: of the bootstrap over near-duplicate groups.
         validation: most images of the training side, unseen by every model, that k is chosen on.
         timing: images that every system is timed on.
+        train_cropped: also train the last detector on TDC's crops of the training side.
         saliency, regression: the aesthetic crop's weights; None leaves its rows without figures.
         device: "auto", "cpu" or "cuda".
         force: replace a benchmark of the same name with other settings.
@@ -45,6 +46,7 @@ class BenchmarkSettings:
     resamples: int = 1000
     validation: int = 200
     timing: int = 50
+    train_cropped: bool = False
     saliency: Path | None = None
     regression: Path | None = None
     seed: int = 0

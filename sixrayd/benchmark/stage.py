@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sixrayd.benchmark.cropped import crop_training_side
 from sixrayd.benchmark.judging import Judged, Sides, load_sides
 from sixrayd.benchmark.models import Model, find_models
 from sixrayd.benchmark.parts import (
@@ -22,18 +23,20 @@ from sixrayd.benchmark.parts import (
 )
 from sixrayd.benchmark.pictures import take_pictures
 from sixrayd.benchmark.report import write_report
-from sixrayd.benchmark.results import Results, SweepPoint, System
+from sixrayd.benchmark.results import Crop, Results, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
 from sixrayd.benchmark.settings import PUBLISHED, SMALL, BenchmarkSettings
 from sixrayd.benchmark.sweep import DEFAULT_K, choose_k, sweep_tdc
-from sixrayd.benchmark.systems import Looker, Plan, plan_systems, usable_crops
+from sixrayd.benchmark.systems import Looker, Plan, plan_systems, tdc_settings, usable_crops
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import Predictor, pick_device
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
@@ -58,12 +61,15 @@ def benchmark(
     settings: BenchmarkSettings = BenchmarkSettings(),
     trainer: Trainer | None = None,
     command: str = "sixrayd benchmark",
+    *,
+    train_missing: bool = False,
 ) -> BenchmarkResult:
     """Compare detectors and crops on the test side of a VOC tree, or finish an interrupted one.
 
     Args:
-        trainer: trains detectors that have no weights; without it their rows stay without figures.
+        trainer: trains a detector where that is asked for.
         command: that the report says it was made with.
+        train_missing: train detectors that have no weights; else their rows have no figures.
 
     Raises:
         WorkspaceError: no tree, no weights at all, weights that have seen test images, or the
@@ -79,7 +85,7 @@ def benchmark(
         ingest(tree, data, classes)
     models = find_models(workspace, data, wanted, classes)
     for detector in wanted:
-        if detector not in models and trainer is not None:
+        if detector not in models and train_missing and trainer is not None:
             trainer(data, detector)
     with workspace.lock():
         models = find_models(workspace, data, wanted, classes)
@@ -97,7 +103,7 @@ def benchmark(
         fresh = workspace.begin(run)
         if fresh:
             job = _Job(workspace, data, run, settings, models, classes)
-            job.work(wanted, command)
+            job.work(wanted, command, trainer)
         done = workspace.run("benchmark", name)
     folder = workspace.folder("benchmark", name)
     return BenchmarkResult(name, str(folder), **_summary(done.summary), fresh=fresh)
@@ -156,14 +162,18 @@ class _Job:
         self._refuse_overlap()
         self.detectors = {d: load_checkpoint(m.weights).detector for d, m in models.items()}
         self.main = list(models)[-1]
+        self.cropped: Detector | None = None  # the last detector, trained on crops
         self.scale = settings.scale or self._scale()
 
-    def work(self, wanted: tuple[str, ...], command: str) -> None:
+    def work(self, wanted: tuple[str, ...], command: str, trainer: Trainer | None) -> None:
         """Run what is missing and write the report."""
         sweep = self._sweep(wanted[-1])
         k = choose_k(sweep)
         names = {detector: model.name for detector, model in self.models.items()}
-        plan = plan_systems(names, wanted, usable_crops(self.settings), k)
+        cropped = ""
+        if self.settings.train_cropped and trainer is not None and wanted[-1] in names:
+            cropped = self._learn_crops(wanted[-1], k, trainer)
+        plan = plan_systems(names, wanted, usable_crops(self.settings), k, cropped)
         lookers = [self._looker(system) for system in plan.systems]
         parts = self._look("test", lookers, self.sides.test)
         negatives = {}
@@ -201,9 +211,25 @@ class _Job:
         sides = [float(np.sqrt(w * h)) for w, h in self.sides.test.sizes_wh.values()]
         return self.detectors[self.main].form.size / float(np.median(sides))
 
+    def _learn_crops(self, main: str, k: float, trainer: Trainer) -> str:
+        """Train a detector on TDC's crops of the training side; the name of its weights."""
+        root = self.data.root
+        target = Workspace(root.with_name(f"{root.name}-crops"))
+        crop = Crop("tdc", k=k)
+        settings = {**asdict(crop), "weights": sha256_file(self.models[main].weights)}
+        cropper = TdcCropper(self.detectors[main], tdc_settings(crop), self.device)
+        crop_training_side(self.data, target, cropper, settings)
+        model = find_models(target, target, (main,), self.classes).get(main)
+        if model is None or target.stale("models", model.name):
+            trainer(target, main)
+            model = find_models(target, target, (main,), self.classes)[main]
+        self.cropped = load_checkpoint(model.weights).detector
+        return f"{model.name}, crops"
+
     def _looker(self, system: System) -> Looker:
-        detector = self.detectors[system.detector]
-        return Looker(system, detector, self.scale, self.settings, self.device)
+        eye = self.detectors[system.detector]
+        detector = self.cropped if system.learnt == "crops" and self.cropped else eye
+        return Looker(system, detector, self.scale, self.settings, self.device, eye)
 
     def _sweep(self, main: str) -> tuple[SweepPoint, ...]:
         if main not in self.models or not self.sides.validation.ids:

@@ -41,7 +41,11 @@ class Plan:
 
 
 def plan_systems(
-    models: Mapping[str, str], wanted: tuple[str, ...], crops: Mapping[str, str], k: float
+    models: Mapping[str, str],
+    wanted: tuple[str, ...],
+    crops: Mapping[str, str],
+    k: float,
+    cropped: str = "",
 ) -> Plan:
     """Every row of the paper's tables and of its ablation.
 
@@ -50,6 +54,7 @@ def plan_systems(
         wanted: detectors in the order of the tables; the last one runs with crops.
         crops: method → why it cannot run, empty where it can.
         k: TDC's threshold.
+        cropped: name of weights of the last detector that learnt from TDC's crops, if any.
     """
     absent = dict.fromkeys(wanted, "no weights: run `sixrayd benchmark --train-missing`")
     absent = {d: why for d, why in absent.items() if d not in models}
@@ -70,6 +75,10 @@ def plan_systems(
     forms: list[str] = []
     if main in models:
         fixed += [add(main, crop, "fixed") for crop in able]
+        if cropped:
+            key = f"{_key(main, Crop('tdc', k=k), 'fixed', 'pixels')}_learnt"
+            found[key] = System(key, main, cropped, Crop("tdc", k=k), "fixed", learnt="crops")
+            fixed.append(key)
         dynamic = [add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
         dynamic.append(add(main, Crop(k=k), "dynamic", "fractions"))
         tdc = Crop("tdc", k=k)
@@ -123,6 +132,7 @@ class Looker:
 
     Args:
         detector: the system's, with its weights; its reading of priors is set.
+        eye: whose backbone TDC looks with; the detector's own where left out.
         scale: pixels of a dynamic input for a pixel of the image.
     """
 
@@ -133,9 +143,11 @@ class Looker:
         scale: float,
         settings: BenchmarkSettings,
         device: torch.device,
+        eye: Detector | None = None,
     ) -> None:
         self.system = system
         self.detector = detector
+        self.eye = eye or detector
         self.dynamic = None
         if system.input == "dynamic":
             least = -(-detector.sources.least_px // MULTIPLE_PX) * MULTIPLE_PX
@@ -182,7 +194,7 @@ class Looker:
     def _cropper(self, settings: BenchmarkSettings) -> Cropper:
         crop = self.system.crop
         if crop.method == "tdc":
-            return TdcCropper(self.detector, tdc_settings(crop), self.device, dynamic=self.dynamic)
+            return TdcCropper(self.eye, tdc_settings(crop), self.device, dynamic=self.dynamic)
         if crop.method == "canny":
             return canny_crop
         if crop.method == "smart":

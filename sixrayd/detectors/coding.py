@@ -45,12 +45,13 @@ def corners(boxes: Tensor) -> Tensor:
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """(..., N, 4) and (..., M, 4) xyxy → (..., N, M) intersection over union."""
-    one, other = first[..., :, None, :], second[..., None, :, :]
-    low = torch.maximum(one[..., :2], other[..., :2])
-    high = torch.minimum(one[..., 2:], other[..., 2:])  # (..., N, M, 2)
-    inter = (high - low).clamp_min(0).prod(dim=-1)
-    areas = [(b[..., 2:] - b[..., :2]).prod(dim=-1) for b in (one, other)]
-    return inter / (areas[0] + areas[1] - inter).clamp_min(1e-9)
+    x1, y1, x2, y2 = first[..., :, None, :].unbind(-1)  # (..., N, 1)
+    u1, v1, u2, v2 = second[..., None, :, :].unbind(-1)  # (..., 1, M)
+    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_min_(0)  # (..., N, M)
+    height = (torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_min_(0)
+    inter = width.mul_(height)
+    areas = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1)
+    return inter / (areas - inter).clamp_min_(1e-9)
 
 
 def encode(boxes: Tensor, priors: Tensor, coding: Coding = SSD_CODING) -> Tensor:

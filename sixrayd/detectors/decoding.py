@@ -130,11 +130,13 @@ def suppress(boxes: Tensor, classes: Tensor, iou: float, *, legacy: bool = False
 def _survivors(boxes: Tensor, classes: Tensor, iou: float, valid: Tensor) -> Tensor:
     """(..., N, 4) boxes by falling score, (..., N) classes and validity → (..., N) survivors."""
     rivals = (box_iou(boxes, boxes) > iou) & (classes[..., :, None] == classes[..., None, :])
-    rivals = rivals.triu(1)  # (..., N, N)
+    # Zeros and ones, so that one product counts the better rivals of every box.
+    better = rivals.triu_(1).to(boxes.dtype)  # (..., N, N)
     alive = valid
     while True:
         # Each pass settles at least the best unsettled box; a few passes settle all.
-        settled = valid & ~(rivals & alive[..., None]).any(dim=-2)
+        rivalled = (alive.to(boxes.dtype)[..., None, :] @ better)[..., 0, :]  # (..., N)
+        settled = valid & (rivalled == 0)
         if torch.equal(settled, alive):
             return alive
         alive = settled

@@ -20,6 +20,7 @@ from tests.releases import voc
 from tests.squares import SIDE_PX, picture
 
 ARGUMENTS = ["--detectors", "rfb-small", "--timing", "3", "--resamples", "50", "--validation", "4"]
+ARGUMENTS += ["--train-cropped"]
 
 
 def write_tree(folder: Path, learnt: int = 48, judged: int = 10, empty: int = 4) -> Path:
@@ -49,17 +50,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     tree = write_tree(folder / "tree")
     command = [sys.executable, "-m", "sixrayd", "benchmark", "-w", str(folder / "workspace")]
-    command += [
-        "--voc",
-        str(tree),
-        "--train-missing",
-        "--epochs",
-        "10",
-        "--input-size",
-        "192",
-        "--json",
-        *ARGUMENTS,
-    ]
+    command += ["--voc", str(tree), "--train-missing", "--json", *ARGUMENTS]
+    command += ["--epochs", "40", "--input-size", "192"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return Workspace(folder / "workspace"), tree, json.loads(ran.stdout)
@@ -72,7 +64,8 @@ def test_every_row_of_both_tables_is_there(finished):
     keys = set(result["means"])
     assert {"rfb-small_fixed", "rfb-small_fixed_canny", "rfb-small_fixed_smart"} <= keys
     assert {"rfb-small_dynamic", "rfb-small_dynamic_fractions"} <= keys
-    assert sum("tdc-exact-conv" in key and "_fixed_" in key for key in keys) == 6
+    assert sum("tdc-exact-conv" in key and "_fixed_" in key for key in keys) == 7
+    assert sum(key.endswith("_learnt") for key in keys) == 1
     assert {key.split("_")[2].split("-")[1] for key in keys if "_dynamic_tdc" in key} == {
         "exact",
         "fast",
@@ -109,7 +102,14 @@ def test_nothing_is_done_twice(finished):
 
     again = benchmark(
         workspace,
-        BenchmarkSettings(voc=tree, detectors=("rfb-small",), timing=3, resamples=50, validation=4),
+        BenchmarkSettings(
+            voc=tree,
+            detectors=("rfb-small",),
+            timing=3,
+            resamples=50,
+            validation=4,
+            train_cropped=True,
+        ),
     )
 
     assert not again.fresh
@@ -128,7 +128,8 @@ def test_killed_it_goes_on_and_says_the_same(finished, tmp_path):
     workspace, tree, result = finished
     other = Workspace(tmp_path / "workspace")
     (other.root / "trees").mkdir(parents=True)
-    shutil.copytree(workspace.root / "trees" / "tree", other.root / "trees" / "tree")
+    for name in ("tree", "tree-crops"):
+        shutil.copytree(workspace.root / "trees" / name, other.root / "trees" / name)
     command = [sys.executable, "-m", "sixrayd", "benchmark", "-w", str(other.root)]
     command += ["--voc", str(tree), *ARGUMENTS]
     parts = other.folder("benchmark", "tree") / "test"
