@@ -198,9 +198,9 @@ def test_scores_on_cleared_negatives_fall(tmp_path):
         stem: _red(data) if stem.startswith("N") else data for stem, data in release.images.items()
     }
     workspace = ingest(tmp_path, release)
-    blind = train(workspace, replace(QUICK, epochs=16, name="blind", background=0))
+    blind = train(workspace, replace(QUICK, epochs=12, name="blind", background=0))
 
-    taught = train(workspace, replace(QUICK, epochs=16, name="taught", background=1))
+    taught = train(workspace, replace(QUICK, epochs=12, name="taught", background=1))
 
     index = Index.load(workspace)
     records = index.select(source="negative", split="train")
@@ -214,6 +214,7 @@ def test_scores_on_cleared_negatives_fall(tmp_path):
     assert best["taught"] < 0.7 * best["blind"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("detector", ["ssd-small", "retinanet-small"])
 def test_the_other_small_detectors_learn(workspace, detector):
     result = train(workspace, replace(QUICK, detector=detector, name=detector))
@@ -222,6 +223,7 @@ def test_the_other_small_detectors_learn(workspace, detector):
     assert float(rows[-1]["class_loss"]) < 0.7 * float(rows[0]["class_loss"])
 
 
+@pytest.mark.long
 def test_two_processes_train_one_detector(workspace):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", "-m", "sixrayd", "train", "-w", str(workspace.root)]
