@@ -78,7 +78,8 @@ def benchmark(
     tree = VocTree.find(settings.voc or _newest_export(workspace))
     name = settings.name or (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
     data = Workspace(workspace.root / "trees" / name)
-    classes = tree_classes(tree, settings.classes)
+    known = workspace.classes() if (workspace.shards / "run.json").exists() else None
+    classes = tree_classes(tree, settings.classes, known)
     device = pick_device(settings.device)
     wanted = settings.detectors or (PUBLISHED if device.type == "cuda" else SMALL)
     with data.lock():

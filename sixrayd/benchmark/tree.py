@@ -1,7 +1,6 @@
 """Taking in a VOC tree: its images become shards that training and the benchmark both read."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,23 +226,21 @@ def _crossing(groups: np.ndarray, sides: list[str]) -> int:  # type: ignore[type
     return sum(len(found) > 1 for found in seen.values())
 
 
-def tree_classes(tree: VocTree, wanted: tuple[str, ...]) -> ClassList:
-    """The classes to benchmark: those wanted, else those of an export's manifest, else those that
-    the annotations name.
+def tree_classes(
+    tree: VocTree, wanted: tuple[str, ...], known: ClassList | None = None
+) -> ClassList:
+    """The classes to benchmark: those wanted, else those known if they cover what the annotations
+    name, else what the annotations name.
+
+    Args:
+        known: classes of the workspace's own release; weights keep their order.
 
     Raises:
         WorkspaceError: the annotations name no class.
     """
     if wanted:
         return ClassList(wanted)
-    run = tree.root.parent / "run.json"
-    if run.exists():
-        try:
-            classes = json.loads(run.read_text("utf-8"))["summary"]["boxes"]
-            return ClassList(tuple(classes))
-        except (ValueError, KeyError, TypeError):
-            pass  # not an export of ours: its annotations say
     labels = tree.labels()
     if not labels:
         raise WorkspaceError(f"{tree.root / 'Annotations'}: no object in any annotation")
-    return ClassList(labels)
+    return known if known and all(map(known.covers, labels)) else ClassList(labels)

@@ -48,6 +48,14 @@ class ClassList:
             f"name the release's classes with `sixrayd download --classes`"
         )
 
+    def covers(self, name: str) -> bool:
+        """Whether `canonical` knows the name."""
+        try:
+            self.canonical(name)
+        except AnnotationError:
+            return False
+        return True
+
     @classmethod
     def parse(cls, text: str) -> "ClassList":
         """Classes from one comma-separated line."""

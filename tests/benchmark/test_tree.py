@@ -107,11 +107,11 @@ def test_classes_come_from_the_annotations_unless_named(tree):
     assert tree_classes(VocTree(tree), ("Knife", "Gun")).names == ("Knife", "Gun")
 
 
-def test_an_export_names_its_classes_in_their_order(tree):
-    text = '{"summary": {"boxes": {"Knife": {}, "Gun": {}, "Wrench": {}}}}'
-    (tree.parent / "run.json").write_text(text)
+def test_known_classes_keep_their_order_where_they_cover_the_tree(tree):
+    known = ClassList(("Wrench", "Knife", "Gun"))
 
-    assert tree_classes(VocTree(tree), ()).names == ("Knife", "Gun", "Wrench")
+    assert tree_classes(VocTree(tree), (), known) == known
+    assert tree_classes(VocTree(tree), (), ClassList(("Gun", "Pliers"))).names == ("Gun", "Knife")
 
 
 @pytest.mark.parametrize(

@@ -34,3 +34,9 @@ def test_unknown_name() -> None:
 def test_unusable_lists(names: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match=r"^classes: "):
         ClassList(names)
+
+
+def test_a_list_covers_its_names_and_their_aliases():
+    classes = ClassList(("Gun", "Pliers"))
+
+    assert [classes.covers(name) for name in ("gun", "plier", "Hammer")] == [True, True, False]
