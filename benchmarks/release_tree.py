@@ -48,7 +48,7 @@ def read_images(release: Path) -> dict[str, bytes]:
         return found
 
 
-def test_ids(images: dict[str, bytes], share: float, distance: int) -> set[str]:
+def draw_test_side(images: dict[str, bytes], share: float, distance: int) -> set[str]:
     """Ids of whole near-duplicate groups, drawn by the hash of the group's first id."""
     ids = sorted(images)
     hashes = [perceptual_hash(decode_rgb(images[i], i)) for i in ids]
@@ -75,7 +75,7 @@ def main(release: Path, annotations: Path, out: Path, test_share: float, distanc
         for image_id, data in images.items():
             (tree / "JPEGImages" / f"{image_id}.jpg").write_bytes(data)
             (tree / "Annotations" / f"{image_id}.xml").write_bytes(archive.read(named[image_id]))
-    test = test_ids(images, test_share, distance)
+    test = draw_test_side(images, test_share, distance)
     sides = {"test": sorted(test), "trainval": sorted(images.keys() - test)}
     for name, ids in sides.items():
         text = "".join(f"{i}\n" for i in ids)

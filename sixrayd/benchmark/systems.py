@@ -56,57 +56,69 @@ def plan_systems(
         k: TDC's threshold.
         cropped: name of weights of the last detector that learnt from TDC's crops, if any.
     """
-    absent = dict.fromkeys(wanted, "no weights: run `sixrayd benchmark --train-missing`")
-    absent = {d: why for d, why in absent.items() if d not in models}
-    main = wanted[-1]
-    unable = {f"{main} + {method}": why for method, why in crops.items() if why}
-    able = [Crop(method, k=k) for method, why in crops.items() if not why]
-    found: dict[str, System] = {}
-
-    def add(detector: str, crop: Crop, kind: str, reading: str = "pixels") -> str:
-        system = System(
-            _key(detector, crop, kind, reading), detector, models[detector], crop, kind, reading
-        )
-        return found.setdefault(system.key, system).key
-
-    fixed = [add(d, Crop(k=k), "fixed") for d in wanted if d in models]
-    dynamic: list[str] = []
-    layers: list[str] = []
-    forms: list[str] = []
-    if main in models:
-        fixed += [add(main, crop, "fixed") for crop in able]
-        if cropped:
-            key = f"{_key(main, Crop('tdc', k=k), 'fixed', 'pixels')}_learnt"
-            found[key] = System(key, main, cropped, Crop("tdc", k=k), "fixed", learnt="crops")
-            fixed.append(key)
-        dynamic = [add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
-        dynamic.append(add(main, Crop(k=k), "dynamic", "fractions"))
-        tdc = Crop("tdc", k=k)
-        layers = [add(main, Crop(k=k), "fixed")]
-        layers += [add(main, replace(tdc, layer=layer), "fixed") for layer in LAYERS]
-        in_pixels = replace(tdc, kernel=72, kernel_unit="pixels")  # nine cells of conv4_2
-        layers += [add(main, replace(in_pixels, layer=layer), "fixed") for layer in LAYERS]
-        forms = [add(main, Crop(k=k), "dynamic")]
-        fast = replace(
-            tdc,
-            form="fast",
-            layer=FAST.layer,
-            kernel=FAST.kernel,
-            kernel_unit=FAST.kernel_unit,
-        )
-        shared = replace(tdc, form="shared", border="zeros")
-        as_detector = replace(tdc, border="zeros")
-        forms += [add(main, crop, "dynamic") for crop in (tdc, as_detector, fast, shared)]
-    tables = {
-        "fixed": (fixed, absent | unable),
-        "dynamic": (dynamic, unable if main in models else absent),
-        "layers": (layers, {}),
-        "forms": (forms, {}),
+    absent = {
+        detector: "no weights: run `sixrayd benchmark --train-missing`"
+        for detector in wanted
+        if detector not in models
     }
-    return Plan(
-        tuple(found.values()),
-        tuple(Table(n, _LABELS[n], tuple(rows), why) for n, (rows, why) in tables.items()),
+    main, planner = wanted[-1], _Planner(models)
+    fixed = [planner.add(d, Crop(k=k), "fixed") for d in wanted if d in models]
+    rows: dict[str, list[str]] = {"dynamic": [], "layers": [], "forms": []}
+    if main in models:
+        able = [Crop(method, k=k) for method, why in crops.items() if not why]
+        fixed += [planner.add(main, crop, "fixed") for crop in able]
+        if cropped:
+            fixed.append(planner.add_learnt(main, Crop("tdc", k=k), cropped))
+        rows["dynamic"] = [planner.add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
+        rows["dynamic"].append(planner.add(main, Crop(k=k), "dynamic", "fractions"))
+        rows["layers"] = [planner.add(main, crop, "fixed") for crop in _layer_crops(k)]
+        rows["forms"] = [planner.add(main, crop, "dynamic") for crop in _form_crops(k)]
+    unable = {f"{main} + {method}": why for method, why in crops.items() if why}
+    missing = {"fixed": absent | unable, "dynamic": unable if main in models else absent}
+    tables = tuple(
+        Table(name, _LABELS[name], tuple(keys), missing.get(name, {}))
+        for name, keys in ({"fixed": fixed} | rows).items()
     )
+    return Plan(tuple(planner.found.values()), tables)
+
+
+class _Planner:
+    """The systems so far; one that several tables show is there once."""
+
+    def __init__(self, models: Mapping[str, str]) -> None:
+        self.models = models
+        self.found: dict[str, System] = {}
+
+    def add(self, detector: str, crop: Crop, kind: str, reading: str = "pixels") -> str:
+        """Key of the system."""
+        key = _key(detector, crop, kind, reading)
+        system = System(key, detector, self.models[detector], crop, kind, reading)
+        return self.found.setdefault(key, system).key
+
+    def add_learnt(self, detector: str, crop: Crop, model: str) -> str:
+        """Key of the system whose weights learnt from crops."""
+        key = f"{_key(detector, crop, 'fixed', 'pixels')}_learnt"
+        self.found[key] = System(key, detector, model, crop, "fixed", learnt="crops")
+        return key
+
+
+def _layer_crops(k: float) -> list[Crop]:
+    """The paper's ablation, with the kernel fixed in cells and then in pixels."""
+    in_cells = [Crop("tdc", k=k, layer=layer) for layer in LAYERS]
+    in_pixels = [replace(crop, kernel=72, kernel_unit="pixels") for crop in in_cells]
+    return [Crop(k=k), *in_cells, *in_pixels]  # 72 pixels are nine cells of conv4_2
+
+
+def _form_crops(k: float) -> list[Crop]:
+    exact = Crop("tdc", k=k)
+    fast = replace(exact, form="fast", layer=FAST.layer, kernel=FAST.kernel)
+    return [
+        Crop(k=k),
+        exact,
+        replace(exact, border="zeros"),
+        replace(fast, kernel_unit=FAST.kernel_unit),
+        replace(exact, form="shared", border="zeros"),
+    ]
 
 
 def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What all detectors have in common: source maps, heads, priors."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -20,7 +21,7 @@ class InputForm:
     scale: tuple[float, float, float]
 
 
-class Sources(nn.Module):
+class Sources(nn.Module, ABC):
     """A backbone and what follows it, giving the maps that a detector's heads look at.
 
     The backbone is a chain of modules, one after another, so that it can be left and entered
@@ -32,13 +33,13 @@ class Sources(nn.Module):
     least_px: int = 1  # a smaller input, in either direction, leaves no cell on the last map
 
     @property
+    @abstractmethod
     def chain(self) -> list[nn.Module]:
         """The backbone's modules from the image to its last map."""
-        raise NotImplementedError
 
+    @abstractmethod
     def onward(self, x: Tensor) -> list[Tensor]:
         """Source maps from what the first `first_source` modules of the chain give."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) → source maps (B, C_i, H_i, W_i)."""
