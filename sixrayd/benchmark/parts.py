@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from sixrayd.benchmark.judging import Judged
-from sixrayd.benchmark.results import Seconds, System, Times
-from sixrayd.benchmark.systems import STEPS, Looker
+from sixrayd.benchmark.results import STEPS, Seconds, System, Times
+from sixrayd.benchmark.systems import Looker
 from sixrayd.core.files import read_table, write_table
 from sixrayd.evaluation.matching import Detections
 

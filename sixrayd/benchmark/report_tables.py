@@ -22,6 +22,7 @@ from sixrayd.benchmark.report_words import (
     yes_no,
 )
 from sixrayd.benchmark.results import (
+    STEPS,
     Alarm,
     ModelFacts,
     Results,
@@ -33,7 +34,6 @@ from sixrayd.benchmark.results import (
 from sixrayd.evaluation.bootstrap import Interval
 
 T = TypeVar("T")
-STEPS = ("decode", "crop", "detect", "nms", "total")
 
 
 def system_sheet(results: Results, table: Table, shown: frozenset[str]) -> Sheet:
@@ -169,7 +169,7 @@ def _one(head: str, name: str, read: Callable[[T], Value], show: Callable[..., s
 
 
 def _who() -> list[Column[Row]]:
-    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k")
+    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k", "border")
     return [
         Column(
             "System",

@@ -39,6 +39,9 @@ class Seconds:
     p99: float
 
 
+STEPS = ("decode", "crop", "detect", "nms", "total")
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """A system's time for an image by step; `total` is measured as a whole."""

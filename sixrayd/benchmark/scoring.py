@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShapeError
 from sixrayd.crop.region import Region, crop_cost
 from sixrayd.evaluation.alarms import false_alarms
-from sixrayd.evaluation.average_precision import mean_average_precision
+from sixrayd.evaluation.average_precision import Metric, mean_average_precision
 from sixrayd.evaluation.bootstrap import BootstrapSettings, SystemInterval, paired_bootstrap
 from sixrayd.evaluation.coco import coco_average_precision
 from sixrayd.evaluation.matching import Detections, Truths, match
@@ -46,19 +47,17 @@ class Scorer:
         intervals: dict[str, tuple[SystemInterval, SystemInterval]] = {}
         for reference in sorted(set(references.values())):
             group = [key for key, other in references.items() if other == reference]
-            first, second = (self._intervals(group, reference, m) for m in ("voc07", "voc10"))
+            first = self._intervals(group, reference, "voc07")
+            second = self._intervals(group, reference, "voc10")
             intervals |= {key: (first[key], second[key]) for key in group}
         return tuple(
             self._row(s, *intervals[s.key], references[s.key], times.get(s.key)) for s in systems
         )
 
-    def _intervals(self, keys: list[str], reference: str, metric: str) -> dict[str, SystemInterval]:
-        settings = BootstrapSettings(
-            self.settings.resamples,
-            margin=self.settings.margin,
-            seed=self.settings.seed,
-            metric="voc07" if metric == "voc07" else "voc10",
-        )
+    def _intervals(
+        self, keys: list[str], reference: str, metric: Metric
+    ) -> dict[str, SystemInterval]:
+        settings = replace(self.settings, metric=metric)
         found = {key: self.parts[key].detections for key in {reference, *keys}}
         results = paired_bootstrap(
             found, self.judged.truths, self.judged.groups, self.classes, reference, settings

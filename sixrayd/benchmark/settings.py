@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.detectors.catalogue import DETECTORS
 
 PUBLISHED = ("ssd512", "retinanet512", "rfb512")  # the paper's three, its best one last
 SMALL = ("ssd-small", "retinanet-small", "rfb-small")  # the same three for CPUs
@@ -63,3 +64,6 @@ class BenchmarkSettings:
             raise SettingsError("saliency, regression: the aesthetic crop needs both files or none")
         if len(set(self.detectors)) < len(self.detectors):
             raise SettingsError(f"detectors {', '.join(self.detectors)}: one occurs twice")
+        for name in self.detectors:
+            if name not in DETECTORS:
+                raise SettingsError(f"detector {name!r}: is none of {', '.join(DETECTORS)}")

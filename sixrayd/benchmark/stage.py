@@ -32,6 +32,7 @@ from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.tdc_forms import TdcCropper
@@ -72,9 +73,11 @@ def benchmark(
         train_missing: train detectors that have no weights; else their rows have no figures.
 
     Raises:
+        ServiceError: the benchmark's extra is not installed.
         WorkspaceError: no tree, no weights at all, weights that have seen test images, or the
             name is taken by a benchmark of other settings.
     """
+    import_extra("faster_coco_eval", "benchmark")  # not after hours of looking
     tree = VocTree.find(settings.voc or _newest_export(workspace))
     name = settings.name or (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
     data = Workspace(workspace.root / "trees" / name)

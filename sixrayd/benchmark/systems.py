@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sixrayd.benchmark.results import Crop, System, Table
+from sixrayd.benchmark.results import STEPS, Crop, System, Table
 from sixrayd.benchmark.settings import LAYERS, BenchmarkSettings
-from sixrayd.core.errors import CheckpointError
+from sixrayd.core.errors import CheckpointError, ServiceError
+from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
@@ -23,7 +24,6 @@ from sixrayd.imaging.decode import decode_rgb
 
 MULTIPLE_PX = 32
 MOST_PX = 1536  # SIXray's longest side
-STEPS = ("decode", "crop", "detect", "nms", "total")
 _LABELS = {
     "fixed": "Fixed input (the paper's table 3)",
     "dynamic": "Dynamic input (the paper's table 4)",
@@ -124,7 +124,12 @@ def _form_crops(k: float) -> list[Crop]:
 def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:
     """Method → why it cannot run, empty where it can."""
     why = "" if settings.saliency else f"no weights: {WHERE_WEIGHTS}"
-    return {"canny": "", "aesthetic": why, "smart": "", "tdc": ""}
+    try:
+        import_extra("smartcrop", "benchmark")
+        without = ""
+    except ServiceError as error:
+        without = str(error)
+    return {"canny": "", "aesthetic": why, "smart": without, "tdc": ""}
 
 
 def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:

@@ -1,34 +1,18 @@
 """Weights that Keras saved as HDF5, for networks whose layers bear the same names."""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sixrayd.core.errors import CheckpointError, ServiceError
+from sixrayd.core.errors import CheckpointError
+from sixrayd.core.extras import import_extra
 
 _KINDS = {"kernel": "weight", "bias": "bias"}
 Shape = tuple[int, ...]
-
-
-def load_h5py() -> ModuleType:
-    """Import the library that reads HDF5.
-
-    Raises:
-        ServiceError: it is not installed.
-    """
-    try:
-        return importlib.import_module("h5py")
-    except ImportError as error:
-        raise ServiceError(
-            f"h5py, which reads Keras' weights, cannot be imported ({error}); "
-            "install it with `pip install 'sixrayd[benchmark]'`"
-        ) from error
 
 
 def read_keras_weights(path: Path, expected: Mapping[str, Shape]) -> dict[str, Tensor]:
@@ -46,7 +30,7 @@ def read_keras_weights(path: Path, expected: Mapping[str, Shape]) -> dict[str, T
         CheckpointError: missing, not HDF5, not these layers, not these shapes, not finite.
         ServiceError: h5py is not installed.
     """
-    h5py = load_h5py()
+    h5py = import_extra("h5py", "benchmark")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file, expected weights that Keras saved as HDF5")
     try:

@@ -4,12 +4,9 @@ It scores rectangles by detail, saturation and the colour of skin, for photograp
 beside the aesthetic crop, whose weights are not on any package index.
 """
 
-import importlib
-from types import ModuleType
-
 from PIL import Image
 
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.extras import import_extra
 from sixrayd.crop.region import Region, bounded, size_wh, whole
 from sixrayd.imaging.decode import RGBImage
 
@@ -18,21 +15,6 @@ _SCALES = 6  # 1, 0.9, … 0.5
 _TARGET_PX = 100  # shorter side, as the library's command line has it: scored at twice this size
 _LEAST_PX = 32  # below this the library's grid of 8 pixels has nothing to choose from
 _LONGEST = 10  # sides' ratio, beyond which its number of rectangles explodes
-
-
-def load_smartcrop() -> ModuleType:
-    """Import the library.
-
-    Raises:
-        ServiceError: it is not installed.
-    """
-    try:
-        return importlib.import_module("smartcrop")
-    except ImportError as error:
-        raise ServiceError(
-            f"smartcrop cannot be imported ({error}); "
-            "install it with `pip install 'sixrayd[benchmark]'`"
-        ) from error
 
 
 def smart_crop(image: RGBImage) -> Region:
@@ -47,7 +29,7 @@ def smart_crop(image: RGBImage) -> Region:
         ServiceError: the library is not installed.
     """
     full = width, height = size_wh(image)
-    library = load_smartcrop()
+    library = import_extra("smartcrop", "benchmark")
     short = min(full)
     if short < _LEAST_PX or max(full) > _LONGEST * short:
         return whole(full)

@@ -72,7 +72,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
-        raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
+        raise CheckpointError(
+            f"{path}: not weights of a detector of sixrayd, or of an earlier version: train again"
+        ) from error
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: tensors do not fit {about['detector']}: {first}") from error

@@ -1,7 +1,6 @@
 """Detectors as ONNX graphs, and running them with ONNX Runtime to the same detections."""
 
 import copy
-import importlib
 import json
 import logging
 import warnings
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError
+from sixrayd.core.errors import CheckpointError, SettingsError
+from sixrayd.core.extras import import_extra
 from sixrayd.core.files import replacing
 from sixrayd.detectors.coding import decode
 from sixrayd.detectors.decoding import DecodeSettings, select_batch
@@ -69,8 +69,8 @@ def export_onnx(
     size = input_hw or (detector.form.size, detector.form.size)
     if min(*size, batch or 1) < 1 or batch == 0:
         raise SettingsError(f"onnx: input {size}, batch {batch}: expected at least 1")
-    onnx = _imported("onnx")
-    _imported("onnxscript")
+    onnx = import_extra("onnx", "benchmark")
+    import_extra("onnxscript", "benchmark")
     graph = _Graph(copy.deepcopy(detector).cpu().eval(), size).eval()
     # Of a batch of one, the exporter would make a constant.
     example = torch.zeros(batch or 2, 3, *size)
@@ -105,7 +105,7 @@ class OnnxPredictor:
         *,
         threads: int | None = None,
     ) -> None:
-        runtime = _imported("onnxruntime")
+        runtime = import_extra("onnxruntime", "benchmark")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         try:
@@ -163,13 +163,3 @@ def _traced(graph: nn.Module, example: Tensor, *, dynamic: bool) -> Any:
         logger.setLevel(level)
     assert program is not None
     return program.model_proto
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ServiceError(
-            f"{name} cannot be imported ({error}); "
-            "install it with `pip install 'sixrayd[benchmark]'`"
-        ) from error

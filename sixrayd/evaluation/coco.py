@@ -1,4 +1,4 @@
-"""COCO's average precision, by the evaluator faster-coco-eval. Import this file only to use it.
+"""COCO's average precision, by the evaluator faster-coco-eval.
 
 COCO knows one kind of object that is neither missed nor found, the crowd, so difficult objects
 are handed over as crowds: any number of detections may fall on one without cost, as in VOC. What
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster  # type: ignore[import-untyped]
 
 from sixrayd.core.boxes import FloatArray
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShapeError
+from sixrayd.core.extras import import_extra
 from sixrayd.evaluation.matching import Detections, Truths, difficult_of, require_truths
 
 
@@ -48,6 +48,7 @@ def coco_average_precision(
     Raises:
         ShapeError: an image has no entry in `truths`, or detections are excused, which COCO's
             evaluator cannot take over.
+        ServiceError: the evaluator is not installed.
     """
     require_truths(detections, truths)
     excused = sorted(i for i, d in detections.items() if d.excused is not None and d.excused.any())
@@ -57,9 +58,10 @@ def coco_average_precision(
             "or COCO's own sizes"
         )
     numbers = {image_id: number for number, image_id in enumerate(sorted(truths), start=1)}
-    truth_set = COCO(_truth_table(truths, numbers, classes))
+    library = import_extra("faster_coco_eval", "benchmark")
+    truth_set = library.COCO(_truth_table(truths, numbers, classes))
     found_set = truth_set.loadRes(_detection_rows(detections, numbers, len(classes)))
-    evaluator = COCOeval_faster(truth_set, found_set, iouType="bbox")
+    evaluator = library.COCOeval_faster(truth_set, found_set, iouType="bbox")
     evaluator.params.maxDets = [most]
     evaluator.evaluate()
     evaluator.accumulate()

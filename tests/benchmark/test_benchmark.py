@@ -16,6 +16,7 @@ from sixrayd.benchmark.stage import benchmark
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.catalogue import DETECTORS
 from tests.releases import voc
 from tests.squares import SIDE_PX, picture
 
@@ -186,7 +187,11 @@ def test_a_folder_that_is_no_tree(tmp_path, runner):
     [
         ({"margin": -1}, "margin -1: needs to be at least 0"),
         ({"resamples": 0}, "resamples 0: needs to be at least 1"),
-        ({"detectors": ("a", "a")}, "detectors a, a: one occurs twice"),
+        ({"detectors": ("ssd300",) * 2}, "detectors ssd300, ssd300: one occurs twice"),
+        (
+            {"detectors": ("yolo",)},
+            f"detector 'yolo': is none of {', '.join(DETECTORS)}",
+        ),
         (
             {"saliency": Path("s.h5")},
             "saliency, regression: the aesthetic crop needs both files or none",

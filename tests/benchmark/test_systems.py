@@ -1,5 +1,7 @@
 """Which systems are compared, on which images, and how k is chosen."""
 
+import sys
+
 import pytest
 
 from sixrayd.benchmark.judging import load_sides
@@ -125,3 +127,9 @@ def test_sides_are_kept_apart(tmp_path):
     assert sides.test.origins == {"P00006": ("confirmed",)}
     assert sides.test.truths["P00006"].xyxy.tolist() == [[5, 6, 30, 40]]
     assert sides.test.sizes_wh == {"P00006": (96, 64)}
+
+
+def test_a_crop_whose_library_is_missing_has_a_row_that_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "smartcrop", None)
+
+    assert "pip install 'sixrayd[benchmark]'" in usable_crops(BenchmarkSettings())["smart"]

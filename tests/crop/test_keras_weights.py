@@ -191,6 +191,6 @@ def test_without_h5py_it_says_what_to_install(path, monkeypatch):
     with pytest.raises(ServiceError) as caught:
         read_keras_weights(path, EXPECTED)
     assert str(caught.value) == (
-        "h5py, which reads Keras' weights, cannot be imported (import of h5py halted; None in "
+        "h5py cannot be imported (import of h5py halted; None in "
         "sys.modules); install it with `pip install 'sixrayd[benchmark]'`"
     )
