@@ -20,13 +20,13 @@ from torch import Tensor
 
 from sixrayd.core.boxes import FloatArray
 from sixrayd.core.files import write_json
-from sixrayd.crop.region import size_wh
-from sixrayd.crop.tdc import TdcSettings
+from sixrayd.crop.region import cut, size_wh
+from sixrayd.crop.tdc import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.predictor import Predictor
+from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.detectors.priors import make_priors
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 
@@ -135,6 +135,34 @@ def time_forms(
     }
 
 
+def time_dynamic(
+    detector: Detector, images: list[RGBImage], base: TdcSettings, scale: float
+) -> dict[str, Any]:
+    """Seconds of crop and network on dynamic input, image by image in turns: no crop and `FAST`."""
+    dynamic = DynamicInput(scale, 32, 288, 1024)
+    predictor = Predictor(detector, dynamic=dynamic)
+    fast = TdcCropper(detector, replace(FAST, k=base.k, border=base.border), dynamic=dynamic)
+    seconds: dict[str, list[float]] = {"no crop": [], "fast": []}
+    kept = []
+    for image in images:
+        start = time.perf_counter()
+        predictor.forward(predictor.prepare([image])[0].x)
+        middle = time.perf_counter()
+        region = fast(image)
+        predictor.forward(predictor.prepare([cut(image, region)])[0].x)
+        end = time.perf_counter()
+        seconds["no crop"].append(middle - start)
+        seconds["fast"].append(end - middle)
+        kept.append(region.area / np.prod(size_wh(image)))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "scale": scale,
+        "median_s": medians,
+        "less_time": 1 - medians["fast"] / medians["no crop"],
+        "median_area_kept": float(np.median(kept)),
+    }
+
+
 def time_priors(detector: Detector, forward_s: float, rounds: int) -> dict[str, float]:
     """What the priors of a shape never seen before cost, and of one seen before."""
     side = detector.form.size
@@ -156,6 +184,12 @@ def time_priors(detector: Detector, forward_s: float, rounds: int) -> dict[str, 
         "new_shape_share": fresh / forward_s,
         "cached_share": seen / forward_s,
     }
+
+
+def dynamic_scale(images: list[RGBImage], detector: Detector) -> float:
+    """What makes a median image as large as the detector's square."""
+    sides = [float(np.sqrt(np.prod(size_wh(image)))) for image in images]
+    return detector.form.size / statistics.median(sides)
 
 
 def _area(edges: FloatArray, last: float) -> float:
@@ -198,6 +232,7 @@ def main(
         "images": len(pictures),
         "exact": asdict(base),
         "time": times,
+        "dynamic": time_dynamic(detector, pictures, base, dynamic_scale(pictures, detector)),
         "priors": time_priors(detector, times["seconds"]["forward"], rounds),
         "cells_from_exact": {
             form: compared(input_edges(TdcCropper(detector, settings), pictures), exact, last)

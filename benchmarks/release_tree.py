@@ -15,6 +15,7 @@ from typing import IO, cast
 
 import click
 
+from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import duplicate_groups, perceptual_hash
 
@@ -57,13 +58,21 @@ def draw_test_side(images: dict[str, bytes], share: float, distance: int) -> set
     return {i for i, h in zip(ids, heads, strict=True) if lots[h] < share * 2**64}
 
 
+def _nothing(image_id: str, data: bytes) -> bytes:
+    height, width = decode_rgb(data, image_id).shape[:2]
+    return write_voc(VocAnnotation(image_id, width, height, ()))
+
+
 @click.command()
 @click.option("--release", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--annotations", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--test-share", type=float, default=0.1, show_default=True)
 @click.option("--distance", type=int, default=6, show_default=True, help="Bits, near-duplicates.")
-def main(release: Path, annotations: Path, out: Path, test_share: float, distance: int) -> None:
+@click.option("--empty", is_flag=True, help="Images without an annotation hold nothing: keep them.")
+def main(
+    release: Path, annotations: Path, out: Path, test_share: float, distance: int, empty: bool
+) -> None:
     """Write the tree and print how many images are on each side."""
     tree = out / "VOC2007"
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
@@ -71,10 +80,11 @@ def main(release: Path, annotations: Path, out: Path, test_share: float, distanc
     images = read_images(release)
     with zipfile.ZipFile(annotations) as archive:
         named = {Path(n).stem: n for n in archive.namelist() if n.endswith(".xml")}
-        images = {i: data for i, data in images.items() if i in named}
+        images = {i: data for i, data in images.items() if empty or i in named}
         for image_id, data in images.items():
             (tree / "JPEGImages" / f"{image_id}.jpg").write_bytes(data)
-            (tree / "Annotations" / f"{image_id}.xml").write_bytes(archive.read(named[image_id]))
+            xml = archive.read(named[image_id]) if image_id in named else _nothing(image_id, data)
+            (tree / "Annotations" / f"{image_id}.xml").write_bytes(xml)
     test = draw_test_side(images, test_share, distance)
     sides = {"test": sorted(test), "trainval": sorted(images.keys() - test)}
     for name, ids in sides.items():

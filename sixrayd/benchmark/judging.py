@@ -41,6 +41,7 @@ class Sides:
     negatives: Judged  # of the test side, nothing in them
     validation: Judged  # of the training side, seen by no model
     train_images: int
+    median_px: float  # geometric mean of a training image's sides, at the median
 
 
 def load_sides(
@@ -58,11 +59,14 @@ def load_sides(
         r for r in index.select(source=Source.POSITIVE, split=Split.TRAIN) if r.image_id not in seen
     ]
     unseen.sort(key=lambda r: hashlib.sha256(f"{seed}/{r.image_id}".encode()).digest())
+    learnt = index.rows(split=Split.TRAIN)
+    sizes = (learnt if learnt.num_rows else index.rows()).select(["width", "height"]).to_pandas()
     return Sides(
         judge(index.select(source=Source.POSITIVE, split=Split.TEST)),
         judge(index.select(source=Source.NEGATIVE, split=Split.TEST)),
         judge(unseen[:most]),
-        index.rows(split=Split.TRAIN).num_rows,
+        learnt.num_rows,
+        float(np.sqrt(sizes.prod(axis=1)).median()),
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sixrayd.benchmark.cropped import crop_training_side
@@ -211,9 +210,8 @@ class _Job:
                 )
 
     def _scale(self) -> float:
-        """What makes a median image of the test side as large as the fixed input."""
-        sides = [float(np.sqrt(w * h)) for w, h in self.sides.test.sizes_wh.values()]
-        return self.detectors[self.main].form.size / float(np.median(sides))
+        """What makes a median training image as large as the fixed input."""
+        return self.detectors[self.main].form.size / self.sides.median_px
 
     def _learn_crops(self, main: str, k: float, trainer: Trainer) -> str:
         """Train a detector on TDC's crops of the training side; the name of its weights."""
