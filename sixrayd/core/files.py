@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and their hashes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,18 +14,34 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
 
+_CANNOT_WRITE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR),
+)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; on a clean exit it is synced and takes `path`'s place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A path beside `path` to write to; on a clean exit it is synced and takes `path`'s place.
+
+    Raises:
+        WorkspaceError: it cannot be written; `path` is as it was.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:  # what was to be written could not be had
+            raise
+        raise WorkspaceError(
+            f"{path}: cannot be written ({error.strerror or error}); make room for it, then run "
+            "the same command again"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -63,15 +80,40 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     Raises:
         WorkspaceError: the file is missing, broken, or has other columns.
     """
+    return _checked_table(path, str(path), schema)
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A Parquet file, as `write_table` writes it, in memory."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def table_from(data: bytes, where: str, schema: pa.Schema) -> pa.Table:
+    """What `read_table` gives, from a file's bytes.
+
+    Args:
+        where: names the file in messages.
+
+    Raises:
+        WorkspaceError: broken, or other columns.
+    """
+    return _checked_table(pa.BufferReader(data), where, schema)
+
+
+def _checked_table(source: Any, where: str, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path, memory_map=True)
+        table = pq.read_table(source, memory_map=True)
     except FileNotFoundError as error:
-        raise WorkspaceError(f"{path}: missing; `sixrayd status` names the next command") from error
+        raise WorkspaceError(
+            f"{where}: missing; `sixrayd status` names the next command"
+        ) from error
     except (OSError, pa.ArrowException) as error:
-        raise WorkspaceError(f"{path}: not a readable Parquet table ({error})") from error
+        raise WorkspaceError(f"{where}: not a readable Parquet table ({error})") from error
     if not table.schema.equals(schema):
         raise WorkspaceError(
-            f"{path}: columns {table.schema.names}, expected {schema.names}; "
+            f"{where}: columns {table.schema.names}, expected {schema.names}; "
             "it was written by another version: run the stage again"
         )
     return table

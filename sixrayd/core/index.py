@@ -2,12 +2,14 @@
 
 import bisect
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
@@ -142,6 +144,43 @@ class Index:
         ids = self.table["image_id"]
         row = bisect.bisect_left(range(len(ids)), image_id, key=lambda i: ids[i].as_py())
         return row if row < len(ids) and ids[row].as_py() == image_id else None
+
+
+def shard_sizes(workspace: Workspace, source: Source) -> dict[str, int]:
+    """How many images of a source each shard holds, by name.
+
+    Raises:
+        WorkspaceError: the release has not been ingested.
+    """
+    rows = [batch.column("shard") for batch in _batches(workspace, source, ["shard"])]
+    counts = pc.value_counts(pa.chunked_array(rows, pa.string()))
+    return dict(sorted((row["values"], row["counts"]) for row in counts.to_pylist()))
+
+
+def shard_contents(
+    workspace: Workspace, source: Source, sizes: Mapping[str, int]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Shards with the SHA-256 of each image by id; few are in memory where ids run with shards.
+
+    Args:
+        sizes: of the shards that are wanted, as `shard_sizes` gives them.
+    """
+    partial: dict[str, dict[str, str]] = {}
+    for batch in _batches(workspace, source, ["shard", "image_id", "sha256"]):
+        wanted = batch.filter(pc.is_in(batch.column("shard"), pa.array(list(sizes), pa.string())))
+        for shard, image_id, sha256 in zip(*wanted.to_pydict().values(), strict=True):
+            images = partial.setdefault(shard, {})
+            images[image_id] = sha256
+            if len(images) == sizes[shard]:
+                yield shard, partial.pop(shard)
+
+
+def _batches(workspace: Workspace, source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    workspace.run("shards")
+    file = pq.ParquetFile(workspace.shards / "index.parquet", memory_map=True)
+    for batch in file.iter_batches(1 << 14, columns=[*columns, "source"]):
+        mine = batch.filter(pc.equal(batch.column("source"), str(source)))
+        yield mine.select(columns)
 
 
 def image_records(table: pa.Table) -> list[ImageRecord]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from sixrayd.core.errors import ShardError
+from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import replacing
 
 _NEXT = "run `sixrayd download` again"
@@ -146,24 +146,30 @@ def extension(data: bytes) -> str:
     return next((suffix for magic, suffix in _MAGIC.items() if data.startswith(magic)), ".jpg")
 
 
-def iter_shard(path: Path) -> Iterator[ShardImage]:
+def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]:
     """The images of a shard, in order, one in memory at a time.
+
+    Args:
+        file: to read instead, where the shard is not at hand as a file; the path names it.
 
     Raises:
         ShardError: the shard is missing, truncated, or not a shard.
+        WorkspaceError: the disk or the connection fails; the shard may be sound.
     """
     try:
-        with tarfile.TarFile.open(path, "r:", tarinfo=StrictTarInfo) as tar:
+        with tarfile.TarFile.open(path, "r:", fileobj=file, tarinfo=StrictTarInfo) as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]
-                file = tar.extractfile(member) if member.isreg() else None
-                if file is None:
+                image = tar.extractfile(member) if member.isreg() else None
+                if image is None:
                     raise ShardError(f"{path}: {member.name!r} is not a plain file; {_NEXT}")
-                yield ShardImage(Path(member.name).stem, member.offset_data, file.read())
+                yield ShardImage(Path(member.name).stem, member.offset_data, image.read())
     except FileNotFoundError as error:
         raise ShardError(f"{path}: missing; {_NEXT}") from error
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, EOFError) as error:
         raise ShardError(f"{path}: truncated or not a shard ({error}); {_NEXT}") from error
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_image(path: Path, offset: int, size: int) -> bytes:

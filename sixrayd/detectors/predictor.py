@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from sixrayd.core.boxes import clip_xyxy
 from sixrayd.core.errors import SettingsError
+from sixrayd.detectors.backends import Backend, Outputs, open_backend
 from sixrayd.detectors.decoding import DecodeSettings, decode_batch, merge
 from sixrayd.detectors.detector import Detector, InputForm
 from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
 
-Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
 Precision = Literal["fp32", "bf16"]
 _LEAST_SIDE_PX = 1.0  # thinner detections cannot be drawn
 
@@ -111,14 +111,11 @@ class Predictor:
     """A detector ready to look at images.
 
     Args:
-        detector: its weights are used as they are.
+        detector: its weights are used as they are now.
         mirror: look at each image and its mirror image, and merge what is found.
         dynamic: inputs that grow with the images; the detector's square where left out.
             `detector.reading` says what its priors keep.
-        precision: "bf16" runs the network in bfloat16 where that is safe; decoding stays float32.
-
-    Raises:
-        SettingsError: unknown precision.
+        backend: what runs the network of this detector; torch in float32 where left out.
     """
 
     def __init__(
@@ -129,16 +126,14 @@ class Predictor:
         device: torch.device | None = None,
         mirror: bool = False,
         dynamic: DynamicInput | None = None,
-        precision: Precision = "fp32",
+        backend: Backend | None = None,
     ) -> None:
-        if precision not in get_args(Precision):
-            raise SettingsError(f"precision: {precision!r}, expected fp32 or bf16")
         self.device = device or torch.device("cpu")
         self.detector = channels_last(detector.eval().to(self.device))
         self.settings = settings
         self.mirror = mirror
         self.dynamic = dynamic
-        self.precision = precision
+        self.backend = backend or open_backend("torch", self.detector, self.device)
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
         """Detections of each image, by falling score, in its own pixels.
@@ -173,9 +168,7 @@ class Predictor:
 
     def forward(self, x: Tensor) -> Outputs:
         """The second: (B, 3, H, W) normalised → the detector's outputs."""
-        with torch.inference_mode(), autocast(self.device, self.precision):
-            outputs: Outputs = self.detector(x.contiguous(memory_format=torch.channels_last))
-        return outputs
+        return self.backend(x)
 
     def decode(self, outputs: Outputs, scale_wh: Tensor | None = None) -> list[Detections]:
         """The third: outputs → detections, which may reach beyond the image.

@@ -1,53 +1,94 @@
 """`sixrayd mine`."""
 
 import sys
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_args
 
 import click
 
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
-from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.settings import Crop, Engine, MineSettings
+
+_DEFAULTS = {field.name: field.default for field in fields(MineSettings)}
+
+
+def _option(name: str, kind: Any = str, note: str = "", **more: Any) -> Any:
+    """An option of the settings' own default, which its help shows unless it is empty."""
+    default = _DEFAULTS[name.removeprefix("--").replace("-", "_")]
+    shown = {} if default in ("", 0) else {"show_default": True}
+    return click.option(name, type=kind, default=default, help=note, **shown, **more)
 
 
 @click.command()
 @click.argument("shards", nargs=-1)
 @workspace_option
-@click.option("--model", default="", help="A trained model.  [default: the newest]")
-@click.option("--name", default="", help="Of the result.  [default: the model's]")
-@click.option(
-    "--threshold", type=float, default=0.1, show_default=True, help="Least score of a candidate."
-)
+@_option("--model", note="A trained model.  [default: the newest]")
+@_option("--name", note="Of the result.  [default: the model's]")
+@_option("--threshold", float, "Least score of a candidate.")
 @click.option(
     "--mirror/--no-mirror",
     default=True,
     show_default=True,
     help="Look at mirror images too: twice the work, steadier scores.",
 )
-@click.option("--batch", type=int, default=16, show_default=True, help="Images a step.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+@_option(
+    "--crop",
+    click.Choice(get_args(Crop)),
+    "Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
 )
-@click.option(
+@click.option("--dynamic", is_flag=True, help="Keep each image's aspect ratio.")
+@_option("--cascade", note="A small trained model that looks first; --model sees what it doubts.")
+@_option("--keep", float, "Share of --model's finds that --cascade may not lose.")
+@_option("--batch", int, "Images a step.")
+@_option("--device", click.Choice(["auto", "cpu", "cuda"]))
+@_option(
+    "--backend",
+    note="What runs the network: auto, torch, torch-bf16, openvino, "
+    "openvino-bf16, openvino-int8 or onnxruntime.",
+)
+@_option("--threads", int, "Cores a worker uses.  [default: all]")
+@_option("--workers", int, "Shards at once.  [default: what the machine or cluster bears]")
+@_option("--engine", click.Choice(get_args(Engine)), "Where workers run.")
+@_option("--address", note="Of a Ray cluster.  [default: one on this machine]")
+@_option("--shards-at", note="URL of the shards, s3:// and gs:// too.  [default: the workspace]")
+@_option("--parts-at", note="URL that takes finished parts.  [default: the workspace]")
+@_option(
     "--on-error",
-    type=click.Choice(["skip", "stop"]),
-    default="skip",
-    show_default=True,
-    help="What an unreadable image does; skips are listed and end in exit code 3.",
+    click.Choice(["skip", "stop"]),
+    "What an unreadable image does; skips are listed and end in exit code 3.",
 )
+@click.option(
+    "--progress",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    show_default=True,
+    help="On stderr: a bar, or a line of JSON a second.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what is left, and how long it will take.")
 @json_option
-def mine(workspace: Workspace, as_json: bool, **options: Any) -> None:
+def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **options: Any) -> None:
     """Run the detector over the negatives and rank candidates; interrupted, it goes on.
 
     SHARD names restrict this call to some of the shards.
 
     \b
-    Example:
+    Examples:
+      sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
+      sixrayd mine --engine ray --address auto --shards-at s3://scans/shards --parts-at s3://scans/parts
     """
+    settings = MineSettings(**options)
+    if dry_run:
+        _tell(workspace, settings, as_json)
+        return
     from sixrayd.mine.stage import mine as mine_stage
 
-    result = mine_stage(workspace, MineSettings(**options))
+    try:
+        result = mine_stage(workspace, settings, progress)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was looked at is kept, the same command goes on", err=True)
+        sys.exit(130)
     if as_json:
         print_json(result)
     else:
@@ -60,3 +101,14 @@ def mine(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if result.skipped:
         click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
+
+
+def _tell(workspace: Workspace, settings: MineSettings, as_json: bool) -> None:
+    from sixrayd.mine.forecast import forecast
+
+    found = forecast(workspace, settings)
+    if as_json:
+        print_json(found)
+        return
+    for line in found.lines():
+        click.echo(line)

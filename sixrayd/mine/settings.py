@@ -1,13 +1,18 @@
 """Settings of mining."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.detectors.backends import BACKENDS
+
+Crop = Literal["none", "tdc", "tiles"]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
 class MineSettings:
-    """Which detector looks at the negatives, and what it may report.
+    """Which detector looks at the negatives, how, where, and what it may report.
 
     Args:
         model: name of a trained model; the newest by default.
@@ -15,9 +20,20 @@ class MineSettings:
         shards: file names to mine now; all negatives by default.
         threshold: least score of a candidate, 0..1.
         mirror: also look at each image's mirror image: twice the work, steadier scores.
+        crop: look at "tdc"'s region only, or at overlapping "tiles" and the whole.
+        dynamic: keep each image's aspect ratio instead of making it square.
+        cascade: name of a trained model that looks first; `model` sees what it doubts.
+        keep: share of `model`'s finds that the first may not lose, on validation images.
         batch: images a step.
         device: "auto", "cpu" or "cuda".
+        backend: what runs the network: "auto" or one of `detectors.backends.BACKENDS`.
         on_error: "skip" lists an image that cannot be read in `skipped.jsonl`; "stop" ends.
+        engine: "local", or "ray" for a cluster.
+        address: of the Ray cluster; one is started on this machine by default.
+        workers: shards mined at once; as many as the machine or the cluster bears by default.
+        threads: cores a worker uses; all of the machine's by default.
+        shards_at: URL of the folder of shards; the workspace's by default.
+        parts_at: URL of a folder that takes the finished parts; the workspace's by default.
 
     Raises:
         SettingsError: out of range.
@@ -28,14 +44,38 @@ class MineSettings:
     shards: tuple[str, ...] = ()
     threshold: float = 0.1
     mirror: bool = True
+    crop: Crop = "none"
+    dynamic: bool = False
+    cascade: str = ""
+    keep: float = 0.995
     batch: int = 16
     device: str = "auto"
-    on_error: str = "skip"
+    backend: str = "auto"
+    on_error: Literal["skip", "stop"] = "skip"
+    engine: Engine = "local"
+    address: str = ""
+    workers: int = 0
+    threads: int = 0
+    shards_at: str = ""
+    parts_at: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise SettingsError(f"threshold {self.threshold}: needs to lie between 0 and 1")
-        if self.batch < 1:
-            raise SettingsError(f"batch {self.batch}: needs to be at least 1")
-        if self.on_error not in ("skip", "stop"):
-            raise SettingsError(f"on-error {self.on_error!r}: is neither skip nor stop")
+        for key in ("threshold", "keep"):
+            if not 0 < getattr(self, key) < 1:
+                raise SettingsError(f"{key} {getattr(self, key)}: needs to lie between 0 and 1")
+        for key, least in (("batch", 1), ("workers", 0), ("threads", 0)):
+            if getattr(self, key) < least:
+                raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
+        choices = {
+            "crop": get_args(Crop),
+            "backend": ("auto", *BACKENDS),
+            "on_error": ("skip", "stop"),
+            "engine": get_args(Engine),
+        }
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise SettingsError(
+                    f"{key.replace('_', '-')} {getattr(self, key)!r}: is none of {', '.join(known)}"
+                )
+        if self.address and self.engine != "ray":
+            raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")

@@ -1,25 +1,31 @@
 """The stage: mine what is not mined yet, then rank all candidates."""
 
+import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.command import progress
-from sixrayd.core.errors import ImageError, WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
-from sixrayd.core.index import Index, image_records
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
+from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.detectors.checkpoints import load_checkpoint
-from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.mine.local_engine import mine_here
+from sixrayd.mine.preparing import Models, find_models, prepare
+from sixrayd.mine.progress import Counts, shown
+from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
 from sixrayd.mine.settings import MineSettings
-from sixrayd.mine.shard import PART_SCHEMA, Shard, mine_shard
+from sixrayd.mine.shard import ShardTask
+from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
+
+# Settings that change the candidates. The others say where and how fast they are found.
+_LASTING = ("threshold", "mirror", "crop", "dynamic", "keep", "backend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +36,13 @@ class MineResult:
         shards_done, shards: of the negatives; candidates are ranked when all are done.
         flagged: images with at least one candidate.
         skipped: images that could not be looked at; `skipped.jsonl` names them.
+        backend: what ran the network.
     """
 
     name: str
     model: str
     folder: str
+    backend: str
     shards_done: int
     shards: int
     images: int
@@ -44,183 +52,166 @@ class MineResult:
     fresh: bool
 
 
-def mine(workspace: Workspace, settings: MineSettings = MineSettings()) -> MineResult:
+def mine(
+    workspace: Workspace, settings: MineSettings = MineSettings(), progress: str = "bar"
+) -> MineResult:
     """Run a trained detector over the negative shards, or finish an interrupted mining.
 
+    Args:
+        progress: "bar", or "json" for a line a second on stderr.
+
     Raises:
-        WorkspaceError: nothing is ingested or trained, or a named shard does not exist.
+        WorkspaceError: nothing is ingested or trained, a named shard does not exist, a shard
+            cannot be read or a part not written.
         CheckpointError: the weights cannot be read.
         ImageError: an image cannot be looked at and `on_error` is "stop".
+        ServiceError: the backend or Ray is not installed, or the cluster does not answer.
+        KeyboardInterrupt: interrupted; what was looked at is kept.
     """
     with workspace.lock():
-        model = settings.model or workspace.newest("models")
-        # Which shards are mined now, and how many images a step, does not change the result.
-        lasting = {"model": model, "threshold": settings.threshold, "mirror": settings.mirror}
-        run = Run(
-            "mine",
-            settings.name or model,
-            lasting,
-            workspace.upstream(("shards", ""), ("models", model)),
-        )
-        fresh = workspace.begin(run)
-        job = _Job(workspace, run)
-        if fresh:
-            job.mine(_chosen(job.shards, settings.shards), settings)
-            if len(job.done()) == len(job.shards):
-                job.rank()
-        return job.result(fresh)
+        models = find_models(workspace, settings)
+        run = planned(workspace, settings, models)
+        if not workspace.begin(run):
+            return _result(workspace, workspace.run("mine", run.name), fresh=False)
+        job = Mining(workspace, run, models, settings)
+        job.mine(settings, progress)
+        done = job.done()
+        if len(done) < len(job.shards):
+            return _result(workspace, replace(run, summary=job.summary(done)), fresh=True)
+        finished = job.rank(done)
+        workspace.finish(finished)
+        return _result(workspace, finished, fresh=True)
 
 
-def _chosen(shards: list[str], wanted: tuple[str, ...]) -> list[str]:
-    unknown = [name for name in wanted if name not in shards]
-    if unknown:
-        raise WorkspaceError(
-            f"shard {unknown[0]!r}: is none of the {len(shards)} negative shards "
-            f"({shards[0]} to {shards[-1]})"
-            if shards
-            else f"shard {unknown[0]!r}: the release has no negatives"
-        )
-    return list(wanted) or shards
+def planned(workspace: Workspace, settings: MineSettings, models: Models) -> Run:
+    """The run that these settings ask for."""
+    lasting = {"model": models.name, "cascade": models.first_name} | {
+        key: getattr(settings, key) for key in _LASTING
+    }
+    stages = [("shards", ""), ("models", models.name)]
+    if models.first_name:
+        stages.append(("models", models.first_name))
+    return Run("mine", settings.name or models.name, lasting, workspace.upstream(*stages))
 
 
-class _Job:
-    """One mining: its parts and what is made of them."""
+def _result(workspace: Workspace, run: Run, *, fresh: bool) -> MineResult:
+    folder = str(workspace.folder("mine", run.name))
+    return MineResult(run.name, run.settings["model"], folder, **run.summary, fresh=fresh)
 
-    def __init__(self, workspace: Workspace, run: Run) -> None:
-        self.workspace, self.run = workspace, run
+
+class Mining:
+    """One mining: its shards, its parts, and what is made of them."""
+
+    def __init__(
+        self, workspace: Workspace, run: Run, models: Models, settings: MineSettings
+    ) -> None:
+        self.workspace, self.run, self.models = workspace, run, models
         self.folder = workspace.folder("mine", run.name)
-        self.index = Index.load(workspace)
-        self.shards = self.index.shards(Source.NEGATIVE)
+        self.images = shard_sizes(workspace, Source.NEGATIVE)
+        self.shards = list(self.images)
+        self.parts = Store(self._parts_at(settings.parts_at))
 
-    def part(self, shard: str) -> Path:
-        return self.folder / "parts" / f"{Path(shard).stem}.parquet"
+    def left(self, wanted: tuple[str, ...]) -> list[str]:
+        """Shards without a part, among those wanted, else among all.
+
+        Raises:
+            WorkspaceError: one that is wanted does not exist.
+        """
+        unknown = [name for name in wanted if name not in self.images]
+        if unknown:
+            raise WorkspaceError(
+                f"shard {unknown[0]!r}: is none of the {len(self.shards)} negative shards "
+                f"({self.shards[0]} to {self.shards[-1]})"
+                if self.shards
+                else f"shard {unknown[0]!r}: the release has no negatives"
+            )
+        there = self.parts.names()
+        return [name for name in wanted or self.shards if part_name(name) not in there]
 
     def done(self) -> list[str]:
-        return [shard for shard in self.shards if self.part(shard).exists()]
+        """Shards with a part."""
+        there = self.parts.names()
+        return [name for name in self.shards if part_name(name) in there]
 
-    def mine(self, shards: list[str], settings: MineSettings) -> None:
+    def job(self, settings: MineSettings, folder: Path) -> MineJob:
+        """What the workers need.
+
+        Args:
+            folder: of what is settled when a mining begins, so that it goes on the same way.
+        """
+        prepared = prepare(self.workspace, self.models, settings, folder)
+        return MineJob(
+            settings.shards_at or str(self.workspace.shards),
+            self.parts.url,
+            self.models.weights,
+            prepared.look,
+            settings.batch,
+            settings.on_error == "stop",
+            self.models.first,
+            prepared.quantised,
+        )
+
+    def tasks(self, shards: list[str]) -> Iterator[ShardTask]:
+        """What the index says of shards, one after another."""
+        wanted = {name: self.images[name] for name in shards}
+        for name, sha256 in shard_contents(self.workspace, Source.NEGATIVE, wanted):
+            yield ShardTask(name, sha256)
+
+    def mine(self, settings: MineSettings, progress: str) -> None:
         """Commit a part for each shard that has none."""
-        left = [shard for shard in shards if not self.part(shard).exists()]
+        left = self.left(settings.shards)
         if not left:
             return
-        model = self.run.settings["model"]
-        checkpoint = load_checkpoint(self.workspace.output("models", model, "weights.safetensors"))
-        predictor = Predictor(
-            checkpoint.detector,
-            DecodeSettings(threshold=settings.threshold),
-            device=pick_device(settings.device),
-            mirror=settings.mirror,
-        )
-        total = self._images(shards)
-        with progress() as bar:
-            task = bar.add_task("mining", total=total, note="")
-            bar.update(task, completed=total - self._images(left))
-            skips = 0
+        job = self.job(settings, self.folder)
+        before = self._counts(self.done())
+        total = before.images + sum(self.images[name] for name in left)
+        with shown(before, total, progress) as looked:
+            tasks = self.tasks(left)
+            if settings.engine == "ray":
+                from sixrayd.mine.ray_engine import mine_on_ray
 
-            def looked(images: int, skipped: int) -> None:
-                nonlocal skips
-                skips += skipped
-                bar.update(task, advance=images, note=f"{skips} skipped" if skips else "")
+                mine_on_ray(job, tasks, settings.address, settings.workers, looked)
+            else:
+                mine_here(job, tasks, settings.workers, looked)
 
-            for name in left:
-                table = mine_shard(
-                    self._shard(name), predictor, checkpoint.classes.names, settings.batch, looked
-                )
-                self._stop_at_errors(table, settings)
-                write_table(self.part(name), table, PART_SCHEMA)
-
-    def rank(self) -> None:
-        """Candidates of all parts by falling image score, ties by image id; the same bytes
-        whatever the order in which the parts came to be."""
-        parts = pa.concat_tables([self._read_part(shard) for shard in self.shards] or [_NOTHING])
-        errors = parts.filter(pc.not_equal(parts["error"], "")).sort_by("image_id")
-        rows = errors.select(["image_id", "error"]).to_pylist()
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        write_bytes(self.folder / "skipped.jsonl", "".join(lines).encode())
-        found = parts.filter(pc.equal(parts["error"], ""))
+    def rank(self, done: list[str]) -> Run:
+        """Write the candidates; the same bytes whatever the order in which the parts came to be."""
+        found, errors = split_parts(self._part(name) for name in done)
+        write_bytes(self.folder / "skipped.jsonl", skipped_lines(errors))
         candidates = rank_candidates(found, self.run.name)
         write_table(self.folder / "candidates.parquet", candidates, CANDIDATE_SCHEMA)
-        outputs = ("candidates.parquet", "skipped.jsonl")
-        self.workspace.finish(
-            replace(
-                self.run,
-                outputs={name: sha256_file(self.folder / name) for name in outputs},
-                summary={"flagged": pc.count_distinct(found["image_id"]).as_py()},
-            )
-        )
+        outputs = {
+            name: sha256_file(self.folder / name)
+            for name in ("candidates.parquet", "look.json", "skipped.jsonl")
+        }
+        return replace(self.run, outputs=outputs, summary=self.summary(done))
 
-    def result(self, fresh: bool) -> MineResult:
-        done = self.done()
-        tables = [self._read_part(shard) for shard in done]
-        parts = pa.concat_tables(tables or [_NOTHING])
-        found = parts.filter(pc.equal(parts["error"], ""))
-        return MineResult(
-            self.run.name,
-            self.run.settings["model"],
-            str(self.folder),
-            len(done),
-            len(self.shards),
-            self._images(done),
-            pc.count_distinct(found["image_id"]).as_py(),
-            found.num_rows,
-            parts.num_rows - found.num_rows,
-            fresh,
-        )
+    def summary(self, done: list[str]) -> Mapping[str, Any]:
+        """The counts of `MineResult`."""
+        found, errors = split_parts(self._part(name) for name in done)
+        look = json.loads((self.folder / "look.json").read_text("utf-8"))
+        return {
+            "backend": look["backend"],
+            "shards_done": len(done),
+            "shards": len(self.shards),
+            "images": sum(self.images[name] for name in done),
+            "flagged": pc.count_distinct(found["image_id"]).as_py(),
+            "candidates": found.num_rows,
+            "skipped": errors.num_rows,
+        }
 
-    def _shard(self, name: str) -> Shard:
-        rows = self.index.table.filter(pc.equal(self.index.table["shard"], name))
-        records = {record.image_id: record for record in image_records(rows)}
-        return Shard(self.workspace.shards / name, records)
+    def _counts(self, done: list[str]) -> Counts:
+        found, errors = split_parts(self._part(name) for name in done)
+        images = sum(self.images[name] for name in done)
+        return Counts(images, found.num_rows, errors.num_rows)
 
-    def _images(self, shards: list[str]) -> int:
-        among = pc.is_in(self.index.table["shard"], pa.array(shards, pa.string()))
-        return int(pc.sum(among).as_py() or 0)
+    def _part(self, shard: str) -> pa.Table:
+        name = part_name(shard)
+        return table_from(self.parts.read_bytes(name), f"{self.parts}/{name}", PART_SCHEMA)
 
-    def _read_part(self, shard: str) -> pa.Table:
-        return read_table(self.part(shard), PART_SCHEMA)
-
-    def _stop_at_errors(self, table: pa.Table, settings: MineSettings) -> None:
-        errors = [error for error in table["error"].to_pylist() if error]
-        if errors and settings.on_error == "stop":
-            raise ImageError(f"{errors[0]}; mend it, or pass --on-error skip")
-
-
-_NOTHING = PART_SCHEMA.empty_table()
-
-
-_ORDER = [
-    (key, "descending" if key == "score" else "ascending")
-    for key in ("rank", "score", "label", "x1", "y1", "x2", "y2")
-]
-
-
-def rank_candidates(found: pa.Table, model: str) -> pa.Table:
-    """Number images by falling best score and boxes within them.
-
-    Args:
-        found: of the part schema, without errors.
-
-    Returns:
-        A table of `CANDIDATE_SCHEMA`, sorted by rank, then box.
-    """
-    best = found.group_by("image_id").aggregate([("score", "max")])
-    best = best.sort_by([("score_max", "descending"), ("image_id", "ascending")])
-    best = best.append_column("rank", pa.array(range(1, best.num_rows + 1), pa.int64()))
-    joined = found.join(best, keys="image_id").sort_by(_ORDER)
-    numbers = list(_count_within(joined["rank"].to_pylist()))
-    ids = [f"{i}/{model}/{n}" for i, n in zip(joined["image_id"].to_pylist(), numbers, strict=True)]
-    columns: dict[str, Any] = {name: joined[name] for name in joined.column_names}
-    columns |= {
-        "box_id": pa.array(ids, pa.string()),
-        "model": pa.array([model] * len(ids), pa.string()),
-        "image_score": joined["score_max"],
-    }
-    return pa.table({name: columns[name] for name in CANDIDATE_SCHEMA.names}).cast(CANDIDATE_SCHEMA)
-
-
-def _count_within(keys: list[int]) -> Iterator[int]:
-    last, number = None, 0
-    for key in keys:
-        number = number + 1 if key == last else 0
-        last = key
-        yield number
+    def _parts_at(self, url: str) -> str:
+        """Elsewhere, parts of other settings or weights lie beside these, under another hash."""
+        if not url:
+            return str(self.folder / "parts")
+        work = json.dumps(asdict(self.run), sort_keys=True, default=str)
+        return f"{url.rstrip('/')}/{self.run.name}-{hashlib.sha256(work.encode()).hexdigest()[:12]}"

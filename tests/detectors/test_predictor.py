@@ -1,11 +1,14 @@
 """From images to detections: fixed and dynamic inputs, batches, the steps apart."""
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor, flip, input_wh
 from sixrayd.detectors.rfb import rfb_small
@@ -148,18 +151,33 @@ def test_flipping_puts_boxes_back():
     assert flip(found, 100).xyxy.tolist() == [[89.0, 2.0, 99.0, 22.0]]
 
 
-def test_bfloat16_is_close_to_full_precision(detector):
-    x = Predictor(detector).prepare([scan(400, 300)])[0].x
+def test_the_backend_that_is_given_runs_the_network(detector):
+    shapes = []
+    torch_backend = open_backend("torch", detector, torch.device("cpu"))
 
-    full = Predictor(detector).forward(x)
-    half = Predictor(detector, precision="bf16").forward(x)
+    def backend(x):
+        shapes.append(tuple(x.shape))
+        return torch_backend(x)
 
-    assert half[1].dtype == torch.bfloat16
-    away = (half[1].float().softmax(-1) - full[1].softmax(-1)).abs()
-    assert 0 < away.max() < 0.05
-    assert len(Predictor(detector, FEW, precision="bf16").detect([scan(400, 300)])[0].scores) > 0
+    given = Predictor(detector, FEW, backend=backend, mirror=True)
+    images = [scan(400, 300, 1), scan(300, 400, 2)]
+
+    found = given.detect(images)
+
+    assert shapes == [(2, 3, 384, 384)] * 2  # the images, then their mirror images
+    for ours, theirs in zip(
+        found, Predictor(detector, FEW, mirror=True).detect(images), strict=True
+    ):
+        assert_same(ours, theirs, tolerance=1e-9)
 
 
-def test_an_unknown_precision_is_refused(detector):
-    with pytest.raises(SettingsError, match="precision: 'fp16', expected fp32 or bf16"):
-        Predictor(detector, precision="fp16")
+def test_the_weights_are_those_of_the_moment(detector):
+    trained = copy.deepcopy(detector)
+    predictor = Predictor(trained, FEW)
+    before = predictor.detect([scan(400, 300)])[0]
+
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.5)
+
+    assert_same(predictor.detect([scan(400, 300)])[0], before, tolerance=1e-9)

@@ -15,36 +15,9 @@ from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
-from sixrayd.train.stage import train
-from tests.squares import QUICK, ingest, squares
+from tests.squares import ingest, squares
 
 SETTINGS = MineSettings(batch=4, mirror=False, threshold=0.02)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    release = squares()
-    release.images["N0000030"] = release.images["N0000030"][:600]  # a truncated JPEG
-    from sixrayd.download.settings import DownloadSettings
-    from sixrayd.download.stage import download
-
-    folder = tmp_path_factory.mktemp("mine")
-    workspace = Workspace(folder / "workspace")
-    settings = DownloadSettings(
-        str(release.write(folder / "release")),
-        release.classes,
-        images_per_shard=10,
-        on_error="skip",
-    )
-    download(workspace, settings)
-    train(workspace, QUICK)
-    return workspace
-
-
-@pytest.fixture
-def workspace(trained, tmp_path):
-    shutil.copytree(trained.root, tmp_path / "workspace")
-    return Workspace(tmp_path / "workspace")
 
 
 def _candidates(workspace):

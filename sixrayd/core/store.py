@@ -1,0 +1,276 @@
+"""A folder at a path or URL: on this machine, in S3 or Google storage, or wherever fsspec goes."""
+
+import io
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pyarrow as pa
+from pyarrow import fs as arrow_fs
+
+from sixrayd.core.errors import ShardError, WorkspaceError
+from sixrayd.core.files import write_bytes
+
+_PIECE = 8 << 20  # bytes a request
+_AHEAD = 3  # pieces under way: one connection to S3 is slower than one GPU
+_BUCKETS = {
+    # One request for a small object, where the default opens an upload in several parts.
+    "s3": "allow_delayed_open=true",
+    # The default tries for a quarter of an hour before it says that nobody answers.
+    "gs": "retry_limit_seconds=60",
+    "gcs": "retry_limit_seconds=60",
+}
+_NOISE = re.compile(r" \(Request ID| Detail:|; Details:| error_info=|\n")
+
+
+class Store:
+    """Files of one folder, each there whole or not at all. Can be pickled.
+
+    Args:
+        url: a path, or `file://`, `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER`, or any URL that
+            fsspec knows. The usual variables and files bring keys and regions;
+            `?endpoint_override=HOST:PORT&scheme=http` names another S3 server.
+
+    Raises:
+        WorkspaceError: by every method: the storage cannot be reached, refuses, or has no such
+            bucket; or a name is not a plain file name. Keys in the URL stay out of messages.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        self.scheme = self.url.partition("://")[0] if "://" in self.url else "file"
+        self.place = _place(self.url)
+
+    def __repr__(self) -> str:
+        return f"Store({self.place!r})"
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.url,)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if path := self.local(name):
+            return path.is_file()
+        with self._failures(name):
+            info = self._fs.get_file_info(self._path(name))
+        return bool(info.is_file)
+
+    def names(self) -> set[str]:
+        """Files right in the folder; an absent folder has none, and unfinished ones stay out."""
+        with self._failures():
+            if self.scheme == "file":
+                entries = os.scandir(self._root) if Path(self._root).is_dir() else ()
+                found = {entry.name for entry in entries if entry.is_file()}
+            else:
+                selector = arrow_fs.FileSelector(self._root, allow_not_found=True)
+                found = {i.base_name for i in self._fs.get_file_info(selector) if i.is_file}
+        if not found:
+            self._check_bucket()
+        return {name for name in found if not name.startswith(".")}
+
+    def open(self, name: str) -> BinaryIO:
+        """A file for reading from its start to its end; seeking goes forwards only.
+
+        Raises:
+            ShardError: there is no such file.
+        """
+        try:
+            if path := self.local(name):
+                with self._failures(name, ShardError):
+                    return path.open("rb")
+            with self._failures(name, ShardError):
+                file = self._fs.open_input_file(self._path(name))
+                ahead = _Ahead(file, file.size(), f"{self.place}/{name}")
+        except ShardError:
+            self._check_bucket()
+            raise
+        return io.BufferedReader(ahead, 1 << 20)
+
+    def read_bytes(self, name: str) -> bytes:
+        """A whole file."""
+        with self._failures(name):
+            if path := self.local(name):
+                return path.read_bytes()
+            with self._fs.open_input_file(self._path(name)) as file:
+                return bytes(file.readall())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all: killed at any moment, it is the old or the new."""
+        with self._failures(name):
+            if path := self.local(name):
+                write_bytes(path, data)
+                return
+            # Ctrl-C between opening and writing would leave an empty object; a thread gets none.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(self._put, name, data).result()
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with self._failures(name), suppress(FileNotFoundError):
+            if path := self.local(name):
+                path.unlink()
+            else:
+                self._fs.delete_file(self._path(name))
+
+    def local(self, name: str) -> Path | None:
+        """The file's path where it is on this machine."""
+        path = self._path(name)
+        return Path(path) if self.scheme == "file" else None
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        if self.scheme == "file":
+            path = url2pathname(urlsplit(self.url).path) if "://" in self.url else self.url
+            return None, path
+        if query := _BUCKETS.get(self.scheme):
+            url = self.url + ("&" if "?" in self.url else "?") + query
+        else:
+            url = f"fsspec+{self.url}"
+        with self._failures():
+            fs, root = arrow_fs.FileSystem.from_uri(url)
+        return fs, root.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _path(self, name: str) -> str:
+        if not name or name != Path(name).name or name.startswith("."):
+            raise WorkspaceError(f"{self.place}: name {name!r}: needs to be a plain file name")
+        return f"{self._root}/{name}"
+
+    def _put(self, name: str, data: bytes) -> None:
+        if self.scheme in _BUCKETS:
+            self._stream(self._path(name), data)
+            return
+        beside = f"{self._root}/.{name}.{os.getpid()}.part"
+        self._fs.create_dir(self._root, recursive=True)
+        self._stream(beside, data)
+        self._fs.move(beside, self._path(name))
+
+    def _stream(self, path: str, data: bytes) -> None:
+        with self._fs.open_output_stream(path, compression=None) as file:
+            file.write(data)
+
+    def _check_bucket(self) -> None:
+        """Tell an absent bucket from an absent folder."""
+        if self.scheme in _BUCKETS:
+            bucket = self._root.partition("/")[0]
+            with self._failures():
+                if self._fs.get_file_info(bucket).type == arrow_fs.FileType.NotFound:
+                    raise WorkspaceError(f"{self.place}: there is no bucket {bucket!r}")
+
+    @contextmanager
+    def _failures(
+        self, name: str = "", absent: type[WorkspaceError | ShardError] = WorkspaceError
+    ) -> Iterator[None]:
+        where = f"{self.place}/{name}" if name else self.place
+        try:
+            yield
+        except FileNotFoundError as error:
+            # A shard's absence is written into its part, the same wherever shards are kept.
+            text = f"{name}: missing; run `sixrayd download` again"
+            raise absent(text if absent is ShardError else f"{where}: missing") from error
+        except (OSError, pa.ArrowException, ImportError, ValueError) as error:
+            reason = _reason(error)
+            for secret in _secrets(self.url):
+                reason = reason.replace(secret, "…")
+            raise WorkspaceError(f"{where}: {reason}") from None  # its text may hold keys
+
+
+class _Ahead(io.RawIOBase):
+    """A remote file read forwards in large pieces, the next being fetched while one is used."""
+
+    def __init__(self, file: Any, size: int, where: str) -> None:
+        self._file, self._size, self._where = file, size, where
+        self._offsets = iter(range(0, size, _PIECE))
+        self._pool = ThreadPoolExecutor(_AHEAD)
+        self._coming: deque[tuple[int, Future[bytes]]] = deque()
+        self._piece, self._at = memoryview(b""), 0
+        for _ in range(_AHEAD):
+            self._fetch()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        target = offset + (0, self._at, self._size)[whence]
+        if target < self._at:
+            raise io.UnsupportedOperation(f"{self._where}: is read forwards only")
+        while self._at < target and self._take(target - self._at):
+            pass
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        taken = self._take(len(buffer))
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._pool.shutdown(cancel_futures=True)
+            self._file.close()
+        super().close()
+
+    def _take(self, most: int) -> memoryview:
+        if not self._piece and self._coming:
+            self._piece = memoryview(self._next())
+        taken, self._piece = self._piece[:most], self._piece[most:]
+        self._at += len(taken)
+        return taken
+
+    def _next(self) -> bytes:
+        size, future = self._coming.popleft()
+        self._fetch()
+        try:
+            data = future.result()
+        except OSError as error:
+            raise WorkspaceError(f"{self._where}: {_reason(error)}") from None
+        if len(data) < size:
+            raise WorkspaceError(f"{self._where}: has become shorter while it was read")
+        return data
+
+    def _fetch(self) -> None:
+        for offset in self._offsets:
+            size = min(_PIECE, self._size - offset)
+            self._coming.append((size, self._pool.submit(self._file.read_at, size, offset)))
+            return
+
+
+def _place(url: str) -> str:
+    """A URL that may be shown: no user, key or query."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url.rstrip("/") or "/"
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].rstrip('/')}"
+
+
+def _secrets(url: str) -> list[str]:
+    """What of a URL an error's text may not repeat."""
+    rest = url.partition("://")[2]
+    keys, query = rest.rpartition("@")[0], rest.partition("?")[2]
+    return [secret for secret in (url, keys, keys.partition(":")[2], query) if secret]
+
+
+def _reason(error: Exception) -> str:
+    """One line of what a storage library says."""
+    text = _NOISE.split(getattr(error, "strerror", None) or str(error))[0]
+    return text[max(text.find("AWS Error"), 0) :][:300]

@@ -1,0 +1,179 @@
+"""OpenVINO as a backend, in float32, bfloat16 or int8."""
+
+import logging
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sixrayd.core.errors import CheckpointError
+from sixrayd.core.extras import import_extra
+from sixrayd.core.files import replacing
+from sixrayd.detectors.folding import Network
+
+_SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+def import_openvino(name: str = "openvino") -> ModuleType:
+    """OpenVINO, or nncf beside it, without their telemetry.
+
+    Both report to their maker what they are used for, unless this module cannot be imported.
+
+    Raises:
+        ServiceError: not installed.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    return import_extra(name, "cpu")
+
+
+def open_openvino(
+    network: Network, precision: str, threads: int, body: Any = None
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """A network, converted and compiled for the CPU.
+
+    Its last convolutions are compiled apart and run in float32: in bfloat16 the scores of rivals
+    tie, so that suppression keeps other boxes.
+
+    Args:
+        precision: "f32" or "bf16", of all before those and not quantised.
+        body: of `read_quantised`, instead of all before those.
+
+    Raises:
+        ServiceError: openvino is not installed.
+    """
+    converted, tail = _halves(network)
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    core = import_openvino().Core()
+    first, last = (
+        core.compile_model(part, "CPU", settings | {"INFERENCE_PRECISION_HINT": kind})
+        for part, kind in ((body or converted, precision), (tail, "f32"))
+    )
+    before, after = first.create_infer_request(), last.create_infer_request()
+
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        before.infer({0: x.contiguous().numpy()})
+        for place in range(len(last.inputs)):
+            after.set_input_tensor(place, before.get_output_tensor(place))
+        after.infer()
+        offsets, logits = (after.get_output_tensor(place).data.copy() for place in (0, 1))
+        return torch.from_numpy(offsets), torch.from_numpy(logits)
+
+    return forward
+
+
+def write_quantised(
+    network: Network, inputs: Sequence[np.ndarray[Any, Any]], path: Path, sha256: str
+) -> None:
+    """Quantise a network up to its last convolutions and write it, whole or not at all.
+
+    The first convolution and sums of branches stay in floating point: they cost little, and
+    leaving them out halved and halved again the candidates that change.
+
+    Args:
+        inputs: (1, 3, H, W) normalised float32 each, to calibrate with.
+        sha256: of the detector's weights.
+
+    Raises:
+        ServiceError: openvino or nncf is not installed.
+    """
+    openvino, nncf = import_openvino(), import_openvino("nncf")
+    nncf.set_log_level(logging.ERROR)
+    # The extremes of every activation: its usual estimate cuts off what few large objects cause.
+    extremes = nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=import_openvino(
+            "nncf.quantization.range_estimator"
+        ).RangeEstimatorParametersSet.MINMAX
+    )
+    body, _ = _halves(network)
+    with redirect_stdout(StringIO()):  # its progress bars
+        body = nncf.quantize(
+            body,
+            nncf.Dataset(inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=_first_convolution(body), types=["Add"]),
+            subset_size=len(inputs),
+            fast_bias_correction=False,
+            advanced_parameters=extremes,
+        )
+    for number, operation in enumerate(body.get_ordered_ops()):
+        operation.set_friendly_name(str(number))  # names count up while a process runs
+    with TemporaryDirectory() as folder, replacing(path) as beside:
+        openvino.serialize(body, *(str(Path(folder, name)) for name in (_XML, _BIN)))
+        with zipfile.ZipFile(beside, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(_SHA256, _LONG_AGO), sha256)
+            for name in (_XML, _BIN):
+                archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), Path(folder, name).read_bytes())
+
+
+def read_quantised(path: Path, sha256: str) -> Any:
+    """What `write_quantised` wrote, for `open_openvino`.
+
+    Raises:
+        ServiceError: openvino is not installed.
+        CheckpointError: missing, broken, or of other weights than those with this SHA-256.
+    """
+    openvino = import_openvino()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found, xml, weights = (archive.read(name) for name in (_SHA256, _XML, _BIN))
+            if found.decode() != sha256:
+                raise CheckpointError(f"{path}: quantised from other weights; quantise again")
+            return openvino.Core().read_model(xml, weights)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a readable quantised network ({error})") from error
+
+
+def _halves(network: Network) -> tuple[Any, Any]:
+    """OpenVINO's models of everything before the last convolutions, and of them and what follows.
+
+    The outputs of the first are the inputs of the second, in order.
+    """
+    openvino = import_openvino()
+    side = network.sources.least_px + 63
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, about how torch traces
+        whole = openvino.convert_model(
+            network, example_input=torch.zeros(1, 3, side, side), input=[(-1, 3, -1, -1)]
+        )
+    cuts: dict[tuple[str, int], Any] = {}
+    for last in _last_convolutions(whole):
+        source = last.input(0).get_source_output()
+        key = (source.get_node().get_name(), source.get_index())
+        if key not in cuts:
+            shape, kind = source.get_partial_shape(), source.get_element_type()
+            cuts[key] = (source, openvino.op.Parameter(kind, shape))
+        last.input(0).replace_source_output(cuts[key][1].output(0))
+    sources, inputs = ([cut[part] for cut in cuts.values()] for part in (0, 1))
+    return (
+        openvino.Model(sources, whole.get_parameters()),
+        openvino.Model(whole.get_results(), inputs),
+    )
+
+
+def _first_convolution(model: Any) -> list[str]:
+    kinds = ((o.get_type_name(), o.get_friendly_name()) for o in model.get_ordered_ops())
+    return [name for kind, name in kinds if kind == "Convolution"][:1]
+
+
+def _last_convolutions(model: Any) -> list[Any]:
+    found: list[Any] = []
+    seen: set[str] = set()
+    left = list(model.get_results())
+    while left:
+        for entry in left.pop().inputs():
+            node = entry.get_source_output().get_node()
+            if node.get_name() not in seen:
+                seen.add(node.get_name())
+                (found if node.get_type_name() == "Convolution" else left).append(node)
+    return found

@@ -1,0 +1,185 @@
+"""What runs a detector's network: torch, OpenVINO or ONNX Runtime, behind one call."""
+
+import copy
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.extras import import_extra
+from sixrayd.detectors.backend_onnxruntime import open_onnxruntime
+from sixrayd.detectors.backend_openvino import (
+    import_openvino,
+    open_openvino,
+    read_quantised,
+    write_quantised,
+)
+from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.folding import Network, to_bfloat16
+from sixrayd.imaging.decode import RGBImage
+
+Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
+Backend = Callable[[Tensor], Outputs]
+"""(B, 3, H, W) normalised float32 on the device → offsets, logits and priors, float32.
+
+Any B, H and W; the results are the caller's. Of several threads that call, one runs at a time.
+"""
+BACKENDS = ("torch", "torch-bf16", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime")
+
+
+def resolve_backend(name: str, device: torch.device) -> str:
+    """The backend that a name means on this machine.
+
+    "auto" is what should be fastest of what is installed and keeps the candidates: bfloat16 on a
+    GPU and on CPUs that compute in it. Int8 is only taken by name.
+
+    Raises:
+        SettingsError: unknown, or not for this device.
+        ServiceError: its library is not installed.
+    """
+    if name == "auto":
+        name = _fastest(device)
+    if name not in BACKENDS:
+        raise SettingsError(f"backend {name!r}: expected auto, {', '.join(BACKENDS)}")
+    library = name.split("-")[0]
+    if library != "torch" and device.type != "cpu":
+        raise SettingsError(
+            f"backend {name}: runs on the CPU; pass --device cpu or another backend"
+        )
+    if library == "openvino":
+        import_openvino()
+    elif library == "onnxruntime":
+        import_extra(library, "cpu")
+    return name
+
+
+def open_backend(
+    name: str,
+    detector: Detector,
+    device: torch.device,
+    *,
+    threads: int = 0,
+    quantised: Path | None = None,
+) -> Backend:
+    """A detector's network, ready to run.
+
+    Its weights are copied; `detector.reading` is followed as it changes.
+
+    Args:
+        threads: 0 takes the library's own choice, all cores as a rule. Torch's are the process's.
+        quantised: what `quantise` wrote for this detector; "openvino-int8" needs it.
+
+    Raises:
+        SettingsError, ServiceError: as `resolve_backend`; or int8 without `quantised`.
+        CheckpointError: `quantised` cannot be read, or belongs to other weights.
+    """
+    name = resolve_backend(name, device)
+    network = Network(detector)
+    if name.startswith("torch"):
+        run = _open_torch(network, device, threads, bf16=name == "torch-bf16")
+    elif name == "onnxruntime":
+        run = open_onnxruntime(network, threads)
+    elif name == "openvino-int8":
+        if quantised is None:
+            raise SettingsError("backend openvino-int8: needs a network that `quantise` wrote")
+        body = read_quantised(quantised, _sha256(detector))
+        run = open_openvino(network, "bf16", threads, body)
+    else:
+        run = open_openvino(network, "f32" if name == "openvino" else "bf16", threads)
+    return partial(_run, run, _PriorsOf(detector), threading.Lock())
+
+
+def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None:
+    """Write a detector's network in int8 for "openvino-int8", whole or not at all.
+
+    Args:
+        images: to calibrate with: such as it will see, but none that it is judged on. The same
+            images give the same bytes.
+
+    Raises:
+        SettingsError: no images.
+        ServiceError: openvino or nncf is not installed.
+    """
+    from sixrayd.detectors.predictor import Predictor  # which itself needs this module
+
+    if not images:
+        raise SettingsError("quantise: no images to calibrate with")
+    prepare = Predictor(detector).prepare
+    inputs = (prepare([image])[0].x for image in images)
+    arrays = [x.contiguous().cpu().numpy() for x in inputs]
+    write_quantised(Network(detector), arrays, path, _sha256(detector))
+
+
+class _PriorsOf:
+    """A detector's priors on an input, without running its network."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        # On the meta device tensors have shapes and no values.
+        self.shapes = copy.deepcopy(detector).to("meta")
+        self.shapes.heads = _NoHeads()
+        self.seen: dict[tuple[int, int], list[torch.Size]] = {}
+
+    def __call__(self, input_hw: tuple[int, int], device: torch.device) -> Tensor:
+        if input_hw not in self.seen:
+            maps = self.shapes.sources(torch.empty(1, 3, *input_hw, device="meta"))
+            self.seen[input_hw] = [m.shape for m in maps]
+        self.shapes.reading = self.detector.reading
+        maps = [torch.empty((), device=device).expand(shape) for shape in self.seen[input_hw]]
+        return self.shapes.predict(maps, input_hw)[2]
+
+
+class _NoHeads(nn.Module):
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return maps[0], maps[0]
+
+
+def _run(
+    network: Callable[[Tensor], tuple[Tensor, Tensor]],
+    priors: _PriorsOf,
+    lock: threading.Lock,
+    x: Tensor,
+) -> Outputs:
+    with lock, torch.inference_mode():
+        offsets, logits = network(x)
+        return offsets.float(), logits.float(), priors((x.shape[2], x.shape[3]), x.device)
+
+
+def _open_torch(
+    network: Network, device: torch.device, threads: int, *, bf16: bool
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    if threads:
+        torch.set_num_threads(threads)
+    if bf16:
+        to_bfloat16(network)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run: Callable[[Tensor], tuple[Tensor, Tensor]] = network
+    if device.type == "cuda" and importlib.util.find_spec("triton"):
+        run = torch.compile(network, dynamic=False)
+
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            return run(x.contiguous(memory_format=torch.channels_last))
+
+    return forward
+
+
+def _sha256(detector: Detector) -> str:
+    weights = {key: tensor.contiguous() for key, tensor in detector.state_dict().items()}
+    return hashlib.sha256(save(weights)).hexdigest()
+
+
+def _fastest(device: torch.device) -> str:
+    if device.type != "cpu":
+        return "torch-bf16"
+    if importlib.util.find_spec("openvino") is None:
+        return "torch"
+    can = torch.cpu.get_capabilities()
+    return "openvino-bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "openvino"

@@ -1,0 +1,181 @@
+"""How sure a cascade's first detector must be: calibration on images that neither has learnt."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from more_itertools import chunked
+from scipy.stats import binomtest
+
+from sixrayd.core.boxes import FloatArray
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.records import Source, Split
+from sixrayd.core.workspace import Workspace
+from sixrayd.evaluation.matching import Detections, Truths, match
+from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.mine.looking import Look, image_score
+
+CONFIDENCE = 0.95  # of the lower bound, one-sided
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An image to calibrate on.
+
+    Args:
+        truth: what it holds; no rows for a negative.
+    """
+
+    image: RGBImage
+    truth: Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a cascade loses and what it saves, as measured.
+
+    Args:
+        threshold: least score of the first detector for the second to look.
+        kept: share of the second's finds at or above it.
+        kept_low: of finds that look like these, so many are kept at least, with a confidence of
+            95 %. What people have missed may be harder for the first detector too.
+        finds: images in which the second detector finds an object.
+        finds_needed: for `kept_low` to reach the share asked for, were all of them kept.
+        loose: finds are fewer than that: `kept_low` says little.
+        images: shown, positives and negatives.
+        negatives: among them.
+        passed: share of the negatives that the second detector would look at; 0 without any.
+    """
+
+    threshold: float
+    kept: float
+    kept_low: float
+    finds: int
+    finds_needed: int
+    loose: bool
+    images: int
+    negatives: int
+    passed: float
+
+
+def calibrate(
+    first: Look, second: Look, images: Iterable[Shown], keep: float = 0.995, batch: int = 16
+) -> Calibration:
+    """The greatest threshold of the first detector that keeps a share of the second's finds.
+
+    A find is an image of a positive where a detection of the second, which reports what is above
+    its own threshold, overlaps an object of its class by 0.5 or more.
+
+    The threshold is the k-th best of n scores, so the share kept in the field follows the beta
+    distribution of k and n - k + 1: its lower bound is Clopper and Pearson's for k of n, though
+    the threshold was chosen on the same images.
+
+    Args:
+        images: of the kind that will be mined; neither detector has learnt from them.
+        keep: share of the finds, 0..1.
+        batch: images a step.
+
+    Raises:
+        SettingsError: `keep` is out of range.
+        WorkspaceError: the second detector finds nothing.
+    """
+    if not 0 < keep < 1:
+        raise SettingsError(f"keep {keep}: needs to lie between 0 and 1")
+    finds: list[float] = []  # the first detector's scores where the second finds something
+    empty: list[float] = []  # and of negatives
+    count = 0
+    for shown in chunked(images, batch):
+        count += len(shown)
+        scores = [image_score(d) for d in first.detect([one.image for one in shown])]
+        empty += [s for s, one in zip(scores, shown, strict=True) if not len(one.truth.labels)]
+        held = [(s, one) for s, one in zip(scores, shown, strict=True) if len(one.truth.labels)]
+        seen = second.detect([one.image for _, one in held])
+        found = zip(held, seen, strict=True)
+        finds += [s for (s, one), d in found if finds_object(d, one.truth)]
+    if not finds:
+        raise WorkspaceError(
+            f"cascade: the detector finds nothing in {count} validation images; "
+            "train it longer, or mine without a cascade"
+        )
+    return _calibration(np.array(finds), np.array(empty), count, keep)
+
+
+def _calibration(finds: FloatArray, empty: FloatArray, images: int, keep: float) -> Calibration:
+    needed = math.ceil(round(keep * len(finds), 9))  # 0.995 × 200 is 199, not a little more
+    threshold = float(np.sort(finds)[::-1][needed - 1])
+    kept = int((finds >= threshold).sum())
+    low = binomtest(kept, len(finds), alternative="greater").proportion_ci(CONFIDENCE, "exact").low
+    finds_needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(keep))
+    return Calibration(
+        threshold=threshold,
+        kept=kept / len(finds),
+        kept_low=float(low),
+        finds=len(finds),
+        finds_needed=finds_needed,
+        loose=len(finds) < finds_needed,
+        images=images,
+        negatives=len(empty),
+        passed=float((empty >= threshold).mean()) if len(empty) else 0.0,
+    )
+
+
+def finds_object(found: Detections, truth: Truths) -> bool:
+    """Whether any detection overlaps an object of its class by 0.5 or more; difficult ones do not
+    count."""
+    matches = (match({"": found}, {"": truth}, int(label)) for label in np.unique(truth.labels))
+    return any(bool(one.right.any()) for one in matches)
+
+
+def validation_images(
+    workspace: Workspace, models: tuple[str, ...], negatives: int = 500, seed: int = 0
+) -> Iterator[Shown]:
+    """Images that no model has learnt from, nor from a near-duplicate: all positives of the
+    training side that have boxes, then negatives of either side, on which nothing is chosen.
+
+    Args:
+        models: names of all that take part.
+        negatives: at most so many, drawn at random.
+
+    Raises:
+        WorkspaceError: a model is missing, or no positive is left: each model held out others.
+    """
+    index, annotations = Index.load(workspace), load_annotations(workspace)
+    classes = workspace.classes()
+    seen = _seen_groups(workspace, index, models)
+    held = _others(index.rows(source=Source.POSITIVE, split=Split.TRAIN), seen)
+    positives = [image_id for image_id in held if image_id in annotations]
+    if not positives:
+        raise WorkspaceError(
+            f"{workspace.root}: no positive is left that none of {', '.join(models)} has learnt "
+            "from; train them with the same --seed and --validation"
+        )
+    others = _others(index.rows(source=Source.NEGATIVE), seen)
+    drawn = np.random.default_rng(seed).permutation(len(others))[:negatives]
+    for image_id in [*positives, *(others[place] for place in sorted(drawn))]:
+        boxes = annotations.get(image_id, ())
+        labels = [classes.index(a.box.label) for a in boxes]
+        yield Shown(decode_rgb(index.read(image_id), image_id), _truths(boxes, labels))
+
+
+def _seen_groups(workspace: Workspace, index: Index, models: tuple[str, ...]) -> pa.Array:
+    """Near-duplicate groups with an image that a model has learnt from."""
+    seen: set[str] = set()
+    for model in models:
+        seen.update(workspace.output("models", model, "seen.txt").read_text("utf-8").split())
+    known = pc.is_in(index.table["image_id"], pa.array(sorted(seen), pa.string()))
+    return pc.unique(index.table.filter(known)["group"])
+
+
+def _others(rows: pa.Table, groups: pa.Array) -> list[str]:
+    """Ids of the rows whose group is none of these."""
+    return list(rows.filter(pc.invert(pc.is_in(rows["group"], groups)))["image_id"].to_pylist())
+
+
+def _truths(boxes: tuple[Annotation, ...], labels: list[int]) -> Truths:
+    xyxy = np.array([a.box.xyxy for a in boxes], np.float64).reshape(-1, 4)
+    difficult = np.array([a.difficult for a in boxes], bool)
+    return Truths(xyxy, np.array(labels, np.int64), difficult)

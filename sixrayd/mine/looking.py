@@ -1,0 +1,268 @@
+"""How mining looks at images: plain, mirrored, on dynamic input, cropped, tiled, in a cascade."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from more_itertools import chunked, split_into
+from torch import Tensor
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.crop.region import cut, map_back, size_wh, whole
+from sixrayd.crop.tdc import FAST
+from sixrayd.crop.tdc_forms import TdcCropper
+from sixrayd.detectors.backends import Outputs, open_backend
+from sixrayd.detectors.checkpoints import Checkpoint, load_checkpoint
+from sixrayd.detectors.decoding import DecodeSettings
+from sixrayd.detectors.predictor import DynamicInput, Predictor, pick_device
+from sixrayd.evaluation.matching import Detections
+from sixrayd.imaging.decode import RGBImage
+from sixrayd.mine.tiles import best_of, chosen, tile_regions, uncut
+
+Crop = Literal["none", "tdc", "tiles"]
+GRID = 2  # tiles along each side
+_MULTIPLE_PX = 32
+_MOST_PX = 1536  # SIXray's longest side
+_SCALES_AN_OCTAVE = 8  # so that images of nearly one size share a batch
+# The first detector of a cascade only says how likely an image holds anything: its best box,
+# however weak. A few are kept, since one that lies beyond the image's edge is dropped.
+_FIRST = DecodeSettings(threshold=1e-4, most=8)
+_NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class LookSettings:
+    """How a detector looks at images.
+
+    Args:
+        threshold: scores at or below it are dropped.
+        mirror: look at each image's mirror image too, and merge what is found.
+        crop: "tdc" looks at the region where the detector's own features begin to change, "tiles"
+            at overlapping parts as well as at the whole.
+        dynamic: the input keeps the image's aspect ratio.
+        backend: what runs the network, of `sixrayd.detectors.backends`.
+        device: "cpu" or "cuda".
+        threads: cores that the backend uses; 0 means all.
+        scale: of dynamic input, its pixels for an image pixel; 0 gives every image about as many
+            pixels as the detector's square has.
+        first_threshold: of a cascade; the second detector looks where the first one's best score
+            is at least this.
+
+    Raises:
+        SettingsError: out of range, or a scale that would make tiles no larger than the whole.
+    """
+
+    threshold: float
+    mirror: bool
+    crop: Crop = "none"
+    dynamic: bool = False
+    backend: str = "torch"
+    device: str = "cpu"
+    threads: int = 0
+    scale: float = 0.0
+    first_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop not in get_args(Crop):
+            raise SettingsError(f"crop {self.crop!r}: is none of {', '.join(get_args(Crop))}")
+        if not 0 < self.threshold < 1:
+            raise SettingsError(f"threshold {self.threshold}: needs to lie between 0 and 1")
+        if not 0 <= self.first_threshold <= 1:
+            raise SettingsError(f"first threshold {self.first_threshold}: needs to be 0 to 1")
+        if not 0 <= self.scale < math.inf:
+            raise SettingsError(f"scale {self.scale}: needs to be a positive number, or 0")
+        if self.scale and (self.crop == "tiles" or not self.dynamic):
+            raise SettingsError(
+                f"scale {self.scale:g}: is for dynamic input without tiles; leave it at 0"
+            )
+
+
+class Look(Protocol):
+    """A way to look at images."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What labels are positions of."""
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        """Detections of each image, by falling score, in its own pixels. Which other images are
+        in the list changes nothing but rounding. Several threads may call it."""
+
+
+def open_look(
+    weights: Path, settings: LookSettings, first: Path | None = None, quantised: Path | None = None
+) -> Look:
+    """Load what a way of looking needs; each worker opens its own.
+
+    Args:
+        weights: of the detector whose detections are reported.
+        first: weights of a cascade's first detector.
+        quantised: what `quantise` made of `weights`, for int8.
+
+    Raises:
+        CheckpointError: weights cannot be read.
+        SettingsError: a first threshold without a first detector, or an unknown backend.
+        ServiceError: the backend is not installed.
+    """
+    if settings.first_threshold and first is None:
+        raise SettingsError(f"first threshold {settings.first_threshold:g}: needs a cascade")
+    decoding = DecodeSettings(threshold=settings.threshold)
+    look = _open(weights, settings, decoding, quantised)
+    if first is None:
+        return look
+    return Cascade(open_first(first, settings), look, settings.first_threshold)
+
+
+def open_first(weights: Path, settings: LookSettings) -> Look:
+    """A cascade's first look: once at each whole image, and only at how likely it holds anything.
+
+    Args:
+        settings: of the cascade; backend, device and threads are taken, and bfloat16 for int8,
+            which is made for one detector.
+
+    Raises:
+        CheckpointError, SettingsError, ServiceError: as `open_look`.
+    """
+    plain = replace(
+        settings,
+        mirror=False,
+        crop="none",
+        dynamic=False,
+        scale=0.0,
+        backend=settings.backend.replace("int8", "bf16"),
+    )
+    return _open(weights, plain, _FIRST, None)
+
+
+def image_score(found: Detections) -> float:
+    """The best detection's score; 0 where there is none."""
+    return float(found.scores.max(initial=0.0))
+
+
+class Cascade:
+    """Two looks: the second one's detections where the first one's best score is at least
+    `threshold`, none elsewhere."""
+
+    def __init__(self, first: Look, second: Look, threshold: float) -> None:
+        self.first, self.second, self.threshold = first, second, threshold
+        self.classes = second.classes
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        """As in `Look`. Give long lists: the second detector's batch is what the first passes."""
+        scores = [image_score(found) for found in self.first.detect(images)]
+        doubtful = [place for place, score in enumerate(scores) if score >= self.threshold]
+        seen = self.second.detect([images[place] for place in doubtful])
+        found = dict(zip(doubtful, seen, strict=True))
+        return [found.get(place, _NOTHING) for place in range(len(images))]
+
+
+class _Network:
+    """A detector on images as they are, at the scale that each is to have."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: LookSettings,
+        decoding: DecodeSettings,
+        int8: Path | None,
+    ) -> None:
+        self.classes = checkpoint.classes.names
+        self.detector = checkpoint.detector
+        self.settings, self.decoding = settings, decoding
+        self.device = pick_device(settings.device)
+        self.backend = open_backend(
+            settings.backend, self.detector, self.device, threads=settings.threads, quantised=int8
+        )
+        self.predictors: dict[float, Predictor] = {}  # by scale of dynamic input
+        self.lock = Lock()
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        places: dict[float, list[int]] = {}
+        for place, image in enumerate(images):
+            places.setdefault(self._scale(image), []).append(place)
+        found: dict[int, Detections] = {}
+        for scale, alike in places.items():
+            if scale not in self.predictors:
+                self.predictors[scale] = self._predictor(scale)
+            seen = self.predictors[scale].detect([images[place] for place in alike])
+            # Mirrored looks that disagree can leave scores of half the threshold.
+            seen = [chosen(d, d.scores > self.decoding.threshold) for d in seen]
+            found |= zip(alike, seen, strict=True)
+        return [found[place] for place in range(len(images))]
+
+    def _scale(self, image: RGBImage) -> float:
+        if self.settings.scale or not self.settings.dynamic:
+            return self.settings.scale
+        octaves = math.log2(self.detector.form.size / math.sqrt(math.prod(size_wh(image))))
+        return float(2 ** (round(octaves * _SCALES_AN_OCTAVE) / _SCALES_AN_OCTAVE))
+
+    def _predictor(self, scale: float) -> Predictor:
+        dynamic = None
+        if self.settings.dynamic:
+            least = -(-self.detector.sources.least_px // _MULTIPLE_PX) * _MULTIPLE_PX
+            dynamic = DynamicInput(scale, _MULTIPLE_PX, least, _MOST_PX)
+        return Predictor(
+            self.detector,
+            self.decoding,
+            device=self.device,
+            mirror=self.settings.mirror,
+            dynamic=dynamic,
+            backend=self._forward,
+        )
+
+    def _forward(self, x: Tensor) -> Outputs:
+        with self.lock:
+            return self.backend(x)
+
+
+class _Cropped:
+    """The detector on what task-driven cropping keeps of each image."""
+
+    def __init__(self, network: _Network, cropper: TdcCropper) -> None:
+        self.network, self.cropper = network, cropper
+        self.classes = network.classes
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        with self.network.lock:  # the cropper borrows the detector's convolutions
+            regions = self.cropper.regions(images)
+        found = self.network.detect([cut(i, r) for i, r in zip(images, regions, strict=True)])
+        return [map_back(d, r) for d, r in zip(found, regions, strict=True)]
+
+
+class _Tiled:
+    """The detector on each image and on its tiles."""
+
+    def __init__(self, network: _Network) -> None:
+        self.network, self.classes = network, network.classes
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        looks = [
+            (image, region)
+            for image in images
+            for region in [whole(size_wh(image)), *tile_regions(size_wh(image), GRID)]
+        ]
+        found: list[Detections] = []
+        # As many at a time as there are images: whoever chose their number chose the memory.
+        for some in chunked(looks, max(1, len(images))):
+            seen = self.network.detect([cut(image, region) for image, region in some])
+            found += [
+                uncut(map_back(d, region), region, size_wh(image))
+                for d, (image, region) in zip(seen, some, strict=True)
+            ]
+        each = split_into(found, [1 + GRID * GRID] * len(images))
+        return [best_of(of_one, self.network.decoding) for of_one in each]
+
+
+def _open(
+    weights: Path, settings: LookSettings, decoding: DecodeSettings, int8: Path | None
+) -> Look:
+    network = _Network(load_checkpoint(weights), settings, decoding, int8)
+    if settings.crop == "tiles":
+        return _Tiled(network)
+    if settings.crop == "tdc":
+        # The region hardly depends on the input's shape, so the cropper looks at the square.
+        return _Cropped(network, TdcCropper(network.detector, FAST, network.device))
+    return network

@@ -1,0 +1,119 @@
+"""What is settled once, when a mining begins, so that it goes on the same way on any later day."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import write_json
+from sixrayd.core.index import Index
+from sixrayd.core.records import Split
+from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.backends import quantise, resolve_backend
+from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.predictor import pick_device
+from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.mine.cascade import calibrate, validation_images
+from sixrayd.mine.looking import LookSettings, open_first, open_look
+from sixrayd.mine.settings import MineSettings
+
+_QUANTISE_ON = 128  # images of the training side that int8's ranges are measured on
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The detectors that look.
+
+    Args:
+        first: weights of the cascade's first detector, if any.
+    """
+
+    name: str
+    weights: Path
+    first_name: str = ""
+    first: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How to look.
+
+    Args:
+        quantised: the network in int8, where the backend wants it.
+    """
+
+    look: LookSettings
+    quantised: Path | None
+
+
+def find_models(workspace: Workspace, settings: MineSettings) -> Models:
+    """The weights that the settings name.
+
+    Raises:
+        WorkspaceError: not trained, or changed since.
+        SettingsError: the cascade's two detectors are one.
+    """
+    name = settings.model or workspace.newest("models")
+    weights = workspace.output("models", name, "weights.safetensors")
+    if not settings.cascade:
+        return Models(name, weights)
+    if settings.cascade == name:
+        raise SettingsError(f"cascade {name!r}: is the model itself; name a smaller one")
+    first = workspace.output("models", settings.cascade, "weights.safetensors")
+    return Models(name, weights, settings.cascade, first)
+
+
+def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder: Path) -> Prepared:
+    """Settle how to look, or read what was settled in this folder.
+
+    Raises:
+        SettingsError, ServiceError: the backend is unknown or not installed.
+        WorkspaceError: no image is left to calibrate on.
+    """
+    path = folder / "look.json"
+    device = pick_device(settings.device)
+    if path.exists():
+        look = LookSettings(**json.loads(path.read_text("utf-8")))
+        resolve_backend(look.backend, device)  # is it here too?
+    else:
+        look = _settled(workspace, models, settings, folder)
+        write_json(path, asdict(look))
+    quantised = folder / "int8.xml"
+    look = replace(look, device=device.type, threads=settings.threads)
+    return Prepared(look, quantised if quantised.exists() else None)
+
+
+def _settled(
+    workspace: Workspace, models: Models, settings: MineSettings, folder: Path
+) -> LookSettings:
+    look = LookSettings(
+        threshold=settings.threshold,
+        mirror=settings.mirror,
+        crop=settings.crop,
+        dynamic=settings.dynamic,
+        backend=resolve_backend(settings.backend, pick_device(settings.device)),
+    )
+    if look.backend == "openvino-int8":
+        detector = load_checkpoint(models.weights).detector
+        quantise(detector, _training_images(workspace), folder / "int8.xml")
+    if models.first is not None:
+        quantised = folder / "int8.xml" if look.backend == "openvino-int8" else None
+        calibration = calibrate(
+            open_first(models.first, look),
+            open_look(models.weights, look, quantised=quantised),
+            validation_images(workspace, (models.name, models.first_name)),
+            settings.keep,
+            settings.batch,
+        )
+        write_json(folder / "cascade.json", asdict(calibration))
+        look = replace(look, first_threshold=calibration.threshold)
+    return look
+
+
+def _training_images(workspace: Workspace) -> list[RGBImage]:
+    """Images of the training side, drawn by the hash of their ids."""
+    index = Index.load(workspace)
+    ids = index.rows(split=Split.TRAIN)["image_id"].to_pylist()
+    ids.sort(key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
+    return [decode_rgb(index.read(image_id), image_id) for image_id in ids[:_QUANTISE_ON]]

@@ -1,0 +1,192 @@
+"""The unit of work, on whatever machine: one shard of negatives → one committed part."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+from more_itertools import chunked
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import ImageError
+from sixrayd.core.files import table_bytes, table_from
+from sixrayd.core.records import BOX_FIELDS
+from sixrayd.core.store import Store
+from sixrayd.evaluation.matching import Detections
+from sixrayd.mine.looking import Look, LookSettings, open_look
+from sixrayd.mine.shard import Scan, ShardTask, read_scans
+
+# A row is a detection, or an image that could not be looked at: then only `error` says something.
+PART_SCHEMA = pa.schema(
+    [
+        *BOX_FIELDS[1:],  # boxes get their ids when all parts are ranked
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+    ]
+)
+_IMAGES = b"images"  # that a partial part covers, in its schema's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class MineJob:
+    """All that a worker needs.
+
+    Args:
+        shards, parts: folders, by path or URL.
+        weights, first, quantised: files of the detector, of the cascade's first and of int8.
+        batch: images a step; a batch never spans shards.
+        stop_at_errors: instead of listing them.
+        save_s: seconds after which an unfinished shard's rows are saved.
+    """
+
+    shards: str
+    parts: str
+    weights: Path
+    look: LookSettings
+    batch: int
+    stop_at_errors: bool = False
+    first: Path | None = None
+    quantised: Path | None = None
+    save_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What has been done of a shard so far.
+
+    Args:
+        finished: its part is committed.
+    """
+
+    name: str
+    images: int
+    skipped: int
+    candidates: int
+    finished: bool
+
+
+class StoppedError(Exception):
+    """The worker was told to stop; what it had done is saved."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of a shard's first images."""
+
+    images: int = 0
+    skipped: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, images: int, rows: list[dict[str, Any]]) -> Self:
+        return cls(images, sum(bool(row["error"]) for row in rows), rows)
+
+    def add(self, other: "_Rows") -> None:
+        self.images += other.images
+        self.skipped += other.skipped
+        self.rows += other.rows
+
+    def report(self, name: str, *, finished: bool = False) -> ShardReport:
+        candidates = len(self.rows) - self.skipped
+        return ShardReport(name, self.images, self.skipped, candidates, finished)
+
+
+class Worker:
+    """Mines shards, one after another or several at once in threads.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+        ServiceError: the backend is not installed.
+    """
+
+    def __init__(self, job: MineJob) -> None:
+        self.job = job
+        self.shards, self.parts = Store(job.shards), Store(job.parts)
+        self.look: Look = open_look(job.weights, job.look, job.first, job.quantised)
+        self.stopping = threading.Event()  # set: finish the batch, save, raise `StoppedError`
+
+    def mine(
+        self, task: ShardTask, looked: Callable[[ShardReport], None] = lambda report: None
+    ) -> ShardReport:
+        """Look at every image of a shard and commit its part; a part that is there stays.
+
+        Args:
+            looked: called after each batch.
+
+        Raises:
+            ImageError: an image cannot be looked at and the job stops at errors.
+            StoppedError: `stopping` was set; the rows so far are saved.
+            WorkspaceError: the shard cannot be read, or the part not written.
+        """
+        if self.parts.exists(part_name(task.name)):
+            table = table_from(self.parts.read_bytes(part_name(task.name)), task.name, PART_SCHEMA)
+            return _Rows.of(len(task.sha256), table.to_pylist()).report(task.name, finished=True)
+        done = self._resume(task)
+        saved_at = time.monotonic()
+        with ThreadPoolExecutor(self.job.look.threads or os.cpu_count()) as pool:
+            scans = read_scans(task, self.shards, done.images, 2 * self.job.batch, pool)
+            for batch in chunked(scans, self.job.batch):
+                done.add(_Rows.of(len(batch), self._rows(batch)))
+                looked(done.report(task.name))
+                if self.stopping.is_set() or time.monotonic() - saved_at > self.job.save_s:
+                    self._save(task, done)
+                    saved_at = time.monotonic()
+                if self.stopping.is_set():
+                    raise StoppedError
+        table = pa.Table.from_pylist(done.rows, schema=PART_SCHEMA)
+        self.parts.write_bytes(part_name(task.name), table_bytes(table))
+        self.parts.delete(_partial_name(task.name))
+        return done.report(task.name, finished=True)
+
+    def _rows(self, scans: list[Scan]) -> list[dict[str, Any]]:
+        images = {scan.image_id: scan.image for scan in scans if scan.image is not None}
+        found = dict(zip(images, self.look.detect(list(images.values())), strict=True))
+        rows: list[dict[str, Any]] = []
+        for scan in scans:
+            if scan.image_id in found:
+                rows += _detection_rows(scan.image_id, found[scan.image_id], self.look.classes)
+            elif self.job.stop_at_errors:
+                raise ImageError(f"{scan.error}; mend it, or pass --on-error skip")
+            else:
+                rows.append(_row(scan.image_id, Box("-", 0, 0, 1, 1), 0.0, scan.error))
+        return rows
+
+    def _resume(self, task: ShardTask) -> _Rows:
+        """What an interrupted run has saved."""
+        name = _partial_name(task.name)
+        if not self.parts.exists(name):
+            return _Rows()
+        table = table_from(self.parts.read_bytes(name), name, PART_SCHEMA)
+        return _Rows.of(int(table.schema.metadata[_IMAGES]), table.to_pylist())
+
+    def _save(self, task: ShardTask, done: _Rows) -> None:
+        schema = PART_SCHEMA.with_metadata({_IMAGES: str(done.images).encode()})
+        table = pa.Table.from_pylist(done.rows, schema=schema)
+        self.parts.write_bytes(_partial_name(task.name), table_bytes(table))
+
+
+def part_name(shard: str) -> str:
+    """The file that a shard's rows are committed to."""
+    return f"{Path(shard).stem}.parquet"
+
+
+def _partial_name(shard: str) -> str:
+    return f"{Path(shard).stem}.partial"
+
+
+def _detection_rows(
+    image_id: str, found: Detections, labels: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    for xyxy, score, label in zip(found.xyxy, found.scores, found.labels, strict=True):
+        box = Box(labels[int(label)], *(round(float(edge), 2) for edge in xyxy))
+        yield _row(image_id, box, float(score), "")
+
+
+def _row(image_id: str, box: Box, score: float, error: str) -> dict[str, Any]:
+    edges = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
+    return {"image_id": image_id, "label": box.label, **edges, "score": score, "error": error}

@@ -1,0 +1,254 @@
+"""Ways of looking, each compared with its steps done by hand; the detector has learnt nothing."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import CheckpointError, SettingsError
+from sixrayd.crop.region import cut, map_back
+from sixrayd.crop.tdc import FAST
+from sixrayd.crop.tdc_forms import TdcCropper
+from sixrayd.detectors.checkpoints import (
+    Checkpoint,
+    build_detector,
+    load_checkpoint,
+    save_weights,
+)
+from sixrayd.detectors.decoding import DecodeSettings
+from sixrayd.detectors.predictor import DynamicInput, Predictor
+from sixrayd.evaluation.matching import Detections
+from sixrayd.mine.looking import LookSettings, image_score, open_first, open_look
+from sixrayd.mine.tiles import best_of, tile_regions, uncut
+from tests.detectors.seeded import seeded_image
+
+PLAIN = LookSettings(threshold=0.42, mirror=False)
+WAYS = {
+    "plain": PLAIN,
+    "mirror": replace(PLAIN, mirror=True),
+    "dynamic": replace(PLAIN, dynamic=True),
+    "scaled": replace(PLAIN, dynamic=True, scale=2.0),
+    "tdc": replace(PLAIN, crop="tdc"),
+    "tiles": replace(PLAIN, crop="tiles"),
+    "dynamic tiles": replace(PLAIN, crop="tiles", dynamic=True, mirror=True),
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("looking") / "weights.safetensors", seed=0, size=192)
+
+
+def save(path, seed, size):
+    torch.manual_seed(seed)
+    classes = ClassList(("Gun", "Knife"))
+    detector = build_detector("rfb-small", classes, size)
+    detector.initialise()
+    for head in detector.heads.classes:
+        head.weight.data *= 0.5  # a few dozen detections an image, with scores well apart
+    save_weights(path, Checkpoint("rfb-small", detector, classes), detector.state_dict())
+    return path
+
+
+def several():
+    """Images of several sizes and shapes."""
+    sizes_wh = [(96, 96), (240, 100), (96, 96), (100, 240), (97, 96)]
+    return [seeded_image(f"look {n}", h, w) for n, (w, h) in enumerate(sizes_wh)]
+
+
+def belt(width, height):
+    """White, with something in a part of it."""
+    image = np.full((height, width, 3), 255, np.uint8)
+    thing = seeded_image("belt", height // 3, width // 4)
+    image[20 : 20 + len(thing), 30 : 30 + thing.shape[1]] = thing
+    return image
+
+
+def by_hand(weights, threshold=PLAIN.threshold, **how):
+    return Predictor(load_checkpoint(weights).detector, DecodeSettings(threshold), **how)
+
+
+def same(first, second):
+    np.testing.assert_allclose(first.xyxy, second.xyxy, atol=1e-2)
+    np.testing.assert_allclose(first.scores, second.scores, atol=1e-5)
+    np.testing.assert_array_equal(first.labels, second.labels)
+
+
+def all_same(first, second):
+    assert len(first) == len(second) > 0
+    assert sum(len(found.scores) for found in first) > 10
+    for one, other in zip(first, second, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_other_images_of_the_list_change_nothing(weights, way):
+    look = open_look(weights, WAYS[way])
+    images = several()
+
+    together = look.detect(images)
+
+    assert len(together) == len(images)
+    assert sum(len(found.scores) for found in together) > 3
+    for image, found in zip(images, together, strict=True):
+        same(look.detect([image])[0], found)
+        assert (np.diff(found.scores) <= 0).all()
+        assert (found.scores > PLAIN.threshold).all()
+        assert (found.xyxy >= 0).all()
+        assert (found.xyxy[:, 2:] <= (image.shape[1], image.shape[0])).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_images_no_detections(weights, way):
+    assert open_look(weights, WAYS[way]).detect([]) == []
+
+
+def test_the_plain_look_is_the_predictors(weights):
+    images = several()
+
+    all_same(open_look(weights, PLAIN).detect(images), by_hand(weights).detect(images))
+
+
+def test_what_mirrored_looks_disagree_on_falls_below_the_threshold(weights):
+    images = several()
+    merged = by_hand(weights, mirror=True).detect(images)
+    above = [found.scores > PLAIN.threshold for found in merged]
+
+    found = open_look(weights, WAYS["mirror"]).detect(images)
+
+    expected = zip(merged, above, strict=True)
+    all_same(found, [Detections(d.xyxy[k], d.scores[k], d.labels[k]) for d, k in expected])
+    assert not all(kept.all() for kept in above)
+
+
+def test_a_given_scale_is_the_dynamic_inputs(weights):
+    images = several()
+    predictor = by_hand(weights, dynamic=DynamicInput(2.0, 32, 32, 1536))
+
+    all_same(open_look(weights, WAYS["scaled"]).detect(images), predictor.detect(images))
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "scale"), [((96, 96), 2.0), ((300, 75), 2 ** (3 / 8))]
+)
+def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale):
+    image = seeded_image("dynamic", size_wh[1], size_wh[0])
+    predictor = by_hand(weights, dynamic=DynamicInput(scale, 32, 32, 1536))
+
+    found = open_look(weights, WAYS["dynamic"]).detect([image])
+
+    all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
+
+
+def test_tiles_are_the_whole_and_four_parts_less_what_is_cut(weights):
+    images = several()
+    predictor = by_hand(weights)
+    expected = []
+    for image in images:
+        size_wh = (image.shape[1], image.shape[0])
+        views = predictor.detect([image])
+        for tile in tile_regions(size_wh, 2):
+            seen = map_back(predictor.detect([cut(image, tile)])[0], tile)
+            views.append(uncut(seen, tile, size_wh))
+        expected.append(best_of(views, predictor.settings))
+
+    all_same(open_look(weights, WAYS["tiles"]).detect(images), expected)
+
+
+def test_tdc_looks_at_the_busy_part_alone(weights):
+    images = [belt(600, 200), belt(150, 200)]
+    predictor = by_hand(weights, threshold=0.2)
+    regions = [TdcCropper(predictor.detector, FAST)(image) for image in images]
+    parts = [cut(image, region) for image, region in zip(images, regions, strict=True)]
+    seen = zip(predictor.detect(parts), regions, strict=True)
+
+    found = open_look(weights, replace(WAYS["tdc"], threshold=0.2)).detect(images)
+
+    all_same(found, [map_back(d, region) for d, region in seen])
+    assert regions[0].area < 600 * 200
+
+
+def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tmp_path):
+    images = several()
+    small = save(tmp_path / "first.safetensors", seed=1, size=96)
+    settings = replace(WAYS["mirror"], crop="tiles")
+    first = [image_score(found) for found in open_first(small, settings).detect(images)]
+    assert len(set(first)) == len(images)
+    threshold = sorted(first)[2] - 1e-5
+    second = open_look(weights, settings).detect(images)
+
+    cascade = open_look(weights, replace(settings, first_threshold=threshold), first=small)
+    found = cascade.detect(images)
+
+    assert cascade.classes == ("Gun", "Knife")
+    passed = [place for place, score in enumerate(first) if score >= threshold]
+    assert len(passed) == 3
+    all_same([found[place] for place in passed], [second[place] for place in passed])
+    assert [len(found[place].scores) for place in range(5) if place not in passed] == [0, 0]
+
+
+def test_a_cascade_at_nought_passes_everything(weights):
+    images = several()
+    cascade = open_look(weights, PLAIN, first=weights)
+
+    all_same(cascade.detect(images), open_look(weights, PLAIN).detect(images))
+
+
+def test_the_first_look_is_plain_and_misses_no_score(weights):
+    images = several()
+    detector = load_checkpoint(weights).detector
+    every = Predictor(detector, DecodeSettings(threshold=1e-4)).detect(images)
+
+    found = open_first(weights, replace(WAYS["dynamic tiles"], threshold=0.9)).detect(images)
+
+    np.testing.assert_allclose(
+        [image_score(d) for d in found], [image_score(d) for d in every], atol=1e-6
+    )
+    assert max(len(d.scores) for d in found) == 8
+
+
+def test_an_image_without_detections_scores_nought():
+    assert image_score(Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))) == 0.0
+
+
+def test_settings_travel_to_workers():
+    assert pickle.loads(pickle.dumps(WAYS["tiles"])) == WAYS["tiles"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"crop": "canny"}, "crop 'canny': is none of none, tdc, tiles"),
+        ({"threshold": 0.0}, "threshold 0.0: needs to lie between 0 and 1"),
+        ({"first_threshold": 1.5}, "first threshold 1.5: needs to be 0 to 1"),
+        (
+            {"scale": float("inf"), "dynamic": True},
+            "scale inf: needs to be a positive number, or 0",
+        ),
+        ({"scale": 2.0}, "scale 2: is for dynamic input without tiles; leave it at 0"),
+        (
+            {"scale": 2.0, "dynamic": True, "crop": "tiles"},
+            "scale 2: is for dynamic input without tiles; leave it at 0",
+        ),
+    ],
+)
+def test_settings_out_of_range_are_refused(changed, message):
+    with pytest.raises(SettingsError) as caught:
+        replace(PLAIN, **changed)
+    assert str(caught.value) == message
+
+
+def test_a_first_threshold_needs_a_first_detector(weights):
+    with pytest.raises(SettingsError) as caught:
+        open_look(weights, replace(PLAIN, first_threshold=0.5))
+    assert str(caught.value) == "first threshold 0.5: needs a cascade"
+
+
+def test_weights_that_are_none_are_refused(tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"none")
+
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: not readable weights"):
+        open_look(tmp_path / "weights.safetensors", PLAIN)

@@ -1,0 +1,43 @@
+import json
+import time
+
+from sixrayd.mine.progress import Counts, State, Tally, shown
+from sixrayd.mine.worker import ShardReport
+
+
+def test_reports_of_a_shard_replace_each_other():
+    tally = Tally(Counts(100, 7, 1), 200)
+
+    tally.add(ShardReport("a", 10, 1, 2, False))
+    tally.add(ShardReport("b", 10, 0, 1, False))
+    time.sleep(0.02)
+    state = tally.add(ShardReport("a", 30, 2, 5, True))
+
+    assert (state.images, state.total, state.candidates, state.skipped) == (140, 200, 13, 3)
+    assert 0 < state.images_per_s < 30 / 0.02
+    assert state.left_s == round(60 / state.images_per_s, 1) or state.left_s > 0
+
+
+def test_the_first_batch_says_nothing_of_speed():
+    assert Tally(Counts(), 50).add(ShardReport("a", 10, 0, 0, False)) == State(
+        10, 50, 0, 0, 0.0, None
+    )
+
+
+def test_lines_for_programs(capsys):
+    with shown(Counts(), 20, "json") as looked:
+        for images in range(1, 21):
+            looked(ShardReport("a", images, 0, images, images == 20))
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["images"] for line in lines] == [1, 20]  # one a second, and the last
+    assert lines[1]["candidates"] == 20
+
+
+def test_a_bar_for_people(capsys):
+    with shown(Counts(5, 1, 0), 20, "bar") as looked:
+        looked(ShardReport("a", 15, 2, 3, True))
+
+    told = capsys.readouterr().err
+    assert "20/20" in told
+    assert "4 candidates, 2 skipped" in told

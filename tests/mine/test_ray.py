@@ -1,0 +1,301 @@
+"""Mining on real Ray clusters of two nodes on this machine."""
+
+import hashlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from sixrayd.core.errors import CheckpointError, ImageError, ServiceError
+from sixrayd.core.shards import ShardWriter, iter_shard
+from sixrayd.mine import ray_engine
+from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.ray_engine import mine_on_ray
+from sixrayd.mine.shard import ShardTask
+from sixrayd.mine.worker import MineJob, Worker
+from tests.squares import picture
+
+LOOK = LookSettings(threshold=0.02, mirror=False, threads=1)
+SHARDS, IMAGES = 5, 80
+
+
+def write_shards(folder, shards=SHARDS, images=IMAGES):
+    """Shards of squares; the first one's last image is truncated."""
+    with ShardWriter(folder, "negatives", images) as writer:
+        for number in range(shards * images):
+            data = picture(number, ("Gun", "Knife", "")[number % 3])[0]
+            writer.add(f"N{number:07d}", data[:500] if number == images - 1 else data)
+    return [task_of(path) for path in sorted(folder.iterdir())]
+
+
+def task_of(path):
+    return ShardTask(
+        path.name,
+        {i.image_id: hashlib.sha256(i.data).hexdigest() for i in iter_shard(path)},
+    )
+
+
+def job_of(trained, folder, parts, **options):
+    weights = trained.folder("models", "rfb-small") / "weights.safetensors"
+    return MineJob(str(folder), str(parts), weights, LOOK, batch=2, **options)
+
+
+def contents(parts):
+    return {path.name: path.read_bytes() for path in sorted(Path(parts).iterdir())}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    return folder, write_shards(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(trained, shards, tmp_path_factory):
+    """The parts that one worker in this process makes."""
+    folder, tasks = shards
+    parts = tmp_path_factory.mktemp("parts")
+    worker = Worker(job_of(trained, folder, parts))
+    reports = [worker.mine(task) for task in tasks]
+    assert [r.images for r in reports] == [IMAGES] * SHARDS
+    assert (reports[0].skipped, sum(r.candidates for r in reports) > IMAGES) == (1, True)
+    return contents(parts)
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch):
+    """Reports come ten times as often, so that small shards are seen half done."""
+    monkeypatch.setattr(ray_engine, "_TICK_S", 0.1)
+
+
+@pytest.fixture
+def cluster():
+    """Two nodes of one core; only what was started here is ended."""
+    one = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={**one, "node_ip_address": "127.0.0.2", "include_dashboard": False},
+    )
+    cluster.add_node(**one, node_ip_address="127.0.0.3")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def actors(node):
+    """Processes of workers that mine on a node."""
+    raylets = [info.process.pid for info in node.all_processes["raylet"]]
+    children = [c for pid in raylets for c in psutil.Process(pid).children(recursive=True)]
+    return [c for c in children if "_Hand" in c.name() + " ".join(c.cmdline())]
+
+
+class Watch:
+    """Keeps reports, and does something once when a shard is half done."""
+
+    def __init__(self, then=lambda: None, finished=0):
+        self.then, self.finished, self.reports = then, finished, []
+
+    def __call__(self, report):
+        self.reports.append(report)
+        done = sum(r.finished for r in self.reports)
+        if self.then is not None and not report.finished and done >= self.finished:
+            then, self.then = self.then, None
+            then()
+
+    def counts(self):
+        return Counter(r.name for r in self.reports if r.finished)
+
+
+def test_a_worker_killed_in_mid_shard_changes_no_byte(cluster, trained, shards, expected, tmp_path):
+    folder, tasks = shards
+
+    def kill():
+        (victim, *_) = [p for node in cluster.list_all_nodes() for p in actors(node)]
+        victim.send_signal(signal.SIGKILL)
+
+    watch = Watch(kill)
+    mine_on_ray(job_of(trained, folder, tmp_path / "parts"), tasks, cluster.address, 0, watch)
+
+    assert watch.then is None
+    assert contents(tmp_path / "parts") == expected
+    assert watch.counts() == {task.name: 1 for task in tasks}
+
+
+@pytest.mark.long
+def test_a_node_leaves_and_another_joins(cluster, trained, shards, expected, tmp_path):
+    folder, tasks = shards
+    second = next(node for node in cluster.list_all_nodes() if not node.head)
+
+    def exchange():
+        cluster.remove_node(second, allow_graceful=False)
+        cluster.add_node(num_cpus=1, object_store_memory=100 << 20, node_ip_address="127.0.0.4")
+
+    third = []
+
+    def look_again():
+        third.extend(p for n in cluster.list_all_nodes() if not n.head for p in actors(n))
+
+    watch = Watch(exchange)
+    later = Watch(look_again, finished=SHARDS - 2)
+
+    def looked(report):
+        watch(report)
+        later(report)
+
+    mine_on_ray(job_of(trained, folder, tmp_path / "parts"), tasks, cluster.address, 0, looked)
+
+    assert watch.then is None
+    assert contents(tmp_path / "parts") == expected
+    assert watch.counts() == {task.name: 1 for task in tasks}
+    assert len(third) == 1
+
+
+DRIVER = """
+    import sys, pickle
+    from pathlib import Path
+    from sixrayd.mine.ray_engine import mine_on_ray
+    job, tasks, address = pickle.loads(Path(sys.argv[1]).read_bytes())
+    mine_on_ray(job, tasks, address, 0, lambda report: print(report.name, report.finished, flush=True))
+"""
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """Starts a process that mines."""
+    running = []
+
+    def start(job, tasks, address):
+        (tmp_path / "script.py").write_text(textwrap.dedent(DRIVER))
+        (tmp_path / "job.pickle").write_bytes(pickle.dumps((job, tasks, address)))
+        running.append(
+            subprocess.Popen(
+                [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "job.pickle")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                # A shell that starts tests in the background has children ignore the signal.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                process_group=0,
+            )
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.long
+def test_a_killed_driver_is_run_again(cluster, driver, trained, shards, expected, tmp_path):
+    folder, tasks = shards
+    parts = tmp_path / "parts"
+    job = job_of(trained, folder, parts)
+
+    first = driver(job, tasks, cluster.address)
+    while "True" not in first.stdout.readline():
+        assert first.poll() is None, first.stderr.read()
+    first.kill()
+    first.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert 0 < len(before) < SHARDS
+    watch = Watch()
+    mine_on_ray(job, tasks, cluster.address, 0, watch)
+
+    assert contents(parts) == expected
+    assert watch.counts() == {task.name: 1 for task in tasks}
+    after = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert {name: after[name] for name in before} == before
+    assert [node["Alive"] for node in ray_nodes(cluster)] == [True, True]
+
+
+def ray_nodes(cluster):
+    """The nodes as a new driver sees them: whoever mined has left the cluster running."""
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        return ray.nodes()
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.long
+def test_ctrl_c_on_a_cluster_of_its_own(driver, trained, shards, expected, tmp_path):
+    folder, tasks = shards
+    parts = tmp_path / "parts"
+    job = job_of(trained, folder, parts)
+
+    first = driver(job, tasks, "")
+    while "False" not in first.stdout.readline():
+        assert first.poll() is None, first.stderr.read()
+    raylets = [p for p in psutil.Process(first.pid).children(recursive=True)]
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does
+    _, said = first.communicate(timeout=60)
+
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
+    assert len(list(parts.glob("*.partial"))) >= 1
+    psutil.wait_procs(raylets, timeout=20)
+    assert [p for p in raylets if p.is_running()] == []
+    mine_on_ray(job, tasks, "", 1, Watch())
+    assert contents(parts) == expected
+
+
+@pytest.mark.long
+def test_what_cannot_go_on_ends_in_one_line(cluster, trained, shards, tmp_path):
+    folder, tasks = shards
+    job = job_of(trained, folder, tmp_path / "parts")
+    big = replace(job, look=replace(LOOK, threads=3))
+    with pytest.raises(ServiceError) as caught:
+        mine_on_ray(big, tasks, cluster.address, 0, Watch(), place_s=3)
+    assert str(caught.value) == (
+        "ray: no worker found a place within 3 s: each asks for 3 CPU, the cluster has 2 of 2 CPU "
+        "free, 0 of 0 GPU free on 2 nodes; give fewer --threads, end what else runs there, or add "
+        "nodes"
+    )
+
+    with pytest.raises(ImageError, match=r"^N0000079.*; mend it, or pass --on-error skip$"):
+        mine_on_ray(replace(job, stop_at_errors=True), tasks, cluster.address, 1, Watch())
+
+    (tmp_path / "broken").mkdir()
+    broken = tmp_path / "broken/weights.safetensors"
+    broken.write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: not readable weights"):
+        mine_on_ray(replace(job, weights=broken), tasks, cluster.address, 1, Watch())
+
+
+@pytest.mark.long
+def test_a_shard_that_kills_every_worker_is_named(cluster, trained, shards, tmp_path):
+    folder, tasks = shards
+
+    def looked(report):
+        if report.name == tasks[1].name:
+            for node in cluster.list_all_nodes():
+                for process in actors(node):
+                    process.kill()
+
+    with pytest.raises(ServiceError) as caught:
+        job = job_of(trained, folder, tmp_path / "parts")
+        mine_on_ray(job, tasks[1:2], cluster.address, 1, looked)
+    assert str(caught.value).startswith(f"ray: {tasks[1].name}: given up after 3 workers (")
+    assert str(caught.value).endswith("); all other parts stay")
+
+
+def test_no_cluster_there(trained, shards, tmp_path):
+    folder, tasks = shards
+    job = job_of(trained, folder, tmp_path / "parts")
+    for address in ("auto", "127.0.0.1:9", "ray://127.0.0.1:9"):
+        with pytest.raises(ServiceError) as caught:
+            mine_on_ray(job, tasks, address, 0, Watch())
+        assert str(caught.value).startswith(f"ray {address}: ")
+        assert str(caught.value).endswith("is joined by ray://HOST:10001")
+        assert len(str(caught.value).splitlines()) == 1
