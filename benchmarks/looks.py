@@ -55,14 +55,15 @@ class Tally:
         }
 
     def row(self, way: str, hidden: dict[str, Truths], after: tuple[int, ...]) -> dict[str, Any]:
-        """The way's line of the result; images are ranked by score, ties by id."""
-        order = sorted(self.scores, key=lambda i: (-self.scores[i], i))
+        """The way's line of the result; flagged images are ranked by score, ties by id."""
+        flagged = [i for i, score in self.scores.items() if score > 0]
+        order = sorted(flagged, key=lambda i: (-self.scores[i], i))
         found = {n: sum(i in hidden for i in order[:n]) for n in after}
         return {
             "way": way,
-            "seconds_per_image": self.total_s / len(order),
+            "seconds_per_image": self.total_s / len(self.scores),
             "median_seconds_per_image": statistics.median(self.seconds),
-            "flagged": sum(score > 0 for score in self.scores.values()),
+            "flagged": len(flagged),
             "hidden_met": len(self.right),
             **{f"found_in_{n}": count for n, count in found.items()},
             **{f"found_in_{n}_per_s": count / self.total_s for n, count in found.items()},
@@ -76,6 +77,8 @@ def open_way(
     parts = set(way.split("+"))
     if unknown := parts - PARTS:
         raise click.UsageError(f"--way {way}: {sorted(unknown)[0]} is none of {sorted(PARTS)}")
+    if "cascade" in parts and not first:
+        raise click.UsageError(f"--way {way}: name the first model with --first")
     settings = LookSettings(
         mirror="mirror" in parts,
         crop="tdc" if "tdc" in parts else "tiles" if "tiles" in parts else "none",
@@ -155,7 +158,6 @@ def main(
     ways: tuple[str, ...],
     after: tuple[int, ...],
     most: int,
-    threads: int,
     batch: int,
     seed: int,
     keep: float,
@@ -167,7 +169,7 @@ def main(
     Images are decoded once for all ways, outside the time. `flagged` counts images with any
     detection, `hidden_met` hidden ones where a detection overlaps an object of its class by 0.5.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(how["threads"])
     place = Workspace(workspace)
     model = model or place.newest("models")
     chosen = ways or tuple(way for way in WAYS if first or "cascade" not in way)
@@ -194,7 +196,6 @@ def main(
         "first": first,
         "images": len(ids),
         "hidden": len(hidden),
-        "threads": threads,
         "batch": batch,
         **how,
         "calibration": {way: asdict(c) for way, (_, c) in opened.items() if c},

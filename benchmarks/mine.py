@@ -21,13 +21,13 @@ from pathlib import Path
 
 import click
 import torch
-from sixrayd.detectors.backends import open_backend, quantise, resolve_backend
 from torch.utils.flop_counter import FlopCounterMode
 
 from sixrayd.core.index import Index, shard_contents, shard_sizes
 from sixrayd.core.records import Source
 from sixrayd.core.shards import iter_shard
 from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.backends import open_backend, quantise, resolve_backend
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import Predictor, pick_device

@@ -180,9 +180,7 @@ class Store:
         try:
             yield
         except FileNotFoundError as error:
-            # A shard's absence is written into its part, the same wherever shards are kept.
-            text = f"{name}: missing; run `sixrayd download` again"
-            raise absent(text if absent is ShardError else f"{where}: missing") from error
+            raise absent(f"{where}: missing") from error
         except (OSError, pa.ArrowException, ImportError, ValueError) as error:
             reason = _reason(error)
             for secret in _secrets(self.url):

@@ -106,6 +106,7 @@ def write_quantised(
             fast_bias_correction=False,
             advanced_parameters=extremes,
         )
+    body.set_friendly_name("body")
     for number, operation in enumerate(body.get_ordered_ops()):
         operation.set_friendly_name(str(number))  # names count up while a process runs
     with TemporaryDirectory() as folder, replacing(path) as beside:

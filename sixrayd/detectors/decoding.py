@@ -107,10 +107,16 @@ def _selected(
     else:
         alive = _survivors(boxes, classes, settings.iou, alive)
         alive &= alive.cumsum(dim=1) <= settings.most
-    parts = (part.cpu().numpy() for part in (alive, boxes, best, classes))
+    # One transfer a batch; float32 holds class numbers exactly.
+    told = torch.cat([torch.stack([alive, best, classes], 2).to(boxes), boxes], 2)  # (B, K, 7)
     return [
-        Detections(xyxy[kept].astype(np.float64), score[kept].astype(np.float64), label[kept])
-        for kept, xyxy, score, label in zip(*parts, strict=True)
+        Detections(
+            image[kept, 3:].astype(np.float64),
+            image[kept, 1].astype(np.float64),
+            image[kept, 2].astype(np.int64),
+        )
+        for image in told.cpu().numpy()
+        for kept in [image[:, 0] > 0]
     ]
 
 

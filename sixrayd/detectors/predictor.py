@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from more_itertools import chunked
 from torch import Tensor
+from torch.nn import functional
 
 from sixrayd.core.boxes import clip_xyxy
 from sixrayd.core.errors import SettingsError
@@ -89,8 +90,16 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def resized_on(device: torch.device, image: RGBImage, wh: tuple[int, int]) -> Tensor:
+    """(H, W, 3) float32 on a device: `cv2.resize` to within a grey level, where CPUs are busy
+    decoding."""
+    there = torch.from_numpy(image).to(device, non_blocking=True)
+    x = there.permute(2, 0, 1)[None].float()  # (1, 3, h, w)
+    return functional.interpolate(x, (wh[1], wh[0]), mode="bilinear")[0].permute(1, 2, 0)
+
+
 def normalise(images: Tensor, form: InputForm) -> Tensor:
-    """(B, H, W, 3) uint8 RGB → (B, 3, H, W) float32 as the network expects it."""
+    """(B, H, W, 3) RGB of 0..255 → (B, 3, H, W) float32 as the network expects it."""
     mean, scale = (torch.tensor(v, device=images.device) for v in (form.mean, form.scale))
     return ((images.float() - mean) / scale).permute(0, 3, 1, 2)
 
@@ -182,9 +191,12 @@ class Predictor:
 
     def _batch(self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]) -> Batch:
         chosen = [images[place] for place in places]
-        resized = np.stack([cv2.resize(image, wh) for image in chosen])  # (B, H, W, 3)
         with torch.inference_mode():
-            x = normalise(torch.from_numpy(resized).to(self.device), self.detector.form)
+            if self.device.type == "cpu":
+                pixels = torch.from_numpy(np.stack([cv2.resize(image, wh) for image in chosen]))
+            else:
+                pixels = torch.stack([resized_on(self.device, image, wh) for image in chosen])
+            x = normalise(pixels, self.detector.form)  # (B, 3, H, W)
         scale = [(image.shape[1] / wh[0], image.shape[0] / wh[1]) for image in chosen]
         return Batch(x, places, torch.tensor(scale))
 

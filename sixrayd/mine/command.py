@@ -1,23 +1,24 @@
 """`sixrayd mine`."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.command import F, json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import Crop, Engine, MineSettings
 
 _DEFAULTS = {field.name: field.default for field in fields(MineSettings)}
 
 
-def _option(name: str, kind: Any = str, note: str = "", **more: Any) -> Any:
+def _option(name: str, kind: Any = str, note: str = "") -> Callable[[F], F]:
     """An option of the settings' own default, which its help shows unless it is empty."""
     default = _DEFAULTS[name.removeprefix("--").replace("-", "_")]
-    shown = {} if default in ("", 0) else {"show_default": True}
-    return click.option(name, type=kind, default=default, help=note, **shown, **more)
+    shown = default not in ("", 0)
+    return click.option(name, type=kind, default=default, show_default=shown, help=note)
 
 
 @click.command()
@@ -76,7 +77,7 @@ def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **op
     Examples:
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
-      sixrayd mine --engine ray --address auto --shards-at s3://scans/shards --parts-at s3://scans/parts
+      sixrayd mine --engine ray --address auto
     """
     settings = MineSettings(**options)
     if dry_run:

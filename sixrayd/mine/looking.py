@@ -1,5 +1,6 @@
 """How mining looks at images: plain, mirrored, on dynamic input, cropped, tiled, in a cascade."""
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,11 +8,11 @@ from threading import Lock
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-from more_itertools import chunked, split_into
+from more_itertools import chunked
 from torch import Tensor
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.crop.region import cut, map_back, size_wh, whole
+from sixrayd.crop.region import cut, map_back, size_wh
 from sixrayd.crop.tdc import FAST
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.backends import Outputs, open_backend
@@ -20,7 +21,7 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor, pick_device
 from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
-from sixrayd.mine.tiles import best_of, chosen, tile_regions, uncut
+from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 
 Crop = Literal["none", "tdc", "tiles"]
 GRID = 2  # tiles along each side
@@ -239,21 +240,21 @@ class _Tiled:
         self.network, self.classes = network, network.classes
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
-        looks = [
-            (image, region)
-            for image in images
-            for region in [whole(size_wh(image)), *tile_regions(size_wh(image), GRID)]
-        ]
-        found: list[Detections] = []
+        tiles = [tile_regions(size_wh(image), GRID) for image in images]
+        parts = [cut(i, tile) for i, of_one in zip(images, tiles, strict=True) for tile in of_one]
         # As many at a time as there are images: whoever chose their number chose the memory.
-        for some in chunked(looks, max(1, len(images))):
-            seen = self.network.detect([cut(image, region) for image, region in some])
-            found += [
-                uncut(map_back(d, region), region, size_wh(image))
-                for d, (image, region) in zip(seen, some, strict=True)
-            ]
-        each = split_into(found, [1 + GRID * GRID] * len(images))
-        return [best_of(of_one, self.network.decoding) for of_one in each]
+        chunks = chunked([*images, *parts], max(1, len(images)))
+        seen = (found for chunk in chunks for found in self.network.detect(chunk))
+        wholes = list(itertools.islice(seen, len(images)))
+        return [
+            merge_tiles(
+                found,
+                {tile: map_back(next(seen), tile) for tile in of_one},
+                size_wh(image),
+                self.network.decoding,
+            )
+            for image, of_one, found in zip(images, tiles, wholes, strict=True)
+        ]
 
 
 def _open(

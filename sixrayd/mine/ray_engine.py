@@ -35,10 +35,10 @@ def mine_on_ray(
 ) -> None:
     """Commit a part for every task.
 
-    An actor has one GPU where the job looks with CUDA, and else `job.look.threads` cores, or all of a
-    node's. One that dies has its shard handed to another; nodes that join are used, whoever starts
-    them. Ctrl-C lets every shard under way finish its batch and save what it has. Nodes share
-    nothing but the folders of shards and parts: elsewhere than on one machine, those are URLs.
+    An actor has one GPU where the job looks with CUDA, else as many cores as it has threads, or
+    all of a node's. One that dies has its shard handed to another; nodes that join are used,
+    whoever starts them. Ctrl-C lets every shard under way finish its batch and save what it has.
+    Nodes share nothing but the folders of shards and parts: on several machines, those are URLs.
 
     Args:
         address: "auto", "HOST:PORT" or "ray://HOST:PORT" joins a cluster, which stays up
@@ -158,7 +158,7 @@ class _Crew:
         try:
             while self.tasks or self._busy():
                 now = time.monotonic()
-                if now >= tick_at:
+                if now >= tick_at or not self.duties:
                     tick_at = now + _TICK_S
                     self._hire()
                     self._glance()
@@ -275,13 +275,12 @@ class _Crew:
 
     def _no_place(self) -> str:
         there, free = self.ray.cluster_resources(), self.ray.available_resources()
-        asked = " and ".join(f"{need:g} {key}" for key, need in self.needs.items() if need)
-        has = ", ".join(
-            f"{free.get(key, 0):g} of {there.get(key, 0):g} {key} free" for key in self.needs
-        )
+        asked = {key: need for key, need in self.needs.items() if need}
+        wants = " and ".join(f"{need:g} {key}" for key, need in asked.items())
+        has = " and ".join(f"{free.get(key, 0):g} of {there.get(key, 0):g} {key}" for key in asked)
         return (
-            f"ray: no worker found a place within {self.place_s:.0f} s: each asks for {asked}, "
-            f"the cluster has {has} on {len(self._nodes())} nodes; give fewer --threads, "
+            f"ray: no worker found a place within {self.place_s:.0f} s: each asks for {wants}, "
+            f"the cluster has {has} free on {len(self._nodes())} nodes; give fewer --threads, "
             "end what else runs there, or add nodes"
         )
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.detectors.backends import BACKENDS
 
 Crop = Literal["none", "tdc", "tiles"]
 Engine = Literal["local", "ray"]
@@ -68,7 +67,6 @@ class MineSettings:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
         choices = {
             "crop": get_args(Crop),
-            "backend": ("auto", *BACKENDS),
             "on_error": ("skip", "stop"),
             "engine": get_args(Engine),
         }

@@ -1,13 +1,14 @@
-"""Overlapping tiles of an image, and one list out of what each of them and the whole show."""
+"""Overlapping tiles of an image, and one list out of what they and the whole image show."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from sixrayd.core.boxes import FloatArray
 from sixrayd.crop.region import Region
-from sixrayd.detectors.decoding import DecodeSettings, suppress
+from sixrayd.detectors.decoding import DecodeSettings, merge, suppress
 from sixrayd.evaluation.matching import BoolArray, Detections
 
 OVERLAP = 0.25  # of a tile's side: what is smaller lies whole in one tile at least
@@ -28,25 +29,48 @@ def tile_regions(size_wh: tuple[int, int], grid: int) -> list[Region]:
     return [Region(x1, y1, x2, y2) for (y1, y2), (x1, x2) in itertools.product(down, across)]
 
 
-def uncut(found: Detections, region: Region, size_wh: tuple[int, int]) -> Detections:
-    """Detections of a tile without those at its inner borders.
-
-    Nothing is lost by it: what is smaller than the overlap the next tile shows whole, and what is
-    larger can be seen in the whole image.
+def shown_whole(xyxy: FloatArray, tile: Region, size_wh: tuple[int, int]) -> BoolArray:
+    """(N,) which of (N, 4) boxes lie in a tile and away from its inner borders, which cut.
 
     Args:
-        found: in the image's pixels.
         size_wh: of the image; its own edges cut nothing.
     """
-    touch = [_TOUCH * side for side in region.size_wh] * 2
-    beyond = (region.x1 > 0, region.y1 > 0, region.x2 < size_wh[0], region.y2 < size_wh[1])
-    near = np.abs(found.xyxy - np.array(region.xyxy)) < touch  # (N, 4)
-    return chosen(found, ~(near & np.array(beyond)).any(axis=1))
+    touch = np.multiply(_TOUCH, tile.size_wh)
+    low, high = np.array(tile.xyxy[:2]), np.array(tile.xyxy[2:])
+    low = np.where(low > 0, low + touch, low)
+    high = np.where(high < size_wh, high - touch, high)
+    inside: BoolArray = np.all((xyxy[:, :2] >= low) & (xyxy[:, 2:] <= high), axis=1)
+    return inside
 
 
-def best_of(found: list[Detections], settings: DecodeSettings) -> Detections:
-    """One list by falling score out of several, after non-maximum suppression; not the mean of
-    `merge`, since a tile has no say in what lies outside it."""
+def merge_tiles(
+    whole: Detections,
+    tiles: Mapping[Region, Detections],
+    size_wh: tuple[int, int],
+    settings: DecodeSettings,
+) -> Detections:
+    """One list by falling score. The tiles together are a second look at the image, so scores are
+    the mean of both, as `merge` has it; an object that every tile cuts keeps the whole's.
+
+    What inner borders cut is dropped: if it is smaller than the overlap the next tile shows it
+    whole, and else the whole image does.
+
+    Args:
+        whole, tiles: in pixels of the image.
+    """
+    uncut = [chosen(d, shown_whole(d.xyxy, tile, size_wh)) for tile, d in tiles.items()]
+    twice = np.any([shown_whole(whole.xyxy, tile, size_wh) for tile in tiles], axis=0)
+    both = merge([chosen(whole, twice), _best(uncut, settings)], settings)
+    found = _best([both, chosen(whole, ~twice)], settings)
+    return chosen(found, found.scores > settings.threshold)
+
+
+def chosen(found: Detections, kept: BoolArray) -> Detections:
+    """Those of the detections that (N,) `kept` says."""
+    return Detections(found.xyxy[kept], found.scores[kept], found.labels[kept])
+
+
+def _best(found: list[Detections], settings: DecodeSettings) -> Detections:
     xyxy: FloatArray = np.concatenate([d.xyxy for d in found])
     scores: FloatArray = np.concatenate([d.scores for d in found])
     labels = np.concatenate([d.labels for d in found])
@@ -62,8 +86,3 @@ def _spans(length: int, grid: int) -> list[tuple[int, int]]:
     step = (length - tile) / max(1, grid - 1)
     starts = [round(place * step) for place in range(grid)]
     return [(start, start + int(tile)) for start in starts]
-
-
-def chosen(found: Detections, kept: BoolArray) -> Detections:
-    """Those of the detections that (N,) `kept` says."""
-    return Detections(found.xyxy[kept], found.scores[kept], found.labels[kept])

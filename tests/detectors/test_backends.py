@@ -4,15 +4,14 @@ import copy
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError
-from sixrayd.core.index import Index
 from sixrayd.detectors.backends import BACKENDS, open_backend, quantise, resolve_backend
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
@@ -20,7 +19,7 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.stage import train
-from tests.squares import QUICK, ingest, squares
+from tests.squares import QUICK, ingest, picture, squares
 
 CPU = torch.device("cpu")
 LEAST = 0.1
@@ -29,14 +28,25 @@ SHAPES = ((1, 3, 192, 192), (3, 3, 161, 224), (2, 3, 224, 160))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A detector that has learnt to find squares and bars, and images to look at."""
+    """A detector that has learnt to find squares and bars, and images it has not seen."""
     workspace = ingest(tmp_path_factory.mktemp("backends"), squares(48, 16, 16))
-    train(workspace, replace(QUICK, epochs=6))
+    train(workspace, QUICK)
     weights = workspace.output("models", "rfb-small", "weights.safetensors")
-    index = Index.load(workspace)
-    records = index.select(source="negative")
-    images = [decode_rgb(index.read(r.image_id), r.image_id) for r in records]
-    return load_checkpoint(weights).detector.eval(), images
+    detector = load_checkpoint(weights).detector
+    images = [decode_rgb(picture(n, ("Gun", "Knife")[n % 2])[0], str(n)) for n in range(2000, 2032)]
+    settle_norms(detector, Predictor(detector).prepare(images)[0].x)
+    return detector, images
+
+
+def settle_norms(detector, x):
+    """Statistics of these inputs: so short a training leaves those that it began with."""
+    for module in detector.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    with torch.no_grad():
+        detector.train()(x)
+    detector.eval()
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +66,9 @@ def backend(request, trained):
     return request.param, run
 
 
-def closeness(name):
-    """Of logits: how far rounding may take them."""
-    return {"bf16": 0.3, "int8": 2.0}.get(name.split("-")[-1], 1e-3)
+def allowed(name, full, bf16, int8):
+    """What a backend is allowed by the precision it computes in."""
+    return {"bf16": bf16, "int8": int8}.get(name.split("-")[-1], full)
 
 
 def test_outputs_of_any_shape_in_any_order(trained, backend):
@@ -73,7 +83,8 @@ def test_outputs_of_any_shape_in_any_order(trained, backend):
         assert [part.dtype for part in found] == [torch.float32] * 3
         assert [part.shape for part in found] == [part.shape for part in expected]
         assert torch.equal(found[2], expected[2])
-        assert (found[1] - expected[1]).abs().max() < closeness(name)
+        away = (found[1] - expected[1]).abs().mean() / expected[1].abs().mean()
+        assert away < allowed(name, 1e-5, 0.02, 0.3)
 
 
 def test_results_are_not_overwritten_by_the_next_call(backend):
@@ -123,7 +134,7 @@ def changed(found, expected):
     return lost, candidates
 
 
-@pytest.mark.parametrize("dynamic", [None, DynamicInput(scale=2, least_px=160, most_px=224)])
+@pytest.mark.parametrize("dynamic", [None, DynamicInput(scale=2.3, least_px=160)])
 def test_candidates_of_a_trained_model_are_the_same(trained, backend, dynamic):
     detector, images = trained
     name, run = backend
@@ -134,9 +145,8 @@ def test_candidates_of_a_trained_model_are_the_same(trained, backend, dynamic):
 
     counts = np.array([changed(*pair) for pair in zip(found, reference, strict=True)])
     lost, candidates = counts.sum(axis=0)
-    assert candidates >= 2 * len(images)
-    allowed = {"bf16": 0.03, "int8": 0.6}.get(name.split("-")[-1], 0.0)
-    assert lost <= allowed * candidates
+    assert candidates >= 4 * len(images)  # of both sides
+    assert lost <= allowed(name, 0.0, 0.02, 0.15) * candidates
 
 
 def test_int8_finds_what_full_precision_finds(trained, quantised):
@@ -144,6 +154,7 @@ def test_int8_finds_what_full_precision_finds(trained, quantised):
     detector, images = trained
     run = open_backend("openvino-int8", detector, CPU, quantised=quantised)
 
+    assert len(images) == 32
     for image in images:
         best = [Predictor(detector, backend=b).detect([image])[0] for b in (None, run)]
         assert best[0].labels[0] == best[1].labels[0]

@@ -10,7 +10,13 @@ import torch
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import DynamicInput, Predictor, flip, input_wh
+from sixrayd.detectors.predictor import (
+    DynamicInput,
+    Predictor,
+    flip,
+    input_wh,
+    resized_on,
+)
 from sixrayd.detectors.rfb import rfb_small
 from sixrayd.evaluation.matching import Detections
 
@@ -181,3 +187,13 @@ def test_the_weights_are_those_of_the_moment(detector):
             parameter.mul_(1.5)
 
     assert_same(predictor.detect([scan(400, 300)])[0], before, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("wh", [(64, 64), (300, 200), (96, 224)])
+def test_resizing_on_a_device_is_opencvs_to_a_grey_level(wh):
+    image = np.random.default_rng(0).integers(0, 256, (130, 170, 3), dtype=np.uint8)
+
+    found = resized_on(torch.device("cpu"), image, wh)
+
+    assert found.shape == (wh[1], wh[0], 3)
+    assert np.abs(found.numpy() - cv2.resize(image, wh).astype(float)).max() <= 1

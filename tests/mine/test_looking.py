@@ -1,6 +1,7 @@
 """Ways of looking, each compared with its steps done by hand; the detector has learnt nothing."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -22,10 +23,10 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.evaluation.matching import Detections
 from sixrayd.mine.looking import LookSettings, image_score, open_first, open_look
-from sixrayd.mine.tiles import best_of, tile_regions, uncut
+from sixrayd.mine.tiles import merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image
 
-PLAIN = LookSettings(threshold=0.42, mirror=False)
+PLAIN = LookSettings(threshold=0.38, mirror=False)
 WAYS = {
     "plain": PLAIN,
     "mirror": replace(PLAIN, mirror=True),
@@ -131,9 +132,7 @@ def test_a_given_scale_is_the_dynamic_inputs(weights):
     all_same(open_look(weights, WAYS["scaled"]).detect(images), predictor.detect(images))
 
 
-@pytest.mark.parametrize(
-    ("size_wh", "scale"), [((96, 96), 2.0), ((300, 75), 2 ** (3 / 8))]
-)
+@pytest.mark.parametrize(("size_wh", "scale"), [((96, 96), 2.0), ((300, 75), 2 ** (3 / 8))])
 def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale):
     image = seeded_image("dynamic", size_wh[1], size_wh[0])
     predictor = by_hand(weights, dynamic=DynamicInput(scale, 32, 32, 1536))
@@ -143,17 +142,18 @@ def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale)
     all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
 
 
-def test_tiles_are_the_whole_and_four_parts_less_what_is_cut(weights):
+def test_tiles_are_the_whole_and_four_parts(weights):
     images = several()
     predictor = by_hand(weights)
     expected = []
     for image in images:
         size_wh = (image.shape[1], image.shape[0])
-        views = predictor.detect([image])
-        for tile in tile_regions(size_wh, 2):
-            seen = map_back(predictor.detect([cut(image, tile)])[0], tile)
-            views.append(uncut(seen, tile, size_wh))
-        expected.append(best_of(views, predictor.settings))
+        tiles = {
+            tile: map_back(predictor.detect([cut(image, tile)])[0], tile)
+            for tile in tile_regions(size_wh, 2)
+        }
+        whole = predictor.detect([image])[0]
+        expected.append(merge_tiles(whole, tiles, size_wh, predictor.settings))
 
     all_same(open_look(weights, WAYS["tiles"]).detect(images), expected)
 
@@ -174,7 +174,7 @@ def test_tdc_looks_at_the_busy_part_alone(weights):
 def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tmp_path):
     images = several()
     small = save(tmp_path / "first.safetensors", seed=1, size=96)
-    settings = replace(WAYS["mirror"], crop="tiles")
+    settings = WAYS["tiles"]
     first = [image_score(found) for found in open_first(small, settings).detect(images)]
     assert len(set(first)) == len(images)
     threshold = sorted(first)[2] - 1e-5
@@ -212,6 +212,38 @@ def test_the_first_look_is_plain_and_misses_no_score(weights):
 
 def test_an_image_without_detections_scores_nought():
     assert image_score(Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))) == 0.0
+
+
+@pytest.mark.parametrize("way", ["dynamic", "tdc", "tiles"])
+def test_threads_may_share_a_look(weights, way):
+    look = open_look(weights, WAYS[way])
+    lists = [several()[n:] for n in range(4)]
+    alone = [look.detect(images) for images in lists]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(look.detect, lists))
+
+    for one, other in zip(alone, together, strict=True):
+        for first, second in zip(one, other, strict=True):
+            same(first, second)
+
+
+def test_the_backend_is_the_settings(weights):
+    with pytest.raises(SettingsError, match="backend 'abacus': expected auto"):
+        open_look(weights, replace(PLAIN, backend="abacus"))
+
+
+def test_int8_belongs_to_one_detector_so_the_first_has_none(weights):
+    pytest.importorskip("openvino")
+    eight = replace(PLAIN, backend="openvino-int8")
+    image = several()[0]
+
+    with pytest.raises(SettingsError, match="openvino-int8: needs a network that `quantise` wrote"):
+        open_look(weights, eight)
+    first = open_first(weights, eight)
+    assert image_score(first.detect([image])[0]) == pytest.approx(
+        image_score(open_first(weights, PLAIN).detect([image])[0]), abs=0.02
+    )
 
 
 def test_settings_travel_to_workers():

@@ -164,9 +164,11 @@ def test_a_node_leaves_and_another_joins(cluster, trained, shards, expected, tmp
 DRIVER = """
     import sys, pickle
     from pathlib import Path
-    from sixrayd.mine.ray_engine import mine_on_ray
+    from sixrayd.mine import ray_engine
+    ray_engine._TICK_S = 0.1
     job, tasks, address = pickle.loads(Path(sys.argv[1]).read_bytes())
-    mine_on_ray(job, tasks, address, 0, lambda report: print(report.name, report.finished, flush=True))
+    looked = lambda report: print(report.name, report.finished, flush=True)
+    ray_engine.mine_on_ray(job, tasks, address, 0, looked)
 """
 
 
@@ -238,14 +240,14 @@ def test_ctrl_c_on_a_cluster_of_its_own(driver, trained, shards, expected, tmp_p
     first = driver(job, tasks, "")
     while "False" not in first.stdout.readline():
         assert first.poll() is None, first.stderr.read()
-    raylets = [p for p in psutil.Process(first.pid).children(recursive=True)]
+    started = psutil.Process(first.pid).children(recursive=True)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does
     _, said = first.communicate(timeout=60)
 
     assert said.splitlines()[-1] == "KeyboardInterrupt"
     assert len(list(parts.glob("*.partial"))) >= 1
-    psutil.wait_procs(raylets, timeout=20)
-    assert [p for p in raylets if p.is_running()] == []
+    psutil.wait_procs(started, timeout=20)
+    assert [p for p in started if p.is_running()] == []
     mine_on_ray(job, tasks, "", 1, Watch())
     assert contents(parts) == expected
 
@@ -259,8 +261,7 @@ def test_what_cannot_go_on_ends_in_one_line(cluster, trained, shards, tmp_path):
         mine_on_ray(big, tasks, cluster.address, 0, Watch(), place_s=3)
     assert str(caught.value) == (
         "ray: no worker found a place within 3 s: each asks for 3 CPU, the cluster has 2 of 2 CPU "
-        "free, 0 of 0 GPU free on 2 nodes; give fewer --threads, end what else runs there, or add "
-        "nodes"
+        "free on 2 nodes; give fewer --threads, end what else runs there, or add nodes"
     )
 
     with pytest.raises(ImageError, match=r"^N0000079.*; mend it, or pass --on-error skip$"):

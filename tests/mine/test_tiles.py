@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sixrayd.crop.region import Region
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.evaluation.matching import Detections
-from sixrayd.mine.tiles import OVERLAP, best_of, tile_regions, uncut
+from sixrayd.mine.tiles import OVERLAP, merge_tiles, shown_whole, tile_regions
 
 SETTINGS = DecodeSettings(threshold=0.1, iou=0.45, most=3)
 
@@ -67,50 +67,94 @@ def test_what_is_smaller_than_the_overlap_lies_uncut_in_a_tile(side, grid, at, s
     most = (OVERLAP - 2 / 64) * tiles[0].size_wh[0] - 2  # rounding takes up to two pixels
     length = share * most
     start = at * (side - length)
-    box = (start, start, start + length, start + length, 0.5, 0)
+    box = np.array([[start, start, start + length, start + length]])
 
-    inside = [t for t in tiles if t.x1 <= start and start + length <= t.x2]
-    inside = [t for t in inside if t.y1 <= start and start + length <= t.y2]
-
-    assert any(rows(uncut(found(box), tile, (side, side))) == [box] for tile in inside)
+    assert any(shown_whole(box, tile, (side, side)).all() for tile in tiles)
 
 
 @pytest.mark.parametrize(
-    ("box", "kept"),
+    ("box", "inside"),
     [
-        ((300, 160, 340, 190, 0.9, 0), False),  # cut on the left
-        ((306, 160, 340, 190, 0.9, 0), False),  # hardly away from the border
-        ((307, 160, 340, 190, 0.9, 0), True),
-        ((350, 150, 390, 190, 0.9, 0), False),  # cut at the top
-        ((650, 160, 700, 350, 0.9, 0), True),  # the image's own edges cut nothing
+        ((300, 160, 340, 190), False),  # cut on the left
+        ((306, 160, 340, 190), False),  # hardly away from the border
+        ((307, 160, 340, 190), True),
+        ((350, 150, 390, 190), False),  # cut at the top
+        ((650, 160, 700, 350), True),  # the image's own edges cut nothing
+        ((280, 160, 340, 190), False),  # reaches beyond
+        ((10, 10, 20, 20), False),  # elsewhere
     ],
 )
-def test_inner_borders_cut_and_outer_ones_do_not(box, kept):
+def test_inner_borders_cut_and_outer_ones_do_not(box, inside):
     tile = Region(300, 150, 700, 350)  # 400 x 200: nearer than 6.25 and 3.125 pixels is cut
 
-    assert rows(uncut(found(box), tile, (700, 350))) == ([box] if kept else [])
+    assert shown_whole(np.array([box], float), tile, (700, 350)).tolist() == [inside]
 
 
-def test_nothing_is_uncut():
-    assert rows(uncut(found(), Region(300, 150, 700, 350), (700, 350))) == []
+def test_no_boxes_are_shown():
+    assert shown_whole(np.zeros((0, 4)), Region(0, 0, 9, 9), (20, 9)).tolist() == []
 
 
-def test_the_best_of_two_views_of_one_object_stays():
-    whole = found((10, 10, 50, 50, 0.3, 0), (200, 10, 240, 50, 0.25, 1))
-    tile = found((11, 10, 50, 51, 0.8, 0), (10, 10, 50, 50, 0.6, 1))
+SIZE_WH = (700, 350)
+FIRST, SECOND, THIRD, FOURTH = tile_regions(SIZE_WH, 2)
 
-    assert rows(best_of([whole, tile], SETTINGS)) == [
-        (11, 10, 50, 51, 0.8, 0),
-        (10, 10, 50, 50, 0.6, 1),
-        (200, 10, 240, 50, 0.25, 1),
+
+def merged(whole, tiles, settings=SETTINGS):
+    views = {tile: found(*tiles.get(tile, ())) for tile in (FIRST, SECOND, THIRD, FOURTH)}
+    return rows(merge_tiles(found(*whole), views, SIZE_WH, settings))
+
+
+def test_what_both_see_scores_their_mean_and_what_one_sees_half():
+    whole = [(10, 10, 50, 50, 0.4, 0), (600, 10, 640, 50, 0.25, 1)]
+    tiles = {FIRST: [(11, 10, 51, 50, 0.8, 0)], FOURTH: [(500, 300, 520, 340, 0.7, 0)]}
+
+    assert merged(whole, tiles) == [
+        (11, 10, 51, 50, pytest.approx(0.6), 0),
+        (500, 300, 520, 340, 0.35, 0),
+        (600, 10, 640, 50, 0.125, 1),
+    ]
+
+
+def test_what_every_tile_cuts_keeps_its_score():
+    large = (250, 50, 450, 300, 0.5, 0)
+    pieces = {
+        FIRST: [(250, 50, 400, 200, 0.9, 0)],
+        SECOND: [(300, 50, 450, 200, 0.9, 0)],
+        THIRD: [(250, 150, 400, 300, 0.9, 0)],
+        FOURTH: [(300, 150, 450, 300, 0.9, 0)],
+    }
+
+    assert merged([large], pieces) == [large]
+
+
+def test_two_tiles_that_show_one_object_count_once():
+    tiles = {FIRST: [(320, 20, 360, 60, 0.6, 0)], SECOND: [(321, 20, 361, 60, 0.8, 0)]}
+
+    assert merged([(320, 20, 360, 60, 0.4, 0)], tiles) == [
+        (321, 20, 361, 60, pytest.approx(0.6), 0)
+    ]
+
+
+def test_at_one_place_classes_do_not_compete():
+    tiles = {FIRST: [(10, 10, 50, 50, 0.6, 1)]}
+
+    assert merged([(10, 10, 50, 50, 0.8, 0)], tiles) == [
+        (10, 10, 50, 50, 0.4, 0),
+        (10, 10, 50, 50, 0.3, 1),
+    ]
+
+
+def test_what_falls_to_the_threshold_is_dropped():
+    assert merged([(10, 10, 50, 50, 0.2, 0), (70, 10, 99, 50, 0.21, 0)], {}) == [
+        (70, 10, 99, 50, 0.105, 0)
     ]
 
 
 def test_only_so_many_stay():
-    several = found(*((100 * n, 0, 100 * n + 50, 50, 0.9 - n / 10, 0) for n in range(5)))
+    several = [(100 * n, 0, 100 * n + 50, 50, 0.9 - n / 10, 0) for n in range(3)]
+    larger = (250, 50, 450, 300, 0.95, 1)
 
-    assert [row[4] for row in rows(best_of([found(), several], SETTINGS))] == [0.9, 0.8, 0.7]
+    assert [row[4] for row in merged([larger, *several], {})] == [0.95, 0.45, 0.4]
 
 
-def test_the_best_of_nothing_is_nothing():
-    assert rows(best_of([found(), found()], SETTINGS)) == []
+def test_nothing_seen_is_nothing_found():
+    assert merged([], {}) == []
