@@ -12,6 +12,7 @@ COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py"}
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",
     "label_studio_sdk": "review/label_studio.py",
+    "ray": "mine/ray_engine.py",
 }
 
 

@@ -101,7 +101,8 @@ def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None
 
     Args:
         images: to calibrate with: such as it will see, but none that it is judged on. The same
-            images give the same bytes.
+            images give the same bytes. They are taken in the detector's square: on dynamic inputs
+            int8 strays further.
 
     Raises:
         SettingsError: no images.

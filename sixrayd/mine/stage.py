@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
 
+_READERS = 8  # parts read at once: elsewhere, each takes a while to come
 # Settings that change the candidates. The others say where and how fast they are found.
 _LASTING = ("threshold", "mirror", "crop", "dynamic", "keep", "backend")
 
@@ -160,9 +162,9 @@ class Mining:
     def mine(self, settings: MineSettings, progress: str) -> None:
         """Commit a part for each shard that has none."""
         left = self.left(settings.shards)
+        job = self.job(settings, self.folder)
         if not left:
             return
-        job = self.job(settings, self.folder)
         before = self._counts(self.done())
         total = before.images + sum(self.images[name] for name in left)
         with shown(before, total, progress) as looked:
@@ -176,7 +178,7 @@ class Mining:
 
     def rank(self, done: list[str]) -> Run:
         """Write the candidates; the same bytes whatever the order in which the parts came to be."""
-        found, errors = split_parts(self._part(name) for name in done)
+        found, errors = self._rows(done)
         write_bytes(self.folder / "skipped.jsonl", skipped_lines(errors))
         candidates = rank_candidates(found, self.run.name)
         write_table(self.folder / "candidates.parquet", candidates, CANDIDATE_SCHEMA)
@@ -188,7 +190,7 @@ class Mining:
 
     def summary(self, done: list[str]) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        found, errors = split_parts(self._part(name) for name in done)
+        found, errors = self._rows(done)
         look = json.loads((self.folder / "look.json").read_text("utf-8"))
         return {
             "backend": look["backend"],
@@ -201,17 +203,23 @@ class Mining:
         }
 
     def _counts(self, done: list[str]) -> Counts:
-        found, errors = split_parts(self._part(name) for name in done)
+        found, errors = self._rows(done)
         images = sum(self.images[name] for name in done)
         return Counts(images, found.num_rows, errors.num_rows)
 
+    def _rows(self, done: list[str]) -> tuple[pa.Table, pa.Table]:
+        with ThreadPoolExecutor(_READERS) as pool:
+            return split_parts(pool.map(self._part, done))
+
     def _part(self, shard: str) -> pa.Table:
         name = part_name(shard)
-        return table_from(self.parts.read_bytes(name), f"{self.parts}/{name}", PART_SCHEMA)
+        return table_from(self.parts.read_bytes(name), f"{self.parts.place}/{name}", PART_SCHEMA)
 
     def _parts_at(self, url: str) -> str:
         """Elsewhere, parts of other settings or weights lie beside these, under another hash."""
         if not url:
             return str(self.folder / "parts")
         work = json.dumps(asdict(self.run), sort_keys=True, default=str)
-        return f"{url.rstrip('/')}/{self.run.name}-{hashlib.sha256(work.encode()).hexdigest()[:12]}"
+        folder, mark, query = url.partition("?")
+        name = f"{self.run.name}-{hashlib.sha256(work.encode()).hexdigest()[:12]}"
+        return f"{folder.rstrip('/')}/{name}{mark}{query}"

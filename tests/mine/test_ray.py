@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.mine import ray_engine
 from sixrayd.mine.looking import LookSettings
 from sixrayd.mine.ray_engine import mine_on_ray
+from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
+from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
 from tests.squares import picture
 
@@ -300,3 +303,17 @@ def test_no_cluster_there(trained, shards, tmp_path):
         assert str(caught.value).startswith(f"ray {address}: ")
         assert str(caught.value).endswith("is joined by ray://HOST:10001")
         assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.long
+def test_the_stage_on_a_cluster_of_this_machine(workspace):
+    settings = MineSettings(mirror=False, threshold=0.02, backend="torch", threads=1)
+    mine(workspace, settings)
+    folder = workspace.folder("mine", "rfb-small")
+    here = {name: (folder / name).read_bytes() for name in ("candidates.parquet", "run.json")}
+    shutil.rmtree(folder)
+
+    result = mine(workspace, replace(settings, engine="ray"))
+
+    assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
+    assert {name: (folder / name).read_bytes() for name in here} == here

@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+import shutil
+from dataclasses import replace
 
 import boto3
 import httpx
@@ -12,7 +14,9 @@ from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.core.store import Store
 from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
+from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
 from tests.squares import picture
 
@@ -151,3 +155,25 @@ def test_shards_from_and_parts_to_s3_are_those_of_this_machine(
     assert here[1] == {"negatives-00000.parquet"}
     assert (here[0].images, here[0].finished) == (12, True)
     assert (here[0].skipped > 0) == (keep is not None)
+
+
+def test_mining_by_url_ends_in_the_bytes_of_this_machines(server, workspace):
+    settings = MineSettings(mirror=False, threshold=0.02, backend="torch")
+    mine(workspace, settings)
+    folder = workspace.folder("mine", "rfb-small")
+    names = ("candidates.parquet", "run.json", "skipped.jsonl")
+    here = {name: (folder / name).read_bytes() for name in names}
+    shards = Store(url(server, "bucket/shards"))
+    for path in workspace.shards.glob("negatives-*.tar"):
+        shards.write_bytes(path.name, path.read_bytes())
+        path.unlink()
+    shutil.rmtree(folder)
+
+    away = replace(settings, shards_at=shards.url, parts_at=url(server, "bucket/parts"))
+    result = mine(workspace, away)
+
+    assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
+    assert {name: (folder / name).read_bytes() for name in names} == here
+    assert not mine(workspace, settings).fresh
+    other = mine(workspace, replace(away, threshold=0.5))  # parts of its own, in another folder
+    assert (other.fresh, other.candidates < result.candidates) == (True, True)
