@@ -178,7 +178,7 @@ def main(
         data = encoded(place, images)
         name, quantised = resolve_backend(backend, on), None
         if name == "openvino-int8":
-            quantised = Path(folder) / "int8.xml"
+            quantised = Path(folder) / "int8.zip"
             sample = [decode_rgb(some, "") for some in data[:64]]
             quantise(load_checkpoint(weights).detector, sample, quantised)
         look = LookSettings(threshold=0.1, mirror=False, backend=name, device=on.type)

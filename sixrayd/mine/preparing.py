@@ -79,7 +79,7 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
     else:
         look = _settled(workspace, models, settings, folder)
         write_json(path, asdict(look))
-    quantised = folder / "int8.xml"
+    quantised = folder / "int8.zip"
     look = replace(look, device=device.type, threads=settings.threads)
     return Prepared(look, quantised if quantised.exists() else None)
 
@@ -96,9 +96,9 @@ def _settled(
     )
     if look.backend == "openvino-int8":
         detector = load_checkpoint(models.weights).detector
-        quantise(detector, _training_images(workspace), folder / "int8.xml")
+        quantise(detector, _training_images(workspace), folder / "int8.zip")
     if models.first is not None:
-        quantised = folder / "int8.xml" if look.backend == "openvino-int8" else None
+        quantised = folder / "int8.zip" if look.backend == "openvino-int8" else None
         calibration = calibrate(
             open_first(models.first, look),
             open_look(models.weights, look, quantised=quantised),
