@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ import click
 import cv2
 import numpy as np
 import torch
+from more_itertools import chunked
 
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
@@ -37,7 +39,7 @@ from sixrayd.detectors.coding import box_iou, decode
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import recognise
-from sixrayd.detectors.predictor import Predictor, clipped
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.average_precision import mean_average_precision
 from sixrayd.evaluation.matching import Detections, Truths
 from sixrayd.imaging.decode import RGBImage, decode_rgb
@@ -46,6 +48,7 @@ CPU = torch.device("cpu")
 THRESHOLD = 0.1  # of candidates, as `sixrayd mine` has it
 ORIGINAL = DecodeSettings(threshold=0.01, most=200)  # its test's, in our suppression
 CALIBRATION = 100  # images
+BATCHES_A_TURN = 4
 
 
 def interleaved_s(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -228,6 +231,11 @@ class Original:
             boxes, scores = self.decode(self.network(x), self.priors)
         return image, boxes[0], scores[0]
 
+    def look_at(self, paths: list[Path]) -> None:
+        """From files to boxes, one after another."""
+        for path in paths:
+            self.suppressed(*self.scores(path))
+
     def suppressed(self, image: Any, boxes: torch.Tensor, scores: torch.Tensor) -> list[Any]:
         """What `scores` gives → (N, 5) boxes and scores of each class."""
         edges = (boxes * torch.tensor([image.shape[1], image.shape[0]] * 2)).numpy()
@@ -254,54 +262,40 @@ def whole_against_whole(
     paths: list[Path],
     batch: int,
 ) -> dict[str, Any]:
-    """Milliseconds an image from files to boxes, batch by batch in turns; ours in steps too."""
-    predictors = {n: Predictor(detector, ORIGINAL, backend=b) for n, b in backends.items()}
-    times: dict[str, dict[str, list[float]]] = {n: {} for n in ("original", *predictors)}
-    for start in range(0, len(paths), batch):
-        chunk = paths[start : start + batch]
-        clock = time.perf_counter()
-        looks = [original.scores(path) for path in chunk]
-        after = note(times["original"], "decode, prepare, network", clock, len(chunk))
-        for look in looks:
-            original.suppressed(*look)
-        note(times["original"], "boxes", after, len(chunk))
-        note(times["original"], "whole", clock, len(chunk))
-        for name, predictor in predictors.items():
-            clock = begin = time.perf_counter()
-            images = [decode_rgb(path.read_bytes(), path.name) for path in chunk]
-            clock = note(times[name], "decode", clock, len(chunk))
-            (prepared,) = predictor.prepare(images)
-            clock = note(times[name], "prepare", clock, len(chunk))
-            outputs = predictor.forward(prepared.x)
-            clock = note(times[name], "network", clock, len(chunk))
-            for one, image in zip(
-                predictor.decode(outputs, prepared.scale_wh), images, strict=True
-            ):
-                clipped(one, image)
-            note(times[name], "boxes", clock, len(chunk))
-            note(times[name], "whole", begin, len(chunk))
-    # The first batch warms up.
-    medians = {
-        name: {step: 1000 * statistics.median(seconds[1:]) for step, seconds in steps.items()}
-        for name, steps in times.items()
-    }
-    theirs = medians["original"]["whole"]
+    """Milliseconds an image from files to boxes, some batches at a time, in turns.
+
+    Ours look at two batches at once, as mining does: one decodes while the other is in the network.
+    """
+    work: dict[str, Callable[[list[Path]], None]] = {"original": original.look_at}
+    for name, backend in backends.items():
+        work[name] = partial(look_at, Predictor(detector, ORIGINAL, backend=backend), batch)
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for turn in chunked(paths, BATCHES_A_TURN * batch):
+        for name, look in work.items():
+            start = time.perf_counter()
+            look(turn)
+            times[name].append((time.perf_counter() - start) / len(turn))
+    # The first turn warms up.
+    medians = {name: 1000 * statistics.median(seconds[1:]) for name, seconds in times.items()}
     image = decode_rgb(paths[0].read_bytes(), paths[0].name)
     x = Predictor(detector).prepare([image])[0].x
     ours = detector.coding.score(backends["torch"](x)[1])[0]
     return {
         "images": len(paths),
         "ms_an_image": medians,
-        "times_original": {name: theirs / steps["whole"] for name, steps in medians.items()},
+        "times_original": {name: medians["original"] / ms for name, ms in medians.items()},
         "worst_score_difference": float((ours - original.scores(paths[0])[2][:, 1:]).abs().max()),
     }
 
 
-def note(steps: dict[str, list[float]], step: str, since: float, images: int) -> float:
-    """Keep the seconds an image since a moment; the moment now."""
-    now = time.perf_counter()
-    steps.setdefault(step, []).append((now - since) / images)
-    return now
+def look_at(predictor: Predictor, batch: int, paths: list[Path]) -> None:
+    """From files to boxes."""
+
+    def look(chunk: list[Path]) -> list[Detections]:
+        return predictor.detect([decode_rgb(path.read_bytes(), path.name) for path in chunk])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(look, chunked(paths, batch)))
 
 
 def ready(name: str, weights: Path | None) -> tuple[Detector, ClassList]:

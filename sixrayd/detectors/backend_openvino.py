@@ -42,12 +42,13 @@ def open_openvino(
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """A network, converted and compiled for the CPU.
 
-    Its last convolutions are compiled apart and run in float32: in bfloat16 the scores of rivals
-    tie, so that suppression keeps other boxes.
+    What follows its last convolutions is compiled apart, in float32: as outputs of a model, the
+    convolutions' sums stay in float32 too. In bfloat16 the scores of rivals tie, so that
+    suppression keeps other boxes.
 
     Args:
-        precision: "f32" or "bf16", of all before those and not quantised.
-        body: of `read_quantised`, instead of all before those.
+        precision: "f32" or "bf16", of all up to there that is not quantised.
+        body: of `read_quantised`, instead of all up to there.
 
     Raises:
         ServiceError: openvino is not installed.
@@ -75,10 +76,10 @@ def open_openvino(
 def write_quantised(
     network: Network, inputs: Sequence[np.ndarray[Any, Any]], path: Path, sha256: str
 ) -> None:
-    """Quantise a network up to its last convolutions and write it, whole or not at all.
+    """Quantise a network and write it, whole or not at all.
 
-    The first convolution and sums of branches stay in floating point: they cost little, and
-    leaving them out halved and halved again the candidates that change.
+    The first convolution, the last ones and sums of branches stay in floating point: they cost
+    little, and leaving them out halved and halved again the candidates that change.
 
     Args:
         inputs: (1, 3, H, W) normalised float32 each, to calibrate with.
@@ -101,7 +102,7 @@ def write_quantised(
             body,
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=_first_convolution(body), types=["Add"]),
+            ignored_scope=nncf.IgnoredScope(names=_ends(body), types=["Add"]),
             subset_size=len(inputs),
             fast_bias_correction=False,
             advanced_parameters=extremes,
@@ -136,7 +137,7 @@ def read_quantised(path: Path, sha256: str) -> Any:
 
 
 def _halves(network: Network) -> tuple[Any, Any]:
-    """OpenVINO's models of everything before the last convolutions, and of them and what follows.
+    """OpenVINO's models of everything up to the last convolutions, and of what follows them.
 
     The outputs of the first are the inputs of the second, in order.
     """
@@ -147,24 +148,22 @@ def _halves(network: Network) -> tuple[Any, Any]:
         whole = openvino.convert_model(
             network, example_input=torch.zeros(1, 3, side, side), input=[(-1, 3, -1, -1)]
         )
-    cuts: dict[tuple[str, int], Any] = {}
+    cuts, inputs = [], []
     for last in _last_convolutions(whole):
-        source = last.input(0).get_source_output()
-        key = (source.get_node().get_name(), source.get_index())
-        if key not in cuts:
-            shape, kind = source.get_partial_shape(), source.get_element_type()
-            cuts[key] = (source, openvino.op.Parameter(kind, shape))
-        last.input(0).replace_source_output(cuts[key][1].output(0))
-    sources, inputs = ([cut[part] for cut in cuts.values()] for part in (0, 1))
-    return (
-        openvino.Model(sources, whole.get_parameters()),
-        openvino.Model(whole.get_results(), inputs),
-    )
+        result = last.output(0)
+        entry = openvino.op.Parameter(result.get_element_type(), result.get_partial_shape())
+        for target in result.get_target_inputs():
+            target.replace_source_output(entry.output(0))
+        cuts.append(result)
+        inputs.append(entry)
+    return openvino.Model(cuts, whole.get_parameters()), openvino.Model(whole.get_results(), inputs)
 
 
-def _first_convolution(model: Any) -> list[str]:
+def _ends(model: Any) -> list[str]:
+    """Names of the first convolution and of the last ones."""
     kinds = ((o.get_type_name(), o.get_friendly_name()) for o in model.get_ordered_ops())
-    return [name for kind, name in kinds if kind == "Convolution"][:1]
+    first = [name for kind, name in kinds if kind == "Convolution"][:1]
+    return first + [last.get_friendly_name() for last in _last_convolutions(model)]
 
 
 def _last_convolutions(model: Any) -> list[Any]:
