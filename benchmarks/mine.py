@@ -55,7 +55,7 @@ def flops(detector: Detector) -> float:
     """Of one image through the network: a multiplication and an addition are two."""
     side = detector.form.size
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        detector(torch.zeros(1, 3, side, side))
+        detector.eval()(torch.zeros(1, 3, side, side))
     return float(counter.get_total_flops())
 
 

@@ -57,7 +57,7 @@ def images_per_s(job: MineJob, tasks: list[ShardTask], workers: int) -> float:
 
     mine_on_ray(job, tasks, "", workers, looked)
     # The first shards may wait for a worker's start, the last may leave one without work.
-    steady = finished[2 * workers : len(tasks) - workers]
+    steady = finished[workers : 1 - workers or None]
     return (len(steady) - 1) * len(tasks[0].sha256) / (steady[-1] - steady[0])
 
 

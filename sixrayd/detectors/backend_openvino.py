@@ -63,7 +63,7 @@ def open_openvino(
     before, after = first.create_infer_request(), last.create_infer_request()
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        before.infer({0: x.contiguous().numpy()})
+        before.infer({0: x.contiguous().numpy()}, share_inputs=True)
         for place in range(len(last.inputs)):
             after.set_input_tensor(place, before.get_output_tensor(place))
         after.infer()

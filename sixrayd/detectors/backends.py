@@ -124,7 +124,7 @@ class _PriorsOf:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         # On the meta device tensors have shapes and no values.
-        self.shapes = copy.deepcopy(detector).to("meta")
+        self.shapes = copy.deepcopy(detector).to("meta").eval()
         self.shapes.heads = _NoHeads()
         self.seen: dict[tuple[int, int], list[torch.Size]] = {}
 

@@ -100,8 +100,13 @@ def resized_on(device: torch.device, image: RGBImage, wh: tuple[int, int]) -> Te
 
 def normalise(images: Tensor, form: InputForm) -> Tensor:
     """(B, H, W, 3) RGB of 0..255 → (B, 3, H, W) float32 as the network expects it."""
-    mean, scale = (torch.tensor(v, device=images.device) for v in (form.mean, form.scale))
-    return ((images.float() - mean) / scale).permute(0, 3, 1, 2)
+    mean, scale = (
+        torch.tensor(v, device=images.device)[:, None, None] for v in (form.mean, form.scale)
+    )
+    # Turned while it is small, then changed in place: each pass over new memory costs as much.
+    x = images.permute(0, 3, 1, 2).contiguous()  # (B, 3, H, W)
+    x = x.float() if x.dtype == torch.uint8 else x.clone()
+    return x.sub_(mean).div_(scale)
 
 
 def input_wh(
