@@ -7,6 +7,7 @@ Example:
 All parts take turns, round after round, so that drift hits all alike; figures are medians.
 """
 
+import importlib
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import click
 import torch
+from more_itertools import chunked
 from torch.utils.flop_counter import FlopCounterMode
 
 from sixrayd.core.index import Index, shard_contents, shard_sizes
@@ -91,7 +93,7 @@ class Rates:
             "network": self.network,
             "decoding": self.decoding,
             "whole": self.whole,
-        }
+        } | ({"decoding_on_device": self.decoding_on_device} if self.device.type == "cuda" else {})
 
     def network(self) -> float:
         """Resident inputs, outputs left where they are."""
@@ -110,6 +112,16 @@ class Rates:
         with ThreadPoolExecutor(self.job.look.threads or os.cpu_count()) as pool:
             for _ in pool.map(_decoded, self.data):
                 pass
+        return len(self.data) / (time.perf_counter() - start)
+
+    def decoding_on_device(self) -> float:
+        """The same by the GPU's own decoder, through torchvision, batch by batch."""
+        io = importlib.import_module("torchvision.io")
+        start = time.perf_counter()
+        for batch in chunked(self.data, self.job.batch):
+            encoded = [torch.frombuffer(bytearray(some), dtype=torch.uint8) for some in batch]
+            pixels = io.decode_jpeg(encoded, io.ImageReadMode.RGB, device=self.device)
+        pixels[0][0, 0, 0].item()
         return len(self.data) / (time.perf_counter() - start)
 
     def whole(self) -> float:
@@ -205,6 +217,7 @@ def main(
         "network_images_per_s": medians["network"],
         "network_share_of_matrix_rate": medians["network"] * rates.flops / medians["matrix"],
         "decoding_images_per_s": medians["decoding"],
+        "decoding_on_device_images_per_s": medians.get("decoding_on_device"),
         # On a CPU both take their turn on the same cores.
         "ceiling_images_per_s": ceiling,
         "whole_images_per_s": medians["whole"],

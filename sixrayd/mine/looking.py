@@ -9,13 +9,12 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 from more_itertools import chunked
-from torch import Tensor
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.crop.region import cut, map_back, size_wh
 from sixrayd.crop.tdc import FAST
 from sixrayd.crop.tdc_forms import TdcCropper
-from sixrayd.detectors.backends import Outputs, open_backend
+from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.checkpoints import Checkpoint, load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor, pick_device
@@ -178,7 +177,6 @@ class _Network:
             settings.backend, self.detector, self.device, threads=settings.threads, quantised=int8
         )
         self.predictors: dict[float, Predictor] = {}  # by scale of dynamic input
-        self.lock = Lock()
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
         places: dict[float, list[int]] = {}
@@ -211,12 +209,8 @@ class _Network:
             device=self.device,
             mirror=self.settings.mirror,
             dynamic=dynamic,
-            backend=self._forward,
+            backend=self.backend,
         )
-
-    def _forward(self, x: Tensor) -> Outputs:
-        with self.lock:
-            return self.backend(x)
 
 
 class _Cropped:
@@ -225,9 +219,10 @@ class _Cropped:
     def __init__(self, network: _Network, cropper: TdcCropper) -> None:
         self.network, self.cropper = network, cropper
         self.classes = network.classes
+        self.lock = Lock()  # the cropper borrows the detector's convolutions
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
-        with self.network.lock:  # the cropper borrows the detector's convolutions
+        with self.lock:
             regions = self.cropper.regions(images)
         found = self.network.detect([cut(i, r) for i, r in zip(images, regions, strict=True)])
         return [map_back(d, r) for d, r in zip(found, regions, strict=True)]

@@ -254,3 +254,18 @@ def test_nothing_is_reported_to_anyone_and_nothing_printed(tmp_path, monkeypatch
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "calls.json").read_text()) == []
     assert not (tmp_path / "home" / "intel").exists()
+
+
+def test_a_detector_in_training_mode_is_opened_as_it_will_look():
+    torch.manual_seed(0)
+    detector = DETECTORS["rfb512"](1)  # its last map has one cell, which batch norm refuses in training
+    detector.initialise()
+    x = torch.randn(1, 3, 288, 288)
+
+    found = open_backend("torch", detector, CPU)(x)
+
+    with torch.inference_mode():
+        expected = detector.eval()(x)
+    assert len(found) == 3
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
