@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -48,26 +49,31 @@ def open_openvino(
 
     Args:
         precision: "f32" or "bf16", of all up to there that is not quantised.
-        body: of `read_quantised`, instead of all up to there.
+        body: of `read_quantised`, instead of all before the last convolutions.
 
     Raises:
         ServiceError: openvino is not installed.
     """
-    converted, tail = _halves(network)
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    front, tail = _converted(network)
+    pieces = [(front, precision), (tail, "f32")]
+    if body is not None:
+        pieces[:1] = [(body, precision), (_before_last(front)[1], precision)]
     core = import_openvino().Core()
-    first, last = (
-        core.compile_model(part, "CPU", settings | {"INFERENCE_PRECISION_HINT": kind})
-        for part, kind in ((body or converted, precision), (tail, "f32"))
-    )
-    before, after = first.create_infer_request(), last.create_infer_request()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    chain = [
+        core.compile_model(
+            piece, "CPU", settings | {"INFERENCE_PRECISION_HINT": kind}
+        ).create_infer_request()
+        for piece, kind in pieces
+    ]
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        before.infer({0: x.contiguous().numpy()}, share_inputs=True)
-        for place in range(len(last.inputs)):
-            after.set_input_tensor(place, before.get_output_tensor(place))
-        after.infer()
-        offsets, logits = (after.get_output_tensor(place).data.copy() for place in (0, 1))
+        chain[0].infer({0: x.contiguous().numpy()}, share_inputs=True)
+        for before, after in pairwise(chain):
+            for place in range(len(after.input_tensors)):
+                after.set_input_tensor(place, before.get_output_tensor(place))
+            after.infer()
+        offsets, logits = (chain[-1].get_output_tensor(place).data.copy() for place in (0, 1))
         return torch.from_numpy(offsets), torch.from_numpy(logits)
 
     return forward
@@ -76,10 +82,10 @@ def open_openvino(
 def write_quantised(
     network: Network, inputs: Sequence[np.ndarray[Any, Any]], path: Path, sha256: str
 ) -> None:
-    """Quantise a network and write it, whole or not at all.
+    """Quantise a network up to its last convolutions and write it, whole or not at all.
 
-    The first convolution, the last ones and sums of branches stay in floating point: they cost
-    little, and leaving them out halved and halved again the candidates that change.
+    The first convolution and sums of branches stay in floating point: they cost little, and
+    leaving them out halved and halved again the candidates that change.
 
     Args:
         inputs: (1, 3, H, W) normalised float32 each, to calibrate with.
@@ -96,13 +102,13 @@ def write_quantised(
             "nncf.quantization.range_estimator"
         ).RangeEstimatorParametersSet.MINMAX
     )
-    body, _ = _halves(network)
+    body, _ = _before_last(_converted(network)[0])
     with redirect_stdout(StringIO()):  # its progress bars
         body = nncf.quantize(
             body,
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=_ends(body), types=["Add"]),
+            ignored_scope=nncf.IgnoredScope(names=_first_convolution(body), types=["Add"]),
             subset_size=len(inputs),
             fast_bias_correction=False,
             advanced_parameters=extremes,
@@ -136,11 +142,8 @@ def read_quantised(path: Path, sha256: str) -> Any:
         raise CheckpointError(f"{path}: not a readable quantised network ({error})") from error
 
 
-def _halves(network: Network) -> tuple[Any, Any]:
-    """OpenVINO's models of everything up to the last convolutions, and of what follows them.
-
-    The outputs of the first are the inputs of the second, in order.
-    """
+def _converted(network: Network) -> tuple[Any, Any]:
+    """OpenVINO's models of everything up to the last convolutions, and of what follows them."""
     openvino = import_openvino()
     side = network.sources.least_px + 63
     with warnings.catch_warnings():
@@ -148,22 +151,43 @@ def _halves(network: Network) -> tuple[Any, Any]:
         whole = openvino.convert_model(
             network, example_input=torch.zeros(1, 3, side, side), input=[(-1, 3, -1, -1)]
         )
-    cuts, inputs = [], []
-    for last in _last_convolutions(whole):
-        result = last.output(0)
-        entry = openvino.op.Parameter(result.get_element_type(), result.get_partial_shape())
-        for target in result.get_target_inputs():
+    results = [last.output(0) for last in _last_convolutions(whole)]
+    return _cut(whole, [(result, result.get_target_inputs()) for result in results])
+
+
+def _before_last(front: Any) -> tuple[Any, Any]:
+    """A model that ends in its last convolutions, without them, and they alone."""
+    entries: dict[tuple[str, int], tuple[Any, list[Any]]] = {}
+    for last in _last_convolutions(front):
+        source = last.input(0).get_source_output()
+        key = (source.get_node().get_name(), source.get_index())
+        entries.setdefault(key, (source, []))[1].append(last.input(0))
+    return _cut(front, list(entries.values()))
+
+
+def _cut(model: Any, places: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """A model in two; the outputs of the first are the inputs of the second, in order.
+
+    Args:
+        places: an output of an operation, and the inputs that it is cut off from.
+    """
+    openvino, entries = import_openvino(), []
+    for number, (source, targets) in enumerate(places):
+        entry = openvino.op.Parameter(source.get_element_type(), source.get_partial_shape())
+        for target in targets:
             target.replace_source_output(entry.output(0))
-        cuts.append(result)
-        inputs.append(entry)
-    return openvino.Model(cuts, whole.get_parameters()), openvino.Model(whole.get_results(), inputs)
+        source.get_tensor().set_names({f"cut{number}"})  # else they count up while a process runs
+        entries.append(entry)
+    sources = [source for source, _ in places]
+    return (
+        openvino.Model(sources, model.get_parameters()),
+        openvino.Model(model.get_results(), entries),
+    )
 
 
-def _ends(model: Any) -> list[str]:
-    """Names of the first convolution and of the last ones."""
+def _first_convolution(model: Any) -> list[str]:
     kinds = ((o.get_type_name(), o.get_friendly_name()) for o in model.get_ordered_ops())
-    first = [name for kind, name in kinds if kind == "Convolution"][:1]
-    return first + [last.get_friendly_name() for last in _last_convolutions(model)]
+    return [name for kind, name in kinds if kind == "Convolution"][:1]
 
 
 def _last_convolutions(model: Any) -> list[Any]:

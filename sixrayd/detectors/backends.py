@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.extras import import_extra
@@ -22,7 +22,7 @@ from sixrayd.detectors.backend_openvino import (
     write_quantised,
 )
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.folding import Network, to_bfloat16
+from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 from sixrayd.imaging.decode import RGBImage
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
@@ -83,8 +83,9 @@ def open_backend(
     name = resolve_backend(name, device)
     network = Network(detector)
     if name.startswith("torch"):
-        run = _open_torch(network, device, threads, bf16=name == "torch-bf16")
-    elif name == "onnxruntime":
+        look = _open_torch(network, device, threads, bf16=name == "torch-bf16")
+        return partial(_run, look, detector, threading.Lock())
+    if name == "onnxruntime":
         run = open_onnxruntime(network, threads)
     elif name == "openvino-int8":
         if quantised is None:
@@ -93,7 +94,8 @@ def open_backend(
         run = open_openvino(network, "bf16", threads, body)
     else:
         run = open_openvino(network, "f32" if name == "openvino" else "bf16", threads)
-    return partial(_run, run, _PriorsOf(detector), threading.Lock())
+    shapes = _MapShapes(network)
+    return partial(_run, lambda x: (*run(x), shapes(x)), detector, threading.Lock())
 
 
 def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None:
@@ -118,54 +120,49 @@ def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None
     write_quantised(Network(detector), arrays, path, _sha256(detector))
 
 
-class _PriorsOf:
-    """A detector's priors on an input, without running its network."""
+class _MapShapes:
+    """Shapes of a network's source maps for an input, without running it."""
 
-    def __init__(self, detector: Detector) -> None:
-        self.detector = detector
+    def __init__(self, network: Network) -> None:
         # On the meta device tensors have shapes and no values.
-        self.shapes = copy.deepcopy(detector).to("meta").eval()
-        self.shapes.heads = _NoHeads()
-        self.seen: dict[tuple[int, int], list[torch.Size]] = {}
+        self.sources = copy.deepcopy(network.sources).to("meta")
+        self.along: dict[int, list[int]] = {}  # a side of the input → that of each map
 
-    def __call__(self, input_hw: tuple[int, int], device: torch.device) -> Tensor:
-        if input_hw not in self.seen:
-            maps = self.shapes.sources(torch.empty(1, 3, *input_hw, device="meta"))
-            self.seen[input_hw] = [m.shape for m in maps]
-        self.shapes.reading = self.detector.reading
-        maps = [torch.empty((), device=device).expand(shape) for shape in self.seen[input_hw]]
-        return self.shapes.predict(maps, input_hw)[2]
+    def __call__(self, x: Tensor) -> Shapes:
+        return tuple(zip(*(self._sides(side) for side in x.shape[2:]), strict=True))
 
-
-class _NoHeads(nn.Module):
-    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return maps[0], maps[0]
+    def _sides(self, side: int) -> list[int]:
+        if side not in self.along:
+            maps = self.sources(torch.empty(1, 3, side, side, device="meta"))
+            self.along[side] = [m.shape[2] for m in maps]
+        return self.along[side]
 
 
 def _run(
-    network: Callable[[Tensor], tuple[Tensor, Tensor]],
-    priors: _PriorsOf,
+    look: Callable[[Tensor], tuple[Tensor, Tensor, Shapes]],
+    detector: Detector,
     lock: threading.Lock,
     x: Tensor,
 ) -> Outputs:
     with lock, torch.inference_mode():
-        offsets, logits = network(x)
-        return offsets.float(), logits.float(), priors((x.shape[2], x.shape[3]), x.device)
+        offsets, logits, shapes = look(x)
+        priors = detector.priors(shapes, (x.shape[2], x.shape[3]), x.device)
+        return offsets.float(), logits.float(), priors
 
 
 def _open_torch(
     network: Network, device: torch.device, threads: int, *, bf16: bool
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+) -> Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]:
     if threads:
         torch.set_num_threads(threads)
     if bf16:
         to_bfloat16(network)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run: Callable[[Tensor], tuple[Tensor, Tensor]] = network
+    run = network.look
     if device.type == "cuda" and importlib.util.find_spec("triton"):
-        run = torch.compile(network, dynamic=False)
+        run = torch.compile(network.look, dynamic=False)
 
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             return run(x.contiguous(memory_format=torch.channels_last))
 

@@ -122,13 +122,17 @@ class Detector(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` gives, from source maps of an input of this size in pixels."""
         offsets, logits = self.heads(maps)
-        shapes = tuple((m.shape[2], m.shape[3]) for m in maps)
+        return offsets, logits, self.priors(map_shapes(maps), input_hw, maps[0].device)
+
+    def priors(
+        self, shapes: tuple[tuple[int, int], ...], input_hw: tuple[int, int], device: torch.device
+    ) -> Tensor:
+        """(P, 4) priors of source maps of these heights and widths, as `forward` gives them."""
         height, width = input_hw
         scale_wh = (1.0, 1.0)
         if self.reading == "fractions":
             scale_wh = (width / self.form.size, height / self.form.size)
-        priors = make_priors(self.plan, shapes, input_hw, scale_wh, maps[0].device)
-        return offsets, logits, priors
+        return make_priors(self.plan, shapes, input_hw, scale_wh, device)
 
     def initialise(self, background: float = 0.95) -> None:
         """Random weights, and class heads that start out saying background.
@@ -143,6 +147,11 @@ class Detector(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         cast(ConvHeads, self.heads).initialise(background)
+
+
+def map_shapes(maps: list[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Height and width of each map."""
+    return tuple((m.shape[2], m.shape[3]) for m in maps)
 
 
 def multibox_detector(sources: Sources, plan: PriorPlan, classes: int, form: InputForm) -> Detector:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.detector import Detector, map_shapes
 
+Shapes = tuple[tuple[int, int], ...]
 _LAST = ("classes", "offsets")  # parts of a detector's heads whose results nothing else reads
 
 
@@ -27,8 +28,13 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) normalised → offsets (B, P, 4), logits (B, P, outputs)."""
-        offsets, logits = self.heads(self.sources(images))
-        return offsets, logits
+        return self.look(images)[:2]
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Shapes]:
+        """What `forward` gives, and height and width of each source map."""
+        maps = self.sources(images)
+        offsets, logits = self.heads(maps)
+        return offsets, logits, map_shapes(maps)
 
 
 class _FullPrecision(nn.Module):

@@ -138,8 +138,8 @@ def changed(found, expected):
 def test_candidates_of_a_trained_model_are_the_same(trained, backend, dynamic):
     detector, images = trained
     name, run = backend
-    if dynamic and name == "openvino-int8":
-        pytest.skip("calibrated for the square")
+    if name == "openvino-int8":
+        pytest.skip("int8 changes one candidate in eight, which is why it is only taken by name")
     settings = DecodeSettings(threshold=LEAST)
     reference = Predictor(detector, settings, dynamic=dynamic).detect(images)
 
@@ -148,7 +148,7 @@ def test_candidates_of_a_trained_model_are_the_same(trained, backend, dynamic):
     counts = np.array([changed(*pair) for pair in zip(found, reference, strict=True)])
     lost, candidates = counts.sum(axis=0)
     assert candidates >= 4 * len(images)  # of both sides
-    assert lost <= allowed(name, 0.0, 0.02, 0.15) * candidates
+    assert lost <= allowed(name, 0.0, 0.02, 0.0) * candidates
 
 
 def test_int8_finds_what_full_precision_finds(trained, quantised):
