@@ -59,7 +59,11 @@ def open_openvino(
     if body is not None:
         pieces[:1] = [(body, precision), (_before_last(front)[1], precision)]
     core = import_openvino().Core()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # else every process of one thread takes the first core
+    }
     chain = [
         core.compile_model(
             piece, "CPU", settings | {"INFERENCE_PRECISION_HINT": kind}
