@@ -119,7 +119,8 @@ def main(images: tuple[int, ...], threads: int) -> None:
     for count in images:
         with tempfile.TemporaryDirectory() as folder:
             # In a process of its own: a child's peak counts from its parent's size.
-            writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder, count))
+            spawn = multiprocessing.get_context("spawn")
+            writer = spawn.Process(target=write, args=(folder, count))
             writer.start()
             writer.join()
             options = ["--no-mirror", "--batch", "64", "--threshold", "0.9"]

@@ -258,7 +258,8 @@ def test_nothing_is_reported_to_anyone_and_nothing_printed(tmp_path, monkeypatch
 
 def test_a_detector_in_training_mode_is_opened_as_it_will_look():
     torch.manual_seed(0)
-    detector = DETECTORS["rfb512"](1)  # its last map has one cell, which batch norm refuses in training
+    # Its last map has one cell, which batch norm refuses in training.
+    detector = DETECTORS["rfb512"](1)
     detector.initialise()
     x = torch.randn(1, 3, 288, 288)
 
