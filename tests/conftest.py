@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 if _DATA.is_dir():
     os.environ.setdefault("SIXRAYD_DATA", str(_DATA))
+
+
+_THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Torch's threads are the process's, and sums depend on them: each test has all of them."""
+    torch.set_num_threads(_THREADS)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **op
     SHARD names restrict this call to some of the shards.
 
     \b
-    Examples:
+    Example:
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
       sixrayd mine --engine ray --address auto
