@@ -136,32 +136,31 @@ def test_a_worker_killed_in_mid_shard_changes_no_byte(cluster, trained, shards, 
 
 
 @pytest.mark.long
-def test_a_node_leaves_and_another_joins(cluster, trained, shards, expected, tmp_path):
-    folder, tasks = shards
+def test_a_node_leaves_and_another_joins(cluster, trained, tmp_path):
+    # Long enough for a node to join and start a worker before the shards are out.
+    folder = tmp_path / "shards"
+    tasks = write_shards(folder, 12, 300)
     second = next(node for node in cluster.list_all_nodes() if not node.head)
+    third = set()
 
     def exchange():
         cluster.remove_node(second, allow_graceful=False)
         cluster.add_node(num_cpus=1, object_store_memory=100 << 20, node_ip_address="127.0.0.4")
 
-    third = []
-
-    def look_again():
-        third.extend(p for n in cluster.list_all_nodes() if not n.head for p in actors(n))
-
     watch = Watch(exchange)
-    later = Watch(look_again, finished=SHARDS - 2)
 
     def looked(report):
         watch(report)
-        later(report)
+        joined = [n for n in cluster.list_all_nodes() if not n.head and n is not second]
+        third.update(p.pid for node in joined for p in actors(node))
 
     mine_on_ray(job_of(trained, folder, tmp_path / "parts"), tasks, cluster.address, 0, looked)
 
-    assert watch.then is None
-    assert contents(tmp_path / "parts") == expected
-    assert watch.counts() == {task.name: 1 for task in tasks}
+    worker = Worker(job_of(trained, folder, tmp_path / "expected"))
+    assert [worker.mine(task).images for task in tasks] == [300] * 12
     assert len(third) == 1
+    assert contents(tmp_path / "parts") == contents(tmp_path / "expected")
+    assert watch.counts() == {task.name: 1 for task in tasks}
 
 
 DRIVER = """
