@@ -49,15 +49,13 @@ def open_openvino(
 
     Args:
         precision: "f32" or "bf16", of all up to there that is not quantised.
-        body: of `read_quantised`, instead of all before the last convolutions.
+        body: of `read_quantised`, instead of all up to there.
 
     Raises:
         ServiceError: openvino is not installed.
     """
     front, tail = _converted(network)
-    pieces = [(front, precision), (tail, "f32")]
-    if body is not None:
-        pieces[:1] = [(body, precision), (_before_last(front)[1], precision)]
+    pieces = [(front if body is None else body, precision), (tail, "f32")]
     core = import_openvino().Core()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -88,8 +86,8 @@ def write_quantised(
 ) -> None:
     """Quantise a network up to its last convolutions and write it, whole or not at all.
 
-    The first convolution and sums of branches stay in floating point: they cost little, and
-    leaving them out halved and halved again the candidates that change.
+    The first convolution, the last ones and sums of branches stay in floating point: they cost
+    little, and leaving them out halved and halved again the candidates that change.
 
     Args:
         inputs: (1, 3, H, W) normalised float32 each, to calibrate with.
@@ -106,13 +104,13 @@ def write_quantised(
             "nncf.quantization.range_estimator"
         ).RangeEstimatorParametersSet.MINMAX
     )
-    body, _ = _before_last(_converted(network)[0])
+    body, _ = _converted(network)
     with redirect_stdout(StringIO()):  # its progress bars
         body = nncf.quantize(
             body,
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=_first_convolution(body), types=["Add"]),
+            ignored_scope=nncf.IgnoredScope(names=_ends(body), types=["Add"]),
             subset_size=len(inputs),
             fast_bias_correction=False,
             advanced_parameters=extremes,
@@ -159,16 +157,6 @@ def _converted(network: Network) -> tuple[Any, Any]:
     return _cut(whole, [(result, result.get_target_inputs()) for result in results])
 
 
-def _before_last(front: Any) -> tuple[Any, Any]:
-    """A model that ends in its last convolutions, without them, and they alone."""
-    entries: dict[tuple[str, int], tuple[Any, list[Any]]] = {}
-    for last in _last_convolutions(front):
-        source = last.input(0).get_source_output()
-        key = (source.get_node().get_name(), source.get_index())
-        entries.setdefault(key, (source, []))[1].append(last.input(0))
-    return _cut(front, list(entries.values()))
-
-
 def _cut(model: Any, places: list[tuple[Any, Any]]) -> tuple[Any, Any]:
     """A model in two; the outputs of the first are the inputs of the second, in order.
 
@@ -189,9 +177,11 @@ def _cut(model: Any, places: list[tuple[Any, Any]]) -> tuple[Any, Any]:
     )
 
 
-def _first_convolution(model: Any) -> list[str]:
+def _ends(model: Any) -> list[str]:
+    """Names of the first convolution and of the last ones."""
     kinds = ((o.get_type_name(), o.get_friendly_name()) for o in model.get_ordered_ops())
-    return [name for kind, name in kinds if kind == "Convolution"][:1]
+    first = [name for kind, name in kinds if kind == "Convolution"][:1]
+    return first + [last.get_friendly_name() for last in _last_convolutions(model)]
 
 
 def _last_convolutions(model: Any) -> list[Any]:
