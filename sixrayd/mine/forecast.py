@@ -61,7 +61,8 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     run = planned(workspace, settings, models)
     mining = Mining(workspace, run, models, settings)
     begun = not workspace.holds_other_work(run)
-    left = mining.left(settings.shards) if begun else list(settings.shards or mining.shards)
+    wanted = mining.wanted(settings.shards)
+    left = mining.without_part(wanted) if begun else wanted
     with tempfile.TemporaryDirectory() as scratch:
         settled = begun and (mining.folder / "look.json").exists()
         job = mining.job(settings, mining.folder if settled else Path(scratch))

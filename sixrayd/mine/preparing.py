@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sixrayd.core.errors import SettingsError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
@@ -69,12 +69,17 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
 
     Raises:
         SettingsError, ServiceError: the backend is unknown or not installed.
-        WorkspaceError: no image is left to calibrate on.
+        WorkspaceError: no image is left to calibrate on, or `look.json` is not ours.
     """
     path = folder / "look.json"
     device = pick_device(settings.device)
     if path.exists():
-        look = LookSettings(**json.loads(path.read_text("utf-8")))
+        try:
+            look = LookSettings(**json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError) as error:
+            raise WorkspaceError(
+                f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
+            ) from error
         resolve_backend(look.backend, device)  # is it here too?
     else:
         look = _settled(workspace, models, settings, folder)

@@ -78,11 +78,12 @@ def mine(
         job = Mining(workspace, run, models, settings)
         job.mine(settings, progress)
         done = job.done()
-        if len(done) < len(job.shards):
-            return _result(workspace, replace(run, summary=job.summary(done)), fresh=True)
-        finished = job.rank(done)
-        workspace.finish(finished)
-        return _result(workspace, finished, fresh=True)
+        found, errors = job.rows(done)
+        run = replace(run, summary=job.summary(done, found, errors))
+        if len(done) == len(job.shards):
+            run = replace(run, outputs=job.rank(found, errors))
+            workspace.finish(run)
+        return _result(workspace, run, fresh=True)
 
 
 def planned(workspace: Workspace, settings: MineSettings, models: Models) -> Run:
@@ -113,13 +114,13 @@ class Mining:
         self.shards = list(self.images)
         self.parts = Store(self._parts_at(settings.parts_at))
 
-    def left(self, wanted: tuple[str, ...]) -> list[str]:
-        """Shards without a part, among those wanted, else among all.
+    def wanted(self, shards: tuple[str, ...]) -> list[str]:
+        """These shards, or all where none is named.
 
         Raises:
-            WorkspaceError: one that is wanted does not exist.
+            WorkspaceError: one does not exist.
         """
-        unknown = [name for name in wanted if name not in self.images]
+        unknown = [name for name in shards if name not in self.images]
         if unknown:
             raise WorkspaceError(
                 f"shard {unknown[0]!r}: is none of the {len(self.shards)} negative shards "
@@ -127,8 +128,12 @@ class Mining:
                 if self.shards
                 else f"shard {unknown[0]!r}: the release has no negatives"
             )
+        return list(shards) or self.shards
+
+    def without_part(self, shards: list[str]) -> list[str]:
+        """Those of the shards that are still to be mined."""
         there = self.parts.names()
-        return [name for name in wanted or self.shards if part_name(name) not in there]
+        return [name for name in shards if part_name(name) not in there]
 
     def done(self) -> list[str]:
         """Shards with a part."""
@@ -161,11 +166,14 @@ class Mining:
 
     def mine(self, settings: MineSettings, progress: str) -> None:
         """Commit a part for each shard that has none."""
-        left = self.left(settings.shards)
+        left = self.without_part(self.wanted(settings.shards))
         job = self.job(settings, self.folder)
         if not left:
             return
-        before = self._counts(self.done())
+        done = self.done()
+        found, errors = self.rows(done)
+        images = sum(self.images[name] for name in done)
+        before = Counts(images, found.num_rows, errors.num_rows)
         total = before.images + sum(self.images[name] for name in left)
         with shown(before, total, progress) as looked:
             tasks = self.tasks(left)
@@ -176,21 +184,25 @@ class Mining:
             else:
                 mine_here(job, tasks, settings.workers, looked)
 
-    def rank(self, done: list[str]) -> Run:
-        """Write the candidates; the same bytes whatever the order in which the parts came to be."""
-        found, errors = self._rows(done)
+    def rows(self, done: list[str]) -> tuple[pa.Table, pa.Table]:
+        """Detections and errors of these shards' parts."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            return split_parts(pool.map(self._part, done))
+
+    def rank(self, found: pa.Table, errors: pa.Table) -> Mapping[str, str]:
+        """Write the candidates; the same bytes whatever the order in which the parts came to be.
+
+        Returns:
+            SHA-256 of each file.
+        """
         write_bytes(self.folder / "skipped.jsonl", skipped_lines(errors))
         candidates = rank_candidates(found, self.run.name)
         write_table(self.folder / "candidates.parquet", candidates, CANDIDATE_SCHEMA)
-        outputs = {
-            name: sha256_file(self.folder / name)
-            for name in ("candidates.parquet", "look.json", "skipped.jsonl")
-        }
-        return replace(self.run, outputs=outputs, summary=self.summary(done))
+        names = ("candidates.parquet", "look.json", "skipped.jsonl")
+        return {name: sha256_file(self.folder / name) for name in names}
 
-    def summary(self, done: list[str]) -> Mapping[str, Any]:
+    def summary(self, done: list[str], found: pa.Table, errors: pa.Table) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        found, errors = self._rows(done)
         look = json.loads((self.folder / "look.json").read_text("utf-8"))
         return {
             "backend": look["backend"],
@@ -201,15 +213,6 @@ class Mining:
             "candidates": found.num_rows,
             "skipped": errors.num_rows,
         }
-
-    def _counts(self, done: list[str]) -> Counts:
-        found, errors = self._rows(done)
-        images = sum(self.images[name] for name in done)
-        return Counts(images, found.num_rows, errors.num_rows)
-
-    def _rows(self, done: list[str]) -> tuple[pa.Table, pa.Table]:
-        with ThreadPoolExecutor(_READERS) as pool:
-            return split_parts(pool.map(self._part, done))
 
     def _part(self, shard: str) -> pa.Table:
         name = part_name(shard)

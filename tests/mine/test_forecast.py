@@ -1,6 +1,9 @@
 import json
 
+import pytest
+
 from sixrayd.cli import cli
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.mine.forecast import forecast
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
@@ -21,7 +24,7 @@ def test_nothing_is_written_and_the_work_is_told(workspace):
     assert (found.shards, found.shards_left, found.images, found.images_left) == (3, 3, 30, 30)
     assert found.sample == 12  # batches three to eight
     assert found.images_per_s > 0
-    assert found.left_s == round(30 / found.images_per_s, 1) or found.left_s > 0
+    assert found.left_s == pytest.approx(30 / found.images_per_s, abs=0.06)
     assert found.lines()[0] == ("mining rfb-small with torch: 3 of 3 shards left, 30 of 30 images")
     assert found.lines()[1].endswith("measured on 12 images")
 
@@ -39,6 +42,24 @@ def test_other_settings_begin_anew(workspace):
 
     assert forecast(workspace, SETTINGS).shards_left == 0
     assert forecast(workspace, MineSettings(**{**_plain(), "threshold": 0.3})).shards_left == 3
+
+
+def test_an_unknown_shard_is_refused_before_and_after_mining(workspace):
+    unknown = MineSettings(**{**_plain(), "shards": ("negatives-9.tar",)})
+
+    for _ in range(2):
+        with pytest.raises(WorkspaceError, match=r"^shard 'negatives-9\.tar': is none of the 3"):
+            forecast(workspace, unknown)
+        mine(workspace, MineSettings(**{**_plain(), "threshold": 0.3}))
+
+
+def test_settled_settings_that_are_not_ours_are_one_line(workspace):
+    mine(workspace, MineSettings(**{**_plain(), "shards": ("negatives-00001.tar",)}))
+    path = workspace.folder("mine", "rfb-small") / "look.json"
+    path.write_text('{"surprise": 1}')
+
+    with pytest.raises(WorkspaceError, match=r"look\.json: not what `sixrayd mine` wrote \("):
+        mine(workspace, SETTINGS)
 
 
 def test_the_command(workspace, runner):

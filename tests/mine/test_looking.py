@@ -72,17 +72,17 @@ def by_hand(weights, threshold=PLAIN.threshold, **how):
     return Predictor(load_checkpoint(weights).detector, DecodeSettings(threshold), **how)
 
 
-def same(first, second):
+def assert_same(first, second):
     np.testing.assert_allclose(first.xyxy, second.xyxy, atol=1e-2)
     np.testing.assert_allclose(first.scores, second.scores, atol=1e-5)
     np.testing.assert_array_equal(first.labels, second.labels)
 
 
-def all_same(first, second):
+def assert_all_same(first, second):
     assert len(first) == len(second) > 0
     assert sum(len(found.scores) for found in first) > 10
     for one, other in zip(first, second, strict=True):
-        same(one, other)
+        assert_same(one, other)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -95,7 +95,7 @@ def test_other_images_of_the_list_change_nothing(weights, way):
     assert len(together) == len(images)
     assert sum(len(found.scores) for found in together) > 3
     for image, found in zip(images, together, strict=True):
-        same(look.detect([image])[0], found)
+        assert_same(look.detect([image])[0], found)
         assert (np.diff(found.scores) <= 0).all()
         assert (found.scores > PLAIN.threshold).all()
         assert (found.xyxy >= 0).all()
@@ -110,7 +110,7 @@ def test_no_images_no_detections(weights, way):
 def test_the_plain_look_is_the_predictors(weights):
     images = several()
 
-    all_same(open_look(weights, PLAIN).detect(images), by_hand(weights).detect(images))
+    assert_all_same(open_look(weights, PLAIN).detect(images), by_hand(weights).detect(images))
 
 
 def test_what_mirrored_looks_disagree_on_falls_below_the_threshold(weights):
@@ -121,7 +121,7 @@ def test_what_mirrored_looks_disagree_on_falls_below_the_threshold(weights):
     found = open_look(weights, WAYS["mirror"]).detect(images)
 
     expected = zip(merged, above, strict=True)
-    all_same(found, [Detections(d.xyxy[k], d.scores[k], d.labels[k]) for d, k in expected])
+    assert_all_same(found, [Detections(d.xyxy[k], d.scores[k], d.labels[k]) for d, k in expected])
     assert not all(kept.all() for kept in above)
 
 
@@ -129,7 +129,7 @@ def test_a_given_scale_is_the_dynamic_inputs(weights):
     images = several()
     predictor = by_hand(weights, dynamic=DynamicInput(2.0, 32, 32, 1536))
 
-    all_same(open_look(weights, WAYS["scaled"]).detect(images), predictor.detect(images))
+    assert_all_same(open_look(weights, WAYS["scaled"]).detect(images), predictor.detect(images))
 
 
 @pytest.mark.parametrize(("size_wh", "scale"), [((96, 96), 2.0), ((300, 75), 2 ** (3 / 8))])
@@ -139,7 +139,7 @@ def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale)
 
     found = open_look(weights, WAYS["dynamic"]).detect([image])
 
-    all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
+    assert_all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
 
 
 def test_tiles_are_the_whole_and_four_parts(weights):
@@ -155,7 +155,7 @@ def test_tiles_are_the_whole_and_four_parts(weights):
         whole = predictor.detect([image])[0]
         expected.append(merge_tiles(whole, tiles, size_wh, predictor.settings))
 
-    all_same(open_look(weights, WAYS["tiles"]).detect(images), expected)
+    assert_all_same(open_look(weights, WAYS["tiles"]).detect(images), expected)
 
 
 def test_tdc_looks_at_the_busy_part_alone(weights):
@@ -167,7 +167,7 @@ def test_tdc_looks_at_the_busy_part_alone(weights):
 
     found = open_look(weights, replace(WAYS["tdc"], threshold=0.2)).detect(images)
 
-    all_same(found, [map_back(d, region) for d, region in seen])
+    assert_all_same(found, [map_back(d, region) for d, region in seen])
     assert regions[0].area < 600 * 200
 
 
@@ -186,7 +186,7 @@ def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tm
     assert cascade.classes == ("Gun", "Knife")
     passed = [place for place, score in enumerate(first) if score >= threshold]
     assert len(passed) == 3
-    all_same([found[place] for place in passed], [second[place] for place in passed])
+    assert_all_same([found[place] for place in passed], [second[place] for place in passed])
     assert [len(found[place].scores) for place in range(5) if place not in passed] == [0, 0]
 
 
@@ -194,7 +194,7 @@ def test_a_cascade_at_nought_passes_everything(weights):
     images = several()
     cascade = open_look(weights, PLAIN, first=weights)
 
-    all_same(cascade.detect(images), open_look(weights, PLAIN).detect(images))
+    assert_all_same(cascade.detect(images), open_look(weights, PLAIN).detect(images))
 
 
 def test_the_first_look_is_plain_and_misses_no_score(weights):
@@ -225,7 +225,7 @@ def test_threads_may_share_a_look(weights, way):
 
     for one, other in zip(alone, together, strict=True):
         for first, second in zip(one, other, strict=True):
-            same(first, second)
+            assert_same(first, second)
 
 
 def test_the_backend_is_the_settings(weights):
