@@ -24,6 +24,7 @@ import click
 import cv2
 import numpy as np
 import torch
+from interleaved import interleaved_s
 from more_itertools import chunked
 
 from sixrayd.core.boxes import iou_matrix
@@ -49,18 +50,6 @@ THRESHOLD = 0.1  # of candidates, as `sixrayd mine` has it
 ORIGINAL = DecodeSettings(threshold=0.01, most=200)  # its test's, in our suppression
 CALIBRATION = 100  # images
 BATCHES_A_TURN = 4
-
-
-def interleaved_s(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns so that drift hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, do in work.items():
-            start = time.perf_counter()
-            do()
-            if turn > 0:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def opened(

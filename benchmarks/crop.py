@@ -16,6 +16,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from interleaved import interleaved_s
 from torch import Tensor
 
 from sixrayd.core.boxes import FloatArray
@@ -67,18 +68,6 @@ def fast_forms(base: TdcSettings) -> Iterator[tuple[str, TdcSettings]]:
                 kernel_unit="pixels",
             )
             yield f"fast, layer {layer}, 1/{reduction:g}", settings
-
-
-def interleaved_s(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns so that drift hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(rounds + 1):
-        for name, do in work.items():
-            start = time.perf_counter()
-            do()
-            if turn > 0:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def input_edges(cropper: TdcCropper, images: list[RGBImage]) -> FloatArray:

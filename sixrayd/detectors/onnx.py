@@ -2,11 +2,8 @@
 
 import copy
 import json
-import logging
-import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +14,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import replacing
+from sixrayd.detectors.backend_onnxruntime import traced
 from sixrayd.detectors.coding import decode
 from sixrayd.detectors.decoding import DecodeSettings, select_batch
 from sixrayd.detectors.detector import Detector, InputForm
@@ -25,7 +23,6 @@ from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
 
 _KEY = "sixrayd"
-_OPSET = 18
 
 
 class _Graph(nn.Module):
@@ -79,7 +76,8 @@ def export_onnx(
     if found != len(classes):
         raise SettingsError(f"onnx: {len(classes)} classes, but the detector scores {found}")
     about = {"classes": list(classes.names), "input": asdict(detector.form), "input_hw": size}
-    model = _traced(graph, example, dynamic=batch is None)
+    shapes = {"images": {0: torch.export.Dim("batch", min=1)}} if batch is None else None
+    model = traced(graph, example, ["boxes", "scores"], shapes)
     entry = model.metadata_props.add()
     entry.key, entry.value = _KEY, json.dumps(about)
     onnx.checker.check_model(model)
@@ -138,28 +136,3 @@ class OnnxPredictor:
         scale = torch.tensor([(i.shape[1] / width, i.shape[0] / height) for i in images])
         found = select_batch(boxes, scores, self.settings, scale)
         return [clipped(d, image) for d, image in zip(found, images, strict=True)]
-
-
-def _traced(graph: nn.Module, example: Tensor, *, dynamic: bool) -> Any:
-    """The graph as an onnx.ModelProto."""
-    shapes = {"images": {0: torch.export.Dim("batch", min=1)}} if dynamic else None
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own, about its dependencies
-            program = torch.onnx.export(
-                graph,
-                (example,),
-                input_names=["images"],
-                output_names=["boxes", "scores"],
-                dynamic_shapes=shapes,
-                opset_version=_OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        logger.setLevel(level)
-    assert program is not None
-    return program.model_proto
