@@ -66,6 +66,8 @@ class Says:
     version: int = 1
     annotation: int = 0  # 0 means one of its own
     decided_at: str = "2026-01-02T10:00:00+00:00"
+    lane: str = "1"
+    withdrawn: bool = False
 
 
 def finish(workspace, stage, name="", inputs=None, **summary):
@@ -150,6 +152,8 @@ def build_review(workspace, name, flagged, rounds):
     rows = [
         {
             "image_id": image_id,
+            "lane": "1",
+            "kind": "candidate",
             "rank": rank,
             "image_score": 0.5,
             "project": 1,
@@ -185,6 +189,9 @@ def _decision_row(says, number):
         "server": "http://127.0.0.1:8080",
         "task": int(says.image_id[1:]),
         "annotation": says.annotation or 1000 + number,
+        "lane": says.lane,
+        "follows": says.version - 1,
+        "withdrawn": says.withdrawn,
         "boxes": [dict(zip(keys, box, strict=True)) for box in says.boxes],
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import DECISION_SCHEMA, Verdict
+from sixrayd.core.records import DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.workspace import Workspace
 
 
@@ -33,9 +33,12 @@ class Decision:
     verdict: Verdict
     reviewer: str
     decided_at: str  # ISO 8601, UTC
+    lead_time_s: float
     server: str
     task: int
     annotation: int
+    lane: str  # "1", "2" … or ADJUDICATION
+    withdrawn: bool
     boxes: tuple[DecidedBox, ...]
 
 
@@ -61,6 +64,15 @@ def decision_files(workspace: Workspace, review: str) -> list[Path]:
     return sorted((workspace.folder("review", review) / "decisions").glob("*.parquet"))
 
 
+def read_decisions(path: Path) -> list[dict[str, Any]]:
+    """The rows of one table of decisions; one of an earlier version of sixrayd is understood.
+
+    Raises:
+        WorkspaceError: the file is missing, broken, or has other columns.
+    """
+    return list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
+
+
 def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
     """All versions of all decisions of a review.
 
@@ -69,7 +81,7 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
     """
     found = []
     for path in decision_files(workspace, review):
-        for row in read_table(path, DECISION_SCHEMA).to_pylist():
+        for row in read_decisions(path):
             try:
                 found.append(_decision(row, review))
             except (ShapeError, ValueError) as error:
@@ -80,8 +92,9 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
 def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
     """By image, the last word of each reviewer, the earliest first.
 
-    Of an annotation its newest version stands; of a reviewer who answered twice about one
-    image, the later answer. Answers of different reviewers stand side by side.
+    Of an annotation its newest version stands, none where that was withdrawn; of a reviewer who
+    answered twice about one image, the later answer. Answers of different reviewers stand side
+    by side.
     """
     newest: dict[tuple[str, str, int, int], Decision] = {}
     for decision in decisions:
@@ -89,7 +102,7 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
         if key not in newest or newest[key].version < decision.version:
             newest[key] = decision
     standing: dict[str, dict[str, Decision]] = {}
-    for decision in sorted(newest.values(), key=_when):
+    for decision in sorted((d for d in newest.values() if not d.withdrawn), key=_when):
         standing.setdefault(decision.image_id, {})[decision.reviewer] = decision
     return {
         image_id: tuple(sorted(by_reviewer.values(), key=_when))
@@ -107,7 +120,10 @@ def _decision(row: dict[str, Any], review: str) -> Decision:
         for box in row["boxes"]
     )
     datetime.fromisoformat(row["decided_at"])
-    kept = ("image_id", "version", "reviewer", "decided_at", "server", "task", "annotation")
+    kept = (
+        *("image_id", "version", "reviewer", "decided_at", "lead_time_s", "server", "task"),
+        *("annotation", "lane", "withdrawn"),
+    )
     verdict = Verdict(row["verdict"])
     return Decision(review=review, verdict=verdict, boxes=boxes, **{key: row[key] for key in kept})
 

@@ -4,9 +4,10 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -74,13 +75,18 @@ def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: p
         pq.write_table(table.cast(schema), beside, compression="zstd")
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def read_table(
+    path: Path, schema: pa.Schema, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> pa.Table:
     """Read a Parquet table and insist on its schema.
+
+    Args:
+        defaults: values for columns that older files lack.
 
     Raises:
         WorkspaceError: the file is missing, broken, or has other columns.
     """
-    return _checked_table(path, str(path), schema)
+    return _checked_table(path, str(path), schema, defaults)
 
 
 def table_bytes(table: pa.Table) -> bytes:
@@ -102,7 +108,9 @@ def table_from(data: bytes, where: str, schema: pa.Schema) -> pa.Table:
     return _checked_table(pa.BufferReader(data), where, schema)
 
 
-def _checked_table(source: Any, where: str, schema: pa.Schema) -> pa.Table:
+def _checked_table(
+    source: Any, where: str, schema: pa.Schema, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> pa.Table:
     try:
         table = pq.read_table(source, memory_map=True)
     except FileNotFoundError as error:
@@ -111,6 +119,12 @@ def _checked_table(source: Any, where: str, schema: pa.Schema) -> pa.Table:
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise WorkspaceError(f"{where}: not a readable Parquet table ({error})") from error
+    if absent := [name for name in defaults if name not in table.schema.names]:
+        for name in absent:
+            value = pa.scalar(defaults[name], schema.field(name).type)
+            table = table.append_column(schema.field(name), pa.repeat(value, table.num_rows))
+        if set(table.schema.names) == set(schema.names):
+            table = table.select(schema.names)
     if not table.schema.equals(schema):
         raise WorkspaceError(
             f"{where}: columns {table.schema.names}, expected {schema.names}; "

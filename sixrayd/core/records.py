@@ -28,6 +28,28 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
+class Kind(StrEnum):
+    """Why an image was put before reviewers."""
+
+    CANDIDATE = "candidate"  # a detector fired on it
+    DUPLICATE = "duplicate"  # it resembles a known positive
+    SPOT_CHECK = "spot check"  # drawn at random
+    PLANTED = "planted"  # a known item was projected into it
+    SHAM = "sham"  # re-encoded as planted ones are, with nothing in it
+    POSITIVE = "positive"  # a labelled positive whose boxes are in doubt
+
+
+class Role(StrEnum):
+    """What an image is to the next round of training."""
+
+    POSITIVE = "positive"  # reviewers boxed what the release lacks
+    HARD_NEGATIVE = "hard negative"  # a detector fired on it, people cleared it
+    LEFT_OUT = "left out"  # in doubt: neither a positive nor a background
+
+
+ADJUDICATION = "adjudication"  # the lane in which conflicts are settled
+
+
 class State(StrEnum):
     """Every image of a release is in exactly one of these; their counts add up to the release's."""
 
@@ -109,10 +131,12 @@ CANDIDATE_SCHEMA = pa.schema(
     ]
 )
 
-# review/NAME/tasks.parquet: what was sent to reviewers, a row an image.
+# review/NAME/tasks.parquet: what was sent to reviewers, a row an image and lane.
 TASK_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
+        pa.field("lane", pa.string(), nullable=False),  # "1", "2" …: the answers of one reviewer
+        pa.field("kind", pa.string(), nullable=False),  # see Kind; no server ever learns it
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("image_score", pa.float32(), nullable=False),
         pa.field("project", pa.int64(), nullable=False),
@@ -120,8 +144,10 @@ TASK_SCHEMA = pa.schema(
         pa.field("candidates", pa.list_(pa.string()), nullable=False),  # box ids sent along
     ]
 )
+# What rows mean that were written before a column was added.
+TASK_DEFAULTS = {"lane": "1", "kind": "candidate"}
 
-# review/NAME/decisions/NNNNN.parquet: append-only; the newest version of an image stands.
+# review/NAME/decisions/NNNNN.parquet: append-only; of an annotation the newest version stands.
 DECISION_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -133,6 +159,9 @@ DECISION_SCHEMA = pa.schema(
         pa.field("server", pa.string(), nullable=False),
         pa.field("task", pa.int64(), nullable=False),
         pa.field("annotation", pa.int64(), nullable=False),
+        pa.field("lane", pa.string(), nullable=False),  # of the task, see TASK_SCHEMA
+        pa.field("follows", pa.int64(), nullable=False),  # the version it replaces; 0 for none
+        pa.field("withdrawn", pa.bool_(), nullable=False),  # nor do earlier versions count
         pa.field(
             "boxes",
             pa.list_(
@@ -145,6 +174,30 @@ DECISION_SCHEMA = pa.schema(
                         pa.field("y2", pa.float64(), nullable=False),
                         pa.field("origin", pa.string(), nullable=False),  # see review.Origin
                         pa.field("candidate", pa.string(), nullable=False),  # box id or empty
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+    ]
+)
+DECISION_DEFAULTS = {"lane": "1", "follows": 0, "withdrawn": False}
+
+# review/NAME/training.parquet: what a review teaches the next round, training side only.
+TRAINING_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),  # see Role
+        pa.field(
+            "boxes",  # of positives, else empty
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("label", pa.string(), nullable=False),
+                        *(
+                            pa.field(k, pa.float64(), nullable=False)
+                            for k in ("x1", "y1", "x2", "y2")
+                        ),
                     ]
                 )
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import decision_files
+from sixrayd.core.decisions import decision_files, read_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, TASK_SCHEMA
@@ -101,7 +101,7 @@ class ReviewFolder:
         """All rows that were ever pulled, the oldest first."""
         rows: list[dict[str, Any]] = []
         for path in decision_files(self.workspace, self.name):
-            rows += read_table(path, DECISION_SCHEMA).to_pylist()
+            rows += read_decisions(path)
         return rows
 
     def append_decisions(self, rows: list[dict[str, Any]]) -> Path:

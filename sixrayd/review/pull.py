@@ -196,6 +196,9 @@ class _Reader:
             "server": self.project.server,
             "task": task,
             "annotation": annotation.annotation,
+            "lane": "1",
+            "follows": 0,
+            "withdrawn": False,
             "boxes": [
                 asdict(item.box) | {"origin": str(item.origin), "candidate": item.candidate}
                 for item in answer.boxes
@@ -225,8 +228,9 @@ def _new_versions(
         before = newest.get(row["annotation"])
         if before is None:
             fresh.append({**row, "version": 1})
-        elif {**row, "version": before["version"]} != before:
-            fresh.append({**row, "version": before["version"] + 1})
+        elif {**row, "version": before["version"], "follows": before["follows"]} != before:
+            version = before["version"] + 1
+            fresh.append({**row, "version": version, "follows": before["version"]})
     return fresh
 
 

@@ -267,4 +267,5 @@ def _likeliest(row: Mapping[str, Any]) -> tuple[float, str, float, str]:
 
 def _task_row(row: Mapping[str, Any], project: int, task: int) -> dict[str, Any]:
     kept = {key: row[key] for key in ("image_id", "rank", "image_score")}
-    return {**kept, "project": project, "task": task, "candidates": []}
+    where = {"lane": "1", "kind": "candidate", "project": project, "task": task}
+    return {**kept, **where, "candidates": []}
