@@ -1,0 +1,1 @@
+"""Bounds on what is still missed, how well reviewers see, how far they agree, recapture."""

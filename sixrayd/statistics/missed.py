@@ -1,0 +1,181 @@
+"""How many contraband units are left: what checks leave open, and what reviewers overlook.
+
+A release's negatives are two populations. *Reviewed* are units decided in the queue, where a
+reviewer sees the detector's proposals. *Checked* are those that were undecided when the first spot
+check of their stratum began; spot checks come without proposals. A stratum never checked counts
+with its whole pool. Left are the contraband units of both that nobody found.
+
+Each part that can be wrong by chance takes its share of alpha, by Bonferroni: the findable units
+of the strata (`finite`), the units overlooked behind the found, and the two sensitivities, of
+those parts that are in use. What a stated sensitivity or the assumption of perfect reviewers is
+worth is not part of the guarantee.
+
+The bound holds at every look if checks follow a random order fixed in advance and if whether a
+unit would be found does not depend on who comes by: what the queue finds in a stratum between two
+of its blocks would have been found by a spot check as well, and what it clears would not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.statistics.finite import IntArray, Limits, Stratum, joint_limits
+from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, units_behind
+
+_SMALL_SHARE = 0.1  # of alpha, for each part beside the sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a bound on the missed is computed from.
+
+    Raises:
+        SettingsError: more units were found than reviewed, or the sizes are of other units.
+    """
+
+    reviewed: int  # units decided in the queue, outside the strata's first pools
+    found: int  # of them
+    strata: tuple[Stratum, ...]
+    with_proposals: Sensitivity = PERFECT
+    without_proposals: Sensitivity = PERFECT
+    sizes: IntArray | None = field(default=None, compare=False)  # (U,) images of unfound units
+    cleared_in_found: int = 0  # images that were cleared although their unit was found
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.found <= self.reviewed:
+            raise SettingsError(f"evidence: {self.found} found among {self.reviewed} reviewed")
+        unfound = self.reviewed - self.found + sum(s.units - s.found for s in self.strata)
+        if self.sizes is not None and len(self.sizes) != unfound:
+            raise SettingsError(f"evidence: {len(self.sizes)} sizes for {unfound} unfound units")
+
+    @property
+    def found_in_all(self) -> int:
+        """Contraband units found by anybody."""
+        return self.found + sum(stratum.found for stratum in self.strata)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The chances of being wrong that make up alpha; 0 where nothing can be."""
+
+    sampling: float
+    overlooked_reviewed: float
+    overlooked_checked: float
+    sensitivity_reviewed: float
+    sensitivity_checked: float
+
+    @classmethod
+    def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "Split":
+        """A tenth for each part in use beside the sampling, which has the rest."""
+        used = (not reviewed.perfect, not checked.perfect, reviewed.measured, checked.measured)
+        return cls(
+            alpha * (1 - _SMALL_SHARE * sum(used)), *(alpha * _SMALL_SHARE * u for u in used)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MissedBound:
+    """Contraband units that nobody has found, with what the bound rests on."""
+
+    found: int
+    lower: int
+    estimate: float
+    upper: int
+    images: int | None  # upper bound on the contraband images left; none without sizes
+    limits: Limits  # of the findable ones in the strata
+    split: Split
+    sensitivity_with: float  # lower bounds
+    sensitivity_without: float
+
+    @property
+    def recall(self) -> float:
+        """Share of the contraband units found, at least; 1 when there can be none."""
+        total = self.found + self.upper
+        return self.found / total if total else 1.0
+
+    def meets(self, recall: float | None = None, left: int | None = None) -> bool:
+        """Whether the targets that are given are reached."""
+        return (recall is None or self.recall >= recall) and (left is None or self.upper <= left)
+
+
+def bound_missed(evidence: Evidence, alpha: float = 0.05, once: bool = False) -> MissedBound:
+    """What is left, from below and above with 1 - alpha, at every look.
+
+    Args:
+        once: a single look at a number of checks announced in advance; nothing from below.
+
+    Raises:
+        SettingsError: alpha is out of range, or a single look does not fit the blocks.
+    """
+    split = Split.of(alpha, evidence.with_proposals, evidence.without_proposals)
+    limits = (once_limits if once else joint_limits)(evidence.strata, split.sampling)
+    with_proposals = evidence.with_proposals.lower(split.sensitivity_reviewed)
+    without = evidence.without_proposals.lower(split.sensitivity_checked)
+    queue = _Part(evidence.reviewed, evidence.found)
+    checked = _Part.of([stratum for stratum in evidence.strata if stratum.blocks])
+    unchecked = sum(stratum.pool_now for stratum in evidence.strata if not stratum.blocks)
+    upper = (
+        queue.left(0, with_proposals, split.overlooked_reviewed)
+        + checked.left(limits.upper - unchecked, without, split.overlooked_checked)
+        + unchecked
+    )
+    return MissedBound(
+        found=evidence.found_in_all,
+        lower=limits.lower,
+        estimate=queue.estimate(0, evidence.with_proposals.estimate)
+        + checked.estimate(limits.estimate, evidence.without_proposals.estimate),
+        upper=upper,
+        images=_images(evidence, upper, min(with_proposals, without) < 1),
+        limits=limits,
+        split=split,
+        sensitivity_with=with_proposals,
+        sensitivity_without=without,
+    )
+
+
+def bound_by_class(
+    evidence: Mapping[str, Evidence], alpha: float = 0.05, once: bool = False
+) -> dict[str, MissedBound]:
+    """The bounds of several classes, all true at once with 1 - alpha, by Bonferroni.
+
+    Args:
+        evidence: by class, with the finds of that class; a unit may be found for several.
+
+    Raises:
+        SettingsError: as `bound_missed`.
+    """
+    share = alpha / max(1, len(evidence))
+    return {name: bound_missed(one, share, once) for name, one in evidence.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the two populations."""
+
+    units: int
+    found: int
+
+    @classmethod
+    def of(cls, strata: Sequence[Stratum]) -> "_Part":
+        return cls(sum(s.units for s in strata), sum(s.found for s in strata))
+
+    def left(self, findable: int, sensitivity: float, alpha: float) -> int:
+        """Most units unfound when so many findable ones are."""
+        findable_in_all, units = np.array([self.found + findable]), np.array([self.units])
+        behind = units_behind(findable_in_all, np.array([sensitivity]), alpha, units)
+        return int(behind[0]) - self.found
+
+    def estimate(self, findable: float, sensitivity: float) -> float:
+        total = self.found + findable
+        return (min(total / sensitivity, self.units) if sensitivity else self.units) - self.found
+
+
+def _images(evidence: Evidence, units: int, overlooked: bool) -> int | None:
+    """The largest unfound units, and what was cleared in found ones if reviewers overlook."""
+    if evidence.sizes is None:
+        return None
+    largest = np.sort(evidence.sizes)[len(evidence.sizes) - units :]
+    return int(largest.sum()) + (evidence.cleared_in_found if overlooked else 0)
