@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from sixrayd.core.command import F, json_option, print_json, workspace_option
+from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import Crop, Engine, MineSettings
 
+# The options of mining that say something of another model's detections as well.
+_FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
 _DEFAULTS = {field.name: field.default for field in fields(MineSettings)}
 
 
@@ -67,8 +72,29 @@ def _option(name: str, kind: Any = str, note: str = "") -> Callable[[F], F]:
     help="On stderr: a bar, or a line of JSON a second.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what is left, and how long it will take.")
+@click.option(
+    "--detections",
+    type=click.Path(exists=True, path_type=Path),
+    help="Take over another model's detections instead: COCO as JSON (results, or a dataset whose "
+    "annotations carry scores), or a folder or zip of VOC XML.",
+)
+@click.option(
+    "--coco-images",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The COCO dataset that names images and classes for a list of results.",
+)
+@click.option("--model-name", default="", help="What made the detections.  [default: --name]")
 @json_option
-def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **options: Any) -> None:
+@click.pass_context
+def mine(
+    context: click.Context,
+    /,
+    workspace: Workspace,
+    as_json: bool,
+    progress: str,
+    dry_run: bool,
+    **options: Any,
+) -> None:
     """Run the detector over the negatives and rank candidates; interrupted, it goes on.
 
     SHARD names restrict this call to some of the shards.
@@ -78,7 +104,16 @@ def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **op
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
       sixrayd mine --engine ray --address auto
+      sixrayd mine --detections results.json --coco-images images.json --name other
     """
+    external = {key: options.pop(key) for key in ("detections", "coco_images", "model_name")}
+    if external["detections"] is not None:
+        _refuse_others(context, external)
+        kept = {key: options[key] for key in ("name", "threshold", "on_error")}
+        _take(workspace, as_json, {**kept, **external})
+        return
+    if any(external.values()):
+        raise SettingsError("--coco-images, --model-name: belong to --detections; add it")
     settings = MineSettings(**options)
     if dry_run:
         _tell(workspace, settings, as_json)
@@ -101,6 +136,31 @@ def mine(workspace: Workspace, as_json: bool, progress: str, dry_run: bool, **op
         click.echo("next: sixrayd review push" if done else "next: sixrayd mine")
     if result.skipped:
         click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
+        sys.exit(3)
+
+
+def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
+        if given and parameter.name not in _FOR_DETECTIONS | external.keys():
+            raise SettingsError(f"{parameter.opts[0]}: says nothing of --detections; leave it out")
+
+
+def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
+    from sixrayd.mine.external import ExternalSettings, take_detections
+
+    result = take_detections(workspace, ExternalSettings(**options))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(
+            f"taken over {result.name}: {result.candidates} candidates in {result.flagged} "
+            f"negatives; passed over {result.below_threshold} below the threshold, "
+            f"{result.not_negatives} on other images, {result.skipped} skipped"
+        )
+        click.echo(f"next: sixrayd review push --name {result.name}")
+    if result.skipped:
+        click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 

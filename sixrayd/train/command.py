@@ -41,7 +41,13 @@ from sixrayd.train.settings import RECIPES, TrainSettings
     "--init",
     default="",
     help="Weights to start from: a file (RFBNet's, SSD's or torchvision's .pth, our .safetensors), "
-    "or a name to fetch: vgg16, resnet50, retinanet.  [default: random]",
+    "a trained model's name, or a name to fetch: vgg16, resnet50, retinanet.  [default: random]",
+)
+@click.option(
+    "--round",
+    default="",
+    help="A review to learn from as well, after `sixrayd review next`: found boxes, and half of "
+    "the backgrounds from images that people cleared.",
 )
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -56,6 +62,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     \b
     Example:
       sixrayd train --detector rfb-small --epochs 12
+      sixrayd train --round first --init rfb-small --name second --epochs 8 --rate 5e-4
       torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512 --init vgg16
     """
     from sixrayd.train.stage import train as train_stage
@@ -69,6 +76,8 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         f"{what} {result.name}: {result.positives} positives, {result.backgrounds} backgrounds, "
         f"{result.epochs} epochs"
     )
+    for what, count in result.round.items():
+        click.echo(f"  of the round, {what}: {count}")
     for label, precision in result.validation.items():
         click.echo(f"  validation AP {label}: {precision:.3f}")
     click.echo(f"weights and curves: {result.folder}\nnext: sixrayd mine")

@@ -47,6 +47,7 @@ class ExampleSet:
         background: backgrounds shown for each positive.
         window: share of the image's side that a view shows; 0 draws SSD's views.
         side: of a view, in pixels.
+        hard: backgrounds that a detector took for something; they are shown more often.
     """
 
     positives: tuple[Example, ...]
@@ -56,17 +57,29 @@ class ExampleSet:
     window: float
     side: int
     seed: int
+    hard: tuple[Example, ...] = ()
 
     def order(self, epoch: int) -> list[Example]:
         """One epoch: every positive once, and backgrounds in turn so that all get their chance."""
         rng = _rng(self.seed, "order", epoch)
-        chosen = list(self.positives)
-        if self.backgrounds:
-            wanted = round(self.background * len(self.positives))
-            deck = _rng(self.seed, "deck", 0).permutation(len(self.backgrounds))
-            places = np.arange(epoch * wanted, (epoch + 1) * wanted) % len(deck)
-            chosen += [self.backgrounds[i] for i in deck[places]]
+        wanted = round(self.background * len(self.positives))
+        hard = hard_share(wanted, len(self.hard))
+        chosen = [
+            *self.positives,
+            *self._in_turn("deck", self.backgrounds, epoch, wanted - hard),
+            *self._in_turn("hard", self.hard, epoch, hard),
+        ]
         return [chosen[i] for i in rng.permutation(len(chosen))]
+
+    def _in_turn(
+        self, deck: str, examples: tuple[Example, ...], epoch: int, wanted: int
+    ) -> list[Example]:
+        """The epoch's part of a shuffled deck that is dealt over and over."""
+        if not examples:
+            return []
+        order = _rng(self.seed, deck, 0).permutation(len(examples))
+        places = np.arange(epoch * wanted, (epoch + 1) * wanted) % len(examples)
+        return [examples[i] for i in order[places]]
 
     def batches(self, epoch: int, size: int, part: slice = slice(None)) -> Iterator[Batch]:
         """The epoch's views; a last batch that is not full is left out, as batch norm needs.
@@ -115,6 +128,12 @@ class ExampleSet:
             rectangle = draw_view(size_wh, boxes, rng)
         seen = take_view(sample, rectangle, self.side, rng)
         return Sample(change_light(seen.image, rng), seen.boxes, seen.labels)
+
+
+def hard_share(wanted: int, hard: int) -> int:
+    """How many of an epoch's backgrounds are hard: each once, as positives are, but at most half,
+    so that the ordinary stay in view."""
+    return min(hard, wanted // 2)
 
 
 def _rng(*keys: int | str) -> np.random.Generator:

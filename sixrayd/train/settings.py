@@ -51,7 +51,9 @@ class TrainSettings:
         name: of the result; the detector's by default.
         epochs, batch, rate, background, window: None takes the detector's recipe.
         input_size: side of the input in pixels; only the small detectors take another than theirs.
-        init: weights to start from: a file, or a name of `detectors/pretrained.py`; "" is random.
+        init: weights to start from: a file, a trained model's name, or a name of
+            `detectors/pretrained.py`; "" is random.
+        round: name of a review whose `training.parquet` is learnt from as well.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
         force: replace a training of the same name with other settings.
@@ -69,6 +71,7 @@ class TrainSettings:
     window: float | None = None
     input_size: int | None = None
     init: str = ""
+    round: str = ""
     validation: float = 0.1
     seed: int = 0
     device: str = "auto"

@@ -1,29 +1,25 @@
 """The stage: choose examples, fit, validate, write the result."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sixrayd.core.command import progress
-from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
-from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.predictor import Predictor, pick_device
 from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
-from sixrayd.evaluation.matching import Truths
-from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.train.curves import draw_curves
-from sixrayd.train.examples import Example, ExampleSet
+from sixrayd.train.data import TrainingData
+from sixrayd.train.examples import ExampleSet
 from sixrayd.train.fit import Fit, write_metrics
+from sixrayd.train.round import round_file
 from sixrayd.train.settings import RECIPES, Recipe, TrainSettings
 from sixrayd.train.team import Team, join
 
@@ -33,7 +29,9 @@ class TrainResult:
     """A trained detector.
 
     Args:
+        backgrounds: the hard ones among them.
         validation: VOC 2007 average precision on the held-out tenth, 0..1, by class and mean.
+        round: how many images the decisions of a review added or took away; empty without one.
         fresh: False when the same work had been done before.
     """
 
@@ -44,6 +42,7 @@ class TrainResult:
     backgrounds: int
     epochs: int
     validation: dict[str, float]
+    round: dict[str, int]
     fresh: bool
 
 
@@ -53,6 +52,7 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     Raises:
         WorkspaceError: nothing is ingested, no positive of the training side has boxes, or the
             name is taken by a training on other settings.
+        SettingsError: the weights to start from are in the folder that is to be replaced.
         AnnotationError: a box is thinner than a pixel.
         CheckpointError: the weights to start from do not fit.
         SixraydError: the loss stops being finite.
@@ -71,12 +71,17 @@ def _train_in_team(
     recipe = _recipe(detector, settings)
     lasting = asdict(replace(settings, detector=detector)) | {"recipe": asdict(recipe)}
     del lasting["force"]
+    if not settings.round:  # as trainings were recorded before there were rounds
+        del lasting["round"]
     # Only the leader writes; the others wait until the folder is ready, and until it is finished.
     with workspace.lock() if team.leads else nullcontext():
         inputs = workspace.upstream(("shards", ""))
+        name = settings.name or detector
         if settings.init:
-            inputs |= workspace.inputs(find_weights(settings.init))
-        run = Run("models", settings.name or detector, lasting, inputs)
+            inputs |= workspace.inputs(_weights_before(workspace, name, settings.init))
+        if settings.round:
+            inputs |= workspace.inputs(round_file(workspace, settings.round))
+        run = Run("models", name, lasting, inputs)
         if not settings.force and workspace.holds_other_work(run):
             raise WorkspaceError(
                 f"{workspace.folder('models', run.name)}: holds a training on other settings or "
@@ -96,8 +101,22 @@ def _train_in_team(
         summary["backgrounds"],
         recipe.epochs,
         dict(summary["validation"]),
+        dict(summary.get("round", {})),
         fresh,
     )
+
+
+def _weights_before(workspace: Workspace, name: str, source: str) -> Path:
+    """The weights that the training of a model starts from: ours by name, or any others."""
+    if source in workspace.names("models"):
+        path = workspace.output("models", source, "weights.safetensors")
+    else:
+        path = find_weights(source)
+    if path.resolve().is_relative_to(workspace.folder("models", name).resolve()):
+        raise SettingsError(
+            f"--init {source}: is what this training would replace; give it another --name"
+        )
+    return path
 
 
 def _begin(workspace: Workspace, run: Run, team: Team) -> bool:
@@ -122,16 +141,18 @@ def _train(
 ) -> None:
     folder = workspace.folder("models", run.name)
     name, seed = run.settings["detector"], run.settings["seed"]
-    data = _Data(workspace, run, recipe)
+    data = TrainingData(workspace, run, recipe)
     torch.manual_seed(seed)
     detector = build_detector(name, data.classes, run.settings["input_size"])
     detector.initialise()
     start = None
     if run.settings["init"]:
-        start = initialise_from(detector, find_weights(run.settings["init"]))
+        weights = _weights_before(workspace, run.name, run.settings["init"])
+        start = initialise_from(detector, weights)
     side = round((recipe.window or 1.0) * detector.form.size / 32) * 32
     examples = ExampleSet(
-        data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side, seed
+        *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
+        *(seed, data.hard),
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
     fit = Fit(detector, recipe, steps, device, team)
@@ -151,10 +172,11 @@ def _train(
             outputs={path.name: sha256_file(path) for path in _results(folder)},
             summary={
                 "positives": len(data.positives),
-                "backgrounds": len(data.backgrounds),
+                "backgrounds": len(data.backgrounds) + len(data.hard),
                 "validation_images": len(data.validation),
                 "validation": validation,
                 "init": asdict(start) if start else {},
+                **({"round": data.added} if data.added else {}),
             },
         )
     )
@@ -182,70 +204,7 @@ def _results(folder: Path) -> Iterator[Path]:
     return (folder / n for n in ("weights.safetensors", "metrics.csv", "curves.png", "seen.txt"))
 
 
-class _Data:
-    """The training side of the release: positives with boxes, a held-out tenth, backgrounds."""
-
-    def __init__(self, workspace: Workspace, run: Run, recipe: Recipe) -> None:
-        self.classes = workspace.classes()
-        self.index = Index.load(workspace)
-        self._annotations = load_annotations(workspace)
-        seed, share = run.settings["seed"], run.settings["validation"]
-        records = self.index.select(source=Source.POSITIVE, split=Split.TRAIN)
-        records = [record for record in records if record.image_id in self._annotations]
-        held = {r.group for r in records if _draw(seed, r.group) < share}
-        self.validation = [r for r in records if r.group in held]
-        self.positives = tuple(self._example(r) for r in records if r.group not in held)
-        if not self.positives:
-            raise WorkspaceError(
-                f"{workspace.root}: no positive of the training side has boxes; "
-                "look at what `sixrayd download` said of the annotations"
-            )
-        self.backgrounds = self._backgrounds(seed, held, recipe)
-
-    def _example(self, record: ImageRecord) -> Example:
-        boxes = [a.box for a in self._annotations[record.image_id] if not a.difficult]
-        for number, box in enumerate(boxes, 1):
-            if min(box.x2 - box.x1, box.y2 - box.y1) < 1:
-                raise AnnotationError(
-                    f"{record.image_id}: object {number}: {box.label} is "
-                    f"{box.x2 - box.x1:g} x {box.y2 - box.y1:g} pixels, expected at least 1 x 1; "
-                    "mend its annotation and run `sixrayd download` again"
-                )
-        labels = tuple(1 + self.classes.index(box.label) for box in boxes)
-        return Example(record.image_id, tuple(box.xyxy for box in boxes), labels)
-
-    def _backgrounds(self, seed: int, held: set[str], recipe: Recipe) -> tuple[Example, ...]:
-        wanted = round(recipe.epochs * recipe.background * len(self.positives))
-        if not wanted:
-            return ()
-        rows = self.index.rows(source=Source.NEGATIVE, split=Split.TRAIN)
-        places = np.random.default_rng(seed).permutation(rows.num_rows)[:wanted]
-        chosen = rows.select(["image_id", "group"]).take(np.sort(places)).to_pylist()
-        return tuple(Example(r["image_id"], (), ()) for r in chosen if r["group"] not in held)
-
-    def decode(self, image_id: str) -> RGBImage:
-        """(H, W, 3) uint8 RGB."""
-        return decode_rgb(self.index.read(image_id), image_id)
-
-    def truth(self, record: ImageRecord) -> Truths:
-        """The boxes of a held-out image."""
-        found = self._annotations[record.image_id]
-        boxes = np.array([a.box.xyxy for a in found], np.float64).reshape(-1, 4)
-        labels = np.array([self.classes.index(a.box.label) for a in found], np.int64)
-        return Truths(boxes, labels, np.array([a.difficult for a in found], bool))
-
-    def seen(self) -> list[str]:
-        """Ids of the images that the model learns from, sorted."""
-        return sorted(example.image_id for example in self.positives + self.backgrounds)
-
-
-def _draw(seed: int, group: str) -> float:
-    """A number in 0..1 that depends on the seed and the group alone."""
-    digest = hashlib.sha256(f"validation/{seed}/{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _validate(weights: Path, data: _Data, device: torch.device) -> dict[str, float]:
+def _validate(weights: Path, data: TrainingData, device: torch.device) -> dict[str, float]:
     if not data.validation:
         return {}
     predictor = Predictor(load_checkpoint(weights).detector, device=device)

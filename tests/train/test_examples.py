@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -41,3 +42,24 @@ def test_a_last_batch_that_is_not_full_is_left_out():
 
 def test_a_set_smaller_than_a_batch_is_one_batch():
     assert [len(b.image_ids) for b in _examples().batches(0, 50)] == [12]
+
+
+def _with_hard(count, background=1.0):
+    hard = tuple(Example(f"H{n}", (), ()) for n in range(count))
+    return replace(_examples(background), hard=hard)
+
+
+def test_hard_negatives_are_shown_each_epoch_but_fill_at_most_half_of_the_backgrounds():
+    few, many = (_with_hard(count) for count in (3, 10))
+
+    for epoch in range(3):
+        shown = Counter(e.image_id[0] for e in few.order(epoch))
+        assert shown == {"P": 8, "H": 3, "N": 5}
+        assert len({e.image_id for e in few.order(epoch) if e.image_id[0] == "H"}) == 3
+        assert Counter(e.image_id[0] for e in many.order(epoch)) == {"P": 8, "H": 4, "N": 4}
+    turns = Counter(e.image_id for epoch in range(5) for e in many.order(epoch))
+    assert sorted(count for i, count in turns.items() if i[0] == "H") == [2] * 10  # 5 × 4 of 10
+
+
+def test_without_backgrounds_no_hard_negative_is_shown_either():
+    assert {e.image_id[0] for e in _with_hard(3, background=0).order(0)} == {"P"}

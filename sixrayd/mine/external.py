@@ -1,0 +1,377 @@
+"""Another model's detections, in COCO or VOC form → candidates like our own."""
+
+import json
+import math
+import reprlib
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+import pyarrow as pa
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
+from sixrayd.core.files import sha256_file, write_bytes, write_table
+from sixrayd.core.index import Index
+from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
+from sixrayd.core.voc import clip_box, read_voc
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.mine.ranking import rank_candidates
+from sixrayd.mine.worker import PART_SCHEMA
+
+MAX_BYTES = 512 << 20  # of a JSON file or a zip
+_BROKEN_ZIP = (
+    *(OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, NotImplementedError),  # encrypted, unknown compression
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalSettings:
+    """Detections to take over.
+
+    Args:
+        detections: COCO's list of results or a COCO dataset whose annotations carry scores, as
+            JSON; or a folder or zip of VOC XML.
+        name: of the result.
+        coco_images: the COCO dataset that names the images and classes of a list of results.
+        model_name: what made the detections; the result's name by default.
+        threshold: least score of a candidate, 0..1.
+        on_error: "skip" lists what cannot be used in `skipped.jsonl`; "stop" ends at the first.
+
+    Raises:
+        SettingsError: no name, or the threshold is out of range.
+    """
+
+    detections: Path
+    name: str
+    coco_images: Path | None = None
+    model_name: str = ""
+    threshold: float = 0.1
+    on_error: Literal["skip", "stop"] = "skip"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise SettingsError("--detections: needs --name for the result")
+        if not 0 <= self.threshold <= 1:
+            raise SettingsError(f"threshold {self.threshold}: needs to lie between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalResult:
+    """What was taken over.
+
+    Args:
+        flagged: negatives with a candidate.
+        below_threshold, not_negatives: detections passed over: too low a score, or an image
+            that the release does not call negative.
+        skipped: what cannot be used; `skipped.jsonl` has a line for each.
+    """
+
+    name: str
+    model: str
+    folder: str
+    flagged: int
+    candidates: int
+    below_threshold: int
+    not_negatives: int
+    skipped: int
+    fresh: bool
+
+
+def take_detections(workspace: Workspace, settings: ExternalSettings) -> ExternalResult:
+    """Write `mine/NAME` as a finished mining from another model's detections.
+
+    Images are known by the stem of their file names. Boxes are cut at the image's edges.
+
+    Raises:
+        SettingsError: there is no such file, or the images of a list of results are not named.
+        WorkspaceError: nothing is ingested, or the name is taken.
+        AnnotationError: not COCO or VOC, too large, or a row is useless and `on_error` is "stop".
+    """
+    files = _files(settings)
+    model = settings.model_name or settings.name
+    lasting = {"model": model, "threshold": settings.threshold}
+    with workspace.lock():
+        inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
+        run = Run("mine", settings.name, lasting, inputs)
+        folder = workspace.folder("mine", run.name)
+        if workspace.holds_other_work(run):
+            raise WorkspaceError(
+                f"{folder}: holds another mining; take another --name, or remove the folder"
+            )
+        fresh = not (folder / "run.json").exists()
+        if fresh:
+            taking = _Taking(workspace, settings)
+            taking.take(files)
+            workspace.begin(run)
+            run = taking.write(run, folder)
+            workspace.finish(run)
+        summary = workspace.run("mine", run.name).summary
+    return ExternalResult(run.name, model, str(folder), **summary, fresh=fresh)
+
+
+def _files(settings: ExternalSettings) -> list[Path]:
+    path = settings.detections
+    for given in filter(None, (path, settings.coco_images)):
+        if not given.exists():
+            raise SettingsError(f"{given}: no such file or folder")
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".xml" and p.is_file())
+        if not files:
+            raise AnnotationError(f"{path}: holds no .xml; expected a folder of VOC annotations")
+    else:
+        files = [path]
+    for file in files:
+        if any("\ud800" <= letter <= "\udfff" for letter in str(file)):
+            raise AnnotationError(f"{str(file)!r}: its name is not UTF-8; rename it")
+    if settings.coco_images is None:
+        return files
+    if path.is_dir() or zipfile.is_zipfile(path):
+        raise SettingsError(f"--coco-images: {path} is VOC, which names its own images")
+    return [*files, settings.coco_images]
+
+
+class _RowError(Exception):
+    """Why one detection cannot be used."""
+
+
+class _Taking:
+    """What has been read so far, and what could not be used."""
+
+    def __init__(self, workspace: Workspace, settings: ExternalSettings) -> None:
+        self.settings, self.classes = settings, workspace.classes()
+        table = Index.load(workspace).table
+        columns = ("image_id", "source", "error", "width", "height")
+        self.known = {
+            image_id: (source, error, (width, height))
+            for image_id, source, error, width, height in zip(
+                *(table[name].to_pylist() for name in columns), strict=True
+            )
+        }
+        self.rows: list[dict[str, Any]] = []
+        self.faults: list[dict[str, str]] = []
+        self.counts: Counter[str] = Counter()
+
+    def take(self, files: list[Path]) -> None:
+        """Read all of the detections."""
+        path = self.settings.detections
+        if path.is_dir():
+            self._take_voc((p.relative_to(path).as_posix(), partial(_read, p)) for p in files)
+        elif zipfile.is_zipfile(path):
+            _check_size(path)
+            with _open_zip(path) as archive:
+                names = sorted(n for n in archive.namelist() if n.lower().endswith(".xml"))
+                self._take_voc((name, partial(_read_member, archive, name)) for name in names)
+        else:
+            self._take_coco()
+
+    def write(self, run: Run, folder: Path) -> Run:
+        """Write the candidates; the run with its outputs and counts."""
+        lines = (json.dumps(fault, ensure_ascii=False) + "\n" for fault in self.faults)
+        write_bytes(folder / "skipped.jsonl", "".join(lines).encode("utf-8", "backslashreplace"))
+        found = rank_candidates(pa.Table.from_pylist(self.rows, schema=PART_SCHEMA), run.name)
+        models = pa.array([run.settings["model"]] * found.num_rows, pa.string())
+        place = found.schema.get_field_index("model")
+        found = found.set_column(place, CANDIDATE_SCHEMA.field(place), models)
+        write_table(folder / "candidates.parquet", found, CANDIDATE_SCHEMA)
+        names = ("candidates.parquet", "skipped.jsonl")
+        summary = {
+            "flagged": len({row["image_id"] for row in self.rows}),
+            "candidates": len(self.rows),
+            "below_threshold": self.counts["below_threshold"],
+            "not_negatives": self.counts["not_negatives"],
+            "skipped": len(self.faults),
+        }
+        outputs = {name: sha256_file(folder / name) for name in names}
+        return replace(run, outputs=outputs, summary=summary)
+
+    def _take_coco(self) -> None:
+        path, named = self.settings.detections, self.settings.coco_images
+        document = _json(path)
+        if isinstance(document, list) and named is None:
+            raise SettingsError(
+                f"{path}: a list of results does not name its images; add --coco-images DATASET"
+            )
+        dataset, where = (document, path) if named is None else (_json(named), named)
+        images, classes = (
+            _names(dataset, where, table, key)
+            for table, key in (("images", "file_name"), ("categories", "name"))
+        )
+        rows = document if isinstance(document, list) else _list(document, path, "annotations")
+        for number, row in enumerate(rows, 1):
+            try:
+                name = _named(row, "image_id", images)
+                stem = Path(name.replace("\\", "/")).stem
+                if (size_wh := self._negative(stem)) is not None:
+                    label = _named(row, "category_id", classes)
+                    self._keep(stem, label, _edges(row.get("bbox")), row.get("score"), size_wh)
+            except _RowError as fault:
+                self._fault(f"{path.name}: detection {number}", str(fault))
+
+    def _take_voc(self, files: Iterator[tuple[str, Callable[[], bytes]]]) -> None:
+        seen: set[str] = set()
+        for where, read in files:
+            try:
+                self._take_xml(where, read, seen)
+            except _RowError as fault:
+                self._fault(where, str(fault))
+
+    def _take_xml(self, where: str, read: Callable[[], bytes], seen: set[str]) -> None:
+        stem = Path(where).stem
+        if stem in seen:
+            raise _RowError(f"a second file for {stem}; the first is taken")
+        seen.add(stem)
+        if (size_wh := self._negative(stem)) is None:
+            return
+        try:
+            found = read_voc(read(), where, self.classes, size_wh, self.settings.on_error)
+        except (AnnotationError, *_BROKEN_ZIP) as error:
+            if isinstance(error, AnnotationError) and self.settings.on_error == "stop":
+                raise
+            raise _RowError(str(error).removeprefix(f"{where}: ")) from error
+        for note in found.notes:
+            if note.endswith("; left out"):
+                self._fault(where, note.removeprefix(f"{where}: "))
+        for number, item in enumerate(found.objects, 1):
+            score = item.provenance.score if item.provenance else None
+            try:
+                given = 1.0 if score is None else score
+                self._keep(stem, item.box.label, item.box.xyxy, given, size_wh)
+            except _RowError as fault:
+                self._fault(f"{where}: object {number}", str(fault))
+
+    def _negative(self, stem: str) -> tuple[int, int] | None:
+        """Width and height of a negative, None for a positive."""
+        if stem not in self.known:
+            raise _RowError(f"image {reprlib.repr(stem)}: is not in the release")
+        source, error, size_wh = self.known[stem]
+        if source != Source.NEGATIVE:
+            self.counts["not_negatives"] += 1
+            return None
+        if error:
+            raise _RowError(f"image {stem}: cannot be read ({error})")
+        return size_wh
+
+    def _keep(
+        self,
+        stem: str,
+        name: str,
+        edges: tuple[float, float, float, float],
+        score: Any,
+        size_wh: tuple[int, int],
+    ) -> None:
+        if not self.classes.covers(name):
+            wanted = ", ".join(self.classes.names)
+            raise _RowError(f"class {reprlib.repr(name)}: is none of {wanted}")
+        if not 0 <= (value := _number(score)) <= 1:
+            raise _RowError(f"score {reprlib.repr(score)}: expected a number from 0 to 1")
+        box = clip_box(Box(self.classes.canonical(name), *edges), *size_wh)
+        if box is None:
+            corners = ", ".join(f"{edge:g}" for edge in edges)
+            raise _RowError(
+                f"box ({corners}): lies outside the image of {size_wh[0]} x {size_wh[1]}"
+            )
+        if value < self.settings.threshold:
+            self.counts["below_threshold"] += 1
+            return
+        self.rows.append({"image_id": stem, **asdict(box), "score": value, "error": ""})
+
+    def _fault(self, where: str, what: str) -> None:
+        if self.settings.on_error == "stop":
+            raise AnnotationError(f"{where}: {what}; mend it or pass --on-error skip")
+        self.faults.append({"where": where, "error": what})
+
+
+def _json(path: Path) -> Any:
+    _check_size(path)
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path}: not JSON ({error})") from error
+
+
+def _check_size(path: Path) -> None:
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise AnnotationError(f"{path}: {size} bytes, expected at most {MAX_BYTES}; split it")
+
+
+def _list(document: Any, where: Path, key: str) -> list[Any]:
+    rows = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(rows, list):
+        raise AnnotationError(f"{where}: has no list {key!r}; expected a COCO dataset")
+    return rows
+
+
+def _names(dataset: Any, where: Path, table: str, key: str) -> dict[int | str, str]:
+    """Names by id of a COCO dataset's images or categories."""
+    found: dict[int | str, str] = {}
+    for number, row in enumerate(_list(dataset, where, table), 1):
+        known, name = (row.get("id"), row.get(key)) if isinstance(row, dict) else (None, None)
+        if not _is_id(known) or not isinstance(name, str) or known in found:
+            raise AnnotationError(
+                f"{where}: {table} {number}: id {reprlib.repr(known)}, {key} {reprlib.repr(name)}; "
+                "expected an id of its own and a name"
+            )
+        found[known] = name
+    return found
+
+
+def _is_id(value: Any) -> TypeGuard[int | str]:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _named(row: Any, key: str, names: dict[int | str, str]) -> str:
+    if not isinstance(row, dict):
+        raise _RowError(f"is {reprlib.repr(row)}, expected an object with {key}")
+    value = row.get(key)
+    if not _is_id(value) or value not in names:
+        raise _RowError(f"{key} {reprlib.repr(value)}: is none of the dataset's")
+    return names[value]
+
+
+def _edges(bbox: Any) -> tuple[float, float, float, float]:
+    """xyxy from COCO's x, y, width, height."""
+    if isinstance(bbox, list) and len(bbox) == 4:
+        x, y, width, height = map(_number, bbox)
+        edges = x, y, x + width, y + height
+        if all(map(math.isfinite, edges)) and x < edges[2] and y < edges[3]:
+            return edges
+    raise _RowError(
+        f"bbox {reprlib.repr(bbox)}: expected finite x, y, and a width and height above 0"
+    )
+
+
+def _number(value: Any) -> float:
+    """NaN where it is no number, or too large for one."""
+    try:
+        return float(value) if _is_number(value) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except _BROKEN_ZIP as error:
+        raise AnnotationError(f"{path}: not a readable zip ({error})") from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_XML_BYTES + 1)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        return file.read(MAX_XML_BYTES + 1)

@@ -1,0 +1,57 @@
+"""What reviewers' decisions add to a training: `review/NAME/training.parquet`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import TRAINING_SCHEMA, Role
+from sixrayd.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Images of the training side by what people decided; none is in two of the roles."""
+
+    positives: Mapping[str, tuple[Box, ...]]
+    hard_negatives: frozenset[str]
+    left_out: frozenset[str]
+
+    @property
+    def decided(self) -> frozenset[str]:
+        """All of them: the release's own word on these no longer counts."""
+        return self.hard_negatives | self.left_out | self.positives.keys()
+
+
+NO_ROUND = Round({}, frozenset(), frozenset())
+
+
+def round_file(workspace: Workspace, name: str) -> Path:
+    """Where `sixrayd review next` has put the set.
+
+    Raises:
+        WorkspaceError: it has not.
+    """
+    path = workspace.folder("review", name) / "training.parquet"
+    if not path.exists():
+        raise WorkspaceError(f"{path}: missing; run `sixrayd review next --name {name}` first")
+    return path
+
+
+def load_round(workspace: Workspace, name: str) -> Round:
+    """The set of a review; nothing where the name is empty.
+
+    Raises:
+        WorkspaceError: missing or broken.
+    """
+    if not name:
+        return NO_ROUND
+    ids: dict[Role, set[str]] = {role: set() for role in Role}
+    positives = {}
+    for row in read_table(round_file(workspace, name), TRAINING_SCHEMA).to_pylist():
+        ids[Role(row["role"])].add(row["image_id"])
+        if row["role"] == Role.POSITIVE:
+            positives[row["image_id"]] = tuple(Box(**box) for box in row["boxes"])
+    return Round(positives, frozenset(ids[Role.HARD_NEGATIVE]), frozenset(ids[Role.LEFT_OUT]))

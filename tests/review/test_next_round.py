@@ -1,0 +1,198 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import TRAINING_SCHEMA, Rule
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.next_round import NextRound, NextSettings, decided_images, next_round
+from tests.workspaces import (
+    BOB,
+    MISSED,
+    NOTHING,
+    UNSURE,
+    Picture,
+    Says,
+    Small,
+    build_mine,
+    build_review,
+    build_shards,
+    finish,
+)
+
+GUN = ("Gun", 1, 2, 30, 40, "drawn", "")
+
+
+def rows(result):
+    return {
+        row["image_id"]: (row["role"], [tuple(box.values()) for box in row["boxes"]])
+        for row in read_table(Path(result.file), TRAINING_SCHEMA).to_pylist()
+    }
+
+
+def reviewed(root, *answers, flagged=("N0000001", "N0000002", "N0000003")):
+    """Three flagged negatives, one that is not, one of the test side, and two positives."""
+    workspace = Workspace(root)
+    pictures = [Picture(f"N{n:07d}", "test" if n == 5 else "train") for n in range(1, 6)]
+    pictures += [
+        Picture("P00001", labels=("Gun",), boxes=(("Gun", 5, 6, 30, 40, False),)),
+        Picture("P00002", error="truncated"),
+    ]
+    build_shards(workspace, pictures)
+    build_mine(workspace, "first", flagged)
+    build_review(workspace, "first", flagged, [answers])
+    return workspace
+
+
+def test_every_decided_image_is_counted_once(tmp_path):
+    workspace = Small().build(tmp_path)
+
+    result = next_round(workspace)
+
+    assert result == NextRound(
+        name="first",
+        file=str(workspace.folder("review", "first") / "training.parquet"),
+        boxes={"Gun": 1, "Knife": 1, "Wrench": 0, "Pliers": 1, "Scissors": 0},
+        found=2,
+        corrected=0,
+        hard_negatives=1,
+        left_out=3,
+        cleared=1,
+        test_side=1,
+        not_in_release=0,
+    )
+    assert rows(result) == {
+        "N0000001": ("positive", [("Knife", 10, 20, 40, 50), ("Gun", 50, 10, 70, 30)]),
+        "N0000002": ("hard negative", []),
+        "N0000004": ("left out", []),  # unsure
+        "N0000005": ("left out", []),  # two reviewers differ
+        "N0000011": ("left out", []),  # said to hold something, but no box
+        "N0000012": ("positive", [("Pliers", 0, 3.4, 20.2, 64)]),  # an alias, cut at the edges
+    }
+    assert str(result) == (
+        "first: 2 positives (2 found, 0 corrected), 1 hard negatives, 3 left out; "
+        "1 of the test side are not used"
+    )
+    assert decided_images(workspace) == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}
+
+
+def test_the_same_decisions_give_the_same_bytes(tmp_path):
+    workspaces = [Small().build(tmp_path / name) for name in ("one", "two")]
+    results = [next_round(workspace) for workspace in (*workspaces, workspaces[0])]
+
+    for file in ("training.parquet", "training.json"):
+        written = {(w.folder("review", "first") / file).read_bytes() for w in workspaces}
+        assert len(written) == 1, file
+    assert results[0] == results[2]
+
+
+def test_what_it_was_made_of_lies_beside_it(tmp_path):
+    workspace = Small().build(tmp_path)
+
+    result = next_round(workspace, NextSettings(rule=Rule.STRICTEST))
+
+    about = json.loads((workspace.folder("review", "first") / "training.json").read_text())
+    assert about["settings"] == {"rule": "strictest"}
+    decisions = [workspace.folder("review", "first") / f"decisions/0000{n}.parquet" for n in (1, 2)]
+    assert about["inputs"] == workspace.inputs(workspace.shards / "run.json", *decisions)
+    assert about["summary"]["found"] == result.found == 3  # of two who differ, the stricter
+
+
+def test_decisions_of_all_reviews_count(tmp_path):
+    workspace = reviewed(tmp_path, Says("N0000001", MISSED, (GUN,)))
+    build_mine(workspace, "second", ["N0000004"])
+    build_review(workspace, "second", ["N0000004"], [[Says("N0000004", NOTHING)]])
+
+    result = next_round(workspace, NextSettings("first"))
+
+    assert rows(result) == {
+        "N0000001": ("positive", [("Gun", 1, 2, 30, 40)]),
+        "N0000004": ("hard negative", []),  # the second mining flagged it
+    }
+    assert result.file.endswith("review/first/training.parquet")
+
+
+def test_proposals_that_come_of_no_detector_flag_nothing(tmp_path):
+    workspace = reviewed(tmp_path, Says("N0000001", NOTHING), Says("N0000004", NOTHING))
+    drawn = workspace.folder("mine", "spots") / "candidates.parquet"
+    build_mine(workspace, "spots", ["N0000004"])
+    build_review(workspace, "spots", ["N0000004"], [])
+    drawn.rename(workspace.folder("review", "spots") / "candidates.parquet")
+    drawn.with_name("run.json").unlink()
+    finish(workspace, "review", "spots")
+
+    result = next_round(workspace, NextSettings("first"))
+
+    assert rows(result) == {"N0000001": ("hard negative", [])}
+    assert result.cleared == 1
+
+
+def test_an_adjudicator_settles_what_reviewers_left_open(tmp_path):
+    workspace = reviewed(
+        tmp_path,
+        Says("N0000001", NOTHING),
+        Says("N0000001", MISSED, (GUN,), BOB),
+        Says("N0000001", NOTHING, reviewer="eve@example.org", lane="adjudication"),
+    )
+
+    assert rows(next_round(workspace)) == {"N0000001": ("hard negative", [])}
+
+
+def test_a_positive_reviewed_again_gets_its_new_boxes(tmp_path):
+    knife = ("Knife", 50, 10, 70, 30, "drawn", "")
+
+    result = next_round(reviewed(tmp_path, Says("P00001", MISSED, (GUN, knife))))
+
+    assert (result.found, result.corrected) == (0, 1)
+    assert rows(result) == {
+        "P00001": ("positive", [("Gun", 1, 2, 30, 40), ("Knife", 50, 10, 70, 30)])
+    }
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        Says("P00001", NOTHING),  # the release says otherwise
+        Says("P00001", UNSURE),
+        Says("P00002", MISSED, (GUN,)),  # cannot be read
+        Says("N0000001", MISSED, (GUN, ("Banana", 1, 2, 30, 40, "drawn", ""))),
+        Says("N0000001", MISSED, (GUN, ("Gun", 96, 2, 99, 40, "drawn", ""))),  # outside
+        Says("N0000001", MISSED, (("Gun", 95.5, 2, 99, 40, "drawn", ""),)),  # half a pixel
+    ],
+)
+def test_what_cannot_be_trusted_is_left_out(tmp_path, says):
+    result = next_round(reviewed(tmp_path, says))
+
+    assert rows(result) == {says.image_id: ("left out", [])}
+    assert (result.left_out, sum(result.boxes.values())) == (1, 0)
+
+
+def test_withdrawn_unflagged_test_side_and_unknown_images_teach_nothing(tmp_path):
+    result = next_round(
+        reviewed(
+            tmp_path,
+            Says("N0000001", MISSED, (GUN,), withdrawn=True),
+            Says("N0000004", NOTHING),
+            Says("N0000005", MISSED, (GUN,)),
+            Says("N0000077", MISSED, (GUN,)),
+        )
+    )
+
+    assert rows(result) == {}
+    assert (result.cleared, result.test_side, result.not_in_release) == (1, 1, 1)
+
+
+def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
+    workspace = reviewed(tmp_path)
+    (workspace.folder("review", "first") / "decisions" / "00001.parquet").unlink()
+
+    with pytest.raises(WorkspaceError) as caught:
+        next_round(workspace)
+    assert str(caught.value) == (
+        f"{tmp_path / 'review'}: no decisions yet; run `sixrayd review pull` first"
+    )
+    with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push`"):
+        next_round(workspace, NextSettings("other"))
+    assert decided_images(workspace) == frozenset()
