@@ -1,6 +1,7 @@
 """The labelling page: configuration for the classes, instructions, regions drawn in advance."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,16 +25,23 @@ _COLOURS = (
 def labelling_configuration(classes: ClassList) -> str:
     """The XML of `annotation/labelling.xml` with a label, a colour and a key for each class.
 
+    The sheet of examples travels inside it, since no server can show a file of ours.
+
     Raises:
-        SettingsError: the template has lost its boxes, or its verdicts are not ours.
+        SettingsError: the template has lost its boxes or its style, or its verdicts are not ours.
     """
     path = resource("annotation", "labelling.xml")
-    parser = etree.XMLParser(remove_comments=True, resolve_entities=False, no_network=True)
+    parser = etree.XMLParser(
+        remove_comments=True, resolve_entities=False, no_network=True, strip_cdata=False
+    )
     root = etree.parse(path, parser).getroot()
     labels = root.find(f".//RectangleLabels[@name='{BOXES}'][@toName='{IMAGE}']")
     choices = root.findall(f".//Choices[@name='{VERDICT}']/Choice")
-    if labels is None or root.find(f".//Image[@name='{IMAGE}']") is None:
-        raise SettingsError(f"{path}: expected RectangleLabels {BOXES!r} and Image {IMAGE!r}")
+    style = root.find("Style")
+    if labels is None or style is None or root.find(f".//Image[@name='{IMAGE}']") is None:
+        raise SettingsError(
+            f"{path}: expected RectangleLabels {BOXES!r}, Image {IMAGE!r} and a Style"
+        )
     if {choice.get("value") for choice in choices} != set(Verdict):
         raise SettingsError(f"{path}: the Choices must be exactly {', '.join(Verdict)}")
     for number, name in enumerate(classes.names):
@@ -41,7 +49,14 @@ def labelling_configuration(classes: ClassList) -> str:
         label.set("background", _COLOURS[number % len(_COLOURS)])
         if number < 9:
             label.set("hotkey", str(number + 1))
+    style.text = f"{style.text}{_examples()}"
     return str(etree.tostring(root, encoding="unicode"))
+
+
+def _examples() -> str:
+    """A rule of CSS, since Label Studio drops embedded images from all that is not CSS."""
+    data = b64encode(resource("annotation", "images/examples.jpg").read_bytes()).decode()
+    return f".sixrayd .examples[open]::after {{ content: url(data:image/jpeg;base64,{data}); }}"
 
 
 def instruction() -> str:
