@@ -125,6 +125,10 @@ def _annotation_rows(picture):
     ]
 
 
+def _falling(rank):
+    return 0.9 - 0.05 * rank if rank < 17 else 0.05 * 0.9 ** (rank - 17)
+
+
 def build_mine(workspace, name, flagged, model="rfb"):
     """Candidates: one Knife box at (10, 20, 40, 50) for each flagged image, by falling score."""
     rows = [
@@ -136,9 +140,9 @@ def build_mine(workspace, name, flagged, model="rfb"):
             "y1": 20.0,
             "x2": 40.0,
             "y2": 50.0,
-            "score": 0.9 - 0.05 * rank,
+            "score": _falling(rank),
             "model": model,
-            "image_score": 0.9 - 0.05 * rank,
+            "image_score": _falling(rank),
             "rank": rank + 1,
         }
         for rank, image_id in enumerate(flagged)
@@ -192,6 +196,7 @@ def _decision_row(says, number):
         "lane": says.lane,
         "follows": says.version - 1,
         "withdrawn": says.withdrawn,
+        "note": "",
         "boxes": [dict(zip(keys, box, strict=True)) for box in says.boxes],
     }
 
@@ -254,6 +259,7 @@ class Small:
                     MISSED,
                     (("Scissors", 11, 20, 40, 50, "relabelled", "N0000010/rfb/0"),),
                     reviewer=BOB,
+                    lane="adjudication",
                     decided_at="2026-01-03T10:00:00+00:00",
                 ),
             ],

@@ -102,7 +102,8 @@ def _read(workspace: Workspace, export: str) -> _Sources:
     decisions = (d for review in reviews for d in load_decisions(workspace, review))
     boxes: dict[str, tuple[ShownBox, ...]] = {}
     ranks: dict[str, int] = {}
-    for mining in dict.fromkeys(mining_of(workspace, review) for review in reviews):
+    minings = filter(None, (mining_of(workspace, review) for review in reviews))
+    for mining in dict.fromkeys(minings):
         path = workspace.folder("mine", mining) / "candidates.parquet"
         for row in read_table(path, CANDIDATE_SCHEMA).to_pylist():
             box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])

@@ -1,7 +1,7 @@
 """What reviewers said, as the stages after the review read it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
+from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.workspace import Workspace
 
 
@@ -19,7 +19,7 @@ class DecidedBox:
     """A box that a reviewer confirmed, changed or drew."""
 
     box: Box
-    origin: str  # "confirmed", "moved", "relabelled" or "drawn"
+    origin: str  # "confirmed", "moved", "relabelled", "drawn", or "agreed" by several
     candidate: str  # box id of the detection it goes back to, or empty
 
 
@@ -43,20 +43,15 @@ class Decision:
 
 
 def mining_of(workspace: Workspace, review: str) -> str:
-    """The mining whose candidates a review was made of.
+    """The mining whose candidates a review was made of, empty for a review of something else.
 
     Raises:
-        WorkspaceError: the review names none.
+        WorkspaceError: the review has not been pushed.
     """
     for path in workspace.run("review", review).inputs:
         if named := re.fullmatch(r"mine/([^/]+)/.+", path):
             return named[1]
-    if review in workspace.names("mine"):
-        return review
-    raise WorkspaceError(
-        f"{workspace.folder('review', review) / 'run.json'}: names no mining among its inputs; "
-        "run `sixrayd review push` again"
-    )
+    return review if review in workspace.names("mine") else ""
 
 
 def decision_files(workspace: Workspace, review: str) -> list[Path]:
@@ -79,14 +74,28 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
     Raises:
         WorkspaceError: a table is broken, or a row makes no sense.
     """
-    found = []
+    found: list[Decision] = []
     for path in decision_files(workspace, review):
-        for row in read_decisions(path):
-            try:
-                found.append(_decision(row, review))
-            except (ShapeError, ValueError) as error:
-                raise WorkspaceError(f"{path}: decision on {row['image_id']}: {error}") from error
+        try:
+            found += decisions_of(read_decisions(path), review)
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{path}: {error}") from error
     return tuple(found)
+
+
+def decisions_of(rows: Iterable[Mapping[str, Any]], review: str) -> list[Decision]:
+    """Rows of `DECISION_SCHEMA` as decisions.
+
+    Raises:
+        WorkspaceError: a row makes no sense.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append(_decision(row, review))
+        except (ShapeError, ValueError) as error:
+            raise WorkspaceError(f"decision on {row['image_id']}: {error}") from error
+    return found
 
 
 def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
@@ -101,16 +110,18 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
         key = (decision.review, decision.server, decision.task, decision.annotation)
         if key not in newest or newest[key].version < decision.version:
             newest[key] = decision
-    standing: dict[str, dict[str, Decision]] = {}
+    standing: dict[str, dict[tuple[str, bool], Decision]] = {}
     for decision in sorted((d for d in newest.values() if not d.withdrawn), key=_when):
-        standing.setdefault(decision.image_id, {})[decision.reviewer] = decision
+        # Who settles a conflict may have been a party to it.
+        role = (decision.reviewer, decision.lane == ADJUDICATION)
+        standing.setdefault(decision.image_id, {})[role] = decision
     return {
-        image_id: tuple(sorted(by_reviewer.values(), key=_when))
-        for image_id, by_reviewer in sorted(standing.items())
+        image_id: tuple(sorted(by_role.values(), key=_when))
+        for image_id, by_role in sorted(standing.items())
     }
 
 
-def _decision(row: dict[str, Any], review: str) -> Decision:
+def _decision(row: Mapping[str, Any], review: str) -> Decision:
     boxes = tuple(
         DecidedBox(
             Box(box["label"], box["x1"], box["y1"], box["x2"], box["y2"]),

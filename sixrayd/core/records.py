@@ -47,6 +47,14 @@ class Role(StrEnum):
     LEFT_OUT = "left out"  # in doubt: neither a positive nor a background
 
 
+class Rule(StrEnum):
+    """How reviewers who differ are settled; an adjudicator's answer always stands."""
+
+    ADJUDICATOR = "adjudicator"  # any difference waits for one
+    MAJORITY = "majority"  # more than half; where there is no such half, an adjudicator
+    STRICTEST = "strictest"  # whoever sees contraband is believed, boxes are united
+
+
 ADJUDICATION = "adjudication"  # the lane in which conflicts are settled
 
 
@@ -162,6 +170,7 @@ DECISION_SCHEMA = pa.schema(
         pa.field("lane", pa.string(), nullable=False),  # of the task, see TASK_SCHEMA
         pa.field("follows", pa.int64(), nullable=False),  # the version it replaces; 0 for none
         pa.field("withdrawn", pa.bool_(), nullable=False),  # nor do earlier versions count
+        pa.field("note", pa.string(), nullable=False),  # who withdrew it and why, or empty
         pa.field(
             "boxes",
             pa.list_(
@@ -181,7 +190,7 @@ DECISION_SCHEMA = pa.schema(
         ),
     ]
 )
-DECISION_DEFAULTS = {"lane": "1", "follows": 0, "withdrawn": False}
+DECISION_DEFAULTS = {"lane": "1", "follows": 0, "withdrawn": False, "note": ""}
 
 # review/NAME/training.parquet: what a review teaches the next round, training side only.
 TRAINING_SCHEMA = pa.schema(
@@ -203,5 +212,16 @@ TRAINING_SCHEMA = pa.schema(
             ),
             nullable=False,
         ),
+    ]
+)
+
+# estimate/NAME/sample.parquet: negatives drawn at random for spot checks, whole groups.
+SAMPLE_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("stratum", pa.string(), nullable=False),
+        pa.field("place", pa.int64(), nullable=False),  # of the group in its stratum's random order
+        pa.field("draw", pa.int64(), nullable=False),  # from 1
     ]
 )

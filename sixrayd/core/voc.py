@@ -24,7 +24,7 @@ _ADVICE = "fix the file or pass --on-error skip"
 class Provenance:
     """Where a box comes from; written into an element that other readers of VOC pass over."""
 
-    origin: str  # "source", "confirmed", "moved", "relabelled" or "drawn"
+    origin: str  # "source", "confirmed", "moved", "relabelled", "drawn" or "agreed"
     candidate: str = ""  # box id of the detection that the box goes back to
     model: str = ""
     score: float | None = None  # of that detection, 0..1

@@ -1,10 +1,12 @@
 """`sixrayd export`: write the corrected dataset."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 
 
@@ -35,16 +37,26 @@ from sixrayd.core.workspace import Workspace
     show_default=True,
     help="Copy images that hold nothing, too.",
 )
+@click.option(
+    "--consensus",
+    type=click.Choice([str(rule) for rule in Rule]),
+    default=str(Rule.ADJUDICATOR),
+    show_default=True,
+    help="How reviewers who differ are settled; what this cannot settle stays undecided.",
+)
+@click.option(
+    "--pseudonyms",
+    is_flag=True,
+    help="Replace reviewers' names, by the same pseudonyms in every export of the workspace.",
+)
 @click.option("--force", is_flag=True, help="Replace an export of other inputs or settings.")
 @json_option
 def export(
     workspace: Workspace,
     form: str,
-    review: tuple[str, ...],
-    out: Path | None,
-    with_negatives: bool,
-    force: bool,
+    consensus: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Write the corrected dataset as PASCAL VOC.
 
@@ -55,8 +67,7 @@ def export(
     from sixrayd.export.stage import ExportSettings
     from sixrayd.export.stage import export as run_export
 
-    settings = ExportSettings(review, out, with_negatives, force)
-    result = run_export(workspace, settings)
+    result = run_export(workspace, ExportSettings(consensus=Rule(consensus), **options))
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:

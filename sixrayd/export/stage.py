@@ -19,7 +19,8 @@ from sixrayd.core.decisions import decision_files, mining_of
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, image_records
-from sixrayd.core.records import ImageRecord, Split, State
+from sixrayd.core.pseudonyms import pseudonym
+from sixrayd.core.records import ImageRecord, Rule, Split, State
 from sixrayd.core.shards import extension
 from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.core.workspace import Run, Workspace
@@ -52,6 +53,8 @@ class ExportSettings:
     review: tuple[str, ...] = ()  # names; none means every review of the workspace
     out: Path | None = None  # None means export/NAME of the workspace
     with_negatives: bool = False  # copy images that hold nothing into the tree, too
+    consensus: Rule = Rule.ADJUDICATOR  # how reviewers who differ are settled
+    pseudonyms: bool = False  # name no reviewer in anything exported
     force: bool = False  # replace an export of other inputs or settings
 
 
@@ -72,8 +75,8 @@ class ExportResult:
 def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
     """Write the corrected dataset, named after the newest review.
 
-    An image's state follows from all standing decisions: reviewers who disagree leave it
-    undecided, and what was flagged but not reviewed is in none of the lists.
+    An image's state follows from all standing decisions: where the rule does not settle what
+    reviewers differ on it is undecided, and what was flagged but not reviewed is in no list.
 
     Raises:
         WorkspaceError: a stage before has not finished, or something else is at the target.
@@ -90,9 +93,10 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         if (folder / "VOC2007").exists():
             refuse_to_overwrite(folder, ours=True, force=settings.force)
-        evidence = gather(workspace, planned.settings["review"])
+        alias = pseudonym(workspace) if settings.pseudonyms else str
+        evidence = gather(workspace, planned.settings["review"], alias)
         with staged(target) as staging:
-            run = _write(staging, planned, evidence)
+            run = _write(staging, planned, evidence, settings.consensus)
         _point_to(workspace, run, target, settings.force)
         return _result(run, target, written=True)
 
@@ -105,7 +109,7 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
             raise WorkspaceError(f"no review {name!r}; there is {', '.join(known)}")
     reviews = [name for name in known if not settings.review or name in settings.review]
     stages = [("shards", ""), *(("review", name) for name in reviews)]
-    minings = sorted({mining_of(workspace, name) for name in reviews})
+    minings = sorted({mining_of(workspace, name) for name in reviews} - {""})
     upstream = workspace.upstream(*stages, *(("mine", name) for name in minings))
     tables = [path for name in reviews for path in decision_files(workspace, name)]
     return Run(
@@ -115,6 +119,8 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
             "review": sorted(reviews),
             "out": str(settings.out.resolve()) if settings.out else "",
             "with_negatives": settings.with_negatives,
+            "consensus": str(settings.consensus),
+            "pseudonyms": settings.pseudonyms,
         },
         inputs={**upstream, **workspace.inputs(*tables)},
     )
@@ -154,8 +160,8 @@ def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
     )
 
 
-def _write(staging: Staging, planned: Run, evidence: Evidence) -> Run:
-    states = assign_states(evidence)
+def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Run:
+    states = assign_states(evidence, rule)
     annotations, bare = _annotations(evidence, states)
     index = evidence.index
     splits = _column(index, "split", [a.stem for a in annotations])
@@ -188,7 +194,7 @@ def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation
     ids = sorted(states.ids(State.SOURCE_POSITIVE) + states.ids(State.FOUND_POSITIVE))
     chosen, bare = [], []
     for record in _records(evidence.index, ids):
-        annotation = annotation_of(record, evidence, states.found)
+        annotation = annotation_of(record, evidence, states.decided)
         if annotation.objects:
             chosen.append(annotation)
         else:
@@ -276,9 +282,9 @@ def _notes(states: States, bare: Sequence[str]) -> list[str]:
         notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
     if bare:
         notes.append(f"{len(bare)} positives have no box: listed in positives_without_boxes.txt")
-    if states.not_negatives:
+    if states.unused:
         notes.append(
-            f"{len(states.not_negatives)} decisions are not on readable negatives of the release "
-            f"and were not used, first {states.not_negatives[0]}"
+            f"{len(states.unused)} images with decisions are not in the release, or not readable: "
+            f"the decisions were not used, first {states.unused[0]}"
         )
     return notes

@@ -1,8 +1,8 @@
 """Which one state each image of the release is in, and the boxes of those that are positive."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,19 +22,21 @@ from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     ImageRecord,
+    Rule,
     Source,
     State,
     Verdict,
 )
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, clip_box
 from sixrayd.core.workspace import Workspace
+from sixrayd.evaluation.consensus import Settled, settle
 
 STATE_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("state", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),  # why undecided or unreadable, or empty
+        pa.field("reason", pa.string(), nullable=False),  # why undecided or how settled, or empty
     ]
 )
 
@@ -54,7 +56,7 @@ class Evidence:
     index: Index
     classes: ClassList
     annotations: Mapping[str, tuple[Annotation, ...]]
-    decisions: Mapping[str, tuple[Decision, ...]]  # standing ones
+    decisions: Mapping[str, tuple[Decision, ...]]  # standing ones, reviewers named as exported
     flagged: frozenset[str]  # images with candidates
     detected: Mapping[tuple[str, str], Detected]  # (review, box id), for decided boxes only
 
@@ -64,8 +66,8 @@ class States:
     """Every image's state, and what was made of the decisions."""
 
     table: pa.Table  # STATE_SCHEMA, in the index's order
-    found: Mapping[str, Decision]  # the decision that each found image's boxes come from
-    not_negatives: tuple[str, ...] = field(repr=False)  # decided on, but no negative of the release
+    decided: Mapping[str, Decision]  # what the boxes of found and corrected images come from
+    unused: tuple[str, ...] = field(repr=False)  # decided on, but no readable image of the release
 
     def ids(self, state: State) -> list[str]:
         """Images in a state, sorted."""
@@ -78,8 +80,11 @@ class States:
         return {str(state): counted[str(state)] for state in State}
 
 
-def gather(workspace: Workspace, reviews: Sequence[str]) -> Evidence:
+def gather(workspace: Workspace, reviews: Sequence[str], alias: Callable[[str], str]) -> Evidence:
     """Read index, annotations, candidates and decisions.
+
+    Args:
+        alias: a reviewer's name → what is to be exported in its place.
 
     Raises:
         WorkspaceError: a stage has not finished, or a candidate is of no image of the release.
@@ -97,16 +102,19 @@ def gather(workspace: Workspace, reviews: Sequence[str]) -> Evidence:
     known = set(index.table["image_id"].to_pylist())
     for review in reviews:
         wanted = {b.candidate for d in decisions if d.review == review for b in d.boxes}
-        mined = workspace.folder("mine", mining_of(workspace, review)) / "candidates.parquet"
-        table = read_table(mined, CANDIDATE_SCHEMA)
-        flagged.update(pc.unique(table["image_id"]).to_pylist())
-        detected.update(_detected(table, review, wanted))
+        mining = mining_of(workspace, review)
+        if mining:
+            mined = workspace.folder("mine", mining) / "candidates.parquet"
+            table = read_table(mined, CANDIDATE_SCHEMA)
+            flagged.update(pc.unique(table["image_id"]).to_pylist())
+            detected.update(_detected(table, review, wanted))
         # Mined again since: what reviewers saw is what counts. Planted images are not known.
         sent = workspace.folder("review", review) / "candidates.parquet"
         if sent.exists():
             table = read_table(sent, CANDIDATE_SCHEMA)
             detected.update(_detected(table, review, wanted))
-            flagged |= known.intersection(table["image_id"].to_pylist())
+            if mining:
+                flagged |= known.intersection(table["image_id"].to_pylist())
     if strangers := sorted(flagged - known):
         raise WorkspaceError(
             f"candidates for {len(strangers)} images that are not in the index, first "
@@ -116,7 +124,10 @@ def gather(workspace: Workspace, reviews: Sequence[str]) -> Evidence:
         index,
         workspace.classes(),
         load_annotations(workspace),
-        standing_decisions(decisions),
+        {
+            image_id: tuple(replace(d, reviewer=alias(d.reviewer)) for d in said)
+            for image_id, said in standing_decisions(decisions).items()
+        },
         frozenset(flagged),
         detected,
     )
@@ -129,7 +140,7 @@ def _detected(table: pa.Table, review: str, wanted: set[str]) -> dict[tuple[str,
     return {(review, row["box_id"]): Detected(row["model"], round(row["score"], 6)) for row in rows}
 
 
-def assign_states(evidence: Evidence) -> States:
+def assign_states(evidence: Evidence, rule: Rule) -> States:
     """Put every image of the release in exactly one state.
 
     Raises:
@@ -138,24 +149,26 @@ def assign_states(evidence: Evidence) -> States:
     index = evidence.index
     columns = ("image_id", "source", "error", "width", "height")
     rows = zip(*(index.table[name].to_pylist() for name in columns), strict=True)
-    states, reasons, found = [], [], {}
-    used = set()
+    states, reasons, decided, used = [], [], {}, set()
     for image_id, source, error, width, height in rows:
+        settled = None
+        if not error and image_id in evidence.decisions:
+            used.add(image_id)
+            said = evidence.decisions[image_id]
+            settled = _usable(settle(said, rule), evidence.classes, (width, height))
+            if settled.decision and settled.decision.verdict == Verdict.MISSED:
+                decided[image_id] = settled.decision
         if error:
             state, reason = State.UNREADABLE, error
         elif source == Source.POSITIVE:
-            state, reason = State.SOURCE_POSITIVE, ""
+            state, reason = _positive_state(settled)
         else:
-            used.add(image_id)
-            said = evidence.decisions.get(image_id, ())
-            state, reason = _negative_state(image_id, said, evidence, (width, height))
-            if state == State.FOUND_POSITIVE:
-                found[image_id] = said[-1]
+            state, reason = _negative_state(image_id, settled, evidence)
         states.append(str(state))
         reasons.append(reason)
     ids, splits = (index.table[name] for name in ("image_id", "split"))
     table = pa.table([ids, states, splits, reasons], schema=STATE_SCHEMA)
-    result = States(table, found, tuple(sorted(set(evidence.decisions) - used)))
+    result = States(table, decided, tuple(sorted(set(evidence.decisions) - used)))
     if sum(result.counts().values()) != len(index):
         raise WorkspaceError(
             f"states: {sum(result.counts().values())} images, the release has {len(index)}"
@@ -163,25 +176,41 @@ def assign_states(evidence: Evidence) -> States:
     return result
 
 
+def _usable(settled: Settled, classes: ClassList, size_wh: tuple[int, int]) -> Settled:
+    """What can be exported of it: without a decision where that is unsure or has faulty boxes."""
+    decision = settled.decision
+    if decision is None:
+        return settled
+    why = {
+        Verdict.MISSED: _fault(decision, classes, size_wh),
+        Verdict.UNSURE: f"unsure: {decision.reviewer}",
+        Verdict.NOTHING: "",
+    }[decision.verdict]
+    return Settled(None, "; ".join(filter(None, (why, settled.reason)))) if why else settled
+
+
+def _positive_state(settled: Settled | None) -> tuple[State, str]:
+    if settled is None:
+        return State.SOURCE_POSITIVE, ""
+    if settled.decision and settled.decision.verdict == Verdict.NOTHING:
+        words = ("labelled positive, reviewers see nothing", settled.reason)
+        return State.UNDECIDED, "; ".join(filter(None, words))
+    return State.SOURCE_POSITIVE, settled.reason
+
+
 def _negative_state(
-    image_id: str, said: Sequence[Decision], evidence: Evidence, size_wh: tuple[int, int]
+    image_id: str, settled: Settled | None, evidence: Evidence
 ) -> tuple[State, str]:
     flagged = image_id in evidence.flagged
-    if not said and image_id in evidence.annotations:
+    if settled is None and image_id in evidence.annotations:
         return State.UNDECIDED, "labelled negative by the release, which also brings boxes for it"
-    if not said:
+    if settled is None:
         return (State.FLAGGED_UNREVIEWED if flagged else State.UNFLAGGED), ""
-    verdicts = {decision.verdict for decision in said}
-    if len(verdicts) > 1:
-        words = "; ".join(f"{d.reviewer}: {d.verdict}" for d in said)
-        return State.UNDECIDED, f"reviewers disagree: {words}"
-    verdict = verdicts.pop()
-    if verdict == Verdict.UNSURE:
-        return State.UNDECIDED, "unsure: " + ", ".join(d.reviewer for d in said)
-    if verdict == Verdict.NOTHING:
-        return (State.CONFUSING_NEGATIVE if flagged else State.AUDITED_EMPTY), ""
-    fault = _fault(said[-1], evidence.classes, size_wh)
-    return (State.UNDECIDED, fault) if fault else (State.FOUND_POSITIVE, "")
+    if settled.decision is None:
+        return State.UNDECIDED, settled.reason
+    if settled.decision.verdict == Verdict.MISSED:
+        return State.FOUND_POSITIVE, settled.reason
+    return (State.CONFUSING_NEGATIVE if flagged else State.AUDITED_EMPTY), settled.reason
 
 
 def _fault(decision: Decision, classes: ClassList, size_wh: tuple[int, int]) -> str:
@@ -200,11 +229,11 @@ def _fault(decision: Decision, classes: ClassList, size_wh: tuple[int, int]) -> 
 
 
 def annotation_of(
-    record: ImageRecord, evidence: Evidence, found: Mapping[str, Decision]
+    record: ImageRecord, evidence: Evidence, decided: Mapping[str, Decision]
 ) -> VocAnnotation:
     """The boxes of a positive image, each with its origin; none where nobody has drawn any."""
     size_wh = (record.width, record.height)
-    decision = found.get(record.image_id)
+    decision = decided.get(record.image_id)
     if decision is None:
         objects = [
             _source_object(a, size_wh) for a in evidence.annotations.get(record.image_id, ())
@@ -231,10 +260,15 @@ def _found_object(
     if box is None:
         return None
     at_border = box.x1 <= 0 or box.y1 <= 0 or box.x2 >= size_wh[0] or box.y2 >= size_wh[1]
-    behind = evidence.detected.get((decision.review, item.candidate))
+    said = (decision, *evidence.decisions[decision.image_id])
+    keys = ((one.review, item.candidate) for one in said)
+    behind = next((evidence.detected[key] for key in keys if key in evidence.detected), None)
+    before = evidence.annotations.get(decision.image_id, ())
+    source = next((one for one in before if one.box_id == item.candidate), None)
     return VocObject(
         box,
-        truncated=at_border,
+        difficult=source is not None and source.difficult,
+        truncated=at_border or (source is not None and source.truncated),
         provenance=Provenance(
             origin=item.origin,
             candidate=item.candidate,

@@ -13,6 +13,7 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
+from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.voc import Provenance, VocObject, read_voc
 from sixrayd.export.stage import ExportSettings, export
 from tests.workspaces import (
@@ -49,9 +50,17 @@ STATES = {
 }
 
 
+def small_release():
+    """The usual one; where ann and bob box different things, bob is the adjudicator."""
+    small = Small()
+    (other,) = (s for s in small.rounds[1] if s.image_id == "N0000010")
+    other.lane = ADJUDICATION
+    return small
+
+
 @pytest.fixture
 def workspace(tmp_path):
-    return Small().build(tmp_path / "workspace")
+    return small_release().build(tmp_path / "workspace")
 
 
 def files(folder):
@@ -123,7 +132,7 @@ def test_result_and_tree(workspace):
 
 def test_images_are_the_release_s_bytes(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
-    pictures = {picture.image_id: picture.data for picture in Small().pictures}
+    pictures = {picture.image_id: picture.data for picture in small_release().pictures}
     paths = sorted((tree / "VOC2007/JPEGImages").iterdir())
     assert len(paths) == 5
     for path in paths:
@@ -139,6 +148,7 @@ def test_states_and_lists(workspace):
         "N0000005": "reviewers disagree: ann@example.org: contraband missed; "
         "bob@example.org: nothing there",
         "N0000009": "not an image",
+        "N0000010": "adjudicated; before: ann@example.org: contraband missed",
         "N0000011": "ann@example.org: contraband missed, but no box",
         "P00004": "truncated",
     }
@@ -170,7 +180,7 @@ def test_image_sets(workspace):
 
 
 def test_a_class_that_is_named_but_not_boxed_counts_neither_way(tmp_path):
-    small = Small()
+    small = small_release()
     small.pictures[0].labels = ("Gun", "Wrench")
     tree = Path(export(small.build(tmp_path), ExportSettings()).tree)
     main = tree / "VOC2007/ImageSets/Main"
@@ -257,13 +267,13 @@ def test_the_same_work_is_not_done_twice_and_gives_the_same_bytes(workspace, tmp
     assert not second.written
     assert (second.states, second.boxes, second.notes) == (first.states, first.boxes, first.notes)
     assert {name: (tree / name).stat().st_mtime_ns for name in files(tree)} == before
-    other = Small().build(tmp_path / "other")
+    other = small_release().build(tmp_path / "other")
     assert files(Path(export(other, ExportSettings()).tree)) == files(tree)
 
 
 def test_new_decisions_need_force(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
-    rounds = [*Small().rounds, [Says("N0000006", NOTHING)]]
+    rounds = [*small_release().rounds, [Says("N0000006", NOTHING)]]
     build_review(workspace, "first", FLAGGED, rounds)
     with pytest.raises(WorkspaceError) as caught:
         export(workspace, ExportSettings())
@@ -333,7 +343,7 @@ def test_decisions_of_all_rounds_count(workspace):
 
 
 def test_a_reviewer_s_later_answer_stands(tmp_path):
-    small = Small()
+    small = small_release()
     small.rounds.append([Says("N0000005", NOTHING, decided_at="2026-01-04T10:00:00+00:00")])
     result = export(small.build(tmp_path), ExportSettings())
     assert result.states["undecided"] == 2
@@ -341,7 +351,7 @@ def test_a_reviewer_s_later_answer_stands(tmp_path):
 
 
 def test_an_unknown_label_and_a_box_outside_leave_an_image_undecided(tmp_path):
-    small = Small()
+    small = small_release()
     small.rounds[0][0] = Says("N0000007", MISSED, (("Hammer", 1, 1, 9, 9, "drawn", ""),))
     small.rounds[0][1] = Says("N0000008", MISSED, (("Gun", 96, 1, 99, 9, "drawn", ""),))
     tree = Path(export(small.build(tmp_path), ExportSettings()).tree)
@@ -356,7 +366,7 @@ def test_an_unknown_label_and_a_box_outside_leave_an_image_undecided(tmp_path):
 
 
 def test_a_negative_with_boxes_of_the_release_is_undecided(tmp_path):
-    small = Small()
+    small = small_release()
     small.pictures[10].boxes = (("Gun", 1, 1, 9, 9, False),)
     assert small.pictures[10].image_id == "N0000007"
     tree = Path(export(small.build(tmp_path), ExportSettings()).tree)
@@ -365,18 +375,19 @@ def test_a_negative_with_boxes_of_the_release_is_undecided(tmp_path):
 
 
 def test_decisions_on_other_images_are_reported(tmp_path):
-    small = Small()
+    small = small_release()
     small.rounds[1].append(Says("Z0000001", MISSED))
     result = export(small.build(tmp_path), ExportSettings())
     assert result.notes[-1] == (
-        "1 decisions are not on readable negatives of the release and were not used, first Z0000001"
+        "1 images with decisions are not in the release, or not readable: the decisions were not "
+        "used, first Z0000001"
     )
     assert sum(result.states.values()) == 16
 
 
 def test_what_was_sent_as_flagged_stays_flagged(workspace):
     build_mine(workspace, "first", ["N0000001"])  # mined again with other weights
-    build_review(workspace, "first", FLAGGED, Small().rounds)
+    build_review(workspace, "first", FLAGGED, small_release().rounds)
     result = export(workspace, ExportSettings())
     assert result.states["flagged but unreviewed"] == 1
     (item,) = objects(Path(result.tree), "N0000010")
@@ -390,7 +401,7 @@ def test_nothing_reviewed_yet(tmp_path):
 
 
 def test_missing_stages_name_the_next_command(workspace, tmp_path):
-    empty = Small().build(tmp_path / "other")
+    empty = small_release().build(tmp_path / "other")
     (empty.folder("review", "first") / "run.json").unlink()
     with pytest.raises(WorkspaceError, match=r"nothing yet; run `sixrayd review push` first$"):
         export(empty, ExportSettings())
@@ -432,7 +443,7 @@ def test_a_png_keeps_its_bytes_and_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Picture, "data", property(lambda self: file.getvalue() if not self.error else b"x")
     )
-    tree = Path(export(Small().build(tmp_path), ExportSettings()).tree)
+    tree = Path(export(small_release().build(tmp_path), ExportSettings()).tree)
     assert (tree / "VOC2007/JPEGImages/P00001.png").read_bytes() == file.getvalue()
     assert (
         b"<filename>P00001.png</filename>" in (tree / "VOC2007/Annotations/P00001.xml").read_bytes()
@@ -440,7 +451,7 @@ def test_a_png_keeps_its_bytes_and_its_name(tmp_path, monkeypatch):
 
 
 def test_five_thousand_negatives_are_counted(tmp_path):
-    small = Small()
+    small = small_release()
     workspace = small.build(tmp_path)
     small.pictures += [Picture(f"N1{n:06d}", error="unreadable") for n in range(5000)]
     build_shards(workspace, small.pictures, 2000)

@@ -1,0 +1,36 @@
+"""Names for reviewers that do not tell who they are, the same in every export of a workspace."""
+
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import replacing
+from sixrayd.core.workspace import Workspace
+
+KEY_FILE = ".pseudonyms.key"
+
+
+def pseudonym(workspace: Workspace) -> Callable[[str], str]:
+    """What turns a reviewer's name into his pseudonym; call under the workspace's lock.
+
+    The key is made on first use and never leaves the workspace: whoever has it can test whether
+    a pseudonym is somebody's, and without it pseudonyms cannot be made again.
+
+    Raises:
+        WorkspaceError: the key's file is not one, or cannot be written.
+    """
+    path = workspace.root / KEY_FILE
+    if not path.exists():
+        with replacing(path) as beside:
+            beside.touch(0o600)
+            beside.write_text(secrets.token_hex(32) + "\n", "ascii")
+    text = path.read_text("ascii", errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise WorkspaceError(
+            f"{path}: not a key of 64 hex digits; put it back from a backup, or remove it to give "
+            "every reviewer a new pseudonym"
+        )
+    key = bytes.fromhex(text)
+    return lambda name: "reviewer-" + hmac.digest(key, name.encode(), "sha256").hex()[:6]
