@@ -13,8 +13,9 @@ import numpy as np
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.errors import ReleaseError, SettingsError, ShapeError
 from sixrayd.core.records import Verdict
+from sixrayd.review.answers import OpenTask
 from sixrayd.review.connection import Connection
-from sixrayd.review.label_studio import LabelStudio, OpenTask
+from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.labelling import region, verdict_region
 
 _SAME_OBJECT_IOU = 0.4  # a region that overlaps the truth this much is about that object

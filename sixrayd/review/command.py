@@ -1,20 +1,28 @@
 """`sixrayd review`: the commands around Label Studio."""
 
-import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
 
 from sixrayd.core.command import console, json_option, print_json, progress, workspace_option
+from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.server_command import backup, restore, serve, stop_server
 
 if TYPE_CHECKING:
     from sixrayd.review.progress import Progress
-    from sixrayd.review.server import Server
+    from sixrayd.review.push import PushResult
+    from sixrayd.review.status import ReviewStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
+out = Console(highlight=False, markup=False)
 _SHOWN_PROBLEMS = 50
 
 
@@ -37,6 +45,16 @@ def _name_option(what: str) -> Callable[[F], F]:
     return click.option("--name", default="", help=f"Name of the {what}  [default: the newest]")
 
 
+def _rule_option(command: F) -> F:
+    return click.option(
+        "--consensus",
+        type=click.Choice(list(Rule)),
+        default=Rule.ADJUDICATOR,
+        show_default=True,
+        help="How reviewers who differ are settled; an adjudicator's answer always stands.",
+    )(command)
+
+
 @click.group()
 def review() -> None:
     """Send candidates to people in Label Studio and bring decisions back.
@@ -49,104 +67,93 @@ def review() -> None:
     """
 
 
-@review.command()
-@workspace_option
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    show_default="a free one",
-    help="Port on this machine.",
-)
-@click.option("--background", is_flag=True, help="Return when the server is up and leave it up.")
-@json_option
-def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> None:
-    """Run the workspace's own Label Studio, on this machine only.
-
-    The first start installs it in an environment of its own. Reviewers are invited in Label
-    Studio itself, on the page Organization.
-
-    \b
-    Example:
-      sixrayd review serve --port 8080
-    """
-    from sixrayd.review.server import start, stop, wait
-
-    server = start(workspace, port, _say)
-    if not background:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        if as_json:
-            print_json(_public(server))
-        else:
-            _welcome(server)
-        if not background:
-            _say("Ctrl-C ends the server; all work stays in the workspace.")
-            wait(workspace)
-    except KeyboardInterrupt:
-        stop(workspace)
-        _say("Label Studio has ended.")
-
-
-@review.command("stop")
-@workspace_option
-def stop_server(workspace: Workspace) -> None:
-    """End the workspace's own Label Studio; all work stays.
-
-    \b
-    Example:
-      sixrayd review stop
-    """
-    from sixrayd.review.server import stop
-
-    click.echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+for _command in (serve, stop_server, backup, restore):
+    review.add_command(_command)
 
 
 @review.command()
 @workspace_option
 @_name_option("mining to send")
 @click.option(
+    "--from",
+    "origin",
+    type=click.Choice(["mining", "positives"]),
+    default="mining",
+    show_default=True,
+    help="A mining's candidates, or labelled positives whose boxes are in doubt.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     show_default="all",
-    help="Images in the review altogether; a higher limit later adds only the new ones.",
+    help="Images of the queue altogether; a higher limit later adds only the new ones.",
 )
+@click.option(
+    "--reviewers",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    help="How many people see an image, each in a project of their own.",
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Of the images that go to the second and later reviewers.",
+)
+@click.option("--duplicates", is_flag=True, help="Send what resembles a known positive, too.")
+@click.option("--again", is_flag=True, help="Send images decided in other reviews, too.")
 @_server_options
 @json_option
 def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
-    """Send candidates to reviewers, the likeliest first; again adds only what is missing.
+    """Send images to reviewers, the most finds for their time first; again adds what is missing.
+
+    Spot checks that `sixrayd estimate --sample` drew and images of `sixrayd review plant` are
+    strewn in at random.
 
     \b
     Example:
       sixrayd review push --limit 500
+      sixrayd review push --reviewers 2 --share 0.1
+      sixrayd review push --from positives
     """
     from sixrayd.review.push import PushSettings
     from sixrayd.review.push import push as send
 
     with progress() as bar:
-        sent = bar.add_task("push", total=None, note="images")
+        sent = bar.add_task("push", total=None, note="tasks")
         result = send(
             workspace,
             PushSettings(**options),
             lambda done, total: bar.update(sent, completed=done, total=total),
         )
-    if as_json:
-        print_json(result)
-        return
-    click.echo(
-        f"{result.name}: {result.added} images added, {result.already_there} were there"
-        + (
-            f", {result.decided_elsewhere} decided in other reviews"
-            * bool(result.decided_elsewhere)
-        )
-        + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
-    )
-    click.echo(f"Review them at {result.address}")
+    _print_pushed(result, as_json)
 
 
 @review.command()
 @workspace_option
 @_name_option("review")
+@_rule_option
+@_server_options
+@json_option
+def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Send the images that reviewers disagree about to an adjudicator, in a project of its own.
+
+    \b
+    Example:
+      sixrayd review adjudicate
+    """
+    from sixrayd.review.push import AdjudicateSettings
+    from sixrayd.review.push import adjudicate as send
+
+    _print_pushed(send(workspace, AdjudicateSettings(**options)), as_json)
+
+
+@review.command()
+@workspace_option
+@_name_option("review")
+@click.option("--full", is_flag=True, help="Ask for everything, not for what has changed.")
 @_server_options
 @json_option
 @click.pass_context
@@ -164,10 +171,12 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     if as_json:
         print_json(result)
     else:
-        where = f" in {result.file}" if result.file else ""
-        click.echo(f"{result.name}: {result.new} new or changed decisions{where}")
+        where = f" in {', '.join(result.files)}" if result.files else ""
+        total = result.new + result.planted
+        click.echo(f"{result.name}: {total} new or changed decisions{where}")
         _print_progress(result.progress)
         for count, what in (
+            (result.drafts, "drafts, begun and not submitted"),
             (result.skipped, "skipped by reviewers, no decisions"),
             (result.gone, "decisions kept whose annotation is gone from the server"),
             (result.foreign_tasks, "tasks in the project that sixrayd did not make"),
@@ -185,59 +194,200 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
 @review.command()
 @workspace_option
 @_name_option("review")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Look again every so often, till Ctrl-C.",
+)
 @_server_options
 @json_option
-def status(workspace: Workspace, as_json: bool, **options: Any) -> None:
+def status(workspace: Workspace, watch: float | None, as_json: bool, **options: Any) -> None:
     """Say how far the reviewers are, as the server knows it now.
 
     \b
     Example:
-      sixrayd review status --json
+      sixrayd review status --watch 30
     """
     from sixrayd.review.status import StatusSettings, review_status
 
-    result = review_status(workspace, StatusSettings(**options))
+    settings = StatusSettings(**options)
+    if as_json:
+        print_json(review_status(workspace, settings))
+    elif watch is None:
+        out.print(_status_table(review_status(workspace, settings)))
+    else:
+        with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+            while True:
+                live.update(_status_table(review_status(workspace, settings)), refresh=True)
+                time.sleep(watch)
+
+
+@review.command()
+@workspace_option
+@click.argument("images", nargs=-1, required=True)
+@_name_option("review")
+@click.option("--reviewer", default="", help="Whose decisions.  [default: everybody's]")
+@click.option("--reason", required=True, help="Why; kept with the decision.")
+@click.option("--by", required=True, help="Who withdraws; kept with the decision.")
+@json_option
+def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Withdraw decisions about images: a version of their own, nothing is deleted.
+
+    \b
+    Example:
+      sixrayd review withdraw N0000055 --reason "wrong bag" --by ann
+    """
+    from sixrayd.review.withdraw import WithdrawSettings
+    from sixrayd.review.withdraw import withdraw as end
+
+    result = end(workspace, WithdrawSettings(**options))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{result.name}: {result.withdrawn} decisions withdrawn in {result.file}")
+
+
+@review.command()
+@workspace_option
+@_name_option("mining whose queue they go into")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 0.02, min_open=True),
+    default=0.02,
+    show_default=True,
+    help="Planted threats of the queue, at most.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@json_option
+def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Project known items into clean negatives, to learn what detector and reviewers overlook.
+
+    The next `review push` strews them into the queue; they are never exported.
+
+    \b
+    Example:
+      sixrayd review plant && sixrayd review push
+    """
+    from sixrayd.review.planting import PlantSettings
+    from sixrayd.review.planting import plant as project
+
+    result = project(workspace, PlantSettings(**options))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(
+            f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
+            f"on {result.detected} of the planted, {result.with_proposals} show what it says"
+        )
+
+
+@review.command("next")
+@workspace_option
+@_name_option("review")
+@_rule_option
+@json_option
+def next_set(workspace: Workspace, name: str, consensus: str, as_json: bool) -> None:
+    """Write what the next round trains on: found boxes, cleared images, nothing of the test side.
+
+    \b
+    Example:
+      sixrayd review next && sixrayd train --round NAME --init FIRST --name second
+    """
+    from sixrayd.review.next_round import NextSettings, next_round
+
+    result = next_round(workspace, NextSettings(name, Rule(consensus)))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(str(result))
+
+
+@review.command()
+@workspace_option
+@_name_option("review")
+@_rule_option
+@click.option("--pseudonyms", is_flag=True, help="Show reviewers under stable pseudonyms.")
+@json_option
+def agreement(
+    workspace: Workspace, name: str, consensus: str, pseudonyms: bool, as_json: bool
+) -> None:
+    """Say how far reviewers of the same images agree, with intervals.
+
+    \b
+    Example:
+      sixrayd review agreement
+    """
+    from sixrayd.review.agreement import AgreementSettings, print_agreement
+    from sixrayd.review.agreement import agreement as measure
+
+    settings = AgreementSettings(name=name, rule=Rule(consensus), pseudonyms=pseudonyms)
+    result = measure(workspace, settings)
+    if as_json:
+        print_json(result)
+    else:
+        print_agreement(result)
+
+
+def _print_pushed(result: "PushResult", as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(f"{result.name} at {result.address}")
-    _print_progress(result.progress)
-    if result.skipped:
-        click.echo(f"{result.skipped} skipped by reviewers")
-    if result.problems:
-        click.echo(f"{result.problems} annotations need a look; `sixrayd review pull` lists them")
-    if result.not_pulled:
-        click.echo(f"{result.not_pulled} decisions to bring in: sixrayd review pull")
+    click.echo(
+        f"{result.name}: {result.added} images added, {result.already_there} were there"
+        + (
+            f", {result.decided_elsewhere} decided in other reviews"
+            * bool(result.decided_elsewhere)
+        )
+        + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
+    )
+    if len(result.lanes) == 1:
+        click.echo(f"Review them at {result.address}")
+    else:
+        for lane, address in result.lanes.items():
+            who = f"Reviewer {lane}" if lane.isdecimal() else f"The {lane}"
+            click.echo(f"{who} works at {address}")
 
 
 def _print_progress(counts: "Progress") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    out.print(_progress_table(counts))
 
-    table = Table("of the review", "images", box=None, header_style="bold")
+
+def _progress_table(counts: "Progress") -> Table:
+    table = Table("of the review", "number", box=None, header_style="bold")
     table.columns[1].justify = "right"
-    for what in ("tasks", "decided", "left", "found"):
+    for what in ("tasks", "decided", "left", "found", "conflicts"):
         table.add_row(what, str(getattr(counts, what)))
     for verdict, number in counts.by_verdict.items():
         table.add_row(f"  {verdict}", str(number))
+    for label, number in counts.by_class.items():
+        table.add_row(f"  {label} boxes", str(number))
     for reviewer, number in counts.by_reviewer.items():
-        table.add_row(f"  by {reviewer}", str(number))
-    Console(highlight=False, markup=False).print(table)
+        speed = counts.images_an_hour.get(reviewer)
+        table.add_row(
+            f"  by {reviewer}", str(number) + (f" ({speed:.0f} an hour)" if speed else "")
+        )
+    if counts.hours_left is not None:
+        table.add_row("hours of review left", f"{counts.hours_left:.1f}")
+    if counts.finish:
+        table.add_row("done, at this week's pace", counts.finish)
+    return table
 
 
-def _welcome(server: "Server") -> None:
-    click.echo(f"Label Studio is up at {server.url}")
-    click.echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-
-
-def _public(server: "Server") -> dict[str, Any]:
-    # Everything but the token, which must not be printed.
-    return {
-        "url": server.url,
-        "pid": server.pid,
-        "user": server.user,
-        "secret_file": str(server.secret_file),
-    }
+def _status_table(result: "ReviewStatus") -> Group:
+    notes: list[str | Table] = [
+        f"{result.name} at {result.address}",
+        _progress_table(result.progress),
+    ]
+    for count, what in (
+        (result.drafts, "drafts, begun and not submitted"),
+        (result.skipped, "skipped by reviewers"),
+        (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
+        (result.not_pulled, "decisions to bring in: sixrayd review pull"),
+    ):
+        if count:
+            notes.append(f"{count} {what}")
+    return Group(*notes)
 
 
 def _say(text: str) -> None:

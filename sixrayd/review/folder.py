@@ -3,38 +3,64 @@
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
+
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import decision_files, read_decisions
+from sixrayd.core.decisions import decision_files, decisions_of, read_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, TASK_SCHEMA
+from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, TASK_DEFAULTS, TASK_SCHEMA
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.review.cursor import Cursor
+from sixrayd.review.progress import Progress, count_progress
 
 LOCAL = "local"  # the workspace's own server, whose address changes
 
 
 @dataclass(frozen=True, slots=True)
+class Book:
+    """One project on the server: a part of a lane, since a project holds only so many tasks."""
+
+    lane: str
+    part: int  # from 0
+    number: int  # the server's; 0 until it has been made
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
-    """Where a review takes place; `key` is in the project and in every task of it."""
+    """Where a review takes place; `key` is in its books and in every task of them."""
 
     key: str
     server: str  # address at the first push, or "local"
-    project: int = 0  # 0 until it has been made
+    books: tuple[Book, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the newest push
     inputs: Mapping[str, str] = field(default_factory=dict)
 
-    def task_key(self, image_id: str) -> str:
-        """What tells the task of an image from all others on any server."""
-        return f"{self.key}/{image_id}"
+    def task_key(self, image_id: str, lane: str = "1") -> str:
+        """What tells the task of an image in a lane from all others on any server."""
+        return f"{self._lane_key(lane)}/{image_id}"
 
-    def image_of(self, task_key: str) -> str:
-        """The image of a task; empty when the task is not ours."""
+    def book_key(self, book: Book) -> str:
+        """What a book is found by on its server."""
+        return self._lane_key(book.lane) + (f"+{book.part}" if book.part else "")
+
+    def task_of(self, task_key: str) -> tuple[str, str]:
+        """Image and lane of a task; both empty when the task is not ours."""
         head, _, image_id = task_key.partition("/")
-        return image_id if head == self.key else ""
+        key, _, lane = head.partition(".")
+        return (image_id, lane or "1") if key == self.key and image_id else ("", "")
+
+    def numbers(self, lane: str = "") -> list[int]:
+        """The server's numbers of the books of a lane, of all where none is named."""
+        return [book.number for book in self.books if not lane or book.lane == lane]
+
+    def _lane_key(self, lane: str) -> str:
+        return self.key if lane == "1" else f"{self.key}.{lane}"
 
 
 class ReviewFolder:
@@ -54,10 +80,15 @@ class ReviewFolder:
         """The project, or None before the first push."""
         path = self.path / "project.json"
         try:
-            return Project(**json.loads(path.read_text("utf-8")))
+            document = json.loads(path.read_text("utf-8"))
+            alone = document.pop("project", 0)  # before reviews had several
+            books = document.pop("books", [])
+            if alone:
+                books = [{"lane": "1", "part": 0, "number": alone}]
+            return Project(**document, books=tuple(Book(**book) for book in books))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise WorkspaceError(
                 f"{path}: broken; put it back from a backup, the reviewers' tasks hang on it"
             ) from error
@@ -73,13 +104,12 @@ class ReviewFolder:
 
     def candidates(self) -> list[dict[str, Any]]:
         """What was drawn in advance, as it was when it was sent."""
-        path = self.path / "candidates.parquet"
-        return read_table(path, CANDIDATE_SCHEMA).to_pylist() if path.exists() else []
+        return self._rows("candidates.parquet", CANDIDATE_SCHEMA)
 
     def candidate_boxes(self) -> dict[str, dict[str, Box]]:
         """What was drawn in advance, by image and box id."""
         found: dict[str, dict[str, Box]] = {}
-        for row in self.candidates():
+        for row in [*self.candidates(), *self.proposals()]:
             box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
             found.setdefault(row["image_id"], {})[row["box_id"]] = box
         return found
@@ -88,54 +118,121 @@ class ReviewFolder:
         """Keep what is about to be sent."""
         write_table(self.path / "candidates.parquet", rows, CANDIDATE_SCHEMA)
 
-    def task_images(self) -> list[str]:
-        """Images that were sent, the likeliest first."""
-        table = read_table(self.path / "tasks.parquet", TASK_SCHEMA)
-        return [str(image_id) for image_id in table["image_id"].to_pylist()]
+    def proposals(self) -> list[dict[str, Any]]:
+        """Boxes shown to the adjudicator, rows of `CANDIDATE_SCHEMA`."""
+        return self._rows("adjudication.parquet", CANDIDATE_SCHEMA)
+
+    def write_proposals(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Keep what is about to be shown to the adjudicator."""
+        write_table(self.path / "adjudication.parquet", rows, CANDIDATE_SCHEMA)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What was sent, rows of `TASK_SCHEMA`."""
+        return self._rows("tasks.parquet", TASK_SCHEMA, TASK_DEFAULTS)
 
     def write_tasks(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write `tasks.parquet`."""
         write_table(self.path / "tasks.parquet", rows, TASK_SCHEMA)
 
-    def decisions(self) -> list[dict[str, Any]]:
-        """All rows that were ever pulled, the oldest first."""
-        rows: list[dict[str, Any]] = []
-        for path in decision_files(self.workspace, self.name):
-            rows += read_decisions(path)
-        return rows
+    def decisions(self, *, planted: bool = False) -> list[dict[str, Any]]:
+        """All rows that were ever pulled, the oldest first.
 
-    def append_decisions(self, rows: list[dict[str, Any]]) -> Path:
+        Args:
+            planted: those about planted and sham images, which are kept apart.
+        """
+        return [row for path in self._decision_files(planted) for row in read_decisions(path)]
+
+    def append_decisions(self, rows: list[dict[str, Any]], *, planted: bool = False) -> Path:
         """Write the next file of decisions."""
-        known = [int(path.stem) for path in decision_files(self.workspace, self.name)]
-        path = self.path / "decisions" / f"{max(known, default=0) + 1:05d}.parquet"
+        known = [int(path.stem) for path in self._decision_files(planted)]
+        folder = self.path / "planted" / "decisions" if planted else self.path / "decisions"
+        path = folder / f"{max(known, default=0) + 1:05d}.parquet"
         write_table(path, rows, DECISION_SCHEMA)
         return path
+
+    def cursors(self) -> dict[int, Cursor]:
+        """What the last pull knew of each book; nothing where the file is gone or broken."""
+        try:
+            found = json.loads((self.path / "pulled.json").read_text("utf-8"))
+            return {item["project"]: Cursor.of(item) for item in found}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}  # then everything is asked for again
+
+    def write_cursors(self, cursors: Mapping[int, Cursor]) -> None:
+        """Note what this pull knew."""
+        write_json(self.path / "pulled.json", [asdict(item) for item in cursors.values()])
+
+    def _decision_files(self, planted: bool) -> list[Path]:
+        if planted:
+            return sorted((self.path / "planted" / "decisions").glob("*.parquet"))
+        return decision_files(self.workspace, self.name)
+
+    def _rows(
+        self, file: str, schema: pa.Schema, defaults: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[dict[str, Any]]:
+        path = self.path / file
+        return list(read_table(path, schema, defaults).to_pylist()) if path.exists() else []
 
     def reopen(self) -> None:
         """Take `run.json` away while tables change."""
         (self.path / "run.json").unlink(missing_ok=True)
 
-    def finish(self, project: Project, summary: Mapping[str, Any]) -> None:
-        """Write `run.json` for the tables as they are."""
-        tables = [self.path / "tasks.parquet", self.path / "candidates.parquet"]
-        tables += decision_files(self.workspace, self.name)
+    def progress(self) -> Progress:
+        """How far it has come, by what was pulled."""
+        said, apart = (
+            decisions_of(self.decisions(planted=kind), self.name) for kind in (False, True)
+        )
+        return count_progress(self.tasks(), said, apart)
+
+    def finish(self, project: Project) -> Progress:
+        """Write `run.json` for the tables as they are; how far the review has come."""
+        progress = self.progress()
+        names = ("tasks.parquet", "candidates.parquet", "adjudication.parquet")
+        tables = [self.path / name for name in names]
+        tables += [*self._decision_files(False), *self._decision_files(True)]
         outputs = {
             path.relative_to(self.path).as_posix(): sha256_file(path)
             for path in tables
             if path.exists()
         }
-        run = Run("review", self.name, project.settings, project.inputs, outputs, summary)
+        run = Run("review", self.name, project.settings, project.inputs, outputs, asdict(progress))
         self.workspace.finish(run)
+        return progress
+
+
+def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
+    """All reviews with decisions, one that was killed before its `run.json` as well."""
+    folders = {path.parent.name for path in workspace.folder("review").glob("*/decisions")}
+    return [ReviewFolder(workspace, name) for name in sorted(folders - {"server"})]
 
 
 def decided_elsewhere(workspace: Workspace, name: str) -> set[str]:
     """Images that reviewers have decided on in other reviews of the workspace."""
-    # Any review counts, one that was killed before its run.json as well.
-    folders = {path.parent.name for path in workspace.folder("review").glob("*/decisions")}
-    reviews = [ReviewFolder(workspace, other) for other in sorted(folders - {name, "server"})]
-    return {row["image_id"] for review in reviews for row in review.decisions()}
+    others = [review for review in reviews_of(workspace) if review.name != name]
+    return {row["image_id"] for review in others for row in review.decisions()}
 
 
-def with_push(project: Project, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Project:
-    """The project after a push with these settings."""
-    return replace(project, settings=dict(settings), inputs=dict(inputs))
+def newest_review(workspace: Workspace) -> str:
+    """The review that was pushed to or pulled from last, finished or not.
+
+    Raises:
+        WorkspaceError: there is none.
+    """
+    found = list(workspace.folder("review").glob("*/project.json"))
+    if not found:
+        return workspace.newest("review")
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
+
+
+def pushed_project(folder: ReviewFolder) -> Project:
+    """The project of a review.
+
+    Raises:
+        WorkspaceError: nothing has been pushed, or the push did not end.
+    """
+    project = folder.project()
+    if project is None or not (folder.path / "tasks.parquet").exists():
+        raise WorkspaceError(
+            f"{folder.path}: nothing was pushed, or not to the end; run `sixrayd review push`"
+        )
+    return project

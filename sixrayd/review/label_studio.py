@@ -1,18 +1,20 @@
 """The one place that talks to Label Studio; its errors become `ServiceError` here."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from sixrayd.core.errors import ServiceError
+from sixrayd.review.answers import OpenTask, ServerTask, read_tasks
 from sixrayd.review.connection import Connection
 
 try:
@@ -23,40 +25,13 @@ except ImportError as error:
         "Label Studio's client is not installed; run `pip install 'sixrayd[review]'`"
     ) from error
 
+T = TypeVar("T")
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
-
-
-@dataclass(frozen=True, slots=True)
-class ServerAnnotation:
-    """What somebody submitted, as the server tells it; the regions are unchecked."""
-
-    annotation: int
-    reviewer: int
-    updated_at: str
-    lead_time_s: float
-    cancelled: bool
-    regions: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTask:
-    """A task and its annotations; `key` is empty for a task that we did not make."""
-
-    task: int
-    key: str
-    annotations: tuple[ServerAnnotation, ...]
-    untouched: bool  # neither an annotation nor a draft hangs on it
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTask:
-    """The task that a reviewer is given next: its data, and the regions drawn in advance."""
-
-    task: int
-    data: Mapping[str, Any]
-    regions: tuple[Mapping[str, Any], ...]
+_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
+_TO_REPEAT = (408, 429, 500, 502, 503, 504)
+_MARGIN = timedelta(minutes=1)  # a slow change may be stamped before one that is seen already
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +44,17 @@ class ProjectPlan:
     instruction: str  # HTML
 
 
+class AwayError(ServiceError):
+    """The server does not answer now; later it may."""
+
+
 class LabelStudio:
     """A client of one server, for use in a `with` statement.
 
+    What may be repeated is, for a quarter of a minute, while the server does not answer.
+
     Raises:
+        AwayError: at every call: the server is down or restarts.
         ServiceError: at every call: the server is down, too old, refuses the token, or answers
             with something else than Label Studio would.
     """
@@ -102,15 +84,22 @@ class LabelStudio:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def find_project(self, key: str) -> int | None:
         """The project that was made with this key."""
-        with self._translated():
+
+        def look() -> int | None:
             for project in self._sdk.projects.list(page_size=100):
-                if str(project.description or "").endswith(key):
+                if str(project.description or "").endswith(f" {key}"):
                     return int(project.id)
-        return None
+            return None
+
+        return self._patiently(look)
 
     def create_project(self, plan: ProjectPlan) -> int:
         """Make a project whose tasks come in order and show their predictions."""
@@ -130,17 +119,21 @@ class LabelStudio:
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
         path = str(folder.absolute())
-        with self._translated():
+
+        def look() -> None:
             storages = self._sdk.import_storage.local.list(project=project)
             if not any(storage.path == path for storage in storages):
                 self._sdk.import_storage.local.create(
                     project=project, path=path, title="candidates", use_blob_urls=True
                 )
 
+        self._patiently(look)
+
     def uploaded(self, project: int) -> dict[str, str]:
         """Paths, for task data, of the images uploaded to a project, by the name given."""
-        with self._translated():
-            files = [str(upload.file) for upload in self._sdk.files.list(project, all_=True)]
+        files = self._patiently(
+            lambda: [str(upload.file) for upload in self._sdk.files.list(project, all_=True)]
+        )
         # the server puts eight random digits before the name
         return {name.rpartition("/")[2].partition("-")[2]: f"/data/{name}" for name in files}
 
@@ -154,39 +147,93 @@ class LabelStudio:
             files=files,
         )
 
-    def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> None:
-        """Add tasks with their predictions, all of them or none."""
+    def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add tasks with their predictions, all of them or none.
+
+        Returns:
+            Their numbers, in the same order.
+        """
         with self._translated():
-            self._sdk.projects.import_tasks(
+            answer = self._sdk.projects.import_tasks(
                 id=project,
                 request=list(tasks),
                 commit_to_project=True,
+                return_task_ids=True,
                 request_options=_ONCE,
             )
+            numbers = [int(number) for number in answer.task_ids]
+            if len(numbers) != len(tasks):
+                raise ValueError("another number of tasks")
+            return numbers
 
     def delete_task(self, task: int) -> None:
         """Remove one task and whatever hangs on it."""
-        with self._translated():
-            self._sdk.tasks.delete(str(task))
+        self._patiently(lambda: self._sdk.tasks.delete(str(task)))
 
-    def export(self, project: int, *, annotated_only: bool) -> tuple[ServerTask, ...]:
-        """A project's tasks by number, in one request."""
-        with self._translated():
-            chunks: Iterable[bytes] = self._sdk.projects.exports.download_sync(
-                project, export_type="JSON", download_all_tasks=not annotated_only
+    def export(self, project: int) -> tuple[ServerTask, ...]:
+        """All of a project's tasks by number, in one request."""
+        exports = self._sdk.projects.exports
+        return self._patiently(
+            lambda: read_tasks(
+                exports.download_sync(project, export_type="JSON", download_all_tasks=True)
             )
-            document = json.loads(b"".join(chunks))
-            return tuple(sorted(map(_server_task, document), key=lambda task: task.task))
+        )
 
-    def task_count(self, project: int) -> int:
-        """How many tasks a project has."""
-        with self._translated():
-            return int(self._sdk.projects.get(project).task_number or 0)
+    def export_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
+        """Tasks that changed since a moment of the server's clock, and those with drafts.
+
+        Args:
+            moment: `updated_at` of a task seen before, ISO 8601.
+        """
+        since = datetime.fromisoformat(moment).astimezone(UTC) - _MARGIN
+        text = since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        changed = _filter("updated_at", "greater_or_equal", "Datetime", text)
+        return self._patiently(lambda: self._export_view(project, [changed, _WITH_DRAFT]))
+
+    def export_answered(self, project: int) -> tuple[ServerTask, ...]:
+        """Tasks with annotations, cancelled ones included, or drafts."""
+        answered = [
+            _filter(column, "greater", "Number", 0)
+            for column in ("total_annotations", "cancelled_annotations")
+        ]
+        return self._patiently(lambda: self._export_view(project, [*answered, _WITH_DRAFT]))
+
+    def _export_view(
+        self, project: int, items: Sequence[Mapping[str, Any]]
+    ) -> tuple[ServerTask, ...]:
+        filters = {"conjunction": "or", "items": list(items)}
+        view = self._sdk.views.create(
+            project=project, data={"title": "changed (sixrayd)", "filters": filters}
+        )
+        exports = self._sdk.projects.exports
+        try:
+            made = exports.create(
+                project, title="changed", task_filter_options={"view": int(view.id)}
+            )
+            try:
+                return read_tasks(exports.download(project, made.id))
+            finally:
+                exports.delete(project, made.id)
+        finally:
+            self._sdk.views.delete(str(view.id))
+
+    def counts(self, project: int) -> tuple[int, int]:
+        """How many tasks a project has, and how many annotations, cancelled ones included."""
+
+        def look() -> tuple[int, int]:
+            found = self._sdk.projects.get(project)
+            annotations = int(found.total_annotations_number or 0)
+            return int(found.task_number or 0), annotations + int(
+                found.skipped_annotations_number or 0
+            )
+
+        return self._patiently(look)
 
     def reviewers(self) -> dict[int, str]:
         """E-mail addresses of the server's users, by number."""
-        with self._translated():
-            return {int(user.id): str(user.email) for user in self._sdk.users.list()}
+        return self._patiently(
+            lambda: {int(user.id): str(user.email) for user in self._sdk.users.list()}
+        )
 
     def next_task(self, project: int) -> OpenTask | None:
         """The task that the server gives this user next; None when all is done."""
@@ -265,24 +312,44 @@ class LabelStudio:
                 raise ApiError(status_code=response.status_code, body=response.text)
             return response
 
+    def _patiently(self, call: Callable[[], T]) -> T:
+        # For what may be repeated without harm.
+        for wait_s in _WAITS_S:
+            try:
+                with self._translated():
+                    return call()
+            except AwayError:
+                time.sleep(wait_s)
+        with self._translated():
+            return call()
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         url = self.connection.url
         try:
             yield
         except ApiError as error:
-            raise ServiceError(f"{url}: {_refusal(error, self.connection.token)}") from error
+            kind = AwayError if error.status_code in _TO_REPEAT else ServiceError
+            raise kind(f"{url}: {_refusal(error, self.connection.token)}") from error
         except httpx.TimeoutException as error:
-            raise ServiceError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
+            raise AwayError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ServiceError(f"{url}: Label Studio answered {status}") from error
         except httpx.HTTPError as error:
-            raise ServiceError(
+            raise AwayError(
                 f"{url}: Label Studio does not answer; is it running, and the address right?"
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ServiceError(f"{url}: does not answer like Label Studio") from error
+
+
+def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
+    named = {"filter": f"filter:tasks:{column}", "operator": operator}
+    return {**named, "type": kind, "value": value}
+
+
+_WITH_DRAFT = _filter("draft_exists", "equal", "Boolean", "True")
 
 
 def is_healthy(url: str) -> bool:
@@ -319,30 +386,6 @@ def _refusal(error: ApiError, token: str) -> str:
     body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
     said = " ".join(str(body).replace(token, "…").split())[:200]
     return f"Label Studio answered {error.status_code}: {said}"
-
-
-def _server_task(row: Any) -> ServerTask:
-    annotations = sorted(map(_server_annotation, row["annotations"]), key=lambda a: a.annotation)
-    key = row["data"].get("sixrayd", "")
-    untouched = not annotations and not row.get("drafts")
-    return ServerTask(
-        int(row["id"]), key if isinstance(key, str) else "", tuple(annotations), untouched
-    )
-
-
-def _server_annotation(row: Any) -> ServerAnnotation:
-    by = row["completed_by"]
-    reviewer = by["id"] if isinstance(by, dict) else by
-    if not isinstance(row["result"], list):
-        raise TypeError("result is no list")
-    return ServerAnnotation(
-        annotation=int(row["id"]),
-        reviewer=int(reviewer or 0),
-        updated_at=str(row["updated_at"]),
-        lead_time_s=float(row["lead_time"] or 0.0),
-        cancelled=bool(row["was_cancelled"]),
-        regions=tuple(dict(region) for region in row["result"]),
-    )
 
 
 def project_address(connection: Connection, project: int) -> str:

@@ -1,46 +1,117 @@
-"""How far a review has come."""
+"""How far a review has come, how fast, and when it will end."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from sixrayd.core.records import Verdict
+from sixrayd.core.decisions import Decision, standing_decisions
+from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.evaluation.consensus import settle
+
+_PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
+_RECENT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Counts of images; `found` are those with contraband that the release does not know."""
+    """Counts of tasks and images.
+
+    Args:
+        tasks, decided, left: tasks, so an image counts once for each of its reviewers.
+        found: images with contraband that the release does not know, reviewers agreeing.
+        conflicts: images whose reviewers disagree and nobody has settled it.
+        by_class: boxes of found images.
+        images_an_hour: by reviewer, of the time at work; breaks do not count.
+        hours_left: of one person's work; None before anything can be said.
+        finish: at the pace of the last seven days, ISO 8601; empty before anything can be said.
+    """
 
     tasks: int
     decided: int
     left: int
     found: int
+    conflicts: int
     by_verdict: Mapping[str, int]
+    by_class: Mapping[str, int]
     by_reviewer: Mapping[str, int]
+    images_an_hour: Mapping[str, float]
+    hours_left: float | None
+    finish: str
 
 
-def count_progress(tasks: Iterable[str], decisions: Iterable[Mapping[str, Any]]) -> Progress:
-    """Count what stands: of an annotation its newest version, of an image the latest answer.
+def count_progress(
+    tasks: Iterable[Mapping[str, Any]],
+    decisions: Iterable[Decision],
+    planted: Iterable[Decision] = (),
+) -> Progress:
+    """Count what stands.
 
     Args:
-        tasks: image ids that were sent.
-        decisions: rows of `DECISION_SCHEMA`.
+        tasks: rows of `TASK_SCHEMA`.
+        decisions: all versions.
+        planted: those about planted images: work that was done, but no finds.
     """
-    sent = set(tasks)
-    newest: dict[int, Mapping[str, Any]] = {}
-    for row in sorted(decisions, key=lambda row: (row["annotation"], row["version"])):
-        newest[row["annotation"]] = row
-    standing = {}
-    for row in sorted(newest.values(), key=lambda row: (row["decided_at"], row["annotation"])):
-        standing[row["image_id"]] = row
-    verdicts = Counter(row["verdict"] for row in standing.values())
-    people = Counter(row["reviewer"] for row in newest.values())
+    standing = standing_decisions(decisions)
+    apart = standing_decisions(planted)
+    flat = [d for answers in (standing, apart) for said in answers.values() for d in said]
+    sent = {(row["lane"], row["image_id"]) for row in tasks}
+    done = {(decision.lane, decision.image_id) for decision in flat}
+    settled = [settle(said, Rule.ADJUDICATOR).decision for said in standing.values()]
+    agreed = [decision for decision in settled if decision is not None]
+    verdicts = Counter(decision.verdict for decision in agreed)
+    classes = Counter(
+        item.box.label
+        for decision in agreed
+        if decision.verdict == Verdict.MISSED
+        for item in decision.boxes
+    )
+    left = len(sent - done)
+    speeds = _images_an_hour(flat)
+    hours_left, finish = _forecast(left, flat, speeds)
     return Progress(
         tasks=len(sent),
-        decided=len(standing),
-        left=len(sent - standing.keys()),
+        decided=len(done),
+        left=left,
         found=verdicts[Verdict.MISSED],
+        conflicts=len(settled) - len(agreed),
         by_verdict={str(verdict): verdicts[verdict] for verdict in Verdict},
-        by_reviewer=dict(sorted(people.items())),
+        by_class=dict(sorted(classes.items())),
+        by_reviewer=dict(sorted(Counter(d.reviewer for d in flat).items())),
+        images_an_hour=speeds,
+        hours_left=hours_left,
+        finish=finish,
     )
+
+
+def _images_an_hour(decisions: Iterable[Decision]) -> dict[str, float]:
+    moments: dict[str, list[datetime]] = {}
+    for decision in decisions:
+        if decision.lane != ADJUDICATION:
+            when = datetime.fromisoformat(decision.decided_at)
+            moments.setdefault(decision.reviewer, []).append(when)
+    speeds = {}
+    for reviewer, times in sorted(moments.items()):
+        times.sort()
+        gaps = [(b - a).total_seconds() for a, b in pairwise(times)]
+        work = [gap for gap in gaps if gap <= _PAUSE_S]
+        if sum(work) > 0:
+            speeds[reviewer] = round(3600 * len(work) / sum(work), 1)
+    return speeds
+
+
+def _forecast(
+    left: int, decisions: list[Decision], speeds: Mapping[str, float]
+) -> tuple[float | None, str]:
+    if not speeds:
+        return None, ""
+    hours_left = round(left * len(speeds) / sum(speeds.values()), 2)
+    times = sorted(datetime.fromisoformat(decision.decided_at) for decision in decisions)
+    recent = [when for when in times if when >= times[-1] - _RECENT]
+    span = (recent[-1] - recent[0]).total_seconds()
+    if not left or not span:
+        return hours_left, ""
+    end = recent[-1] + timedelta(seconds=left * span / (len(recent) - 1))
+    return hours_left, end.isoformat(timespec="minutes")

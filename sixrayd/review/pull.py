@@ -1,18 +1,22 @@
 """What reviewers submitted → append-only tables of decisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import ServiceError, WorkspaceError
+from sixrayd.core.errors import ServiceError
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.folder import Project, ReviewFolder
-from sixrayd.review.label_studio import LabelStudio, ServerAnnotation, ServerTask
-from sixrayd.review.progress import Progress, count_progress
+from sixrayd.review.answers import ServerAnnotation, ServerTask
+from sixrayd.review.backup import back_up_when_due
+from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
+from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
+from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.planting import planted_rows
+from sixrayd.review.progress import Progress
 from sixrayd.review.regions import Answer, read_answer
 from sixrayd.review.server import find_server
 
@@ -22,48 +26,55 @@ class PullSettings:
     """What is fetched from where."""
 
     name: str = ""  # of the review; empty takes the newest
+    full: bool = False  # ask for all annotations, not for those that changed
     url: str = ""  # empty takes the workspace's own server
     token_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something in an annotation that people should look at."""
-
-    image_id: str
-    task: int
-    annotation: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.image_id}: task {self.task}, annotation {self.annotation}: {self.what}"
-
-
-@dataclass(frozen=True, slots=True)
 class PullResult:
-    """What a pull brought; `skipped` and `without_verdict` are no decisions."""
+    """What a pull brought. Drafts, skipped, empty and undecided ones are no decisions."""
 
     name: str
-    new: int
-    file: str  # in the review's folder; empty when nothing was new
-    skipped: int  # annotations that a reviewer cancelled
-    without_verdict: int
+    new: int  # decisions about images of the release
+    planted: int  # and about planted images
+    files: tuple[str, ...]  # in the review's folder; none when nothing was new
+    drafts: int  # begun, not submitted
+    skipped: int  # cancelled by a reviewer
+    empty: int  # submitted with nothing in them
+    without_verdict: int  # with boxes, but no verdict
     gone: int  # decisions kept although their annotation is no longer on the server
-    foreign_tasks: int  # in the project, but not ours
+    foreign_tasks: int  # in the projects, but not ours
     problems: tuple[Problem, ...]
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The server's answers as rows of `DECISION_SCHEMA`, `version` still 0."""
+    """What changed on the server as rows of `DECISION_SCHEMA`, `version` still 0.
+
+    Args:
+        cursors: what is known now of each book, by its number.
+    """
 
     rows: tuple[dict[str, Any], ...]
-    annotations: frozenset[int]
-    skipped: int
-    without_verdict: int
-    foreign_tasks: int
-    problems: tuple[Problem, ...]
+    planted: tuple[dict[str, Any], ...]
+    cursors: Mapping[int, Cursor]
+
+    def count(self, outcome: Outcome) -> int:
+        """Annotations on the server that came to this."""
+        return sum(
+            known.outcome == outcome for c in self.cursors.values() for known in c.annotations
+        )
+
+    def problems(self) -> tuple[Problem, ...]:
+        """All that people should look at, also what was said before."""
+        return tuple(
+            problem
+            for cursor in self.cursors.values()
+            for known in cursor.annotations
+            for problem in known.problems
+        )
 
 
 def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
@@ -78,67 +89,67 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         connection = find_server(workspace, settings.url, settings.token_file)
+        cursors = {} if settings.full else folder.cursors()
         with LabelStudio(connection) as server:
-            fetched = fetch(folder, project, server)
-        known = folder.decisions()
-        rows = _new_versions(fetched.rows, known)
-        file = ""
-        if rows:
-            folder.reopen()
-            file = folder.append_decisions(rows).relative_to(folder.path).as_posix()
-        progress = count_progress(folder.task_images(), [*known, *rows])
-        folder.finish(project, asdict(progress))
+            fetched = fetch(folder, project, server, cursors)
+        files, counts = [], []
+        for rows, planted in ((fetched.rows, False), (fetched.planted, True)):
+            fresh = new_versions(rows, folder.decisions(planted=planted))
+            counts.append(len(fresh))
+            if fresh:
+                folder.reopen()
+                files.append(folder.append_decisions(fresh, planted=planted))
+        folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
+        progress = folder.finish(project)
+        if connection.local:
+            back_up_when_due(workspace)
+    known = {known.annotation for c in fetched.cursors.values() for known in c.annotations}
     return PullResult(
         name=name,
-        new=len(rows),
-        file=file,
-        skipped=fetched.skipped,
-        without_verdict=fetched.without_verdict,
-        gone=len({row["annotation"] for row in known} - fetched.annotations),
-        foreign_tasks=fetched.foreign_tasks,
-        problems=fetched.problems,
+        new=counts[0],
+        planted=counts[1],
+        files=tuple(path.relative_to(folder.path).as_posix() for path in files),
+        drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
+        skipped=fetched.count(Outcome.SKIPPED),
+        empty=fetched.count(Outcome.EMPTY),
+        without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
+        gone=len({row["annotation"] for row in folder.decisions()} - known),
+        foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
+        problems=fetched.problems(),
         progress=progress,
     )
 
 
-def newest_review(workspace: Workspace) -> str:
-    """The review that was pushed to or pulled from last, finished or not.
+def fetch(
+    folder: ReviewFolder, project: Project, server: LabelStudio, before: Mapping[int, Cursor]
+) -> Fetched:
+    """Read what changed in a review from the server; writes nothing.
 
-    Raises:
-        WorkspaceError: there is none.
+    Args:
+        before: what was known at the last pull, by number of the book.
     """
-    found = list(workspace.folder("review").glob("*/project.json"))
-    if not found:
-        return workspace.newest("review")
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
-
-
-def pushed_project(folder: ReviewFolder) -> Project:
-    """The project of a review.
-
-    Raises:
-        WorkspaceError: nothing has been pushed, or the push did not end.
-    """
-    project = folder.project()
-    if project is None or not (folder.path / "tasks.parquet").exists():
-        raise WorkspaceError(
-            f"{folder.path}: nothing was pushed, or not to the end; run `sixrayd review push`"
-        )
-    return project
-
-
-def fetch(folder: ReviewFolder, project: Project, server: LabelStudio) -> Fetched:
-    """Read all annotations of a review from the server; writes nothing."""
-    number = server.find_project(project.key)
-    if number is None:
-        raise ServiceError(
-            f"{server.connection.url}: has no project of review {folder.name!r}, "
-            f"which was pushed to {project.server}; name that server with --url"
-        )
     reader = _Reader(folder, project, server.reviewers())
-    for task in server.export(number, annotated_only=True):
-        reader.add(task)
-    return reader.fetched()
+    cursors = {}
+    for book in project.books:
+        number = server.find_project(project.book_key(book))
+        if number is None:
+            raise ServiceError(
+                f"{server.connection.url}: has no project of review {folder.name!r}, "
+                f"which was pushed to {project.server}; name that server with --url"
+            )
+        tasks, annotations = server.counts(number)
+        cursor = before.get(number)
+        if cursor is not None and cursor.tasks == tasks and cursor.moment:
+            changed = server.export_since(number, cursor.moment)
+            newer = reader.read(changed, cursor)
+            # A deleted annotation leaves no trace but the count.
+            if len(newer.annotations) == annotations:
+                cursors[number] = newer
+                continue
+        reader.forget(number)
+        found = server.export_answered(number)
+        cursors[number] = reader.read(found, Cursor(number, tasks))
+    return reader.fetched(cursors)
 
 
 class _Reader:
@@ -147,43 +158,86 @@ class _Reader:
         self.index = Index.load(folder.workspace)
         self.classes = folder.workspace.classes()
         self.candidates: dict[str, dict[str, Box]] = folder.candidate_boxes()
-        self.rows: list[dict[str, Any]] = []
-        self.problems: list[Problem] = []
-        self.annotations: set[int] = set()
-        self.skipped = self.without_verdict = self.foreign = 0
+        self.planted = {
+            row["image_id"]: (row["width"], row["height"])
+            for row in planted_rows(folder.workspace, folder.name)
+        }
+        self.rows: dict[tuple[int, int], dict[str, Any]] = {}  # by book and annotation
 
-    def add(self, task: ServerTask) -> None:
-        image_id = self.project.image_of(task.key)
-        if not image_id:
-            self.foreign += 1
-            return
-        for annotation in task.annotations:
-            self.annotations.add(annotation.annotation)
-            if annotation.cancelled:
-                self.skipped += 1
-            elif image_id not in self.index:
-                what = "left out, the release has no such image"
-                self.problems.append(Problem(image_id, task.task, annotation.annotation, what))
-            else:
-                self._add_answer(image_id, task.task, annotation)
+    def read(self, tasks: Iterable[ServerTask], before: Cursor) -> Cursor:
+        """Read tasks of one book; what is known of it then."""
+        known, foreign, drafts = [], [], []
+        seen = set()
+        moment = before.moment
+        for task in tasks:
+            seen.add(task.task)
+            moment = max(moment, task.updated_at)
+            drafts += [task.task] * bool(task.drafts)
+            image_id, lane = self.project.task_of(task.key)
+            for annotation in task.annotations:
+                if image_id:
+                    known.append(self._answer(before.project, image_id, lane, task, annotation))
+                else:
+                    known.append(Known(annotation.annotation, task.task, Outcome.FOREIGN))
+            foreign += [task.task] * (not image_id)
+        kept = [item for item in before.annotations if item.task not in seen]
+        return Cursor(
+            project=before.project,
+            tasks=before.tasks,
+            moment=moment,
+            drafts=len(drafts),
+            foreign=len({*foreign, *(i.task for i in kept if i.outcome == Outcome.FOREIGN)}),
+            annotations=tuple(sorted([*kept, *known], key=lambda item: item.annotation)),
+        )
 
-    def _add_answer(self, image_id: str, task: int, annotation: ServerAnnotation) -> None:
-        record = self.index.record(image_id)
-        boxes = self.candidates.get(image_id, {})
-        size_wh = (record.width, record.height)
-        answer = read_answer(annotation.regions, size_wh, boxes, self.classes)
-        notes = list(answer.notes)
-        if answer.verdict is None:
-            self.without_verdict += 1
-            notes.append("has no verdict, so it is no decision")
-        elif when := _utc(annotation.updated_at):
-            self.rows.append(self._row(image_id, task, annotation, answer, when))
+    def forget(self, project: int) -> None:
+        """Drop what was read of one book."""
+        self.rows = {key: row for key, row in self.rows.items() if key[0] != project}
+
+    def _answer(
+        self, book: int, image_id: str, lane: str, task: ServerTask, annotation: ServerAnnotation
+    ) -> Known:
+        number = annotation.annotation
+        size_wh = self._size_wh(image_id)
+        if annotation.cancelled:
+            return Known(number, task.task, Outcome.SKIPPED)
+        if size_wh is None:
+            outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
+        elif not annotation.regions:
+            outcome, notes = Outcome.EMPTY, ["was submitted with nothing in it"]
         else:
-            notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
-        self.problems += [Problem(image_id, task, annotation.annotation, note) for note in notes]
+            boxes = self.candidates.get(image_id, {})
+            answer = read_answer(annotation.regions, size_wh, boxes, self.classes)
+            outcome, notes = Outcome.DECISION, list(answer.notes)
+            when = _utc(annotation.updated_at)
+            if answer.verdict is None:
+                outcome = Outcome.WITHOUT_VERDICT
+                notes.append("has no verdict, so it is no decision")
+            elif not when:
+                outcome = Outcome.ODD
+                notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
+            else:
+                row = self._row(image_id, lane, task.task, annotation, answer, when)
+                self.rows[book, number] = row
+        problems = tuple(Problem(image_id, task.task, number, note) for note in notes)
+        return Known(number, task.task, outcome, problems)
+
+    def _size_wh(self, image_id: str) -> tuple[int, int] | None:
+        if image_id in self.planted:
+            return self.planted[image_id]
+        if image_id not in self.index:
+            return None
+        record = self.index.record(image_id)
+        return record.width, record.height
 
     def _row(
-        self, image_id: str, task: int, annotation: ServerAnnotation, answer: Answer, when: str
+        self,
+        image_id: str,
+        lane: str,
+        task: int,
+        annotation: ServerAnnotation,
+        answer: Answer,
+        when: str,
     ) -> dict[str, Any]:
         by = annotation.reviewer
         return {
@@ -196,41 +250,46 @@ class _Reader:
             "server": self.project.server,
             "task": task,
             "annotation": annotation.annotation,
-            "lane": "1",
+            "lane": lane,
             "follows": 0,
             "withdrawn": False,
+            "note": "",
             "boxes": [
                 asdict(item.box) | {"origin": str(item.origin), "candidate": item.candidate}
                 for item in answer.boxes
             ],
         }
 
-    def fetched(self) -> Fetched:
+    def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
+        rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
         return Fetched(
-            rows=tuple(sorted(self.rows, key=lambda row: (row["image_id"], row["annotation"]))),
-            annotations=frozenset(self.annotations),
-            skipped=self.skipped,
-            without_verdict=self.without_verdict,
-            foreign_tasks=self.foreign,
-            problems=tuple(self.problems),
+            rows=tuple(row for row in rows if row["image_id"] not in self.planted),
+            planted=tuple(row for row in rows if row["image_id"] in self.planted),
+            cursors=cursors,
         )
 
 
-def _new_versions(
+def new_versions(
     rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
+    """Rows that are new or changed, numbered after the versions that they follow.
+
+    A decision that was withdrawn comes back only when it is changed on the server.
+    """
     newest: dict[int, Mapping[str, Any]] = {}
-    for row in known:
-        if row["version"] > newest.get(row["annotation"], {"version": 0})["version"]:
-            newest[row["annotation"]] = row
+    given: dict[int, Mapping[str, Any]] = {}
+    for row in sorted(known, key=lambda row: row["version"]):
+        newest[row["annotation"]] = row
+        if not row["withdrawn"]:
+            given[row["annotation"]] = row
     fresh = []
     for row in rows:
-        before = newest.get(row["annotation"])
+        before = given.get(row["annotation"])
         if before is None:
             fresh.append({**row, "version": 1})
         elif {**row, "version": before["version"], "follows": before["follows"]} != before:
-            version = before["version"] + 1
-            fresh.append({**row, "version": version, "follows": before["version"]})
+            last = newest[row["annotation"]]["version"]
+            fresh.append({**row, "version": last + 1, "follows": last})
     return fresh
 
 

@@ -1,271 +1,299 @@
-"""Candidates → tasks of Label Studio, the likeliest first, each image exactly once."""
+"""The push: candidates, spot checks and the rest become tasks of Label Studio, once each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from types import TracebackType
+from typing import Any, Self
 
-from more_itertools import batched
-
-from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, write_bytes
-from sixrayd.core.index import Index
-from sixrayd.core.records import CANDIDATE_SCHEMA, TASK_SCHEMA
-from sixrayd.core.shards import extension
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import ADJUDICATION, Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.connection import Connection
-from sixrayd.review.folder import LOCAL, Project, ReviewFolder, decided_elsewhere, with_push
-from sixrayd.review.label_studio import LabelStudio, ProjectPlan, ServerTask, project_address
-from sixrayd.review.labelling import instruction, labelling_configuration, prediction
-from sixrayd.review.progress import count_progress
-from sixrayd.review.server import find_server, image_root
+from sixrayd.review import plan
+from sixrayd.review.folder import (
+    LOCAL,
+    ReviewFolder,
+    decided_elsewhere,
+    newest_review,
+    pushed_project,
+    reviews_of,
+)
+from sixrayd.review.label_studio import LabelStudio, project_address
+from sixrayd.review.plan import Pictures, Planned
+from sixrayd.review.positives import DoubtSettings
+from sixrayd.review.sending import Places, Sender, task_rows
+from sixrayd.review.server import find_server
 
-TASKS_PER_REQUEST = 200
-UPLOADS_PER_REQUEST = 50
+POSITIVES = "positives"
 
 
 @dataclass(frozen=True, slots=True)
 class PushSettings:
     """What is sent where.
 
+    Args:
+        name: of the review, which is the mining's; empty takes the newest mining.
+        origin: "mining" sends a mining's candidates with spot checks and planted images strewn
+            in, "positives" labelled positives whose boxes are in doubt.
+        limit: images of the queue altogether; spot checks and planted ones come on top.
+        reviewers: how many see an image, each in a lane of their own.
+        share: of the images that go to the second and later reviewers.
+        duplicates: send negatives that resemble a known positive as well.
+        again: send images, too, that were decided in other reviews.
+
     Raises:
-        SettingsError: the limit is below 1.
+        SettingsError: out of range.
     """
 
-    name: str = ""  # of the mining; empty takes the newest
-    limit: int | None = None  # images in the review altogether
+    name: str = ""
+    origin: str = "mining"
+    limit: int | None = None
+    reviewers: int = 1
+    share: float = 1.0
+    duplicates: bool = False
+    again: bool = False
     url: str = ""  # empty takes the workspace's own server
     token_file: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.origin not in ("mining", POSITIVES):
+            raise SettingsError(f"--from {self.origin!r}: expected mining or {POSITIVES}")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"--limit {self.limit}: expected 1 or more")
+        if not 1 <= self.reviewers <= 9:
+            raise SettingsError(f"--reviewers {self.reviewers}: expected 1 to 9")
+        if not 0 <= self.share <= 1:
+            raise SettingsError(f"--share {self.share}: expected 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What a push did; `added` and `already_there` count images."""
+    """What a push did; `added` and `already_there` count images, `tasks` tasks of all lanes."""
 
     name: str
-    project: int
+    project: int  # the first on the server
     address: str
+    lanes: Mapping[str, str]  # where each reviewer works
     added: int
     already_there: int
+    tasks: int
     decided_elsewhere: int
     duplicates_removed: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Flagged:
-    """An image with its candidates, rows of `CANDIDATE_SCHEMA`."""
+class AdjudicateSettings:
+    """Which conflicts go to an adjudicator."""
 
-    image_id: str
-    rank: int
-    image_score: float
-    rows: tuple[Mapping[str, Any], ...]
+    name: str = ""  # of the review; empty takes the newest
+    consensus: Rule = Rule.ADJUDICATOR
+    url: str = ""
+    token_file: Path | None = None
+
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    queue: list[Planned]
+    strewn: list[Planned]  # at random into the queue
+    elsewhere: int  # images decided in other reviews
+    inputs: dict[str, str]
 
 
 def push(
     workspace: Workspace,
     settings: PushSettings,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance = lambda done, total: None,
 ) -> PushResult:
-    """Send a mining's candidates to reviewers; a second push adds only what is missing.
+    """Send images to reviewers; a second push adds only what is missing.
 
     Args:
-        advance: told how many of how many images have been sent.
+        advance: told how many of how many tasks have been sent.
 
     Raises:
         ServiceError: the server is down or refuses.
         WorkspaceError: there is no finished mining, or a shard has changed.
     """
-    name = settings.name or workspace.newest("mine")
+    default = POSITIVES if settings.origin == POSITIVES else ""
+    name = settings.name or default or workspace.newest("mine")
     with workspace.lock():
+        folder = ReviewFolder(workspace, name)
+        wanted = _wanted(folder, settings)
+        images = [*wanted.queue, *wanted.strewn]
+        with _Push(folder, settings.url, settings.token_file, images) as job:
+            queue, strewn = (job.missing("1", part) for part in (wanted.queue, wanted.strewn))
+            fresh = plan.interleave(queue, strewn, job.project.key)
+            waiting = {item.image_id for item in fresh}
+            old = [item for item in images if item.image_id not in waiting]
+            lanes = {"1": fresh}
+            for lane in map(str, range(2, settings.reviewers + 1)):
+                chosen = [
+                    item
+                    for item in (*old, *fresh)
+                    if plan.lane_share(job.project, item.image_id) < settings.share
+                ]
+                lanes[lane] = job.missing(lane, chosen)
+            kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
+            lasting = {key: getattr(settings, key) for key in kept}
+            job.begin(lasting, wanted.inputs)
+            job.keep_candidates(fresh)
+            job.send(lanes, advance)
+            removed = job.finish()
+            return PushResult(
+                name=name,
+                project=job.project.books[0].number if job.project.books else 0,
+                address=job.address("1"),
+                lanes={lane: job.address(lane) for lane in job.lanes()},
+                added=len(fresh),
+                already_there=len(old),
+                tasks=sum(map(len, lanes.values())),
+                decided_elsewhere=wanted.elsewhere,
+                duplicates_removed=removed,
+            )
+
+
+def adjudicate(
+    workspace: Workspace,
+    settings: AdjudicateSettings,
+    advance: Advance = lambda done, total: None,
+) -> PushResult:
+    """Send the images that reviewers disagree about to an adjudicator; again only new ones.
+
+    Raises:
+        ServiceError: the server is down or refuses.
+        WorkspaceError: nothing has been pushed under this name.
+    """
+    name = settings.name or newest_review(workspace)
+    with workspace.lock():
+        folder = ReviewFolder(workspace, name)
+        project = pushed_project(folder)
+        images = plan.in_conflict(workspace, name, settings.consensus)
+        with _Push(folder, settings.url, settings.token_file, images) as job:
+            fresh = job.missing(ADJUDICATION, images)
+            job.begin(project.settings, project.inputs)
+            sent = {row["image_id"] for row in folder.proposals()} & {i.image_id for i in fresh}
+            rows = [row for row in folder.proposals() if row["image_id"] not in sent]
+            folder.write_proposals([*rows, *(dict(row) for item in fresh for row in item.rows)])
+            job.send({ADJUDICATION: fresh}, advance)
+            removed = job.finish()
+            return PushResult(
+                name=name,
+                project=next(iter(job.project.numbers(ADJUDICATION)), 0),
+                address=job.address(ADJUDICATION),
+                lanes={lane: job.address(lane) for lane in job.lanes()},
+                added=len(fresh),
+                already_there=len(images) - len(fresh),
+                tasks=len(fresh),
+                decided_elsewhere=0,
+                duplicates_removed=removed,
+            )
+
+
+def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
+    workspace, name = folder.workspace, folder.name
+    shards = ("shards", "")
+    if settings.origin == POSITIVES:
+        queue, strewn = plan.doubtful(workspace, DoubtSettings()), []
+        inputs = workspace.upstream(shards)
+    else:
         workspace.run("mine", name)
-        connection = find_server(workspace, settings.url, settings.token_file)
-        with LabelStudio(connection) as server:
-            return _Push(workspace, name, connection, server).run(settings.limit, advance)
+        queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
+        if settings.duplicates:
+            queue += plan.duplicates(workspace, {item.image_id for item in queue})
+        strewn = plan.spot_checks(workspace, name) + plan.planted(workspace, name)
+        inputs = workspace.upstream(shards, ("mine", name))
+    known = {item.image_id for item in queue}
+    elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known
+    drawn = {item.image_id for item in strewn}
+    queue = [item for item in queue if item.image_id not in elsewhere | drawn]
+    if settings.origin != POSITIVES:
+        past = plan.past_reviews(reviews_of(workspace))
+        queue = plan.by_finds_per_second(queue, past, _groups(workspace, queue))
+    return _Wanted(queue[: settings.limit], strewn, len(elsewhere), inputs)
+
+
+def _groups(workspace: Workspace, queue: Sequence[Planned]) -> dict[str, str]:
+    return Pictures(workspace, "", [item.image_id for item in queue]).groups
 
 
 class _Push:
+    """One push to one review, for use in a `with` statement."""
+
     def __init__(
-        self, workspace: Workspace, name: str, connection: Connection, server: LabelStudio
+        self, folder: ReviewFolder, url: str, token_file: Path | None, images: Sequence[Planned]
     ) -> None:
-        self.workspace, self.name = workspace, name
-        self.connection, self.server = connection, server
-        self.folder = ReviewFolder(workspace, name)
-        self.index = Index.load(workspace)
+        workspace = folder.workspace
+        self.folder = folder
+        self.planned = {item.image_id: item for item in images}
+        pictures = Pictures(workspace, folder.name, self.planned)
+        self.sender = Sender(
+            folder, pictures, lambda: LabelStudio(find_server(workspace, url, token_file))
+        )
+        connection = self.sender.server.connection
+        self.project = self.sender.open_project(LOCAL if connection.local else connection.url)
+        self.places: Places = self.sender.there(self.project)
+        known = (*folder.decisions(), *folder.decisions(planted=True))
+        self.decided = {(row["lane"], row["image_id"]) for row in known}
 
-    def run(self, limit: int | None, advance: Callable[[int, int], None]) -> PushResult:
-        flagged = load_flagged(self.workspace.folder("mine", self.name) / "candidates.parquet")
-        elsewhere = decided_elsewhere(self.workspace, self.name) & {f.image_id for f in flagged}
-        wanted = [item for item in flagged if item.image_id not in elsewhere][:limit]
-        project = self._project()
-        there = self._tasks(project)
-        decided = {row["image_id"] for row in self.folder.decisions()}
-        new = [f for f in wanted if f.image_id not in there and f.image_id not in decided]
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.sender.close()
+
+    def missing(self, lane: str, items: Sequence[Planned]) -> list[Planned]:
+        """Those that are neither on the server nor decided."""
+        done = self.places.keys() | self.decided
+        return [item for item in items if (lane, item.image_id) not in done]
+
+    def begin(self, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        """Take `run.json` away and note what this push is of."""
         self.folder.reopen()
-        project = self.folder.keep(self._pushed(project, limit))
-        self._keep_candidates(new, there.keys() | decided)
-        self._send(project, new, advance)
-        tasks = self._tasks(project) if new else there
-        removed = self._remove_duplicates(tasks)
-        self._keep_tasks(project, tasks)
-        progress = count_progress(self.folder.task_images(), self.folder.decisions())
-        self.folder.finish(project, asdict(progress))
-        return PushResult(
-            name=self.name,
-            project=project.project,
-            address=project_address(self.connection, project.project),
-            added=len(new),
-            already_there=len(wanted) - len(new),
-            decided_elsewhere=len(elsewhere),
-            duplicates_removed=removed,
-        )
+        named = {**settings, "name": self.folder.name, "server": self.project.server}
+        self.project = self.folder.keep(replace(self.project, settings=named, inputs=dict(inputs)))
 
-    def _project(self) -> Project:
-        # The key is on disk before the project is made, so that a killed push finds it again.
-        where = LOCAL if self.connection.local else self.connection.url
-        project = self.folder.project() or self.folder.new_project(where)
-        number = self.server.find_project(project.key)
-        if number is None and project.project:
-            raise ServiceError(
-                f"{self.connection.url}: has no project of review {self.name!r}, which was pushed "
-                f"to {project.server}; name that server, or mine under another --name"
-            )
-        if number is None:
-            classes = self.workspace.classes()
-            labelling = labelling_configuration(classes)
-            plan = ProjectPlan(f"sixrayd {self.name}", project.key, labelling, instruction())
-            number = self.server.create_project(plan)
-        return self.folder.keep(replace(project, project=number))
+    def keep_candidates(self, fresh: Sequence[Planned]) -> None:
+        """Note what is about to be drawn in advance, beside what was sent before."""
+        new = {item.image_id for item in fresh}
+        rows = [row for row in self.folder.candidates() if row["image_id"] not in new]
+        rows += [dict(row) for item in fresh for row in item.rows]
+        self.folder.write_candidates(sorted(rows, key=plan.likeliest))
 
-    def _pushed(self, project: Project, limit: int | None) -> Project:
-        settings = {"name": self.name, "limit": limit, "server": project.server}
-        return with_push(
-            project, settings, self.workspace.upstream(("shards", ""), ("mine", self.name))
-        )
+    def send(self, lanes: Mapping[str, Sequence[Planned]], advance: Advance) -> None:
+        """Add the tasks of each lane."""
+        total, done = sum(map(len, lanes.values())), 0
 
-    def _tasks(self, project: Project) -> dict[str, list[ServerTask]]:
-        found: dict[str, list[ServerTask]] = {}
-        for task in self.server.export(project.project, annotated_only=False):
-            if image_id := project.image_of(task.key):
-                found.setdefault(image_id, []).append(task)
-        return found
+        def more(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(done, total)
 
-    def _keep_candidates(self, new: Sequence[_Flagged], sent: set[str]) -> None:
-        rows = [row for row in self.folder.candidates() if row["image_id"] in sent]
-        rows += [dict(row) for item in new for row in item.rows]
-        self.folder.write_candidates(sorted(rows, key=_likeliest))
+        for lane, items in lanes.items():
+            self.project = self.sender.send(self.project, lane, items, self.places, more)
 
-    def _send(
-        self, project: Project, new: Sequence[_Flagged], advance: Callable[[int, int], None]
-    ) -> None:
-        shown = self._show_from_disk if self.connection.local else self._show_by_upload
-        done = 0
-        for batch in batched(new, TASKS_PER_REQUEST):
-            addresses = shown(project, batch)
-            tasks = [self._task(project, item, addresses[item.image_id]) for item in batch]
-            self.server.import_tasks(project.project, tasks)
-            done += len(batch)
-            advance(done, len(new))
-
-    def _task(self, project: Project, item: _Flagged, address: str) -> dict[str, Any]:
-        record = self.index.record(item.image_id)
-        data = {
-            "image": address,
-            "image_id": item.image_id,
-            "rank": item.rank,
-            "score": round(item.image_score, 4),
-            "width": record.width,
-            "height": record.height,
-            "sixrayd": project.task_key(item.image_id),
-        }
-        return {
-            "data": data,
-            "predictions": [prediction(item.rows, (record.width, record.height))],
-        }
-
-    def _show_from_disk(self, project: Project, batch: Sequence[_Flagged]) -> dict[str, str]:
-        folder = image_root(self.workspace) / self.name
-        addresses = {}
-        for item in batch:
-            data = self.index.read(item.image_id)
-            file = item.image_id + extension(data)
-            if Path(file).name != file:
-                raise WorkspaceError(f"image {item.image_id!r}: its id cannot be a file name")
-            if not (folder / file).exists():
-                write_bytes(folder / file, data)
-            path = quote(f"{self.name}/{file}")
-            addresses[item.image_id] = f"/data/local-files/?d={path}"
-        self.server.serve_images(project.project, folder)
-        return addresses
-
-    def _show_by_upload(self, project: Project, batch: Sequence[_Flagged]) -> dict[str, str]:
-        # The server alters names, so they are hashes, from which a repeated push knows them.
-        data = {item.image_id: self.index.read(item.image_id) for item in batch}
-        names = {
-            image_id: sha256(project.task_key(image_id).encode()).hexdigest()[:32] + extension(d)
-            for image_id, d in data.items()
-        }
-        there = self.server.uploaded(project.project)
-        missing = [image_id for image_id in data if names[image_id] not in there]
-        for part in batched(missing, UPLOADS_PER_REQUEST):
-            self.server.upload(project.project, {names[i]: data[i] for i in part})
-        there = self.server.uploaded(project.project) if missing else there
-        if lost := [image_id for image_id in data if names[image_id] not in there]:
-            raise ServiceError(
-                f"{self.connection.url}: took {lost[0]} but does not list it; push again"
-            )
-        return {image_id: there[names[image_id]] for image_id in data}
-
-    def _remove_duplicates(self, tasks: dict[str, list[ServerTask]]) -> int:
-        # Two tasks for one image come of a push that was killed while the server still imported.
-        removed = 0
-        for image_id, same in tasks.items():
-            first = next((task for task in same if not task.untouched), same[0])
-            spare = [task for task in same if task.untouched and task is not first]
-            for task in spare:
-                self.server.delete_task(task.task)
-            removed += len(spare)
-            tasks[image_id] = [first]
+    def finish(self) -> int:
+        """Write what is on the server now; the number of second tasks that were deleted."""
+        removed = self.sender.remove_duplicates(self.project, self.places)
+        drawn: dict[str, list[str]] = {}
+        for row in self.folder.candidates():
+            drawn.setdefault(row["image_id"], []).append(row["box_id"])
+        rows = task_rows(self.folder.tasks(), self.planned, self.places, drawn)
+        self.folder.write_tasks(rows)
+        self.folder.finish(self.project)
         return removed
 
-    def _keep_tasks(self, project: Project, tasks: dict[str, list[ServerTask]]) -> None:
-        path = self.folder.path / "tasks.parquet"
-        before = read_table(path, TASK_SCHEMA).to_pylist() if path.exists() else []
-        rows = {row["image_id"]: row for row in before}
-        for row in self.folder.candidates():
-            image_id = row["image_id"]
-            if image_id in tasks:
-                number = tasks[image_id][0].task
-                kept = rows.get(image_id, {})
-                if kept.get("task") != number or kept.get("project") != project.project:
-                    rows[image_id] = _task_row(row, project.project, number)
-                if row["box_id"] not in rows[image_id]["candidates"]:
-                    rows[image_id]["candidates"].append(row["box_id"])
-        self.folder.write_tasks(sorted(rows.values(), key=lambda r: (r["rank"], r["image_id"])))
+    def lanes(self) -> list[str]:
+        """Lanes of the review, in order."""
+        return sorted({book.lane for book in self.project.books})
 
-
-def load_flagged(path: Path) -> list[_Flagged]:
-    """The images of a mining with their candidates, the likeliest first, ties by image id."""
-    images: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=_likeliest):
-        images.setdefault(row["image_id"], []).append(row)
-    return [
-        _Flagged(image_id, rows[0]["rank"], rows[0]["image_score"], tuple(rows))
-        for image_id, rows in images.items()
-    ]
-
-
-def _likeliest(row: Mapping[str, Any]) -> tuple[float, str, float, str]:
-    return -row["image_score"], row["image_id"], -row["score"], row["box_id"]
-
-
-def _task_row(row: Mapping[str, Any], project: int, task: int) -> dict[str, Any]:
-    kept = {key: row[key] for key in ("image_id", "rank", "image_score")}
-    where = {"lane": "1", "kind": "candidate", "project": project, "task": task}
-    return {**kept, **where, "candidates": []}
+    def address(self, lane: str) -> str:
+        """Where people open a lane."""
+        numbers = self.project.numbers(lane)
+        return project_address(self.sender.server.connection, numbers[0]) if numbers else ""

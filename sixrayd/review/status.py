@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixrayd.core.decisions import decisions_of
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.cursor import Outcome
+from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.label_studio import LabelStudio, project_address
 from sixrayd.review.progress import Progress, count_progress
-from sixrayd.review.pull import fetch, newest_review, pushed_project
+from sixrayd.review.pull import fetch, new_versions
 from sixrayd.review.server import find_server
 
 
@@ -28,6 +30,7 @@ class ReviewStatus:
     address: str
     progress: Progress
     not_pulled: int
+    drafts: int
     skipped: int
     problems: int
 
@@ -43,13 +46,19 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     project = pushed_project(folder)
     connection = find_server(workspace, settings.url, settings.token_file)
     with LabelStudio(connection) as server:
-        fetched = fetch(folder, project, server)
-    known = {(row["annotation"], row["decided_at"]) for row in folder.decisions()}
+        fetched = fetch(folder, project, server, folder.cursors())
+    fresh = new_versions(fetched.rows, folder.decisions())
+    planted = new_versions(fetched.planted, folder.decisions(planted=True))
+    said, apart = (
+        decisions_of([*folder.decisions(planted=kind), *new], folder.name)
+        for kind, new in ((False, fresh), (True, planted))
+    )
     return ReviewStatus(
         name=folder.name,
-        address=project_address(connection, project.project),
-        progress=count_progress(folder.task_images(), fetched.rows),
-        not_pulled=sum((r["annotation"], r["decided_at"]) not in known for r in fetched.rows),
-        skipped=fetched.skipped,
-        problems=len(fetched.problems),
+        address=project_address(connection, project.books[0].number),
+        progress=count_progress(folder.tasks(), said, apart),
+        not_pulled=len(fresh) + len(planted),
+        drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
+        skipped=fetched.count(Outcome.SKIPPED),
+        problems=len(fetched.problems()),
     )

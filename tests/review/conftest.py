@@ -13,7 +13,7 @@ from sixrayd.review.labelling import verdict_region
 from sixrayd.review.server import Server, find_server, running_server
 from tests.workspaces import Picture, build_mine, build_shards
 
-IMAGES = 300
+IMAGES = 900
 
 
 def build(root, images=IMAGES):
@@ -42,9 +42,15 @@ class Site:
         """The administrator's client."""
         return LabelStudio(self.connection)
 
-    def answer(self, project, regions=(), verdict=Verdict.NOTHING):
-        """Submit as the administrator on the next open task; its image and annotation."""
+    def person(self):
+        """A new reviewer's connection."""
         with self.client() as server:
+            email = f"person{len(server.reviewers())}@example.org"
+            return server.sign_up(email, "correct-horse-battery")
+
+    def answer(self, project, regions=(), verdict=Verdict.NOTHING, by=None):
+        """Submit on the next open task, as the administrator; its image and annotation."""
+        with LabelStudio(by or self.connection) as server:
             task = server.next_task(project)
             said = [verdict_region(verdict)] if verdict else []
             number = server.submit(task.task, [*regions, *said], 2.5)

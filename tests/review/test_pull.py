@@ -37,7 +37,7 @@ def test_decisions_come_once_and_changes_become_versions(site):
     site.answer(project)
 
     result = pull(site.workspace, PullSettings("versions"))
-    assert (result.new, result.file, result.problems) == (2, "decisions/00001.parquet", ())
+    assert (result.new, result.files, result.problems) == (2, ("decisions/00001.parquet",), ())
     assert result.progress.by_verdict == {
         "contraband missed": 1,
         "nothing there": 1,
@@ -56,7 +56,7 @@ def test_decisions_come_once_and_changes_become_versions(site):
     run = site.workspace.run("review", "versions")
     assert "decisions/00001.parquet" in run.outputs and run.summary["found"] == 1
 
-    assert pull(site.workspace, PullSettings("versions")).file == ""
+    assert pull(site.workspace, PullSettings("versions")).files == ()
     assert site.workspace.run("review", "versions") == run
 
     with site.client() as server:
@@ -81,7 +81,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
         task = server.next_task(project)
         server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
         server.import_tasks(project, [{"data": {"image": "/by-hand.jpg"}}])
-        tasks = {t.task: t for t in server.export(project, annotated_only=False)}
+        tasks = {t.task: t for t in server.export(project)}
         foreign = next(number for number, t in tasks.items() if not t.key)
         server.submit(foreign, [verdict_region(Verdict.UNSURE)], 1)
 

@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
-from sixrayd.core.records import TASK_SCHEMA
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
@@ -24,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 _KILLED = """
 import os, signal, sys
 from sixrayd.core.workspace import Workspace
-from sixrayd.review import push as stage
+from sixrayd.review import push as stage, sending
 root, name, step = sys.argv[1:]
 owner = stage.ReviewFolder if hasattr(stage.ReviewFolder, step) else stage.LabelStudio
 before = getattr(owner, step)
@@ -32,23 +30,23 @@ def once(*args, **kwargs):
     before(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(owner, step, once)
-stage.TASKS_PER_REQUEST = 3
+sending.TASKS_PER_REQUEST = 3
 stage.push(Workspace(root), stage.PushSettings(name))
 """
 
 
-def on_server(site, name):
-    """Task key → number of tasks, and the tasks' data, in order."""
-    folder = ReviewFolder(site.workspace, name)
-    project = folder.project()
+def on_server(site, name, lane="1"):
+    """Images of the tasks in a lane, in order."""
+    project = ReviewFolder(site.workspace, name).project()
     with site.client() as server:
-        tasks = server.export(project.project, annotated_only=False)
-    return [project.image_of(task.key) for task in tasks]
+        tasks = [task for number in project.numbers(lane) for task in server.export(number)]
+    found = [project.task_of(task.key) for task in tasks]
+    assert {where for _, where in found} <= {lane}
+    return [image_id for image_id, _ in found]
 
 
 def tasks_of(site, name):
-    path = site.workspace.folder("review", name) / "tasks.parquet"
-    return read_table(path, TASK_SCHEMA).to_pylist()
+    return ReviewFolder(site.workspace, name).tasks()
 
 
 def test_push_sends_each_image_once_and_a_higher_limit_only_the_new_ones(site):
@@ -78,7 +76,10 @@ def test_run_json_names_inputs_and_outputs(site):
     run = site.workspace.run("review", "papers")
     assert set(run.inputs) == {"shards/run.json", "mine/papers/run.json"}
     assert set(run.outputs) == {"tasks.parquet", "candidates.parquet"}
-    assert run.settings == {"name": "papers", "limit": None, "server": "local"}
+    assert run.settings == {
+        **{"name": "papers", "origin": "mining", "limit": None, "server": "local"},
+        **{"reviewers": 1, "share": 1.0, "duplicates": False, "again": False},
+    }
     assert run.summary["tasks"] == run.summary["left"] == 1
     assert site.workspace.stale("review", "papers") == []
 
@@ -120,7 +121,7 @@ def test_duplicates_go_unless_somebody_worked_on_them(site):
         for image in images:
             data = {"sixrayd": key(image), "image": "/x", "image_id": image}
             server.import_tasks(project, [{"data": data}])
-        tasks = server.export(project, annotated_only=False)
+        tasks = server.export(project)
         spare = {task.key: task.task for task in tasks[3:]}
         server.submit(spare[key(images[0])], [], 1.0)
     result = push(site.workspace, PushSettings("twice"))

@@ -1,0 +1,80 @@
+"""What the server tells of tasks and annotations, before anything in it is believed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnnotation:
+    """What somebody submitted, as the server tells it; the regions are unchecked."""
+
+    annotation: int
+    reviewer: int
+    updated_at: str
+    lead_time_s: float
+    cancelled: bool
+    regions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTask:
+    """A task and its annotations; `key` is empty for a task that we did not make."""
+
+    task: int
+    key: str
+    annotations: tuple[ServerAnnotation, ...]
+    drafts: int  # begun and not submitted
+    updated_at: str
+
+    @property
+    def untouched(self) -> bool:
+        """Whether neither an annotation nor a draft hangs on it."""
+        return not self.annotations and not self.drafts
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """The task that a reviewer is given next: its data, and the regions drawn in advance."""
+
+    task: int
+    data: Mapping[str, Any]
+    regions: tuple[Mapping[str, Any], ...]
+
+
+def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
+    """The tasks of an export by number.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is no export of Label Studio's.
+    """
+    document = json.loads(b"".join(chunks))
+    return tuple(sorted(map(_server_task, document), key=lambda task: task.task))
+
+
+def _server_task(row: Any) -> ServerTask:
+    annotations = sorted(map(_server_annotation, row["annotations"]), key=lambda a: a.annotation)
+    key = row["data"].get("sixrayd", "")
+    return ServerTask(
+        task=int(row["id"]),
+        key=key if isinstance(key, str) else "",
+        annotations=tuple(annotations),
+        drafts=len(row.get("drafts") or ()),
+        updated_at=str(row["updated_at"]),
+    )
+
+
+def _server_annotation(row: Any) -> ServerAnnotation:
+    by = row["completed_by"]
+    reviewer = by["id"] if isinstance(by, dict) else by
+    if not isinstance(row["result"], list):
+        raise TypeError("result is no list")
+    return ServerAnnotation(
+        annotation=int(row["id"]),
+        reviewer=int(reviewer or 0),
+        updated_at=str(row["updated_at"]),
+        lead_time_s=float(row["lead_time"] or 0.0),
+        cancelled=bool(row["was_cancelled"]),
+        regions=tuple(dict(region) for region in row["result"]),
+    )

@@ -1,0 +1,288 @@
+"""Tasks and images to the server: each image once in its lane, whatever happens on the way."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from more_itertools import batched
+
+from sixrayd.core.errors import ServiceError, WorkspaceError
+from sixrayd.core.records import Kind
+from sixrayd.core.shards import extension
+from sixrayd.review.folder import Book, Project, ReviewFolder
+from sixrayd.review.label_studio import AwayError, LabelStudio, ProjectPlan
+from sixrayd.review.labelling import instruction, labelling_configuration, prediction
+from sixrayd.review.plan import Pictures, Planned
+from sixrayd.review.server import image_root
+
+TASKS_PER_REQUEST = 1000
+TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many
+UPLOADS_PER_REQUEST = 50
+AWAY_S = 300.0  # how long a server may be away in the middle of a push
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A task that is on the server."""
+
+    project: int
+    task: int
+    untouched: bool
+
+
+Places = dict[tuple[str, str], list[Sent]]  # by lane and image
+
+
+class Sender:
+    """Sends tasks to the books of a review.
+
+    Args:
+        connect: opens a client of the server; called again when the server was away.
+    """
+
+    def __init__(
+        self, folder: ReviewFolder, pictures: Pictures, connect: Callable[[], LabelStudio]
+    ) -> None:
+        self.folder, self.pictures, self.connect = folder, pictures, connect
+        self.server = connect()
+
+    def close(self) -> None:
+        """Close the client."""
+        self.server.close()
+
+    def open_project(self, where: str) -> Project:
+        """The review's project with the numbers of its books on the server.
+
+        Raises:
+            ServiceError: the server has no such project although it was pushed.
+        """
+        # The key is on disk before anything is made, so that a killed push finds it again.
+        project = self.folder.project() or self.folder.new_project(where)
+        books = []
+        for book in project.books:
+            number = self.server.find_project(project.book_key(book))
+            if number is None and book.number:
+                raise ServiceError(
+                    f"{self.server.connection.url}: has no project of review "
+                    f"{self.folder.name!r}, which was pushed to {project.server}; name that "
+                    "server, or mine under another --name"
+                )
+            books.append(replace(book, number=number or 0))
+        return self.folder.keep(replace(project, books=tuple(books)))
+
+    def there(self, project: Project) -> Places:
+        """All tasks of the review that the server has."""
+        found: Places = {}
+        for number in filter(None, project.numbers()):
+            if self.server.counts(number)[0] == 0:
+                continue
+            for task in self.server.export(number):
+                image_id, lane = project.task_of(task.key)
+                if image_id:
+                    sent = Sent(number, task.task, task.untouched)
+                    found.setdefault((lane, image_id), []).append(sent)
+        return found
+
+    def send(
+        self,
+        project: Project,
+        lane: str,
+        planned: Sequence[Planned],
+        places: Places,
+        advance: Callable[[int], None],
+    ) -> Project:
+        """Add the tasks of a lane that are missing; goes on when a server that was away is back.
+
+        Args:
+            places: what is there; what is added is put in.
+            advance: told how many more have been sent.
+
+        Returns:
+            The project with the books that were added.
+        """
+        end = time.monotonic() + AWAY_S
+        while missing := [item for item in planned if (lane, item.image_id) not in places]:
+            try:
+                project, book, room = self._open_book(project, lane, places)
+                for batch in batched(missing[:room], TASKS_PER_REQUEST):
+                    tasks = self._tasks(project, book, lane, batch)
+                    numbers = self.server.import_tasks(book.number, tasks)
+                    for item, number in zip(batch, numbers, strict=True):
+                        places[lane, item.image_id] = [Sent(book.number, number, True)]
+                    advance(len(batch))
+                    end = time.monotonic() + AWAY_S
+            except AwayError:
+                self._wait(end)
+                places.update(self.there(project))
+        return project
+
+    def remove_duplicates(self, project: Project, places: Places) -> int:
+        """Delete second tasks of one image in one lane, unless somebody worked on them.
+
+        They come of a push that was killed while the server still imported, or of an answer
+        that got lost; `places` is put right.
+        """
+        expected = Counter(sent.project for same in places.values() for sent in same)
+        numbers = project.numbers()
+        if any(self.server.counts(number)[0] != expected[number] for number in numbers):
+            places.clear()
+            places.update(self.there(project))
+        removed = 0
+        for key, same in places.items():
+            first = next((sent for sent in same if not sent.untouched), same[0])
+            spare = [sent for sent in same if sent.untouched and sent is not first]
+            for sent in spare:
+                self.server.delete_task(sent.task)
+            removed += len(spare)
+            places[key] = [first]
+        return removed
+
+    def _open_book(self, project: Project, lane: str, places: Places) -> tuple[Project, Book, int]:
+        """The first book of a lane that has room, made where there is none, and its room."""
+        full = Counter(sent.project for same in places.values() for sent in same)
+        books = [book for book in project.books if book.lane == lane]
+        for book in books:
+            if book.number and full[book.number] < TASKS_PER_PROJECT:
+                return project, book, TASKS_PER_PROJECT - full[book.number]
+        book = next((book for book in books if not book.number), Book(lane, len(books), 0))
+        if book not in project.books:  # on disk before it is made
+            project = self.folder.keep(replace(project, books=(*project.books, book)))
+        key = project.book_key(book)
+        number = self.server.find_project(key)
+        if number is None:
+            title = f"sixrayd {self.folder.name}"
+            title += f", reviewer {lane}" * lane.isdecimal() * (lane != "1")
+            title += f", {lane}" * (not lane.isdecimal())
+            title += f", part {book.part + 1}" * bool(book.part)
+            classes = self.folder.workspace.classes()
+            labelling = labelling_configuration(classes)
+            number = self.server.create_project(ProjectPlan(title, key, labelling, instruction()))
+        made = replace(book, number=number)
+        kept = tuple(made if other == book else other for other in project.books)
+        project = self.folder.keep(replace(project, books=kept))
+        return project, made, TASKS_PER_PROJECT - full[number]
+
+    def _wait(self, end: float) -> None:
+        while True:
+            self.server.close()
+            try:
+                self.server = self.connect()
+                return
+            except ServiceError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+
+    def _tasks(
+        self, project: Project, book: Book, lane: str, batch: Sequence[Planned]
+    ) -> list[dict[str, Any]]:
+        local = self.server.connection.local
+        show = self._show_from_disk if local else self._show_by_upload
+        addresses = show(project, book.number, [item.image_id for item in batch])
+        return [self._task(project, lane, item, addresses[item.image_id]) for item in batch]
+
+    def _task(self, project: Project, lane: str, item: Planned, address: str) -> dict[str, Any]:
+        # Nothing here may tell a planted image or a spot check from the others.
+        width, height = self.pictures.size_wh(item.image_id)
+        data = {
+            "image": address,
+            "image_id": item.image_id,
+            "width": width,
+            "height": height,
+            "sixrayd": project.task_key(item.image_id, lane),
+        }
+        drawn = [prediction(item.rows, (width, height))] if item.rows else []
+        return {"data": data, "predictions": drawn}
+
+    def _show_from_disk(
+        self, project: Project, number: int, image_ids: Sequence[str]
+    ) -> dict[str, str]:
+        name = self.folder.name
+        folder = image_root(self.folder.workspace) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        addresses = {}
+        for image_id in image_ids:
+            data = self.pictures.read(image_id)
+            file = image_id + extension(data)
+            if Path(file).name != file:
+                raise WorkspaceError(f"image {image_id!r}: its id cannot be a file name")
+            _serve(folder / file, data)
+            addresses[image_id] = f"/data/local-files/?d={quote(f'{name}/{file}')}"
+        self.server.serve_images(number, folder)
+        return addresses
+
+    def _show_by_upload(
+        self, project: Project, number: int, image_ids: Sequence[str]
+    ) -> dict[str, str]:
+        # The server alters names, so they are hashes, from which a repeated push knows them.
+        data = {image_id: self.pictures.read(image_id) for image_id in image_ids}
+        names = {
+            image_id: sha256(project.task_key(image_id).encode()).hexdigest()[:32] + extension(d)
+            for image_id, d in data.items()
+        }
+        there = self.server.uploaded(number)
+        missing = [image_id for image_id in data if names[image_id] not in there]
+        for part in batched(missing, UPLOADS_PER_REQUEST):
+            self.server.upload(number, {names[i]: data[i] for i in part})
+        there = self.server.uploaded(number) if missing else there
+        if lost := [image_id for image_id in data if names[image_id] not in there]:
+            raise ServiceError(
+                f"{self.server.connection.url}: took {lost[0]} but does not list it; push again"
+            )
+        return {image_id: there[names[image_id]] for image_id in data}
+
+
+def task_rows(
+    before: Sequence[Mapping[str, Any]],
+    planned: Mapping[str, Planned],
+    places: Places,
+    candidates: Mapping[str, Sequence[str]],
+) -> list[dict[str, Any]]:
+    """Rows of `TASK_SCHEMA` for all that is on the server and what was sent in earlier pushes.
+
+    Args:
+        before: rows as they were.
+        candidates: box ids drawn in advance, by image.
+    """
+    rows = {(row["lane"], row["image_id"]): dict(row) for row in before}
+    for (lane, image_id), (sent, *_) in places.items():
+        row = rows.get((lane, image_id))
+        if row is None:
+            row = _new_row(image_id, planned, rows) | {"lane": lane}
+        drawn = list(candidates.get(image_id, ()))
+        rows[lane, image_id] = row | {
+            "project": sent.project,
+            "task": sent.task,
+            "candidates": drawn,
+        }
+    return sorted(rows.values(), key=lambda row: (row["lane"], row["rank"], row["image_id"]))
+
+
+def _new_row(
+    image_id: str, planned: Mapping[str, Planned], rows: Mapping[tuple[str, str], dict[str, Any]]
+) -> dict[str, Any]:
+    item = planned.get(image_id)
+    if item is None:  # sent by a push that was killed, and decided since
+        other = (row for (_, known), row in rows.items() if known == image_id)
+        item = next(
+            (Planned(image_id, Kind(r["kind"]), r["rank"], r["image_score"], ()) for r in other),
+            None,
+        )
+    if item is None:
+        item = Planned(image_id, Kind.CANDIDATE, 0, 0.0, ())
+    kept = {"rank": item.rank, "image_score": item.image_score}
+    return {"image_id": image_id, "kind": str(item.kind), **kept}
+
+
+def _serve(path: Path, data: bytes) -> None:
+    # Its bytes can be had again from the shards, so it is not synced; its size tells it is whole.
+    if path.exists() and path.stat().st_size == len(data):
+        return
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(data)
+    beside.replace(path)

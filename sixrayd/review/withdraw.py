@@ -1,0 +1,84 @@
+"""Decisions that no longer count: a version of their own, nothing is deleted."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawSettings:
+    """Which decisions, by whom, and why.
+
+    Raises:
+        SettingsError: no image, no reason, or nobody is named.
+    """
+
+    images: tuple[str, ...]
+    reason: str
+    by: str
+    reviewer: str = ""  # whose decisions; empty means everybody's
+    name: str = ""  # of the review; empty takes the newest
+
+    def __post_init__(self) -> None:
+        for option in ("images", "reason", "by"):
+            if not getattr(self, option):
+                raise SettingsError(f"--{option}: needs to be said, it is kept with the decision")
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawResult:
+    """What was withdrawn."""
+
+    name: str
+    withdrawn: int
+    file: str  # in the review's folder
+
+
+def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult:
+    """Append a version that ends each decision; one that is changed on the server comes back.
+
+    Raises:
+        WorkspaceError: an image has no decision that stands.
+    """
+    name = settings.name or newest_review(workspace)
+    with workspace.lock():
+        folder = ReviewFolder(workspace, name)
+        newest: dict[int, dict[str, Any]] = {}
+        for row in sorted(folder.decisions(), key=lambda row: row["version"]):
+            newest[row["annotation"]] = row
+        rows = []
+        for image_id in settings.images:
+            stands = [
+                row
+                for row in newest.values()
+                if row["image_id"] == image_id
+                and not row["withdrawn"]
+                and settings.reviewer in ("", row["reviewer"])
+            ]
+            if not stands:
+                whose = f" of {settings.reviewer}" if settings.reviewer else ""
+                raise WorkspaceError(
+                    f"{folder.path}: no decision{whose} on {image_id!r} stands; nothing withdrawn"
+                )
+            rows += stands
+        moment = datetime.now(UTC).isoformat()
+        fresh = [
+            {
+                **row,
+                "version": row["version"] + 1,
+                "follows": row["version"],
+                "withdrawn": True,
+                "note": f"withdrawn by {settings.by}: {settings.reason}",
+                "decided_at": moment,
+            }
+            for row in rows
+        ]
+        project = pushed_project(folder)
+        folder.reopen()
+        path = folder.append_decisions(fresh)
+        folder.finish(project)
+    return WithdrawResult(name, len(fresh), path.relative_to(folder.path).as_posix())
