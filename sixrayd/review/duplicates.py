@@ -227,7 +227,7 @@ def embed(
 
 
 def scaled_boxes(boxes: Iterable[Box], there: ImageRecord, here: ImageRecord) -> tuple[Box, ...]:
-    """Boxes of one image in the pixels of another, cut at its edges; what lies outside is dropped."""
+    """Boxes of one image in the pixels of another, cut at its edges; those outside are dropped."""
     scale = np.array([here.width / there.width, here.height / there.height] * 2)
     scaled = (
         (box.label, clip_xyxy(np.array(box.xyxy) * scale, here.width, here.height)) for box in boxes

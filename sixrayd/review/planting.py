@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect pla
 _TARGETS = 4  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
+_EDGES = ("x1", "y1", "x2", "y2")
 
 PLANTED_SCHEMA = pa.schema(
     [
@@ -49,7 +51,7 @@ PLANTED_SCHEMA = pa.schema(
         pa.field("target", pa.string(), nullable=False),  # the negative it was made of
         pa.field("item", pa.string(), nullable=False),  # box id of the annotation; none in shams
         pa.field("label", pa.string(), nullable=False),
-        *(pa.field(edge, pa.float64(), nullable=False) for edge in ("x1", "y1", "x2", "y2")),
+        *(pa.field(edge, pa.float64(), nullable=False) for edge in _EDGES),
         pa.field("size", pa.string(), nullable=False),  # a name of `evaluation.strata.SIZES`
         pa.field("scale", pa.float64(), nullable=False),  # pixels in the target for one of the item
         pa.field("with_proposals", pa.bool_(), nullable=False),  # where the detector fires on it
@@ -116,20 +118,14 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
             rows = _Planting(workspace, name, settings).rows()
             write_table(folder / "planted.parquet", rows, PLANTED_SCHEMA)
         if not (folder / "detections.parquet").exists():
-            write_table(
-                folder / "detections.parquet", detect_planted(workspace, name), CANDIDATE_SCHEMA
-            )
+            seen = detect_planted(workspace, name)
+            write_table(folder / "detections.parquet", seen, CANDIDATE_SCHEMA)
         rows = planted_rows(workspace, name)
         found = read_table(folder / "detections.parquet", CANDIDATE_SCHEMA)["image_id"].to_pylist()
     threats = [row for row in rows if row["kind"] == Kind.PLANTED]
-    return PlantResult(
-        name=name,
-        planted=len(threats),
-        shams=len(rows) - len(threats),
-        with_proposals=sum(row["with_proposals"] for row in threats),
-        detected=len({row["image_id"] for row in threats}.intersection(found)),
-        fresh=fresh,
-    )
+    proposed = sum(row["with_proposals"] for row in threats)
+    detected = len({row["image_id"] for row in threats}.intersection(found))
+    return PlantResult(name, len(threats), len(rows) - len(threats), proposed, detected, fresh)
 
 
 def planted_folder(workspace: Workspace, review: str) -> Path:
@@ -180,12 +176,9 @@ def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
         CheckpointError: the weights cannot be read.
     """
     mining = workspace.run("mine", review).settings
-    weights = workspace.output("models", mining["model"], "weights.safetensors")
-    checkpoint = load_checkpoint(weights)
-    settings = DecodeSettings(threshold=mining["threshold"])
-    looking = Predictor(
-        checkpoint.detector, settings, device=pick_device(), mirror=mining["mirror"]
-    )
+    checkpoint = load_checkpoint(workspace.output("models", mining["model"], "weights.safetensors"))
+    keep, device = DecodeSettings(threshold=mining["threshold"]), pick_device()
+    looking = Predictor(checkpoint.detector, keep, device=device, mirror=mining["mirror"])
     scores = _candidates(workspace, review).group_by("image_id").aggregate([("score", "max")])
     better = np.sort(scores["score_max"].to_numpy())
     found: list[dict[str, Any]] = []
@@ -197,20 +190,16 @@ def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
         for image_id, seen in zip(ids, looking.detect(images), strict=True):
             best = float(seen.scores.max(initial=0))
             rank = 1 + len(better) - int(np.searchsorted(better, best, "right"))
-            for number, (xyxy, score) in enumerate(zip(seen.xyxy, seen.scores, strict=True)):
-                edges = (round(float(edge), 2) for edge in xyxy)
-                found.append(
-                    {
-                        "box_id": f"{image_id}/{review}/{number}",
-                        "image_id": image_id,
-                        "label": checkpoint.classes.names[int(seen.labels[number])],
-                        **dict(zip(("x1", "y1", "x2", "y2"), edges, strict=True)),
-                        "score": float(score),
-                        "model": review,
-                        "image_score": best,
-                        "rank": rank,
-                    }
-                )
+            rows = zip(seen.xyxy.tolist(), seen.scores.tolist(), seen.labels.tolist(), strict=True)
+            for number, (xyxy, score, label) in enumerate(rows):
+                box = {
+                    "box_id": f"{image_id}/{review}/{number}",
+                    "image_id": image_id,
+                    "label": checkpoint.classes.names[label],
+                    **{edge: round(at, 2) for edge, at in zip(_EDGES, xyxy, strict=True)},
+                }
+                seen_as = {"model": review, "score": score, "image_score": best, "rank": rank}
+                found.append(box | seen_as)
     return found
 
 
@@ -231,6 +220,7 @@ class _Planting:
         self.annotations = load_annotations(workspace)
         self.trained = _trained_groups(workspace, self.index)
         self.rng = np.random.default_rng(settings.seed)
+        self.reviews = sorted(p.name for p in workspace.folder("review").glob("*") if p.is_dir())
         flagged = pc.count_distinct(_candidates(workspace, name)["image_id"]).as_py()
         self.count = int(settings.share * flagged)
         if not self.count:
@@ -238,18 +228,18 @@ class _Planting:
                 f"{workspace.folder('mine', name)}: {flagged} images are flagged, and a share of "
                 f"{settings.share:g} of them is not one; planting needs {1 / settings.share:.0f}"
             )
+        self.items, self.targets = self._items(), self._targets()
+        self.waiting: list[_Target] = []
 
     def rows(self) -> list[dict[str, Any]]:
         """Make all images; rows of `PLANTED_SCHEMA`, by image id."""
-        items, targets = self._items(), self._targets()
-        shams = round(self.settings.shams * self.count)
-        ids = self._new_ids(self.count + shams)
-        waiting: list[_Target] = []
+        ids = self._new_ids(self.count + round(self.settings.shams * self.count))
         rows = []
         for number, image_id in enumerate(ids[: self.count]):
-            rows.append(self._planted(image_id, items, targets, waiting, number % 2 == 0))
+            rows.append(self._planted(image_id) | {"with_proposals": number % 2 == 0})
         for image_id in ids[self.count :]:
-            target = waiting.pop(0) if waiting else next(targets)
+            self._fill()
+            target = self.waiting.pop(0)
             rows.append(self._written(image_id, target, target.scan, Kind.SHAM))
         keep = {f"{image_id}.jpg" for image_id in ids}
         for path in (planted_folder(self.workspace, self.name) / "images").iterdir():
@@ -257,29 +247,34 @@ class _Planting:
                 path.unlink()
         return sorted(rows, key=lambda row: str(row["image_id"]))
 
-    def _planted(
-        self,
-        image_id: str,
-        items: Iterator[tuple[Annotation, Item]],
-        targets: Iterator[_Target],
-        waiting: list[_Target],
-        with_proposals: bool,
-    ) -> dict[str, Any]:
-        for annotation, item in items:
-            while len(waiting) < _TARGETS:
-                waiting.append(next(targets))
-            unlike = {t.image_id: t.palette.unlike(item.palette) for t in waiting}
-            fitting = [t for t in waiting if unlike[t.image_id] < np.inf]
+    def _planted(self, image_id: str) -> dict[str, Any]:
+        for annotation, item in self.items:
+            self._fill()
+            unlike = {t.image_id: t.palette.unlike(item.palette) for t in self.waiting}
+            fitting = [t for t in self.waiting if unlike[t.image_id] < np.inf]
             for target in sorted(fitting, key=lambda t: unlike[t.image_id]):
                 at = choose_place(target.scan, item, self.rng)
                 if at is not None:
-                    waiting.remove(target)
+                    self.waiting.remove(target)
                     scan = project(target.scan, item, at, target.palette)
                     box = Box(annotation.box.label, *item.box_xyxy(at))
                     row = self._written(image_id, target, scan, Kind.PLANTED, box)
-                    return row | {"item": annotation.box_id, "with_proposals": with_proposals}
-            waiting.pop(0)  # else four scans that fit nothing would stay for ever
+                    return row | {"item": annotation.box_id}
+            self.waiting.pop(0)  # else scans that fit nothing would stay for ever
         raise AssertionError("items do not end without an error")
+
+    def _fill(self) -> None:
+        """Have a few scans to choose from.
+
+        Raises:
+            WorkspaceError: none is left.
+        """
+        self.waiting += islice(self.targets, _TARGETS - len(self.waiting))
+        if not self.waiting:
+            raise WorkspaceError(
+                f"{self.workspace.root}: too few clean negatives for {self.count} planted threats "
+                "and their shams; lower --share"
+            )
 
     def _written(
         self, image_id: str, target: _Target, scan: RGBImage, kind: Kind, box: Box | None = None
@@ -296,7 +291,7 @@ class _Planting:
             "target": target.image_id,
             "item": "",
             "label": box.label if box else "",
-            **dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True)),
+            **dict(zip(_EDGES, xyxy, strict=True)),
             "size": "".join(sizes),
             "scale": 1.0,
             "with_proposals": False,
@@ -308,8 +303,8 @@ class _Planting:
     def _items(self) -> Iterator[tuple[Annotation, Item]]:
         """Items of test positives that no model has learnt from, in random order, over again."""
         rows = self.index.rows(source=Source.POSITIVE, split=Split.TEST)
-        ids = self._without(rows, self.trained)["image_id"].to_pylist()
-        boxes = [a for i in ids for a in _alone(self.annotations.get(i, ()))]
+        ids = _without(rows, self.trained)["image_id"].to_pylist()
+        boxes = [a for i in ids for a in choose_alone(self.annotations.get(i, ()))]
         for tries in range(_TRIES * self.count):
             if not boxes:
                 break
@@ -317,9 +312,8 @@ class _Planting:
                 order = self.rng.permutation(len(boxes))
             annotation = boxes[order[tries % len(boxes)]]
             data = self.index.read(annotation.image_id)
-            scan = decode_rgb(data, annotation.image_id)
             try:
-                yield annotation, cut_item(scan, annotation.box)
+                yield annotation, cut_item(decode_rgb(data, annotation.image_id), annotation.box)
             except ImageError:
                 continue  # not every thing can be told from what lies around it
         raise WorkspaceError(
@@ -332,44 +326,39 @@ class _Planting:
         """Clean negatives in random order: those that nothing flags, then those people cleared."""
         positive = pc.unique(self.index.rows(source=Source.POSITIVE, readable=None)["group"])
         negatives = self.index.rows(source=Source.NEGATIVE)
-        negatives = self._without(self._without(negatives, positive), self.trained)
+        negatives = _without(_without(negatives, positive), self.trained)
         flagged, decided, cleared, used = self._histories()
         taken = flagged | decided | used | self.annotations.keys()
         for wanted in (set(negatives["image_id"].to_pylist()) - taken, cleared - used):
-            chosen = negatives.filter(
-                pc.is_in(negatives["image_id"], pa.array(sorted(wanted), pa.string()))
-            )["image_id"]
+            among = pc.is_in(negatives["image_id"], pa.array(sorted(wanted), pa.string()))
+            chosen = negatives.filter(among)["image_id"]
             for place in self.rng.permutation(len(chosen)):
                 image_id = chosen[int(place)].as_py()
                 data = self.index.read(image_id)
                 if data.startswith(b"\xff\xd8"):  # else there are no tables to take over
                     scan = decode_rgb(data, image_id)
                     yield _Target(image_id, data, scan, read_palette(scan))
-        raise WorkspaceError(
-            f"{self.workspace.root}: too few clean negatives for {self.count} planted threats and "
-            "their shams; lower --share"
-        )
 
     def _histories(self) -> tuple[set[str], set[str], set[str], set[str]]:
         """Images that a model flagged, that people decided on, cleared, and that were planted."""
         flagged: set[str] = set()
         for name in self.workspace.names("mine"):
             flagged.update(_candidates(self.workspace, name)["image_id"].to_pylist())
-        reviews = [p.name for p in self.workspace.folder("review").glob("*") if p.is_dir()]
         decided = standing_decisions(
-            d for name in sorted(reviews) for d in load_decisions(self.workspace, name)
+            d for name in self.reviews for d in load_decisions(self.workspace, name)
         )
         cleared = {
             i for i, said in decided.items() if {d.verdict for d in said} == {Verdict.NOTHING}
         }
-        rows = [row for name in reviews for row in planted_rows(self.workspace, name)]
+        rows = [row for name in self.reviews for row in planted_rows(self.workspace, name)]
         return flagged, set(decided), cleared, {row["target"] for row in rows}
 
     def _new_ids(self, count: int) -> list[str]:
         """Ids like those of the release's negatives, which no image of any kind has."""
         known = self.index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()
-        reviews = [p.name for p in self.workspace.folder("review").glob("*") if p.is_dir()]
-        taken = {row["image_id"] for name in reviews for row in planted_rows(self.workspace, name)}
+        taken = {
+            row["image_id"] for name in self.reviews for row in planted_rows(self.workspace, name)
+        }
         parts = re.fullmatch(r"(.*?)(\d+)", known[-1])
         head, digits = (parts[1], len(parts[2])) if parts else (known[-1], 7)
         highest = int(parts[2]) if parts else 0
@@ -382,9 +371,9 @@ class _Planting:
                 ids.append(image_id)
         return ids
 
-    @staticmethod
-    def _without(rows: pa.Table, groups: pa.Array) -> pa.Table:
-        return rows.filter(pc.invert(pc.is_in(rows["group"], groups)))
+
+def _without(rows: pa.Table, groups: pa.Array) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["group"], groups)))
 
 
 def _candidates(workspace: Workspace, name: str) -> pa.Table:
@@ -400,13 +389,10 @@ def _trained_groups(workspace: Workspace, index: Index) -> pa.Array:
     return pc.unique(index.table.filter(known)["group"])
 
 
-def _alone(annotations: Iterable[Annotation]) -> list[Annotation]:
+def choose_alone(annotations: Iterable[Annotation]) -> list[Annotation]:
     """Those whole and clear to see, whose box touches no other's."""
     all_of = list(annotations)
     boxes = np.array([a.box.xyxy for a in all_of], np.float64).reshape(-1, 4)
     touched = (iou_matrix(boxes, boxes) > 0).sum(axis=1) > 1
-    return [
-        a
-        for a, other in zip(all_of, touched, strict=True)
-        if not (other or a.difficult or a.truncated)
-    ]
+    pairs = zip(all_of, touched, strict=True)
+    return [a for a, other in pairs if not (other or a.difficult or a.truncated)]

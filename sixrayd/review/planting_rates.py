@@ -11,9 +11,8 @@ from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.decisions import Decision, standing_decisions
 from sixrayd.core.records import Kind, Verdict
 
-# Reviewers box loosely and the mask's box is exact: a box a third larger along both sides of a
-# thing is still at 0.56, one that holds half of a thin slanting thing at 0.5. Other things near
-# it stay below.
+# Reviewers box loosely and the mask's box is exact: a box half as large again along both sides of
+# a thing is at 0.44. Boxes of other things near it stay below 0.3.
 HIT_IOU = 0.3
 
 

@@ -4,6 +4,8 @@ import hashlib
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +14,7 @@ from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.decisions import DecidedBox, Decision
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes, write_table
+from sixrayd.core.index import Annotation, Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Kind, Verdict
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
@@ -19,6 +22,8 @@ from sixrayd.imaging.decode import decode_rgb
 from sixrayd.review.planting import (
     PLANTED_SCHEMA,
     PlantSettings,
+    choose_alone,
+    detect_planted,
     plant,
     planted_decisions,
     planted_folder,
@@ -30,7 +35,7 @@ from tests.releases import encode
 from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
 
 SIZE_WH = (240, 200)
-ITEM = (60, 70, 130, 96)
+ITEM = (60, 70, 126, 94)
 
 
 class Bag(Picture):
@@ -44,7 +49,7 @@ class Bag(Picture):
         x, y = rng.integers(20, 160, 2)
         scan[y : y + 20, x : x + 40] *= 0.8
         if self.boxes:
-            scan[70:96, 60:130] *= np.array((28, 112, 178)) / 255
+            scan[70:94, 60:126] *= np.array((28, 112, 178)) / 255
         scan = np.clip(scan + rng.normal(0, 2, scan.shape), 0, 255).astype(np.uint8)
         return encode(Image.fromarray(scan), "JPEG")
 
@@ -69,7 +74,7 @@ def save_model(workspace, name="rfb", seen=()):
     workspace.finish(Run("models", name, {}, {}, outputs))
 
 
-def build(root, *, flagged=100, negatives=112, positives=None, seen=("P00009",)):
+def build(root, *, flagged=100, negatives=112, positives=None, seen=("P00009",), threshold=0.3):
     """A mining that flags the first negatives; the last twelve are unflagged."""
     workspace = Workspace(root)
     positives = positives or [positive(1), positive(2), positive(3, "train"), positive(9)]
@@ -77,7 +82,7 @@ def build(root, *, flagged=100, negatives=112, positives=None, seen=("P00009",))
     build_shards(workspace, pictures, images_per_shard=50)
     save_model(workspace, seen=seen)
     build_mine(workspace, "first", [f"N{n:07d}" for n in range(1, flagged + 1)])
-    settings = {"model": "rfb", "threshold": 0.3, "mirror": False}
+    settings = {"model": "rfb", "threshold": threshold, "mirror": False}
     workspace.finish(Run("mine", "first", settings, {}))
     return workspace
 
@@ -130,8 +135,6 @@ def test_ids_look_like_the_releases_and_are_new(planted):
 def test_the_item_is_in_its_box_and_shams_hold_nothing(planted):
     workspace, _ = planted
     index_rows = planted_rows(workspace, "first")
-    from sixrayd.core.index import Index
-
     index = Index.load(workspace)
     for row in index_rows:
         data = planted_image(workspace, "first", row)
@@ -141,9 +144,16 @@ def test_the_item_is_in_its_box_and_shams_hold_nothing(planted):
         darker = np.abs(target.astype(int) - scan).max(axis=2) > 40
         if row["kind"] == Kind.SHAM:
             assert not darker.any()
-            assert (row["item"], row["label"], row["size"], row["with_proposals"]) == ("", "", "", False)
+            assert (row["item"], row["label"], row["size"], row["with_proposals"]) == (
+                "",
+                "",
+                "",
+                False,
+            )
             continue
-        y, x = np.nonzero(cv2.morphologyEx(darker.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))))
+        y, x = np.nonzero(
+            cv2.morphologyEx(darker.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
+        )
         seen = np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]], float)
         box = np.array([[row[k] for k in ("x1", "y1", "x2", "y2")]])
         assert iou_matrix(seen, box)[0, 0] > 0.75
@@ -236,6 +246,60 @@ def test_answers_are_kept_beside_what_was_planted(tmp_path):
     assert (decision.image_id, decision.verdict) == ("N0000120", Verdict.UNSURE)
 
 
+def test_duplicates_of_positives_are_no_targets(tmp_path):
+    workspace = build(tmp_path)
+    path = workspace.shards / "index.parquet"
+    table = pq.read_table(path)
+    near = {f"N{n:07d}" for n in range(101, 109)}
+    groups = ["P00003" if i in near else i for i in table["image_id"].to_pylist()]
+    place = table.schema.get_field_index("group")
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(groups)), path)
+
+    plant(workspace, PlantSettings())
+
+    targets = {row["target"] for row in planted_rows(workspace, "first")}
+    assert targets == {f"N{n:07d}" for n in range(109, 113)}
+
+
+def test_only_things_whole_and_alone_are_taken():
+    def annotated(number, box, difficult=False, truncated=False):
+        return Annotation(f"P1/a{number}", "P1", Box("Gun", *box), difficult, truncated)
+
+    boxes = [
+        annotated(0, (0, 0, 10, 10)),
+        annotated(1, (9, 9, 20, 20)),  # touches the first
+        annotated(2, (30, 30, 40, 40), difficult=True),
+        annotated(3, (50, 50, 60, 60), truncated=True),
+        annotated(4, (70, 70, 80, 80)),
+    ]
+
+    assert [a.box_id for a in choose_alone(boxes)] == ["P1/a4"]
+    assert choose_alone([]) == []
+
+
+def test_the_minings_model_looks_at_what_was_planted(tmp_path):
+    """Untrained weights give every class about the same score, which passes a low threshold."""
+    workspace = build(tmp_path, threshold=0.05)
+
+    result = plant(workspace, PlantSettings())
+
+    path = planted_folder(workspace, "first") / "detections.parquet"
+    rows = pq.read_table(path).to_pylist()
+    assert result.detected == 2
+    assert {row["image_id"] for row in rows} == {
+        row["image_id"] for row in planted_rows(workspace, "first")
+    }
+    assert len({row["box_id"] for row in rows}) == len(rows) > 4
+    assert all(row["box_id"].startswith(f"{row['image_id']}/first/") for row in rows)
+    better = pq.read_table(workspace.folder("mine", "first") / "candidates.parquet")["score"]
+    for row in rows:
+        assert row["image_score"] >= row["score"] > 0.05
+        above = sum(score > row["image_score"] for score in better.to_pylist())
+        assert row["rank"] == above + 1
+    again = detect_planted(workspace, "first")
+    assert [row["box_id"] for row in again] == [row["box_id"] for row in rows]
+
+
 def shown(image_id, kind=Kind.PLANTED, label="Gun", size="small"):
     box = (10.0, 10.0, 50.0, 30.0) if kind == Kind.PLANTED else (0.0,) * 4
     known = {"image_id": image_id, "kind": str(kind), "label": label, "size": size}
@@ -246,7 +310,7 @@ def says(image_id, reviewer, verdict, *boxes, withdrawn=False):
     drawn = tuple(DecidedBox(Box("Knife", *box), "drawn", "") for box in boxes)
     return Decision(
         image_id, "first", 1, verdict, reviewer, "2026-01-02T10:00:00+00:00", 1.0, "s",
-        int(image_id[1:]), hash(reviewer) % 1000, "1", withdrawn, drawn,
+        int(image_id[1:]), len(reviewer) + ord(reviewer[0]), "1", withdrawn, drawn,
     )  # fmt: skip
 
 
@@ -267,7 +331,11 @@ def test_hit_rates_are_counted_by_hand():
         says("N2", "bob", Verdict.MISSED, off, near),
         says("N4", "bob", Verdict.MISSED, near, withdrawn=True),
     ]
-    detection = {"image_id": "N1", "label": "Gun", **dict(zip(("x1", "y1", "x2", "y2"), near))}
+    detection = {
+        "image_id": "N1",
+        "label": "Gun",
+        **dict(zip(("x1", "y1", "x2", "y2"), near, strict=True)),
+    }
 
     rates = {(r.who, r.kind, r.label, r.size): r for r in hit_rates(rows, decisions, [detection])}
 
@@ -292,8 +360,6 @@ def test_hit_rates_are_counted_by_hand():
 
 def test_schemas_of_the_files(planted):
     workspace, _ = planted
-    import pyarrow.parquet as pq
-
     folder = planted_folder(workspace, "first")
     assert pq.read_schema(folder / "planted.parquet").equals(PLANTED_SCHEMA)
     assert pq.read_schema(folder / "detections.parquet").equals(CANDIDATE_SCHEMA)

@@ -1,0 +1,171 @@
+"""Push and pull against what goes wrong on the way: kills, restarts, a token that is revoked."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.decisions import load_decisions
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.records import Verdict
+from sixrayd.review import sending
+from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.labelling import verdict_region
+from sixrayd.review.push import PushSettings, push
+from sixrayd.review.server import find_server, running, start, stop, wait
+from tests.review.conftest import build
+from tests.review.test_push import on_server
+from tests.workspaces import build_mine
+
+ROOT = Path(__file__).parents[2]
+_RUN = """
+import sys
+from sixrayd.core.workspace import Workspace
+from sixrayd.review import sending
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+root, name, what = sys.argv[1:]
+sending.TASKS_PER_REQUEST = 5
+if what == "push":
+    push(Workspace(root), PushSettings(name, reviewers=2, share=0.5))
+else:
+    pull(Workspace(root), PullSettings(name))
+"""
+
+
+def run(site, name, what, kill_after_s=None):
+    """Run a push or a pull in a process of its own, and end it without warning."""
+    command = [sys.executable, "-c", _RUN, str(site.workspace.root), name, what]
+    child = subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    start = time.monotonic()
+    try:
+        child.wait(kill_after_s)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGKILL)
+    _, said = child.communicate()
+    assert child.returncode in (0, -signal.SIGKILL), said.decode()
+    return child.returncode == 0, time.monotonic() - start
+
+
+def kill_at_random(site, name, times, seed):
+    """Push and pull, killed over and over; what is left is what an undisturbed run leaves."""
+    chance = random.Random(seed)
+    images = site.mined(name, 30)
+    _, alone_s = run(site, f"{name}-alone", "push")
+    kills = 0
+    for _ in range(times):
+        finished, _ = run(site, name, "push", chance.uniform(0.5, 1.1) * alone_s)
+        kills += not finished
+    run(site, name, "push")
+    first, second = (on_server(site, name, lane) for lane in "12")
+    assert sorted(first) == images
+    assert Counter(second).most_common(1)[0][1] == 1 and set(second) <= set(images)
+    rows = ReviewFolder(site.workspace, name).tasks()
+    assert Counter(row["lane"] for row in rows) == {"1": 30, "2": len(second)}
+    with site.client() as server:
+        for row in rows[:12]:
+            regions = [verdict_region(Verdict.NOTHING if row["rank"] % 2 else Verdict.UNSURE)]
+            server.submit(row["task"], regions, 1.5)
+
+    _, alone_s = run(site, f"{name}-alone", "pull")
+    for _ in range(times):
+        finished, _ = run(site, name, "pull", chance.uniform(0.5, 1.1) * alone_s)
+        kills += not finished
+    run(site, name, "pull")
+    decisions = load_decisions(site.workspace, name)
+    assert [d.image_id for d in decisions] == sorted(row["image_id"] for row in rows[:12])
+    assert {d.version for d in decisions} == {1}
+    return kills
+
+
+def alone(site, name):
+    """A review that is never disturbed, to learn how long one takes."""
+    build_mine(site.workspace, f"{name}-alone", site.mined(f"{name}-alone", 30))
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(site):
+    alone(site, "struck")
+    assert kill_at_random(site, "struck", 4, seed=1) >= 2
+
+
+@pytest.mark.long
+def test_killed_at_fifty_moments_nothing_is_lost_or_doubled(site):
+    alone(site, "struck50")
+    assert kill_at_random(site, "struck50", 50, seed=2) >= 50
+
+
+def test_a_server_that_restarts_in_mid_push_gets_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(sending, "TASKS_PER_REQUEST", 3)
+    workspace = build(tmp_path / "workspace", 30)
+    images = [f"N{n:07d}" for n in range(1, 31)]
+    build_mine(workspace, "first", images)
+    server = start(workspace)
+    done = threading.Event()
+
+    def restart():
+        os.killpg(server.pid, signal.SIGKILL)
+        wait(workspace)
+        start(workspace)
+
+    sent = []
+
+    def advance(count, total):
+        sent.append(count)
+        if len(sent) == 3 and not done.is_set():
+            done.set()
+            threading.Thread(target=restart).start()
+            time.sleep(0.5)
+
+    try:
+        result = push(workspace, PushSettings(), advance)
+        assert running(workspace).pid != server.pid
+        assert (result.added, sent[-1]) == (30, 30)
+        with LabelStudio(find_server(workspace, "", None)) as client:
+            keys = [task.key for task in client.export(result.project)]
+        project = ReviewFolder(workspace, "first").project()
+        assert sorted(project.task_of(key)[0] for key in keys) == images
+        assert len(ReviewFolder(workspace, "first").tasks()) == 30
+    finally:
+        stop(workspace)
+
+
+@pytest.mark.filterwarnings("ignore:The `parse_obj` method")  # inside Label Studio's client
+def test_a_token_revoked_in_mid_run_ends_it_in_one_line(site, monkeypatch):
+    monkeypatch.setattr(sending, "TASKS_PER_REQUEST", 2)
+    images = site.mined("revoked", 8)
+    with site.client() as server:
+        settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+        server._request("POST", "api/jwt/settings", json=settings)
+        other = server.sign_up("revoked@example.org", "correct-horse-battery")
+    with LabelStudio(other) as server:
+        token = other.token
+        monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", token)
+
+        def advance(count, total):
+            if count == 4:
+                server._request("POST", "api/current-user/reset-token")
+
+        with pytest.raises(ServiceError) as caught:
+            push(site.workspace, PushSettings("revoked", url=site.server.url), advance)
+    assert str(caught.value) == (
+        f"{site.server.url}: the token was refused; get a fresh one from Label Studio's page "
+        "Account & Settings"
+    )
+    assert token not in str(caught.value)
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", site.connection.token)
+    result = push(site.workspace, PushSettings("revoked", url=site.server.url))
+    assert (result.added, result.already_there) == (4, 4)
+    assert sorted(on_server(site, "revoked")) == images
+    for path in site.workspace.root.rglob("*"):
+        if path.is_file() and "server" not in path.parts:
+            assert token.encode() not in path.read_bytes()
