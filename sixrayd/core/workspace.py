@@ -22,6 +22,7 @@ STAGES = {
     "models": "sixrayd train",
     "mine": "sixrayd mine",
     "review": "sixrayd review push",
+    "estimate": "sixrayd estimate",
     "export": "sixrayd export --voc",
     "benchmark": "sixrayd benchmark --train-missing",
 }

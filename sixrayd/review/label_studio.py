@@ -31,7 +31,7 @@ TIMEOUT_S = 600.0
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
-_MARGIN = timedelta(minutes=1)  # a slow change may be stamped before one that is seen already
+_MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
 
 @dataclass(frozen=True, slots=True)

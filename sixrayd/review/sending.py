@@ -1,9 +1,11 @@
 """Tasks and images to the server: each image once in its lane, whatever happens on the way."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -109,8 +111,8 @@ class Sender:
         while missing := [item for item in planned if (lane, item.image_id) not in places]:
             try:
                 project, book, room = self._open_book(project, lane, places)
-                for batch in batched(missing[:room], TASKS_PER_REQUEST):
-                    tasks = self._tasks(project, book, lane, batch)
+                prepare = partial(self._tasks, project, book, lane)
+                for batch, tasks in _one_ahead(prepare, missing[:room]):
                     numbers = self.server.import_tasks(book.number, tasks)
                     for item, number in zip(batch, numbers, strict=True):
                         places[lane, item.image_id] = [Sent(book.number, number, True)]
@@ -235,6 +237,22 @@ class Sender:
                 f"{self.server.connection.url}: took {lost[0]} but does not list it; push again"
             )
         return {image_id: there[names[image_id]] for image_id in data}
+
+
+def _one_ahead(
+    prepare: Callable[[Sequence[Planned]], list[dict[str, Any]]], items: Sequence[Planned]
+) -> Iterator[tuple[Sequence[Planned], list[dict[str, Any]]]]:
+    """Batches and their tasks; the next is made ready while the server takes the last."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[tuple[Sequence[Planned], Future[list[dict[str, Any]]]]] = deque()
+        for batch in batched(items, TASKS_PER_REQUEST):
+            waiting.append((batch, pool.submit(prepare, batch)))
+            if len(waiting) > 1:
+                ready, tasks = waiting.popleft()
+                yield ready, tasks.result()
+        while waiting:
+            ready, tasks = waiting.popleft()
+            yield ready, tasks.result()
 
 
 def task_rows(

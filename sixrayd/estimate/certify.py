@@ -1,0 +1,121 @@
+"""The certificate: one file from which anybody can compute the bound again."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import table_bytes, write_bytes
+from sixrayd.core.pseudonyms import pseudonym
+from sixrayd.core.workspace import Workspace
+from sixrayd.estimate.sample import SampleFolder
+from sixrayd.estimate.settings import EstimateSettings
+from sixrayd.estimate.stage import Material, gather
+from sixrayd.statistics.certificate import STATEMENT, Statement
+from sixrayd.statistics.standing import answer_rows
+
+_MOMENT = (1980, 1, 1, 0, 0, 0)  # of all parts: equal content gives equal bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certificate that was written."""
+
+    file: str
+    sha256: str
+    signed_by: str
+    commitment: str
+    found: int
+    upper: int
+    recall: float
+
+
+def certify(
+    workspace: Workspace, settings: EstimateSettings, file: Path, by: str, force: bool = False
+) -> Certified:
+    """Write a certificate; reviewers go by pseudonyms in it.
+
+    Args:
+        by: who signs it off.
+        force: replace a file that is there.
+
+    Raises:
+        WorkspaceError: nothing was drawn yet, a file has changed, or one is there already.
+        SettingsError: nobody signs, or a single look that was none.
+    """
+    if not by.strip():
+        raise SettingsError("--by: who signs the certificate off?")
+    if file.exists() and not force:
+        raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
+    with workspace.lock():
+        material = gather(workspace, settings.name, settings.bound.consensus)
+        parts = _parts(workspace, material)
+    outcome = material.outcome(settings.bound)
+    statement = _statement(material, settings, by.strip(), parts)
+    statement = replace(statement, outcome=outcome.document())
+    text = json.dumps(asdict(statement), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    data = _zipped({STATEMENT: text.encode(), **parts})
+    write_bytes(file, data)
+    return Certified(
+        file=str(file),
+        sha256=hashlib.sha256(data).hexdigest(),
+        signed_by=statement.signed_by,
+        commitment=statement.commitment,
+        found=outcome.bound.found,
+        upper=outcome.bound.upper,
+        recall=outcome.bound.recall,
+    )
+
+
+def _parts(workspace: Workspace, material: Material) -> dict[str, bytes]:
+    folder = SampleFolder(workspace, material.name)
+    if material.plan is None:
+        raise WorkspaceError(
+            f"{folder.path}: nothing was drawn yet, so there is nothing to certify; run "
+            "`sixrayd estimate --sample N` first"
+        )
+    alias = pseudonym(workspace)
+    known = material.population.rows_of(material.said)
+    said = {
+        image_id: tuple(replace(d, reviewer=alias(d.reviewer)) for d in decisions)
+        for image_id, decisions in material.said.items()
+        if image_id in known
+    }
+    return {
+        "population.parquet": folder.population_file.read_bytes(),
+        "gone.parquet": table_bytes(folder.gone(len(material.plan.draws))),
+        "sample.parquet": folder.sample_file.read_bytes(),
+        "decisions.parquet": table_bytes(answer_rows(said)),
+    }
+
+
+def _statement(
+    material: Material, settings: EstimateSettings, by: str, parts: Mapping[str, bytes]
+) -> Statement:
+    plan = material.plan
+    assert plan is not None  # `_parts` has seen to it
+    return Statement(
+        name=material.name,
+        signed_by=by,
+        signed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        plan=plan,
+        commitment=plan.commitment,
+        classes=material.labels,
+        settings=settings.bound,
+        planted=material.planted,
+        files={name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
+        outcome={},
+    )
+
+
+def _zipped(parts: Mapping[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(name, _MOMENT), data)
+    return sink.getvalue()

@@ -1,0 +1,133 @@
+"""`sixrayd estimate`: what is still missed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.records import Rule
+from sixrayd.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sixrayd.estimate.settings import EstimateSettings
+
+
+@click.command()
+@workspace_option
+@click.option("--name", default="", help="Name of the review.  [default: the newest]")
+@click.option("--plan", is_flag=True, help="Say what a bound costs, before anyone starts.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw N more units at random for spot checks; `sixrayd review push` sends them.",
+)
+@click.option("--seed", default="", help="With the first --sample: dice throws, for instance.")
+@click.option(
+    "--certify",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one file from which `sixrayd verify` computes the bound again.",
+)
+@click.option("--by", default="", help="With --certify: who signs it off.")
+@click.option("--force", is_flag=True, help="With --certify: replace a file that is there.")
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, help="That the bound is right."
+)
+@click.option(
+    "--sensitivity",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Share of contraband that reviewers see, as stated; planted threats can only lower it.",
+)
+@click.option("--once", is_flag=True, help="A single look at one draw, checked to the end.")
+@click.option(
+    "--consensus",
+    type=click.Choice(list(Rule)),
+    default=Rule.ADJUDICATOR,
+    show_default=True,
+    help="How reviewers who differ are settled; what this cannot settle is undecided.",
+)
+@click.option("--target-left", type=click.IntRange(0), help="Enough when at most so many are left.")
+@click.option("--target-recall", type=float, help="Enough when this share, 0..1, is found.")
+@json_option
+def estimate(
+    workspace: Workspace,
+    plan: bool,
+    sample: int | None,
+    certify: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say how much contraband is still missed.
+
+    \b
+    Example:
+      sixrayd estimate --sample 500 && sixrayd review push
+      sixrayd estimate --target-recall 0.95
+    """
+    if sum((plan, sample is not None, certify is not None)) > 1:
+        raise click.UsageError("--plan, --sample and --certify: one at a time")
+    if options["seed"] and sample is None:
+        raise click.UsageError("--seed: only with --sample")
+    if (options["by"] or options["force"]) and certify is None:
+        raise click.UsageError("--by and --force: only with --certify")
+    if sample is not None:
+        _draw(workspace, options["name"], sample, options["seed"], as_json)
+    elif certify is not None:
+        _certify(workspace, certify, options, as_json)
+    else:
+        _estimate(workspace, _settings(options), plan, as_json)
+
+
+def _settings(options: dict[str, Any]) -> "EstimateSettings":
+    from sixrayd.estimate.settings import EstimateSettings, Target
+    from sixrayd.statistics.certificate import BoundSettings
+
+    kept = ("confidence", "sensitivity", "once", "consensus")
+    return EstimateSettings(
+        name=options["name"],
+        bound=BoundSettings(**{key: options[key] for key in kept}),
+        target=Target(options["target_left"], options["target_recall"]),
+    )
+
+
+def _draw(workspace: Workspace, name: str, units: int, seed: str, as_json: bool) -> None:
+    from sixrayd.estimate.printing import print_sample
+    from sixrayd.estimate.sample import draw_sample
+    from sixrayd.estimate.settings import SampleSettings
+
+    result = draw_sample(workspace, SampleSettings(name, units, seed))
+    (print_json if as_json else print_sample)(result)
+
+
+def _estimate(
+    workspace: Workspace, settings: "EstimateSettings", plan: bool, as_json: bool
+) -> None:
+    from sixrayd.estimate.plan import plan_costs
+    from sixrayd.estimate.printing import print_costs, print_estimate
+    from sixrayd.estimate.stage import estimate as run_estimate
+
+    if plan:
+        costs = plan_costs(workspace, settings)
+        (print_json if as_json else print_costs)(costs)
+    else:
+        result = run_estimate(workspace, settings)
+        (print_json if as_json else print_estimate)(result)
+
+
+def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json: bool) -> None:
+    from sixrayd.estimate.certify import certify
+
+    result = certify(workspace, _settings(options), file, options["by"], options["force"])
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        f"{result.file}: at most {result.upper:,} units left, {result.found:,} found, recall "
+        f"{result.recall:.1%} or more; signed off by {result.signed_by}"
+    )
+    click.echo(f"SHA-256 {result.sha256}")
+    click.echo(f"next: sixrayd verify {result.file}")

@@ -1,0 +1,37 @@
+"""The bound against the spot checks, as a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.files import replacing
+from sixrayd.statistics.certificate import BoundSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the first checks of a sample said of what is left, in units."""
+
+    checks: int
+    estimate: float
+    upper: int
+
+
+def draw_course(path: Path, looks: Sequence[Look], settings: BoundSettings) -> None:
+    """Bound and estimate at growing numbers of checks, valid at every look, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    checks = [look.checks for look in looks]
+    confidence = f"at most left, {100 * settings.confidence:.4g} % at every look"
+    axes.plot(checks, [look.upper for look in looks], marker="o", ms=3, label=confidence)
+    known = [look for look in looks if look.checks]  # before the first, nothing is probable
+    estimates = [look.estimate for look in known]
+    axes.plot([look.checks for look in known], estimates, color="0.5", label="probably left")
+    axes.set(xlabel="spot checks, units", ylabel="contraband units left", yscale="symlog")
+    axes.set_ylim(0, None)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=120, metadata={"Software": None})

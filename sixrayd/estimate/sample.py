@@ -1,0 +1,210 @@
+"""Drawing spot checks: `estimate/NAME/sample.parquet`, which `sixrayd review push` sends."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import read_table, sha256_file, write_json, write_table
+from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.core.workspace import Workspace
+from sixrayd.estimate.reading import (
+    answers_by,
+    negatives,
+    population_now,
+    review_name,
+    said_by_image,
+)
+from sixrayd.estimate.settings import SampleSettings
+from sixrayd.statistics.sampling import (
+    GONE_SCHEMA,
+    POPULATION_SCHEMA,
+    Draw,
+    Drawn,
+    Plan,
+    Population,
+    allocate,
+)
+from sixrayd.statistics.standing import Answer, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """What has been drawn; units by stratum."""
+
+    name: str
+    file: str
+    draw: int
+    units: Mapping[str, int]
+    pools: Mapping[str, int]  # that they were drawn from
+    images: int
+    units_in_all: int  # of all draws
+    commitment: str
+    finished: bool  # an interrupted draw, and nothing else
+
+
+class SampleFolder:
+    """`estimate/NAME/`: the population, what was drawn of it, and what left it.
+
+    The plan is `draws.json`. It is written before the sample, which follows from it: a draw that
+    is in the plan and not in the sample was interrupted.
+    """
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace = workspace
+        self.path = workspace.folder("estimate", name)
+        self.plan_file, self.sample_file = self.path / "draws.json", self.path / "sample.parquet"
+        self.population_file = self.path / "population.parquet"
+        self.gone_file = self.path / "gone.parquet"
+
+    def plan(self) -> Plan | None:
+        """The plan, or None before the first draw.
+
+        Raises:
+            WorkspaceError: it is broken.
+        """
+        try:
+            return Plan.parse(json.loads(self.plan_file.read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise WorkspaceError(
+                f"{self.plan_file}: broken; put it back from a backup, the sample hangs on it"
+            ) from error
+
+    def population(self, plan: Plan) -> Population:
+        """The population as it was at the first draw.
+
+        Raises:
+            WorkspaceError: it has changed since, or the release has.
+        """
+        if not self.population_file.exists() or sha256_file(self.population_file) != (
+            plan.population
+        ):
+            raise WorkspaceError(
+                f"{self.population_file}: not the file that the sample was drawn from; put it back "
+                "from a backup"
+            )
+        table = read_table(self.population_file, POPULATION_SCHEMA)
+        if not table.select(["image_id", "group"]).equals(negatives(self.workspace)):
+            raise WorkspaceError(
+                f"{self.population_file}: the release has other negatives or near-duplicates now; "
+                f"put it back, or remove {self.path} and draw again"
+            )
+        return Population(table)
+
+    def gone(self, draws: int) -> pa.Table:
+        """What had left before the draws, as `GONE_SCHEMA`."""
+        if not self.gone_file.exists():
+            return GONE_SCHEMA.empty_table()
+        table = read_table(self.gone_file, GONE_SCHEMA)
+        return table.filter(pc.less_equal(table["draw"], draws))
+
+    def drawn(self, plan: Plan, population: Population) -> Drawn:
+        """All draws of the plan.
+
+        Raises:
+            WorkspaceError: a file has changed since.
+        """
+        return Drawn.by(population, plan, self.gone(len(plan.draws)))
+
+    def sample(self) -> pa.Table:
+        """All images drawn so far, as `SAMPLE_SCHEMA`."""
+        if not self.sample_file.exists():
+            return SAMPLE_SCHEMA.empty_table()
+        return read_table(self.sample_file, SAMPLE_SCHEMA)
+
+    def finished_sample(self, drawn: Drawn) -> pa.Table:
+        """The sample of all draws.
+
+        Raises:
+            WorkspaceError: the last draw was interrupted.
+        """
+        sample = self.sample()
+        if _draws_in(sample) < drawn.draws:
+            raise WorkspaceError(
+                f"{self.sample_file}: draw {drawn.draws} was interrupted; run "
+                "`sixrayd estimate --sample` again, which finishes it"
+            )
+        return sample
+
+
+def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
+    """Draw more units for spot checks; the first draw fixes seed and strata.
+
+    A draw that was interrupted is finished, with nothing drawn beyond it.
+
+    Raises:
+        SettingsError: another seed than the first draw's.
+        WorkspaceError: nothing is left to draw, or a file has changed.
+    """
+    with workspace.lock():
+        name = review_name(workspace, settings.name)
+        folder = SampleFolder(workspace, name)
+        plan = folder.plan() or _new_plan(folder, name, settings.seed)
+        if settings.seed not in ("", plan.seed):
+            raise SettingsError(
+                f"--seed: {folder.plan_file} has the seed of the first draw; leave --seed out"
+            )
+        population = folder.population(plan)
+        drawn = folder.drawn(plan, population)
+        sample = folder.sample()
+        answers = answers_by(workspace, said_by_image(workspace), Rule.ADJUDICATOR)
+        finished = _draws_in(sample) < drawn.draws
+        if not finished:
+            plan, drawn = _draw(folder, plan, population, drawn, answers, settings.units)
+        settled = {image_id for image_id, answer in answers.items() if answer.settled}
+        rows = drawn.sample(population, settled)
+        added = pa.Table.from_pylist(rows, SAMPLE_SCHEMA)
+        write_table(folder.sample_file, pa.concat_tables([sample, added]), SAMPLE_SCHEMA)
+    last = plan.draws[-1]
+    return SampleResult(
+        name=name,
+        file=str(folder.sample_file),
+        draw=last.number,
+        units=last.units,
+        pools=last.pools,
+        images=len(rows),
+        units_in_all=int(np.count_nonzero(drawn.in_draw)),
+        commitment=plan.commitment,
+        finished=finished,
+    )
+
+
+def _draws_in(sample: pa.Table) -> int:
+    return pc.max(sample["draw"]).as_py() or 0
+
+
+def _new_plan(folder: SampleFolder, name: str, seed: str) -> Plan:
+    table, edges = population_now(folder.workspace, name)
+    write_table(folder.population_file, table, POPULATION_SCHEMA)
+    return Plan(seed or secrets.token_hex(16), sha256_file(folder.population_file), edges)
+
+
+def _draw(
+    folder: SampleFolder,
+    plan: Plan,
+    population: Population,
+    drawn: Drawn,
+    answers: Mapping[str, Answer],
+    units: int,
+) -> tuple[Plan, Drawn]:
+    number = drawn.draws + 1
+    left = drawn.left_since(population, Standing.of(population, answers).decided)
+    pools = drawn.after(population, {}, left).pools(population, number)
+    if not sum(pools.values()):
+        raise WorkspaceError(f"{folder.path}: every unit has been drawn or decided")
+    wanted = allocate(pools, units)
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    plan = replace(plan, draws=(*plan.draws, Draw(number, moment, pools, wanted)))
+    rows = [{"group": population.groups[row], "draw": number} for row in left.tolist()]
+    gone = [folder.gone(number - 1), pa.Table.from_pylist(rows, GONE_SCHEMA)]
+    write_table(folder.gone_file, pa.concat_tables(gone), GONE_SCHEMA)
+    write_json(folder.plan_file, asdict(plan))
+    return plan, drawn.after(population, wanted, left)

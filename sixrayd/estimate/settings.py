@@ -1,0 +1,57 @@
+"""What `sixrayd estimate` is asked for."""
+
+from dataclasses import dataclass, field
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.statistics.certificate import BoundSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSettings:
+    """How much more is drawn at random.
+
+    Args:
+        name: of the review; empty takes the newest.
+        units: near-duplicate groups to draw.
+        seed: of the first draw, thrown with dice for instance; empty takes a random one.
+
+    Raises:
+        SettingsError: nothing is to be drawn.
+    """
+
+    name: str = ""
+    units: int = 100
+    seed: str = ""
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise SettingsError(f"--sample {self.units}: expected 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """When a review may stop; None asks for nothing.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    left: int | None = None  # at most so many contraband units left
+    recall: float | None = None  # at least this share of them found
+
+    def __post_init__(self) -> None:
+        share = 1 if self.recall is None else self.recall
+        if (self.left or 0) < 0 or not 0 < share <= 1:
+            raise SettingsError(
+                f"targets: need --target-left of 0 or more and --target-recall above 0 and up to "
+                f"1, got {self.left} and {self.recall}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateSettings:
+    """Which review, what the bound is to say, and what it is to reach."""
+
+    name: str = ""  # of the review; empty takes the newest
+    bound: BoundSettings = field(default_factory=BoundSettings)
+    target: Target = field(default_factory=Target)

@@ -1,0 +1,270 @@
+"""The estimate stage: what is found, what is probably left, and what is left at most."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sixrayd.core.decisions import Decision
+from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.records import Rule
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.estimate.figure import Look, draw_course
+from sixrayd.estimate.planted import planted_counts, planted_files
+from sixrayd.estimate.reading import (
+    all_decision_files,
+    answers_by,
+    flagged_by,
+    mining_name,
+    population_now,
+    review_name,
+    said_by_image,
+)
+from sixrayd.estimate.sample import SampleFolder
+from sixrayd.estimate.settings import EstimateSettings, Target
+from sixrayd.statistics.certificate import (
+    BoundSettings,
+    Outcome,
+    Planted,
+    evidence_of,
+    outcome,
+    sensitivities,
+)
+from sixrayd.statistics.finite import IntArray
+from sixrayd.statistics.missed import MissedBound, bound_missed
+from sixrayd.statistics.planning import checks_to_halve
+from sixrayd.statistics.recapture import Recapture, recapture
+from sixrayd.statistics.sampling import Drawn, Plan, Population
+from sixrayd.statistics.standing import Answer, Standing
+
+_LOOKS = 25  # of the figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """All that an estimate is computed from."""
+
+    name: str
+    plan: Plan | None  # None before the first draw
+    population: Population
+    drawn: Drawn
+    said: Mapping[str, tuple[Decision, ...]]
+    answers: Mapping[str, Answer]
+    planted: tuple[Planted, ...]
+    labels: tuple[str, ...]
+
+    def outcome(self, settings: BoundSettings) -> Outcome:
+        """The bound."""
+        return outcome(
+            self.population, self.drawn, self.answers, self.planted, settings, self.labels
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """How far the spot checks are; units."""
+
+    draws: int
+    drawn: int
+    counted: int  # in the bound: answered with all before them
+    behind: int  # answered, but they wait for one before them
+    unanswered: int
+    to_settle: Mapping[str, str]  # image → why its answers settle nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What `estimate.json` says; units are near-duplicate groups."""
+
+    name: str
+    folder: str
+    settings: BoundSettings
+    found: int
+    estimate: float | None  # probably left; None before the first spot check counts
+    lower: int
+    upper: int  # left at most
+    images: int  # left at most
+    recall: float  # at least
+    by_class: Mapping[str, Any]
+    spots: Spots
+    rests_on: tuple[str, ...]
+    checks_to_halve: int | None  # None where no number would, or after a single look
+    target: Target
+    target_met: bool | None  # None without a target
+    recapture: Recapture | None  # optimistic; from two minings
+    evidence: Mapping[str, Any] = field(repr=False)
+
+
+def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings()) -> Estimate:
+    """Compute the bound and write it to `estimate/NAME/`.
+
+    Raises:
+        WorkspaceError: nothing has been mined yet, or a file has changed.
+        SettingsError: a single look that was none.
+    """
+    with workspace.lock():
+        material = gather(workspace, settings.name, settings.bound.consensus)
+        result = estimate_from(workspace, material, settings)
+        _write(workspace, material, settings, result)
+    return result
+
+
+def gather(workspace: Workspace, name: str, rule: Rule) -> Material:
+    """Read population, sample and decisions; call under the lock.
+
+    Raises:
+        WorkspaceError: nothing has been mined yet, or a file has changed.
+    """
+    name = review_name(workspace, name)
+    folder = SampleFolder(workspace, name)
+    plan = folder.plan()
+    if plan is None:
+        population = Population(population_now(workspace, name, rule)[0])
+        drawn = Drawn.nothing(population)
+    else:
+        population = folder.population(plan)
+        drawn = folder.drawn(plan, population)
+        drawn.check_sample(population, folder.finished_sample(drawn))
+    said = said_by_image(workspace)
+    answers = answers_by(workspace, said, rule)
+    planted, labels = planted_counts(workspace, name), workspace.classes().names
+    return Material(name, plan, population, drawn, said, answers, planted, labels)
+
+
+def estimate_from(workspace: Workspace, material: Material, settings: EstimateSettings) -> Estimate:
+    """What the material says."""
+    result = material.outcome(settings.bound)
+    bound, document, target = result.bound, result.document(), settings.target
+    spots = _spots(material)
+    more = None if settings.bound.once else checks_to_halve(result.evidence, settings.bound.alpha)
+    return Estimate(
+        name=material.name,
+        folder=str(workspace.folder("estimate", material.name)),
+        settings=settings.bound,
+        found=bound.found,
+        estimate=bound.estimate if spots.counted else None,
+        lower=bound.lower,
+        upper=bound.upper,
+        images=result.images,
+        recall=bound.recall,
+        by_class=document["by_class"],
+        spots=spots,
+        rests_on=rests_on(result, settings.bound),
+        checks_to_halve=more,
+        target=target,
+        target_met=bound.meets(target.recall, target.left) if target != Target() else None,
+        recapture=_recapture(workspace, material, settings.bound.alpha),
+        evidence=document["evidence"],
+    )
+
+
+def rests_on(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
+    """The assumptions, in words."""
+    evidence, bound = result.evidence, result.bound
+    words = [
+        "a single look at a number of checks announced in advance"
+        if settings.once
+        else "valid at every look: whenever one stops",
+        "spot checks follow their random order, and whether a unit would be found does not "
+        "depend on who comes by",
+    ]
+    sides = (
+        ("with proposals", evidence.with_proposals, bound.sensitivity_with),
+        ("without proposals", evidence.without_proposals, bound.sensitivity_without),
+    )
+    for side, sensitivity, lower in sides:
+        if sensitivity.measured:
+            words.append(
+                f"{side} reviewers see {lower:.1%} or more, measured: they found "
+                f"{sensitivity.hits} of {sensitivity.planted} planted threats"
+            )
+        elif sensitivity.perfect:
+            words.append(f"{side} reviewers are assumed to overlook nothing: not measured")
+        else:
+            words.append(f"{side} reviewers see {lower:.1%} or more: stated, not measured")
+    if unchecked := sum(s.pool_now for s in evidence.strata if not s.checks):
+        words.append(f"{unchecked:,} units are in strata without a check: any may be contraband")
+    return tuple(words)
+
+
+def _spots(material: Material) -> Spots:
+    population, drawn, answers = material.population, material.drawn, material.answers
+    standing = Standing.of(population, answers)
+    taken = drawn.in_draw > 0
+    evidence = evidence_of(population, drawn, standing, sensitivities((), 1.0))
+    counted = sum(stratum.checks for stratum in evidence.strata)
+    decided = int((taken & standing.decided).sum())
+    open_ = {image_id for image_id, answer in answers.items() if not answer.settled}
+    rows = population.rows_of(open_)
+    waiting = [i for i in sorted(rows) if taken[rows[i]] and not standing.decided[rows[i]]]
+    return Spots(
+        draws=drawn.draws,
+        drawn=int(taken.sum()),
+        counted=counted,
+        behind=decided - counted,
+        unanswered=int(taken.sum()) - decided,
+        to_settle={image_id: answers[image_id].reason for image_id in waiting},
+    )
+
+
+def course(material: Material, settings: BoundSettings) -> list[Look]:
+    """The bound as it was after the first spot checks, after more of them, and so on."""
+    population, drawn, answers = material.population, material.drawn, material.answers
+    order = [population.row[group] for group in drawn.units(population)]
+    rows = population.rows_of(answers)
+    place: IntArray = np.full(len(population.groups), -1)
+    place[order] = np.arange(len(order))
+    sensitivity = sensitivities(material.planted, settings.sensitivity)
+    looks: dict[int, MissedBound] = {}
+    for number in sorted({round(n) for n in np.linspace(0, len(order), _LOOKS)}):
+        known = {i: a for i, a in answers.items() if i not in rows or place[rows[i]] < number}
+        standing = Standing.of(population, known)
+        evidence = evidence_of(population, drawn, standing, sensitivity)
+        checks = sum(stratum.checks for stratum in evidence.strata)
+        looks[checks] = bound_missed(evidence, settings.alpha)
+    return [Look(checks, b.estimate, b.upper) for checks, b in sorted(looks.items())]
+
+
+def _recapture(workspace: Workspace, material: Material, alpha: float) -> Recapture | None:
+    """From the two newest minings that flagged what reviewers confirmed; None without two."""
+    found = {image_id for image_id, answer in material.answers.items() if answer.found}
+    groups = material.population.rows_of(found)
+    confirmed = set(groups.values())
+    caught = []
+    for name in reversed(workspace.names("mine")):
+        images = material.population.rows_of(flagged_by(workspace, name))
+        if units := confirmed.intersection(images.values()):
+            caught.append(units)
+    if len(caught) < 2:
+        return None
+    first, second = caught[:2]
+    return recapture(len(first), len(second), len(first & second), alpha)
+
+
+def _write(
+    workspace: Workspace, material: Material, settings: EstimateSettings, result: Estimate
+) -> None:
+    folder = SampleFolder(workspace, material.name)
+    (folder.path / "run.json").unlink(missing_ok=True)
+    document = {**asdict(result), "folder": folder.path.name}
+    write_json(folder.path / "estimate.json", document)
+    draw_course(folder.path / "estimate.png", course(material, settings.bound), settings.bound)
+    review = material.name
+    stages = [("shards", "")]
+    stages += [("review", review)] if review in workspace.names("review") else []
+    mining = mining_name(workspace, review)
+    stages += [("mine", mining)] if mining in workspace.names("mine") else []
+    files = [*all_decision_files(workspace), *planted_files(workspace, review)]
+    if material.plan is not None:
+        files += [folder.plan_file, folder.sample_file]
+    names = ("estimate.json", "estimate.png")
+    run = Run(
+        stage="estimate",
+        name=material.name,
+        settings={"bound": asdict(settings.bound), "target": asdict(settings.target)},
+        inputs={**workspace.upstream(*stages), **workspace.inputs(*files)},
+        outputs={name: sha256_file(folder.path / name) for name in names},
+        summary={key: document[key] for key in ("found", "upper", "recall")},
+    )
+    workspace.finish(run)

@@ -1,0 +1,276 @@
+"""From a population, what was drawn of it and what reviewers said, to the bound on what is left.
+
+`sixrayd estimate` and `sixrayd verify` both come here, so a certificate is recomputed by what made
+it.
+
+A block is a draw. It counts while every undecided unit of its stratum could have been drawn: a
+draw before it is complete then, and nothing that had left has come back. Of the units drawn, those
+before the first undecided one count, in their random order.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import sixrayd
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.statistics.finite import Block, Stratum
+from sixrayd.statistics.missed import Evidence, MissedBound, bound_by_class, bound_missed
+from sixrayd.statistics.sampling import (
+    CENSUS,
+    GONE_SCHEMA,
+    POPULATION_SCHEMA,
+    BoolArray,
+    Drawn,
+    Plan,
+    Population,
+)
+from sixrayd.statistics.sensitivity import Sensitivity
+from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled_answers
+
+FORMAT = 1
+STATEMENT = "statement.json"
+
+# The other parts of a certificate.
+PARTS = {
+    "population.parquet": POPULATION_SCHEMA,
+    "gone.parquet": GONE_SCHEMA,
+    "sample.parquet": SAMPLE_SCHEMA,
+    "decisions.parquet": ANSWER_SCHEMA,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Planted threats of one class that reviewers have answered, and how many they found."""
+
+    label: str
+    with_proposals: bool
+    planted: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSettings:
+    """What a bound is to say.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    confidence: float = 0.95
+    sensitivity: float = 1.0  # of reviewers, as stated
+    once: bool = False  # a single look at a number of checks announced in advance
+    consensus: Rule = Rule.ADJUDICATOR
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1 or not 0 <= self.sensitivity <= 1:
+            raise SettingsError(
+                f"confidence {self.confidence:g} and sensitivity {self.sensitivity:g}: need to be "
+                "above 0 and below 1, and 0 to 1"
+            )
+
+    @property
+    def alpha(self) -> float:
+        """The chance of being wrong."""
+        return round(1 - self.confidence, 12)  # 0.05 for 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The bound and the evidence that it was computed from."""
+
+    evidence: Evidence
+    bound: MissedBound
+    by_class: Mapping[str, MissedBound]
+    images: int  # upper bound of contraband images left, with those undecided in found units
+
+    def document(self) -> dict[str, Any]:
+        """Plain values, as a certificate states them."""
+        evidence = asdict(self.evidence)
+        del evidence["sizes"]
+        plain = {
+            "evidence": evidence,
+            "bound": {**asdict(self.bound), "recall": self.bound.recall, "images": self.images},
+            "by_class": {
+                label: {
+                    "found": bound.found,
+                    "estimate": bound.estimate,
+                    "upper": bound.upper,
+                    "recall": bound.recall,
+                }
+                for label, bound in self.by_class.items()
+            },
+        }
+        found: dict[str, Any] = json.loads(json.dumps(plain))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`statement.json` of a certificate: who says what, and what it follows from."""
+
+    name: str  # of the review
+    signed_by: str
+    signed_at: str  # ISO 8601, UTC
+    plan: Plan
+    commitment: str
+    classes: tuple[str, ...]
+    settings: BoundSettings
+    planted: tuple[Planted, ...]
+    files: Mapping[str, str]  # part → SHA-256
+    outcome: Mapping[str, Any]  # see `Outcome.document`
+    version: str = sixrayd.__version__
+    format: int = FORMAT
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Statement":
+        """What `asdict` gives, as JSON.
+
+        Raises:
+            WorkspaceError: it is something else.
+        """
+        try:
+            document = json.loads(data)
+            if document["format"] != FORMAT:
+                raise WorkspaceError(
+                    f"{STATEMENT}: format {document['format']}, expected {FORMAT}; take the "
+                    "version of sixrayd that it names"
+                )
+            settings = document["settings"]
+            rule = Rule(settings["consensus"])
+            parsed = {
+                "plan": Plan.parse(document["plan"]),
+                "classes": tuple(document["classes"]),
+                "settings": BoundSettings(**{**settings, "consensus": rule}),
+                "planted": tuple(Planted(**row) for row in document["planted"]),
+            }
+            return cls(**{**document, **parsed})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise WorkspaceError(f"{STATEMENT}: not a statement ({error})") from error
+
+
+def sensitivities(
+    planted: Sequence[Planted], stated: float, label: str = ""
+) -> tuple[Sensitivity, Sensitivity]:
+    """With and without proposals; of one class where any of it were shown, of all else."""
+
+    def measured(with_proposals: bool) -> Sensitivity:
+        shown = [p for p in planted if p.with_proposals == with_proposals and p.planted]
+        shown = [p for p in shown if p.label == label] or shown
+        if not shown:
+            return Sensitivity(stated)
+        return Sensitivity(stated, sum(p.planted for p in shown), sum(p.hits for p in shown))
+
+    return measured(True), measured(False)
+
+
+def evidence_of(
+    population: Population,
+    drawn: Drawn,
+    standing: Standing,
+    sensitivity: tuple[Sensitivity, Sensitivity],
+    label: str = "",
+) -> Evidence:
+    """What is known of the units, of those that hold one class where a label is given."""
+    found = standing.found_as[label] if label else standing.found
+    census = population.members[CENSUS]
+    known = census[standing.decided[census]]
+    strata = [_stratum(name, population, drawn, standing, found) for name in population.strata]
+    if reopened := len(census) - len(known):  # their decisions were withdrawn
+        strata.append(Stratum("reopened", reopened))
+    return Evidence(
+        reviewed=len(known),
+        found=int(found[known].sum()),
+        strata=tuple(strata),
+        with_proposals=sensitivity[0],
+        without_proposals=sensitivity[1],
+        sizes=None if label else population.sizes[~found],
+        cleared_in_found=standing.cleared_in_found,
+    )
+
+
+def outcome(
+    population: Population,
+    drawn: Drawn,
+    answers: Mapping[str, Answer],
+    planted: Sequence[Planted],
+    settings: BoundSettings,
+    labels: Sequence[str],
+) -> Outcome:
+    """The bound, overall and by class.
+
+    Raises:
+        SettingsError: a single look, but there were several draws or the sample is not complete.
+    """
+    standing = Standing.of(population, answers, labels)
+    if settings.once:
+        _require_one_look(drawn, standing)
+
+    def evidence(label: str = "") -> Evidence:
+        sensitivity = sensitivities(planted, settings.sensitivity, label)
+        return evidence_of(population, drawn, standing, sensitivity, label)
+
+    overall = evidence()
+    bound = bound_missed(overall, settings.alpha, settings.once)
+    return Outcome(
+        evidence=overall,
+        bound=bound,
+        by_class=bound_by_class(
+            {label: evidence(label) for label in labels}, settings.alpha, settings.once
+        ),
+        images=(bound.images or 0) + standing.undecided_in_found,
+    )
+
+
+def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> Outcome:
+    """The outcome that follows from a certificate's parts; its own is not looked at.
+
+    Args:
+        parts: as `PARTS` names them.
+
+    Raises:
+        WorkspaceError: the sample is not what seed and population give.
+        SettingsError: the settings do not go together.
+    """
+    plan, settings = statement.plan, statement.settings
+    population = Population(parts["population.parquet"])
+    drawn = Drawn.by(population, plan, parts["gone.parquet"])
+    drawn.check_sample(population, parts["sample.parquet"])
+    classes = ClassList(statement.classes)
+    answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
+    return outcome(population, drawn, answers, statement.planted, settings, classes.names)
+
+
+def _stratum(
+    name: str, population: Population, drawn: Drawn, standing: Standing, found: BoolArray
+) -> Stratum:
+    rows = population.members[name]
+    undecided = rows[~standing.decided[rows]]
+    blocks = []
+    for number in range(1, drawn.draws + 1):
+        if not drawn.in_pool(undecided, number).all():
+            break
+        pool = rows[drawn.in_pool(rows, number)]
+        order = drawn.order(rows, number)
+        waiting = np.flatnonzero(~standing.decided[order])
+        checked = order[: waiting[0]] if len(waiting) else order
+        blocks.append(
+            Block(len(pool), len(checked), int(found[checked].sum()), int(found[pool].sum()))
+        )
+    return Stratum(name, len(undecided), tuple(blocks))
+
+
+def _require_one_look(drawn: Drawn, standing: Standing) -> None:
+    waiting = int((~standing.decided[drawn.in_draw > 0]).sum())
+    if drawn.draws != 1 or waiting:
+        raise SettingsError(
+            f"a single look takes one draw, checked to the end; there are {drawn.draws}, and "
+            f"{waiting} of their units wait; leave out --once"
+        )

@@ -1,0 +1,337 @@
+"""Random samples of units by permanent random numbers, drawn bit by bit.
+
+A *unit* is a near-duplicate group; what can be drawn is the *population*, fixed when the first
+draw is made. A unit's random number is the SHA-256 of the seed and its name, read as a fraction:
+whoever has the seed can compute it again, and nobody can choose it. In each stratum the units
+stand in the order of these numbers for good. A draw takes the next ones of those not drawn before
+that nobody has decided by then; which ones left in between is kept with the draw.
+
+Source: Ohlsson 1995, Coordination of samples using permanent random numbers (Business Survey
+Methods, ch. 9); a public seed and hashes as in Rivest 2011, Reference implementation code for
+pseudo-random sampling (election audits).
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+import sixrayd
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.statistics.finite import IntArray
+
+BoolArray = NDArray[np.bool_]
+
+CENSUS = ""  # stratum of units that were decided before the first draw
+_PAIR = ("image_id", "group")
+_LEAST_SHARE = 0.1  # of a draw, over the strata in equal parts
+
+# estimate/NAME/population.parquet: every readable negative, by image id.
+POPULATION_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("stratum", pa.string(), nullable=False),  # or CENSUS
+    ]
+)
+
+# estimate/NAME/gone.parquet: units of the strata that others had decided before a draw.
+GONE_SCHEMA = pa.schema(
+    [
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("draw", pa.int64(), nullable=False),  # the first one that they were not part of
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The units of a release's negatives, by name.
+
+    Args:
+        table: of `POPULATION_SCHEMA`.
+
+    Raises:
+        WorkspaceError: an image occurs twice, or a unit is in two strata.
+    """
+
+    table: pa.Table
+
+    def __post_init__(self) -> None:
+        if pc.count_distinct(self.table["image_id"]).as_py() < len(self.table):
+            raise WorkspaceError("population: an image occurs twice")
+        if len(self.row) < len(self.groups):
+            raise WorkspaceError("population: a unit is in two strata")
+
+    @cached_property
+    def _units(self) -> dict[str, list[Any]]:
+        units = self.table.group_by(["group", "stratum"]).aggregate([([], "count_all")])
+        columns: dict[str, list[Any]] = units.sort_by("group").to_pydict()
+        return columns
+
+    @property
+    def groups(self) -> list[str]:
+        """(U,) names of the units, sorted."""
+        return self._units["group"]
+
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Place of a unit in `groups`."""
+        return {group: row for row, group in enumerate(self.groups)}
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """(U,) images of each unit."""
+        return np.array(self._units["count_all"], np.int64)
+
+    @cached_property
+    def strata(self) -> tuple[str, ...]:
+        """Their names in order, without the census."""
+        return tuple(sorted(set(self._units["stratum"]) - {CENSUS}))
+
+    @cached_property
+    def members(self) -> dict[str, IntArray]:
+        """Rows of the units of each stratum, and of the census."""
+        names = np.array(self._units["stratum"], object)
+        return {name: np.flatnonzero(names == name) for name in (CENSUS, *self.strata)}
+
+    def rows_of(self, image_ids: Iterable[str]) -> dict[str, int]:
+        """Unit of each image; images that are not in the population are left out."""
+        wanted = pa.array(sorted(image_ids), pa.string())
+        found = self.table.filter(pc.is_in(self.table["image_id"], wanted))
+        names = zip(*(found[key].to_pylist() for key in _PAIR), strict=True)
+        return {image_id: self.row[group] for image_id, group in names}
+
+    def images_of(self, groups: Iterable[str]) -> dict[str, list[str]]:
+        """Images of some units, sorted."""
+        wanted = pa.array(sorted(groups), pa.string())
+        chosen = self.table.filter(pc.is_in(self.table["group"], wanted))
+        found: dict[str, list[str]] = {}
+        for image_id, group in zip(*(chosen[k].to_pylist() for k in _PAIR), strict=True):
+            found.setdefault(group, []).append(image_id)
+        return found
+
+    def places(self, seed: str) -> IntArray:
+        """(U,) place of each unit in its stratum's random order, from 1."""
+        numbers = np.array([random_number(seed, group) for group in self.groups], object)
+        places = np.zeros(len(numbers), np.int64)
+        for name in self.strata:
+            rows = self.members[name]
+            places[rows[np.argsort(numbers[rows], kind="stable")]] = np.arange(1, len(rows) + 1)
+        return places
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What was asked for and of how many; units by stratum.
+
+    Raises:
+        WorkspaceError: more was asked for than there was.
+    """
+
+    number: int  # from 1
+    drawn_at: str  # ISO 8601, UTC
+    pools: Mapping[str, int]  # neither drawn before nor decided
+    units: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        for name, units in self.units.items():
+            if not 0 <= units <= self.pools.get(name, 0):
+                raise WorkspaceError(
+                    f"draw {self.number}: {units} units of {self.pools.get(name, 0)} in {name!r}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a sample is drawn; all but the draws is fixed when the first is made."""
+
+    seed: str
+    population: str  # SHA-256 of population.parquet
+    edges: tuple[float, ...]  # scores at which flagged units are parted, falling
+    draws: tuple[Draw, ...] = ()
+    version: str = sixrayd.__version__
+
+    @property
+    def commitment(self) -> str:
+        """What is published before the review: nobody can choose another seed or strata then."""
+        fixed = [self.seed, self.population, list(self.edges), self.version]
+        return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Plan":
+        """What `asdict` gives.
+
+        Raises:
+            TypeError, ValueError, KeyError: it is something else.
+            WorkspaceError: a draw contradicts itself.
+        """
+        draws = tuple(Draw(**draw) for draw in document["draws"])
+        edges = tuple(map(float, document["edges"]))
+        return cls(**{**document, "edges": edges, "draws": draws})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What was drawn of a population so far, and what left it; (U,) numbers of draws, 0 never."""
+
+    draws: int
+    in_draw: IntArray
+    gone: IntArray  # the first draw that a unit was not part of because others had decided it
+    places: IntArray
+
+    @classmethod
+    def nothing(cls, population: Population, places: IntArray | None = None) -> "Drawn":
+        """Before the first draw; without places where there will be none."""
+        zero = np.zeros(len(population.groups), np.int64)
+        return cls(0, zero, zero, zero if places is None else places)
+
+    @classmethod
+    def by(cls, population: Population, plan: Plan, gone: pa.Table) -> "Drawn":
+        """Draw it all again.
+
+        Raises:
+            WorkspaceError: the draws are not what this seed and population give.
+        """
+        drawn = cls.nothing(population, population.places(plan.seed))
+        rows = _gone_rows(population, gone)
+        for number, draw in enumerate(plan.draws, 1):
+            left = rows[gone["draw"].to_numpy() == number]
+            if draw.number != number or (number == 1 and len(left)):
+                raise WorkspaceError(f"draw {draw.number}: not the {number}. of the sample")
+            drawn = drawn.after(population, draw.units, left)
+            pools = drawn.pools(population, number)
+            if pools != dict(draw.pools):
+                raise WorkspaceError(
+                    f"draw {number}: of pools of {dict(draw.pools)} units, but there were {pools}"
+                )
+        if len(rows) and int(gone["draw"].to_numpy().max()) > len(plan.draws):
+            raise WorkspaceError("sample: units left before a draw that was never made")
+        return drawn
+
+    def after(self, population: Population, units: Mapping[str, int], left: IntArray) -> "Drawn":
+        """With one more draw, before which the units in the rows `left` had been decided."""
+        number = self.draws + 1
+        gone, in_draw = self.gone.copy(), self.in_draw.copy()
+        gone[left] = np.where(gone[left] > 0, gone[left], number)
+        for name in population.strata:
+            rows = population.members[name]
+            waiting = rows[(in_draw[rows] == 0) & (gone[rows] == 0)]
+            order = np.argsort(self.places[waiting])
+            in_draw[waiting[order[: units.get(name, 0)]]] = number
+        return Drawn(number, in_draw, gone, self.places)
+
+    def left_since(self, population: Population, decided: BoolArray) -> IntArray:
+        """Rows of the units of the strata that were decided though no draw had taken them.
+
+        Args:
+            decided: (U,) as things stand.
+        """
+        never = (self.in_draw == 0) & (self.gone == 0) & decided
+        never[population.members[CENSUS]] = False
+        return np.flatnonzero(never)
+
+    def in_pool(self, rows: IntArray, number: int) -> BoolArray:
+        """Which of some units a draw could have taken."""
+        drawn, gone = self.in_draw[rows], self.gone[rows]
+        mask: BoolArray = ((drawn == 0) | (drawn >= number)) & ((gone == 0) | (gone > number))
+        return mask
+
+    def pools(self, population: Population, number: int) -> dict[str, int]:
+        """Units by stratum that a draw could have taken."""
+        return {
+            name: int(self.in_pool(population.members[name], number).sum())
+            for name in population.strata
+        }
+
+    def order(self, rows: IntArray, number: int) -> IntArray:
+        """Those of some units that a draw took, in their random order."""
+        taken = rows[self.in_draw[rows] == number]
+        ordered: IntArray = taken[np.argsort(self.places[taken])]
+        return ordered
+
+    def units(self, population: Population) -> dict[str, tuple[int, int, str]]:
+        """Draw, place and stratum of each unit drawn, in the order to look at them."""
+        found = {
+            population.groups[row]: (int(self.in_draw[row]), int(self.places[row]), name)
+            for name in population.strata
+            for row in population.members[name].tolist()
+            if self.in_draw[row]
+        }
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    def sample(self, population: Population, settled: Collection[str]) -> list[dict[str, Any]]:
+        """Rows of `SAMPLE_SCHEMA` for the last draw, without images that need no more answers."""
+        units = self.units(population)
+        members = population.images_of(units)
+        return [
+            {"image_id": image, "group": group, "stratum": stratum, "place": place, "draw": draw}
+            for group, (draw, place, stratum) in units.items()
+            if draw == self.draws
+            for image in [i for i in members[group] if i not in settled] or members[group]
+        ]
+
+    def check_sample(self, population: Population, sample: pa.Table) -> None:
+        """See to it that a sample is what was drawn.
+
+        Raises:
+            WorkspaceError: a unit is missing or was not drawn, or is in another place.
+        """
+        expected = {group: (group, *where) for group, where in self.units(population).items()}
+        keys = ("group", "draw", "place", "stratum")
+        rows = list(zip(*(sample[key].to_pylist() for key in keys), strict=True))
+        if wrong := [row for row in rows if expected.get(row[0]) != row]:
+            group, draw, place, stratum = wrong[0]
+            raise WorkspaceError(
+                f"sample: unit {group} is in draw {draw} at place {place} of {stratum!r}, which is "
+                "not where the seed puts it"
+            )
+        if missing := sorted(set(expected) - {row[0] for row in rows}):
+            raise WorkspaceError(f"sample: unit {missing[0]} was drawn and is not in it")
+        known, images = population.rows_of(sample["image_id"].to_pylist()), sample["image_id"]
+        for image_id, row in zip(images.to_pylist(), rows, strict=True):
+            if known.get(image_id) != population.row[row[0]]:
+                raise WorkspaceError(f"sample: image {image_id} is not of unit {row[0]}")
+
+
+def random_number(seed: str, group: str) -> bytes:
+    """A unit's permanent random number: the digest read as a fraction, so bytes sort like it."""
+    return hashlib.sha256(f"{seed}/{group}".encode()).digest()
+
+
+def allocate(pools: Mapping[str, int], units: int) -> dict[str, int]:
+    """How many units of a draw each stratum gets: in proportion, but a tenth in equal parts.
+
+    The equal parts see to it that none goes without checks. Rests go to the largest remainders.
+    """
+    units = min(units, sum(pools.values()))
+    filled = sum(pool > 0 for pool in pools.values())
+    least = int(units * _LEAST_SHARE / max(filled, 1))
+    given = {name: min(pool, least) for name, pool in pools.items()}
+    rest = units - sum(given.values())
+    spare = {name: pool - given[name] for name, pool in pools.items()}
+    total = max(sum(spare.values()), 1)
+    for name, pool in spare.items():
+        given[name] += rest * pool // total
+    by_remainder = sorted(spare, key=lambda name: (-(rest * spare[name] % total), name))
+    for name in by_remainder[: units - sum(given.values())]:
+        given[name] += 1
+    return given
+
+
+def _gone_rows(population: Population, gone: pa.Table) -> IntArray:
+    groups = gone["group"].to_pylist()
+    strangers = [group for group in groups if group not in population.row]
+    if strangers or len(set(groups)) < len(groups):
+        raise WorkspaceError(
+            f"sample: units that left it are unknown or occur twice, first "
+            f"{(strangers or sorted(groups))[0]}"
+        )
+    return np.array([population.row[group] for group in groups], np.int64)

@@ -1,0 +1,169 @@
+"""What reviewers said of images, and where the units of a population stand by it.
+
+An image is *settled* when its reviewers' answers amount to a verdict; a unit is *decided* when it
+is found, that is when contraband was confirmed in one of its images, or when all its images are
+settled. Unsure and conflicting answers settle nothing, nor does contraband that nobody boxed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.decisions import DecidedBox, Decision
+from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.records import Rule, Verdict
+from sixrayd.evaluation.consensus import Settled, settle
+from sixrayd.statistics.finite import IntArray
+from sixrayd.statistics.sampling import BoolArray, Population
+
+_EDGES = ("x1", "y1", "x2", "y2")
+
+# decisions.parquet of a certificate: standing answers by image, the earliest first.
+ANSWER_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("reviewer", pa.string(), nullable=False),
+        pa.field("lane", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("decided_at", pa.string(), nullable=False),
+        pa.field(
+            "boxes",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("label", pa.string(), nullable=False),
+                        *(pa.field(edge, pa.float64(), nullable=False) for edge in _EDGES),
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the standing answers about an image amount to."""
+
+    settled: bool
+    found: bool = False
+    labels: frozenset[str] = frozenset()
+    reason: str = ""  # why it is not settled
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where the units of a population stand, (U,) each."""
+
+    found: BoolArray
+    decided: BoolArray
+    found_as: Mapping[str, BoolArray]  # by class
+    cleared_in_found: int  # images
+    undecided_in_found: int
+
+    @classmethod
+    def of(
+        cls, population: Population, answers: Mapping[str, Answer], labels: Sequence[str] = ()
+    ) -> "Standing":
+        """From what is said of images; those outside the population do not matter.
+
+        Args:
+            labels: classes to tell apart.
+        """
+        rows = population.rows_of(answers)
+        known = [(row, answers[image_id]) for image_id, row in rows.items()]
+        number = len(population.groups)
+
+        def count(chosen: Sequence[int]) -> IntArray:
+            return np.bincount(np.array(chosen, np.int64), minlength=number)
+
+        settled = count([row for row, answer in known if answer.settled])
+        finds = count([row for row, answer in known if answer.found])
+        found = finds > 0
+        return cls(
+            found=found,
+            decided=found | (settled == population.sizes),
+            found_as={
+                label: count([row for row, answer in known if label in answer.labels]) > 0
+                for label in labels
+            },
+            cleared_in_found=int((settled - finds)[found].sum()),
+            undecided_in_found=int((population.sizes - settled)[found].sum()),
+        )
+
+
+def answer_rows(decisions: Mapping[str, Sequence[Decision]]) -> pa.Table:
+    """Standing decisions as `ANSWER_SCHEMA`."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "image_id": said.image_id,
+                "reviewer": said.reviewer,
+                "lane": said.lane,
+                "verdict": str(said.verdict),
+                "decided_at": said.decided_at,
+                "boxes": [asdict(item.box) for item in said.boxes],
+            }
+            for image_id in sorted(decisions)
+            for said in decisions[image_id]
+        ],
+        ANSWER_SCHEMA,
+    )
+
+
+def settled_answers(table: pa.Table, rule: Rule, classes: ClassList) -> dict[str, Answer]:
+    """By image, what the rows of `ANSWER_SCHEMA` amount to.
+
+    Raises:
+        WorkspaceError: a row makes no sense.
+    """
+    said: dict[str, list[Decision]] = {}
+    for row in table.to_pylist():
+        try:
+            said.setdefault(row["image_id"], []).append(_decision(row))
+        except (ValueError, ShapeError) as error:
+            raise WorkspaceError(f"decision on {row['image_id']}: {error}") from error
+    return {image_id: _answer(settle(of, rule), classes) for image_id, of in said.items()}
+
+
+def _answer(settled: Settled, classes: ClassList) -> Answer:
+    decision = settled.decision
+    if decision is None:
+        return Answer(False, reason=settled.reason)
+    if decision.verdict == Verdict.UNSURE:
+        return Answer(False, reason=f"unsure: {decision.reviewer}")
+    if decision.verdict == Verdict.NOTHING:
+        return Answer(True)
+    labels = {item.box.label for item in decision.boxes}
+    if not labels or not all(map(classes.covers, labels)):
+        what = f"boxes of {', '.join(sorted(labels))}" if labels else "no box"
+        return Answer(False, reason=f"{decision.reviewer}: {decision.verdict}, but {what}")
+    return Answer(True, found=True, labels=frozenset(map(classes.canonical, labels)))
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    boxes = tuple(
+        DecidedBox(Box(box["label"], *(box[edge] for edge in _EDGES)), "", "")
+        for box in row["boxes"]
+    )
+    return Decision(
+        image_id=row["image_id"],
+        review="",
+        version=1,
+        verdict=Verdict(row["verdict"]),
+        reviewer=row["reviewer"],
+        decided_at=row["decided_at"],
+        lead_time_s=0.0,
+        server="",
+        task=0,
+        annotation=0,
+        lane=row["lane"],
+        withdrawn=False,
+        boxes=boxes,
+    )

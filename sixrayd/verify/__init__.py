@@ -1,0 +1,1 @@
+"""Computing a certificate's bound again, on any machine, without the workspace."""

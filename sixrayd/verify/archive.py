@@ -1,0 +1,91 @@
+"""Reading a certificate that somebody else wrote: nothing in it is believed."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import table_from
+from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
+
+_MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
+_MOST_STATEMENT = 1 << 24
+_MOST_ROWS = 20_000_000  # of a table
+_ENCRYPTED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A certificate's parts, each of the columns that it should have."""
+
+    sha256: str  # of the file
+    statement: Statement
+    tables: dict[str, pa.Table]
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a certificate into memory; nothing is unpacked to disk.
+
+    Parts are stored as they are, so the file's size limits what can come out of it.
+
+    Raises:
+        WorkspaceError: it is no certificate, too large, or a part is not what the statement names.
+    """
+    data = _read(path)
+    parts = _parts(data)
+    statement = Statement.parse(parts.pop(STATEMENT))
+    if set(statement.files) != set(PARTS):
+        raise WorkspaceError(f"{STATEMENT}: names {sorted(statement.files)} as its parts")
+    for name, part in parts.items():
+        if hashlib.sha256(part).hexdigest() != statement.files[name]:
+            raise WorkspaceError(f"{name}: not the file that the statement names")
+    tables = {name: _table(name, part) for name, part in parts.items()}
+    return Archive(hashlib.sha256(data).hexdigest(), statement, tables)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise WorkspaceError(f"cannot be read ({error.strerror or error})") from error
+    if len(data) > _MOST_BYTES:
+        raise WorkspaceError(f"more than {_MOST_BYTES >> 20} MiB: too large for a certificate")
+    return data
+
+
+def _parts(data: bytes) -> dict[str, bytes]:
+    wanted = sorted({STATEMENT, *PARTS})
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            names = sorted(member.filename for member in members)
+            if names != wanted:
+                raise WorkspaceError(f"holds {names[:9]}, expected {wanted}")
+            for member in members:
+                stored = member.compress_type == zipfile.ZIP_STORED
+                if not stored or member.flag_bits & _ENCRYPTED or member.file_size > len(data):
+                    raise WorkspaceError(f"{member.filename}: packed or encrypted")
+                if member.filename == STATEMENT and member.file_size > _MOST_STATEMENT:
+                    raise WorkspaceError(f"{STATEMENT}: more than {_MOST_STATEMENT >> 20} MiB")
+            return {member.filename: archive.read(member) for member in members}
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError) as error:
+        raise WorkspaceError(f"not a sound zip file ({error})") from error
+
+
+def _table(name: str, data: bytes) -> pa.Table:
+    try:
+        described = pq.ParquetFile(pa.BufferReader(data)).metadata
+    except (OSError, pa.ArrowException) as error:
+        raise WorkspaceError(f"{name}: not a readable Parquet table ({error})") from error
+    size = sum(
+        described.row_group(number).total_byte_size for number in range(described.num_row_groups)
+    )
+    if described.num_rows > _MOST_ROWS or size > _MOST_BYTES:
+        raise WorkspaceError(f"{name}: {described.num_rows} rows and {size} bytes are too much")
+    return table_from(data, name, PARTS[name])

@@ -1,0 +1,35 @@
+"""`sixrayd verify`: compute a certificate's bound again."""
+
+from pathlib import Path
+
+import click
+
+from sixrayd.core.command import json_option, print_json
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--commitment", default="", help="The line that was published before the review.")
+@json_option
+@click.pass_context
+def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -> None:
+    """Compute a certificate's bound again; no workspace is needed.
+
+    \b
+    Example:
+      sixrayd verify missed.certificate
+    """
+    from sixrayd.verify.stage import verify as run_verify
+
+    result = run_verify(file, commitment)
+    if as_json:
+        print_json(result)
+    else:
+        for line in result.checked:
+            click.echo(f"checked  {line}")
+    if result.fault:
+        click.echo(f"{file}: {result.fault}", err=True)
+        context.exit(3)
+    if not as_json:
+        click.echo(f"sound: {result.name}, signed off by {result.signed_by} at {result.signed_at}")
+        click.echo(f"SHA-256 {result.sha256}")

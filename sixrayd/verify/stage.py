@@ -1,0 +1,126 @@
+"""The verification: from a certificate's parts to its bound, step by step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import sixrayd
+from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.statistics.certificate import Statement, recompute
+from sixrayd.verify.archive import Archive, read_archive
+
+_MOST_SIGNS = 500
+_NONSENSE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was checked, in order, and the first thing that is wrong."""
+
+    file: str
+    fault: str = ""  # empty for a sound certificate
+    checked: tuple[str, ...] = ()
+    sha256: str = ""
+    name: str = ""
+    signed_by: str = ""
+    signed_at: str = ""
+    version: str = ""
+    commitment: str = ""
+    bound: Mapping[str, Any] = field(default_factory=dict)  # as recomputed
+
+
+def verify(path: Path, commitment: str = "") -> Verification:
+    """Compute a certificate's bound again.
+
+    Args:
+        commitment: the line that was published before the review; empty compares with none.
+    """
+    checked: list[str] = []
+    try:
+        archive = read_archive(path)
+        checked.append(f"parts: {len(archive.tables)} tables with the digests that are stated")
+        _check_commitment(archive.statement, commitment)
+        against = "published" if commitment else "stated"
+        checked.append(f"commitment: as {against}, from seed, population, edges and version")
+        bound = _check_outcome(archive, checked)
+    except SixraydError as error:
+        return Verification(str(path), _plain(str(error)), tuple(checked))
+    except _NONSENSE as error:
+        return Verification(str(path), _plain(f"a value makes no sense ({error})"), tuple(checked))
+    said = archive.statement
+    return Verification(
+        file=str(path),
+        checked=tuple(checked),
+        sha256=archive.sha256,
+        name=_plain(said.name),
+        signed_by=_plain(said.signed_by),
+        signed_at=_plain(said.signed_at),
+        version=_plain(said.version),
+        commitment=said.commitment,
+        bound=bound,
+    )
+
+
+def _check_commitment(said: Statement, published: str) -> None:
+    if said.plan.population != said.files["population.parquet"]:
+        raise WorkspaceError("population.parquet: not the population that the sample is drawn from")
+    if said.plan.commitment != said.commitment:
+        raise WorkspaceError(
+            f"commitment: stated {said.commitment}, but seed, population, edges and version give "
+            f"{said.plan.commitment}"
+        )
+    if published and published.strip().lower() != said.commitment:
+        raise WorkspaceError(
+            f"commitment: published {published}, but the certificate has {said.commitment}: its "
+            "seed or its strata were chosen later"
+        )
+
+
+def _check_outcome(archive: Archive, checked: list[str]) -> dict[str, Any]:
+    outcome = recompute(archive.statement, archive.tables)
+    draws = archive.statement.plan.draws
+    units = sum(sum(draw.units.values()) for draw in draws)
+    checked.append(f"sample: {units:,} units in {len(draws)} draws, where the seed puts them")
+    found = outcome.document()
+    if difference := first_difference(archive.statement.outcome, found, "outcome"):
+        raise WorkspaceError(difference)
+    checks = sum(stratum.checks for stratum in outcome.evidence.strata)
+    checked.append(f"evidence: {checks:,} checks in their order, and all decisions")
+    checked.append(
+        f"bound: {found['bound']['found']:,} found, at most {found['bound']['upper']:,} left, "
+        f"overall and by class, by sixrayd {sixrayd.__version__}"
+    )
+    bound: dict[str, Any] = found["bound"]
+    return bound
+
+
+def first_difference(stated: Any, found: Any, where: str) -> str:
+    """Where two JSON values first differ, in words; empty where they are the same.
+
+    Whole numbers have to be equal, others to nine digits: processors round differently.
+    """
+    if isinstance(stated, dict) and isinstance(found, dict) and stated.keys() == found.keys():
+        pairs = [(key, stated[key], found[key]) for key in sorted(found)]
+    elif isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
+        pairs = [(str(n), *both) for n, both in enumerate(zip(stated, found, strict=True), 1)]
+    elif _same(stated, found):
+        return ""
+    else:
+        return f"{where}: stated {stated!r:.80}, recomputed {found!r:.80}"
+    differences = (first_difference(one, two, f"{where}.{key}") for key, one, two in pairs)
+    return next(filter(None, differences), "")
+
+
+def _plain(text: Any) -> str:
+    """One line that no terminal takes for a command."""
+    return "".join(sign if sign.isprintable() else " " for sign in str(text))[:_MOST_SIGNS]
+
+
+def _same(stated: Any, found: Any) -> bool:
+    if type(stated) is not type(found):
+        return False
+    if isinstance(found, float):
+        return isclose(stated, found, rel_tol=1e-9)
+    return bool(stated == found)

@@ -1,0 +1,352 @@
+"""Certificates: written, computed again elsewhere, and refused when any part was changed."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import sixrayd
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import table_bytes
+from sixrayd.estimate.certify import certify
+from sixrayd.estimate.command import estimate as estimate_command
+from sixrayd.estimate.sample import draw_sample
+from sixrayd.estimate.settings import EstimateSettings, SampleSettings
+from sixrayd.estimate.stage import estimate
+from sixrayd.verify.command import verify as command
+from sixrayd.verify.stage import first_difference, verify
+from tests.estimate.campaigns import Campaign, name_of, sample_rows
+from tests.workspaces import UNSURE, Says
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    """Two draws with decisions in between; some checks are answered, one is unsure."""
+    campaign = Campaign.build(tmp_path_factory.mktemp("ws"), [1] * 28 + [2], [1, 2, 3, 4])
+    campaign.find(name_of(1))
+    draw_sample(campaign.workspace, SampleSettings(units=8, seed="dice"))
+    first = [row[0] for row in sample_rows(campaign.workspace)]
+    others = [name_of(n) for n in range(5, 29) if name_of(n) not in first]
+    campaign.clear(*first[1:], *others[:2])
+    campaign.find(first[0], others[2])
+    draw_sample(campaign.workspace, SampleSettings(units=5))
+    second = [row[0] for row in sample_rows(campaign.workspace) if row[4] == 2]
+    campaign.clear(*second[:2])
+    campaign.pull(Says(second[2], UNSURE))
+    return campaign
+
+
+@pytest.fixture
+def file(campaign, tmp_path):
+    path = tmp_path / "missed.certificate"
+    certify(campaign.workspace, EstimateSettings(), path, "Ann Example")
+    return path
+
+
+def parts_of(file):
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_parts(file, parts, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def rewrite(file, change):
+    """Change the statement."""
+    parts = parts_of(file)
+    said = json.loads(parts["statement.json"])
+    change(said)
+    write_parts(file, parts | {"statement.json": json.dumps(said).encode()})
+
+
+def retable(file, name, change):
+    """Change the rows of a table, and its digest in the statement as a forger would."""
+    parts = parts_of(file)
+    table = pq.read_table(io.BytesIO(parts[name]))
+    data = table_bytes(pa.Table.from_pylist(change(table.to_pylist()), table.schema))
+    said = json.loads(parts["statement.json"])
+    said["files"][name] = hashlib.sha256(data).hexdigest()
+    write_parts(file, parts | {name: data, "statement.json": json.dumps(said).encode()})
+
+
+def test_a_certificate_says_what_the_estimate_says(campaign, file):
+    result = verify(file)
+    expected = estimate(campaign.workspace)
+
+    assert result.fault == ""
+    assert (result.name, result.signed_by, result.version) == (
+        *("first", "Ann Example"),
+        sixrayd.__version__,
+    )
+    bound = result.bound
+    assert {key: bound[key] for key in ("found", "upper", "lower", "images", "recall")} == {
+        key: getattr(expected, key) for key in ("found", "upper", "lower", "images", "recall")
+    }
+    assert result.checked == (
+        "parts: 4 tables with the digests that are stated",
+        "commitment: as stated, from seed, population, edges and version",
+        "sample: 13 units in 2 draws, where the seed puts them",
+        f"evidence: {expected.spots.counted} checks in their order, and all decisions",
+        f"bound: 3 found, at most {expected.upper} left, overall and by class, by sixrayd "
+        f"{sixrayd.__version__}",
+    )
+    assert expected.spots.counted >= 8
+
+
+def test_nobody_is_named_in_it(file):
+    data = (
+        file.read_bytes()
+        + json.dumps(
+            pq.read_table(io.BytesIO(parts_of(file)["decisions.parquet"])).to_pylist()
+        ).encode()
+    )
+
+    assert b"example.org" not in data
+    assert b"reviewer-" in data
+    assert b"127.0.0.1" not in data
+
+
+def test_the_published_commitment(file):
+    said = json.loads(parts_of(file)["statement.json"])
+
+    assert verify(file, said["commitment"]).checked[1].startswith("commitment: as published")
+    other = verify(file, "0" * 64)
+    assert other.fault == (
+        f"commitment: published {'0' * 64}, but the certificate has {said['commitment']}: its seed "
+        "or its strata were chosen later"
+    )
+
+
+def test_it_verifies_alone_in_an_empty_folder(file, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(folder)}
+
+    def run(path):
+        words = [sys.executable, "-m", "sixrayd", "verify", str(path)]
+        return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+
+    sound = run(file)
+    assert sound.returncode == 0, sound.stderr
+    lines = sound.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["sound:", "SHA-256"]
+    rewrite(file, lambda said: said["outcome"]["bound"].update(upper=1))
+    forged = run(file)
+    assert forged.returncode == 3
+    assert forged.stderr == (
+        f"{file}: outcome.bound.upper: stated 1, recomputed {verify_upper(sound)}\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def verify_upper(run):
+    return next(line for line in run.stdout.splitlines() if "bound:" in line).split()[6]
+
+
+def shift(key, value):
+    return lambda said: said.update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda said: said["plan"].update(seed="chosen"), "commitment: stated"),
+        (lambda said: said["plan"].update(edges=[0.1]), "commitment: stated"),
+        (lambda said: said["plan"].update(version="9"), "commitment: stated"),
+        (shift("commitment", "0" * 64), f"commitment: stated {'0' * 64}, but seed"),
+        (lambda said: said["plan"].update(population="0" * 64), "population.parquet: not the pop"),
+        (lambda said: said["plan"]["draws"].pop(), "sample: "),
+        (lambda said: said["plan"]["draws"][1]["pools"].update(unflagged=9), "draw 2: of pools"),
+        (lambda said: said["plan"]["draws"][0]["units"].update(unflagged=3), "draw 2: of pools"),
+        (
+            lambda said: said["settings"].update(confidence=0.9),
+            "outcome.bound.split.sampling: stated 0.05",
+        ),
+        (lambda said: said["settings"].update(sensitivity=0.5), "outcome.bound."),
+        (lambda said: said["settings"].update(once=True), "a single look takes one draw"),
+        (shift("classes", ["Gun"]), "outcome.by_class: stated"),
+        (
+            shift("planted", [{"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9}]),
+            "outcome.bound.",
+        ),
+        (
+            shift("planted", [{"label": "Gun", "with_proposals": True, "planted": 9, "hits": "9"}]),
+            "a value makes no sense",
+        ),
+        (lambda said: said["outcome"]["evidence"].update(reviewed=5), "outcome.evidence.reviewed"),
+        (lambda said: said["outcome"]["by_class"]["Gun"].update(upper=0), "outcome.by_class.Gun"),
+        (lambda said: said["outcome"]["bound"].update(recall=0.99), "outcome.bound.recall"),
+        (shift("files", {}), "statement.json: names [] as its parts"),
+        (shift("format", 9), "statement.json: format 9, expected 1"),
+        (lambda said: said.pop("signed_by"), "statement.json: not a statement"),
+    ],
+)
+def test_a_changed_statement_is_refused(file, change, message):
+    rewrite(file, change)
+
+    assert verify(file).fault.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("population.parquet", lambda rows: rows[1:], "population.parquet: not the population"),
+        ("sample.parquet", lambda rows: rows[1:], "sample: unit"),
+        ("sample.parquet", lambda rows: [*rows, {**rows[0], "group": name_of(1)}], "sample: unit"),
+        ("gone.parquet", lambda rows: rows[1:], "draw 2: of pools"),
+        ("gone.parquet", lambda rows: [*rows, {"group": "?", "draw": 2}], "sample: units that"),
+        ("decisions.parquet", lambda rows: rows[:-4], "outcome."),
+        (
+            "decisions.parquet",
+            lambda rows: [{**row, "verdict": "nothing there"} for row in rows],
+            "outcome.",
+        ),
+        (
+            "decisions.parquet",
+            lambda rows: [{**row, "verdict": "perhaps"} for row in rows],
+            "decision on N",
+        ),
+    ],
+)
+def test_a_changed_table_is_refused(file, name, change, message):
+    retable(file, name, change)
+
+    assert verify(file).fault.startswith(message)
+
+
+@pytest.mark.parametrize("name", ["population", "sample", "gone", "decisions"])
+def test_a_flipped_byte_is_refused(file, name):
+    parts = parts_of(file)
+    data = bytearray(parts[f"{name}.parquet"])
+    data[len(data) // 2] ^= 1
+    write_parts(file, parts | {f"{name}.parquet": bytes(data)})
+
+    assert verify(file).fault == f"{name}.parquet: not the file that the statement names"
+
+
+def test_no_nonsense_escapes(file):
+    parts, random = parts_of(file), Random(0)
+    faults = []
+    for name in [*parts] * 12:
+        data = bytearray(parts[name])
+        for _ in range(random.choice((1, 3, 20))):
+            data[random.randrange(len(data))] = random.randrange(256)
+        changed = {name: bytes(data)}
+        if name != "statement.json":
+            said = json.loads(parts["statement.json"])
+            said["files"][name] = hashlib.sha256(data).hexdigest()
+            changed["statement.json"] = json.dumps(said).encode()
+        write_parts(file, parts | changed)
+        faults.append(verify(file).fault)
+
+    assert len(faults) == 60
+    assert sum(map(bool, faults)) > 40  # some bytes say nothing: who wrote a table, for instance
+    assert all(fault.isprintable() for fault in faults)
+
+
+def test_what_is_printed_is_one_line_of_text(file, runner):
+    rewrite(file, lambda said: said.update(signed_by="Ann\x1b[2J\nsound: x"))
+
+    said = runner.invoke(command, [str(file)], catch_exceptions=False)
+
+    assert said.stdout.splitlines()[-2].startswith(
+        "sound: first, signed off by Ann [2J sound: x at"
+    )
+
+
+def test_other_files_are_refused(file, tmp_path):
+    parts = parts_of(file)
+    whole = file.read_bytes()
+
+    def fault(data=None):
+        if data is not None:
+            file.write_bytes(data)
+        return verify(file).fault
+
+    assert fault(b"") == "not a sound zip file (File is not a zip file)"
+    assert fault(whole[: len(whole) // 2]) == "not a sound zip file (File is not a zip file)"
+    at = whole.index(b"PAR1") + 40
+    assert fault(whole[:at] + b"?" + whole[at + 1 :]).startswith("not a sound zip file (Bad CRC")
+    write_parts(file, parts, zipfile.ZIP_DEFLATED)
+    assert fault() == "statement.json: packed or encrypted"
+    write_parts(file, parts | {"../evil": b""})
+    assert fault().startswith("holds ['../evil', 'decisions.parquet', ")
+    write_parts(file, {name: data for name, data in parts.items() if name != "gone.parquet"})
+    assert fault().startswith("holds ['decisions.parquet', 'population.parquet', ")
+    assert verify(tmp_path / "none").fault == "cannot be read (No such file or directory)"
+
+
+def test_tables_that_are_none_or_too_large(file):
+    def with_table(data):
+        parts = parts_of(file)
+        said = json.loads(parts["statement.json"])
+        said["files"]["gone.parquet"] = hashlib.sha256(data).hexdigest()
+        changed = {"gone.parquet": data, "statement.json": json.dumps(said).encode()}
+        write_parts(file, parts | changed)
+        return verify(file).fault
+
+    assert with_table(b"x").startswith("gone.parquet: not a readable Parquet table")
+    other = pa.table({"group": ["a"]})
+    assert with_table(table_bytes(other)).startswith("gone.parquet: columns ['group'], expected")
+    many = pa.table({"group": pa.nulls(20_000_001)})
+    assert "gone.parquet: 20000001 rows and" in with_table(table_bytes(many))
+
+
+def test_where_values_differ():
+    assert first_difference({"a": [1, {"b": 2.0}]}, {"a": [1, {"b": 2.0 + 1e-12}]}, "x") == ""
+    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "x") == (
+        "x.a.2.b: stated 2, recomputed 3"
+    )
+    assert first_difference(1, True, "x") == "x: stated 1, recomputed True"
+    assert first_difference([1], [1, 2], "x") == "x: stated [1], recomputed [1, 2]"
+    assert first_difference({"a": 1}, {"b": 1}, "x") == "x: stated {'a': 1}, recomputed {'b': 1}"
+
+
+def test_what_is_not_certified(campaign, file, tmp_path):
+    with pytest.raises(WorkspaceError, match=r"is there already; name another, or pass --force$"):
+        certify(campaign.workspace, EstimateSettings(), file, "Ann")
+    with pytest.raises(SettingsError, match=r"^--by: who signs the certificate off\?$"):
+        certify(campaign.workspace, EstimateSettings(), tmp_path / "c", " ")
+    fresh = Campaign.build(tmp_path / "fresh", [1] * 3, [1])
+    with pytest.raises(WorkspaceError, match="nothing was drawn yet, so there is nothing to cert"):
+        certify(fresh.workspace, EstimateSettings(), tmp_path / "c", "Ann")
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_the_commands_print(campaign, file, runner):
+    words = ["-w", str(campaign.workspace.root), "--certify", str(file), "--by", "Ann", "--force"]
+    written = runner.invoke(estimate_command, words, catch_exceptions=False)
+    result = verify(file)
+
+    bound = result.bound
+    assert written.stdout.splitlines() == [
+        f"{file}: at most {bound['upper']} units left, 3 found, recall {bound['recall']:.1%} or "
+        "more; signed off by Ann",
+        f"SHA-256 {result.sha256}",
+        f"next: sixrayd verify {file}",
+    ]
+    said = runner.invoke(command, [str(file)], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-2:] == [
+        f"sound: first, signed off by Ann at {result.signed_at}",
+        f"SHA-256 {result.sha256}",
+    ]
+    document = json.loads(runner.invoke(command, [str(file), "--json"]).stdout)
+    assert (document["fault"], document["sha256"]) == ("", result.sha256)
+    forged = runner.invoke(command, [str(file), "--json", "--commitment", "ab"])
+    assert forged.exit_code == 3
+    assert json.loads(forged.stdout)["fault"].startswith("commitment: published ab")
