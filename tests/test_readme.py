@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_the_transcript_runs(tmp_path):
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     commands = [line[2:] for block in blocks for line in block.splitlines()]
-    assert len(commands) == 12
+    assert len(commands) == 14
     assert all(command.startswith("sixrayd ") for command in commands)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 

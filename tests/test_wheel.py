@@ -25,6 +25,8 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
     assert {
         "sixrayd/annotation/labelling.xml",
         "sixrayd/annotation/guidelines.md",
+        "sixrayd/annotation/guidelines.html",
+        "sixrayd/annotation/images/examples.jpg",
         "sixrayd/manifests/classes.toml",
         "sixrayd/manifests/sources.toml",
         "sixrayd/benchmark/report.html.jinja",

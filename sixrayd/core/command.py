@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +61,18 @@ def workspace_option(command: F) -> F:
         is_eager=True,
         callback=_open_workspace,
         help="Folder of the stages' results.",
+    )(command)
+
+
+def consensus_option(command: F) -> F:
+    """Add `--consensus`; the command gets a `Rule`."""
+    return click.option(
+        "--consensus",
+        type=click.Choice([str(rule) for rule in Rule]),
+        default=str(Rule.ADJUDICATOR),
+        show_default=True,
+        callback=lambda context, option, value: Rule(value),
+        help="How reviewers who differ are settled; what this cannot settle stays undecided.",
     )(command)
 
 

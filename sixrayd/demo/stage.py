@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
-from sixrayd.core.records import Source, State
+from sixrayd.core.records import Kind, Source, State
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import (
     ReviewerSettings,
@@ -28,11 +29,16 @@ from sixrayd.demo.reviewer import (
 )
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
+from sixrayd.estimate.sample import draw_sample
+from sixrayd.estimate.settings import SampleSettings
+from sixrayd.estimate.stage import estimate
 from sixrayd.export.stage import ExportSettings, export
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
 from sixrayd.review.connection import Connection
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.planting import PlantSettings, plant, planted_rows
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from sixrayd.review.server import Server, running_server
@@ -42,6 +48,7 @@ from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
 
 _DOMAIN = "sixrayd.example"
+_LEAST_FLAGGED = 50  # fewer leave no room for planted threats
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class DemoSettings:
         images: of the synthetic release.
         budget: images reviewed for each one that is hidden.
         epochs: of training.
+        checks: spot checks of what was not flagged, in groups of near-duplicates.
         error_rate: share of images that the simulated reviewer gets wrong.
         browse: open the result in FiftyOne at the end.
 
@@ -63,6 +71,7 @@ class DemoSettings:
     seed: int = 0
     epochs: int = 20
     budget: float = 2.0
+    checks: int = 60
     error_rate: float = 0.02
     browse: bool = True
 
@@ -80,8 +89,11 @@ class DemoResult:
     images: int
     hidden: int
     candidates: int
-    reviewed: int
+    reviewed: int  # of the detector's candidates
+    spot_checks: int
+    planted: int  # planted threats and shams, to measure the reviewer
     found: int  # hidden images that review confirmed
+    left_at_most: int  # hidden images, with 95 % confidence
     recall: float  # found / hidden
     precision: float  # found / reviewed
     exported_images: int
@@ -131,20 +143,29 @@ class _Demo:
             with self._stage("serve"):
                 serving = running_server(self.workspace, say=self._say)
                 server = open_apps.enter_context(serving)
+            with self._stage("sample"):
+                self._strew(mined.flagged)
             with self._stage("review"):
-                reviewed = self._review(server, round(self.settings.budget * len(hidden)))
+                self._review(server, round(self.settings.budget * len(hidden)))
+            with self._stage("estimate"):
+                bound = estimate(self.workspace)
             with self._stage("export"):
                 exported = export(self.workspace, ExportSettings())
             with self._stage("benchmark"):
                 judged = benchmark(self.workspace, self._benchmark())
             self._show(server, opened)
         found = len(hidden & _found(Path(exported.tree)))
+        kinds = Counter(row["kind"] for row in ReviewFolder(self.workspace, mined.name).tasks())
+        reviewed = kinds[Kind.CANDIDATE]
         return DemoResult(
             images=self.settings.images,
             hidden=len(hidden),
             candidates=mined.flagged,
             reviewed=reviewed,
+            spot_checks=kinds[Kind.SPOT_CHECK],
+            planted=kinds[Kind.PLANTED] + kinds[Kind.SHAM],
             found=found,
+            left_at_most=bound.images,
             recall=round(found / len(hidden), 4) if hidden else 1.0,
             precision=round(found / reviewed, 4) if reviewed else 0.0,
             exported_images=sum(exported.images.values()),
@@ -154,6 +175,7 @@ class _Demo:
             seconds=self.seconds,
             look_at={
                 "learning curves": f"{trained.folder}/curves.png",
+                "what is left": f"{bound.folder}/estimate.png",
                 "exported dataset": exported.tree,
                 "detectors and crops": f"{judged.folder}/report.html",
                 "look at it": f"sixrayd browse -w {self.workspace.root}",
@@ -206,8 +228,20 @@ class _Demo:
             write_json(plan, wanted)
             synthesize(self.release, settings)
 
-    def _review(self, server: Server, budget: int) -> int:
-        """Send candidates, have them reviewed, bring the decisions back; images decided."""
+    def _strew(self, flagged: int) -> None:
+        """Draw spot checks and plant threats, once."""
+        name = self.workspace.newest("mine")
+        if not (self.workspace.folder("estimate", name) / "sample.parquet").exists():
+            drawn = draw_sample(
+                self.workspace, SampleSettings(name, self.settings.checks, str(self.settings.seed))
+            )
+            self._say(f"  {drawn.images} images drawn at random")
+        if flagged >= _LEAST_FLAGGED:
+            planted = plant(self.workspace, PlantSettings(name, seed=self.settings.seed))
+            self._say(f"  {planted.planted} threats planted, {planted.shams} shams beside them")
+
+    def _review(self, server: Server, budget: int) -> None:
+        """Send images, have them reviewed, bring the decisions back."""
         sent = push(self.workspace, PushSettings(limit=max(budget, 1)))
         self._say(f"  {sent.added} images sent to {sent.address}")
         admin = Connection(server.url, server.token, local=True)
@@ -215,9 +249,14 @@ class _Demo:
             number = len(label_studio.reviewers())  # an interrupted demo's reviewer exists already
         person = join_as_reviewer(admin, f"reviewer{number}@{_DOMAIN}", secrets.token_urlsafe(12))
         wishes = ReviewerSettings(error_rate=self.settings.error_rate, seed=self.settings.seed)
-        counts = review_as_person(person, sent.project, self.truth(), wishes)
+        truth = self.truth()
+        for row in planted_rows(self.workspace, sent.name):
+            if row["kind"] == Kind.PLANTED:
+                edges = (row["x1"], row["y1"], row["x2"], row["y2"])
+                truth[row["image_id"]] = (Box(row["label"], *edges),)
+        counts = review_as_person(person, sent.project, truth, wishes)
         self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
-        return pull(self.workspace, PullSettings()).progress.decided
+        pull(self.workspace, PullSettings())
 
     def _show(self, server: Server, opened: Callable[[dict[str, str]], None] | None) -> None:
         """Open FiftyOne, and keep what is open up as long as the caller likes."""

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
-from sixrayd.core.records import Rule
+from sixrayd.core.command import consensus_option, json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,13 +42,7 @@ if TYPE_CHECKING:
     help="Share of contraband that reviewers see, as stated; planted threats can only lower it.",
 )
 @click.option("--once", is_flag=True, help="A single look at one draw, checked to the end.")
-@click.option(
-    "--consensus",
-    type=click.Choice(list(Rule)),
-    default=Rule.ADJUDICATOR,
-    show_default=True,
-    help="How reviewers who differ are settled; what this cannot settle is undecided.",
-)
+@consensus_option
 @click.option("--target-left", type=click.IntRange(0), help="Enough when at most so many are left.")
 @click.option("--target-recall", type=float, help="Enough when this share, 0..1, is found.")
 @json_option

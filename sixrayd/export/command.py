@@ -5,8 +5,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
-from sixrayd.core.records import Rule
+from sixrayd.core.command import consensus_option, json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 
 
@@ -37,13 +36,7 @@ from sixrayd.core.workspace import Workspace
     show_default=True,
     help="Copy images that hold nothing, too.",
 )
-@click.option(
-    "--consensus",
-    type=click.Choice([str(rule) for rule in Rule]),
-    default=str(Rule.ADJUDICATOR),
-    show_default=True,
-    help="How reviewers who differ are settled; what this cannot settle stays undecided.",
-)
+@consensus_option
 @click.option(
     "--pseudonyms",
     is_flag=True,
@@ -54,7 +47,6 @@ from sixrayd.core.workspace import Workspace
 def export(
     workspace: Workspace,
     form: str,
-    consensus: str,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -67,7 +59,7 @@ def export(
     from sixrayd.export.stage import ExportSettings
     from sixrayd.export.stage import export as run_export
 
-    result = run_export(workspace, ExportSettings(consensus=Rule(consensus), **options))
+    result = run_export(workspace, ExportSettings(**options))
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:

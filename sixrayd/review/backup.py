@@ -48,7 +48,9 @@ class Restored:
 
 
 def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
-    """Copy the server's database, keys, uploads and all reviews into one file; the server may run.
+    """Copy the server's database, keys, uploads, reviews and samples into one file.
+
+    The server may run.
 
     Args:
         now: names the file.
@@ -124,7 +126,7 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
             replaced = _move_aside(server)
             for part in (fresh / "server").iterdir():
                 part.rename(server / part.name)
-            kept = _add_reviews(fresh / "review", workspace)
+            kept = _add_missing(fresh, workspace)
             sync_folder(server)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -170,6 +172,7 @@ def _server_files(server: Path) -> list[Path]:
 
 def _review_files(workspace: Workspace) -> list[Path]:
     folders = [p for p in workspace.folder("review").glob("[!.]*") if p.name != "server"]
+    folders += workspace.folder("estimate").glob("[!.]*")  # spot checks hang on what was drawn
     found = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in found if not path.name.startswith("."))
 
@@ -217,7 +220,7 @@ def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 def _is_ours(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.parts[0] in ("server", "review") and ".." not in path.parts
+    return path.parts[0] in ("server", "review", "estimate") and ".." not in path.parts
 
 
 def _extract(source: IO[bytes], target: Path, digest: str) -> None:
@@ -254,14 +257,14 @@ def _move_aside(server: Path) -> str:
     return str(aside)
 
 
-def _add_reviews(source: Path, workspace: Workspace) -> tuple[str, ...]:
+def _add_missing(source: Path, workspace: Workspace) -> tuple[str, ...]:
     kept = []
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         name = path.relative_to(source)
-        target = workspace.folder("review") / name
+        target = workspace.root / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
         elif sha256_file(target) != sha256_file(path):
-            kept.append(f"review/{name.as_posix()}")
+            kept.append(name.as_posix())
     return tuple(kept)

@@ -11,7 +11,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from sixrayd.core.command import console, json_option, print_json, progress, workspace_option
+from sixrayd.core.command import (
+    consensus_option,
+    console,
+    json_option,
+    print_json,
+    progress,
+    workspace_option,
+)
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.server_command import backup, restore, serve, stop_server
@@ -43,16 +50,6 @@ def _server_options(command: F) -> F:
 
 def _name_option(what: str) -> Callable[[F], F]:
     return click.option("--name", default="", help=f"Name of the {what}  [default: the newest]")
-
-
-def _rule_option(command: F) -> F:
-    return click.option(
-        "--consensus",
-        type=click.Choice(list(Rule)),
-        default=Rule.ADJUDICATOR,
-        show_default=True,
-        help="How reviewers who differ are settled; an adjudicator's answer always stands.",
-    )(command)
 
 
 @click.group()
@@ -134,7 +131,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
 @review.command()
 @workspace_option
 @_name_option("review")
-@_rule_option
+@consensus_option
 @_server_options
 @json_option
 def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -285,9 +282,9 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
 @review.command("next")
 @workspace_option
 @_name_option("review")
-@_rule_option
+@consensus_option
 @json_option
-def next_set(workspace: Workspace, name: str, consensus: str, as_json: bool) -> None:
+def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) -> None:
     """Write what the next round trains on: found boxes, cleared images, nothing of the test side.
 
     \b
@@ -296,7 +293,7 @@ def next_set(workspace: Workspace, name: str, consensus: str, as_json: bool) -> 
     """
     from sixrayd.review.next_round import NextSettings, next_round
 
-    result = next_round(workspace, NextSettings(name, Rule(consensus)))
+    result = next_round(workspace, NextSettings(name, consensus))
     if as_json:
         print_json(result)
     else:
@@ -306,11 +303,11 @@ def next_set(workspace: Workspace, name: str, consensus: str, as_json: bool) -> 
 @review.command()
 @workspace_option
 @_name_option("review")
-@_rule_option
+@consensus_option
 @click.option("--pseudonyms", is_flag=True, help="Show reviewers under stable pseudonyms.")
 @json_option
 def agreement(
-    workspace: Workspace, name: str, consensus: str, pseudonyms: bool, as_json: bool
+    workspace: Workspace, name: str, consensus: Rule, pseudonyms: bool, as_json: bool
 ) -> None:
     """Say how far reviewers of the same images agree, with intervals.
 
@@ -321,7 +318,7 @@ def agreement(
     from sixrayd.review.agreement import AgreementSettings, print_agreement
     from sixrayd.review.agreement import agreement as measure
 
-    settings = AgreementSettings(name=name, rule=Rule(consensus), pseudonyms=pseudonyms)
+    settings = AgreementSettings(name=name, rule=consensus, pseudonyms=pseudonyms)
     result = measure(workspace, settings)
     if as_json:
         print_json(result)
@@ -379,6 +376,8 @@ def _status_table(result: "ReviewStatus") -> Group:
         f"{result.name} at {result.address}",
         _progress_table(result.progress),
     ]
+    if result.next_hour is not None:
+        notes.append(f"the next hour of review promises {result.next_hour:g} finds")
     for count, what in (
         (result.drafts, "drafts, begun and not submitted"),
         (result.skipped, "skipped by reviewers"),

@@ -22,7 +22,7 @@ from sixrayd.review.duplicates import DuplicateSettings, near_positives
 from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.planting import planted_folder, planted_image, planted_rows
 from sixrayd.review.positives import DoubtSettings, doubtful_positives
-from sixrayd.review.queue import Item, Past, order
+from sixrayd.review.queue import ORDERED, Item, Past, order
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
         for decisions in standing_decisions(load_decisions(folder.workspace, folder.name)).values():
             for decision in decisions:
                 row = tasks.get(decision.task)
-                if row is not None and decision.lane != ADJUDICATION:
+                if row is not None and row["kind"] in ORDERED and decision.lane != ADJUDICATION:
                     found = decision.verdict == Verdict.MISSED
                     seen = (Kind(row["kind"]), row["image_score"], len(row["candidates"]))
                     past.append(Past(*seen, found=found, seconds=decision.lead_time_s))

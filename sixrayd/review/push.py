@@ -35,7 +35,8 @@ class PushSettings:
         name: of the review, which is the mining's; empty takes the newest mining.
         origin: "mining" sends a mining's candidates with spot checks and planted images strewn
             in, "positives" labelled positives whose boxes are in doubt.
-        limit: images of the queue altogether; spot checks and planted ones come on top.
+        limit: images of the queue altogether, up to the end of a group of near-duplicates; spot
+            checks and planted ones come on top.
         reviewers: how many see an image, each in a lane of their own.
         share: of the images that go to the second and later reviewers.
         duplicates: send negatives that resemble a known positive as well.
@@ -208,14 +209,14 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known
     drawn = {item.image_id for item in strewn}
     queue = [item for item in queue if item.image_id not in elsewhere | drawn]
+    groups = Pictures(workspace, name, [item.image_id for item in queue]).groups
     if settings.origin != POSITIVES:
         past = plan.past_reviews(reviews_of(workspace))
-        queue = plan.by_finds_per_second(queue, past, _groups(workspace, queue))
-    return _Wanted(queue[: settings.limit], strewn, len(elsewhere), inputs)
-
-
-def _groups(workspace: Workspace, queue: Sequence[Planned]) -> dict[str, str]:
-    return Pictures(workspace, "", [item.image_id for item in queue]).groups
+        queue = plan.by_finds_per_second(queue, past, groups)
+    end = settings.limit or len(queue)
+    while 0 < end < len(queue) and groups[queue[end].image_id] == groups[queue[end - 1].image_id]:
+        end += 1  # a group is reviewed together
+    return _Wanted(queue[:end], strewn, len(elsewhere), inputs)
 
 
 class _Push:

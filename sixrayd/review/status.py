@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.decisions import decisions_of
+from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.cursor import Outcome
-from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
+from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.label_studio import LabelStudio, project_address
+from sixrayd.review.plan import past_reviews
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch, new_versions
+from sixrayd.review.queue import ORDERED, Item, forecast, order
 from sixrayd.review.server import find_server
 
 
@@ -24,11 +27,16 @@ class StatusSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """Live counts; `not_pulled` are decisions that only the server has."""
+    """Live counts; `not_pulled` are decisions that only the server has.
+
+    Args:
+        next_hour: finds that an hour of one person's review promises; None before any answer.
+    """
 
     name: str
     address: str
     progress: Progress
+    next_hour: float | None
     not_pulled: int
     drafts: int
     skipped: int
@@ -57,8 +65,23 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         name=folder.name,
         address=project_address(connection, project.books[0].number),
         progress=count_progress(folder.tasks(), said, apart),
+        next_hour=_next_hour(folder, {decision.image_id for decision in said}),
         not_pulled=len(fresh) + len(planted),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=fetched.count(Outcome.SKIPPED),
         problems=len(fetched.problems()),
     )
+
+
+def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
+    past = past_reviews(reviews_of(folder.workspace))
+    if not past:
+        return None
+    items = [
+        Item(row["image_id"], kind, row["image_score"], len(row["candidates"]), row["image_id"])
+        for row in folder.tasks()
+        if row["lane"] == "1"
+        and row["image_id"] not in decided
+        and (kind := Kind(row["kind"])) in ORDERED
+    ]
+    return round(forecast(order(items, past), hours=1), 1)

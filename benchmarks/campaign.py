@@ -1,0 +1,111 @@
+"""A review campaign in stages against the truth: does the bound hold, and how wide is it?
+
+Example:
+    python benchmarks/campaign.py -w workspace --truth rehearsal-truth/truth.csv --stages 3
+
+The workspace holds a mining that nobody has reviewed. In each stage a sample is drawn, pushed to
+the workspace's own Label Studio with the next of the queue, and answered by a simulated reviewer
+who errs at a stated rate; the decisions are pulled and the bound on what is left is compared with
+what is left in truth. No stage of sixrayd sees the truth.
+"""
+
+import json
+import secrets
+from pathlib import Path
+
+import click
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.decisions import load_decisions, standing_decisions
+from sixrayd.core.index import Index
+from sixrayd.core.records import Kind, Source, Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.demo.reviewer import (
+    ReviewerSettings,
+    join_as_reviewer,
+    load_truth,
+    review_as_person,
+)
+from sixrayd.estimate.sample import draw_sample
+from sixrayd.estimate.settings import EstimateSettings, SampleSettings
+from sixrayd.estimate.stage import estimate
+from sixrayd.review.connection import Connection
+from sixrayd.review.planting import PlantSettings, plant, planted_rows
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from sixrayd.review.server import running_server
+
+
+def true_boxes(workspace: Workspace, name: str, path: Path) -> dict[str, tuple[Box, ...]]:
+    """Contraband of the workspace's classes in each image, planted threats included."""
+    names = workspace.classes().names
+    found = {
+        image_id: kept
+        for image_id, boxes in load_truth(path).items()
+        if (kept := tuple(box for box in boxes if box.label in names))
+    }
+    for row in planted_rows(workspace, name):
+        if row["kind"] == Kind.PLANTED:
+            edges = (row["x1"], row["y1"], row["x2"], row["y2"])
+            found[row["image_id"]] = (Box(row["label"], *edges),)
+    return found
+
+
+@click.command()
+@click.option("-w", "--workspace", "root", type=click.Path(path_type=Path), required=True)
+@click.option("--name", default="", help="Of the mining.  [default: the newest]")
+@click.option("--truth", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--stages", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--queue", type=int, default=150, show_default=True, help="Images a stage.")
+@click.option("--checks", type=int, default=150, show_default=True, help="Spot checks a stage.")
+@click.option("--error", type=float, default=0.03, show_default=True, help="Of the reviewer.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--planted/--no-planted", default=True, show_default=True)
+def main(
+    root: Path,
+    name: str,
+    truth: Path,
+    stages: int,
+    queue: int,
+    checks: int,
+    error: float,
+    seed: int,
+    planted: bool,
+) -> None:
+    """Run the stages; a line of JSON for each."""
+    workspace = Workspace(root)
+    name = name or workspace.newest("mine")
+    if planted:
+        plant(workspace, PlantSettings(name, seed=seed))
+    boxes = true_boxes(workspace, name, truth)
+    negatives = set(Index.load(workspace).rows(source=Source.NEGATIVE)["image_id"].to_pylist())
+    hidden = negatives & boxes.keys()
+    with running_server(workspace, say=lambda text: None) as server:
+        admin = Connection(server.url, server.token, local=True)
+        email = f"reviewer-{secrets.token_hex(4)}@example.org"
+        person = join_as_reviewer(admin, email, secrets.token_urlsafe(12))
+        for stage in range(1, stages + 1):
+            draw_sample(workspace, SampleSettings(name, checks, f"{seed}" if stage == 1 else ""))
+            project = push(workspace, PushSettings(name, limit=queue * stage)).project
+            wishes = ReviewerSettings(error_rate=error, seed=seed)
+            review_as_person(person, project, boxes, wishes)
+            decided = pull(workspace, PullSettings(name)).progress.decided
+            bound = estimate(workspace, EstimateSettings(name))
+            said = standing_decisions(load_decisions(workspace, name))
+            found = {i for i, d in said.items() if d[-1].verdict == Verdict.MISSED}
+            left = len(hidden - found)
+            row = {
+                "stage": stage,
+                "decided": decided,
+                "found": len(hidden & found),
+                "left": left,
+                "left at most": bound.images,
+                "estimate": bound.estimate,
+                "left at least": bound.lower,
+                "holds": bound.lower <= left <= bound.images,
+            }
+            click.echo(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
