@@ -30,6 +30,7 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
 from sixrayd.review.connection import Connection
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.planting import PlantSettings, plant, planted_rows
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
@@ -86,9 +87,13 @@ def main(
         person = join_as_reviewer(admin, email, secrets.token_urlsafe(12))
         for stage in range(1, stages + 1):
             draw_sample(workspace, SampleSettings(name, checks, f"{seed}" if stage == 1 else ""))
-            project = push(workspace, PushSettings(name, limit=queue * stage)).project
+            number = push(workspace, PushSettings(name, limit=queue * stage)).project
+            folder = ReviewFolder(workspace, name)
+            project = folder.project()
+            assert project is not None
+            names = folder.images_by_alias(project)
             wishes = ReviewerSettings(error_rate=error, seed=seed)
-            review_as_person(person, project, boxes, wishes)
+            review_as_person(person, number, boxes, names, wishes)
             decided = pull(workspace, PullSettings(name)).progress.decided
             bound = estimate(workspace, EstimateSettings(name))
             said = standing_decisions(load_decisions(workspace, name))

@@ -12,7 +12,7 @@ Example:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import click
@@ -25,8 +25,15 @@ from sixrayd.core.boxes import Box, FloatArray
 from sixrayd.core.classes import SIXRAY_CLASSES
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import RGBImage, decode_rgb
-from sixrayd.imaging.palette import read_palette
-from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode
+from sixrayd.imaging.palette import Channels, Palette, read_palette
+from sixrayd.imaging.planting import (
+    Item,
+    choose_place,
+    cut_item,
+    project,
+    reencode,
+    unlike,
+)
 from sixrayd.synth.drawing import draw_image
 from sixrayd.synth.plan import ImagePlan
 from sixrayd.synth.scene import Kind
@@ -34,7 +41,8 @@ from sixrayd.synth.settings import SynthSettings
 
 FOLDS = 5
 RIDGE = 30.0
-TARGETS = 3  # among which an item's is the one that looks most like its own scan
+TARGETS = 8  # clean scans among which the one most like an item's own is taken
+RING = 0.2  # of the box's longer side, seen around it
 TILE_PX = 180
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -54,15 +62,36 @@ def draw(kind: Kind, number: int) -> tuple[bytes, tuple[Box, ...]]:
     return drawn.jpeg, drawn.boxes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """An item that can be cut out, the scan it lay in, and a place in a clean scan that suits it."""
+
+    jpeg: bytes
+    scan: RGBImage
+    item: Item
+    clean: "Clean"
+    at: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clean:
+    """A scan without contraband."""
+
+    jpeg: bytes
+    scan: RGBImage
+    palette: Palette | Channels
+
+
 def cuttable(first: int) -> Iterator[tuple[bytes, RGBImage, Item]]:
-    """The first item that can be cut out of each positive, numbered from `first` on."""
-    number = first
-    while True:
+    """The first item that can be cut out of each positive, numbered from `first` on.
+
+    Nothing prohibited lies where the statistics look around it, as none does in a clean scan.
+    """
+    for number in count(first):
         jpeg, boxes = draw("positive", number)
-        number += 1
         scan = decode_rgb(jpeg, f"scan {number}")
         for box in boxes:
-            if not any(overlap(box, other) for other in boxes if other is not box):
+            if not any(near(box, other) for other in boxes if other is not box):
                 try:
                     yield jpeg, scan, cut_item(scan, box)
                     break
@@ -70,40 +99,46 @@ def cuttable(first: int) -> Iterator[tuple[bytes, RGBImage, Item]]:
                     continue
 
 
-def overlap(one: Box, other: Box) -> bool:
-    """Whether two boxes share any pixel."""
-    return one.x1 < other.x2 and other.x1 < one.x2 and one.y1 < other.y2 and other.y1 < one.y2
+def near(one: Box, other: Box) -> bool:
+    """Whether a box reaches into the surroundings of another."""
+    ring = RING * max(one.x2 - one.x1, one.y2 - one.y1) + 8
+    across = one.x1 - ring < other.x2 and other.x1 < one.x2 + ring
+    return across and one.y1 - ring < other.y2 and other.y1 < one.y2 + ring
 
 
-def natural(count: int, first: int) -> list[Seen]:
-    """Items as they lay, in so many positives."""
+def choose_pairs(first: int) -> Iterator[Pair]:
+    """Items, each with the most suitable of a few clean scans; those that fit nowhere are left."""
+    rng, numbers, waiting = np.random.default_rng(first), count(first + 1_000_000), list[Clean]()
+    for jpeg, scan, item in cuttable(first):
+        while len(waiting) < TARGETS:
+            data, _ = draw("clean", next(numbers))
+            clean = decode_rgb(data, "clean")
+            waiting.append(Clean(data, clean, read_palette(clean)))
+        far = [unlike(clean.scan, clean.palette, item) for clean in waiting]
+        best = int(np.argmin(far))
+        at = choose_place(waiting[best].scan, item, rng)
+        if at is not None and far[best] < np.inf:
+            yield Pair(jpeg, scan, item, waiting.pop(best), at)
+        else:
+            waiting.pop(0)
+
+
+def natural(scans: int, first: int) -> list[Seen]:
+    """Items as they lay, in so many positives: such as might as well have been planted."""
     seen = []
-    for jpeg, scan, item in islice(cuttable(first), count):
-        again = decode_rgb(reencode(scan, jpeg, "natural"), "natural")
-        seen.append(Seen(again, Box("item", *item.box_xyxy(item.origin))))
+    for pair in islice(choose_pairs(first), scans):
+        again = decode_rgb(reencode(pair.scan, pair.jpeg, "natural"), "natural")
+        seen.append(Seen(again, Box("item", *pair.item.box_xyxy(pair.item.origin))))
     return seen
 
 
-def planted(count: int, first: int) -> list[tuple[RGBImage, Seen]]:
+def planted(scans: int, first: int) -> list[tuple[RGBImage, Seen]]:
     """Clean scans, and each with an item of a positive in it, encoded as it was."""
-    found, number = cuttable(first), first + 1_000_000
-    made: list[tuple[RGBImage, Seen]] = []
-    rng = np.random.default_rng(first)
-    while len(made) < count:
-        _, _, item = next(found)
-        options = []
-        for _ in range(TARGETS):
-            number += 1
-            jpeg, _ = draw("clean", number)
-            target = decode_rgb(jpeg, f"target {number}")
-            palette = read_palette(target)
-            options.append((palette.unlike(item.palette), number, jpeg, target, palette))
-        unlike, _, jpeg, target, palette = min(options, key=lambda option: option[:2])
-        at = choose_place(target, item, rng)
-        if at is not None and unlike < np.inf:
-            data = reencode(project(target, item, at, palette), jpeg, "target")
-            box = Box("item", *item.box_xyxy(at))
-            made.append((target, Seen(decode_rgb(data, "planted"), box)))
+    made = []
+    for pair in islice(choose_pairs(first), scans):
+        scan = project(pair.clean.scan, pair.item, pair.at, pair.clean.palette)
+        again = decode_rgb(reencode(scan, pair.clean.jpeg, "planted"), "planted")
+        made.append((pair.clean.scan, Seen(again, Box("item", *pair.item.box_xyxy(pair.at)))))
     return made
 
 
@@ -111,7 +146,7 @@ def statistics(seen: Seen) -> FloatArray:
     """What may give a planted item away: (F,) statistics in and around its box."""
     height, width = seen.picture.shape[:2]
     x1, y1, x2, y2 = (round(edge) for edge in seen.box.xyxy)
-    ring = max(4, round(0.2 * max(x2 - x1, y2 - y1)))
+    ring = max(4, round(RING * max(x2 - x1, y2 - y1)))
     # The grid of JPEG's blocks begins at the picture's corner.
     left, top = (max(0, edge - ring) // 8 * 8 for edge in (x1, y1))
     window = seen.picture[top : min(height, y2 + ring), left : min(width, x2 + ring)]

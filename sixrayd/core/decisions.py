@@ -98,20 +98,30 @@ def decisions_of(rows: Iterable[Mapping[str, Any]], review: str) -> list[Decisio
     return found
 
 
+def answers(decisions: Iterable[Decision]) -> list[Decision]:
+    """The newest version of each answer, none of those withdrawn.
+
+    An answer is what one reviewer says in one annotation; the server may give its number again
+    to another once a backup is restored.
+    """
+    newest: dict[tuple[str, str, int, int, str, str], Decision] = {}
+    for decision in decisions:
+        where = (decision.review, decision.server, decision.task, decision.annotation)
+        key = (*where, decision.reviewer, decision.image_id)
+        if key not in newest or newest[key].version < decision.version:
+            newest[key] = decision
+    return [decision for decision in newest.values() if not decision.withdrawn]
+
+
 def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
     """By image, the last word of each reviewer, the earliest first.
 
-    Of an annotation its newest version stands, none where that was withdrawn; of a reviewer who
+    Of an answer its newest version stands, none where that was withdrawn; of a reviewer who
     answered twice about one image, the later answer. Answers of different reviewers stand side
     by side.
     """
-    newest: dict[tuple[str, str, int, int], Decision] = {}
-    for decision in decisions:
-        key = (decision.review, decision.server, decision.task, decision.annotation)
-        if key not in newest or newest[key].version < decision.version:
-            newest[key] = decision
     standing: dict[str, dict[tuple[str, bool], Decision]] = {}
-    for decision in sorted((d for d in newest.values() if not d.withdrawn), key=_when):
+    for decision in sorted(answers(decisions), key=_when):
         # Who settles a conflict may have been a party to it.
         role = (decision.reviewer, decision.lane == ADJUDICATION)
         standing.setdefault(decision.image_id, {})[role] = decision

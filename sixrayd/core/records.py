@@ -159,7 +159,7 @@ TASK_DEFAULTS = {"lane": "1", "kind": "candidate"}
 DECISION_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
-        pa.field("version", pa.int64(), nullable=False),  # from 1 for each annotation
+        pa.field("version", pa.int64(), nullable=False),  # from 1 for each answer
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("reviewer", pa.string(), nullable=False),
         pa.field("decided_at", pa.string(), nullable=False),  # ISO 8601, UTC

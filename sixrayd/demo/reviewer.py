@@ -107,6 +107,7 @@ def review_as_person(
     connection: Connection,
     project: int,
     truth: Mapping[str, tuple[Box, ...]],
+    names: Mapping[str, str],
     settings: ReviewerSettings = ReviewerSettings(),
 ) -> ReviewCounts:
     """Take task after task, compare its regions with the truth, and submit, till none is left.
@@ -114,6 +115,7 @@ def review_as_person(
     Args:
         connection: the reviewer's own.
         truth: boxes by image id; an image that it lacks holds nothing.
+        names: image ids by alias, as `ReviewFolder.images_by_alias` gives them.
     """
     counts: Counter[str] = Counter()
     with LabelStudio(connection) as server:
@@ -121,8 +123,8 @@ def review_as_person(
             task = server.next_task(project)
             if task is None:
                 break
-            image_id = str(task.data["image_id"])
-            answer = _Answer(task, truth.get(image_id, ()), settings)
+            image_id = names.get(str(task.data["sixrayd"]).rpartition("/")[2], "")
+            answer = _Answer(task, image_id, truth.get(image_id, ()), settings)
             server.submit(task.task, answer.regions, answer.lead_time_s)
             counts.update(answer.counts)
     return ReviewCounts(**{name: counts[name] for name in ReviewCounts.__dataclass_fields__})
@@ -131,9 +133,11 @@ def review_as_person(
 class _Answer:
     """One image: what the reviewer makes of it."""
 
-    def __init__(self, task: OpenTask, truth: tuple[Box, ...], settings: ReviewerSettings) -> None:
+    def __init__(
+        self, task: OpenTask, image_id: str, truth: tuple[Box, ...], settings: ReviewerSettings
+    ) -> None:
         self.size_wh = (int(task.data["width"]), int(task.data["height"]))
-        self.random = Random(f"{settings.seed}/{task.data['image_id']}")  # noqa: S311
+        self.random = Random(f"{settings.seed}/{image_id}")  # noqa: S311
         self.imprecision_px = settings.imprecision_px
         self.counts: Counter[str] = Counter(images=1)
         draw = self.random.random()

@@ -254,7 +254,11 @@ class _Demo:
             if row["kind"] == Kind.PLANTED:
                 edges = (row["x1"], row["y1"], row["x2"], row["y2"])
                 truth[row["image_id"]] = (Box(row["label"], *edges),)
-        counts = review_as_person(person, sent.project, truth, wishes)
+        folder = ReviewFolder(self.workspace, sent.name)
+        project = folder.project()
+        assert project is not None  # it has just been pushed
+        names = folder.images_by_alias(project)
+        counts = review_as_person(person, sent.project, truth, names, wishes)
         self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
         pull(self.workspace, PullSettings())
 

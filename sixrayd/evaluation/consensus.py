@@ -93,7 +93,11 @@ def settle(said: Sequence[Decision], rule: Rule) -> Settled:
         raise ShapeError("settle: needs a decision or more, got none")
     if ruled := [decision for decision in said if decision.lane == ADJUDICATION]:
         others = [decision for decision in said if decision.lane != ADJUDICATION]
-        return Settled(ruled[-1], f"adjudicated; before: {_words(others)}" if others else "")
+        agreed = settle([replace(decision, lane="") for decision in ruled], Rule.ADJUDICATOR)
+        if agreed.decision is None:
+            return Settled(None, f"adjudicators disagree: {_words(ruled)}")
+        decision = replace(agreed.decision, lane=ADJUDICATION)
+        return Settled(decision, f"adjudicated; before: {_words(others)}" if others else "")
     votes = [decision for decision in said if decision.verdict != Verdict.UNSURE]
     if len(said) == 1:
         return Settled(said[0], "")

@@ -8,11 +8,12 @@ Source: transmissions multiply, as in Rogers et al. 2016, "Threat Image Projecti
 images of cargo containers for training humans and machines"; reading palettes backwards is ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.special import ndtr
 
 from sixrayd.core.boxes import FloatArray
 from sixrayd.imaging.decode import RGBImage
@@ -27,6 +28,17 @@ _RATIOS = (1.2, 2.1, 3.9, 5.0)
 _PLACES = range(4)
 _RED = 290.0  # from here on hues belong to orange again
 _LOW, _HIGH = 0.25, 0.75  # of the bands in lightness
+_WEIGHTS = np.array([_LOW, _HIGH], np.float32)
+_SIGMA = 1.4  # of the blur that a scanner's unsharp mask subtracts
+_KERNEL = (9, 9)
+_STEPS = 12  # that undo a sharpening
+_REACH = 6  # pixels to both sides of an edge that tell how it was sharpened
+_STEEP = 0.06  # absorption a pixel
+_LEAST_EDGES, _MOST_EDGES = 30, 30_000  # remap takes no more rows than 32,767
+_USUAL = (1.0, 0.1)  # strength and limit where too few edges tell
+_STRONGEST = 1.5
+_BLURS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6)
+_DIPS = 85  # percentile of the lighter fringes
 # Screens show dark tones apart by less than they absorb: absorption is -ln(lightness) to this.
 _TONE = 1.3
 _SHAPE = (49, 64)  # materials and shades that a palette tells apart
@@ -37,9 +49,43 @@ _VIVID = 60  # levels between the channels
 _COLOURED = 0.01  # share of vivid pixels from which a scan counts as coloured
 
 
+@dataclass(frozen=True, slots=True)
+class Sharpening:
+    """How a scanner draws edges: what absorption differs from its surroundings by is added again.
+
+    Args:
+        strength: of the difference, 0 or more.
+        limit: absorption by which a pixel is lightened at most.
+    """
+
+    strength: float = 0.0
+    limit: float = 0.0
+
+    def detail(self, lost: FloatArray) -> FloatArray:
+        """(h, w, C) absorption → what is added to it; 0 farther than `FRINGE_PX` from any."""
+        blurred = cv2.GaussianBlur(lost, _KERNEL, _SIGMA, borderType=cv2.BORDER_CONSTANT)
+        rest = lost - blurred.reshape(lost.shape)
+        return np.maximum(self.strength * rest, -self.limit)
+
+    def undone(self, lost: FloatArray, mask: FloatArray) -> FloatArray:
+        """(h, w, C) absorption, 0 or more, that looks like `lost` once it is sharpened.
+
+        Args:
+            lost: (h, w, C) what a scan shows.
+            mask: (h, w, 1) 0..1, the share that may absorb anything.
+        """
+        before = np.clip(lost, 0, None) * mask
+        for _ in range(_STEPS):
+            missing = lost - before - self.detail(before)
+            before = np.clip(before + missing * mask / (1 + self.strength), 0, None)
+        return before * (mask > 0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Channels:
     """A scan without a palette: each channel absorbs on its own."""
+
+    sharpening: Sharpening = Sharpening()
 
     def absorption(self, picture: Levels) -> FloatArray:
         """(H, W, 3) levels → (H, W, 3) float32, 0 or more; what lies behind each other adds up."""
@@ -47,8 +93,9 @@ class Channels:
         return lost
 
     def darkened(self, picture: RGBImage, added: FloatArray) -> FloatArray:
-        """(H, W, 3) levels of the picture where (H, W, 3) more is absorbed; never lighter."""
-        darker: FloatArray = picture * np.exp(-added)
+        """(H, W, 3) levels of the picture where (H, W, 3) more is absorbed, sharpened."""
+        shown = added + self.sharpening.detail(added)
+        darker: FloatArray = np.minimum(picture * np.exp(-shown), 255)
         return darker
 
     def unlike(self, other: "Palette | Channels") -> float:
@@ -64,11 +111,13 @@ class Palette:
         white: lightness of the empty belt.
         black: lightness that the scan does not go below.
         counted: (materials, shades, 4) sums of red, green, blue and pixels.
+        sharpening: of the scanner.
     """
 
     white: float
     black: float
     counted: FloatArray
+    sharpening: Sharpening = Sharpening()
 
     @cached_property
     def table(self) -> FloatArray:
@@ -85,7 +134,7 @@ class Palette:
     def joined(self, other: "Palette") -> "Palette":
         """This palette, with another's colours where it has few of its own."""
         black = min(self.black, other.black)
-        return Palette(self.white, black, self.counted + _LENT * other.counted)
+        return Palette(self.white, black, self.counted + _LENT * other.counted, self.sharpening)
 
     def unlike(self, other: "Palette | Channels") -> float:
         """Mean difference in levels of the colours that both scans show; infinite beside a scan
@@ -104,23 +153,27 @@ class Palette:
     def darkened(self, picture: RGBImage, added: FloatArray) -> FloatArray:
         """(H, W, 3) levels of the picture where (H, W, 2) more is absorbed.
 
-        The colour moves along the palette, with the pixel's own deviation from it. No pixel gets
-        lighter (by ITU-R BT.601 luma; one channel may rise as the hue turns), and one that
-        absorbs nothing more keeps its value.
+        The colour moves along the palette, with the pixel's own deviation from it, and what is
+        added is sharpened: beside it a pixel may get lighter, by no more than `Sharpening.limit`
+        of absorption. One that neither absorbs more nor lies beside such keeps its value, as do
+        black ones.
         """
         light, material = _read(picture)
         depth = self._depth(light)
         low, high = np.moveaxis(self.absorption(picture) + added, 2, 0)
-        deeper = _LOW * low + _HIGH * high
-        share = np.exp(depth ** (1 / _TONE) - np.maximum(deeper, depth) ** (1 / _TONE))
+        detail = self.sharpening.detail(added) @ _WEIGHTS
+        deeper = np.maximum(_LOW * low + _HIGH * high + detail, 0)
+        share = np.exp(depth ** (1 / _TONE) - deeper ** (1 / _TONE))
         darker = np.maximum(light * share, np.minimum(light, self.black))
         turned = np.interp(low / np.maximum(high, 1e-6), _RATIOS, _PLACES)
-        rest = (picture - self._colour(material, light)) * share[..., None]
+        rest = (picture - self._colour(material, light)) * np.minimum(share, 1)[..., None]
         moved = np.clip(self._colour(turned, darker) + rest, 0, 255)
         # What was cut off at 0 makes a colour lighter than its shade.
-        moved *= np.minimum(1, light / np.maximum(moved @ _LUMA, 1e-6))[..., None]
-        touched = (added > 0).any(axis=2, keepdims=True)  # (H, W, 1)
-        return np.where(touched, moved, picture)
+        most = np.maximum(light, darker)
+        moved *= np.minimum(1, most / np.maximum(moved @ _LUMA, 1e-6))[..., None]
+        black = (light <= self.black) & (share > 1)
+        touched = ((added > 0).any(axis=2) | (detail != 0)) & ~black
+        return np.where(touched[..., None], moved, picture)
 
     def _depth(self, light: FloatArray) -> FloatArray:
         depth: FloatArray = -np.log(np.clip(light / self.white, 1e-3, 1))
@@ -139,7 +192,7 @@ def read_palette(picture: RGBImage) -> Palette | Channels:
         picture: (H, W, 3) uint8 RGB.
     """
     if np.mean(np.ptp(picture, axis=2) > _VIVID) < _COLOURED:
-        return Channels()
+        return Channels(_read_sharpening(Channels().absorption(picture @ _LUMA)))
     light, material = _read(picture)
     row = np.rint(material / _PLACES[-1] * (_SHAPE[0] - 1)).astype(np.int64)
     column = (light / 256 * _SHAPE[1]).astype(np.int64).clip(0, _SHAPE[1] - 1)
@@ -147,7 +200,8 @@ def read_palette(picture: RGBImage) -> Palette | Channels:
     values = np.concatenate([picture.reshape(-1, 3).T, np.ones((1, len(cell)))])  # (4, H * W)
     sums = [np.bincount(cell, value, _SHAPE[0] * _SHAPE[1]) for value in values]
     counted = np.stack(sums, 1).reshape(*_SHAPE, 4).astype(np.float32)
-    return Palette(float(np.percentile(light, 99)), float(np.percentile(light, 0.05)), counted)
+    plain = Palette(float(np.percentile(light, 99)), float(np.percentile(light, 0.05)), counted)
+    return replace(plain, sharpening=_read_sharpening(plain.absorption(picture) @ _WEIGHTS))
 
 
 def _read(picture: Levels) -> tuple[FloatArray, FloatArray]:
@@ -161,3 +215,46 @@ def _read(picture: Levels) -> tuple[FloatArray, FloatArray]:
 def _bands(depth: FloatArray, ratio: FloatArray) -> FloatArray:
     high = depth / (_LOW * ratio + _HIGH)
     return np.stack([ratio * high, high], axis=2).astype(np.float32)
+
+
+def _read_sharpening(lost: FloatArray) -> Sharpening:
+    """How (H, W) absorption was sharpened, from the profiles of its edges."""
+    across = _edges(lost.astype(np.float32))  # (N, 13) from the lighter side to the darker
+    base, top = across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1)
+    height = top - base
+    flat = [np.ptp(side, axis=1) < 0.2 * height for side in (across[:, :3], across[:, -3:])]
+    # Where next to nothing is absorbed, a lighter fringe is cut off; thin lines are no edges.
+    line = across.max(axis=1) > base + 1.5 * height
+    good = flat[0] & flat[1] & (base > 0.25) & (height > 0.2) & ~line
+    if good.sum() < _LEAST_EDGES:
+        return Sharpening(*_USUAL)
+    across, base, height = across[good], base[good], height[good]
+    profile = np.median((across - base[:, None]) / height[:, None], axis=0)[2:-2]  # (9,)
+    places = np.arange(2 - _REACH, _REACH - 1)
+    fits = []
+    for blur in _BLURS:
+        edge = ndtr(places / blur)
+        detail = edge - ndtr(places / np.hypot(blur, _SIGMA))
+        strength = float(np.clip((profile - edge) @ detail / (detail @ detail), 0, _STRONGEST))
+        fits.append((float(((edge + strength * detail - profile) ** 2).sum()), strength))
+    dip = base - across[:, 2:_REACH].min(axis=1)
+    return Sharpening(min(fits)[1], max(0.0, float(np.percentile(dip, _DIPS))))
+
+
+def _edges(lost: FloatArray) -> FloatArray:
+    """(N, 13) absorption along lines across the steepest pixels, from light to dark."""
+    soft = cv2.GaussianBlur(lost, (0, 0), 0.8)
+    down, right = np.gradient(soft)
+    steep = np.hypot(right, down)
+    rows, columns = np.nonzero(steep > _STEEP)
+    chosen = slice(None, None, 1 + len(rows) // _MOST_EDGES)
+    rows, columns = rows[chosen], columns[chosen]
+    steps = np.arange(-_REACH, _REACH + 1, dtype=np.float32)  # (13,)
+    there = steep[rows, columns]
+    x = columns[:, None] + (right[rows, columns] / there)[:, None] * steps
+    y = rows[:, None] + (down[rows, columns] / there)[:, None] * steps
+    along = [cv2.remap(v, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+             for v in (lost, steep)]  # fmt: skip
+    middle = along[1][:, _REACH]
+    ridge = (middle >= along[1][:, _REACH - 1]) & (middle > along[1][:, _REACH + 1])
+    return np.asarray(along[0][ridge], np.float32)

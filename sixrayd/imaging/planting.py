@@ -20,7 +20,7 @@ BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _RING = 0.15  # of the box's longer side, around it
-_LEAST_RING_PX = 6
+_LEAST_RING_PX = 8
 _LEAST_SIDE_PX = 8
 _SPECK = 0.04  # of the largest part; smaller ones are dropped
 _FILLED = 0.6  # of each side of the box that the mask must reach over
@@ -28,6 +28,8 @@ _ROUNDS = 4  # of GrabCut
 _GRID_PX = 16  # blocks of colour at half resolution
 _MARGIN_PX = 1  # by which the mask is wider than what GrabCut keeps
 _SOLID = 0.9  # of the mask, where it is not its margin
+_SIZE_LEVELS = 40.0  # that a scan e times as large counts as unlike
+_FRINGE_PX = 3  # around an item, where sharpening has changed the background
 _EDGE_PX = 0.8  # sigma of the mask's edge
 
 
@@ -41,6 +43,7 @@ class Item:
         mask: (h, w) float32, 1 inside, 0 outside, soft along the edge.
         palette: of the scan.
         origin: x and y of the cutting's top left corner in the scan.
+        scan_wh: width and height of the scan.
     """
 
     picture: RGBImage
@@ -48,6 +51,7 @@ class Item:
     mask: FloatArray
     palette: Palette | Channels
     origin: tuple[int, int]
+    scan_wh: tuple[int, int]
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -89,8 +93,8 @@ def cut_item(scan: RGBImage, box: Box) -> Item:
         raise ImageError(f"box {box.xyxy}: nothing that fills it stands out of the background")
     wide = _grown(solid, _MARGIN_PX).astype(np.float32)
     soft = np.asarray(cv2.GaussianBlur(wide, (0, 0), _EDGE_PX), np.float32)
-    background = _behind(picture, _grown(solid, 2))
-    return Item(picture.copy(), background, soft, read_palette(scan), (left, top))
+    background = _behind(picture, _grown(solid, _FRINGE_PX))
+    return Item(picture.copy(), background, soft, read_palette(scan), (left, top), (width, height))
 
 
 def project(
@@ -116,12 +120,22 @@ def project(
     absorbed = _absorbed(item, palette)
     if isinstance(palette, Palette) and isinstance(item.palette, Palette):
         palette = palette.joined(item.palette)
-    darker = np.rint(palette.darkened(window, absorbed)).astype(np.uint8)
-    # Rounding may lift a pixel that hardly changes above what it was.
-    kept = darker @ _LUMA > window @ _LUMA
     result = target.copy()
-    result[y : y + h, x : x + w] = np.where(kept[..., None], window, darker)
+    result[y : y + h, x : x + w] = np.rint(palette.darkened(window, absorbed)).astype(np.uint8)
     return result
+
+
+def unlike(target: RGBImage, palette: Palette | Channels, item: Item) -> float:
+    """How far a target, with its palette, is from the scan in which an item lay.
+
+    Returns:
+        Levels by which the palettes differ, and more the more the sizes do: an item is not scaled.
+        Infinite where one scan has a palette and the other none.
+    """
+    (height, width), (w, h) = target.shape[:2], item.scan_wh
+    return palette.unlike(item.palette) + _SIZE_LEVELS * abs(
+        float(np.log(width * height / (w * h)))
+    )
 
 
 def choose_place(
@@ -192,7 +206,7 @@ def _absorbed(item: Item, palette: Palette | Channels) -> FloatArray:
     lost = reader.absorption(item.picture) - reader.absorption(item.background)
     if coloured == (True, False):  # colour does not belong into a grey scan
         lost = np.repeat(lost @ _LUMA[:, None], 3, axis=2)
-    return np.clip(lost, 0, None) * item.mask[..., None]
+    return item.palette.sharpening.undone(lost, item.mask[..., None])
 
 
 def _segment(picture: RGBImage, inside: BoolArray) -> BoolArray:

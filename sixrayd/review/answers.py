@@ -11,7 +11,8 @@ class ServerAnnotation:
     """What somebody submitted, as the server tells it; the regions are unchecked."""
 
     annotation: int
-    reviewer: int
+    reviewer: int  # who changed it last; 0 when the server no longer knows
+    author: int  # who made it
     updated_at: str
     lead_time_s: float
     cancelled: bool
@@ -66,15 +67,19 @@ def _server_task(row: Any) -> ServerTask:
 
 
 def _server_annotation(row: Any) -> ServerAnnotation:
-    by = row["completed_by"]
-    reviewer = by["id"] if isinstance(by, dict) else by
+    author, editor = (_person(row.get(key)) for key in ("completed_by", "updated_by"))
     if not isinstance(row["result"], list):
         raise TypeError("result is no list")
     return ServerAnnotation(
         annotation=int(row["id"]),
-        reviewer=int(reviewer or 0),
+        reviewer=editor or author,
+        author=author,
         updated_at=str(row["updated_at"]),
         lead_time_s=float(row["lead_time"] or 0.0),
         cancelled=bool(row["was_cancelled"]),
         regions=tuple(dict(region) for region in row["result"]),
     )
+
+
+def _person(value: Any) -> int:
+    return int((value["id"] if isinstance(value, dict) else value) or 0)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ EVERY = timedelta(hours=1)  # what is made on the way, by serve and pull
 _DATABASE = "data/label_studio.sqlite3"
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST = 64 * 1024**2
+_BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 _TABLES = {"tasks": "task", "annotations": "task_completion"}
 
 
@@ -207,7 +209,7 @@ def _unpack(archive: Path, folder: Path) -> dict[str, int]:
             if left:
                 raise ValueError(f"{min(left)} is missing from it")
             return {what: int(manifest["counts"][what]) for what in _TABLES}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+    except (*_BROKEN, tarfile.TarError, zlib.error) as error:
         raise WorkspaceError(f"{archive}: not a whole backup: {error}; take another") from error
 
 

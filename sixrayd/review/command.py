@@ -173,6 +173,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         click.echo(f"{result.name}: {total} new or changed decisions{where}")
         _print_progress(result.progress)
         for count, what in (
+            (result.taken_back, "decisions taken back by their reviewers"),
             (result.drafts, "drafts, begun and not submitted"),
             (result.skipped, "skipped by reviewers, no decisions"),
             (result.gone, "decisions kept whose annotation is gone from the server"),
@@ -209,6 +210,8 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
     from sixrayd.review.status import StatusSettings, review_status
 
     settings = StatusSettings(**options)
+    if as_json and watch is not None:
+        raise click.UsageError("--watch shows a table; leave out --json")
     if as_json:
         print_json(review_status(workspace, settings))
     elif watch is None:

@@ -4,17 +4,31 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import decision_files, decisions_of, read_decisions
+from sixrayd.core.decisions import (
+    decision_files,
+    decisions_of,
+    load_decisions,
+    read_decisions,
+    standing_decisions,
+)
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, TASK_DEFAULTS, TASK_SCHEMA
+from sixrayd.core.records import (
+    ADJUDICATION,
+    CANDIDATE_SCHEMA,
+    DECISION_SCHEMA,
+    TASK_DEFAULTS,
+    TASK_SCHEMA,
+)
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
@@ -41,23 +55,27 @@ class Project:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the newest push
     inputs: Mapping[str, str] = field(default_factory=dict)
 
+    def alias(self, name: str) -> str:
+        """What an image or a box is called on the server: nothing that tells what it is."""
+        return sha256(f"{self.key}/{name}".encode()).hexdigest()[:20]
+
     def task_key(self, image_id: str, lane: str = "1") -> str:
         """What tells the task of an image in a lane from all others on any server."""
-        return f"{self._lane_key(lane)}/{image_id}"
+        return f"{self._lane_key(lane)}/{self.alias(image_id)}"
 
     def book_key(self, book: Book) -> str:
         """What a book is found by on its server."""
         return self._lane_key(book.lane) + (f"+{book.part}" if book.part else "")
 
     def task_of(self, task_key: str) -> tuple[str, str]:
-        """Image and lane of a task; both empty when the task is not ours."""
-        head, _, image_id = task_key.partition("/")
+        """Alias of the image, and lane, of a task; both empty when the task is not ours."""
+        head, _, alias = task_key.partition("/")
         key, _, lane = head.partition(".")
-        return (image_id, lane or "1") if key == self.key and image_id else ("", "")
+        return (alias, lane or "1") if key == self.key and alias else ("", "")
 
     def numbers(self, lane: str = "") -> list[int]:
-        """The server's numbers of the books of a lane, of all where none is named."""
-        return [book.number for book in self.books if not lane or book.lane == lane]
+        """The server's numbers of the books of a lane that are made; of all where none is named."""
+        return [b.number for b in self.books if b.number and (not lane or b.lane == lane)]
 
     def _lane_key(self, lane: str) -> str:
         return self.key if lane == "1" else f"{self.key}.{lane}"
@@ -106,10 +124,26 @@ class ReviewFolder:
         """What was drawn in advance, as it was when it was sent."""
         return self._rows("candidates.parquet", CANDIDATE_SCHEMA)
 
-    def candidate_boxes(self) -> dict[str, dict[str, Box]]:
-        """What was drawn in advance, by image and box id."""
+    def images_by_alias(self, project: Project, more: Iterable[str] = ()) -> dict[str, str]:
+        """Images that were sent or are about to be, by what they are called on the server.
+
+        Args:
+            more: image ids beside those that the review's files name.
+        """
+        files = [self.path / name for name in ("tasks", "candidates", "adjudication")]
+        files += [self.path / "planted" / "planted"]
+        files += [self.workspace.folder("estimate", self.name) / "sample"]
+        ids = set(more)
+        for path in (file.with_name(f"{file.name}.parquet") for file in files):
+            if path.exists():
+                ids.update(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+        # Tasks of earlier versions carry the id itself.
+        return {image_id: image_id for image_id in ids} | {project.alias(i): i for i in ids}
+
+    def boxes_drawn(self, lane: str) -> dict[str, dict[str, Box]]:
+        """What was drawn in advance in a lane, by image and box id."""
         found: dict[str, dict[str, Box]] = {}
-        for row in [*self.candidates(), *self.proposals()]:
+        for row in self.proposals() if lane == ADJUDICATION else self.candidates():
             box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
             found.setdefault(row["image_id"], {})[row["box_id"]] = box
         return found
@@ -151,16 +185,27 @@ class ReviewFolder:
         return path
 
     def cursors(self) -> dict[int, Cursor]:
-        """What the last pull knew of each book; nothing where the file is gone or broken."""
+        """What the last pull knew of each book.
+
+        Nothing where the file is broken, or decisions have gone or come since.
+        """
         try:
             found = json.loads((self.path / "pulled.json").read_text("utf-8"))
-            return {item["project"]: Cursor.of(item) for item in found}
+            if found["files"] != self._decision_names():
+                return {}
+            return {item["project"]: Cursor.of(item) for item in found["books"]}
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # then everything is asked for again
 
     def write_cursors(self, cursors: Mapping[int, Cursor]) -> None:
         """Note what this pull knew."""
-        write_json(self.path / "pulled.json", [asdict(item) for item in cursors.values()])
+        books = [asdict(item) for item in cursors.values()]
+        names = self._decision_names()
+        write_json(self.path / "pulled.json", {"files": names, "books": books})
+
+    def _decision_names(self) -> list[str]:
+        files = [*self._decision_files(False), *self._decision_files(True)]
+        return [path.relative_to(self.path).as_posix() for path in files]
 
     def _decision_files(self, planted: bool) -> list[Path]:
         if planted:
@@ -207,9 +252,9 @@ def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
 
 
 def decided_elsewhere(workspace: Workspace, name: str) -> set[str]:
-    """Images that reviewers have decided on in other reviews of the workspace."""
-    others = [review for review in reviews_of(workspace) if review.name != name]
-    return {row["image_id"] for review in others for row in review.decisions()}
+    """Images with a decision that stands in another review of the workspace."""
+    others = [review.name for review in reviews_of(workspace) if review.name != name]
+    return set(standing_decisions(d for other in others for d in load_decisions(workspace, other)))
 
 
 def newest_review(workspace: Workspace) -> str:
@@ -218,10 +263,15 @@ def newest_review(workspace: Workspace) -> str:
     Raises:
         WorkspaceError: there is none.
     """
-    found = list(workspace.folder("review").glob("*/project.json"))
-    if not found:
+    folder = workspace.folder("review")
+    pushed = {path.parent for path in folder.glob("*/project.json")}
+    touched = [path for f in pushed for path in (f / "project.json", f / "run.json")]
+    if not pushed:
         return workspace.newest("review")
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
+    return max(
+        (path for path in touched if path.exists()),
+        key=lambda path: (path.stat().st_mtime_ns, path),
+    ).parent.name
 
 
 def pushed_project(folder: ReviewFolder) -> Project:

@@ -31,6 +31,7 @@ TIMEOUT_S = 600.0
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
+_EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
 
@@ -196,19 +197,27 @@ class LabelStudio:
             _filter(column, "greater", "Number", 0)
             for column in ("total_annotations", "cancelled_annotations")
         ]
+        self._patiently(lambda: self._tidy(project))
         return self._patiently(lambda: self._export_view(project, [*answered, _WITH_DRAFT]))
+
+    def _tidy(self, project: int) -> None:
+        # What exports that were killed left behind.
+        for view in self._sdk.views.list(project=project):
+            if (view.data or {}).get("title") == _EXPORT:
+                self._sdk.views.delete(str(view.id))
+        for export in self._sdk.projects.exports.list(project):
+            if export.title == _EXPORT:
+                self._sdk.projects.exports.delete(project, export.id)
 
     def _export_view(
         self, project: int, items: Sequence[Mapping[str, Any]]
     ) -> tuple[ServerTask, ...]:
         filters = {"conjunction": "or", "items": list(items)}
-        view = self._sdk.views.create(
-            project=project, data={"title": "changed (sixrayd)", "filters": filters}
-        )
+        view = self._sdk.views.create(project=project, data={"title": _EXPORT, "filters": filters})
         exports = self._sdk.projects.exports
         try:
             made = exports.create(
-                project, title="changed", task_filter_options={"view": int(view.id)}
+                project, title=_EXPORT, task_filter_options={"view": int(view.id)}
             )
             try:
                 return read_tasks(exports.download(project, made.id))

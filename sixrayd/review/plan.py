@@ -19,7 +19,7 @@ from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, 
 from sixrayd.core.workspace import Workspace
 from sixrayd.evaluation.consensus import conflicts
 from sixrayd.review.duplicates import DuplicateSettings, near_positives
-from sixrayd.review.folder import Project, ReviewFolder
+from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting import planted_folder, planted_image, planted_rows
 from sixrayd.review.positives import DoubtSettings, doubtful_positives
 from sixrayd.review.queue import ORDERED, Item, Past, order
@@ -50,6 +50,10 @@ class Pictures:
         self._planted = {row["image_id"]: row for row in planted_rows(workspace, name)}
         for image_id, row in self._planted.items():
             self._sizes[image_id] = (row["width"], row["height"])
+
+    def ids(self) -> list[str]:
+        """Images that there are."""
+        return list(self._sizes)
 
     def size_wh(self, image_id: str) -> tuple[int, int]:
         """Pixels."""
@@ -115,10 +119,18 @@ def planted(workspace: Workspace, name: str) -> list[Planned]:
             seen.setdefault(row["image_id"], []).append(row)
     found = []
     for row in planted_rows(workspace, name):
-        shown = seen.get(row["image_id"], []) if row["with_proposals"] else []
+        # Shams show what the detector says: else an empty task would be a planted one.
+        open_ = row["with_proposals"] or row["kind"] == Kind.SHAM
+        shown = seen.get(row["image_id"], []) if open_ else []
         score = shown[0]["image_score"] if shown else 0.0
         found.append(Planned(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
     return found
+
+
+def strewn_kinds(workspace: Workspace, name: str) -> dict[str, Planned]:
+    """Spot checks, planted and sham images of a review, by image id."""
+    strewn = (*spot_checks(workspace, name), *planted(workspace, name))
+    return {item.image_id: item for item in strewn}
 
 
 def doubtful(workspace: Workspace, settings: DoubtSettings) -> list[Planned]:
@@ -139,8 +151,11 @@ def doubtful(workspace: Workspace, settings: DoubtSettings) -> list[Planned]:
 
 
 def in_conflict(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
-    """Images whose reviewers disagree, all their boxes drawn in advance."""
-    said = standing_decisions(load_decisions(workspace, name))
+    """Images of a review about which reviewers disagree, there or elsewhere; all boxes drawn."""
+    reviews = [folder.name for folder in reviews_of(workspace)]
+    everything = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
+    here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
+    said = {image_id: given for image_id, given in everything.items() if image_id in here}
     found = []
     for place, item in enumerate(conflicts(said, rule), 1):
         rows = _rows(item.image_id, "reviewers", item.boxes, 1.0)

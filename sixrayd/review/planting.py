@@ -323,13 +323,14 @@ class _Planting:
         )
 
     def _targets(self) -> Iterator[_Target]:
-        """Clean negatives in random order: those that nothing flags, then those people cleared."""
+        """Negatives in random order: unflagged, then cleared by people, then flagged faintly."""
         positive = pc.unique(self.index.rows(source=Source.POSITIVE, readable=None)["group"])
         negatives = self.index.rows(source=Source.NEGATIVE)
         negatives = _without(_without(negatives, positive), self.trained)
         flagged, decided, cleared, used = self._histories()
-        taken = flagged | decided | used | self.annotations.keys()
-        for wanted in (set(negatives["image_id"].to_pylist()) - taken, cleared - used):
+        taken = decided | used | self.annotations.keys()
+        unflagged = set(negatives["image_id"].to_pylist()) - taken - flagged
+        for wanted in (unflagged, cleared - used, self._faint() - taken):
             among = pc.is_in(negatives["image_id"], pa.array(sorted(wanted), pa.string()))
             chosen = negatives.filter(among)["image_id"]
             for place in self.rng.permutation(len(chosen)):
@@ -338,6 +339,13 @@ class _Planting:
                 if data.startswith(b"\xff\xd8"):  # else there are no tables to take over
                     scan = decode_rgb(data, image_id)
                     yield _Target(image_id, data, scan, read_palette(scan))
+
+    def _faint(self) -> set[str]:
+        """Images that this mining flagged with a score in its lower half."""
+        rows = _candidates(self.workspace, self.name)
+        best = rows.group_by("image_id").aggregate([("image_score", "max")])
+        low = pc.less(best["image_score_max"], pc.quantile(best["image_score_max"], 0.5)[0])
+        return set(best.filter(low)["image_id"].to_pylist())
 
     def _histories(self) -> tuple[set[str], set[str], set[str], set[str]]:
         """Images that a model flagged, that people decided on, cleared, and that were planted."""

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sixrayd.core.decisions import Decision, standing_decisions
-from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.core.decisions import Decision, answers, standing_decisions
+from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
 from sixrayd.evaluation.consensus import settle
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
@@ -54,12 +54,14 @@ def count_progress(
         decisions: all versions.
         planted: those about planted images: work that was done, but no finds.
     """
-    standing = standing_decisions(decisions)
-    apart = standing_decisions(planted)
-    flat = [d for answers in (standing, apart) for said in answers.values() for d in said]
-    sent = {(row["lane"], row["image_id"]) for row in tasks}
-    done = {(decision.lane, decision.image_id) for decision in flat}
-    settled = [settle(said, Rule.ADJUDICATOR).decision for said in standing.values()]
+    said, planted_said = list(decisions), list(planted)
+    standing, apart = standing_decisions(said), standing_decisions(planted_said)
+    flat = [d for group in (standing, apart) for given in group.values() for d in given]
+    rows = list(tasks)
+    sent = {(row["lane"], row["image_id"]) for row in rows}
+    done = {(d.lane, d.image_id) for d in (*answers(said), *answers(planted_said))}
+    known = {row["image_id"] for row in rows if row["kind"] == Kind.POSITIVE}
+    settled = [settle(given, Rule.ADJUDICATOR).decision for given in standing.values()]
     agreed = [decision for decision in settled if decision is not None]
     verdicts = Counter(decision.verdict for decision in agreed)
     classes = Counter(
@@ -75,7 +77,7 @@ def count_progress(
         tasks=len(sent),
         decided=len(done),
         left=left,
-        found=verdicts[Verdict.MISSED],
+        found=sum(d.verdict == Verdict.MISSED and d.image_id not in known for d in agreed),
         conflicts=len(settled) - len(agreed),
         by_verdict={str(verdict): verdicts[verdict] for verdict in Verdict},
         by_class=dict(sorted(classes.items())),
@@ -113,5 +115,8 @@ def _forecast(
     span = (recent[-1] - recent[0]).total_seconds()
     if not left or not span:
         return hours_left, ""
-    end = recent[-1] + timedelta(seconds=left * span / (len(recent) - 1))
+    try:
+        end = recent[-1] + timedelta(seconds=left * span / (len(recent) - 1))
+    except OverflowError:
+        return hours_left, ""
     return hours_left, end.isoformat(timespec="minutes")

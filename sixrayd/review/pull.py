@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
@@ -19,6 +19,7 @@ from sixrayd.review.planting import planted_rows
 from sixrayd.review.progress import Progress
 from sixrayd.review.regions import Answer, read_answer
 from sixrayd.review.server import find_server
+from sixrayd.review.versions import Row, new_versions, newest_versions, withdrawals
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class PullResult:
     name: str
     new: int  # decisions about images of the release
     planted: int  # and about planted images
+    taken_back: int  # answers that their reviewers skipped or emptied since: withdrawn here, too
     files: tuple[str, ...]  # in the review's folder; none when nothing was new
     drafts: int  # begun, not submitted
     skipped: int  # cancelled by a reviewer
@@ -47,6 +49,14 @@ class PullResult:
     foreign_tasks: int  # in the projects, but not ours
     problems: tuple[Problem, ...]
     progress: Progress
+
+
+class TakenBack(NamedTuple):
+    """An annotation that is no decision now, whatever it was."""
+
+    task: int
+    outcome: Outcome
+    moment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,18 @@ class Fetched:
 
     rows: tuple[dict[str, Any], ...]
     planted: tuple[dict[str, Any], ...]
+    taken_back: Mapping[int, TakenBack]  # by annotation
     cursors: Mapping[int, Cursor]
+
+    def fresh(self, known: Sequence[Row], *, planted: bool) -> list[dict[str, Any]]:
+        """What is to be appended to the decisions known so far."""
+        fresh = new_versions(self.planted if planted else self.rows, known)
+        for row in newest_versions(known).values():
+            back = self.taken_back.get(row["annotation"])
+            if back is not None and back.task == row["task"] and not row["withdrawn"]:
+                note = f"taken back on the server: {back.outcome}"
+                fresh += withdrawals([row], note, back.moment)
+        return fresh
 
     def count(self, outcome: Outcome) -> int:
         """Annotations on the server that came to this."""
@@ -92,10 +113,11 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         cursors = {} if settings.full else folder.cursors()
         with LabelStudio(connection) as server:
             fetched = fetch(folder, project, server, cursors)
-        files, counts = [], []
-        for rows, planted in ((fetched.rows, False), (fetched.planted, True)):
-            fresh = new_versions(rows, folder.decisions(planted=planted))
-            counts.append(len(fresh))
+        files, counts, taken_back = [], [], 0
+        for planted in (False, True):
+            fresh = fetched.fresh(folder.decisions(planted=planted), planted=planted)
+            taken_back += sum(row["withdrawn"] for row in fresh)
+            counts.append(sum(not row["withdrawn"] for row in fresh))
             if fresh:
                 folder.reopen()
                 files.append(folder.append_decisions(fresh, planted=planted))
@@ -108,6 +130,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         name=name,
         new=counts[0],
         planted=counts[1],
+        taken_back=taken_back,
         files=tuple(path.relative_to(folder.path).as_posix() for path in files),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=fetched.count(Outcome.SKIPPED),
@@ -132,6 +155,8 @@ def fetch(
     cursors = {}
     for book in project.books:
         number = server.find_project(project.book_key(book))
+        if number is None and not book.number:
+            continue  # a push was killed before it was made
         if number is None:
             raise ServiceError(
                 f"{server.connection.url}: has no project of review {folder.name!r}, "
@@ -157,7 +182,11 @@ class _Reader:
         self.project, self.people = project, people
         self.index = Index.load(folder.workspace)
         self.classes = folder.workspace.classes()
-        self.candidates: dict[str, dict[str, Box]] = folder.candidate_boxes()
+        self.images = folder.images_by_alias(project)
+        self.boxes_drawn = cache(folder.boxes_drawn)
+        known = (*folder.decisions(), *folder.decisions(planted=True))
+        self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
+        self.taken_back: dict[tuple[int, int], TakenBack] = {}
         self.planted = {
             row["image_id"]: (row["width"], row["height"])
             for row in planted_rows(folder.workspace, folder.name)
@@ -173,7 +202,8 @@ class _Reader:
             seen.add(task.task)
             moment = max(moment, task.updated_at)
             drafts += [task.task] * bool(task.drafts)
-            image_id, lane = self.project.task_of(task.key)
+            alias, lane = self.project.task_of(task.key)
+            image_id = self.images.get(alias, "")
             for annotation in task.annotations:
                 if image_id:
                     known.append(self._answer(before.project, image_id, lane, task, annotation))
@@ -192,10 +222,28 @@ class _Reader:
 
     def forget(self, project: int) -> None:
         """Drop what was read of one book."""
-        self.rows = {key: row for key, row in self.rows.items() if key[0] != project}
+        for read in (self.rows, self.taken_back):
+            for key in [key for key in read if key[0] == project]:
+                del read[key]
 
     def _answer(
         self, book: int, image_id: str, lane: str, task: ServerTask, annotation: ServerAnnotation
+    ) -> Known:
+        number = annotation.annotation
+        when = _utc(annotation.updated_at)
+        known = self._read(book, image_id, lane, task, annotation, when)
+        if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
+            self.taken_back[book, number] = TakenBack(task.task, known.outcome, when)
+        return known
+
+    def _read(
+        self,
+        book: int,
+        image_id: str,
+        lane: str,
+        task: ServerTask,
+        annotation: ServerAnnotation,
+        when: str,
     ) -> Known:
         number = annotation.annotation
         size_wh = self._size_wh(image_id)
@@ -206,10 +254,17 @@ class _Reader:
         elif not annotation.regions:
             outcome, notes = Outcome.EMPTY, ["was submitted with nothing in it"]
         else:
-            boxes = self.candidates.get(image_id, {})
-            answer = read_answer(annotation.regions, size_wh, boxes, self.classes)
+            boxes = self.boxes_drawn(lane).get(image_id, {})
+            names = {self.project.alias(box_id): box_id for box_id in boxes}
+            regions = [
+                {**region, "id": names.get(str(region.get("id")), region.get("id"))}
+                for region in annotation.regions
+            ]
+            answer = read_answer(regions, size_wh, boxes, self.classes)
             outcome, notes = Outcome.DECISION, list(answer.notes)
-            when = _utc(annotation.updated_at)
+            if annotation.author not in (0, annotation.reviewer):
+                author = self._name(annotation.author, task.task, number)
+                notes.append(f"was changed by another; the answer of {author} stands beside it")
             if answer.verdict is None:
                 outcome = Outcome.WITHOUT_VERDICT
                 notes.append("has no verdict, so it is no decision")
@@ -239,12 +294,11 @@ class _Reader:
         answer: Answer,
         when: str,
     ) -> dict[str, Any]:
-        by = annotation.reviewer
         return {
             "image_id": image_id,
             "version": 0,
             "verdict": str(answer.verdict),
-            "reviewer": self.people.get(by, f"user {by}"),
+            "reviewer": self._name(annotation.reviewer, task, annotation.annotation),
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
             "server": self.project.server,
@@ -260,37 +314,19 @@ class _Reader:
             ],
         }
 
+    def _name(self, number: int, task: int, annotation: int) -> str:
+        # The server forgets who answered when it deletes a user; we do not.
+        known = self.people.get(number) or self.authors.get((task, annotation))
+        return known or f"user {number}"
+
     def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
         return Fetched(
             rows=tuple(row for row in rows if row["image_id"] not in self.planted),
             planted=tuple(row for row in rows if row["image_id"] in self.planted),
+            taken_back={number: back for (_, number), back in self.taken_back.items()},
             cursors=cursors,
         )
-
-
-def new_versions(
-    rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Rows that are new or changed, numbered after the versions that they follow.
-
-    A decision that was withdrawn comes back only when it is changed on the server.
-    """
-    newest: dict[int, Mapping[str, Any]] = {}
-    given: dict[int, Mapping[str, Any]] = {}
-    for row in sorted(known, key=lambda row: row["version"]):
-        newest[row["annotation"]] = row
-        if not row["withdrawn"]:
-            given[row["annotation"]] = row
-    fresh = []
-    for row in rows:
-        before = given.get(row["annotation"])
-        if before is None:
-            fresh.append({**row, "version": 1})
-        elif {**row, "version": before["version"], "follows": before["follows"]} != before:
-            last = newest[row["annotation"]]["version"]
-            fresh.append({**row, "version": last + 1, "follows": last})
-    return fresh
 
 
 def _utc(text: str) -> str:

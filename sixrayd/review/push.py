@@ -1,5 +1,6 @@
 """The push: candidates, spot checks and the rest become tasks of Label Studio, once each."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,12 +131,13 @@ def push(
             old = [item for item in images if item.image_id not in waiting]
             lanes = {"1": fresh}
             for lane in map(str, range(2, settings.reviewers + 1)):
-                chosen = [
-                    item
-                    for item in (*old, *fresh)
-                    if plan.lane_share(job.project, item.image_id) < settings.share
+                shared = [
+                    [i for i in part if plan.lane_share(job.project, i.image_id) < settings.share]
+                    for part in (wanted.queue, wanted.strewn)
                 ]
-                lanes[lane] = job.missing(lane, chosen)
+                queue, strewn = (job.missing(lane, part) for part in shared)
+                mixed = plan.interleave(queue, strewn, job.project.key + lane)
+                lanes[lane] = [job.as_sent(item) for item in mixed]
             kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
             lasting = {key: getattr(settings, key) for key in kept}
             job.begin(lasting, wanted.inputs)
@@ -196,14 +198,15 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     workspace, name = folder.workspace, folder.name
     shards = ("shards", "")
     if settings.origin == POSITIVES:
-        queue, strewn = plan.doubtful(workspace, DoubtSettings()), []
+        queue, strewn, planted = plan.doubtful(workspace, DoubtSettings()), [], []
         inputs = workspace.upstream(shards)
     else:
         workspace.run("mine", name)
         queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
         if settings.duplicates:
             queue += plan.duplicates(workspace, {item.image_id for item in queue})
-        strewn = plan.spot_checks(workspace, name) + plan.planted(workspace, name)
+        strewn = plan.spot_checks(workspace, name)
+        planted = plan.planted(workspace, name)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
     elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known
@@ -213,10 +216,14 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     if settings.origin != POSITIVES:
         past = plan.past_reviews(reviews_of(workspace))
         queue = plan.by_finds_per_second(queue, past, groups)
+    sent = {row["image_id"] for row in folder.tasks()}
+    queue.sort(key=lambda item: item.image_id not in sent)  # what was sent counts first
     end = settings.limit or len(queue)
     while 0 < end < len(queue) and groups[queue[end].image_id] == groups[queue[end - 1].image_id]:
         end += 1  # a group is reviewed together
-    return _Wanted(queue[:end], strewn, len(elsewhere), inputs)
+    # As many planted ones as the part of the queue that goes out is of all, the first ones again.
+    part = math.ceil(len(planted) * min(end, len(queue)) / max(len(queue), 1))
+    return _Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs)
 
 
 class _Push:
@@ -235,6 +242,9 @@ class _Push:
         connection = self.sender.server.connection
         self.project = self.sender.open_project(LOCAL if connection.local else connection.url)
         self.places: Places = self.sender.there(self.project)
+        self.drawn: dict[str, list[dict[str, Any]]] = {}
+        for row in folder.candidates():
+            self.drawn.setdefault(row["image_id"], []).append(row)
         known = (*folder.decisions(), *folder.decisions(planted=True))
         self.decided = {(row["lane"], row["image_id"]) for row in known}
 
@@ -253,6 +263,11 @@ class _Push:
         """Those that are neither on the server nor decided."""
         done = self.places.keys() | self.decided
         return [item for item in items if (lane, item.image_id) not in done]
+
+    def as_sent(self, item: Planned) -> Planned:
+        """An image with what was drawn in it when it was sent first, if it was."""
+        rows = self.drawn.get(item.image_id)
+        return replace(item, rows=tuple(rows)) if rows else item
 
     def begin(self, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Take `run.json` away and note what this push is of."""
@@ -282,11 +297,13 @@ class _Push:
     def finish(self) -> int:
         """Write what is on the server now; the number of second tasks that were deleted."""
         removed = self.sender.remove_duplicates(self.project, self.places)
-        drawn: dict[str, list[str]] = {}
-        for row in self.folder.candidates():
-            drawn.setdefault(row["image_id"], []).append(row["box_id"])
-        rows = task_rows(self.folder.tasks(), self.planned, self.places, drawn)
-        self.folder.write_tasks(rows)
+        drawn: dict[tuple[bool, str], list[str]] = {}
+        for ruled, rows in ((False, self.folder.candidates()), (True, self.folder.proposals())):
+            for row in rows:
+                drawn.setdefault((ruled, row["image_id"]), []).append(row["box_id"])
+        known = plan.strewn_kinds(self.folder.workspace, self.folder.name)
+        tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
+        self.folder.write_tasks(tasks)
         self.folder.finish(self.project)
         return removed
 

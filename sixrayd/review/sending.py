@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from more_itertools import batched
 
-from sixrayd.core.errors import ServiceError, WorkspaceError
-from sixrayd.core.records import Kind
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
 from sixrayd.review.folder import Book, Project, ReviewFolder
 from sixrayd.review.label_studio import AwayError, LabelStudio, ProjectPlan
@@ -52,6 +52,7 @@ class Sender:
     ) -> None:
         self.folder, self.pictures, self.connect = folder, pictures, connect
         self.server = connect()
+        self.images: dict[str, str] = {}  # by alias
 
     def close(self) -> None:
         """Close the client."""
@@ -75,6 +76,7 @@ class Sender:
                     "server, or mine under another --name"
                 )
             books.append(replace(book, number=number or 0))
+        self.images = self.folder.images_by_alias(project, self.pictures.ids())
         return self.folder.keep(replace(project, books=tuple(books)))
 
     def there(self, project: Project) -> Places:
@@ -84,8 +86,8 @@ class Sender:
             if self.server.counts(number)[0] == 0:
                 continue
             for task in self.server.export(number):
-                image_id, lane = project.task_of(task.key)
-                if image_id:
+                alias, lane = project.task_of(task.key)
+                if image_id := self.images.get(alias, ""):
                     sent = Sent(number, task.task, task.untouched)
                     found.setdefault((lane, image_id), []).append(sent)
         return found
@@ -119,6 +121,9 @@ class Sender:
                     advance(len(batch))
                     end = time.monotonic() + AWAY_S
             except AwayError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
                 self._wait(end)
                 places.update(self.there(project))
         return project
@@ -131,7 +136,8 @@ class Sender:
         """
         expected = Counter(sent.project for same in places.values() for sent in same)
         numbers = project.numbers()
-        if any(self.server.counts(number)[0] != expected[number] for number in numbers):
+        again = any(len(same) > 1 for same in places.values())
+        if again or any(self.server.counts(number)[0] != expected[number] for number in numbers):
             places.clear()
             places.update(self.there(project))
         removed = 0
@@ -193,12 +199,12 @@ class Sender:
         width, height = self.pictures.size_wh(item.image_id)
         data = {
             "image": address,
-            "image_id": item.image_id,
             "width": width,
             "height": height,
             "sixrayd": project.task_key(item.image_id, lane),
         }
-        drawn = [prediction(item.rows, (width, height))] if item.rows else []
+        rows = [{**row, "box_id": project.alias(row["box_id"])} for row in item.rows]
+        drawn = [prediction(rows, (width, height))] if rows else []
         return {"data": data, "predictions": drawn}
 
     def _show_from_disk(
@@ -210,9 +216,7 @@ class Sender:
         addresses = {}
         for image_id in image_ids:
             data = self.pictures.read(image_id)
-            file = image_id + extension(data)
-            if Path(file).name != file:
-                raise WorkspaceError(f"image {image_id!r}: its id cannot be a file name")
+            file = project.alias(image_id) + extension(data)
             _serve(folder / file, data)
             addresses[image_id] = f"/data/local-files/?d={quote(f'{name}/{file}')}"
         self.server.serve_images(number, folder)
@@ -259,24 +263,23 @@ def task_rows(
     before: Sequence[Mapping[str, Any]],
     planned: Mapping[str, Planned],
     places: Places,
-    candidates: Mapping[str, Sequence[str]],
+    drawn: Mapping[tuple[bool, str], Sequence[str]],
 ) -> list[dict[str, Any]]:
     """Rows of `TASK_SCHEMA` for all that is on the server and what was sent in earlier pushes.
 
     Args:
         before: rows as they were.
-        candidates: box ids drawn in advance, by image.
+        drawn: box ids drawn in advance, by whether for an adjudicator and by image.
     """
     rows = {(row["lane"], row["image_id"]): dict(row) for row in before}
     for (lane, image_id), (sent, *_) in places.items():
         row = rows.get((lane, image_id))
         if row is None:
             row = _new_row(image_id, planned, rows) | {"lane": lane}
-        drawn = list(candidates.get(image_id, ()))
         rows[lane, image_id] = row | {
             "project": sent.project,
             "task": sent.task,
-            "candidates": drawn,
+            "candidates": list(drawn.get((lane == ADJUDICATION, image_id), ())),
         }
     return sorted(rows.values(), key=lambda row: (row["lane"], row["rank"], row["image_id"]))
 

@@ -34,8 +34,11 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
     Example:
       sixrayd review serve --port 8080
     """
-    from sixrayd.review.server import start, stop, wait
+    from sixrayd.review.backup import back_up_when_due
+    from sixrayd.review.server import running, start, stop, wait
 
+    if running(workspace) is None:
+        back_up_when_due(workspace)
     server = start(workspace, port, _say)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -11,7 +11,7 @@ from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, r
 from sixrayd.review.label_studio import LabelStudio, project_address
 from sixrayd.review.plan import past_reviews
 from sixrayd.review.progress import Progress, count_progress
-from sixrayd.review.pull import fetch, new_versions
+from sixrayd.review.pull import fetch
 from sixrayd.review.queue import ORDERED, Item, forecast, order
 from sixrayd.review.server import find_server
 
@@ -55,18 +55,20 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     connection = find_server(workspace, settings.url, settings.token_file)
     with LabelStudio(connection) as server:
         fetched = fetch(folder, project, server, folder.cursors())
-    fresh = new_versions(fetched.rows, folder.decisions())
-    planted = new_versions(fetched.planted, folder.decisions(planted=True))
+    known = [folder.decisions(planted=planted) for planted in (False, True)]
+    fresh = [
+        fetched.fresh(rows, planted=planted)
+        for planted, rows in zip((False, True), known, strict=True)
+    ]
     said, apart = (
-        decisions_of([*folder.decisions(planted=kind), *new], folder.name)
-        for kind, new in ((False, fresh), (True, planted))
+        decisions_of([*rows, *new], folder.name) for rows, new in zip(known, fresh, strict=True)
     )
     return ReviewStatus(
         name=folder.name,
-        address=project_address(connection, project.books[0].number),
+        address=project_address(connection, next(iter(project.numbers()), 0)),
         progress=count_progress(folder.tasks(), said, apart),
         next_hour=_next_hour(folder, {decision.image_id for decision in said}),
-        not_pulled=len(fresh) + len(planted),
+        not_pulled=sum(map(len, fresh)),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=fetched.count(Outcome.SKIPPED),
         problems=len(fetched.problems()),

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
+from sixrayd.review.versions import newest_versions, withdrawals
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,12 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
     name = settings.name or newest_review(workspace)
     with workspace.lock():
         folder = ReviewFolder(workspace, name)
-        newest: dict[int, dict[str, Any]] = {}
-        for row in sorted(folder.decisions(), key=lambda row: row["version"]):
-            newest[row["annotation"]] = row
+        newest = newest_versions(folder.decisions()).values()
         rows = []
-        for image_id in settings.images:
+        for image_id in dict.fromkeys(settings.images):
             stands = [
                 row
-                for row in newest.values()
+                for row in newest
                 if row["image_id"] == image_id
                 and not row["withdrawn"]
                 and settings.reviewer in ("", row["reviewer"])
@@ -65,18 +63,8 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
                     f"{folder.path}: no decision{whose} on {image_id!r} stands; nothing withdrawn"
                 )
             rows += stands
-        moment = datetime.now(UTC).isoformat()
-        fresh = [
-            {
-                **row,
-                "version": row["version"] + 1,
-                "follows": row["version"],
-                "withdrawn": True,
-                "note": f"withdrawn by {settings.by}: {settings.reason}",
-                "decided_at": moment,
-            }
-            for row in rows
-        ]
+        note = f"withdrawn by {settings.by}: {settings.reason}"
+        fresh = withdrawals(rows, note, datetime.now(UTC).isoformat())
         project = pushed_project(folder)
         folder.reopen()
         path = folder.append_decisions(fresh)

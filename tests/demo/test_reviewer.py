@@ -12,11 +12,17 @@ from sixrayd.demo.reviewer import (
     load_truth,
     review_as_person,
 )
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from tests.review.conftest import site  # noqa: F401
 
 ANNA, PASSWORD = "anna@example.org", "a long password"
+
+
+def names(site, name):  # noqa: F811
+    folder = ReviewFolder(site.workspace, name)
+    return folder.images_by_alias(folder.project())
 
 
 def said(site, name):  # noqa: F811
@@ -34,12 +40,12 @@ def test_a_perfect_reviewer_corrects_every_image(site):  # noqa: F811
     }
     anna = join_as_reviewer(site.connection, ANNA, PASSWORD)
     settings = ReviewerSettings(imprecision_px=0.5)
-    counts = review_as_person(anna, project, truth, settings)
+    counts = review_as_person(anna, project, truth, names(site, "perfect"), settings)
     assert counts == ReviewCounts(
         images=6, missed=4, nothing=2, unsure=0, errors=0,
         confirmed=2, moved=1, relabelled=1, drawn=1, deleted=2,
     )  # fmt: skip
-    assert review_as_person(anna, project, truth, settings).images == 0
+    assert review_as_person(anna, project, truth, names(site, "perfect"), settings).images == 0
 
     result = pull(site.workspace, PullSettings("perfect"))
     assert (result.new, result.problems) == (6, ())
@@ -59,7 +65,7 @@ def test_errors_come_at_about_the_stated_rate_and_are_counted(site):  # noqa: F8
     truth = {image: (Box("Knife", 10, 20, 40, 50),) for image in images[:15]}
     bob = join_as_reviewer(site.connection, "bob@example.org", PASSWORD)
     settings = ReviewerSettings(error_rate=0.3, unsure_rate=0.1, seed=3)
-    counts = review_as_person(bob, project, truth, settings)
+    counts = review_as_person(bob, project, truth, names(site, "errs"), settings)
     assert counts.images == counts.missed + counts.nothing + counts.unsure == 30
     assert 3 <= counts.errors <= 16 and counts.unsure <= 9
     pull(site.workspace, PullSettings("errs"))

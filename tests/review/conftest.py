@@ -8,6 +8,7 @@ import pytest
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.connection import Connection
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.labelling import verdict_region
 from sixrayd.review.server import Server, find_server, running_server
@@ -54,7 +55,17 @@ class Site:
             task = server.next_task(project)
             said = [verdict_region(verdict)] if verdict else []
             number = server.submit(task.task, [*regions, *said], 2.5)
-        return task.data["image_id"], number
+        return self.image_of(task), number
+
+    def image_of(self, task):
+        """The image of a task of any review."""
+        key = task.data["sixrayd"]
+        for path in self.workspace.folder("review").glob("*/project.json"):
+            folder = ReviewFolder(self.workspace, path.parent.name)
+            project = folder.project()
+            if project.key == key.partition("/")[0].partition(".")[0]:
+                return folder.images_by_alias(project)[project.task_of(key)[0]]
+        raise AssertionError(key)
 
 
 @pytest.fixture(scope="session")

@@ -132,9 +132,10 @@ def test_a_server_that_restarts_in_mid_push_gets_the_rest(tmp_path, monkeypatch)
         assert (result.added, sent[-1]) == (30, 30)
         with LabelStudio(find_server(workspace, "", None)) as client:
             keys = [task.key for task in client.export(result.project)]
-        project = ReviewFolder(workspace, "first").project()
-        assert sorted(project.task_of(key)[0] for key in keys) == images
-        assert len(ReviewFolder(workspace, "first").tasks()) == 30
+        folder = ReviewFolder(workspace, "first")
+        project = folder.project()
+        assert sorted(keys) == sorted(project.task_key(image) for image in images)
+        assert len(folder.tasks()) == 30
     finally:
         stop(workspace)
 

@@ -63,7 +63,7 @@ def test_three_reviewers_with_conflicts_are_settled_in_the_open(site):
     for _ in range(3):
         with site.client() as server:
             task = server.next_task(ruled.project)
-        shown[task.data["image_id"]] = len(task.regions)
+        shown[site.image_of(task)] = len(task.regions)
         site.answer(ruled.project, task.regions[:1], Verdict.MISSED if task.regions else "unsure")
     assert shown == {images[1]: 1, images[2]: 2, images[3]: 0}
     assert adjudicate(site.workspace, AdjudicateSettings("three")).added == 0

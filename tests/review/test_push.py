@@ -37,12 +37,14 @@ stage.push(Workspace(root), stage.PushSettings(name))
 
 def on_server(site, name, lane="1"):
     """Images of the tasks in a lane, in order."""
-    project = ReviewFolder(site.workspace, name).project()
+    folder = ReviewFolder(site.workspace, name)
+    project = folder.project()
+    images = folder.images_by_alias(project)
     with site.client() as server:
         tasks = [task for number in project.numbers(lane) for task in server.export(number)]
     found = [project.task_of(task.key) for task in tasks]
     assert {where for _, where in found} <= {lane}
-    return [image_id for image_id, _ in found]
+    return [images[alias] for alias, _ in found]
 
 
 def tasks_of(site, name):
@@ -134,13 +136,15 @@ def test_the_server_shows_the_candidates_and_nothing_else(site):
     images = site.mined("shown", 2)
     push(site.workspace, PushSettings("shown"))
     folder = image_root(site.workspace) / "shown"
-    assert sorted(path.name for path in folder.iterdir()) == [f"{image}.jpg" for image in images]
+    alias = ReviewFolder(site.workspace, "shown").project().alias
+    names = [f"{alias(image)}.jpg" for image in images]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     shown = Index.load(site.workspace).read(images[0])
     headers = {"Authorization": f"Token {site.connection.token}"}
     base = f"{site.server.url}/data/local-files/?d="
-    answer = httpx.get(f"{base}shown/{images[0]}.jpg", headers=headers)
+    answer = httpx.get(f"{base}shown/{names[0]}", headers=headers)
     assert (answer.status_code, answer.content) == (200, shown)
-    assert httpx.get(f"{base}shown/{images[0]}.jpg").status_code in (401, 403)
+    assert httpx.get(f"{base}shown/{names[0]}").status_code in (401, 403)
     for outside in ("../data/label_studio.sqlite3", "shown/../../secret.json", "shown/none.jpg"):
         refusal = httpx.get(base + outside, headers=headers)
         assert refusal.status_code >= 400 and len(refusal.content) < 5000

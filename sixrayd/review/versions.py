@@ -1,0 +1,57 @@
+"""Answers and their versions: nothing is replaced, what follows names what it follows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]  # of DECISION_SCHEMA
+Identity = tuple[int, int, str, str]
+
+
+def identity(row: Row) -> Identity:
+    """What an answer is: a reviewer's in one annotation of one task.
+
+    An annotation that somebody else has changed holds two answers, since nobody is overruled.
+    """
+    return row["task"], row["annotation"], row["reviewer"], row["image_id"]
+
+
+def newest_versions(rows: Iterable[Row], *, given: bool = False) -> dict[Identity, Row]:
+    """The newest version of each answer.
+
+    Args:
+        given: look at versions alone that withdraw nothing.
+    """
+    kept = (row for row in rows if not (given and row["withdrawn"]))
+    return {identity(row): row for row in sorted(kept, key=lambda row: row["version"])}
+
+
+def new_versions(rows: Sequence[Row], known: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows that are new or changed, numbered after the versions that they follow.
+
+    A decision that was withdrawn comes back only when it is changed on the server.
+    """
+    newest, given = newest_versions(known), newest_versions(known, given=True)
+    fresh = []
+    for row in rows:
+        before = given.get(identity(row))
+        if before is None:
+            fresh.append({**row, "version": 1})
+        elif {**row, "version": before["version"], "follows": before["follows"]} != before:
+            fresh.append(_following(row, newest[identity(row)]))
+    return fresh
+
+
+def withdrawals(rows: Iterable[Row], note: str, moment: str) -> list[dict[str, Any]]:
+    """Versions that end answers.
+
+    Args:
+        rows: the newest version of each.
+        note: who withdraws and why.
+        moment: ISO 8601, UTC.
+    """
+    ended = {"withdrawn": True, "note": note, "decided_at": moment}
+    return [_following({**row, **ended}, row) for row in rows]
+
+
+def _following(row: Row, last: Row) -> dict[str, Any]:
+    return {**row, "version": last["version"] + 1, "follows": last["version"]}

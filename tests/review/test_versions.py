@@ -1,0 +1,239 @@
+"""Nothing that a reviewer said is lost, doubled, or silently overruled."""
+
+import pytest
+from click.testing import CliRunner
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.decisions import answers, load_decisions, standing_decisions
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.records import Rule, Verdict
+from sixrayd.evaluation.consensus import settle
+from sixrayd.review.command import review
+from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.label_studio import LabelStudio
+from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
+from sixrayd.review.versions import new_versions
+from sixrayd.review.withdraw import WithdrawSettings, withdraw
+from tests.workspaces import build_mine
+
+SIZE = (96, 64)
+
+
+def standing(site, name):
+    return standing_decisions(load_decisions(site.workspace, name))
+
+
+def pushed(site, name, count, **settings):
+    site.mined(name, count)
+    return push(site.workspace, PushSettings(name, **settings)).project
+
+
+def test_a_later_pull_asks_for_changes_alone(site, monkeypatch):
+    project = pushed(site, "changes", 5)
+    first, number = site.answer(project)
+    assert pull(site.workspace, PullSettings("changes")).new == 1
+    monkeypatch.setattr(LabelStudio, "export_answered", None)  # would fail if it were called
+    second, _ = site.answer(project, verdict=Verdict.UNSURE)
+    with site.client() as server:
+        changed = [verdict_region(Verdict.UNSURE)]
+        server._sdk.annotations.update(number, result=changed)
+    assert pull(site.workspace, PullSettings("changes")).new == 2
+    assert pull(site.workspace, PullSettings("changes")).new == 0
+    assert {i: str(d[0].verdict) for i, d in standing(site, "changes").items()} == {
+        first: "unsure",
+        second: "unsure",
+    }
+
+
+def test_a_deletion_and_an_addition_between_two_pulls_are_both_seen(site):
+    project = pushed(site, "swapped", 3)
+    gone, number = site.answer(project)
+    pull(site.workspace, PullSettings("swapped"))
+    with site.client() as server:
+        server._sdk.annotations.delete(number)
+    again, _ = site.answer(project, verdict=Verdict.UNSURE)
+    result = pull(site.workspace, PullSettings("swapped"))
+    assert again == gone  # the task is open once more
+    assert (result.new, result.gone) == (1, 1)
+
+
+def test_drafts_skipped_and_empty_answers_are_told_apart(site):
+    project = pushed(site, "apart", 4)
+    empty, _ = site.answer(project, verdict=None)
+    with site.client() as server:
+        task = server.next_task(project)
+        server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
+        task = server.next_task(project)
+        body = {"result": [verdict_region(Verdict.NOTHING)], "lead_time": 1.0}
+        server._request("POST", f"api/tasks/{task.task}/drafts", json=body)
+    result = pull(site.workspace, PullSettings("apart"))
+    assert (result.new, result.drafts, result.skipped, result.empty) == (0, 1, 1, 1)
+    assert [problem.what for problem in result.problems] == ["was submitted with nothing in it"]
+    again = pull(site.workspace, PullSettings("apart"))
+    assert (again.drafts, again.skipped, again.empty) == (1, 1, 1)
+    assert again.problems == result.problems
+
+
+def test_an_answer_taken_back_on_the_server_stands_no_more(site):
+    project = pushed(site, "back", 2)
+    image, number = site.answer(project)
+    pull(site.workspace, PullSettings("back"))
+    with site.client() as server:
+        server._sdk.annotations.update(number, result=[], was_cancelled=True)
+    result = pull(site.workspace, PullSettings("back"))
+    assert (result.new, result.taken_back, result.progress.decided) == (0, 1, 0)
+    assert standing(site, "back") == {}
+    last = ReviewFolder(site.workspace, "back").decisions()[-1]
+    assert (last["version"], last["follows"], last["withdrawn"]) == (2, 1, True)
+    assert last["note"] == "taken back on the server: skipped"
+    assert pull(site.workspace, PullSettings("back", full=True)).taken_back == 0
+    with site.client() as server:
+        said = [verdict_region(Verdict.UNSURE)]
+        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+    assert pull(site.workspace, PullSettings("back")).new == 1
+    assert [str(d.verdict) for d in standing(site, "back")[image]] == ["unsure"]
+
+
+def test_an_answer_changed_by_another_stands_beside_its_authors(site):
+    project = pushed(site, "edited", 1)
+    ann, bob = site.person(), site.person()
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings("edited"))
+    with LabelStudio(bob) as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        name = server.user
+    result = pull(site.workspace, PullSettings("edited"))
+    assert (result.new, result.progress.conflicts) == (1, 1)
+    said = standing(site, "edited")[image]
+    assert [str(d.verdict) for d in said] == ["unsure", "nothing there"]
+    assert said[1].reviewer == name
+    assert [p.what for p in result.problems] == [
+        f"was changed by another; the answer of {said[0].reviewer} stands beside it"
+    ]
+
+
+def test_a_reviewer_whom_the_server_forgot_keeps_the_name(site):
+    project = pushed(site, "leaver", 1)
+    person = site.person()
+    image, _ = site.answer(project, by=person)
+    pull(site.workspace, PullSettings("leaver"))
+    before = standing(site, "leaver")
+    with site.client() as server:
+        users = {mail: number for number, mail in server.reviewers().items()}
+        server._request("DELETE", f"api/users/{users[before[image][0].reviewer]}")
+    result = pull(site.workspace, PullSettings("leaver", full=True))
+    assert (result.new, result.gone) == (0, 0)
+    assert standing(site, "leaver") == before
+
+
+def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
+    project = pushed(site, "withdrawn", 2)
+    image, number = site.answer(project)
+    site.answer(project)
+    pull(site.workspace, PullSettings("withdrawn"))
+    root = str(site.workspace.root)
+    words = ["withdraw", image, image, "-w", root, "--name", "withdrawn"]
+    shell = CliRunner().invoke(review, [*words, "--reason", "wrong bag", "--by", "carl"])
+    assert shell.stdout == "withdrawn: 1 decisions withdrawn in decisions/00002.parquet\n"
+    assert list(standing(site, "withdrawn")) != [image] and len(standing(site, "withdrawn")) == 1
+    row = ReviewFolder(site.workspace, "withdrawn").decisions()[-1]
+    assert (row["note"], row["follows"]) == ("withdrawn by carl: wrong bag", 1)
+    assert pull(site.workspace, PullSettings("withdrawn", full=True)).new == 0
+    settings = WithdrawSettings((image,), "again", "carl", name="withdrawn")
+    with pytest.raises(WorkspaceError, match=f"no decision on '{image}' stands; nothing withdr"):
+        withdraw(site.workspace, settings)
+    with pytest.raises(SettingsError, match="--reason: needs to be said"):
+        WithdrawSettings((image,), "", "carl")
+
+    build_mine(site.workspace, "withdrawn2", [image])
+    again = push(site.workspace, PushSettings("withdrawn2"))
+    assert (again.added, again.decided_elsewhere) == (1, 0)
+    with site.client() as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.UNSURE)])
+    assert pull(site.workspace, PullSettings("withdrawn")).new == 1
+    assert [d.version for d in standing(site, "withdrawn")[image]] == [3]
+
+
+def test_a_number_given_twice_is_two_answers():
+    row = {"task": 1, "annotation": 7, "image_id": "N1", "version": 0, "follows": 0}
+    row |= {"withdrawn": False, "verdict": "unsure"}
+    ann, bob = ({**row, "reviewer": name} for name in ("ann", "bob"))
+    known = new_versions([ann], [])
+    assert [(r["version"], r["follows"]) for r in known] == [(1, 0)]
+    assert [r["version"] for r in new_versions([bob], known)] == [1]
+    assert [r["version"] for r in new_versions([{**ann, "image_id": "N2"}], known)] == [1]
+    assert new_versions([ann], known) == []
+    changed = new_versions([{**ann, "verdict": "nothing there"}], known)
+    assert [(r["version"], r["follows"]) for r in changed] == [(2, 1)]
+
+
+def test_lost_tables_of_decisions_are_fetched_again(site):
+    project = pushed(site, "lost-table", 2)
+    site.answer(project)
+    pull(site.workspace, PullSettings("lost-table"))
+    (site.workspace.folder("review", "lost-table") / "decisions" / "00001.parquet").unlink()
+    assert pull(site.workspace, PullSettings("lost-table")).new == 1
+
+
+def test_an_adjudication_changes_nothing_that_was_said_before(site):
+    images = site.mined("ruled", 1)
+    push(site.workspace, PushSettings("ruled", reviewers=2))
+    project = ReviewFolder(site.workspace, "ruled").project()
+    drawn = region("x", Box("Gun", 50, 10, 70, 30), SIZE)
+    site.answer(project.numbers("1")[0], [drawn], Verdict.MISSED, by=site.person())
+    site.answer(project.numbers("2")[0], by=site.person())
+    pull(site.workspace, PullSettings("ruled"))
+    before = load_decisions(site.workspace, "ruled")
+    where = adjudicate(site.workspace, AdjudicateSettings("ruled")).project
+    assert pull(site.workspace, PullSettings("ruled", full=True)).new == 0
+    assert load_decisions(site.workspace, "ruled") == before
+    tasks = {
+        row["lane"]: row["candidates"] for row in ReviewFolder(site.workspace, "ruled").tasks()
+    }
+    assert tasks["1"] == tasks["2"] == [f"{images[0]}/rfb/0"]
+    assert tasks["adjudication"] == [f"{images[0]}/reviewers/0"]
+
+    rulings = [(Verdict.NOTHING, []), (Verdict.MISSED, [drawn])]
+    with site.client() as server:
+        task = server.next_task(where).task
+        for (verdict, boxes), person in zip(rulings, [site.person(), site.person()], strict=True):
+            with LabelStudio(person) as client:
+                client.submit(task, [*boxes, verdict_region(verdict)], 1)
+    pull(site.workspace, PullSettings("ruled"))
+    settled = settle(standing(site, "ruled")[images[0]], Rule.MAJORITY)
+    assert settled.decision is None and settled.reason.startswith("adjudicators disagree: ")
+
+
+def test_conflicts_between_two_reviews_go_to_an_adjudicator(site):
+    images = site.mined("here", 1)
+    site.answer(push(site.workspace, PushSettings("here")).project, by=site.person())
+    pull(site.workspace, PullSettings("here"))
+    build_mine(site.workspace, "there", images)
+    assert push(site.workspace, PushSettings("there")).added == 0
+    project = push(site.workspace, PushSettings("there", again=True)).project
+    site.answer(project, verdict=Verdict.UNSURE, by=site.person())
+    pull(site.workspace, PullSettings("there"))
+    assert adjudicate(site.workspace, AdjudicateSettings("there")).added == 1
+
+
+def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
+    pushed(site, "twofold", 1, reviewers=2)
+    project = ReviewFolder(site.workspace, "twofold").project()
+    for lane in "12":
+        site.answer(project.numbers(lane)[0])
+    result = pull(site.workspace, PullSettings("twofold"))
+    assert (result.progress.tasks, result.progress.left) == (2, 0)
+    decisions = load_decisions(site.workspace, "twofold")
+    assert len(answers(decisions)) == 2
+    assert [len(said) for said in standing_decisions(decisions).values()] == [1]
+
+
+def test_a_limit_is_a_limit_after_decisions_too(site):
+    project = pushed(site, "limit", 12, limit=6)
+    for _ in range(6):
+        site.answer(project)
+    pull(site.workspace, PullSettings("limit"))
+    assert push(site.workspace, PushSettings("limit", limit=6)).added == 0
+    assert push(site.workspace, PushSettings("limit", limit=8)).added == 2
