@@ -1,5 +1,7 @@
 """Nothing that a reviewer said is lost, doubled, or silently overruled."""
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -9,7 +11,7 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import Rule, Verdict
 from sixrayd.evaluation.consensus import settle
 from sixrayd.review.command import review
-from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.folder import Book, ReviewFolder
 from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.labelling import region, verdict_region
 from sixrayd.review.pull import PullSettings, pull
@@ -61,7 +63,7 @@ def test_a_deletion_and_an_addition_between_two_pulls_are_both_seen(site):
 
 def test_drafts_skipped_and_empty_answers_are_told_apart(site):
     project = pushed(site, "apart", 4)
-    empty, _ = site.answer(project, verdict=None)
+    site.answer(project, verdict=None)
     with site.client() as server:
         task = server.next_task(project)
         server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
@@ -189,9 +191,8 @@ def test_an_adjudication_changes_nothing_that_was_said_before(site):
     where = adjudicate(site.workspace, AdjudicateSettings("ruled")).project
     assert pull(site.workspace, PullSettings("ruled", full=True)).new == 0
     assert load_decisions(site.workspace, "ruled") == before
-    tasks = {
-        row["lane"]: row["candidates"] for row in ReviewFolder(site.workspace, "ruled").tasks()
-    }
+    rows = ReviewFolder(site.workspace, "ruled").tasks()
+    tasks = {row["lane"]: row["candidates"] for row in rows}
     assert tasks["1"] == tasks["2"] == [f"{images[0]}/rfb/0"]
     assert tasks["adjudication"] == [f"{images[0]}/reviewers/0"]
 
@@ -228,6 +229,17 @@ def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
     decisions = load_decisions(site.workspace, "twofold")
     assert len(answers(decisions)) == 2
     assert [len(said) for said in standing_decisions(decisions).values()] == [1]
+
+
+def test_a_push_killed_before_its_project_was_made_stops_nobody(site):
+    project = pushed(site, "unmade", 2)
+    site.answer(project)
+    folder = ReviewFolder(site.workspace, "unmade")
+    known = folder.project()
+    folder.keep(replace(known, books=(*known.books, Book("2", 0, 0))))
+    assert pull(site.workspace, PullSettings("unmade")).new == 1
+    assert adjudicate(site.workspace, AdjudicateSettings("unmade")).added == 0
+    assert push(site.workspace, PushSettings("unmade", reviewers=2)).tasks == 2
 
 
 def test_a_limit_is_a_limit_after_decisions_too(site):
