@@ -5,7 +5,8 @@ Example:
 
 The workspace holds a mining that nobody has reviewed. In each stage a sample is drawn, pushed to
 the workspace's own Label Studio with the next of the queue, and answered by a simulated reviewer
-who errs at a stated rate; the decisions are pulled and the bound on what is left is compared with
+who errs at a stated rate; an adjudicator, who does not, settles what he could not; the decisions
+are pulled and the bound on what is left is compared with
 what is left in truth. No stage of sixrayd sees the truth.
 """
 
@@ -31,9 +32,10 @@ from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
 from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.planting import PlantSettings, plant, planted_rows
+from sixrayd.review.planted import planted_rows
+from sixrayd.review.planting import PlantSettings, plant
 from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
 from sixrayd.review.server import running_server
 
 
@@ -94,6 +96,11 @@ def main(
             names = folder.images_by_alias(project)
             wishes = ReviewerSettings(error_rate=error, seed=seed)
             review_as_person(person, number, boxes, names, wishes)
+            pull(workspace, PullSettings(name))
+            ruled = adjudicate(workspace, AdjudicateSettings(name))
+            names = folder.images_by_alias(project)
+            if ruled.added:
+                review_as_person(admin, ruled.project, boxes, names, ReviewerSettings(seed=seed))
             decided = pull(workspace, PullSettings(name)).progress.decided
             bound = estimate(workspace, EstimateSettings(name))
             said = standing_decisions(load_decisions(workspace, name))

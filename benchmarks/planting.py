@@ -64,7 +64,7 @@ def draw(kind: Kind, number: int) -> tuple[bytes, tuple[Box, ...]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """An item that can be cut out, the scan it lay in, and a place in a clean scan that suits it."""
+    """An item that can be cut out, the scan it lay in, and a place for it in a clean scan."""
 
     jpeg: bytes
     scan: RGBImage

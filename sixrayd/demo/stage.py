@@ -38,7 +38,8 @@ from sixrayd.mine.stage import mine
 from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.planting import PlantSettings, plant, planted_rows
+from sixrayd.review.planted import planted_rows
+from sixrayd.review.planting import PlantSettings, plant
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from sixrayd.review.server import Server, running_server

@@ -30,15 +30,14 @@ _RED = 290.0  # from here on hues belong to orange again
 _LOW, _HIGH = 0.25, 0.75  # of the bands in lightness
 _WEIGHTS = np.array([_LOW, _HIGH], np.float32)
 _SIGMA = 1.4  # of the blur that a scanner's unsharp mask subtracts
-_KERNEL = (9, 9)
+_KERNEL = (9, 9)  # so that a fringe reaches 4 pixels
 _STEPS = 12  # that undo a sharpening
 _REACH = 6  # pixels to both sides of an edge that tell how it was sharpened
 _STEEP = 0.06  # absorption a pixel
 _LEAST_EDGES, _MOST_EDGES = 30, 30_000  # remap takes no more rows than 32,767
-_USUAL = (1.0, 0.1)  # strength and limit where too few edges tell
 _STRONGEST = 1.5
 _BLURS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6)
-_DIPS = 85  # percentile of the lighter fringes
+_DIPS = 85  # percentile of the lighter fringes' depths
 # Screens show dark tones apart by less than they absorb: absorption is -ln(lightness) to this.
 _TONE = 1.3
 _SHAPE = (49, 64)  # materials and shades that a palette tells apart
@@ -55,17 +54,17 @@ class Sharpening:
 
     Args:
         strength: of the difference, 0 or more.
-        limit: absorption by which a pixel is lightened at most.
+        limit: absorption by which a pixel beside an edge is lightened at most.
     """
 
     strength: float = 0.0
     limit: float = 0.0
 
     def detail(self, lost: FloatArray) -> FloatArray:
-        """(h, w, C) absorption → what is added to it; 0 farther than `FRINGE_PX` from any."""
+        """(h, w, C) absorption → what is added to it; 0 more than 4 pixels from any."""
         blurred = cv2.GaussianBlur(lost, _KERNEL, _SIGMA, borderType=cv2.BORDER_CONSTANT)
         rest = lost - blurred.reshape(lost.shape)
-        return np.maximum(self.strength * rest, -self.limit)
+        return np.asarray(np.maximum(self.strength * rest, -self.limit), np.float32)
 
     def undone(self, lost: FloatArray, mask: FloatArray) -> FloatArray:
         """(h, w, C) absorption, 0 or more, that looks like `lost` once it is sharpened.
@@ -218,7 +217,11 @@ def _bands(depth: FloatArray, ratio: FloatArray) -> FloatArray:
 
 
 def _read_sharpening(lost: FloatArray) -> Sharpening:
-    """How (H, W) absorption was sharpened, from the profiles of its edges."""
+    """How a scan's (H, W) absorption was sharpened: what fits the median profile of its edges.
+
+    Returns:
+        No sharpening where too few clean edges tell.
+    """
     across = _edges(lost.astype(np.float32))  # (N, 13) from the lighter side to the darker
     base, top = across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1)
     height = top - base
@@ -227,7 +230,7 @@ def _read_sharpening(lost: FloatArray) -> Sharpening:
     line = across.max(axis=1) > base + 1.5 * height
     good = flat[0] & flat[1] & (base > 0.25) & (height > 0.2) & ~line
     if good.sum() < _LEAST_EDGES:
-        return Sharpening(*_USUAL)
+        return Sharpening()
     across, base, height = across[good], base[good], height[good]
     profile = np.median((across - base[:, None]) / height[:, None], axis=0)[2:-2]  # (9,)
     places = np.arange(2 - _REACH, _REACH - 1)
@@ -247,6 +250,8 @@ def _edges(lost: FloatArray) -> FloatArray:
     down, right = np.gradient(soft)
     steep = np.hypot(right, down)
     rows, columns = np.nonzero(steep > _STEEP)
+    if not len(rows):
+        return np.zeros((0, 2 * _REACH + 1), np.float32)
     chosen = slice(None, None, 1 + len(rows) // _MOST_EDGES)
     rows, columns = rows[chosen], columns[chosen]
     steps = np.arange(-_REACH, _REACH + 1, dtype=np.float32)  # (13,)

@@ -1,7 +1,8 @@
 """Cutting a known item out of one scan and projecting it into another.
 
 What an item absorbs is what its pixels lost beside the background around them; laid into a target
-it is lost there again. Nothing is scaled, and nothing but absorption is ever added.
+it is lost there again. Nothing is scaled, and nothing but absorption is ever added. Scanners
+sharpen, which is undone on the item and done again as the target's scanner does.
 """
 
 import io
@@ -23,11 +24,9 @@ _RING = 0.15  # of the box's longer side, around it
 _LEAST_RING_PX = 8
 _LEAST_SIDE_PX = 8
 _SPECK = 0.04  # of the largest part; smaller ones are dropped
-_FILLED = 0.6  # of each side of the box that the mask must reach over
+_FILLED = 0.9  # of each side of the box that the mask must reach over
 _ROUNDS = 4  # of GrabCut
 _GRID_PX = 16  # blocks of colour at half resolution
-_MARGIN_PX = 1  # by which the mask is wider than what GrabCut keeps
-_SOLID = 0.9  # of the mask, where it is not its margin
 _SIZE_LEVELS = 40.0  # that a scan e times as large counts as unlike
 _FRINGE_PX = 3  # around an item, where sharpening has changed the background
 _EDGE_PX = 0.8  # sigma of the mask's edge
@@ -60,7 +59,7 @@ class Item:
 
     def box_xyxy(self, at: tuple[int, int]) -> tuple[int, int, int, int]:
         """The mask's bounding box when the cutting's top left corner lies at `at` (x, y)."""
-        x1, y1, x2, y2 = _extent(self.mask > _SOLID)
+        x1, y1, x2, y2 = _extent(self.mask > 0.5)
         return x1 + at[0], y1 + at[1], x2 + at[0], y2 + at[1]
 
 
@@ -91,8 +90,7 @@ def cut_item(scan: RGBImage, box: Box) -> Item:
     left_px, top_px, right_px, bottom_px = _extent(solid)
     if right_px - left_px < _FILLED * (x2 - x1) or bottom_px - top_px < _FILLED * (y2 - y1):
         raise ImageError(f"box {box.xyxy}: nothing that fills it stands out of the background")
-    wide = _grown(solid, _MARGIN_PX).astype(np.float32)
-    soft = np.asarray(cv2.GaussianBlur(wide, (0, 0), _EDGE_PX), np.float32)
+    soft = np.asarray(cv2.GaussianBlur(solid.astype(np.float32), (0, 0), _EDGE_PX), np.float32)
     background = _behind(picture, _grown(solid, _FRINGE_PX))
     return Item(picture.copy(), background, soft, read_palette(scan), (left, top), (width, height))
 
@@ -108,7 +106,8 @@ def project(
         palette: of the target before anything was projected into it.
 
     Returns:
-        (H, W, 3) uint8; nowhere lighter than the target, and equal to it outside the mask.
+        (H, W, 3) uint8; equal to the target more than 4 pixels outside the mask. Lighter than it
+        only beside the item, as the target's scanner draws edges (`Sharpening.limit`).
 
     Raises:
         ImageError: the cutting reaches beyond the target.
@@ -200,7 +199,7 @@ def reencode(picture: RGBImage, like: bytes, where: str) -> bytes:
 
 
 def _absorbed(item: Item, palette: Palette | Channels) -> FloatArray:
-    """What the item alone absorbs, in the bands or channels of the target."""
+    """What the item alone absorbs before sharpening, in the bands or channels of the target."""
     coloured = isinstance(item.palette, Palette), isinstance(palette, Palette)
     reader = item.palette if all(coloured) else Channels()
     lost = reader.absorption(item.picture) - reader.absorption(item.background)

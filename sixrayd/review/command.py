@@ -21,6 +21,7 @@ from sixrayd.core.command import (
 )
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.planting_command import plant, rates
 from sixrayd.review.server_command import backup, restore, serve, stop_server
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def review() -> None:
     """
 
 
-for _command in (serve, stop_server, backup, restore):
+for _command in (serve, stop_server, backup, restore, plant, rates):
     review.add_command(_command)
 
 
@@ -135,7 +136,9 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
 @_server_options
 @json_option
 def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
-    """Send the images that reviewers disagree about to an adjudicator, in a project of its own.
+    """Send what reviewers could not settle to an adjudicator, in a project of its own.
+
+    That is where they disagree, are unsure, or saw contraband and drew no box.
 
     \b
     Example:
@@ -246,40 +249,6 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
         print_json(result)
     else:
         click.echo(f"{result.name}: {result.withdrawn} decisions withdrawn in {result.file}")
-
-
-@review.command()
-@workspace_option
-@_name_option("mining whose queue they go into")
-@click.option(
-    "--share",
-    type=click.FloatRange(0, 0.02, min_open=True),
-    default=0.02,
-    show_default=True,
-    help="Planted threats of the queue, at most.",
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@json_option
-def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
-    """Project known items into clean negatives, to learn what detector and reviewers overlook.
-
-    The next `review push` strews them into the queue; they are never exported.
-
-    \b
-    Example:
-      sixrayd review plant && sixrayd review push
-    """
-    from sixrayd.review.planting import PlantSettings
-    from sixrayd.review.planting import plant as project
-
-    result = project(workspace, PlantSettings(**options))
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(
-            f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
-            f"on {result.detected} of the planted, {result.with_proposals} show what it says"
-        )
 
 
 @review.command("next")

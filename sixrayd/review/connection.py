@@ -50,6 +50,12 @@ class Connection:
         return is_loopback(urlsplit(self.url).hostname or "")
 
 
+def project_address(connection: Connection, project: int) -> str:
+    """Where people open a project in their browser."""
+    parts = urlsplit(connection.url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}/projects/{project}/data"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine."""
     try:

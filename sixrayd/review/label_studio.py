@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -395,9 +394,3 @@ def _refusal(error: ApiError, token: str) -> str:
     body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
     said = " ".join(str(body).replace(token, "…").split())[:200]
     return f"Label Studio answered {error.status_code}: {said}"
-
-
-def project_address(connection: Connection, project: int) -> str:
-    """Where people open a project in their browser."""
-    parts = urlsplit(connection.url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}/projects/{project}/data"

@@ -17,11 +17,9 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.consensus import conflicts
-from sixrayd.review.duplicates import DuplicateSettings, near_positives
+from sixrayd.evaluation.consensus import conflicts, settle
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
-from sixrayd.review.planting import planted_folder, planted_image, planted_rows
-from sixrayd.review.positives import DoubtSettings, doubtful_positives
+from sixrayd.review.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue import ORDERED, Item, Past, order
 
 
@@ -92,6 +90,9 @@ def duplicates(workspace: Workspace, known: set[str]) -> list[Planned]:
     Args:
         known: images that are in the queue already.
     """
+    # These load the detectors, which most pushes do without.
+    from sixrayd.review.duplicates import DuplicateSettings, near_positives
+
     found = []
     for item in near_positives(workspace, DuplicateSettings()):
         if item.image_id not in known:
@@ -133,8 +134,10 @@ def strewn_kinds(workspace: Workspace, name: str) -> dict[str, Planned]:
     return {item.image_id: item for item in strewn}
 
 
-def doubtful(workspace: Workspace, settings: DoubtSettings) -> list[Planned]:
+def doubtful(workspace: Workspace) -> list[Planned]:
     """Labelled positives whose boxes are in doubt, the most doubtful first."""
+    from sixrayd.review.positives import doubtful_positives
+
     return [
         Planned(
             item.image_id,
@@ -146,21 +149,33 @@ def doubtful(workspace: Workspace, settings: DoubtSettings) -> list[Planned]:
                 for box_id, box, score, model in item.proposals
             ),
         )
-        for place, item in enumerate(doubtful_positives(workspace, settings), 1)
+        for place, item in enumerate(doubtful_positives(workspace), 1)
     ]
 
 
-def in_conflict(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
-    """Images of a review about which reviewers disagree, there or elsewhere; all boxes drawn."""
+def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
+    """Images of a review that are not settled, all their boxes drawn in advance.
+
+    Reviewers disagree about them, in this review or another, are unsure, or saw contraband and
+    drew no box.
+    """
     reviews = [folder.name for folder in reviews_of(workspace)]
     everything = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
     here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
-    found = []
-    for place, item in enumerate(conflicts(said, rule), 1):
-        rows = _rows(item.image_id, "reviewers", item.boxes, 1.0)
-        found.append(Planned(item.image_id, Kind.CANDIDATE, place, 1.0, rows))
-    return found
+    open_ = {item.image_id: item.boxes for item in conflicts(said, rule)}
+    for image_id in said.keys() - open_.keys():
+        settled = settle(said[image_id], rule).decision
+        assert settled is not None  # else it would be in conflict
+        boxes = tuple(item.box for item in settled.boxes)
+        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
+            open_[image_id] = boxes
+    return [
+        Planned(
+            image_id, Kind.CANDIDATE, place, 1.0, _rows(image_id, "reviewers", open_[image_id], 1.0)
+        )
+        for place, image_id in enumerate(sorted(open_), 1)
+    ]
 
 
 def by_finds_per_second(

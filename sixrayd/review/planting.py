@@ -6,10 +6,9 @@ reviewers' answers. Ids of planted images are not in the index, so nothing here 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,7 @@ from more_itertools import chunked
 
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.decisions import (
-    Decision,
-    decisions_of,
     load_decisions,
-    read_decisions,
     standing_decisions,
 )
 from sixrayd.core.errors import ImageError, SettingsError, WorkspaceError
@@ -37,29 +33,13 @@ from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
 from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode
+from sixrayd.review.planted import PLANTED_SCHEMA, planted_folder, planted_image, planted_rows
 
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
 _TARGETS = 4  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
 _EDGES = ("x1", "y1", "x2", "y2")
-
-PLANTED_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),  # looks like the release's negatives'
-        pa.field("kind", pa.string(), nullable=False),  # Kind.PLANTED or Kind.SHAM
-        pa.field("target", pa.string(), nullable=False),  # the negative it was made of
-        pa.field("item", pa.string(), nullable=False),  # box id of the annotation; none in shams
-        pa.field("label", pa.string(), nullable=False),
-        *(pa.field(edge, pa.float64(), nullable=False) for edge in _EDGES),
-        pa.field("size", pa.string(), nullable=False),  # a name of `evaluation.strata.SIZES`
-        pa.field("scale", pa.float64(), nullable=False),  # pixels in the target for one of the item
-        pa.field("with_proposals", pa.bool_(), nullable=False),  # where the detector fires on it
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,43 +106,6 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     proposed = sum(row["with_proposals"] for row in threats)
     detected = len({row["image_id"] for row in threats}.intersection(found))
     return PlantResult(name, len(threats), len(rows) - len(threats), proposed, detected, fresh)
-
-
-def planted_folder(workspace: Workspace, review: str) -> Path:
-    """Where a review's planted images and all about them are kept."""
-    return workspace.folder("review", review) / "planted"
-
-
-def planted_rows(workspace: Workspace, review: str) -> list[dict[str, Any]]:
-    """Rows of `PLANTED_SCHEMA`, by image id; none where nothing was planted."""
-    path = planted_folder(workspace, review) / "planted.parquet"
-    return list(read_table(path, PLANTED_SCHEMA).to_pylist()) if path.exists() else []
-
-
-def planted_decisions(workspace: Workspace, review: str) -> list[Decision]:
-    """All versions of all answers about planted and sham images.
-
-    Raises:
-        WorkspaceError: a table is broken, or a row makes no sense.
-    """
-    files = sorted((planted_folder(workspace, review) / "decisions").glob("*.parquet"))
-    return decisions_of((row for file in files for row in read_decisions(file)), review)
-
-
-def planted_image(workspace: Workspace, review: str, row: Mapping[str, Any]) -> bytes:
-    """The JPEG of a row of `PLANTED_SCHEMA`.
-
-    Raises:
-        WorkspaceError: it is gone or has changed.
-    """
-    path = planted_folder(workspace, review) / "images" / f"{row['image_id']}.jpg"
-    data = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise WorkspaceError(
-            f"{path}: not the image that was planted; put the folder back from a backup, or remove "
-            f"{path.parent.parent} if no reviewer has seen it, then plant again"
-        )
-    return data
 
 
 def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from sixrayd.review.backup import back_up_when_due
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
 from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.planting import planted_rows
+from sixrayd.review.planted import planted_rows
 from sixrayd.review.progress import Progress
 from sixrayd.review.regions import Answer, read_answer
 from sixrayd.review.server import find_server

@@ -11,6 +11,7 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import ADJUDICATION, Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review import plan
+from sixrayd.review.connection import project_address
 from sixrayd.review.folder import (
     LOCAL,
     ReviewFolder,
@@ -19,9 +20,8 @@ from sixrayd.review.folder import (
     pushed_project,
     reviews_of,
 )
-from sixrayd.review.label_studio import LabelStudio, project_address
+from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.plan import Pictures, Planned
-from sixrayd.review.positives import DoubtSettings
 from sixrayd.review.sending import Places, Sender, task_rows
 from sixrayd.review.server import find_server
 
@@ -162,7 +162,7 @@ def adjudicate(
     settings: AdjudicateSettings,
     advance: Advance = lambda done, total: None,
 ) -> PushResult:
-    """Send the images that reviewers disagree about to an adjudicator; again only new ones.
+    """Send the images that reviewers could not settle to an adjudicator; again only new ones.
 
     Raises:
         ServiceError: the server is down or refuses.
@@ -172,7 +172,7 @@ def adjudicate(
     with workspace.lock():
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
-        images = plan.in_conflict(workspace, name, settings.consensus)
+        images = plan.to_adjudicate(workspace, name, settings.consensus)
         with _Push(folder, settings.url, settings.token_file, images) as job:
             fresh = job.missing(ADJUDICATION, images)
             job.begin(project.settings, project.inputs)
@@ -198,7 +198,7 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     workspace, name = folder.workspace, folder.name
     shards = ("shards", "")
     if settings.origin == POSITIVES:
-        queue, strewn, planted = plan.doubtful(workspace, DoubtSettings()), [], []
+        queue, strewn, planted = plan.doubtful(workspace), [], []
         inputs = workspace.upstream(shards)
     else:
         workspace.run("mine", name)

@@ -6,9 +6,10 @@ from pathlib import Path
 from sixrayd.core.decisions import decisions_of
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.connection import project_address
 from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
-from sixrayd.review.label_studio import LabelStudio, project_address
+from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.plan import past_reviews
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch

@@ -21,7 +21,7 @@ def _run_notebook(workspace):
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     environment = {**os.environ, "SIXRAYD_WORKSPACE": str(workspace)}
     command = [sys.executable, "-c", "\n".join(cells)]
-    assert len(cells) == 6
+    assert len(cells) == 7
     subprocess.run(command, check=True, env=environment, cwd=ROOT / "notebooks")
 
 

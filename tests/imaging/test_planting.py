@@ -1,6 +1,7 @@
 """Projecting items into scans: what physics forbids does not happen."""
 
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,10 +11,11 @@ from PIL import Image, JpegImagePlugin
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.imaging.palette import Channels, Palette, read_palette
-from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode
+from sixrayd.imaging.palette import Channels, Palette, Sharpening, read_palette
+from sixrayd.imaging.planting import choose_place, cut_item, project, reencode, unlike
 
 ORANGE, GREEN, BLUE = (244, 170, 90), (92, 168, 62), (28, 112, 178)
+SHARP = Sharpening(0.8, 0.2)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -49,7 +51,19 @@ def item():
 def white(item):
     """An item that absorbs nothing."""
     nothing = np.full_like(item.picture, 255)
-    return Item(nothing, nothing.astype(np.float32), item.mask, item.palette, item.origin)
+    return replace(item, picture=nothing, background=nothing.astype(np.float32))
+
+
+def palette_of(target, sharpening):
+    return replace(read_palette(target), sharpening=sharpening)
+
+
+def laid(item, target, at):
+    """The mask on the target's pixels."""
+    mask = np.zeros(target.shape[:2], np.float32)
+    width, height = item.size_wh
+    mask[at[1] : at[1] + height, at[0] : at[0] + width] = item.mask
+    return mask
 
 
 def test_the_mask_is_the_item_and_not_its_box():
@@ -92,45 +106,60 @@ def test_what_cannot_be_cut_out_is_said(box, message):
         cut_item(np.full((100, 250, 3), 255, np.uint8), box)
 
 
+@pytest.mark.parametrize("sharpening", [Sharpening(), SHARP])
 @pytest.mark.parametrize("grey", [False, True])
-def test_inserting_white_changes_nothing(item, grey):
+def test_inserting_white_changes_nothing(item, grey, sharpening):
     target = bag(2, grey=grey)
 
-    assert (project(target, white(item), (20, 20), read_palette(target)) == target).all()
+    assert (project(target, white(item), (20, 20), palette_of(target, sharpening)) == target).all()
 
 
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_gets_lighter_and_outside_the_mask_nothing_changes(item, grey, seed):
+def test_before_sharpening_nothing_gets_lighter(item, grey, seed):
     target = bag(seed, grey=grey)
     at = (20 + 8 * seed, 15 + 10 * seed)
 
-    result = project(target, item, at, read_palette(target))
+    result = project(target, item, at, palette_of(target, Sharpening()))
 
-    assert (result @ LUMA <= target @ LUMA).all()
-    mask = np.zeros(target.shape[:2], np.float32)
-    width, height = item.size_wh
-    mask[at[1] : at[1] + height, at[0] : at[0] + width] = item.mask
+    assert (result @ LUMA - target @ LUMA).max() <= 0.501  # by rounding
+    mask = laid(item, target, at)
     assert (result[mask == 0] == target[mask == 0]).all()
     lighter_ground = (mask > 0.9) & (target @ LUMA > 120)
     assert lighter_ground.sum() > 100
     assert (target[lighter_ground] @ LUMA - result[lighter_ground] @ LUMA).mean() > 20
 
 
-def test_black_stays_black(item):
+@pytest.mark.parametrize("grey", [False, True])
+def test_the_displays_sharpening_lightens_beside_the_item_and_no_more_than_its_limit(item, grey):
+    target = bag(2, grey=grey)
+
+    result = project(target, item, (24, 22), palette_of(target, SHARP))
+
+    near = cv2.dilate((laid(item, target, (24, 22)) > 0).astype(np.uint8), np.ones((9, 9)))
+    assert (result[near == 0] == target[near == 0]).all()
+    before, after = target @ LUMA, result @ LUMA
+    assert (after > before + 3).sum() > 50
+    tone = 1.0 if grey else 1.3
+    assert (after <= before * np.exp(SHARP.limit ** (1 / tone)) + 0.501).all()
+
+
+@pytest.mark.parametrize("sharpening", [Sharpening(), SHARP])
+def test_black_stays_black(item, sharpening):
     target = np.zeros((160, 200, 3), np.uint8)
     target[:, :40] = BLUE
 
-    result = project(target, item, (10, 10), read_palette(target))
+    result = project(target, item, (10, 10), palette_of(target, sharpening))
 
     assert (result[:, 40:] == 0).all()
     assert (result != target).any()
 
 
+@pytest.mark.parametrize("sharpening", [Sharpening(), SHARP])
 @pytest.mark.parametrize("grey", [False, True])
-def test_the_order_of_two_items_does_not_matter(item, grey):
+def test_the_order_of_two_items_does_not_matter(item, grey, sharpening):
     target = bag(3, grey=grey)
-    palette = read_palette(target)
+    palette = palette_of(target, sharpening)
     scan, box, _ = with_wrench(bag(4), at=(70, 50))
     other = cut_item(scan, box)
 
@@ -173,6 +202,15 @@ def test_a_place_is_on_the_items_grid_and_like_where_it_lay(item):
     assert abs(float(np.median(under @ LUMA)) - np.median(np.array(ORANGE) @ LUMA)) < 20
     assert at == choose_place(target, item, np.random.default_rng(0))
     assert choose_place(target[:40], item, np.random.default_rng(0)) is None
+
+
+def test_targets_like_the_items_own_scan_come_first(item):
+    target, grey = bag(1), bag(1, grey=True)
+    own, large = item.palette, np.tile(target, (2, 2, 1))
+
+    assert unlike(target, own, item) == 0
+    assert unlike(large, own, item) == pytest.approx(40 * np.log(4))
+    assert unlike(grey, read_palette(grey), item) == np.inf
 
 
 @pytest.mark.parametrize(("quality", "sampling"), [(60, 2), (75, 1), (92, 0)])
@@ -231,3 +269,37 @@ def test_lead_before_cloth_is_coloured_as_metal():
     x, y = at[0] + item.size_wh[0] // 3, at[1] + item.size_wh[1] // 2
     pixel = result[y - 2 : y + 2, x - 2 : x + 2].reshape(-1, 3).mean(0)
     assert pixel[0] < pixel[2]
+
+
+def edges(strength):
+    """A grey scan of squares, soft and then sharpened, as levels."""
+    squares = np.kron(np.indices((6, 6)).sum(0) % 2, np.ones((24, 24)))
+    lost = cv2.GaussianBlur(0.5 + 0.4 * squares, (0, 0), 0.7).astype(np.float32)
+    shown = lost + Sharpening(strength, 1.0).detail(lost[..., None])[..., 0]
+    levels = np.rint(255 * np.exp(-shown))
+    return np.repeat(levels[..., None], 3, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_how_a_scan_was_sharpened_is_read_from_its_edges(strength):
+    found = read_palette(edges(strength)).sharpening
+
+    assert found.strength == pytest.approx(strength, abs=0.15)
+    assert found.limit == pytest.approx(0.056 * strength, abs=0.01)  # of a step of 0.4
+
+
+def test_without_edges_no_sharpening_is_assumed():
+    assert read_palette(np.full((60, 60, 3), 200, np.uint8)).sharpening == Sharpening()
+
+
+def test_sharpening_is_undone():
+    thing = np.zeros((40, 60, 2), np.float32)
+    thing[12:24, 10:44] = 0.8, 0.3
+    thing = cv2.GaussianBlur(thing, (0, 0), 0.7)
+    mask = cv2.dilate((thing[..., :1] > 0.01).astype(np.float32), np.ones((3, 3)))[..., None]
+
+    before = SHARP.undone(thing + SHARP.detail(thing), mask)
+
+    assert np.abs(before - thing).max() < 0.02
+    assert before.min() == 0
+    assert (Sharpening().undone(thing, np.ones_like(mask)) == thing).all()

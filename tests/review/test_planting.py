@@ -19,17 +19,14 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Kind, Verdic
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.review.planting import (
+from sixrayd.review.planted import (
     PLANTED_SCHEMA,
-    PlantSettings,
-    choose_alone,
-    detect_planted,
-    plant,
     planted_decisions,
     planted_folder,
     planted_image,
     planted_rows,
 )
+from sixrayd.review.planting import PlantSettings, choose_alone, detect_planted, plant
 from sixrayd.review.planting_rates import HitRate, hit_rates
 from tests.releases import encode
 from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
