@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.planting import GROUPS, Seen, cross_validated_auc, natural, planted, statistics
 
-SCANS = 24
+SCANS = 20
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,15 @@ def auc(one, other, part):
     return cross_validated_auc(both, labels, curved=False)
 
 
-@pytest.mark.parametrize("name", ["light and saturation", "histograms", "size"])
-def test_light_and_colour_do_not_give_planted_items_away(features, name):
+@pytest.mark.parametrize("name", ["light and saturation", "edges", "size"])
+def test_light_edges_and_size_do_not_give_planted_items_away(features, name):
     drawn, laid, _ = features
 
-    assert auc(drawn, laid, GROUPS[name]) < 0.6
+    assert auc(drawn, laid, GROUPS[name]) < 0.65
 
 
 def test_the_classifier_sees_what_there_is_to_see(features):
     drawn, laid, blanked = features
 
-    assert auc(drawn, blanked, GROUPS["all"]) > 0.95
-    assert auc(drawn, laid, GROUPS["all"]) < 0.9
+    assert auc(drawn, blanked, GROUPS["all"]) > 0.9
+    assert auc(drawn, laid, GROUPS["all"]) < 0.8
