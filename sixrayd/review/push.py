@@ -127,8 +127,6 @@ def push(
         with _Push(folder, settings.url, settings.token_file, images) as job:
             queue, strewn = (job.missing("1", part) for part in (wanted.queue, wanted.strewn))
             fresh = plan.interleave(queue, strewn, job.project.key)
-            waiting = {item.image_id for item in fresh}
-            old = [item for item in images if item.image_id not in waiting]
             lanes = {"1": fresh}
             for lane in map(str, range(2, settings.reviewers + 1)):
                 shared = [
@@ -143,18 +141,7 @@ def push(
             job.begin(lasting, wanted.inputs)
             job.keep_candidates(fresh)
             job.send(lanes, advance)
-            removed = job.finish()
-            return PushResult(
-                name=name,
-                project=job.project.books[0].number if job.project.books else 0,
-                address=job.address("1"),
-                lanes={lane: job.address(lane) for lane in job.lanes()},
-                added=len(fresh),
-                already_there=len(old),
-                tasks=sum(map(len, lanes.values())),
-                decided_elsewhere=wanted.elsewhere,
-                duplicates_removed=removed,
-            )
+            return job.finish("1", len(fresh), len(images), wanted.elsewhere)
 
 
 def adjudicate(
@@ -180,18 +167,7 @@ def adjudicate(
             rows = [row for row in folder.proposals() if row["image_id"] not in sent]
             folder.write_proposals([*rows, *(dict(row) for item in fresh for row in item.rows)])
             job.send({ADJUDICATION: fresh}, advance)
-            removed = job.finish()
-            return PushResult(
-                name=name,
-                project=next(iter(job.project.numbers(ADJUDICATION)), 0),
-                address=job.address(ADJUDICATION),
-                lanes={lane: job.address(lane) for lane in job.lanes()},
-                added=len(fresh),
-                already_there=len(images) - len(fresh),
-                tasks=len(fresh),
-                decided_elsewhere=0,
-                duplicates_removed=removed,
-            )
+            return job.finish(ADJUDICATION, len(fresh), len(images))
 
 
 def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
@@ -199,7 +175,8 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     shards = ("shards", "")
     if settings.origin == POSITIVES:
         queue, strewn, planted = plan.doubtful(workspace), [], []
-        inputs = workspace.upstream(shards)
+        models = [("models", name) for name in workspace.names("models")[-1:]]
+        inputs = workspace.upstream(shards, *models)
     else:
         workspace.run("mine", name)
         queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
@@ -242,6 +219,7 @@ class _Push:
         connection = self.sender.server.connection
         self.project = self.sender.open_project(LOCAL if connection.local else connection.url)
         self.places: Places = self.sender.there(self.project)
+        self.tasks = 0  # sent
         self.drawn: dict[str, list[dict[str, Any]]] = {}
         for row in folder.candidates():
             self.drawn.setdefault(row["image_id"], []).append(row)
@@ -284,18 +262,22 @@ class _Push:
 
     def send(self, lanes: Mapping[str, Sequence[Planned]], advance: Advance) -> None:
         """Add the tasks of each lane."""
-        total, done = sum(map(len, lanes.values())), 0
+        total = sum(map(len, lanes.values()))
 
         def more(count: int) -> None:
-            nonlocal done
-            done += count
-            advance(done, total)
+            self.tasks += count
+            advance(self.tasks, total)
 
         for lane, items in lanes.items():
             self.project = self.sender.send(self.project, lane, items, self.places, more)
 
-    def finish(self) -> int:
-        """Write what is on the server now; the number of second tasks that were deleted."""
+    def finish(self, lane: str, added: int, of: int, elsewhere: int = 0) -> PushResult:
+        """Write what is on the server now.
+
+        Args:
+            lane: that the result names first.
+            added, of: images that are new in it, and all that were wanted.
+        """
         removed = self.sender.remove_duplicates(self.project, self.places)
         drawn: dict[tuple[bool, str], list[str]] = {}
         for ruled, rows in ((False, self.folder.candidates()), (True, self.folder.proposals())):
@@ -305,13 +287,20 @@ class _Push:
         tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
         self.folder.write_tasks(tasks)
         self.folder.finish(self.project)
-        return removed
-
-    def lanes(self) -> list[str]:
-        """Lanes of the review, in order."""
-        return sorted({book.lane for book in self.project.books})
-
-    def address(self, lane: str) -> str:
-        """Where people open a lane."""
-        numbers = self.project.numbers(lane)
-        return project_address(self.sender.server.connection, numbers[0]) if numbers else ""
+        where = self.sender.server.connection
+        first: dict[str, int] = {}
+        for book in self.project.books:
+            if book.number:
+                first.setdefault(book.lane, book.number)
+        lanes = {each: project_address(where, number) for each, number in sorted(first.items())}
+        return PushResult(
+            name=self.folder.name,
+            project=first.get(lane, 0),
+            address=lanes.get(lane, ""),
+            lanes=lanes,
+            added=added,
+            already_there=of - added,
+            tasks=self.tasks,
+            decided_elsewhere=elsewhere,
+            duplicates_removed=removed,
+        )
