@@ -3,9 +3,8 @@
 Natural: an item of a synthetic positive. Planted: an item cut out of another positive, projected
 into a clean negative and encoded as that was. Both are JPEGs, both were encoded twice (as shams
 are), and both were chosen alike: the item can be cut out, no other lies near, and a clean scan was
-found for it. Both boxes are the cutter's. A classifier sees statistics of the
-pixels around the box (colours, edges, noise, what JPEG left) and is judged on folds that it has
-not learnt from.
+found for it. Both boxes are the cutter's. A classifier sees statistics of the pixels around the
+box (colours, edges, noise, what JPEG left) and is judged on folds that it has not learnt from.
 
 Example:
     python benchmarks/planting.py --scans 150 --sheet docs/images/planted.png

@@ -32,11 +32,11 @@ from sixrayd.detectors.predictor import Predictor, pick_device
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
-from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode
+from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode, unlike
 from sixrayd.review.planted import PLANTED_SCHEMA, planted_folder, planted_image, planted_rows
 
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
-_TARGETS = 4  # clean scans among which the one whose palette fits an item best is taken
+_TARGETS = 8  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
 _EDGES = ("x1", "y1", "x2", "y2")
@@ -193,9 +193,9 @@ class _Planting:
     def _planted(self, image_id: str) -> dict[str, Any]:
         for annotation, item in self.items:
             self._fill()
-            unlike = {t.image_id: t.palette.unlike(item.palette) for t in self.waiting}
-            fitting = [t for t in self.waiting if unlike[t.image_id] < np.inf]
-            for target in sorted(fitting, key=lambda t: unlike[t.image_id]):
+            strange = {t.image_id: unlike(t.scan, t.palette, item) for t in self.waiting}
+            fitting = [t for t in self.waiting if strange[t.image_id] < np.inf]
+            for target in sorted(fitting, key=lambda t: strange[t.image_id]):
                 at = choose_place(target.scan, item, self.rng)
                 if at is not None:
                     self.waiting.remove(target)
