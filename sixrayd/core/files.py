@@ -112,7 +112,11 @@ def _checked_table(
     source: Any, where: str, schema: pa.Schema, defaults: Mapping[str, Any] = MappingProxyType({})
 ) -> pa.Table:
     try:
-        table = pq.read_table(source, memory_map=True)
+        if isinstance(source, pa.BufferReader):
+            # Without threads: a process that ends while one still starts is aborted.
+            table = pq.ParquetFile(source, pre_buffer=False).read(use_threads=False)
+        else:
+            table = pq.read_table(source, memory_map=True)
     except FileNotFoundError as error:
         raise WorkspaceError(
             f"{where}: missing; `sixrayd status` names the next command"
