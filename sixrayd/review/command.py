@@ -184,6 +184,8 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         ):
             if count:
                 click.echo(f"{count} {what}")
+    if result.problems and not as_json:
+        _say("These need a look; what is left out or no decision does not count, the rest does:")
     for problem in result.problems[:_SHOWN_PROBLEMS]:
         _say(str(problem))
     if len(result.problems) > _SHOWN_PROBLEMS:
@@ -249,6 +251,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
         print_json(result)
     else:
         click.echo(f"{result.name}: {result.withdrawn} decisions withdrawn in {result.file}")
+        _say("They stay submitted on the server, and count again if they are changed there.")
 
 
 @review.command("next")
@@ -270,6 +273,7 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) ->
         print_json(result)
     else:
         click.echo(str(result))
+        click.echo(f"next: sixrayd train --round {result.name} --init MODEL --name NEW")
 
 
 @review.command()
@@ -323,21 +327,27 @@ def _print_progress(counts: "Progress") -> None:
 
 
 def _progress_table(counts: "Progress") -> Table:
-    table = Table("of the review", "number", box=None, header_style="bold")
+    table = Table("of the review", "", box=None, header_style="bold")
     table.columns[1].justify = "right"
-    for what in ("tasks", "decided", "left", "found", "conflicts"):
-        table.add_row(what, str(getattr(counts, what)))
-    for verdict, number in counts.by_verdict.items():
-        table.add_row(f"  {verdict}", str(number))
-    for label, number in counts.by_class.items():
-        table.add_row(f"  {label} boxes", str(number))
+    table.add_row("answers", f"{counts.decided} of {counts.tasks}")
+    if len(counts.by_lane) > 1:
+        for lane, (done, of) in counts.by_lane.items():
+            who = f"reviewer {lane}" if lane.isdecimal() else lane
+            table.add_row(f"  {who}", f"{done} of {of}")
     for reviewer, number in counts.by_reviewer.items():
         speed = counts.images_an_hour.get(reviewer)
-        table.add_row(
-            f"  by {reviewer}", str(number) + (f" ({speed:.0f} an hour)" if speed else "")
-        )
+        table.add_row(f"  by {reviewer}", f"{number}" + (f", {speed:.0f} an hour" if speed else ""))
+    table.add_row("images settled", str(sum(counts.by_verdict.values())))
+    for verdict, number in counts.by_verdict.items():
+        table.add_row(f"  {verdict}", str(number))
+    table.add_row("images found, new to the release", str(counts.found))
+    for label, number in counts.by_class.items():
+        table.add_row(f"  {label} boxes", str(number))
+    table.add_row("images in conflict", str(counts.conflicts))
+    if counts.twice:
+        table.add_row("images one person answered twice", str(counts.twice))
     if counts.hours_left is not None:
-        table.add_row("hours of review left", f"{counts.hours_left:.1f}")
+        table.add_row("left, in minutes of review", f"{60 * counts.hours_left:.0f}")
     if counts.finish:
         table.add_row("done, at this week's pace", counts.finish)
     return table

@@ -22,6 +22,8 @@ from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue import ORDERED, Item, Past, order
 
+MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -69,12 +71,18 @@ class Pictures:
 
 
 def load_flagged(path: Path) -> list[Planned]:
-    """The images of a mining with their candidates, the likeliest first, ties by image id."""
+    """The images of a mining with their best candidates, the likeliest first, ties by image id."""
     images: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=likeliest):
         images.setdefault(row["image_id"], []).append(row)
     return [
-        Planned(image_id, Kind.CANDIDATE, rows[0]["rank"], rows[0]["image_score"], tuple(rows))
+        Planned(
+            image_id,
+            Kind.CANDIDATE,
+            rows[0]["rank"],
+            rows[0]["image_score"],
+            tuple(rows[:MOST_DRAWN]),
+        )
         for image_id, rows in images.items()
     ]
 
@@ -122,7 +130,7 @@ def planted(workspace: Workspace, name: str) -> list[Planned]:
     for row in planted_rows(workspace, name):
         # Shams show what the detector says: else an empty task would be a planted one.
         open_ = row["with_proposals"] or row["kind"] == Kind.SHAM
-        shown = seen.get(row["image_id"], []) if open_ else []
+        shown = seen.get(row["image_id"], [])[:MOST_DRAWN] if open_ else []
         score = shown[0]["image_score"] if shown else 0.0
         found.append(Planned(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
     return found

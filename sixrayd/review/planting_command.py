@@ -43,7 +43,7 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     else:
         click.echo(
             f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
-            f"on {result.detected} of the planted, {result.with_proposals} show what it says"
+            f"on {result.detected} of the planted, and {result.with_proposals} will show its boxes"
         )
 
 

@@ -21,6 +21,8 @@ class Progress:
 
     Args:
         tasks, decided, left: tasks, so an image counts once for each of its reviewers.
+        by_lane: answers and tasks.
+        twice: images that one person answered in two lanes; only the later answer counts.
         found: images with contraband that the release does not know, reviewers agreeing.
         conflicts: images whose reviewers disagree and nobody has settled it.
         by_class: boxes of found images.
@@ -32,6 +34,8 @@ class Progress:
     tasks: int
     decided: int
     left: int
+    by_lane: Mapping[str, tuple[int, int]]
+    twice: int
     found: int
     conflicts: int
     by_verdict: Mapping[str, int]
@@ -77,6 +81,11 @@ def count_progress(
         tasks=len(sent),
         decided=len(done),
         left=left,
+        by_lane={
+            lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
+            for lane in sorted({lane for lane, _ in sent})
+        },
+        twice=_answered_twice(answers(said)),
         found=sum(d.verdict == Verdict.MISSED and d.image_id not in known for d in agreed),
         conflicts=len(settled) - len(agreed),
         by_verdict={str(verdict): verdicts[verdict] for verdict in Verdict},
@@ -86,6 +95,15 @@ def count_progress(
         hours_left=hours_left,
         finish=finish,
     )
+
+
+def _answered_twice(given: Iterable[Decision]) -> int:
+    lanes: dict[tuple[str, str, str], set[str]] = {}
+    for decision in given:
+        if decision.lane != ADJUDICATION:
+            key = (decision.review, decision.image_id, decision.reviewer)
+            lanes.setdefault(key, set()).add(decision.lane)
+    return sum(len(several) > 1 for several in lanes.values())
 
 
 def _images_an_hour(decisions: Iterable[Decision]) -> dict[str, float]:

@@ -101,8 +101,8 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = _secret(folder / "secret.json")
     with _held(folder) as hold:
+        port = port or _last_port(folder) or _free_port()
         (folder / "state.json").unlink(missing_ok=True)
-        port = port or _free_port()
         _check_free(port)
         database = folder / "data" / "label_studio.sqlite3"
         if not database.exists():
@@ -115,6 +115,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
         except BaseException:
             _end_group(child.pid)
             raise
+        write_json(folder / "port.json", port)
         write_json(folder / "state.json", {"pid": child.pid, "url": url})
         child.returncode = 0  # it lives on without this object, which would warn of that
     return Server(url, child.pid, secret["user"], secret["token"], folder / "secret.json")
@@ -228,6 +229,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _last_port(folder: Path) -> int:
+    # Links that people were sent should go on leading somewhere.
+    try:
+        port = int(json.loads((folder / "port.json").read_text("utf-8")))
+        _check_free(port)
+    except (OSError, ValueError, TypeError, OverflowError, ServiceError):
+        return 0
+    return port
 
 
 def _check_free(port: int) -> None:

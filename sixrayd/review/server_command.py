@@ -118,6 +118,7 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
 def _welcome(server: "Server") -> None:
     click.echo(f"Label Studio is up at {server.url}")
     click.echo(f"Sign in as {server.user} with the password in {server.secret_file}")
+    click.echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
 
 
 def _public(server: "Server") -> dict[str, Any]:

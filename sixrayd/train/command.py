@@ -8,6 +8,8 @@ from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 from sixrayd.train.settings import RECIPES, TrainSettings
 
+_LEARNT = 0.05  # average precision below which mining wastes reviewers' time
+
 
 @click.command()
 @workspace_option
@@ -80,4 +82,6 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         click.echo(f"  of the round, {what}: {count}")
     for label, precision in result.validation.items():
         click.echo(f"  validation AP {label}: {precision:.3f}")
+    if result.validation.get("mean", 1.0) < _LEARNT:
+        click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
     click.echo(f"weights and curves: {result.folder}\nnext: sixrayd mine")

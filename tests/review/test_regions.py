@@ -1,6 +1,8 @@
 """From Label Studio's regions to verdicts and boxes in pixels."""
 
+import json
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.records import Verdict
 from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.push import PushSettings, push
 from sixrayd.review.regions import Answer, Origin, ReviewedBox, read_answer
 
 CLASSES = ClassList()
@@ -45,6 +48,46 @@ def test_boxes_come_back_within_half_a_pixel(data):
     assert kept.label == "Gun"
     assert max(abs(a - b) for a, b in zip(kept.xyxy, sent.xyxy, strict=True)) < 0.5
     assert 0 <= kept.x1 < kept.x2 <= size[0] and 0 <= kept.y1 < kept.y2 <= size[1]
+
+
+def random_boxes(count):
+    """Boxes with the sizes of their images."""
+    random = Random(5)
+    for _ in range(count):
+        size = (random.randint(2, 2000), random.randint(2, 2000))
+        (x1, x2), (y1, y2) = (
+            sorted((random.uniform(0, side - 1), random.uniform(1, side))) for side in size
+        )
+        if x2 - x1 > 0.01 and y2 - y1 > 0.01:
+            yield Box("Gun", x1, y1, x2, y2), size
+
+
+def furthest(sent, kept):
+    return max(abs(a - b) for a, b in zip(sent.xyxy, kept.xyxy, strict=True))
+
+
+def test_ten_thousand_boxes_come_back_within_half_a_pixel():
+    boxes = list(random_boxes(10_000))
+    assert len(boxes) > 9_900
+    errors = []
+    for box, size in boxes:
+        carried = json.loads(json.dumps([region("r", box, size), MISSED]))
+        errors.append(furthest(box, read_answer(carried, size, {}, CLASSES).boxes[0].box))
+    assert max(errors) < 0.5
+
+
+def test_boxes_come_back_from_the_server_within_half_a_pixel(site):
+    site.mined("boxes", 1)
+    project = push(site.workspace, PushSettings("boxes")).project
+    boxes = list(random_boxes(300))
+    drawn = [region(f"r{n}", box, size) for n, (box, size) in enumerate(boxes)]
+    site.answer(project, drawn, Verdict.MISSED)
+    with site.client() as server:
+        (task,) = server.export(project)
+    back = {item["id"]: item for item in task.annotations[0].regions if "id" in item}
+    for number, (box, size) in enumerate(boxes):
+        answer = read_answer([back[f"r{number}"], MISSED], size, {}, CLASSES)
+        assert furthest(box, answer.boxes[0].box) < 0.5
 
 
 @given(st.floats(-720, 720), st.floats(20, 40), st.floats(20, 40))
