@@ -221,7 +221,7 @@ SAMPLE_SCHEMA = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field("stratum", pa.string(), nullable=False),
-        pa.field("place", pa.int64(), nullable=False),  # of the group in its stratum's random order
+        pa.field("place", pa.int64(), nullable=False),  # of the group in its draw's random order
         pa.field("draw", pa.int64(), nullable=False),  # from 1
     ]
 )

@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings
 from sixrayd.estimate.stage import Material, gather
-from sixrayd.statistics.certificate import STATEMENT, Statement
+from sixrayd.statistics.certificate import STATEMENT, Statement, assumptions
 from sixrayd.statistics.standing import answer_rows
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # of all parts: equal content gives equal bytes
@@ -33,6 +34,7 @@ class Certified:
     found: int
     upper: int
     recall: float
+    rests_on: tuple[str, ...]
 
 
 def certify(
@@ -45,12 +47,15 @@ def certify(
         force: replace a file that is there.
 
     Raises:
-        WorkspaceError: nothing was drawn yet, a file has changed, or one is there already.
+        WorkspaceError: nothing was drawn yet, a file has changed, one is there already, or it
+            cannot be written.
         SettingsError: nobody signs, or a single look that was none.
     """
     if not by.strip():
         raise SettingsError("--by: who signs the certificate off?")
-    if file.exists() and not force:
+    with _writing(file):
+        there = file.exists()
+    if there and not force:
         raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
     with workspace.lock():
         material = gather(workspace, settings.name, settings.bound.consensus)
@@ -60,7 +65,8 @@ def certify(
     statement = replace(statement, outcome=outcome.document())
     text = json.dumps(asdict(statement), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     data = _zipped({STATEMENT: text.encode(), **parts})
-    write_bytes(file, data)
+    with _writing(file):
+        write_bytes(file, data)
     return Certified(
         file=str(file),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -69,7 +75,16 @@ def certify(
         found=outcome.bound.found,
         upper=outcome.bound.upper,
         recall=outcome.bound.recall,
+        rests_on=assumptions(outcome, settings.bound),
     )
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(f"{file}: cannot be written ({error.strerror or error})") from error
 
 
 def _parts(workspace: Workspace, material: Material) -> dict[str, bytes]:

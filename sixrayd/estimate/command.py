@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Draw N more units at random for spot checks; `sixrayd review push` sends them.",
 )
-@click.option("--seed", default="", help="With the first --sample: dice throws, for instance.")
+@click.option("--seed", default="", help="With --sample: new dice throws, for instance.")
 @click.option(
     "--certify",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -113,14 +113,18 @@ def _estimate(
 
 def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json: bool) -> None:
     from sixrayd.estimate.certify import certify
+    from sixrayd.statistics.missed import percent_down
 
     result = certify(workspace, _settings(options), file, options["by"], options["force"])
     if as_json:
         print_json(result)
         return
     click.echo(
-        f"{result.file}: at most {result.upper:,} units left, {result.found:,} found, recall "
-        f"{result.recall:.1%} or more; signed off by {result.signed_by}"
+        f"{result.file}: {result.found:,} groups found, at most {result.upper:,} missed, at least "
+        f"{percent_down(result.recall)} found; names {result.signed_by} as signer (not proven)"
     )
+    for line in result.rests_on:
+        click.echo(f"rests on  {line}")
+    click.echo(f"commitment {result.commitment}")
     click.echo(f"SHA-256 {result.sha256}")
     click.echo(f"next: sixrayd verify {result.file}")

@@ -13,7 +13,7 @@ class Look:
     """What the first checks of a sample said of what is left, in units."""
 
     checks: int
-    estimate: float
+    estimate: float | None  # unknown while a stratum has no check
     upper: int
 
 
@@ -24,12 +24,11 @@ def draw_course(path: Path, looks: Sequence[Look], settings: BoundSettings) -> N
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     checks = [look.checks for look in looks]
-    confidence = f"at most left, {100 * settings.confidence:.4g} % at every look"
+    confidence = f"at most missed, {100 * settings.confidence:.4g} % at every look"
     axes.plot(checks, [look.upper for look in looks], marker="o", ms=3, label=confidence)
-    known = [look for look in looks if look.checks]  # before the first, nothing is probable
-    estimates = [look.estimate for look in known]
-    axes.plot([look.checks for look in known], estimates, color="0.5", label="probably left")
-    axes.set(xlabel="spot checks, units", ylabel="contraband units left", yscale="symlog")
+    known = [(look.checks, look.estimate) for look in looks if look.estimate is not None]
+    axes.plot([n for n, _ in known], [e for _, e in known], color="0.5", label="best guess")
+    axes.set(xlabel="spot checks, groups", ylabel="contraband groups missed", yscale="symlog")
     axes.set_ylim(0, None)
     axes.grid(alpha=0.3)
     axes.legend()

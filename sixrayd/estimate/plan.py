@@ -1,12 +1,15 @@
 """What a bound costs, before anyone starts."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.settings import EstimateSettings, Target
 from sixrayd.estimate.stage import gather
-from sixrayd.statistics.planning import checks_for_bound, planned_bound
+from sixrayd.statistics.finite import Block, Stratum, joint_limits
+from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.sampling import CENSUS, allocate
 from sixrayd.statistics.standing import Standing
 
 _CHECKS = (30, 100, 300, 1_000, 3_000, 10_000, 30_000, 70_000, 100_000, 300_000, 1_000_000)
@@ -23,7 +26,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Costs for a release, as if all its undecided units made one stratum."""
+    """Costs for a release as it stands, spread over its strata as a draw would."""
 
     name: str
     undecided: int
@@ -44,27 +47,39 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     with workspace.lock():
         material = gather(workspace, settings.name, settings.bound.consensus)
     standing = Standing.of(material.population, material.answers)
-    found, pool = int(standing.found.sum()), int((~standing.decided).sum())
+    pools = {
+        name: int((~standing.decided[rows]).sum())
+        for name, rows in material.population.members.items()
+    }
+    reopened = pools.pop(CENSUS)  # no draw takes these
+    found, pool = int(standing.found.sum()), sum(pools.values())
     alpha, target = settings.bound.alpha, settings.target
     wanted = [target.left] if target.left is not None else []
     if target.recall is not None:
         wanted.append(math.floor(found * (1 / target.recall - 1) + 1e-9))
     left = min(wanted) if wanted else None
+
+    def bound(checks: int, once: bool) -> int:
+        given = allocate(pools, checks)
+        strata = [
+            Stratum(name, size - given[name], (Block(size, given[name], 0, 0),))
+            for name, size in pools.items()
+        ]
+        return (once_limits if once else joint_limits)(strata, alpha).upper + reopened
+
+    def fewest(most: int, once: bool) -> int:
+        return bisect_left(range(pool), True, key=lambda checks: bound(checks, once) <= most)
+
     return Costs(
         name=material.name,
-        undecided=pool,
+        undecided=pool + reopened,
         found=found,
         confidence=settings.bound.confidence,
         rows=tuple(
-            Cost(checks, *(planned_bound(pool, checks, 0, alpha, once) for once in (True, False)))
+            Cost(checks, bound(checks, once=True), bound(checks, once=False))
             for checks in sorted({min(number, pool) for number in _CHECKS})
         ),
         target=target,
         target_left=left,
-        target_checks=None
-        if left is None
-        else (
-            checks_for_bound(pool, left, alpha=alpha, once=True),
-            checks_for_bound(pool, left, alpha=alpha),
-        ),
+        target_checks=None if left is None else (fewest(left, once=True), fewest(left, once=False)),
     )

@@ -1,7 +1,7 @@
-"""What planted threats say of the reviewers: `review/NAME/planted/`."""
+"""What planted threats say of the reviewers: `review/NAME/planted/` of all reviews."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,47 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import iou_matrix
+from sixrayd.core.classes import ClassList
 from sixrayd.core.decisions import Decision, decisions_of, read_decisions, standing_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict
+from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.evaluation.consensus import settle
 from sixrayd.statistics.certificate import Planted
 
-HIT_IOU = 0.3  # of a reviewer's box with what was planted: one that means the same thing
+HIT_IOU = 0.3  # of the box that stands with what was planted: one that means the same thing
 _EDGES = ("x1", "y1", "x2", "y2")
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("image_id", "kind", "label")),
+        *((edge, pa.float64()) for edge in _EDGES),
+        ("with_proposals", pa.bool_()),
+    ]
+)
+
+_Key = tuple[str, bool]  # class, with proposals
 
 
-def planted_files(workspace: Workspace, review: str) -> list[Path]:
+def planted_files(workspace: Workspace) -> list[Path]:
     """What `planted_counts` reads; none where nothing was planted."""
-    folder = workspace.folder("review", review) / "planted"
-    files = [folder / "planted.parquet", folder / "detections.parquet"]
-    return [path for path in (*files, *sorted(folder.glob("decisions/*.parquet"))) if path.exists()]
+    return [
+        path
+        for folder in _folders(workspace)
+        for path in (
+            folder / "planted.parquet",
+            folder / "detections.parquet",
+            *sorted(folder.glob("decisions/*.parquet")),
+        )
+        if path.exists()
+    ]
 
 
-def planted_counts(workspace: Workspace, review: str) -> tuple[Planted, ...]:
+def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     """How many of the planted threats that reviewers have answered they found, by class.
+
+    Those of all reviews count, as decisions of all reviews do, and what stands of an image is
+    what the consensus rule makes of it: a threat whose answers settle nothing was not found.
 
     With proposals count those that were shown with what the detector saw in them, without those
     in which it saw nothing; where it never looked at them, all are without.
@@ -38,40 +59,54 @@ def planted_counts(workspace: Workspace, review: str) -> tuple[Planted, ...]:
     Raises:
         WorkspaceError: a table is broken.
     """
-    folder = workspace.folder("review", review) / "planted"
-    if not (folder / "planted.parquet").exists():
-        return ()
-    rows = _threats(folder / "planted.parquet")
-    detections, seen = folder / "detections.parquet", set[str]()
-    if detections.exists():
-        seen = set(read_table(detections, CANDIDATE_SCHEMA)["image_id"].to_pylist())
-    said = standing_decisions(
-        decision
-        for path in sorted(folder.glob("decisions/*.parquet"))
-        for decision in decisions_of(read_decisions(path), review)
-    )
-    shown, hits = Counter[tuple[str, bool]](), Counter[tuple[str, bool]]()
-    for row in rows:
-        flagged = row["image_id"] in seen
-        if row["image_id"] not in said or (flagged and not row["with_proposals"]):
-            continue
-        key = row["label"], flagged
-        shown[key] += 1
-        hits[key] += _is_hit(row, said[row["image_id"]])
-    return tuple(Planted(*key, number, hits[key]) for key, number in sorted(shown.items()))
+    shown, hits, named = Counter[_Key](), Counter[_Key](), Counter[_Key]()
+    classes = workspace.classes()
+    for folder in _folders(workspace):
+        detections, seen = folder / "detections.parquet", set[str]()
+        if detections.exists():
+            seen = set(read_table(detections, CANDIDATE_SCHEMA)["image_id"].to_pylist())
+        said = standing_decisions(
+            decision
+            for path in sorted(folder.glob("decisions/*.parquet"))
+            for decision in decisions_of(read_decisions(path), folder.parent.name)
+        )
+        for row in _threats(folder / "planted.parquet"):
+            flagged = row["image_id"] in seen
+            if row["image_id"] not in said or (flagged and not row["with_proposals"]):
+                continue
+            label = row["label"]
+            key = classes.canonical(label) if classes.covers(label) else label, flagged
+            labels = _labels_there(row, said[row["image_id"]], rule, classes)
+            shown[key] += 1
+            hits[key] += bool(labels)
+            named[key] += key[0] in labels
+    return tuple(Planted(*key, shown[key], hits[key], named[key]) for key in sorted(shown))
+
+
+def _folders(workspace: Workspace) -> list[Path]:
+    found = workspace.folder("review").glob("*/planted/planted.parquet")
+    return [path.parent for path in sorted(found)]
 
 
 def _threats(path: Path) -> list[dict[str, Any]]:
-    names = ["image_id", "kind", "label", *_EDGES, "with_proposals"]
     try:
-        table = pq.read_table(path).select(names)
-    except (OSError, KeyError, pa.ArrowException) as error:
+        table = pq.read_table(path).select(_SCHEMA.names).cast(_SCHEMA)
+        if any(column.null_count for column in table.columns):
+            raise ValueError("a value is missing")
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise WorkspaceError(f"{path}: not a readable table of planted threats") from error
     return list(table.filter(pc.equal(table["kind"], str(Kind.PLANTED))).to_pylist())
 
 
-def _is_hit(row: Mapping[str, Any], said: Iterable[Decision]) -> bool:
-    boxes = [i.box.xyxy for d in said if d.verdict == Verdict.MISSED for i in d.boxes]
+def _labels_there(
+    row: dict[str, Any], said: Sequence[Decision], rule: Rule, classes: ClassList
+) -> set[str]:
+    """Classes of the boxes that stand where something was planted."""
+    decision = settle(said, rule).decision
+    if decision is None or decision.verdict != Verdict.MISSED:
+        return set()
     item = np.array([[row[edge] for edge in _EDGES]], np.float64)  # (1, 4)
-    overlaps = iou_matrix(np.array(boxes, np.float64).reshape(-1, 4), item)  # (N, 1)
-    return bool((overlaps >= HIT_IOU).any())
+    boxes = [i.box for i in decision.boxes if classes.covers(i.box.label)]
+    edges = np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4)
+    there = np.flatnonzero(iou_matrix(edges, item)[:, 0] >= HIT_IOU)
+    return {classes.canonical(boxes[number].label) for number in there.tolist()}

@@ -10,22 +10,27 @@ from rich.table import Table
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
 from sixrayd.estimate.stage import Estimate
+from sixrayd.statistics.missed import percent_down
 
 _SHOWN_IMAGES = 20
+_CLASSES = (
+    "Each class's bound is stricter, so that all hold at once; they may exceed the total and do "
+    "not add up."
+)
 _console = Console(highlight=False, markup=False, soft_wrap=False)
 
 
 def print_sample(result: SampleResult) -> None:
     """Print a draw."""
     units, images = sum(result.units.values()), result.images
-    lines = [f"draw {result.draw}: {units:,} units, {images:,} images"]
+    lines = [f"draw {result.draw}: {units:,} groups, {images:,} images"]
     if result.finished:
         lines.insert(0, "the draw was interrupted before; it is complete now, nothing more drawn")
     for stratum, number in result.units.items():
         lines.append(f"  {number:>9,} of {result.pools[stratum]:,} undecided  {stratum}")
     lines += [
-        f"{result.units_in_all:,} units drawn in all: {result.file}",
-        f"commitment, to be published before the review: {result.commitment}",
+        f"{result.units_in_all:,} groups drawn in all: {result.file}",
+        f"commitment, to be published before these are reviewed: {result.commitment}",
         "next: sixrayd review push",
     ]
     _console.print("\n".join(lines), soft_wrap=True)
@@ -37,8 +42,8 @@ def print_costs(costs: Costs) -> None:
     for row in costs.rows:
         table.add_row(*(f"{number:,}" for number in (row.checks, row.once, row.every)))
     notes = [
-        f"{costs.undecided:,} undecided units, {costs.found:,} found; {costs.confidence:.4g} "
-        "confidence, if no check finds anything and reviewers overlook nothing"
+        f"{costs.undecided:,} undecided groups, {costs.found:,} found; {100 * costs.confidence:.4g}"
+        " % sure, if no check finds anything and reviewers overlook nothing"
     ]
     if costs.target_checks is not None:
         once, every = costs.target_checks
@@ -51,29 +56,20 @@ def print_costs(costs: Costs) -> None:
 
 def print_estimate(result: Estimate) -> None:
     """Print a panel: what is found, what is left, and what that rests on."""
-    confidence = f"{100 * result.settings.confidence:.4g} %"
-    counted = result.spots.counted
-    numbers = Table.grid(padding=(0, 2))
-    numbers.add_column(justify="left")
-    numbers.add_column(justify="right")
-    numbers.add_column()
-    for row in (
-        ("found so far", f"{result.found:,}", "units"),
-        ("probably left", "unknown" if result.estimate is None else f"{result.estimate:,.1f}", ""),
-        ("at most left", f"{result.upper:,}", f"units, {result.images:,} images ({confidence})"),
-        ("at least left", f"{result.lower:,}", ""),
-        ("recall at least", f"{result.recall:.1%}", ""),
-    ):
-        numbers.add_row(*row)
-    classes = _table("class", "found", "probably left", "at most left", "recall at least")
+    guess = "unknown" if result.estimate is None else f"{result.estimate:,.1f}"
+    classes = _table("class", "found", "best guess", "at most missed", "found at least")
     for label, of in result.by_class.items():
-        estimate = f"{of['estimate']:,.1f}" if counted else "unknown"
-        cells = (f"{of['found']:,}", estimate, f"{of['upper']:,}", f"{of['recall']:.1%}")
+        estimate = "unknown" if of["unchecked"] else f"{of['estimate']:,.1f}"
+        cells = (f"{of['found']:,}", estimate, f"{of['upper']:,}", percent_down(of["recall"]))
         classes.add_row(label, *cells)
     parts: list[RenderableType] = [
-        numbers,
+        f"Groups of near-identical images. Found: {result.found:,}. At most {result.upper:,} may "
+        f"be missed ({100 * result.settings.confidence:.4g} % sure), best guess {guess}.",
+        f"At least {percent_down(result.recall)} of all contraband groups are found.",
+        f"Missed are {result.lower:,} groups at least, and {result.images:,} images at most.",
         "",
         classes,
+        _CLASSES,
         "",
         "rests on",
         _list(result.rests_on),
@@ -88,26 +84,29 @@ def print_estimate(result: Estimate) -> None:
 
 def _sample(result: Estimate) -> list[str]:
     spots = result.spots
-    lines = [f"spot checks: {spots.counted:,} of {spots.drawn:,} units drawn count"]
-    if spots.behind:
-        lines.append(f"  {spots.behind:,} more are answered but wait for one before them")
+    draws = f"in {spots.draws} draw{'' if spots.draws == 1 else 's'}"
+    lines = [
+        f"{spots.counted:,} of {spots.drawn:,} drawn groups are answered without a gap, {draws}; "
+        f"{spots.behind:,} {'is' if spots.behind == 1 else 'are'} waiting."
+    ]
     if not spots.drawn:
-        lines.append("  draw some with `sixrayd estimate --sample N`; --plan says what they buy")
-    elif result.checks_to_halve:
-        lines.append(f"{result.checks_to_halve:,} more checks would halve the bound")
-    elif result.checks_to_halve is None and not result.settings.once:
-        lines.append("no checks would halve it: what reviewers overlook makes it up; plant more")
+        lines = ["No group is drawn: `sixrayd estimate --sample N`; --plan says what it buys."]
+    elif more := result.checks_to_halve:
+        lines.append(f"About {more:,} more checks would halve it, if they find as often as so far.")
+    elif more is None and not result.settings.once:
+        advice = "; more planted threats may help." if result.planting_helps else "."
+        lines.append(f"No number of checks would halve it: reviewers overlook too much{advice}")
     if result.target_met is not None:
         wanted = [
-            f"at most {result.target.left:,} left" if result.target.left is not None else "",
-            f"recall {result.target.recall:g}" if result.target.recall is not None else "",
+            f"at most {result.target.left:,} missed" if result.target.left is not None else "",
+            f"{100 * result.target.recall:g} % found" if result.target.recall is not None else "",
         ]
         verdict = "met" if result.target_met else "not met yet"
-        lines.append(f"target ({' and '.join(filter(None, wanted))}): {verdict}")
+        lines.append(f"Target ({' and '.join(filter(None, wanted))}): {verdict}.")
     if other := result.recapture:
         lines.append(
-            f"capture-recapture of two minings says {other.estimate:.1f} left ({other.low:.1f} to "
-            f"{other.high:.1f}): optimistic, similar detectors share blind spots"
+            f"Capture-recapture of two minings says {other.estimate:.1f} left ({other.low:.1f} to "
+            f"{other.high:.1f}): optimistic, similar detectors share blind spots."
         )
     return lines
 

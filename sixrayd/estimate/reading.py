@@ -14,6 +14,7 @@ from sixrayd.core.decisions import (
     mining_of,
     standing_decisions,
 )
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source
@@ -29,11 +30,18 @@ def review_name(workspace: Workspace, name: str = "") -> str:
     """The review that is meant: the newest begun of a mining, else the newest, else a mining.
 
     Raises:
-        WorkspaceError: nothing has been mined yet.
+        WorkspaceError: nothing has been mined yet, or there is none of this name.
     """
-    if name:
-        return name
     begun = list(workspace.folder("review").glob("*/project.json"))
+    if name:
+        known = {*workspace.names("mine"), *workspace.names("review")}
+        known |= {*(path.parent.name for path in begun), *reviews_with_decisions(workspace)}
+        if name not in known:
+            raise WorkspaceError(
+                f"--name {name}: neither a review nor a mining; there are "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+        return name
     # A review of labelled positives says nothing of what is missed among negatives.
     begun = [path for path in begun if mining_name(workspace, path.parent.name)] or begun
     if begun:

@@ -30,6 +30,7 @@ from sixrayd.statistics.sampling import (
     Plan,
     Population,
     allocate,
+    gone_digest,
 )
 from sixrayd.statistics.standing import Answer, Standing
 
@@ -136,29 +137,26 @@ class SampleFolder:
 
 
 def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
-    """Draw more units for spot checks; the first draw fixes seed and strata.
+    """Draw more units for spot checks; the first draw fixes population and strata.
 
     A draw that was interrupted is finished, with nothing drawn beyond it.
 
     Raises:
-        SettingsError: another seed than the first draw's.
+        SettingsError: another seed than that of the draw that was interrupted.
         WorkspaceError: nothing is left to draw, or a file has changed.
     """
     with workspace.lock():
         name = review_name(workspace, settings.name)
         folder = SampleFolder(workspace, name)
-        plan = folder.plan() or _new_plan(folder, name, settings.seed)
-        if settings.seed not in ("", plan.seed):
-            raise SettingsError(
-                f"--seed: {folder.plan_file} has the seed of the first draw; leave --seed out"
-            )
+        plan = folder.plan() or _new_plan(folder, name)
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         sample = folder.sample()
         answers = answers_by(workspace, said_by_image(workspace), Rule.ADJUDICATOR)
         finished = _draws_in(sample) < drawn.draws
+        _check_seed(plan, settings.seed, finished)
         if not finished:
-            plan, drawn = _draw(folder, plan, population, drawn, answers, settings.units)
+            plan, drawn = _draw(folder, plan, population, drawn, answers, settings)
         settled = {image_id for image_id, answer in answers.items() if answer.settled}
         rows = drawn.sample(population, settled)
         added = pa.Table.from_pylist(rows, SAMPLE_SCHEMA)
@@ -181,10 +179,22 @@ def _draws_in(sample: pa.Table) -> int:
     return pc.max(sample["draw"]).as_py() or 0
 
 
-def _new_plan(folder: SampleFolder, name: str, seed: str) -> Plan:
+def _check_seed(plan: Plan, seed: str, interrupted: bool) -> None:
+    """A seed that is known tells what it will draw, so each serves once."""
+    known = [draw.seed for draw in plan.draws]
+    if interrupted and seed not in ("", known[-1]):
+        raise SettingsError(f"--seed: the interrupted draw {len(known)} has another; leave it out")
+    if not interrupted and seed in known:
+        raise SettingsError(
+            f"--seed: draw {known.index(seed) + 1} had it, so everybody knows what it draws; throw "
+            "again"
+        )
+
+
+def _new_plan(folder: SampleFolder, name: str) -> Plan:
     table, edges = population_now(folder.workspace, name)
     write_table(folder.population_file, table, POPULATION_SCHEMA)
-    return Plan(seed or secrets.token_hex(16), sha256_file(folder.population_file), edges)
+    return Plan(sha256_file(folder.population_file), edges)
 
 
 def _draw(
@@ -193,18 +203,20 @@ def _draw(
     population: Population,
     drawn: Drawn,
     answers: Mapping[str, Answer],
-    units: int,
+    settings: SampleSettings,
 ) -> tuple[Plan, Drawn]:
     number = drawn.draws + 1
     left = drawn.left_since(population, Standing.of(population, answers).decided)
     pools = drawn.after(population, {}, left).pools(population, number)
     if not sum(pools.values()):
         raise WorkspaceError(f"{folder.path}: every unit has been drawn or decided")
-    wanted = allocate(pools, units)
+    wanted = allocate(pools, settings.units)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    plan = replace(plan, draws=(*plan.draws, Draw(number, moment, pools, wanted)))
+    seed = settings.seed or secrets.token_hex(16)
+    draw = Draw(number, moment, pools, wanted, gone_digest(population, left), seed)
+    plan = replace(plan, draws=(*plan.draws, draw))
     rows = [{"group": population.groups[row], "draw": number} for row in left.tolist()]
     gone = [folder.gone(number - 1), pa.Table.from_pylist(rows, GONE_SCHEMA)]
     write_table(folder.gone_file, pa.concat_tables(gone), GONE_SCHEMA)
     write_json(folder.plan_file, asdict(plan))
-    return plan, drawn.after(population, wanted, left)
+    return plan, drawn.after(population, wanted, left, seed)

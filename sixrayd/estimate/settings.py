@@ -13,7 +13,7 @@ class SampleSettings:
     Args:
         name: of the review; empty takes the newest.
         units: near-duplicate groups to draw.
-        seed: of the first draw, thrown with dice for instance; empty takes a random one.
+        seed: of this draw, thrown with dice for instance; empty takes a random one.
 
     Raises:
         SettingsError: nothing is to be drawn.

@@ -32,7 +32,7 @@ from sixrayd.statistics.certificate import (
     sensitivities,
 )
 from sixrayd.statistics.finite import IntArray
-from sixrayd.statistics.missed import MissedBound, bound_missed
+from sixrayd.statistics.missed import MissedBound, bound_missed, percent_down
 from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
 from sixrayd.statistics.sampling import Drawn, Plan, Population
@@ -81,7 +81,7 @@ class Estimate:
     folder: str
     settings: BoundSettings
     found: int
-    estimate: float | None  # probably left; None before the first spot check counts
+    estimate: float | None  # probably left; None while a stratum has no check
     lower: int
     upper: int  # left at most
     images: int  # left at most
@@ -90,6 +90,7 @@ class Estimate:
     spots: Spots
     rests_on: tuple[str, ...]
     checks_to_halve: int | None  # None where no number would, or after a single look
+    planting_helps: bool  # more planted threats could tighten the bound
     target: Target
     target_met: bool | None  # None without a target
     recapture: Recapture | None  # optimistic; from two minings
@@ -128,7 +129,7 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> Material:
         drawn.check_sample(population, folder.finished_sample(drawn))
     said = said_by_image(workspace)
     answers = answers_by(workspace, said, rule)
-    planted, labels = planted_counts(workspace, name), workspace.classes().names
+    planted, labels = planted_counts(workspace, rule), workspace.classes().names
     return Material(name, plan, population, drawn, said, answers, planted, labels)
 
 
@@ -143,7 +144,7 @@ def estimate_from(workspace: Workspace, material: Material, settings: EstimateSe
         folder=str(workspace.folder("estimate", material.name)),
         settings=settings.bound,
         found=bound.found,
-        estimate=bound.estimate if spots.counted else None,
+        estimate=None if bound.unchecked else bound.estimate,
         lower=bound.lower,
         upper=bound.upper,
         images=result.images,
@@ -152,6 +153,13 @@ def estimate_from(workspace: Workspace, material: Material, settings: EstimateSe
         spots=spots,
         rests_on=rests_on(result, settings.bound),
         checks_to_halve=more,
+        planting_helps=any(
+            side.measured and lower < side.estimate
+            for side, lower in (
+                (result.evidence.with_proposals, bound.sensitivity_with),
+                (result.evidence.without_proposals, bound.sensitivity_without),
+            )
+        ),
         target=target,
         target_met=bound.meets(target.recall, target.left) if target != Target() else None,
         recapture=_recapture(workspace, material, settings.bound.alpha),
@@ -163,28 +171,35 @@ def rests_on(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
     """The assumptions, in words."""
     evidence, bound = result.evidence, result.bound
     words = [
-        "a single look at a number of checks announced in advance"
+        "It is a single look, at a number of checks announced in advance."
         if settings.once
-        else "valid at every look: whenever one stops",
-        "spot checks follow their random order, and whether a unit would be found does not "
-        "depend on who comes by",
+        else "You may look as often as you like and stop whenever you like.",
+        "Assumes that nobody chose which spot checks to answer, and that a spot check and the "
+        "queue would judge a group alike.",
     ]
-    sides = (
-        ("with proposals", evidence.with_proposals, bound.sensitivity_with),
-        ("without proposals", evidence.without_proposals, bound.sensitivity_without),
-    )
+    sides = [
+        ("With proposals", evidence.with_proposals, bound.sensitivity_with),
+        ("Without proposals", evidence.without_proposals, bound.sensitivity_without),
+    ]
+    if bound.sensitivity_with == bound.sensitivity_without == 1:
+        words.append(
+            "NOT MEASURED: reviewers are taken to be perfect. If they miss things, more is left "
+            "than this says; `sixrayd review plant` measures it."
+        )
+        sides = []
     for side, sensitivity, lower in sides:
+        seen = f"{side} reviewers see {percent_down(lower)} or more"
         if sensitivity.measured:
             words.append(
-                f"{side} reviewers see {lower:.1%} or more, measured: they found "
-                f"{sensitivity.hits} of {sensitivity.planted} planted threats"
+                f"{seen}: they found {sensitivity.hits} of {sensitivity.planted} planted threats "
+                "(few threats prove little)."
             )
-        elif sensitivity.perfect:
-            words.append(f"{side} reviewers are assumed to overlook nothing: not measured")
         else:
-            words.append(f"{side} reviewers see {lower:.1%} or more: stated, not measured")
-    if unchecked := sum(s.pool_now for s in evidence.strata if not s.checks):
-        words.append(f"{unchecked:,} units are in strata without a check: any may be contraband")
+            words.append(f"{seen}: NOT MEASURED, as stated or as on the other side.")
+    if bound.unchecked:
+        words.append(
+            f"{bound.unchecked:,} groups are in strata without a check: any may be contraband."
+        )
     return tuple(words)
 
 
@@ -223,7 +238,10 @@ def course(material: Material, settings: BoundSettings) -> list[Look]:
         evidence = evidence_of(population, drawn, standing, sensitivity)
         checks = sum(stratum.checks for stratum in evidence.strata)
         looks[checks] = bound_missed(evidence, settings.alpha)
-    return [Look(checks, b.estimate, b.upper) for checks, b in sorted(looks.items())]
+    return [
+        Look(checks, None if b.unchecked else b.estimate, b.upper)
+        for checks, b in sorted(looks.items())
+    ]
 
 
 def _recapture(workspace: Workspace, material: Material, alpha: float) -> Recapture | None:
@@ -255,7 +273,7 @@ def _write(
     stages += [("review", review)] if review in workspace.names("review") else []
     mining = mining_name(workspace, review)
     stages += [("mine", mining)] if mining in workspace.names("mine") else []
-    files = [*all_decision_files(workspace), *planted_files(workspace, review)]
+    files = [*all_decision_files(workspace), *planted_files(workspace)]
     if material.plan is not None:
         files += [folder.plan_file, folder.sample_file]
     names = ("estimate.json", "estimate.png")

@@ -21,7 +21,13 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.statistics.finite import Block, Stratum
-from sixrayd.statistics.missed import Evidence, MissedBound, bound_by_class, bound_missed
+from sixrayd.statistics.missed import (
+    Evidence,
+    MissedBound,
+    bound_by_class,
+    bound_missed,
+    percent_down,
+)
 from sixrayd.statistics.sampling import (
     CENSUS,
     GONE_SCHEMA,
@@ -54,6 +60,7 @@ class Planted:
     with_proposals: bool
     planted: int
     hits: int
+    named: int  # hits that were boxed as this class
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class Outcome:
                 label: {
                     "found": bound.found,
                     "estimate": bound.estimate,
+                    "unchecked": bound.unchecked,
                     "upper": bound.upper,
                     "recall": bound.recall,
                 }
@@ -159,14 +167,18 @@ class Statement:
 def sensitivities(
     planted: Sequence[Planted], stated: float, label: str = ""
 ) -> tuple[Sensitivity, Sensitivity]:
-    """With and without proposals; of one class where any of it were shown, of all else."""
+    """With and without proposals; of one class where any of it were shown, of all else.
+
+    For a class, only what was boxed as the class that it is was found.
+    """
 
     def measured(with_proposals: bool) -> Sensitivity:
         shown = [p for p in planted if p.with_proposals == with_proposals and p.planted]
         shown = [p for p in shown if p.label == label] or shown
         if not shown:
             return Sensitivity(stated)
-        return Sensitivity(stated, sum(p.planted for p in shown), sum(p.hits for p in shown))
+        hits = sum(p.named if label else p.hits for p in shown)
+        return Sensitivity(stated, sum(p.planted for p in shown), hits)
 
     return measured(True), measured(False)
 
@@ -180,10 +192,11 @@ def evidence_of(
 ) -> Evidence:
     """What is known of the units, of those that hold one class where a label is given."""
     found = standing.found_as[label] if label else standing.found
+    decided = standing.decided_as(label)
     census = population.members[CENSUS]
-    known = census[standing.decided[census]]
-    strata = [_stratum(name, population, drawn, standing, found) for name in population.strata]
-    if reopened := len(census) - len(known):  # their decisions were withdrawn
+    known = census[decided[census]]
+    strata = [_stratum(name, population, drawn, decided, found) for name in population.strata]
+    if reopened := len(census) - len(known):  # withdrawn, or nobody asked for this class
         strata.append(Stratum("reopened", reopened))
     return Evidence(
         reviewed=len(known),
@@ -229,6 +242,29 @@ def outcome(
     )
 
 
+def assumptions(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
+    """What a bound rests on, one line each."""
+    evidence, bound = result.evidence, result.bound
+    looks = "a single one, at a number of checks announced in advance"
+    return (
+        f"confidence: {100 * settings.confidence:.4g} %",
+        f"looks: {looks if settings.once else 'as many as one likes'}",
+        f"rule where reviewers differ: {settings.consensus}",
+        _seen("with", evidence.with_proposals, bound.sensitivity_with),
+        _seen("without", evidence.without_proposals, bound.sensitivity_without),
+    )
+
+
+def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
+    words = f"sensitivity {side} proposals: "
+    if sensitivity.measured:
+        shown = f"{sensitivity.hits} of {sensitivity.planted} planted threats found"
+        return f"{words}measured, {percent_down(lower)} or more, {shown}"
+    if lower == 1:
+        return f"{words}NOT MEASURED, taken as 100 %"
+    return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
+
+
 def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> Outcome:
     """The outcome that follows from a certificate's parts; its own is not looked at.
 
@@ -249,17 +285,17 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> Outcome:
 
 
 def _stratum(
-    name: str, population: Population, drawn: Drawn, standing: Standing, found: BoolArray
+    name: str, population: Population, drawn: Drawn, decided: BoolArray, found: BoolArray
 ) -> Stratum:
     rows = population.members[name]
-    undecided = rows[~standing.decided[rows]]
+    undecided = rows[~decided[rows]]
     blocks = []
     for number in range(1, drawn.draws + 1):
         if not drawn.in_pool(undecided, number).all():
             break
         pool = rows[drawn.in_pool(rows, number)]
         order = drawn.order(rows, number)
-        waiting = np.flatnonzero(~standing.decided[order])
+        waiting = np.flatnonzero(~decided[order])
         checked = order[: waiting[0]] if len(waiting) else order
         blocks.append(
             Block(len(pool), len(checked), int(found[checked].sum()), int(found[pool].sum()))
@@ -268,7 +304,9 @@ def _stratum(
 
 
 def _require_one_look(drawn: Drawn, standing: Standing) -> None:
-    waiting = int((~standing.decided[drawn.in_draw > 0]).sum())
+    taken = drawn.in_draw > 0
+    decided = [standing.decided, *map(standing.decided_as, standing.found_as)]
+    waiting = int((~np.logical_and.reduce(decided))[taken].sum())
     if drawn.draws != 1 or waiting:
         raise SettingsError(
             f"a single look takes one draw, checked to the end; there are {drawn.draws}, and "

@@ -12,9 +12,12 @@ worth is not part of the guarantee.
 
 The bound holds at every look if checks follow a random order fixed in advance and if whether a
 unit would be found does not depend on who comes by: what the queue finds in a stratum between two
-of its blocks would have been found by a spot check as well, and what it clears would not.
+of its blocks would have been found by a spot check as well, and what it clears would not. Where
+the queue has decided any of a stratum, the lower of both sensitivities is taken for what was
+checked.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -56,6 +59,24 @@ class Evidence:
         """Contraband units found by anybody."""
         return self.found + sum(stratum.found for stratum in self.strata)
 
+    @property
+    def queue_in_strata(self) -> bool:
+        """Whether a stratum holds units decided out of turn since its first draw."""
+        return any(s.units - s.pool_now > s.checks for s in self.strata if s.blocks)
+
+    def seen(self, with_proposals: float, without: float) -> tuple[float, float]:
+        """Shares of contraband seen with and without proposals, for what was reviewed so.
+
+        A side that was not measured sees no more than the other one, and what the queue decided
+        in a stratum counts at the lower of both.
+        """
+        lower = min(with_proposals, without)
+        one, two = self.with_proposals.measured, self.without_proposals.measured
+        return (
+            lower if two and not one else with_proposals,
+            lower if one and (not two or self.queue_in_strata) else without,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -70,7 +91,11 @@ class Split:
     @classmethod
     def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "Split":
         """A tenth for each part in use beside the sampling, which has the rest."""
-        used = (not reviewed.perfect, not checked.perfect, reviewed.measured, checked.measured)
+        shown = reviewed.measured or checked.measured  # which may lower the other one
+        used = (
+            *(not side.perfect or shown for side in (reviewed, checked)),
+            *(reviewed.measured, checked.measured),
+        )
         return cls(
             alpha * (1 - _SMALL_SHARE * sum(used)), *(alpha * _SMALL_SHARE * u for u in used)
         )
@@ -89,6 +114,7 @@ class MissedBound:
     split: Split
     sensitivity_with: float  # lower bounds
     sensitivity_without: float
+    unchecked: int  # units in strata without a check, of which no estimate knows anything
 
     @property
     def recall(self) -> float:
@@ -112,27 +138,30 @@ def bound_missed(evidence: Evidence, alpha: float = 0.05, once: bool = False) ->
     """
     split = Split.of(alpha, evidence.with_proposals, evidence.without_proposals)
     limits = (once_limits if once else joint_limits)(evidence.strata, split.sampling)
-    with_proposals = evidence.with_proposals.lower(split.sensitivity_reviewed)
-    without = evidence.without_proposals.lower(split.sensitivity_checked)
+    with_proposals, without = evidence.seen(
+        evidence.with_proposals.lower(split.sensitivity_reviewed),
+        evidence.without_proposals.lower(split.sensitivity_checked),
+    )
     queue = _Part(evidence.reviewed, evidence.found)
     checked = _Part.of([stratum for stratum in evidence.strata if stratum.blocks])
-    unchecked = sum(stratum.pool_now for stratum in evidence.strata if not stratum.blocks)
+    whole = sum(stratum.pool_now for stratum in evidence.strata if not stratum.blocks)
     upper = (
         queue.left(0, with_proposals, split.overlooked_reviewed)
-        + checked.left(limits.upper - unchecked, without, split.overlooked_checked)
-        + unchecked
+        + checked.left(limits.upper - whole, without, split.overlooked_checked)
+        + whole
     )
+    rates = evidence.seen(evidence.with_proposals.estimate, evidence.without_proposals.estimate)
     return MissedBound(
         found=evidence.found_in_all,
         lower=limits.lower,
-        estimate=queue.estimate(0, evidence.with_proposals.estimate)
-        + checked.estimate(limits.estimate, evidence.without_proposals.estimate),
+        estimate=queue.estimate(0, rates[0]) + checked.estimate(limits.estimate, rates[1]),
         upper=upper,
         images=_images(evidence, upper, min(with_proposals, without) < 1),
         limits=limits,
         split=split,
         sensitivity_with=with_proposals,
         sensitivity_without=without,
+        unchecked=sum(stratum.pool_now for stratum in evidence.strata if not stratum.checks),
     )
 
 
@@ -149,6 +178,11 @@ def bound_by_class(
     """
     share = alpha / max(1, len(evidence))
     return {name: bound_missed(one, share, once) for name, one in evidence.items()}
+
+
+def percent_down(share: float) -> str:
+    """A share in percent, never more than it is: 2,999 of 3,000 are not all."""
+    return f"{math.floor(1000 * share + 1e-9) / 10:.1f} %"
 
 
 @dataclass(frozen=True, slots=True)

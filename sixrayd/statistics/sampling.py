@@ -1,20 +1,21 @@
-"""Random samples of units by permanent random numbers, drawn bit by bit.
+"""Random samples of units by seeded random numbers, drawn bit by bit.
 
 A *unit* is a near-duplicate group; what can be drawn is the *population*, fixed when the first
-draw is made. A unit's random number is the SHA-256 of the seed and its name, read as a fraction:
-whoever has the seed can compute it again, and nobody can choose it. In each stratum the units
-stand in the order of these numbers for good. A draw takes the next ones of those not drawn before
-that nobody has decided by then; which ones left in between is kept with the draw.
+draw is made. A draw has a seed of its own, made once its pools are known, so that nobody can tell
+what it will take and steer the review by it. A unit's random number in it is the SHA-256 of that
+seed and its name, read as a fraction: whoever has the seed can compute it again. A draw takes the
+first units of each stratum in the order of these numbers, of those not drawn before that nobody
+has decided by then; which ones left in between is kept with the draw.
 
-Source: Ohlsson 1995, Coordination of samples using permanent random numbers (Business Survey
-Methods, ch. 9); a public seed and hashes as in Rivest 2011, Reference implementation code for
-pseudo-random sampling (election audits).
+Source: a public seed and hashes as in Rivest 2011, Reference implementation code for pseudo-random
+sampling (election audits).
 """
 
 import hashlib
+import heapq
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -118,21 +119,13 @@ class Population:
             found.setdefault(group, []).append(image_id)
         return found
 
-    def places(self, seed: str) -> IntArray:
-        """(U,) place of each unit in its stratum's random order, from 1."""
-        numbers = np.array([random_number(seed, group) for group in self.groups], object)
-        places = np.zeros(len(numbers), np.int64)
-        for name in self.strata:
-            rows = self.members[name]
-            places[rows[np.argsort(numbers[rows], kind="stable")]] = np.arange(1, len(rows) + 1)
-        return places
-
 
 @dataclass(frozen=True, slots=True)
 class Draw:
     """What was asked for and of how many; units by stratum.
 
     Raises:
+        TypeError: a value is of another type.
         WorkspaceError: more was asked for than there was.
     """
 
@@ -140,8 +133,14 @@ class Draw:
     drawn_at: str  # ISO 8601, UTC
     pools: Mapping[str, int]  # neither drawn before nor decided
     units: Mapping[str, int]
+    gone: str  # `gone_digest` of the units that left before it
+    seed: str  # made when all the above was known
 
     def __post_init__(self) -> None:
+        numbers = [self.number, *self.pools.values(), *self.units.values()]
+        texts = [self.drawn_at, self.gone, self.seed]
+        if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str}:
+            raise TypeError(f"draw {self.number}: a value is of another type")
         for name, units in self.units.items():
             if not 0 <= units <= self.pools.get(name, 0):
                 raise WorkspaceError(
@@ -153,17 +152,29 @@ class Draw:
 class Plan:
     """How a sample is drawn; all but the draws is fixed when the first is made."""
 
-    seed: str
     population: str  # SHA-256 of population.parquet
     edges: tuple[float, ...]  # scores at which flagged units are parted, falling
     draws: tuple[Draw, ...] = ()
     version: str = sixrayd.__version__
 
     @property
+    def commitments(self) -> tuple[str, ...]:
+        """Of each draw, what is published before its units are reviewed.
+
+        Nobody can choose other strata, pools or seeds then. Each holds the one before it.
+        """
+        last: Any = [self.population, list(self.edges), self.version]
+        found = []
+        for draw in self.draws:
+            text = json.dumps([last, asdict(draw)], sort_keys=True)
+            last = hashlib.sha256(text.encode()).hexdigest()
+            found.append(last)
+        return tuple(found)
+
+    @property
     def commitment(self) -> str:
-        """What is published before the review: nobody can choose another seed or strata then."""
-        fixed = [self.seed, self.population, list(self.edges), self.version]
-        return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
+        """Of the last draw, and so of all; empty before the first."""
+        return self.commitments[-1] if self.draws else ""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Plan":
@@ -185,28 +196,30 @@ class Drawn:
     draws: int
     in_draw: IntArray
     gone: IntArray  # the first draw that a unit was not part of because others had decided it
-    places: IntArray
+    places: IntArray  # in the random order of its draw and stratum
 
     @classmethod
-    def nothing(cls, population: Population, places: IntArray | None = None) -> "Drawn":
-        """Before the first draw; without places where there will be none."""
+    def nothing(cls, population: Population) -> "Drawn":
+        """Before the first draw."""
         zero = np.zeros(len(population.groups), np.int64)
-        return cls(0, zero, zero, zero if places is None else places)
+        return cls(0, zero, zero, zero)
 
     @classmethod
     def by(cls, population: Population, plan: Plan, gone: pa.Table) -> "Drawn":
         """Draw it all again.
 
         Raises:
-            WorkspaceError: the draws are not what this seed and population give.
+            WorkspaceError: the draws are not what these seeds and this population give.
         """
-        drawn = cls.nothing(population, population.places(plan.seed))
+        drawn = cls.nothing(population)
         rows = _gone_rows(population, gone)
         for number, draw in enumerate(plan.draws, 1):
             left = rows[gone["draw"].to_numpy() == number]
             if draw.number != number or (number == 1 and len(left)):
                 raise WorkspaceError(f"draw {draw.number}: not the {number}. of the sample")
-            drawn = drawn.after(population, draw.units, left)
+            if gone_digest(population, left) != draw.gone:
+                raise WorkspaceError(f"draw {number}: other units left before it than it says")
+            drawn = drawn.after(population, draw.units, left, draw.seed)
             pools = drawn.pools(population, number)
             if pools != dict(draw.pools):
                 raise WorkspaceError(
@@ -216,17 +229,21 @@ class Drawn:
             raise WorkspaceError("sample: units left before a draw that was never made")
         return drawn
 
-    def after(self, population: Population, units: Mapping[str, int], left: IntArray) -> "Drawn":
+    def after(
+        self, population: Population, units: Mapping[str, int], left: IntArray, seed: str = ""
+    ) -> "Drawn":
         """With one more draw, before which the units in the rows `left` had been decided."""
-        number = self.draws + 1
-        gone, in_draw = self.gone.copy(), self.in_draw.copy()
+        number, names = self.draws + 1, population.groups
+        gone, in_draw, places = self.gone.copy(), self.in_draw.copy(), self.places.copy()
         gone[left] = np.where(gone[left] > 0, gone[left], number)
         for name in population.strata:
             rows = population.members[name]
             waiting = rows[(in_draw[rows] == 0) & (gone[rows] == 0)]
-            order = np.argsort(self.places[waiting])
-            in_draw[waiting[order[: units.get(name, 0)]]] = number
-        return Drawn(number, in_draw, gone, self.places)
+            numbers = ((random_number(seed, names[row]), row) for row in waiting.tolist())
+            taken = [row for _, row in heapq.nsmallest(units.get(name, 0), numbers)]
+            in_draw[taken] = number
+            places[taken] = np.arange(1, len(taken) + 1)
+        return Drawn(number, in_draw, gone, places)
 
     def left_since(self, population: Population, decided: BoolArray) -> IntArray:
         """Rows of the units of the strata that were decided though no draw had taken them.
@@ -302,8 +319,14 @@ class Drawn:
 
 
 def random_number(seed: str, group: str) -> bytes:
-    """A unit's permanent random number: the digest read as a fraction, so bytes sort like it."""
+    """A unit's random number in a draw: the digest read as a fraction, so bytes sort like it."""
     return hashlib.sha256(f"{seed}/{group}".encode()).digest()
+
+
+def gone_digest(population: Population, rows: IntArray) -> str:
+    """SHA-256 of the JSON list of some units, sorted."""
+    names = sorted(population.groups[row] for row in rows.tolist())
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def allocate(pools: Mapping[str, int], units: int) -> dict[str, int]:

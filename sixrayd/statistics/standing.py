@@ -2,7 +2,9 @@
 
 An image is *settled* when its reviewers' answers amount to a verdict; a unit is *decided* when it
 is found, that is when contraband was confirmed in one of its images, or when all its images are
-settled. Unsure and conflicting answers settle nothing, nor does contraband that nobody boxed.
+settled. For a class it is decided when it is found as that class or all its images are settled:
+who found a gun may not have gone on to the image with the knife. Unsure and conflicting answers
+settle nothing, nor does contraband that nobody boxed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,6 +65,7 @@ class Standing:
 
     found: BoolArray
     decided: BoolArray
+    settled: BoolArray  # all images
     found_as: Mapping[str, BoolArray]  # by class
     cleared_in_found: int  # images
     undecided_in_found: int
@@ -89,6 +92,7 @@ class Standing:
         return cls(
             found=found,
             decided=found | (settled == population.sizes),
+            settled=settled == population.sizes,
             found_as={
                 label: count([row for row, answer in known if label in answer.labels]) > 0
                 for label in labels
@@ -96,6 +100,10 @@ class Standing:
             cleared_in_found=int((settled - finds)[found].sum()),
             undecided_in_found=int((population.sizes - settled)[found].sum()),
         )
+
+    def decided_as(self, label: str = "") -> BoolArray:
+        """(U,) units of which it is known whether they hold a class, or anything without one."""
+        return self.settled | self.found_as[label] if label else self.decided
 
 
 def answer_rows(decisions: Mapping[str, Sequence[Decision]]) -> pa.Table:

@@ -9,7 +9,7 @@ from sixrayd.core.command import json_option, print_json
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--commitment", default="", help="The line that was published before the review.")
+@click.option("--commitment", default="", help="The line that was published with the last draw.")
 @json_option
 @click.pass_context
 def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -> None:
@@ -27,9 +27,12 @@ def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -
     else:
         for line in result.checked:
             click.echo(f"checked  {line}")
+        for line in result.rests_on:
+            click.echo(f"rests on  {line}")
     if result.fault:
         click.echo(f"{file}: {result.fault}", err=True)
         context.exit(3)
     if not as_json:
-        click.echo(f"sound: {result.name}, signed off by {result.signed_by} at {result.signed_at}")
+        signer = f"names {result.signed_by} as signer (not proven), at {result.signed_at}"
+        click.echo(f"sound: {result.name}, {signer}")
         click.echo(f"SHA-256 {result.sha256}")

@@ -1,5 +1,6 @@
 """The verification: from a certificate's parts to its bound, step by step."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isclose
@@ -8,10 +9,11 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError
-from sixrayd.statistics.certificate import Statement, recompute
+from sixrayd.statistics.certificate import Outcome, Statement, assumptions, recompute
 from sixrayd.verify.archive import Archive, read_archive
 
 _MOST_SIGNS = 500
+_DIGITS = 64  # of a commitment
 _NONSENSE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -28,6 +30,7 @@ class Verification:
     signed_at: str = ""
     version: str = ""
     commitment: str = ""
+    rests_on: tuple[str, ...] = ()
     bound: Mapping[str, Any] = field(default_factory=dict)  # as recomputed
 
 
@@ -35,16 +38,16 @@ def verify(path: Path, commitment: str = "") -> Verification:
     """Compute a certificate's bound again.
 
     Args:
-        commitment: the line that was published before the review; empty compares with none.
+        commitment: the line that was published with the last draw, which holds those before
+            it, or its digits alone; empty compares with none.
     """
     checked: list[str] = []
     try:
         archive = read_archive(path)
         checked.append(f"parts: {len(archive.tables)} tables with the digests that are stated")
-        _check_commitment(archive.statement, commitment)
-        against = "published" if commitment else "stated"
-        checked.append(f"commitment: as {against}, from seed, population, edges and version")
-        bound = _check_outcome(archive, checked)
+        against = _check_commitment(archive.statement, commitment)
+        checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
+        outcome = _check_outcome(archive, checked)
     except SixraydError as error:
         return Verification(str(path), _plain(str(error)), tuple(checked))
     except _NONSENSE as error:
@@ -59,41 +62,53 @@ def verify(path: Path, commitment: str = "") -> Verification:
         signed_at=_plain(said.signed_at),
         version=_plain(said.version),
         commitment=said.commitment,
-        bound=bound,
+        rests_on=assumptions(outcome, said.settings),
+        bound=outcome.document()["bound"],
     )
 
 
-def _check_commitment(said: Statement, published: str) -> None:
+def _check_commitment(said: Statement, published: str) -> str:
+    """What it agrees with, in words."""
     if said.plan.population != said.files["population.parquet"]:
         raise WorkspaceError("population.parquet: not the population that the sample is drawn from")
     if said.plan.commitment != said.commitment:
         raise WorkspaceError(
-            f"commitment: stated {said.commitment}, but seed, population, edges and version give "
+            f"commitment: stated {said.commitment}, but strata, pools and seeds give "
             f"{said.plan.commitment}"
         )
-    if published and published.strip().lower() != said.commitment:
+    if not published:
+        return "stated"
+    found, known = max(re.findall("[0-9a-f]*", published.lower()), key=len), said.plan.commitments
+    if found in known[:-1]:
+        number = known.index(found) + 1
+        return f"published with draw {number} of {len(known)}, those after it NOT COMPARED"
+    if found != said.commitment:
         raise WorkspaceError(
-            f"commitment: published {published}, but the certificate has {said.commitment}: its "
-            "seed or its strata were chosen later"
+            f"commitment: {found or 'no digits'}: that is only the beginning; give all {_DIGITS} "
+            "digits"
+            if any(one.startswith(found) for one in known)
+            else f"commitment: {said.commitment} differs from the published one: mistyped, another "
+            "certificate, or seed or strata chosen later"
         )
+    return "published"
 
 
-def _check_outcome(archive: Archive, checked: list[str]) -> dict[str, Any]:
+def _check_outcome(archive: Archive, checked: list[str]) -> Outcome:
     outcome = recompute(archive.statement, archive.tables)
     draws = archive.statement.plan.draws
     units = sum(sum(draw.units.values()) for draw in draws)
-    checked.append(f"sample: {units:,} units in {len(draws)} draws, where the seed puts them")
+    times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"
+    checked.append(f"sample: {units:,} groups in {times}, where the seeds put them")
     found = outcome.document()
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
     checks = sum(stratum.checks for stratum in outcome.evidence.strata)
     checked.append(f"evidence: {checks:,} checks in their order, and all decisions")
     checked.append(
-        f"bound: {found['bound']['found']:,} found, at most {found['bound']['upper']:,} left, "
+        f"bound: {found['bound']['found']:,} found, at most {found['bound']['upper']:,} missed, "
         f"overall and by class, by sixrayd {sixrayd.__version__}"
     )
-    bound: dict[str, Any] = found["bound"]
-    return bound
+    return outcome
 
 
 def first_difference(stated: Any, found: Any, where: str) -> str:

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -11,21 +10,21 @@ from scipy.stats import binom
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Rule
+from sixrayd.core.records import Rule
 from sixrayd.estimate.command import estimate as command
 from sixrayd.estimate.plan import Cost, plan_costs
-from sixrayd.estimate.planted import planted_counts
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.estimate.stage import course, estimate, gather
-from sixrayd.statistics.certificate import BoundSettings, Planted
+from sixrayd.statistics.certificate import BoundSettings
+from sixrayd.statistics.finite import Block, Stratum, joint_limits
+from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.recapture import recapture
-from sixrayd.statistics.sensitivity import Sensitivity
+from sixrayd.statistics.sampling import allocate
 from sixrayd.status.report import Progress, status_report
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine
-
-COLUMNS = ("image_id", "kind", "label", "x1", "y1", "x2", "y2", "with_proposals")
 
 
 @pytest.fixture
@@ -40,28 +39,6 @@ def campaign(tmp_path):
 
 def drawn(campaign):
     return [row[0] for row in sample_rows(campaign.workspace)]
-
-
-def plant(campaign, rows, answers, detected=()):
-    """Planted images, what reviewers said of them, and those that the detector fires on."""
-    folder = campaign.workspace.folder("review", "first") / "planted"
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows]),
-        folder / "planted.parquet",
-    )
-    if detected is not None:
-        mined = pq.read_table(campaign.workspace.folder("mine", "first") / "candidates.parquet")
-        row = mined.to_pylist()[0]
-        found = [row | {"image_id": image_id, "box_id": image_id} for image_id in detected]
-        write_table(folder / "detections.parquet", found, CANDIDATE_SCHEMA)
-    other = Campaign(campaign.workspace, campaign.flagged, name="first")
-    before = [*campaign.rounds]
-    other.pull(*answers)
-    table = pq.read_table(campaign.workspace.folder("review", "first") / "decisions/00001.parquet")
-    write_table(folder / "decisions" / "00001.parquet", table, DECISION_SCHEMA)
-    campaign.rounds = before
-    campaign.pull()
 
 
 def test_evidence_worked_by_hand(campaign):
@@ -132,7 +109,7 @@ def test_before_anything_is_drawn_all_that_is_undecided_may_be_left(tmp_path):
     strict = EstimateSettings(bound=BoundSettings(consensus=Rule.STRICTEST))
 
     assert (result.found, result.estimate, result.upper, result.images) == (0, None, 3, 4)
-    assert "3 units are in strata without a check: any may be contraband" in result.rests_on
+    assert "3 groups are in strata without a check: any may be contraband." in result.rests_on
     settled = estimate(campaign.workspace, strict)
     assert (settled.found, settled.upper, settled.images) == (1, 2, 3)
 
@@ -146,55 +123,6 @@ def test_all_checked_leaves_nothing(campaign):
     assert (result.upper, result.images, result.recall) == (0, 0, 1.0)
     assert result.target_met
     assert result.checks_to_halve == 0
-
-
-def test_planted_threats_measure_and_widen(campaign):
-    campaign.clear(*drawn(campaign))
-    perfect = estimate(campaign.workspace)
-    near = (("Gun", 12, 12, 30, 30, "drawn", ""),)  # 0.81 of the box below
-    far = (("Gun", 60, 10, 80, 30, "drawn", ""),)
-    box = (10, 10, 30, 30)
-    rows = [
-        *((f"N{n:07d}", "planted", "Gun", *box, n % 2 == 0) for n in range(900, 908)),
-        ("N0000950", "sham", "", 0, 0, 0, 0, False),
-    ]
-    answers = [
-        Says("N0000900", MISSED, near),  # shown with proposals
-        Says("N0000901", MISSED, near),  # not shown with what the detector saw: left out
-        Says("N0000902", NOTHING),  # with proposals, but the detector saw nothing
-        Says("N0000903", MISSED, far),
-        Says("N0000904", MISSED, far),
-        Says("N0000904", MISSED, near, reviewer=BOB),
-        Says("N0000905", MISSED, near),
-        Says("N0000950", MISSED, near),
-    ]
-    plant(campaign, rows, answers, [f"N{n:07d}" for n in (900, 901, 904, 906)])
-
-    counts = planted_counts(campaign.workspace, "first")
-    assert counts == (Planted("Gun", False, 3, 1), Planted("Gun", True, 2, 2))
-    result = estimate(campaign.workspace)
-    assert result.found == perfect.found  # decisions on planted images are nobody's finds
-    assert result.upper > perfect.upper
-    seen = [Sensitivity(1, 2, 2).lower(0.005), Sensitivity(1, 3, 1).lower(0.005)]
-    assert result.rests_on[2:] == (
-        f"with proposals reviewers see {seen[0]:.1%} or more, measured: they found 2 of 2 "
-        "planted threats",
-        f"without proposals reviewers see {seen[1]:.1%} or more, measured: they found 1 of 3 "
-        "planted threats",
-    )
-    (campaign.workspace.folder("review", "first") / "planted/detections.parquet").unlink()
-    plant(campaign, rows, answers, None)
-    assert planted_counts(campaign.workspace, "first") == (Planted("Gun", False, 6, 4),)
-
-
-def test_nothing_planted_or_answered(campaign):
-    assert planted_counts(campaign.workspace, "first") == ()
-    plant(campaign, [("N0000900", "planted", "Gun", 1, 1, 9, 9, True)], [])
-    assert planted_counts(campaign.workspace, "first") == ()
-    path = campaign.workspace.folder("review", "first") / "planted/planted.parquet"
-    path.write_bytes(b"x")
-    with pytest.raises(WorkspaceError, match=r"not a readable table of planted threats$"):
-        planted_counts(campaign.workspace, "first")
 
 
 def test_two_minings_recapture(campaign):
@@ -214,7 +142,7 @@ def test_a_single_look(campaign):
 
     assert result.upper < estimate(campaign.workspace).upper
     assert result.checks_to_halve is None
-    assert result.rests_on[0] == "a single look at a number of checks announced in advance"
+    assert result.rests_on[0] == "It is a single look, at a number of checks announced in advance."
 
 
 def test_the_course_of_the_bound(campaign):
@@ -280,6 +208,25 @@ def test_what_a_bound_costs(campaign):
     assert 0 < once <= every < 36
 
 
+def test_a_bound_costs_what_the_strata_make_of_it(tmp_path):
+    campaign = Campaign.build(tmp_path / "ws", [1] * 200, range(1, 81))
+
+    costs = plan_costs(campaign.workspace, EstimateSettings(target=Target(left=20)))
+
+    pools = {"flagged, 1 of 2": 40, "flagged, 2 of 2": 40, "unflagged": 120}
+    given = allocate(pools, 100)
+    strata = [Stratum(n, p - given[n], (Block(p, given[n], 0, 0),)) for n, p in pools.items()]
+    assert costs.undecided == 200
+    assert [row.checks for row in costs.rows] == [30, 100, 200]
+    assert costs.rows[1] == Cost(
+        100, once_limits(strata, 0.05).upper, joint_limits(strata, 0.05).upper
+    )
+    assert costs.rows[2] == Cost(200, 0, 0)
+    once, every = costs.target_checks
+    assert 30 < once <= 100
+    assert 30 < every <= 100
+
+
 @pytest.mark.parametrize("values", [(-1, None), (None, 0.0), (None, 1.5)])
 def test_targets_out_of_range(values):
     with pytest.raises(SettingsError, match=r"^targets: need --target-left of 0 or more"):
@@ -298,14 +245,19 @@ def test_what_the_command_prints(campaign, runner):
 
     lines = [line.strip("│ ") for line in said.stdout.splitlines()]
     assert "what first still misses" in lines[0]
-    assert lines[1] == "found so far        1  units"
-    assert lines[2] == "probably left     0.0"
-    assert lines[3] == f"at most left       {result.upper}  units, {result.upper} images (95 %)"
-    assert lines[5] == f"recall at least  {result.recall:.1%}"
-    assert "spot checks: 8 of 12 units drawn count" in lines
-    assert "1 more are answered but wait for one before them" in lines
-    assert f"{result.checks_to_halve} more checks would halve the bound" in lines
-    assert "target (at most 5 left and recall 0.9): not met yet" in lines
+    text = " ".join(lines)
+    assert (
+        f"Groups of near-identical images. Found: 1. At most {result.upper} may be missed (95 % "
+        "sure), best guess 0.0. "
+        f"At least {percent_down(result.recall)} of all contraband groups are found. "
+        f"Missed are 0 groups at least, and {result.upper} images at most. "
+    ) in text
+    assert "that all hold at once; they may exceed the total and do not add up." in text
+    assert "8 of 12 drawn groups are answered without a gap, in 1 draw; 1 is waiting." in text
+    more = result.checks_to_halve
+    assert f"About {more} more checks would halve it, if they find as often as so far." in text
+    assert "Target (at most 5 missed and 90 % found): not met yet." in text
+    assert "NOT MEASURED: reviewers are taken to be perfect. If they miss things" in text
     assert f"{order[8]}  unsure: ann@example.org" in lines
     document = json.loads(runner.invoke(command, [*base, "--json"]).stdout)
     assert (document["upper"], document["target_met"]) == (result.upper, None)
@@ -320,7 +272,7 @@ def test_what_the_plan_prints(campaign, runner):
         "random checks  left at most, one look  left at most, every look",
         "30                                  1                         1",
         "36                                  0                         0",
-        "36 undecided units, 1 found; 0.95 confidence, if no check finds anything and ",
+        "36 undecided groups, 1 found; 95 % sure, if no check finds anything and ",
         "reviewers overlook nothing",
         "at most 3 left: {} checks at one look, {} at every look".format(*costs.target_checks),
     ]
@@ -349,10 +301,8 @@ def test_the_bound_from_files_covers_at_every_look(tmp_path):
         campaign = Campaign.build(tmp_path / str(seed), [1] * 24, [1, 2, 3, 4])
         hidden = {name_of(n) for n in range(1, 25) if rng.random() < (0.5 if n < 5 else 0.1)}
         asked, good = set(), True
-        for _ in range(3):
-            draw_sample(
-                campaign.workspace, SampleSettings(units=5, seed="" if asked else f"{seed}")
-            )
+        for number in range(3):
+            draw_sample(campaign.workspace, SampleSettings(units=5, seed=f"{seed} {number}"))
             queue = [name_of(n) for n in range(1, 25) if rng.random() < 0.1]
             waiting = sorted({*drawn(campaign), *queue} - asked)
             answered = [image_id for image_id in waiting if rng.random() < 0.8]

@@ -45,7 +45,7 @@ def test_the_first_draw_fixes_strata_seed_and_order(campaign):
     } | {name_of(n): "unflagged" for n in (5, 9, 11, 12, 13, 14, 15)}
     assert len(population) == 15
     plan = json.loads((folder / "draws.json").read_text("utf-8"))
-    assert plan["seed"] == "dice"
+    assert plan["draws"][0]["seed"] == "dice"
     assert (
         plan["population"]
         == hashlib.sha256((folder / "population.parquet").read_bytes()).hexdigest()
@@ -85,6 +85,18 @@ def test_further_draws_leave_what_was_drawn(campaign):
     assert draw(campaign, 99).units_in_all == 10
     with pytest.raises(WorkspaceError, match=r"every unit has been drawn or decided$"):
         draw(campaign, 1)
+
+
+def test_each_draw_has_a_fresh_seed(campaign):
+    for _ in range(3):
+        draw(campaign, 2)
+
+    folder = campaign.workspace.folder("estimate", "first")
+    plan = json.loads((folder / "draws.json").read_text("utf-8"))
+    seeds = [made["seed"] for made in plan["draws"]]
+    assert len(set(seeds)) == 3
+    assert all(len(seed) == 32 for seed in seeds)
+    assert "seed" not in plan
 
 
 def test_nobody_is_asked_twice_about_an_image(campaign):
@@ -135,7 +147,7 @@ def test_a_killed_draw_ends_in_the_same_bytes(tmp_path, number):
     if number == 2:
         draw(campaign, 4, "dice")
         campaign.clear(name_of(15), name_of(14))
-    seed = "dice" if number == 1 else ""
+    seed = "dice" if number == 1 else "more dice"
     for dies_at in range(8):
         shutil.copytree(tmp_path / "ws", tmp_path / "killed" / str(dies_at))
     draw(campaign, 3, seed)
@@ -174,13 +186,23 @@ def test_what_is_refused(campaign):
     with pytest.raises(SettingsError, match=r"^--sample 0: expected 1 or more$"):
         SampleSettings(units=0)
     draw(campaign, 2, "dice")
-    with pytest.raises(SettingsError, match=r"^--seed: .+draws\.json has the seed of the first"):
-        draw(campaign, 2, "other")
+    with pytest.raises(SettingsError, match=r"^--seed: draw 1 had it, so everybody knows what"):
+        draw(campaign, 2, "dice")
+    with pytest.raises(
+        WorkspaceError, match=r"^--name x: neither a review nor a mining; there are "
+    ):
+        draw(campaign, 2, name="x")
     folder = campaign.workspace.folder("estimate", "first")
+    sample = (folder / "sample.parquet").read_bytes()
+    (folder / "sample.parquet").unlink()
+    with pytest.raises(SettingsError, match=r"^--seed: the interrupted draw 1 has another; leave"):
+        draw(campaign, 2, "other")
+    (folder / "sample.parquet").write_bytes(sample)
     plan = (folder / "draws.json").read_bytes()
-    (folder / "draws.json").write_bytes(plan[:50])
-    with pytest.raises(WorkspaceError, match=r"draws\.json: broken; put it back from a backup"):
-        draw(campaign, 2)
+    for broken in (plan[:50], b"[]", plan.replace(b'"number": 1', b'"number": 1.0')):
+        (folder / "draws.json").write_bytes(broken)
+        with pytest.raises(WorkspaceError, match=r"draws\.json: broken; put it back from a back"):
+            draw(campaign, 2)
     (folder / "draws.json").write_bytes(plan)
     set_groups(campaign.workspace, [2, *SIZES[2:]])
     with pytest.raises(WorkspaceError, match="the release has other negatives or near-duplicates"):
@@ -219,14 +241,14 @@ def test_what_the_command_prints(campaign, runner):
     rows = sample_rows(campaign.workspace)
     lines = said.stdout.splitlines()
     assert lines[:5] == [
-        f"draw 1: 6 units, {len(rows)} images",
+        f"draw 1: 6 groups, {len(rows)} images",
         "          2 of 3 undecided  flagged, 1 of 2",
         "          1 of 2 undecided  flagged, 2 of 2",
         "          3 of 7 undecided  unflagged",
-        f"6 units drawn in all: {folder / 'sample.parquet'}",
+        f"6 groups drawn in all: {folder / 'sample.parquet'}",
     ]
-    assert lines[5].startswith("commitment, to be published before the review: ")
+    assert lines[5].startswith("commitment, to be published before these are reviewed: ")
     assert lines[6:] == ["next: sixrayd review push"]
     document = json.loads(runner.invoke(command, [*words[:2], "--sample", "2", "--json"]).stdout)
     assert (document["draw"], document["units_in_all"]) == (2, 8)
-    assert document["commitment"] == lines[5].split()[-1]
+    assert document["commitment"] != lines[5].split()[-1]

@@ -14,13 +14,14 @@ from sixrayd.statistics.certificate import (
     BoundSettings,
     Planted,
     Statement,
+    assumptions,
     evidence_of,
     outcome,
     recompute,
     sensitivities,
 )
 from sixrayd.statistics.finite import Block, Stratum
-from sixrayd.statistics.missed import bound_missed
+from sixrayd.statistics.missed import bound_missed, percent_down
 from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
     POPULATION_SCHEMA,
@@ -28,6 +29,8 @@ from sixrayd.statistics.sampling import (
     Drawn,
     Plan,
     Population,
+    gone_digest,
+    random_number,
 )
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity
 from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing
@@ -51,17 +54,16 @@ def population_of(units, sizes=None):
 
 
 POPULATION = population_of({"low": LOW, "": ["x0", "x1", "x2"]})
-PLACES = POPULATION.places(SEED)
-ORDER = sorted(LOW, key=lambda unit: PLACES[POPULATION.row[unit]])
+ORDER = sorted(LOW, key=lambda unit: random_number(SEED, unit))
 CENSUS = {"x0": FOUND, "x1": CLEARED, "x2": CLEARED}
 
 
 def drawn(*sizes, left=()):
     """Draws of so many units; before the second one, some had been decided."""
-    found = Drawn.nothing(POPULATION, PLACES)
+    found = Drawn.nothing(POPULATION)
     for number, size in enumerate(sizes, 1):
         rows = [POPULATION.row[unit] for unit in left] if number == 2 else []
-        found = found.after(POPULATION, {"low": size}, np.array(rows, np.int64))
+        found = found.after(POPULATION, {"low": size}, np.array(rows, np.int64), SEED)
     return found
 
 
@@ -163,8 +165,8 @@ def test_units_of_several_images():
 
 
 def drawn_of(population, size):
-    nothing = Drawn.nothing(population, population.places(SEED))
-    return nothing.after(population, {"low": size}, np.zeros(0, np.int64))
+    nothing = Drawn.nothing(population)
+    return nothing.after(population, {"low": size}, np.zeros(0, np.int64), SEED)
 
 
 def test_a_class_counts_its_own_finds():
@@ -175,6 +177,24 @@ def test_a_class_counts_its_own_finds():
     assert low(evidence(drawn(3), answers, "Gun")) == Stratum("low", 7, (Block(10, 3, 2, 2),))
     assert evidence(drawn(3), answers, "Knife").found == 0
     assert evidence(drawn(3), answers, "Gun").found == 1
+
+
+def test_a_class_waits_for_the_images_that_nobody_looked_at():
+    population = population_of({"low": LOW, "": ["x0"]}, {ORDER[0]: 2, "x0": 2})
+    sample, answers = drawn_of(population, 2), {ORDER[0]: FOUND, ORDER[1]: CLEARED}
+
+    knife = evidence(sample, answers, "Knife", population)
+    assert knife.strata == (Stratum("low", 9, (Block(10, 0, 0, 0),)), Stratum("reopened", 1))
+    assert (knife.reviewed, knife.found) == (0, 0)
+    gun = evidence(sample, answers, "Gun", population)
+    assert gun.strata == (Stratum("low", 8, (Block(10, 2, 1, 1),)),)
+    whole = answers | {f"{ORDER[0]}+1": CLEARED, "x0+1": CLEARED}
+    knife = evidence(sample, whole, "Knife", population)
+    assert knife.strata == (Stratum("low", 8, (Block(10, 2, 0, 0),)),)
+    once = BoundSettings(once=True)
+    with pytest.raises(SettingsError, match=r"there are 1, and 1 of their units wait"):
+        outcome(population, sample, CENSUS | answers, (), once, ("Gun", "Knife"))
+    assert outcome(population, sample, CENSUS | whole, (), once, ("Gun", "Knife")).bound.found == 2
 
 
 def test_the_bound_is_that_of_the_evidence():
@@ -209,14 +229,15 @@ def test_a_single_look_takes_one_finished_draw():
 
 def test_sensitivity_is_measured_where_anything_was_planted():
     planted = (
-        Planted("Gun", False, 10, 9),
-        Planted("Gun", True, 4, 4),
-        Planted("Knife", False, 20, 12),
+        Planted("Gun", False, 10, 9, 8),
+        Planted("Gun", True, 4, 4, 4),
+        Planted("Knife", False, 20, 12, 5),
     )
 
     assert sensitivities((), 0.9) == (Sensitivity(0.9), Sensitivity(0.9))
     assert sensitivities(planted, 1.0) == (Sensitivity(1, 4, 4), Sensitivity(1, 30, 21))
-    assert sensitivities(planted, 1.0, "Knife") == (Sensitivity(1, 4, 4), Sensitivity(1, 20, 12))
+    assert sensitivities(planted, 1.0, "Knife") == (Sensitivity(1, 4, 4), Sensitivity(1, 20, 5))
+    assert sensitivities(planted, 1.0, "Wrench")[1] == Sensitivity(1, 30, 13)
     assert sensitivities(planted[:1], 1.0) == (Sensitivity(1), Sensitivity(1, 10, 9))
 
 
@@ -226,16 +247,45 @@ def test_settings_out_of_range(values):
         BoundSettings(*values)
 
 
+_NOBODY = gone_digest(POPULATION, np.zeros(0, np.int64))
+
+
+def test_assumptions_are_one_line_each():
+    planted = (Planted("Gun", True, 30, 30, 30),)
+    answers = CENSUS | dict.fromkeys(ORDER[:5], CLEARED)
+
+    def lines(planted=(), **settings):
+        made = BoundSettings(**settings)
+        return assumptions(outcome(POPULATION, drawn(5), answers, planted, made, ()), made)
+
+    assert lines() == (
+        "confidence: 95 %",
+        "looks: as many as one likes",
+        "rule where reviewers differ: adjudicator",
+        "sensitivity with proposals: NOT MEASURED, taken as 100 %",
+        "sensitivity without proposals: NOT MEASURED, taken as 100 %",
+    )
+    lower = percent_down(Sensitivity(1, 30, 30).lower(0.001))
+    assert lines(planted, confidence=0.99, once=True)[:2] == (
+        "confidence: 99 %",
+        "looks: a single one, at a number of checks announced in advance",
+    )
+    assert lines(planted, confidence=0.99)[3:] == (
+        f"sensitivity with proposals: measured, {lower} or more, 30 of 30 planted threats found",
+        f"sensitivity without proposals: NOT MEASURED, {lower} stated or from the other side",
+    )
+
+
 def statement(**changes):
     parts = {"name": "first", "signed_by": "Ann", "signed_at": "2026-01-02T10:00:00+00:00"}
-    plan = Plan(SEED, "00", (), (Draw(1, "", {"low": 10}, {"low": 2}),))
+    plan = Plan("00", (), (Draw(1, "", {"low": 10}, {"low": 2}, _NOBODY, SEED),))
     said = Statement(
         **parts,
         plan=plan,
         commitment=plan.commitment,
         classes=("Gun",),
         settings=BoundSettings(),
-        planted=(Planted("Gun", True, 3, 2),),
+        planted=(Planted("Gun", True, 3, 2, 1),),
         files={"sample.parquet": "11"},
         outcome={"bound": {"upper": 3}},
     )
@@ -314,17 +364,17 @@ def campaign_is_covered(seed, alpha):
     rates = dict.fromkeys(high, 0.3) | dict.fromkeys(low_, rng.choice([0.02, 0.15]))
     truth = {unit: rng.random() < rates[unit] for unit in high + low_}
     images = population.images_of(high + low_)
-    sample = Drawn.nothing(population, population.places(f"{seed}"))
+    sample = Drawn.nothing(population)
     answers = {}
 
     def review(unit):
         for n, image in enumerate(images[unit]):
             answers[image] = FOUND if truth[unit] and n == 0 else CLEARED
 
-    for _ in range(4):
+    for number in range(4):
         standing = Standing.of(population, answers)
         left = sample.left_since(population, standing.decided)
-        sample = sample.after(population, {"high": 2, "low": 6}, left)
+        sample = sample.after(population, {"high": 2, "low": 6}, left, f"{seed} {number}")
         waiting = [u for u in sample.units(population) if images[u][0] not in answers]
         for _ in range(2):
             others = [u for u in high + low_ if images[u][0] not in answers]

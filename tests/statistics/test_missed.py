@@ -9,7 +9,7 @@ from scipy.stats import binom
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
-from sixrayd.statistics.missed import Evidence, Split, bound_by_class, bound_missed
+from sixrayd.statistics.missed import Evidence, Split, bound_by_class, bound_missed, percent_down
 from sixrayd.statistics.sensitivity import Sensitivity
 
 STRATA = (
@@ -46,7 +46,7 @@ def test_alpha_is_spent_only_where_something_can_be_wrong():
     assert splits == [
         pytest.approx((0.03, 0.005, 0.005, 0.005, 0.005)),
         pytest.approx((0.04, 0.005, 0.005, 0, 0)),
-        pytest.approx((0.04, 0, 0.005, 0, 0.005)),
+        pytest.approx((0.035, 0.005, 0.005, 0, 0.005)),
     ]
 
 
@@ -78,10 +78,43 @@ def test_overlooked_units_are_more_than_a_binomial_count_at_one_look_allows():
     assert (bound.sensitivity_with, bound.sensitivity_without) == (0.8, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("queue", "with_", "without", "seen"),
+    [
+        (0, 190, 120, (190, 120)),
+        (0, 120, 190, (120, 190)),
+        (1, 120, 190, (120, 120)),  # the queue has been there
+        (1, 190, 120, (190, 120)),
+        (0, 120, None, (120, 120)),
+        (0, None, 120, (120, 120)),
+    ],
+)
+def test_the_lower_sensitivity_counts_where_the_queue_was_or_nobody_measured(
+    queue, with_, without, seen
+):
+    def shown(hits):
+        return Sensitivity() if hits is None else Sensitivity(planted=200, hits=hits)
+
+    strata = (replace(STRATA[0], pool_now=800 - queue), STRATA[1])
+    evidence = replace(
+        PERFECT, strata=strata, with_proposals=shown(with_), without_proposals=shown(without)
+    )
+    bound = bound_missed(evidence)
+
+    assert evidence.queue_in_strata == bool(queue)
+    lower = tuple(shown(hits).lower(0.005) for hits in seen)
+    assert (bound.sensitivity_with, bound.sensitivity_without) == lower
+    findable = joint_limits(strata, bound.split.sampling).estimate
+    rates = [hits / 200 for hits in seen]
+    assert bound.estimate == pytest.approx(40 / rates[0] - 40 + (5 + findable) / rates[1] - 5)
+    assert bound.upper < 4000
+
+
 def test_a_stratum_nobody_checked_counts_whole_and_once():
     more = replace(PLANTED, strata=(*STRATA, Stratum("rest", 900)))
 
     assert bound_missed(more).upper == bound_missed(PLANTED).upper + 900
+    assert (bound_missed(more).unchecked, bound_missed(PLANTED).unchecked) == (900, 0)
 
 
 def test_nothing_is_left_of_nothing():
@@ -130,6 +163,20 @@ def test_classes_share_alpha():
         "knife": bound_missed(knives, 0.025),
     }
     assert bound_by_class({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (2999 / 3000, "99.9 %"),
+        (1.0, "100.0 %"),
+        (0.29, "29.0 %"),
+        (0.0, "0.0 %"),
+        (0.0019, "0.1 %"),
+    ],
+)
+def test_shares_are_rounded_down(share, words):
+    assert percent_down(share) == words
 
 
 def test_targets():

@@ -1,6 +1,7 @@
-"""Permanent random numbers, shares of a draw, and what a draw takes."""
+"""Random numbers by seed, shares of a draw, and what a draw takes."""
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -51,8 +52,17 @@ def gone(*rows):
     return pa.Table.from_pylist([{"group": g, "draw": d} for g, d in rows], GONE_SCHEMA)
 
 
-def plan(*draws):
-    return Plan(SEED, "", (), tuple(Draw(n, "", *draw) for n, draw in enumerate(draws, 1)))
+def digest(*units):
+    return hashlib.sha256(json.dumps(sorted(units)).encode()).hexdigest()
+
+
+def plan(*draws, left=()):
+    """Draws of pools and units; before the second, some units left."""
+    made = (
+        Draw(n, "", *draw, digest(*(left if n == 2 else ())), SEED)
+        for n, draw in enumerate(draws, 1)
+    )
+    return Plan("", (), tuple(made))
 
 
 FIRST = {"high": 2, "low": 4}, {"high": 1, "low": 2}
@@ -78,22 +88,29 @@ def test_units_and_places():
         "high": [4, 5],
         "low": [0, 1, 2, 3],
     }
-    places = found.places(SEED)
+    places = drawn_of(found, SEED, {"low": 4, "high": 2}).places
     assert [ORDER[place - 1] for place in places[:4]] == list("abcd")
     assert sorted(places[4:6].tolist()) == [1, 2]
     assert places[6] == 0
+
+
+def drawn_of(found, seed, units):
+    return Drawn.nothing(found).after(found, units, np.zeros(0, np.int64), seed)
 
 
 def test_order_of_the_rows_changes_nothing():
     backwards = population(ROWS[::-1])
 
     assert backwards.groups == population().groups
-    assert backwards.places(SEED).tolist() == population().places(SEED).tolist()
+    one, two = (drawn_of(found, SEED, {"low": 3}) for found in (backwards, population()))
+    assert one.places.tolist() == two.places.tolist()
 
 
 def test_every_order_is_as_likely():
-    rows = [(unit, unit, "low") for unit in "abc"]
-    first = Counter(tuple(population(rows).places(f"seed {n}").tolist()) for n in range(1200))
+    found = population([(unit, unit, "low") for unit in "abc"])
+    first = Counter(
+        tuple(drawn_of(found, f"seed {n}", {"low": 3}).places.tolist()) for n in range(1200)
+    )
 
     assert len(first) == 6
     assert chisquare(list(first.values())).pvalue > 0.001
@@ -136,18 +153,31 @@ def test_a_draw_takes_the_next_that_nobody_has_decided():
     left = ORDER[2]
     second = {"high": 1, "low": 1}, {"high": 0, "low": 1}
 
-    drawn = Drawn.by(population(), plan(FIRST, second), gone((left, 2)))
+    drawn = Drawn.by(population(), plan(FIRST, second, left=[left]), gone((left, 2)))
 
     low = [unit for unit in units_of(drawn) if unit[3] == "low"]
     assert low == [
         (ORDER[0], 1, 1, "low"),
         (ORDER[1], 1, 2, "low"),
-        (ORDER[3], 2, 4, "low"),
+        (ORDER[3], 2, 1, "low"),
     ]
     assert drawn.pools(population(), 1) == {"high": 2, "low": 4}
     assert drawn.pools(population(), 2) == {"high": 1, "low": 1}
     rows = population().members["low"]
     assert [population().groups[row] for row in drawn.order(rows, 1)] == ORDER[:2]
+
+
+def test_each_draw_has_an_order_of_its_own():
+    units = {"low": 2}
+    seconds = set()
+    for seed in map(str, range(9)):
+        drawn = drawn_of(population(), SEED, units)
+        drawn = drawn.after(population(), units, np.zeros(0, np.int64), seed)
+        second = [row[0] for row in units_of(drawn) if row[1] == 2]
+        assert second == sorted(ORDER[2:], key=lambda unit: random_number(seed, unit))
+        seconds.add(tuple(second))
+
+    assert len(seconds) == 2
 
 
 def test_who_left_is_noted_once():
@@ -209,24 +239,63 @@ def test_draws_that_do_not_follow(draws, left, message):
         Drawn.by(population(), plan(*draws), gone(*left))
 
 
+def test_other_units_that_left():
+    second = {"high": 1, "low": 1}, {"low": 1}
+    draws = plan(FIRST, second, left=ORDER[2:3])
+
+    with pytest.raises(WorkspaceError, match=r"^draw 2: other units left before it than it says$"):
+        Drawn.by(population(), draws, gone((ORDER[3], 2)))
+
+
 def test_draws_out_of_order_or_too_large():
-    swapped = replace(plan(FIRST), draws=(Draw(2, "", *FIRST),))
+    swapped = replace(plan(FIRST), draws=(Draw(2, "", *FIRST, "", SEED),))
     with pytest.raises(WorkspaceError, match=r"^draw 2: not the 1. of the sample$"):
         Drawn.by(population(), swapped, gone())
     with pytest.raises(WorkspaceError, match=r"^draw 1: 3 units of 2 in 'low'$"):
-        Draw(1, "", {"low": 2}, {"low": 3})
+        Draw(1, "", {"low": 2}, {"low": 3}, "", SEED)
 
 
-def test_the_commitment_is_to_all_that_is_fixed():
-    fixed = Plan("7", "ab", (0.5,), (), "1.0")
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"units": {"low": 2.5}},
+        {"units": {"low": True}},
+        {"pools": {"low": "9"}},
+        {"number": "1"},
+        {"drawn_at": None},
+        {"seed": 7},
+    ],
+)
+def test_a_draw_of_other_types(values):
+    draw = {"number": 1, "drawn_at": "", "pools": {"low": 9}, "units": {"low": 1}}
+
+    with pytest.raises(TypeError, match=r"^draw 1: a value is of another type$"):
+        Draw(**{**draw, "gone": "", "seed": SEED, **values})
+
+
+def test_the_commitment_is_to_all_that_is_fixed_and_to_what_came_before():
+    first, second = (Draw(n, "t", *FIRST, "g", f"s{n}") for n in (1, 2))
+    fixed = Plan("ab", (0.5,), (first, second), "1.0")
     others = [
-        replace(fixed, seed="8"),
         replace(fixed, population="ac"),
         replace(fixed, edges=(0.25,)),
         replace(fixed, version="1.1"),
+        *(
+            replace(fixed, draws=(replace(first, **{key: value}), second))
+            for key, value in {
+                "seed": "x",
+                "gone": "x",
+                "drawn_at": "x",
+                "pools": {"high": 2, "low": 5},
+                "units": {"high": 1, "low": 1},
+            }.items()
+        ),
     ]
 
-    text = b'["7", "ab", [0.5], "1.0"]'
-    assert fixed.commitment == hashlib.sha256(text).hexdigest()
-    assert replace(fixed, draws=(Draw(1, "", *FIRST),)).commitment == fixed.commitment
-    assert len({plan.commitment for plan in (fixed, *others)}) == 5
+    draw = {"number": 1, "drawn_at": "t", "pools": FIRST[0], "units": FIRST[1]}
+    text = json.dumps([["ab", [0.5], "1.0"], draw | {"gone": "g", "seed": "s1"}], sort_keys=True)
+    assert fixed.commitments[0] == hashlib.sha256(text.encode()).hexdigest()
+    assert replace(fixed, draws=(first,)).commitment == fixed.commitments[0]
+    assert len({plan.commitment for plan in (fixed, *others)}) == 9
+    assert len({plan.commitments[0] for plan in (fixed, *others)}) == 9
+    assert replace(fixed, draws=()).commitment == ""

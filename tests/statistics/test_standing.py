@@ -103,6 +103,9 @@ def test_a_unit_is_decided_when_found_or_cleared_in_every_image():
     assert found.decided.tolist() == [True, False, True]
     assert found.found_as["Gun"].tolist() == [True, False, False]
     assert found.found_as["Knife"].tolist() == [False, False, False]
+    assert found.decided_as("Gun").tolist() == [True, False, True]
+    assert found.decided_as("Knife").tolist() == [False, False, True]
+    assert found.decided_as().tolist() == found.decided.tolist()
     assert (found.cleared_in_found, found.undecided_in_found) == (1, 1)
 
 

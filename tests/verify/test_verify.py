@@ -22,11 +22,14 @@ from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
+from sixrayd.statistics.missed import percent_down
+from sixrayd.statistics.sampling import Plan
 from sixrayd.verify.command import verify as command
-from sixrayd.verify.stage import first_difference, verify
+from sixrayd.verify.stage import verify
 from tests.estimate.campaigns import Campaign, name_of, sample_rows
 from tests.workspaces import UNSURE, Says
 
+THREATS = {"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9, "named": 9}
 ROOT = Path(__file__).parents[2]
 
 
@@ -98,10 +101,10 @@ def test_a_certificate_says_what_the_estimate_says(campaign, file):
     }
     assert result.checked == (
         "parts: 4 tables with the digests that are stated",
-        "commitment: as stated, from seed, population, edges and version",
-        "sample: 13 units in 2 draws, where the seed puts them",
+        "commitment: as stated, from strata, pools and seed of each draw",
+        "sample: 13 groups in 2 draws, where the seeds put them",
         f"evidence: {expected.spots.counted} checks in their order, and all decisions",
-        f"bound: 3 found, at most {expected.upper} left, overall and by class, by sixrayd "
+        f"bound: 3 found, at most {expected.upper} missed, overall and by class, by sixrayd "
         f"{sixrayd.__version__}",
     )
     assert expected.spots.counted >= 8
@@ -122,12 +125,28 @@ def test_nobody_is_named_in_it(file):
 
 def test_the_published_commitment(file):
     said = json.loads(parts_of(file)["statement.json"])
+    whole = said["commitment"]
+    first = Plan.parse(said["plan"]).commitments[0]
 
-    assert verify(file, said["commitment"]).checked[1].startswith("commitment: as published")
-    other = verify(file, "0" * 64)
-    assert other.fault == (
-        f"commitment: published {'0' * 64}, but the certificate has {said['commitment']}: its seed "
-        "or its strata were chosen later"
+    def compared(published):
+        return verify(file, published).checked[1]
+
+    published = "commitment: as published, from strata, pools and seed of each draw"
+    assert compared(whole) == published
+    line = f"commitment, to be published before these are reviewed: {whole.upper()}\n"
+    assert compared(line) == published
+    assert compared(first) == (
+        "commitment: as published with draw 1 of 2, those after it NOT COMPARED, from strata, "
+        "pools and seed of each draw"
+    )
+    for beginning in (whole[:63], first[:9]):
+        assert verify(file, beginning).fault == (
+            f"commitment: {beginning}: that is only the beginning; give all 64 digits"
+        )
+    assert verify(file, "?").fault.startswith("commitment: no digits: that is only the beginning")
+    assert verify(file, "0" * 64).fault == (
+        f"commitment: {whole} differs from the published one: mistyped, another certificate, or "
+        "seed or strata chosen later"
     )
 
 
@@ -143,7 +162,10 @@ def test_it_verifies_alone_in_an_empty_folder(file, tmp_path):
     sound = run(file)
     assert sound.returncode == 0, sound.stderr
     lines = sound.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["sound:", "SHA-256"]
+    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 5 + [
+        "sound:",
+        "SHA-256",
+    ]
     rewrite(file, lambda said: said["outcome"]["bound"].update(upper=1))
     forged = run(file)
     assert forged.returncode == 3
@@ -157,6 +179,16 @@ def verify_upper(run):
     return next(line for line in run.stdout.splitlines() if "bound:" in line).split()[6]
 
 
+def recommitted(change):
+    """Change the plan, and its commitment as a forger would."""
+
+    def both(said):
+        change(said["plan"])
+        said["commitment"] = Plan.parse(said["plan"]).commitment
+
+    return both
+
+
 def shift(key, value):
     return lambda said: said.update({key: value})
 
@@ -164,14 +196,24 @@ def shift(key, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda said: said["plan"].update(seed="chosen"), "commitment: stated"),
+        (lambda said: said["plan"]["draws"][0].update(seed="chosen"), "commitment: stated"),
+        (lambda said: said["plan"]["draws"][1].update(drawn_at="later"), "commitment: stated"),
         (lambda said: said["plan"].update(edges=[0.1]), "commitment: stated"),
         (lambda said: said["plan"].update(version="9"), "commitment: stated"),
-        (shift("commitment", "0" * 64), f"commitment: stated {'0' * 64}, but seed"),
+        (shift("commitment", "0" * 64), f"commitment: stated {'0' * 64}, but strata"),
         (lambda said: said["plan"].update(population="0" * 64), "population.parquet: not the pop"),
-        (lambda said: said["plan"]["draws"].pop(), "sample: "),
-        (lambda said: said["plan"]["draws"][1]["pools"].update(unflagged=9), "draw 2: of pools"),
-        (lambda said: said["plan"]["draws"][0]["units"].update(unflagged=3), "draw 2: of pools"),
+        (lambda said: said["plan"]["draws"].pop(), "commitment: stated"),
+        (lambda said: said["plan"]["draws"].clear(), "commitment: stated"),
+        (recommitted(lambda plan: plan["draws"].pop()), "sample: "),
+        (
+            recommitted(lambda plan: plan["draws"][1]["pools"].update(unflagged=9)),
+            "draw 2: of pools",
+        ),
+        (
+            recommitted(lambda plan: plan["draws"][0]["units"].update(unflagged=3)),
+            "draw 2: of pools",
+        ),
+        (recommitted(lambda plan: plan["draws"][1].update(seed="chosen")), "sample: unit"),
         (
             lambda said: said["settings"].update(confidence=0.9),
             "outcome.bound.split.sampling: stated 0.05",
@@ -181,10 +223,11 @@ def shift(key, value):
         (shift("classes", ["Gun"]), "outcome.by_class: stated"),
         (
             shift("planted", [{"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9}]),
-            "outcome.bound.",
+            "statement.json: not a statement",
         ),
+        (shift("planted", [THREATS]), "outcome.bound."),
         (
-            shift("planted", [{"label": "Gun", "with_proposals": True, "planted": 9, "hits": "9"}]),
+            shift("planted", [THREATS | {"hits": "9"}]),
             "a value makes no sense",
         ),
         (lambda said: said["outcome"]["evidence"].update(reviewed=5), "outcome.evidence.reviewed"),
@@ -207,7 +250,7 @@ def test_a_changed_statement_is_refused(file, change, message):
         ("population.parquet", lambda rows: rows[1:], "population.parquet: not the population"),
         ("sample.parquet", lambda rows: rows[1:], "sample: unit"),
         ("sample.parquet", lambda rows: [*rows, {**rows[0], "group": name_of(1)}], "sample: unit"),
-        ("gone.parquet", lambda rows: rows[1:], "draw 2: of pools"),
+        ("gone.parquet", lambda rows: rows[1:], "draw 2: other units left before it"),
         ("gone.parquet", lambda rows: [*rows, {"group": "?", "draw": 2}], "sample: units that"),
         ("decisions.parquet", lambda rows: rows[:-4], "outcome."),
         (
@@ -264,7 +307,7 @@ def test_what_is_printed_is_one_line_of_text(file, runner):
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
 
     assert said.stdout.splitlines()[-2].startswith(
-        "sound: first, signed off by Ann [2J sound: x at"
+        "sound: first, names Ann [2J sound: x as signer (not proven), at"
     )
 
 
@@ -306,21 +349,15 @@ def test_tables_that_are_none_or_too_large(file):
     assert "gone.parquet: 20000001 rows and" in with_table(table_bytes(many))
 
 
-def test_where_values_differ():
-    assert first_difference({"a": [1, {"b": 2.0}]}, {"a": [1, {"b": 2.0 + 1e-12}]}, "x") == ""
-    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "x") == (
-        "x.a.2.b: stated 2, recomputed 3"
-    )
-    assert first_difference(1, True, "x") == "x: stated 1, recomputed True"
-    assert first_difference([1], [1, 2], "x") == "x: stated [1], recomputed [1, 2]"
-    assert first_difference({"a": 1}, {"b": 1}, "x") == "x: stated {'a': 1}, recomputed {'b': 1}"
-
-
 def test_what_is_not_certified(campaign, file, tmp_path):
     with pytest.raises(WorkspaceError, match=r"is there already; name another, or pass --force$"):
         certify(campaign.workspace, EstimateSettings(), file, "Ann")
     with pytest.raises(SettingsError, match=r"^--by: who signs the certificate off\?$"):
         certify(campaign.workspace, EstimateSettings(), tmp_path / "c", " ")
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "c", tmp_path / ("c" * 300)):
+        with pytest.raises(WorkspaceError, match=r"c: cannot be written \("):
+            certify(campaign.workspace, EstimateSettings(), path, "Ann")
     fresh = Campaign.build(tmp_path / "fresh", [1] * 3, [1])
     with pytest.raises(WorkspaceError, match="nothing was drawn yet, so there is nothing to cert"):
         certify(fresh.workspace, EstimateSettings(), tmp_path / "c", "Ann")
@@ -334,19 +371,28 @@ def test_what_the_commands_print(campaign, file, runner):
 
     bound = result.bound
     assert written.stdout.splitlines() == [
-        f"{file}: at most {bound['upper']} units left, 3 found, recall {bound['recall']:.1%} or "
-        "more; signed off by Ann",
+        f"{file}: 3 groups found, at most {bound['upper']} missed, at least "
+        f"{percent_down(bound['recall'])} found; names Ann as signer (not proven)",
+        *(f"rests on  {line}" for line in result.rests_on),
+        f"commitment {result.commitment}",
         f"SHA-256 {result.sha256}",
         f"next: sixrayd verify {file}",
     ]
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
     assert said.exit_code == 0
+    assert said.stdout.splitlines()[5:10] == [
+        "rests on  confidence: 95 %",
+        "rests on  looks: as many as one likes",
+        "rests on  rule where reviewers differ: adjudicator",
+        "rests on  sensitivity with proposals: NOT MEASURED, taken as 100 %",
+        "rests on  sensitivity without proposals: NOT MEASURED, taken as 100 %",
+    ]
     assert said.stdout.splitlines()[-2:] == [
-        f"sound: first, signed off by Ann at {result.signed_at}",
+        f"sound: first, names Ann as signer (not proven), at {result.signed_at}",
         f"SHA-256 {result.sha256}",
     ]
     document = json.loads(runner.invoke(command, [str(file), "--json"]).stdout)
     assert (document["fault"], document["sha256"]) == ("", result.sha256)
     forged = runner.invoke(command, [str(file), "--json", "--commitment", "ab"])
     assert forged.exit_code == 3
-    assert json.loads(forged.stdout)["fault"].startswith("commitment: published ab")
+    assert json.loads(forged.stdout)["fault"].startswith("commitment: ")
