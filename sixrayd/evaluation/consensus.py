@@ -93,7 +93,8 @@ def settle(said: Sequence[Decision], rule: Rule) -> Settled:
         raise ShapeError("settle: needs a decision or more, got none")
     if ruled := [decision for decision in said if decision.lane == ADJUDICATION]:
         others = [decision for decision in said if decision.lane != ADJUDICATION]
-        agreed = settle([replace(decision, lane="") for decision in ruled], Rule.ADJUDICATOR)
+        sure = [decision for decision in ruled if decision.verdict != Verdict.UNSURE] or ruled
+        agreed = settle([replace(decision, lane="") for decision in sure], Rule.ADJUDICATOR)
         if agreed.decision is None:
             return Settled(None, f"adjudicators disagree: {_words(ruled)}")
         decision = replace(agreed.decision, lane=ADJUDICATION)

@@ -122,6 +122,14 @@ def test_an_adjudicator_decides(rule):
 
 
 @pytest.mark.parametrize("rule", Rule)
+def test_adjudicators_who_differ_settle_nothing(rule):
+    dora = says("dora", NOTHING, lane=ADJUDICATION)
+    eve = says("eve", MISSED, GUN, hour=1, lane=ADJUDICATION)
+    words = "adjudicators disagree: dora: nothing there; eve: contraband missed"
+    assert settle([says("ann", MISSED, KNIFE), dora, eve], rule) == Settled(None, words)
+
+
+@pytest.mark.parametrize("rule", Rule)
 def test_nobody_has_answered(rule):
     with pytest.raises(ShapeError, match=r"^settle: needs a decision or more, got none$"):
         settle([], rule)
