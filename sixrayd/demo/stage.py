@@ -60,7 +60,7 @@ class DemoSettings:
         images: of the synthetic release.
         budget: images reviewed for each one that is hidden.
         epochs: of training.
-        checks: spot checks of what was not flagged, in groups of near-duplicates.
+        checks: spot checks, in groups of near-duplicates; a tenth of the negatives at most.
         error_rate: share of images that the simulated reviewer gets wrong.
         browse: open the result in FiftyOne at the end.
 
@@ -233,9 +233,10 @@ class _Demo:
         """Draw spot checks and plant threats, once."""
         name = self.workspace.newest("mine")
         if not (self.workspace.folder("estimate", name) / "sample.parquet").exists():
-            drawn = draw_sample(
-                self.workspace, SampleSettings(name, self.settings.checks, str(self.settings.seed))
-            )
+            negatives = Index.load(self.workspace).rows(source=Source.NEGATIVE).num_rows
+            units = min(self.settings.checks, max(1, negatives // 10))
+            wishes = SampleSettings(name, units, f"demo {self.settings.seed}")
+            drawn = draw_sample(self.workspace, wishes)
             self._say(f"  {drawn.images} images drawn at random")
         if flagged >= _LEAST_FLAGGED:
             planted = plant(self.workspace, PlantSettings(name, seed=self.settings.seed))
