@@ -37,6 +37,7 @@ from sixrayd.review.planting import PlantSettings, plant
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
 from sixrayd.review.server import running_server
+from sixrayd.statistics.certificate import BoundSettings
 
 
 def true_boxes(workspace: Workspace, name: str, path: Path) -> dict[str, tuple[Box, ...]]:
@@ -64,6 +65,7 @@ def true_boxes(workspace: Workspace, name: str, path: Path) -> dict[str, tuple[B
 @click.option("--error", type=float, default=0.03, show_default=True, help="Of the reviewer.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--planted/--no-planted", default=True, show_default=True)
+@click.option("--sensitivity", type=float, default=1.0, show_default=True, help="As stated.")
 def main(
     root: Path,
     name: str,
@@ -74,6 +76,7 @@ def main(
     error: float,
     seed: int,
     planted: bool,
+    sensitivity: float,
 ) -> None:
     """Run the stages; a line of JSON for each."""
     workspace = Workspace(root)
@@ -102,7 +105,8 @@ def main(
             if ruled.added:
                 review_as_person(admin, ruled.project, boxes, names, ReviewerSettings(seed=seed))
             decided = pull(workspace, PullSettings(name)).progress.decided
-            bound = estimate(workspace, EstimateSettings(name))
+            stated = BoundSettings(sensitivity=sensitivity)
+            bound = estimate(workspace, EstimateSettings(name, stated))
             said = standing_decisions(load_decisions(workspace, name))
             found = {i for i, d in said.items() if d[-1].verdict == Verdict.MISSED}
             left = len(hidden - found)
