@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import ADJUDICATION, Rule
@@ -124,7 +124,7 @@ def push(
         folder = ReviewFolder(workspace, name)
         wanted = _wanted(folder, settings)
         images = [*wanted.queue, *wanted.strewn]
-        with _Push(folder, settings.url, settings.token_file, images) as job:
+        with closing(_Push(folder, settings.url, settings.token_file, images)) as job:
             queue, strewn = (job.missing("1", part) for part in (wanted.queue, wanted.strewn))
             fresh = plan.interleave(queue, strewn, job.project.key)
             lanes = {"1": fresh}
@@ -160,7 +160,7 @@ def adjudicate(
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         images = plan.to_adjudicate(workspace, name, settings.consensus)
-        with _Push(folder, settings.url, settings.token_file, images) as job:
+        with closing(_Push(folder, settings.url, settings.token_file, images)) as job:
             fresh = job.missing(ADJUDICATION, images)
             job.begin(project.settings, project.inputs)
             sent = {row["image_id"] for row in folder.proposals()} & {i.image_id for i in fresh}
@@ -204,7 +204,7 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
 
 
 class _Push:
-    """One push to one review, for use in a `with` statement."""
+    """One push to one review; to be closed."""
 
     def __init__(
         self, folder: ReviewFolder, url: str, token_file: Path | None, images: Sequence[Planned]
@@ -226,15 +226,8 @@ class _Push:
         known = (*folder.decisions(), *folder.decisions(planted=True))
         self.decided = {(row["lane"], row["image_id"]) for row in known}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the client."""
         self.sender.close()
 
     def missing(self, lane: str, items: Sequence[Planned]) -> list[Planned]:
