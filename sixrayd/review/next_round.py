@@ -111,15 +111,6 @@ def decided_on(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
     )
 
 
-def decided_images(workspace: Workspace) -> frozenset[str]:
-    """Images that nobody needs to be asked about again unless somebody wants to.
-
-    Raises:
-        WorkspaceError: a table of decisions is broken.
-    """
-    return frozenset(decided_on(workspace))
-
-
 def _reviews(workspace: Workspace) -> list[str]:
     # Any review counts, one that was killed before its run.json as well.
     folders = {path.parent.name for path in workspace.folder("review").glob("[!.]*/decisions")}

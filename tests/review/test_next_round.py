@@ -7,7 +7,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import TRAINING_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.next_round import NextRound, NextSettings, decided_images, next_round
+from sixrayd.review.next_round import NextRound, NextSettings, decided_on, next_round
 from tests.workspaces import (
     BOB,
     MISSED,
@@ -75,7 +75,7 @@ def test_every_decided_image_is_counted_once(tmp_path):
         "first: 2 positives (2 found, 0 corrected), 1 hard negatives, 3 left out; "
         "1 of the test side are not used"
     )
-    assert decided_images(workspace) == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}
+    assert decided_on(workspace).keys() == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}
 
 
 def test_the_same_decisions_give_the_same_bytes(tmp_path):
@@ -195,4 +195,4 @@ def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
     )
     with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push`"):
         next_round(workspace, NextSettings("other"))
-    assert decided_images(workspace) == frozenset()
+    assert decided_on(workspace) == {}
