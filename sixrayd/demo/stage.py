@@ -49,7 +49,7 @@ from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
 
 _DOMAIN = "sixrayd.example"
-_LEAST_FLAGGED = 50  # fewer leave no room for planted threats
+_LEAST_FLAGGED = 2500  # fewer leave no room for planted threats enough to prove anything
 
 
 @dataclass(frozen=True, slots=True)
