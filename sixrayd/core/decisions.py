@@ -59,6 +59,12 @@ def decision_files(workspace: Workspace, review: str) -> list[Path]:
     return sorted((workspace.folder("review", review) / "decisions").glob("*.parquet"))
 
 
+def reviews_with_decisions(workspace: Workspace) -> list[str]:
+    """All reviews that have any, one that was killed before its `run.json` as well."""
+    files = workspace.folder("review").glob("[!.]*/decisions/*.parquet")
+    return sorted({path.parent.parent.name for path in files})
+
+
 def read_decisions(path: Path) -> list[dict[str, Any]]:
     """The rows of one table of decisions; one of an earlier version of sixrayd is understood.
 

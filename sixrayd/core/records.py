@@ -55,6 +55,9 @@ class Rule(StrEnum):
     STRICTEST = "strictest"  # whoever sees contraband is believed, boxes are united
 
 
+# From here on a box means what was planted. Reviewers box loosely and the mask's box is exact: one
+# half as large again along both sides is at 0.44, those of other things near it stay below 0.3.
+HIT_IOU = 0.3
 ADJUDICATION = "adjudication"  # the lane in which conflicts are settled
 
 

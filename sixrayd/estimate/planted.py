@@ -15,12 +15,11 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.decisions import Decision, decisions_of, read_decisions, standing_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Verdict
+from sixrayd.core.records import CANDIDATE_SCHEMA, HIT_IOU, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.evaluation.consensus import settle
 from sixrayd.statistics.certificate import Planted
 
-HIT_IOU = 0.3  # of the box that stands with what was planted: one that means the same thing
 _EDGES = ("x1", "y1", "x2", "y2")
 _SCHEMA = pa.schema(
     [

@@ -12,6 +12,7 @@ from sixrayd.core.decisions import (
     decision_files,
     load_decisions,
     mining_of,
+    reviews_with_decisions,
     standing_decisions,
 )
 from sixrayd.core.errors import WorkspaceError
@@ -54,11 +55,6 @@ def mining_name(workspace: Workspace, review: str) -> str:
     if review in workspace.names("review"):
         return mining_of(workspace, review)
     return review if review in workspace.names("mine") else ""
-
-
-def reviews_with_decisions(workspace: Workspace) -> list[str]:
-    """All reviews that have any, one that was killed in a push as well."""
-    return sorted(path.parent.name for path in workspace.folder("review").glob("*/decisions"))
 
 
 def all_decision_files(workspace: Workspace) -> list[Path]:

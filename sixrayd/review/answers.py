@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -62,7 +63,7 @@ def _server_task(row: Any) -> ServerTask:
         key=key if isinstance(key, str) else "",
         annotations=tuple(annotations),
         drafts=len(row.get("drafts") or ()),
-        updated_at=str(row["updated_at"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]).isoformat(),
     )
 
 

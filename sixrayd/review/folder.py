@@ -18,6 +18,7 @@ from sixrayd.core.decisions import (
     decisions_of,
     load_decisions,
     read_decisions,
+    reviews_with_decisions,
     standing_decisions,
 )
 from sixrayd.core.errors import WorkspaceError
@@ -247,8 +248,7 @@ class ReviewFolder:
 
 def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
     """All reviews with decisions, one that was killed before its `run.json` as well."""
-    folders = {path.parent.name for path in workspace.folder("review").glob("*/decisions")}
-    return [ReviewFolder(workspace, name) for name in sorted(folders - {"server"})]
+    return [ReviewFolder(workspace, name) for name in reviews_with_decisions(workspace)]
 
 
 def decided_elsewhere(workspace: Workspace, name: str) -> set[str]:

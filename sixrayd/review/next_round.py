@@ -13,6 +13,7 @@ from sixrayd.core.decisions import (
     decision_files,
     load_decisions,
     mining_of,
+    reviews_with_decisions,
     standing_decisions,
 )
 from sixrayd.core.errors import WorkspaceError
@@ -89,7 +90,7 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
     with workspace.lock():
         name = settings.name or workspace.newest("review")
         workspace.run("review", name)
-        reviews = _reviews(workspace)
+        reviews = reviews_with_decisions(workspace)
         if not reviews:
             raise WorkspaceError(
                 f"{workspace.folder('review')}: no decisions yet; run `sixrayd review pull` first"
@@ -107,14 +108,8 @@ def decided_on(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
         WorkspaceError: a table of decisions is broken.
     """
     return standing_decisions(
-        d for review in _reviews(workspace) for d in load_decisions(workspace, review)
+        d for review in reviews_with_decisions(workspace) for d in load_decisions(workspace, review)
     )
-
-
-def _reviews(workspace: Workspace) -> list[str]:
-    # Any review counts, one that was killed before its run.json as well.
-    folders = {path.parent.name for path in workspace.folder("review").glob("[!.]*/decisions")}
-    return sorted(name for name in folders if decision_files(workspace, name))
 
 
 class _Sorting:

@@ -9,11 +9,7 @@ from scipy.stats import binomtest
 
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.decisions import Decision, standing_decisions
-from sixrayd.core.records import Kind, Verdict
-
-# Reviewers box loosely and the mask's box is exact: a box half as large again along both sides of
-# a thing is at 0.44. Boxes of other things near it stay below 0.3.
-HIT_IOU = 0.3
+from sixrayd.core.records import HIT_IOU, Kind, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,8 @@ class _Reader:
         when = _utc(annotation.updated_at)
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
-            self.taken_back[book, number] = TakenBack(task.task, known.outcome, when)
+            moment = when or _utc(task.updated_at)  # the task's is known to be a time
+            self.taken_back[book, number] = TakenBack(task.task, known.outcome, moment)
         return known
 
     def _read(
