@@ -62,7 +62,9 @@ def match(
     Source: SSD (Liu et al. 2016), Sec. 2.2, "Matching strategy".
     """
     if len(boxes) == 0:
-        return torch.zeros_like(priors), torch.zeros(len(priors), dtype=torch.long)
+        return torch.zeros_like(priors), torch.zeros(
+            len(priors), dtype=torch.long, device=priors.device
+        )
     shared = box_iou(boxes, corners(priors))  # (N, P)
     best, owner = shared.max(dim=0)  # (P,)
     for n, prior in enumerate(shared.argmax(dim=1).tolist()):

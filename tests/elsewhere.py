@@ -1,0 +1,137 @@
+"""A second device where there is none: CPU tensors marked as on it, and every call watched."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+AWAY = torch.device("cuda")
+# These need values of the device on the host, which waits for them.
+_WAITS = {
+    *("item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__"),
+    *("nonzero", "argwhere", "masked_select", "equal", "allclose", "unique", "bincount"),
+}
+_INDEXING = {"__getitem__", "__setitem__", "index_put_"}
+_JOINS = {"cat", "stack"}  # take not even a number of the CPU beside tensors of the device
+_VIEWS = {"__getitem__", "narrow", "view", "reshape", "permute"}
+
+
+class MixedDevicesError(RuntimeError):
+    """What CUDA refuses: tensors of two devices in one call."""
+
+
+class Elsewhere(TorchFunctionMode):
+    """Within, a tensor sent to or made on "cuda" is marked, and computes as ever on the CPU.
+
+    What marked tensors give is marked; a call that mixes them with others raises as on a GPU,
+    numbers (0 dimensions) apart. What autograd calls by itself is not seen.
+
+    Attributes:
+        waits: calls for which the host would wait for the device, by name; "upload" is a copy
+            from memory that is not pinned, "download" one to the CPU.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.waits = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        name = resolve_name(func) or func.__name__
+        short = name.removesuffix(".__get__").rsplit(".", 1)[-1]
+        tensors = _tensors((args, kwargs))
+        if name.endswith("device.__get__"):
+            return AWAY if is_away(args[0]) else func(*args)
+        if name.endswith("is_cuda.__get__"):
+            return is_away(args[0])
+        if short == "is_pinned":
+            return _has(args[0], "_pinned")
+        if short == "pin_memory":
+            return _marked(args[0].clone(), "_pinned")
+        if short in ("to", "cuda", "cpu"):
+            return self._moved(func, short, args, kwargs)
+        if short == "copy_":
+            self._crossed(args[1], is_away(args[0]))
+            return func(*args, **kwargs)
+        if short == "__set__":  # of .data or .grad
+            func(*args)
+            if isinstance(args[1], Tensor):
+                args[0]._away = is_away(args[1])
+            return None
+        away = any(map(is_away, tensors))
+        if away and short != "_has_compatible_shallow_copy_type":  # asked before any move
+            self._check(short, tensors, args)
+        pinned = kwargs.pop("pin_memory", False) or (
+            short in _VIEWS and _has(tensors[0], "_pinned")
+        )
+        if kwargs.get("device") is not None:
+            away = torch.device(kwargs.pop("device")).type == AWAY.type
+            self._count("upload", away and short in ("tensor", "as_tensor"))
+        self._count("upload", away and short == "new_tensor")
+        result = func(*args, **kwargs)
+        for mark, wanted in (("_away", away), ("_pinned", pinned)):
+            if wanted:
+                result = tree_map_only(Tensor, lambda t, mark=mark: _marked(t, mark), result)
+        return result
+
+    def _check(self, short, tensors, args):
+        indices = _tensors(args[1]) if short in _INDEXING else []
+        near = [t for t in tensors if not is_away(t) and (t.ndim or short in _JOINS)]
+        foreign = [t for t in near if not any(t is index for index in indices)]
+        if foreign or (indices and not is_away(args[0])):
+            shapes = [tuple(t.shape) for t in foreign or args[:1]]
+            raise MixedDevicesError(f"{short}: of the CPU beside tensors of the device: {shapes}")
+        self._count("upload", any(t.ndim and not is_away(t) for t in indices))
+        self._count("mask", any(t.dtype == torch.bool for t in indices))
+        self._count(short, short in _WAITS or (short == "where" and len(args) == 1))
+        if short in ("numpy", "__array__"):
+            raise TypeError(f"{short}: the tensor is on the device; copy it to the CPU first")
+
+    def _moved(self, func, short, args, kwargs):
+        there = {"cuda": AWAY.type, "cpu": "cpu"}.get(short)
+        plain = []
+        for value in args[1:]:
+            if isinstance(value, torch.device | str):
+                there, value = torch.device(value).type, "cpu"
+            elif isinstance(value, Tensor):
+                there = AWAY.type if is_away(value) else "cpu"
+            plain.append(value)
+        if kwargs.get("device") is not None:
+            there, kwargs["device"] = torch.device(kwargs["device"]).type, "cpu"
+        away = is_away(args[0]) if there is None else there == AWAY.type
+        crosses = away != is_away(args[0])
+        self._crossed(args[0], away)
+        result = args[0] if short != "to" else func(args[0], *plain, **kwargs)
+        if crosses:
+            result = result.clone() if result is args[0] else result
+            result._away = away
+        return _marked(result, "_away") if away else result
+
+    def _crossed(self, tensor, away):
+        pageable = not is_away(tensor) and tensor.ndim and not _has(tensor, "_pinned")
+        self._count("upload", away and pageable)
+        self._count("download", is_away(tensor) and not away)
+
+    def _count(self, name, waited):
+        if waited:
+            self.waits[name] += 1
+
+
+def is_away(tensor):
+    """Whether the tensor is marked."""
+    return _has(tensor, "_away")
+
+
+def _has(tensor, mark):
+    return bool(getattr(tensor, mark, False))
+
+
+def _marked(tensor, mark):
+    setattr(tensor, mark, True)
+    return tensor
+
+
+def _tensors(tree):
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
