@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `sixrayd` has it, before torch is loaded
+
 import pytest
 import torch
 from click.testing import CliRunner
