@@ -13,6 +13,7 @@ from sixrayd.imaging.decode import RGBImage
 Boxes = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 _EMPTY_BELT = (255, 255, 255)  # what lies beyond a scan's edge
+_TRIES = 50  # pieces drawn before the whole image is taken
 _LEAST_VISIBLE = 0.4  # share of a box's area inside the view for it to count
 
 
@@ -46,13 +47,17 @@ def draw_view(size_wh: tuple[int, int], boxes: Boxes, rng: np.random.Generator) 
         w, h = width * ratio, height * ratio
         return View(-rng.uniform(0, w - width), -rng.uniform(0, h - height), w, h)
     least = rng.choice([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
-    for _ in range(50 if least < 1 else 0):
-        w, h = width * rng.uniform(0.3, 1), height * rng.uniform(0.3, 1)
-        if not 0.5 <= w / h <= 2:
-            continue
-        view = View(rng.uniform(0, width - w), rng.uniform(0, height - h), w, h)
-        if len(boxes) == 0 or _best_overlap(view, boxes) >= least:
-            return view
+    if least < 1:
+        whole = np.array(size_wh)
+        wh = whole * rng.uniform(0.3, 1, (_TRIES, 2))  # (T, 2)
+        xy = (whole - wh) * rng.uniform(0, 1, (_TRIES, 2))
+        good = np.abs(np.log2(wh[:, 0] / wh[:, 1])) <= 1
+        if len(boxes):
+            pieces = np.concatenate([xy, xy + wh], axis=1)  # (T, 4)
+            good &= iou_matrix(pieces, boxes.astype(np.float64)).max(axis=1) >= least
+        if good.any():
+            first = int(good.argmax())
+            return View(*xy[first].tolist(), *wh[first].tolist())
     return View(0, 0, width, height)
 
 
@@ -83,11 +88,6 @@ def _around(low: float, high: float, length: float, limit: int, rng: np.random.G
     first, last = sorted((high - length, low))
     inside = (max(first, min(0.0, limit - length)), min(last, max(0.0, limit - length)))
     return float(rng.uniform(*(inside if inside[0] <= inside[1] else (first, last))))
-
-
-def _best_overlap(view: View, boxes: Boxes) -> float:
-    corners = np.array([[view.x, view.y, view.x + view.width, view.y + view.height]])
-    return float(iou_matrix(boxes.astype(np.float64), corners).max())
 
 
 def take_view(sample: Sample, view: View, side: int, rng: np.random.Generator) -> Sample:
