@@ -32,7 +32,8 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import open_backend, quantise, resolve_backend
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.looking import LookSettings

@@ -4,6 +4,7 @@ from collections import Counter
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -36,6 +37,23 @@ class Elsewhere(TorchFunctionMode):
     def __init__(self):
         super().__init__()
         self.waits = Counter()
+
+    def __enter__(self):
+        self._grouped = clip_grad._group_tensors_by_device_and_dtype
+        clip_grad._group_tensors_by_device_and_dtype = self._by_marked_device
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        clip_grad._group_tensors_by_device_and_dtype = self._grouped
+        return super().__exit__(*error)
+
+    def _by_marked_device(self, lists):
+        # Torch's own, written in C, sees that all tensors lie on the CPU.
+        groups = self._grouped(lists).items()
+        return {
+            (AWAY if is_away(group[0][0][0]) else device, dtype): group
+            for (device, dtype), group in groups
+        }
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})

@@ -37,7 +37,8 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
 # Trains one detector on a workspace: the command hands over `sixrayd train`.

@@ -57,11 +57,11 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def encode(boxes: Tensor, priors: Tensor, coding: Coding = SSD_CODING) -> Tensor:
-    """(P, 4) xyxy boxes as offsets (P, 4) from their priors; inverse of `decode`."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    """(..., P, 4) xyxy boxes as offsets (..., P, 4) from their priors; inverse of `decode`."""
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     shift = (centre - priors[:, :2]) / (coding.centre * priors[:, 2:])
-    stretch = torch.log((boxes[:, 2:] - boxes[:, :2]) / priors[:, 2:]) / coding.size
-    return torch.cat([shift, stretch], dim=1)
+    stretch = torch.log((boxes[..., 2:] - boxes[..., :2]) / priors[:, 2:]) / coding.size
+    return torch.cat([shift, stretch], dim=-1)
 
 
 def decode(offsets: Tensor, priors: Tensor, coding: Coding = SSD_CODING) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sixrayd.detectors.losses import IGNORED, MultiboxLoss
+from sixrayd.detectors.losses import IGNORED, MultiboxLoss, masked_sum
 
 ALPHA = 0.25
 GAMMA = 2.0
@@ -26,15 +26,12 @@ def focal_loss(predictions: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor
     wanted_offsets, classes = targets
     positive = classes > 0  # (B, P)
     count = positive.sum().clamp_min(1)
-    offset_loss = functional.l1_loss(
-        offsets[positive].float(), wanted_offsets[positive], reduction="sum"
-    )
-    looked_at = logits[classes != IGNORED].float()  # (N, C)
-    labels = classes[classes != IGNORED]  # (N,)
-    wanted = (labels[:, None] == torch.arange(1, looked_at.shape[1] + 1, device=labels.device)).to(
-        looked_at.dtype
-    )
-    return MultiboxLoss(offset_loss / count, focal(looked_at, wanted).sum() / count)
+    away = functional.l1_loss(offsets.float(), wanted_offsets, reduction="none")  # (B, P, 4)
+    numbers = torch.arange(1, logits.shape[2] + 1, device=logits.device)
+    wanted = (classes[..., None] == numbers).to(torch.float32)  # (B, P, C)
+    loss = focal(logits.float(), wanted)
+    class_loss = torch.where(classes[..., None] != IGNORED, loss, 0.0).sum()
+    return MultiboxLoss(masked_sum(away, positive) / count, class_loss / count)
 
 
 def focal(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -48,32 +48,35 @@ def match(
     overlaps: Overlaps = PUBLISHED,
     coding: Coding = SSD_CODING,
 ) -> tuple[Tensor, Tensor]:
-    """Give each prior a box: the one it overlaps best, if enough; each box keeps at least its
-    best prior.
+    """Give each prior of each image a box: the one it overlaps best, if enough; each box keeps at
+    least its best prior, and of several boxes with the same best prior the last has it.
 
     Args:
-        boxes: (N, 4) xyxy pixels of the input.
-        labels: (N,) class, 1-based; 0 is background.
+        boxes: (B, N, 4) xyxy pixels of the input.
+        labels: (B, N) class, 1-based; 0 fills up images with fewer boxes than others.
         priors: (P, 4) centre form.
 
     Returns:
-        offsets (P, 4), zero where unmatched, and classes (P,), 0 for background or `IGNORED`.
+        offsets (B, P, 4), zero where unmatched, and classes (B, P), 0 for background or `IGNORED`.
 
     Source: SSD (Liu et al. 2016), Sec. 2.2, "Matching strategy".
     """
-    if len(boxes) == 0:
-        return torch.zeros_like(priors), torch.zeros(
-            len(priors), dtype=torch.long, device=priors.device
-        )
-    shared = box_iou(boxes, corners(priors))  # (N, P)
-    best, owner = shared.max(dim=0)  # (P,)
-    for n, prior in enumerate(shared.argmax(dim=1).tolist()):
-        best[prior], owner[prior] = 2.0, n
-    classes = torch.where(best >= overlaps.matched, labels[owner], 0)  # (P,)
+    if boxes.shape[1] == 0:
+        images, count = len(boxes), len(priors)
+        return boxes.new_zeros(images, count, 4), labels.new_zeros(images, count)
+    held = labels > 0  # (B, N)
+    shared = torch.where(held[..., None], box_iou(boxes, corners(priors)), -1.0)  # (B, N, P)
+    best, owner = shared.max(dim=1)  # (B, P)
+    numbers = torch.arange(boxes.shape[1], device=labels.device)
+    claims = torch.where(held, numbers, -1)  # (B, N)
+    claimed = torch.full_like(owner, -1).scatter_reduce_(1, shared.argmax(dim=2), claims, "amax")
+    owner = torch.where(claimed >= 0, claimed, owner)
+    best = torch.where(claimed >= 0, 2.0, best)
+    classes = torch.where(best >= overlaps.matched, labels.gather(1, owner), 0)  # (B, P)
     doubtful = (best >= overlaps.doubtful) & (best < overlaps.matched)
     classes = torch.where(doubtful, IGNORED, classes)
-    offsets = encode(boxes[owner], priors, coding)  # (P, 4)
-    return torch.where(classes[:, None] > 0, offsets, 0.0), classes
+    owned = boxes.gather(1, owner[..., None].expand(-1, -1, 4))  # (B, P, 4)
+    return torch.where(classes[..., None] > 0, encode(owned, priors, coding), 0.0), classes
 
 
 def multibox_loss(
@@ -84,7 +87,8 @@ def multibox_loss(
     """Smooth L1 on matched priors; cross-entropy on these and on the hardest of the others.
 
     The hardest are sought in the whole batch, not image by image as in the published code, so
-    that images without boxes teach confidence too.
+    that images without boxes teach confidence too. Nothing is chosen by position, which would
+    make the host wait for a GPU: what does not count is computed, and masked.
 
     Args:
         predictions: offsets (B, P, 4) and logits (B, P, 1 + classes).
@@ -96,9 +100,7 @@ def multibox_loss(
     wanted_offsets, classes = targets
     positive = classes > 0  # (B, P)
     count = positive.sum().clamp_min(1)
-    offset_loss = functional.smooth_l1_loss(
-        offsets[positive], wanted_offsets[positive], reduction="sum"
-    )
+    away = functional.smooth_l1_loss(offsets, wanted_offsets, reduction="none")  # (B, P, 4)
     entropy = functional.cross_entropy(
         logits.flatten(0, 1).float(),
         classes.flatten(),
@@ -106,7 +108,13 @@ def multibox_loss(
         reduction="none",
     )  # (B * P,), zero where ignored
     flat = positive.flatten()
-    hard = torch.where(flat, 0.0, entropy)
-    wanted = min(int(negatives_per_positive * int(count)), hard.numel())
-    class_loss = entropy[flat].sum() + hard.topk(wanted).values.sum()
-    return MultiboxLoss(offset_loss / count, class_loss / count)
+    hardest = torch.where(flat, 0.0, entropy).sort(descending=True).values
+    wanted = (negatives_per_positive * count).floor()
+    chosen = torch.arange(len(hardest), device=hardest.device) < wanted
+    class_loss = torch.where(flat, entropy, 0.0).sum() + torch.where(chosen, hardest, 0.0).sum()
+    return MultiboxLoss(masked_sum(away, positive) / count, class_loss / count)
+
+
+def masked_sum(loss: Tensor, positive: Tensor) -> Tensor:
+    """Sum of (B, P, 4) where (B, P) holds."""
+    return torch.where(positive[..., None], loss, 0.0).sum()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -70,13 +71,6 @@ class Batch:
     scale_wh: Tensor
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def channels_last(detector: Detector) -> Detector:
     """Weights in the layout that convolutions run fastest in, in place."""
     for parameter in detector.parameters():
@@ -100,13 +94,19 @@ def resized_on(device: torch.device, image: RGBImage, wh: tuple[int, int]) -> Te
 
 def normalise(images: Tensor, form: InputForm) -> Tensor:
     """(B, H, W, 3) RGB of 0..255 → (B, 3, H, W) float32 as the network expects it."""
-    mean, scale = (
-        torch.tensor(v, device=images.device)[:, None, None] for v in (form.mean, form.scale)
-    )
+    mean, scale = _form_on(form, images.device)
     # Turned while it is small, then changed in place: each pass over new memory costs as much.
     x = images.permute(0, 3, 1, 2).contiguous()  # (B, 3, H, W)
     x = x.float() if x.dtype == torch.uint8 else x.clone()
     return x.sub_(mean).div_(scale)
+
+
+@lru_cache
+def _form_on(form: InputForm, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and scale, (3, 1, 1) each; sent once, since each sending waits for the device."""
+    with torch.inference_mode(False):  # training takes them, too
+        mean, scale = (torch.tensor(v, device=device) for v in (form.mean, form.scale))
+        return mean[:, None, None], scale[:, None, None]
 
 
 def input_wh(

@@ -5,6 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sixrayd.detectors.detector import Detector, Sources, multibox_detector
 from sixrayd.detectors.narrow import SMALL_FORM, SMALL_PLAN, NarrowSources
@@ -41,8 +42,8 @@ class L2Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
-        length = x.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10
-        return x / length * self.weight[:, None, None]
+        # Whose gradient is finite where all channels are zero, unlike a square root's.
+        return functional.normalize(x, dim=1, eps=1e-10) * self.weight[:, None, None]
 
 
 class SsdSources(Sources):

@@ -17,7 +17,8 @@ from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.checkpoints import Checkpoint, load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import DynamicInput, Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
 from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions

@@ -12,7 +12,7 @@ from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import quantise, resolve_backend
 from sixrayd.detectors.checkpoints import load_checkpoint
-from sixrayd.detectors.predictor import pick_device
+from sixrayd.detectors.devices import pick_device
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.looking import LookSettings, open_first, open_look

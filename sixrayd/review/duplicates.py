@@ -16,7 +16,8 @@ from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ADJUDICATION, ImageRecord, Source, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import BITS, MAX_GROUP, Hashes, Indices
 

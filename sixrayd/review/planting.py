@@ -28,7 +28,8 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import RGBImage, decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette

@@ -18,7 +18,8 @@ from sixrayd.core.records import ImageRecord, Source
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
 
 RELEASE = "release"  # the model of proposals that are the release's own boxes

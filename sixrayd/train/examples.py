@@ -1,9 +1,11 @@
 """What a detector learns from: examples, the order of an epoch, batches."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from sixrayd.imaging.decode import RGBImage
 from sixrayd.train.augment import Sample, change_light, draw_view, draw_window, take_view
+
+_AHEAD = 2  # batches under way beside the one that is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,19 @@ class Batch:
 
     Args:
         images: (B, S, S, 3) uint8 RGB.
-        boxes: (N_i, 4) xyxy a view, in its pixels.
-        labels: (N_i,) a view, 1-based.
+        boxes: (B, N, 4) xyxy of each view, in its pixels.
+        labels: (B, N) 1-based; 0 fills up views with fewer boxes than others.
     """
 
     image_ids: tuple[str, ...]
     images: Tensor
-    boxes: tuple[Tensor, ...]
-    labels: tuple[Tensor, ...]
+    boxes: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """There; from pinned memory, without waiting until it is there."""
+        tensors = (self.images, self.boxes, self.labels)
+        return type(self)(self.image_ids, *(t.to(device, non_blocking=True) for t in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,40 +90,57 @@ class ExampleSet:
         places = np.arange(epoch * wanted, (epoch + 1) * wanted) % len(examples)
         return [examples[i] for i in order[places]]
 
-    def batches(self, epoch: int, size: int, part: slice = slice(None)) -> Iterator[Batch]:
+    def batches(
+        self,
+        epoch: int,
+        size: int,
+        part: slice = slice(None),
+        *,
+        workers: int = 1,
+        pinned: bool = False,
+    ) -> Iterator[Batch]:
         """The epoch's views; a last batch that is not full is left out, as batch norm needs.
 
         Args:
             part: of each batch that is wanted; all of it by default.
+            workers: threads that make views, for this batch and the next ones; how many there
+                are changes nothing in the views.
+            pinned: in memory that a GPU copies from by itself.
         """
         order = self.order(epoch)
         size = min(size, len(order))
-        starts = range(0, len(order) - size + 1, size)
-        # One thread prepares the next batch while this one is learnt from.
-        with ThreadPoolExecutor(1) as pool:
-
-            def begin(start: int) -> Future[Batch]:
+        pool = ThreadPoolExecutor(workers)
+        pending: deque[_Pending] = deque()
+        try:
+            for start in range(0, len(order) - size + 1, size):
                 places = range(start, start + size)[part]
-                return pool.submit(self._batch, epoch, [(p, order[p]) for p in places])
+                pending.append(self._begin(pool, epoch, [(p, order[p]) for p in places], pinned))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().batch()
+            while pending:
+                yield pending.popleft().batch()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-            pending = [begin(start) for start in starts[:2]]
-            for start in [*starts[2:], None, None][: len(starts)]:
-                yield pending.pop(0).result()
-                if start is not None:
-                    pending.append(begin(start))
+    def _begin(
+        self,
+        pool: ThreadPoolExecutor,
+        epoch: int,
+        examples: list[tuple[int, Example]],
+        pinned: bool,
+    ) -> "_Pending":
+        """Have views made of examples, each with its place in the epoch."""
+        shape = (len(examples), self.side, self.side, 3)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+        pixels = images.numpy()
 
-    def _batch(self, epoch: int, examples: list[tuple[int, Example]]) -> Batch:
-        """Views of examples, each with its place in the epoch."""
-        views = [
-            self.view(example, _rng(self.seed, example.image_id, epoch, place))
-            for place, example in examples
-        ]
-        return Batch(
-            tuple(example.image_id for _, example in examples),
-            torch.from_numpy(np.stack([view.image for view in views])),
-            tuple(torch.from_numpy(view.boxes) for view in views),
-            tuple(torch.from_numpy(view.labels) for view in views),
-        )
+        def make(row: int, place: int, example: Example) -> Sample:
+            view = self.view(example, _rng(self.seed, example.image_id, epoch, place))
+            pixels[row] = view.image
+            return Sample(pixels[row], view.boxes, view.labels)
+
+        views = [pool.submit(make, row, *pair) for row, pair in enumerate(examples)]
+        return _Pending(tuple(e.image_id for _, e in examples), images, views, pinned)
 
     def view(self, example: Example, rng: np.random.Generator) -> Sample:
         """A random view of one example."""
@@ -128,6 +154,27 @@ class ExampleSet:
             rectangle = draw_view(size_wh, boxes, rng)
         seen = take_view(sample, rectangle, self.side, rng)
         return Sample(change_light(seen.image, rng), seen.boxes, seen.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A batch whose views are being made."""
+
+    image_ids: tuple[str, ...]
+    images: Tensor
+    views: list[Future[Sample]]
+    pinned: bool
+
+    def batch(self) -> Batch:
+        """Wait for it."""
+        views = [view.result() for view in self.views]
+        most = max(len(view.labels) for view in views)
+        boxes = torch.zeros(len(views), most, 4, pin_memory=self.pinned)
+        labels = torch.zeros(len(views), most, dtype=torch.long, pin_memory=self.pinned)
+        for row, view in enumerate(views):
+            boxes[row, : len(view.labels)] = torch.from_numpy(view.boxes)
+            labels[row, : len(view.labels)] = torch.from_numpy(view.labels)
+        return Batch(self.image_ids, self.images, boxes, labels)
 
 
 def hard_share(wanted: int, hard: int) -> int:

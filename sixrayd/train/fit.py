@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import replacing, write_bytes
-from sixrayd.detectors.coding import Coding
 from sixrayd.detectors.detector import Detector
+from sixrayd.detectors.devices import computes_bfloat16
 from sixrayd.detectors.focal import focal_loss
 from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match, multibox_loss
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
 from sixrayd.train.settings import Recipe
 from sixrayd.train.team import ALONE, Team
+
+READ_EVERY = 16  # steps between two readings of the loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +40,33 @@ class MovingAverage:
     not linger in them.
 
     Args:
+        detector: followed from now on; its tensors may change, but not be replaced.
         decay: of the average in the long run, 0..1.
     """
 
     def __init__(self, detector: Detector, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.state = {key: value.clone() for key, value in detector.state_dict().items()}
+        live = detector.state_dict()
+        self.state = {key: value.clone() for key, value in live.items()}
+        averaged = [key for key, value in live.items() if value.is_floating_point()]
+        self._average, self._live = ([s[key] for key in averaged] for s in (self.state, live))
+        counted = live.keys() - set(averaged)
+        self._counts, self._live_counts = ([s[k] for k in counted] for s in (self.state, live))
 
-    def update(self, detector: Detector) -> None:
-        """Take in the weights after one more step."""
+    def update(self) -> None:
+        """Take in the weights after one more step, in a few calls for all tensors."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        for key, value in detector.state_dict().items():
-            if value.is_floating_point():
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
+        torch._foreach_lerp_(self._average, self._live, 1 - decay)
+        if self._counts:
+            torch._foreach_copy_(self._counts, self._live_counts)
+
+    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from another's `state` and `updates`."""
+        for key, value in self.state.items():
+            value.copy_(state[key])
+        self.updates = updates
 
 
 class Fit:
@@ -64,6 +76,7 @@ class Fit:
         detector: initialised; it is changed in place.
         steps: optimiser steps an epoch.
         team: the processes that train together, each on its part of every batch.
+        workers: threads that make views.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class Fit:
         steps: int,
         device: torch.device,
         team: Team = ALONE,
+        workers: int = 1,
     ) -> None:
         self.detector = channels_last(detector.to(device))
         self.team = team
@@ -80,27 +94,37 @@ class Fit:
         self.recipe = recipe
         self.steps = steps
         self.device = device
+        self.workers = workers
         self.optimizer = _optimizer(detector, recipe)
         self.average = MovingAverage(detector, recipe.average)
         self.results: list[EpochResult] = []
 
-    def epoch(self, examples: ExampleSet, seen: Callable[[MultiboxLoss], None]) -> EpochResult:
+    def epoch(self, examples: ExampleSet, seen: Callable[[], None]) -> EpochResult:
         """Train one epoch.
 
         Args:
             seen: called after each step, for progress.
+
+        Raises:
+            SixraydError: the loss stops being finite.
         """
         number = len(self.results)
         self.detector.train()
-        offsets = classes = 0.0
-        batches = examples.batches(number, self.recipe.batch, self.team.part)
-        for n, batch in enumerate(batches):
+        losses = _Losses(number)
+        batches = examples.batches(
+            number,
+            self.recipe.batch,
+            self.team.part,
+            workers=self.workers,
+            pinned=self.device.type == "cuda",
+        )
+        for n, batch in enumerate(sent_ahead(batches, self.device)):
             rate = self.rate(number + n / self.steps)
-            loss = self._step(batch, rate)
-            offsets, classes = offsets + loss.offsets.item(), classes + loss.classes.item()
-            seen(loss)
+            losses.add(batch.image_ids, self.step(batch, rate))
+            seen()
+        losses.read()
         steps = max(self.steps, 1)
-        result = EpochResult(number + 1, rate, offsets / steps, classes / steps)
+        result = EpochResult(number + 1, rate, losses.offsets / steps, losses.classes / steps)
         self.results.append(result)
         return result
 
@@ -138,39 +162,105 @@ class Fit:
             CheckpointError: it is broken or of another model.
         """
         try:
-            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            # To the CPU, where an optimiser's step counters belong; the rest is copied from there.
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.detector.load_state_dict(state["detector"])
-            self.average.state, self.average.updates = state["average"], state["updates"]
+            self.average.load(state["average"], state["updates"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.results = [EpochResult(*row) for row in state["results"]]
         except Exception as error:  # torch raises many kinds for a broken file
             raise CheckpointError(f"{path}: cannot go on from it ({error}); delete it") from error
 
-    def _step(self, batch: Batch, rate: float) -> MultiboxLoss:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        images = normalise(batch.images.to(self.device), self.detector.form)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+    def loss(self, batch: Batch) -> MultiboxLoss:
+        """Of a batch on the device, with what its gradient needs."""
+        images = normalise(batch.images, self.detector.form)
+        bfloat16 = computes_bfloat16(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             offsets, logits, priors = self.network(
                 images.contiguous(memory_format=torch.channels_last)
             )
         coding = self.detector.coding
-        compare = multibox_loss if coding.scores == "softmax" else focal_loss
         overlaps = Overlaps(self.recipe.matched, self.recipe.doubtful)
-        loss = compare((offsets.float(), logits), _targets(batch, priors, overlaps, coding))
-        if not torch.isfinite(loss.total):
-            names = ", ".join(batch.image_ids)
-            raise SixraydError(
-                f"training: the loss is not finite after epoch {len(self.results)} on the batch "
-                f"{names}; lower --rate"
-            )
+        targets = match(batch.boxes, batch.labels, priors, overlaps, coding)
+        compare = multibox_loss if coding.scores == "softmax" else focal_loss
+        return compare((offsets.float(), logits), targets)
+
+    def step(self, batch: Batch, rate: float) -> MultiboxLoss:
+        """Learn from a batch on the device; what is given waits there, unread."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss.total)
-        nn.utils.clip_grad_norm_(self.detector.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(self.detector.parameters(), 10.0, foreach=True)
         self.optimizer.step()
         if self.recipe.average:
-            self.average.update(self.detector)
+            self.average.update()
         return loss
+
+
+class _Losses:
+    """Sums of an epoch's losses, read from the device a few steps at a time: each reading waits
+    until all that was begun is done."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.offsets = self.classes = 0.0
+        self._unread: list[tuple[tuple[str, ...], Tensor]] = []
+
+    def add(self, image_ids: tuple[str, ...], loss: MultiboxLoss) -> None:
+        """Take a step's loss."""
+        both = torch.stack([loss.offsets.detach(), loss.classes.detach()])
+        self._unread.append((image_ids, both))
+        if len(self._unread) == READ_EVERY:
+            self.read()
+
+    def read(self) -> None:
+        """Add what is unread.
+
+        Raises:
+            SixraydError: a loss is not finite.
+        """
+        if not self._unread:
+            return
+        values = torch.stack([both for _, both in self._unread]).tolist()
+        for (image_ids, _), (offsets, classes) in zip(self._unread, values, strict=True):
+            if not math.isfinite(offsets + classes):
+                raise SixraydError(
+                    f"training: the loss is not finite after epoch {self.epoch} on the batch "
+                    f"{', '.join(image_ids)}; lower --rate"
+                )
+            self.offsets += offsets
+            self.classes += classes
+        self._unread.clear()
+
+
+def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on the device; to a GPU, each is copied while the one before is learnt from."""
+    if not torch.cuda.is_available() or device.type != "cuda":
+        yield from (batch.to(device) for batch in batches)
+        return
+    copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def sent(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+        with torch.cuda.stream(copying):
+            return batch.to(device), copying.record_event()
+
+    def arrived(batch: Batch, there: torch.cuda.Event) -> Batch:
+        learning = torch.cuda.current_stream(device)
+        learning.wait_event(there)
+        for tensor in (batch.images, batch.boxes, batch.labels):
+            tensor.record_stream(learning)  # else its memory could be given to the next copy
+        return batch
+
+    waiting = None
+    for batch in batches:
+        following = sent(batch)
+        if waiting:
+            yield arrived(*waiting)
+        waiting = following
+    if waiting:
+        yield arrived(*waiting)
 
 
 def write_metrics(path: Path, results: list[EpochResult]) -> None:
@@ -180,17 +270,6 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
     table.writerow(["epoch", "rate", "offset_loss", "class_loss"])
     table.writerows([r.epoch, r.rate, r.offset_loss, r.class_loss] for r in results)
     write_bytes(path, text.getvalue().encode())
-
-
-def _targets(
-    batch: Batch, priors: Tensor, overlaps: Overlaps, coding: Coding
-) -> tuple[Tensor, Tensor]:
-    pairs = [
-        match(boxes.to(priors.device), labels.to(priors.device), priors, overlaps, coding)
-        for boxes, labels in zip(batch.boxes, batch.labels, strict=True)
-    ]
-    offsets, classes = zip(*pairs, strict=True)
-    return torch.stack(offsets), torch.stack(classes)  # (B, P, 4), (B, P)
 
 
 def _optimizer(detector: Detector, recipe: Recipe) -> torch.optim.Optimizer:

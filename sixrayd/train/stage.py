@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from sixrayd.core.command import progress
+from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
-from sixrayd.detectors.predictor import Predictor, pick_device
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
 from sixrayd.train.curves import draw_curves
@@ -155,7 +157,7 @@ def _train(
         *(seed, data.hard),
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
-    fit = Fit(detector, recipe, steps, device, team)
+    fit = Fit(detector, recipe, steps, device, team, _loaders(device, team))
     _fit(fit, examples, folder / "checkpoint.pt", run.name)
     if not team.leads:
         return
@@ -182,6 +184,12 @@ def _train(
     )
 
 
+def _loaders(device: torch.device, team: Team) -> int:
+    """Threads that make views: all cores beside a GPU, fewer where the cores learn as well."""
+    cores = available_cores()
+    return max(1, cores // team.size if device.type == "cuda" else cores - 1)
+
+
 def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
     """Train the epochs that are left, with a checkpoint after each."""
     if checkpoint.exists():
@@ -193,7 +201,7 @@ def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
             done = len(fit.results) * steps
             task = bar.add_task(f"training {name}", total=epochs * steps, completed=done, note="")
         while len(fit.results) < epochs:
-            result = fit.epoch(examples, lambda _: bar.advance(task) if bar else None)
+            result = fit.epoch(examples, lambda: bar.advance(task) if bar else None)
             if bar:
                 loss = result.offset_loss + result.class_loss
                 bar.update(task, note=f"epoch {result.epoch}/{epochs}, loss {loss:.2f}")

@@ -1,0 +1,48 @@
+"""Which device computes, and what it can."""
+
+import shutil
+import sysconfig
+from functools import lru_cache
+
+import torch
+
+from sixrayd.core.errors import SettingsError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is the GPU where there is one.
+
+    Raises:
+        SettingsError: "cuda" where torch sees no GPU.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        built = torch.version.cuda
+        reason = f"torch is built for CUDA {built}" if built else "torch is built without CUDA"
+        raise SettingsError(f"device cuda: torch sees no GPU here ({reason}); pass --device cpu")
+    if name == "auto":
+        name = "cuda" if there else "cpu"
+    return torch.device(name)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU multiplies matrices in bfloat16 itself: from Ampere on."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def float32_name(device: torch.device) -> str:
+    """What convolutions of float32 tensors are computed in there: "float32" or "tf32"."""
+    if device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
+        return "float32"
+    return "tf32" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
+
+
+@lru_cache
+def compiles() -> bool:
+    """Whether torch can compile for a GPU here, which takes Triton and a C compiler."""
+    try:
+        import triton  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: F401
+    except ImportError:
+        return False
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    return any(shutil.which(name) for name in (compiler, "cc", "gcc", "clang"))
