@@ -1,4 +1,4 @@
-"""What all tests share: the data folder's variable, a command-line runner."""
+"""What all tests share: the data folder's variable, a command-line runner, an end to processes."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.processes import watch_over
+
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 if _DATA.is_dir():
     os.environ.setdefault("SIXRAYD_DATA", str(_DATA))
 
 
 _THREADS = torch.get_num_threads()
+
+
+def pytest_configure():
+    """However these tests end, what they have started ends with them."""
+    watch_over()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.processes import contained
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -14,17 +16,15 @@ def test_the_transcript_runs(tmp_path):
     commands = [line[2:] for block in blocks for line in block.splitlines()]
     assert len(commands) == 14
     assert all(command.startswith("sixrayd ") for command in commands)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
-    try:
+    with contained() as environment:
+        environment["PATH"] = programs
         for command in commands:
             answer = subprocess.run(
                 command.split(), cwd=tmp_path, env=environment, capture_output=True, text=True
             )
             assert answer.returncode == 0, f"{command}: {answer.stderr}"
-    finally:
-        stop = ["sixrayd", "review", "stop"]
-        subprocess.run(stop, cwd=tmp_path, env=environment, capture_output=True)
 
     assert (tmp_path / "workspace" / "export" / "rfb-small" / "VOC2007" / "Annotations").is_dir()
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sixrayd.browse.samples import collect_samples
@@ -82,7 +82,7 @@ def browse(
     Args:
         opened: called once the app answers.
     """
-    with open_browser_session(workspace, settings) as session:
+    with open_browser_session(workspace, settings) as session, suppress(KeyboardInterrupt):
         opened(session)
         if settings.wait:
             _stay(settings.timeout_s)
@@ -105,8 +105,5 @@ def _fingerprint(workspace: Workspace, export: str, max_negatives: int) -> str:
 
 def _stay(timeout_s: float) -> None:
     end = time.monotonic() + timeout_s if timeout_s else float("inf")
-    try:
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 1.0))
-    except KeyboardInterrupt:
-        return
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 1.0))

@@ -17,6 +17,7 @@ from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
+from tests.processes import started
 from tests.releases import voc
 from tests.squares import SIDE_PX, picture
 
@@ -130,12 +131,12 @@ def test_killed_it_goes_on_and_says_the_same(finished, tmp_path):
     command = [sys.executable, "-m", "sixrayd", "benchmark", "-w", str(other.root)]
     command += ["--voc", str(tree), *ARGUMENTS]
     parts = other.folder("benchmark", "tree") / "test"
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while len(list(parts.glob("[!.]*.parquet"))) < 3:
-        assert running.poll() is None, "ended before it could be killed"
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with started(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+        while len(list(parts.glob("[!.]*.parquet"))) < 3:
+            assert running.poll() is None, "ended before it could be killed"
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("[!.]*.parquet")}
 
     ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)

@@ -17,6 +17,7 @@ from sixrayd.browse.stage import BrowseSettings, browse, dataset_name, open_brow
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.export.stage import ExportSettings, export
+from tests.processes import started
 from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -175,9 +176,9 @@ def test_a_port_in_use_is_said(workspace, fiftyone):
 def test_command_stays_until_interrupted(workspace, fiftyone):
     command = [sys.executable, "-m", "sixrayd", "browse", "-w", str(workspace.root)]
     command += ["--port", "0", "--timeout-s", "120", "--json"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    text = ""
-    try:
+    pipe = subprocess.PIPE
+    with started(command, stdout=pipe, stderr=pipe, text=True) as running:
+        text = ""
         while not text.endswith("}\n"):
             line = running.stdout.readline()
             assert line, running.stderr.read()
@@ -188,9 +189,7 @@ def test_command_stays_until_interrupted(workspace, fiftyone):
         time.sleep(0.5)
         assert running.poll() is None
         running.send_signal(signal.SIGINT)
-        rest, errors = running.communicate(timeout=60)
-    finally:
-        running.kill()
+        rest, errors = running.communicate()
     assert (running.returncode, rest) == (0, ""), errors
 
 

@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tarfile
 import time
@@ -19,6 +18,7 @@ from sixrayd.core import store as store_module
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.core.store import Store
+from tests.processes import started
 
 
 @pytest.fixture(params=["path", "file", "memory"])
@@ -95,12 +95,13 @@ def test_killed_while_writing_the_file_is_the_old_or_the_new(tmp_path):
     )
     store, found = Store(tmp_path), set()
     for _ in range(4):
-        running = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-        time.sleep(0.2)
-        while not store.exists("x"):
-            time.sleep(0.01)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        with started([sys.executable, "-c", script, str(tmp_path)]) as running:
+            time.sleep(0.2)
+            while not store.exists("x"):
+                assert running.poll() is None
+                time.sleep(0.01)
+            running.send_signal(signal.SIGKILL)
+            running.wait()
         data = store.read_bytes("x")
         found.add((len(data), data[:1] in (b"a", b"b"), len(set(data))))
         assert store.names() == {"x"}

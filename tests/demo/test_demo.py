@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import ran
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def _demo(folder, *options):
     command = [sys.executable, "-m", "sixrayd", "demo", str(folder), "--json", *options]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CI": "true"})
+    return ran(command, env={"CI": "true"})
 
 
 def _run_notebook(workspace):

@@ -15,6 +15,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
+from tests.processes import started
 from tests.squares import ingest, squares
 
 SETTINGS = MineSettings(batch=4, mirror=False, threshold=0.02)
@@ -95,12 +96,12 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
     command += ["--no-mirror", "--threshold", "0.02"]
     parts = workspace.folder("mine", "rfb-small") / "parts"
 
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not list(parts.glob("*.parquet")):
-        assert running.poll() is None, "ended before it could be killed"
-        time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with started(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+        while not list(parts.glob("*.parquet")):
+            assert running.poll() is None, "ended before it could be killed"
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     mine(workspace, SETTINGS)
 
     for name in ("candidates.parquet", "run.json"):

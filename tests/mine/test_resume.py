@@ -19,6 +19,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
+from tests.processes import started
 from tests.squares import ingest, squares
 
 SETTINGS = MineSettings(batch=2, mirror=False, threshold=0.02, backend="torch", threads=1)
@@ -109,19 +110,13 @@ def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
     command += ["--batch", "2", "--threshold", "0.02", "--backend", "torch", "--threads", "1"]
     command += ["--workers", "1", "--progress", "json"]
 
-    running = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that starts tests in the background has children ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    first = json.loads(running.stderr.readline())
-    running.send_signal(signal.SIGINT)
-    said = running.stderr.read().splitlines()
+    with started(command, stderr=subprocess.PIPE, text=True) as running:
+        first = json.loads(running.stderr.readline())
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read().splitlines()
+        assert running.wait() == 130
 
     assert (first["images"], first["total"]) == (2, 30)
-    assert running.wait() == 130
     assert said[-1] == "interrupted; what was looked at is kept, the same command goes on"
     parts = workspace.folder("mine", "rfb-small") / "parts"
     assert len(list(parts.iterdir())) >= 1

@@ -12,6 +12,7 @@ from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio import LabelStudio
 from sixrayd.review.labelling import verdict_region
 from sixrayd.review.server import Server, find_server, running_server
+from tests.processes import contained
 from tests.workspaces import Picture, build_mine, build_shards
 
 IMAGES = 900
@@ -66,6 +67,14 @@ class Site:
             if project.key == key.partition("/")[0].partition(".")[0]:
                 return folder.images_by_alias(project)[project.task_of(key)[0]]
         raise AssertionError(key)
+
+
+@pytest.fixture
+def servers(monkeypatch):
+    """Servers that are started in the background end with the test, even one that fails."""
+    with contained() as environment:
+        monkeypatch.setenv("TMPDIR", environment["TMPDIR"])
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -25,6 +24,7 @@ from sixrayd.review.labelling import verdict_region
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from sixrayd.review.server import find_server, running, server_folder, start, stop, wait
+from tests.processes import started
 from tests.review.conftest import build
 from tests.workspaces import build_mine
 
@@ -60,7 +60,7 @@ def refused(url, token=TOKEN):
     return str(caught.value)
 
 
-def test_work_outlives_a_killed_server(tmp_path):
+def test_work_outlives_a_killed_server(tmp_path, servers):
     workspace = build(tmp_path / "workspace", 3)
     build_mine(workspace, "first", ["N0000001", "N0000002"])
     words = ["serve", "-w", str(workspace.root), "--background", "--json"]
@@ -102,18 +102,19 @@ def test_work_outlives_a_killed_server(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
     words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
-    serve = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
-    first = serve.stdout.readline()
-    server = running(Workspace(tmp_path))
-    assert first == f"Label Studio is up at {server.url}\n"
-    assert serve.stdout.readline() == (
-        f"Sign in as reviewer@sixrayd.local with the password in {server.secret_file}\n"
-    )
-    time.sleep(0.5)
-    serve.send_signal(how)
-    assert serve.wait(30) == 0
-    assert running(Workspace(tmp_path)) is None
-    serve.stdout.close()
+    pipe = subprocess.PIPE
+    with started([sys.executable, *words], stdout=pipe, stderr=pipe, text=True) as serve:
+        first = serve.stdout.readline()
+        server = running(Workspace(tmp_path))
+        assert first == f"Label Studio is up at {server.url}\n"
+        assert serve.stdout.readline() == (
+            f"Sign in as reviewer@sixrayd.local with the password in {server.secret_file}\n"
+        )
+        while "Ctrl-C ends the server" not in serve.stderr.readline():
+            assert serve.poll() is None
+        serve.send_signal(how)
+        assert serve.wait() == 0
+        assert running(Workspace(tmp_path)) is None
 
 
 def test_the_server_is_private(site):

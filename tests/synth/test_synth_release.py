@@ -22,6 +22,7 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.voc import read_voc
 from sixrayd.synth import SynthResult, SynthSettings, synthesize
 from sixrayd.synth.command import synth
+from tests.processes import started
 
 SMALL = SynthSettings(
     images=14, seed=3, positives=0.4, hidden=0.4, duplicates=0.2, part_bytes=200_000
@@ -202,14 +203,13 @@ def test_force_replaces_a_release_and_nothing_else(tmp_path) -> None:
 def test_interrupted_run_leaves_no_release(tmp_path, how) -> None:
     out = tmp_path / "release"
     command = [sys.executable, "-c", PROGRAM, "synth", str(out), "--images", "5000"]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    started = tmp_path / "release.partial" / "JPEGImage.tar.gz00"
-    deadline = time.monotonic() + 60
-    while not started.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert started.exists()
-    run.send_signal(how)
-    assert run.wait(timeout=30) != 0
+    begun = tmp_path / "release.partial" / "JPEGImage.tar.gz00"
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while not begun.exists():
+            assert run.poll() is None, "ended before it could be interrupted"
+            time.sleep(0.02)
+        run.send_signal(how)
+        assert run.wait() != 0
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ([] if how is signal.SIGINT else ["release-truth.partial", "release.partial"])
     synthesize(out, SynthSettings(1, positives=1.0))

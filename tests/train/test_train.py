@@ -30,6 +30,7 @@ from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.settings import RECIPES, TrainSettings
 from sixrayd.train.stage import train
+from tests.processes import started
 from tests.releases import encode
 from tests.squares import QUICK, ingest, squares
 
@@ -93,12 +94,12 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
     command += ["--rate", "4e-3", "--input-size", "192"]
     checkpoint = workspace.folder("models", "rfb-small") / "checkpoint.pt"
 
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while not checkpoint.exists():
-        assert running.poll() is None, "ended before it could be killed"
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with started(command, stderr=subprocess.DEVNULL) as running:
+        while not checkpoint.exists():
+            assert running.poll() is None, "ended before it could be killed"
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     assert not (checkpoint.parent / "run.json").exists()
     train(workspace, settings)
 
