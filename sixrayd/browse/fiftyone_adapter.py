@@ -21,6 +21,7 @@ from sixrayd.core.errors import ServiceError
 
 ADDRESS = "127.0.0.1"
 _INSTALL = "install it with `pip install 'sixrayd[browse]'`"
+_ANSWER_TIMEOUT_S = 300  # a busy machine's first page
 _FIELDS = ("source", "candidates", "decisions")
 
 
@@ -161,6 +162,6 @@ def _free_port(port: int) -> int:
 
 def _check_answers(url: str) -> None:
     try:
-        httpx.get(url, timeout=30, trust_env=False).raise_for_status()
+        httpx.get(url, timeout=_ANSWER_TIMEOUT_S, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
         raise ServiceError(f"{url}: FiftyOne's app does not answer ({error})") from error

@@ -15,6 +15,7 @@ SWITCHES = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 )
+PATIENCE_MS = 300_000  # ends what hangs, not what is slow
 EMAIL, PASSWORD = "keys@example.org", "correct-horse-battery"
 # What a reviewer presses before submitting; Alt+. takes hold of the first box.
 CONFIRM, CLEAR, RELABEL, UNSURE = (
@@ -31,8 +32,12 @@ def page():
     if not CHROMIUM:
         pytest.skip("chromium is not installed; apt-get install chromium")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=SWITCHES.split())
-        yield browser.new_page(viewport={"width": 1400, "height": 900})
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=SWITCHES.split(), timeout=PATIENCE_MS
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
         browser.close()
 
 
@@ -42,9 +47,8 @@ def opened(page, task):
         "task => document.querySelector('.lsf-current-task__task-id')?.innerText"
         ".split('\\n')[0] === task",
         arg=str(task),
-        timeout=60_000,
     )
-    page.locator(".lsf-region-item, .lsf-outliner-item").first.wait_for(timeout=60_000)
+    page.locator(".lsf-region-item, .lsf-outliner-item").first.wait_for()
 
 
 @pytest.mark.browser
@@ -64,7 +68,7 @@ def test_a_reviewer_decides_ten_images_with_the_keyboard_alone(site, page):
     page.wait_for_url(lambda url: "/user/login" not in url)
     page.goto(f"{site.server.url}/projects/{project}/data?labeling=1")
     tasks = {row["image_id"]: row["task"] for row in ReviewFolder(site.workspace, "seen").tasks()}
-    page.get_by_text("Labeling Instructions").wait_for(timeout=60_000)
+    page.get_by_text("Labeling Instructions").wait_for()
     page.keyboard.press("Escape")
     opened(page, tasks[images[0]])
     if folder := os.environ.get("SIXRAYD_SCREENSHOTS"):
