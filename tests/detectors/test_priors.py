@@ -53,6 +53,7 @@ def test_a_shape_seen_before_costs_nothing():
 
 
 def test_new_priors_are_cheap_beside_a_forward_pass():
+    torch.set_num_threads(1)  # or a machine of many cores is asked for more
     # rfb-small's pass is some thirty times cheaper than rfb512's, so the bound is generous there.
     detector = rfb_small(2).eval()
     x = torch.zeros(1, 3, 384, 384)
