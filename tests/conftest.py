@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `sixrayd` has it, befo
 import pytest
 import torch
 from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 
 from tests.processes import watch_over
 
@@ -15,6 +16,9 @@ _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 if _DATA.is_dir():
     os.environ.setdefault("SIXRAYD_DATA", str(_DATA))
 
+# An example may take as long as a busy machine makes it.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 _THREADS = torch.get_num_threads()
 

@@ -150,7 +150,7 @@ def test_regions_are_pixels_of_the_input_and_end_with_it():
 @given(
     st.integers(1, 24), st.integers(1, 24), st.sampled_from([1, 3, 9]), st.integers(0, 2**32 - 1)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_region_is_empty_or_outside(height, width, kernel, seed):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(2, 3, height, width, generator=generator)

@@ -58,7 +58,7 @@ def test_a_case_by_hand(metric):
 
 
 @given(st.integers(0, 50), st.lists(st.integers(0, 3), min_size=4, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_weights_equal_copies(seed, copies):
     found, truth = scene(seed, images=8)
     groups = {image_id: f"g{n % 4}" for n, image_id in enumerate(sorted(truth))}

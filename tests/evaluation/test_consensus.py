@@ -84,7 +84,7 @@ some_boxes = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(some_boxes, some_boxes)
 def test_pairs_are_as_good_as_any(first, second):
     found = match_boxes(first, second, 0.2)
@@ -250,7 +250,7 @@ def test_two_things_in_one_place_stay_two():
 decided = st.lists(st.sampled_from([KNIFE, NEAR, OTHER, GUN]), unique=True, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(decided, min_size=2, max_size=4), st.randoms(), st.sampled_from(Rule))
 def test_who_was_first_changes_nothing(drawn, random, rule):
     said = [says(f"r{n}", MISSED, *boxes, hour=n) for n, boxes in enumerate(drawn)]

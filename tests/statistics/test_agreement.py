@@ -131,7 +131,7 @@ def test_shapes_are_checked():
         cohen_kappa(np.zeros(3, np.int64), np.zeros(2, np.int64), np.ones((1, 3), np.int64))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=8),
     st.data(),

@@ -127,7 +127,7 @@ def campaigns(draw):
     return strata
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(campaigns(), st.sampled_from([0.01, 0.05, 0.3]))
 def test_the_limits_are_those_of_brute_force(strata, alpha):
     limits = joint_limits(strata, alpha)
@@ -139,7 +139,7 @@ def test_the_limits_are_those_of_brute_force(strata, alpha):
     assert sum(limits.allocation) == limits.upper
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(campaigns(), st.integers(0, 50))
 def test_what_widens_the_limits(strata, more):
     limits = joint_limits(strata, 0.1)
