@@ -21,7 +21,7 @@ from sixrayd.core.errors import ServiceError
 
 ADDRESS = "127.0.0.1"
 _INSTALL = "install it with `pip install 'sixrayd[browse]'`"
-_ANSWER_TIMEOUT_S = 300  # a busy machine's first page
+_PATIENCE_S = 300  # with its app on a busy machine
 _FIELDS = ("source", "candidates", "decisions")
 
 
@@ -84,12 +84,18 @@ def serve_app(fiftyone: ModuleType, name: str, port: int) -> Iterator[str]:
         ServiceError: the port is in use, or the app does not answer.
     """
     port = _free_port(port)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints advice on remote sessions
-        session = fiftyone.launch_app(
-            fiftyone.load_dataset(name), port=port, address=ADDRESS, remote=True, auto=False
-        )
+    url = f"http://{ADDRESS}:{port}/"
+    services = importlib.import_module("fiftyone.core.service")
+    # It gives its own server a minute to start, which a busy machine does not keep.
+    services.Service._wait_for_child_port.__defaults__ = (None, _PATIENCE_S)
     try:
-        url = f"http://{ADDRESS}:{port}/"
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints advice on remote sessions
+            session = fiftyone.launch_app(
+                fiftyone.load_dataset(name), port=port, address=ADDRESS, remote=True, auto=False
+            )
+    except services.ServiceException as error:
+        raise ServiceError(f"{url}: FiftyOne's app does not start ({error})") from error
+    try:
         _check_answers(url)
         yield url
     finally:
@@ -162,6 +168,6 @@ def _free_port(port: int) -> int:
 
 def _check_answers(url: str) -> None:
     try:
-        httpx.get(url, timeout=_ANSWER_TIMEOUT_S, trust_env=False).raise_for_status()
+        httpx.get(url, timeout=_PATIENCE_S, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
         raise ServiceError(f"{url}: FiftyOne's app does not answer ({error})") from error
