@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 import torch
 from interleaved import interleaved_s
-from more_itertools import chunked
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
 from sixrayd.core.files import write_json

@@ -16,8 +16,8 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from more_itertools import chunked
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.index import Index

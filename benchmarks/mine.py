@@ -22,9 +22,9 @@ from pathlib import Path
 
 import click
 import torch
-from more_itertools import chunked
 from torch.utils.flop_counter import FlopCounterMode
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.index import Index, shard_contents, shard_sizes
 from sixrayd.core.records import Source
 from sixrayd.core.shards import iter_shard

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import click
 from million import SIDE_PX, write_release
-from more_itertools import batched
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
 from sixrayd.core.files import write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Verdict
@@ -63,7 +63,7 @@ def write_mining(workspace: Workspace, images: int) -> list[dict[str, Any]]:
 
 def bare_tasks(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same tasks, as anybody might import them."""
-    for pair in batched(rows, len(BOXES)):
+    for pair in chunked(rows, len(BOXES)):
         image_id = pair[0]["image_id"]
         data = {"image": f"/data/local-files/?d=x/{image_id}.jpg", "image_id": image_id}
         data |= {"width": SIDE_PX, "height": SIDE_PX, "sixrayd": f"bare/{image_id}"}
@@ -117,7 +117,7 @@ def main(tasks: int, reviewed: int) -> None:
             with LabelStudio(admin) as server:
                 plan = ProjectPlan("bare", "bare", labelling_configuration(workspace.classes()), "")
                 bare = server.create_project(plan)
-                batches = [list(b) for b in batched(bare_tasks(rows), TASKS_PER_REQUEST)]
+                batches = [list(b) for b in chunked(bare_tasks(rows), TASKS_PER_REQUEST)]
                 timed(
                     times,
                     "bare import",

@@ -1,6 +1,9 @@
 """A second device where there is none: CPU tensors marked as on it, and every call watched."""
 
 from collections import Counter
+from contextlib import ExitStack
+from functools import partial
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -39,26 +42,39 @@ class Elsewhere(TorchFunctionMode):
         self.waits = Counter()
 
     def __enter__(self):
-        self._grouped = clip_grad._group_tensors_by_device_and_dtype
-        clip_grad._group_tensors_by_device_and_dtype = self._by_marked_device
+        self._patches = ExitStack()
+        # Two places where torch's C code sees that all tensors lie on the CPU.
+        for place, name, ours in (
+            (clip_grad, "_group_tensors_by_device_and_dtype", self._grouped),
+            (torch.nn.Parameter, "__new__", self._parameter),
+        ):
+            self._patches.enter_context(
+                patch.object(place, name, partial(ours, getattr(place, name)))
+            )
         return super().__enter__()
 
     def __exit__(self, *error):
-        clip_grad._group_tensors_by_device_and_dtype = self._grouped
+        self._patches.close()
         return super().__exit__(*error)
 
-    def _by_marked_device(self, lists):
-        # Torch's own, written in C, sees that all tensors lie on the CPU.
-        groups = self._grouped(lists).items()
+    @staticmethod
+    def _grouped(grouped, lists):
         return {
             (AWAY if is_away(group[0][0][0]) else device, dtype): group
-            for (device, dtype), group in groups
+            for (device, dtype), group in grouped(lists).items()
         }
+
+    @staticmethod
+    def _parameter(new, cls, data=None, requires_grad=True):
+        parameter = new(cls, data, requires_grad)
+        return _marked(parameter, "_away") if is_away(data) else parameter
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         name = resolve_name(func) or func.__name__
         short = name.removesuffix(".__get__").rsplit(".", 1)[-1]
+        if short == "__deepcopy__":  # whose second argument remembers other copies
+            return _marked(func(*args), "_away") if is_away(args[0]) else func(*args)
         tensors = _tensors((args, kwargs))
         if name.endswith("device.__get__"):
             return AWAY if is_away(args[0]) else func(*args)

@@ -1,6 +1,8 @@
 """The architecture of DESIGN: which folder may import which."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import sixrayd
@@ -55,6 +57,34 @@ def test_large_parts_are_imported_by_their_adapter_alone():
 
     assert [path for path in ADAPTERS.values() if not (ROOT / path).exists()] == []
     assert others == []
+
+
+BARE = """
+import builtins, sys
+allowed = set(sys.argv[1].split()) | sys.stdlib_module_names | {"sixrayd"}
+real = builtins.__import__
+
+def strict(name, globals=None, locals=None, fromlist=(), level=0):
+    ours = globals is not None and str(globals.get("__name__", "")).startswith("sixrayd")
+    if ours and level == 0 and name.split(".")[0] not in allowed:
+        raise ModuleNotFoundError(f"{globals['__name__']} imports {name}", name=name)
+    return real(name, globals, locals, fromlist, level)
+
+builtins.__import__ = strict
+import sixrayd.mine.command, sixrayd.mine.stage, sixrayd.train.command, sixrayd.train.stage
+print("imported")
+"""
+
+
+def test_training_and_mining_need_few_libraries():
+    few = "torch numpy pandas pyarrow PIL lxml click rich cv2 scipy matplotlib safetensors fsspec"
+    few += " simplejpeg triton"  # which are asked for and can be missing
+
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, few], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("imported\n", "", 0)
 
 
 def test_every_command_has_its_stage():

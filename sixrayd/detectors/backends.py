@@ -21,8 +21,10 @@ from sixrayd.detectors.backend_openvino import (
     read_quantised,
     write_quantised,
 )
+from sixrayd.detectors.backend_torch import open_torch
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
+from sixrayd.detectors.devices import computes_bfloat16
+from sixrayd.detectors.folding import Network, Shapes
 from sixrayd.imaging.decode import RGBImage
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
@@ -48,6 +50,8 @@ def resolve_backend(name: str, device: torch.device) -> str:
         name = _fastest(device)
     if name not in BACKENDS:
         raise SettingsError(f"backend {name!r}: expected auto, {', '.join(BACKENDS)}")
+    if name == "torch-bf16" and device.type != "cpu" and _fastest(device) != name:
+        raise SettingsError(f"backend {name}: this GPU has no bfloat16; pass --backend torch")
     library = name.split("-")[0]
     if library != "torch" and device.type != "cpu":
         raise SettingsError(
@@ -67,6 +71,7 @@ def open_backend(
     *,
     threads: int = 0,
     quantised: Path | None = None,
+    batch: int = 0,
 ) -> Backend:
     """A detector's network, ready to run.
 
@@ -75,6 +80,9 @@ def open_backend(
     Args:
         threads: 0 takes the library's own choice, all cores as a rule. Torch's are the process's.
         quantised: what `quantise` wrote for this detector; "openvino-int8" needs it.
+        batch: images a step as a rule: on a GPU, the network is compiled and recorded for so
+            many in the detector's square. 0 does neither, which benchmarks need: all that they
+            compare runs alike.
 
     Raises:
         SettingsError, ServiceError: as `resolve_backend`; or int8 without `quantised`.
@@ -83,7 +91,8 @@ def open_backend(
     name = resolve_backend(name, device)
     network = Network(detector)
     if name.startswith("torch"):
-        look = _open_torch(network, device, threads, bf16=name == "torch-bf16")
+        ready = (batch, detector.form.size) if batch else None
+        look = open_torch(network, device, threads, bf16=name == "torch-bf16", ready=ready)
         return partial(_run, look, detector, threading.Lock())
     if name == "onnxruntime":
         run = open_onnxruntime(network, threads)
@@ -150,25 +159,6 @@ def _run(
         return offsets.float(), logits.float(), priors
 
 
-def _open_torch(
-    network: Network, device: torch.device, threads: int, *, bf16: bool
-) -> Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]:
-    if threads:
-        torch.set_num_threads(threads)
-    if bf16:
-        to_bfloat16(network)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = network.look
-    if device.type == "cuda" and importlib.util.find_spec("triton"):
-        run = torch.compile(network.look, dynamic=False)
-
-    def forward(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            return run(x.contiguous(memory_format=torch.channels_last))
-
-    return forward
-
-
 def _sha256(detector: Detector) -> str:
     weights = {key: tensor.contiguous() for key, tensor in detector.state_dict().items()}
     return hashlib.sha256(save(weights)).hexdigest()
@@ -176,7 +166,8 @@ def _sha256(detector: Detector) -> str:
 
 def _fastest(device: torch.device) -> str:
     if device.type != "cpu":
-        return "torch-bf16"
+        elsewhere = not torch.cuda.is_available()  # on a cluster's GPUs, of which nothing is known
+        return "torch-bf16" if elsewhere or computes_bfloat16(device) else "torch"
     if importlib.util.find_spec("openvino") is None:
         return "torch"
     can = torch.cpu.get_capabilities()

@@ -13,6 +13,7 @@ from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, decode
 from sixrayd.evaluation.matching import Detections, IntArray
 
 _CONSIDERED = 4  # times `most`: the best boxes of an image that suppression looks at
+_PASSES = 8  # of suppression on a GPU before it is asked whether they were enough
 _BLOCK = 1024  # boxes that legacy suppression settles at a time
 
 
@@ -88,16 +89,16 @@ def _selected(
         boxes_at: positions (B, K) of priors → their boxes (B, K, 4).
     """
     flat = scores.flatten(1)  # (B, P * C)
-    count = int((flat > settings.threshold).sum(dim=1).max()) if flat.numel() else 0
-    if not settings.legacy:
-        count = min(count, _CONSIDERED * settings.most)
+    count = flat.shape[1] if settings.legacy else min(_CONSIDERED * settings.most, flat.shape[1])
+    if flat.device.type == "cpu" and flat.numel():  # elsewhere, to ask would be to wait
+        count = min(count, int((flat > settings.threshold).sum(dim=1).max()))
     places = flat.topk(count, dim=1).indices.sort(dim=1).values  # (B, K)
     best, order = flat.gather(1, places).sort(dim=1, descending=True, stable=True)
     places = places.gather(1, order)
     rows, classes = places // scores.shape[2], places % scores.shape[2]  # (B, K)
     boxes = boxes_at(rows)  # (B, K, 4)
     if scale_wh is not None:
-        boxes = boxes * scale_wh.to(boxes).repeat(1, 2)[:, None]
+        boxes = boxes * scale_wh.to(boxes, non_blocking=True).repeat(1, 2)[:, None]
     alive = best > settings.threshold
     if settings.legacy:
         for image in range(len(alive)):
@@ -139,13 +140,16 @@ def _survivors(boxes: Tensor, classes: Tensor, iou: float, valid: Tensor) -> Ten
     # Zeros and ones, so that one product counts the better rivals of every box.
     better = rivals.triu_(1).to(boxes.dtype)  # (..., N, N)
     alive = valid
+    # Each pass settles at least the best unsettled box; a few passes settle all. On a GPU, asking
+    # whether they have takes longer than a few passes more.
+    passes = 1 if boxes.device.type == "cpu" else _PASSES
     while True:
-        # Each pass settles at least the best unsettled box; a few passes settle all.
-        rivalled = (alive.to(boxes.dtype)[..., None, :] @ better)[..., 0, :]  # (..., N)
-        settled = valid & (rivalled == 0)
-        if torch.equal(settled, alive):
+        for _ in range(passes):
+            before = alive
+            rivalled = (alive.to(boxes.dtype)[..., None, :] @ better)[..., 0, :]  # (..., N)
+            alive = valid & (rivalled == 0)
+        if torch.equal(before, alive):
             return alive
-        alive = settled
 
 
 def _legacy_alive(

@@ -1,6 +1,7 @@
 """From encoded images to detections in the images' own pixels."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -8,11 +9,11 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from more_itertools import chunked
 from torch import Tensor
-from torch.nn import functional
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import clip_xyxy
+from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import Backend, Outputs, open_backend
 from sixrayd.detectors.decoding import DecodeSettings, decode_batch, merge
@@ -84,12 +85,22 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def resized_on(device: torch.device, image: RGBImage, wh: tuple[int, int]) -> Tensor:
-    """(H, W, 3) float32 on a device: `cv2.resize` to within a grey level, where CPUs are busy
-    decoding."""
-    there = torch.from_numpy(image).to(device, non_blocking=True)
-    x = there.permute(2, 0, 1)[None].float()  # (1, 3, h, w)
-    return functional.interpolate(x, (wh[1], wh[0]), mode="bilinear")[0].permute(1, 2, 0)
+def resized(images: list[RGBImage], wh: tuple[int, int], device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 on a device; for a GPU on all cores, in one copy of pinned memory."""
+    on_gpu = device.type == "cuda"
+    pixels = torch.empty(len(images), wh[1], wh[0], 3, dtype=torch.uint8, pin_memory=on_gpu)
+    rows = pixels.numpy()
+
+    def fill(row: int) -> None:
+        cv2.resize(images[row], wh, dst=rows[row])
+
+    if on_gpu:
+        with ThreadPoolExecutor(min(len(images), available_cores())) as pool:
+            list(pool.map(fill, range(len(images))))
+    else:
+        for row in range(len(images)):
+            fill(row)
+    return pixels.to(device, non_blocking=True)
 
 
 def normalise(images: Tensor, form: InputForm) -> Tensor:
@@ -157,15 +168,26 @@ class Predictor:
         """
         found: dict[int, Detections] = {}
         for batch in self.prepare(images):
-            looks = [self.decode(self.forward(batch.x), batch.scale_wh)]
-            if self.mirror:
-                mirrored = self.decode(self.forward(batch.x.flip(3)), batch.scale_wh)
-                widths = [images[place].shape[1] for place in batch.places]
-                looks.append([flip(d, w) for d, w in zip(mirrored, widths, strict=True)])
-            for place, *seen in zip(batch.places, *looks, strict=True):
-                one = merge(seen, self.settings) if self.mirror else seen[0]
+            for place, one in zip(batch.places, self._look(batch, images), strict=True):
                 found[place] = clipped(one, images[place])
         return [found[place] for place in range(len(images))]
+
+    def _look(self, batch: Batch, images: list[RGBImage]) -> list[Detections]:
+        if not self.mirror:
+            return self.decode(self.forward(batch.x), batch.scale_wh)
+        both = [batch.x, batch.x.flip(3)]
+        if self.device.type == "cuda":  # where one large batch is faster than two
+            both = [torch.cat(both)]
+        count = len(batch.places)
+        scale_wh = batch.scale_wh.to(self.device, non_blocking=True)
+        seen = [
+            found
+            for x in both
+            for found in self.decode(self.forward(x), scale_wh.repeat(len(x) // count, 1))
+        ]
+        widths = [images[place].shape[1] for place in batch.places]
+        pairs = zip(seen[:count], seen[count:], widths, strict=True)
+        return [merge([plain, flip(turned, w)], self.settings) for plain, turned, w in pairs]
 
     def detect_each(self, images: Iterable[RGBImage], batch: int) -> Iterator[Detections]:
         """Detections of a stream of images, `batch` at a time, in order."""
@@ -197,13 +219,9 @@ class Predictor:
     def _batch(self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]) -> Batch:
         chosen = [images[place] for place in places]
         with torch.inference_mode():
-            if self.device.type == "cpu":
-                pixels = torch.from_numpy(np.stack([cv2.resize(image, wh) for image in chosen]))
-            else:
-                pixels = torch.stack([resized_on(self.device, image, wh) for image in chosen])
-            x = normalise(pixels, self.detector.form)  # (B, 3, H, W)
+            x = normalise(resized(chosen, wh, self.device), self.detector.form)  # (B, 3, H, W)
         scale = [(image.shape[1] / wh[0], image.shape[0] / wh[1]) for image in chosen]
-        return Batch(x, places, torch.tensor(scale))
+        return Batch(x, places, torch.tensor(scale, pin_memory=self.device.type == "cuda"))
 
 
 def flip(found: Detections, width: float) -> Detections:

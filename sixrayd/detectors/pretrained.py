@@ -14,7 +14,6 @@ from torch import Tensor
 from sixrayd.core.errors import CheckpointError
 from sixrayd.detectors.checkpoints import METADATA_KEY
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.fetching import WEIGHTS, fetch_weights
 from sixrayd.detectors.layouts import Layout, recognise
 
 _COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
@@ -47,8 +46,8 @@ class InitReport:
 
 
 def find_weights(source: str) -> Path:
-    """A weights file by its path, or by a name of `WEIGHTS`, fetched to where torch hub keeps
-    its own unless it is there.
+    """A weights file by its path, or by a name in `fetching.WEIGHTS`, fetched to where torch hub
+    keeps its own unless it is there.
 
     Raises:
         CheckpointError: neither a file nor a name, or not fetched.
@@ -56,6 +55,9 @@ def find_weights(source: str) -> Path:
     path = Path(source)
     if path.is_file():
         return path
+    # Which takes a library for HTTP, that a machine without a network need not have.
+    from sixrayd.detectors.fetching import WEIGHTS, fetch_weights
+
     if source in WEIGHTS:
         return fetch_weights(source, Path(torch.hub.get_dir()) / "checkpoints")
     raise CheckpointError(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from more_itertools import chunked
 from scipy.stats import binomtest
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import FloatArray
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.index import Annotation, Index, load_annotations

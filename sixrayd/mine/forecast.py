@@ -65,7 +65,8 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     left = mining.without_part(wanted) if begun else wanted
     with tempfile.TemporaryDirectory() as scratch:
         settled = begun and (mining.folder / "look.json").exists()
-        job = mining.job(settings, mining.folder if settled else Path(scratch))
+        prepared = mining.prepared(settings, mining.folder if settled else Path(scratch))
+        job = mining.job(settings, prepared)
         sample = _Sample()
         job = replace(job, parts=scratch)
         with suppress(_EnoughError):

@@ -10,7 +10,11 @@ _AT_ONCE = 2
 
 
 def mine_here(
-    job: MineJob, tasks: Iterable[ShardTask], at_once: int, looked: Callable[[ShardReport], None]
+    job: MineJob,
+    tasks: Iterable[ShardTask],
+    at_once: int,
+    looked: Callable[[ShardReport], None],
+    opened: Callable[[], None] = lambda: None,
 ) -> None:
     """Commit a part for every task.
 
@@ -20,6 +24,7 @@ def mine_here(
         at_once: shards under way; 0 means two: while one is in the network, of which there is
             one, the other decodes, suppresses and writes.
         looked: called after every batch, from any thread.
+        opened: called once, when the detector is ready and before any shard is begun.
 
     Raises:
         KeyboardInterrupt: interrupted; all that was looked at is saved.
@@ -27,6 +32,7 @@ def mine_here(
     """
     at_once = at_once or _AT_ONCE
     worker = Worker(job)
+    opened()
     waiting = iter(tasks)
     running: set[Future[ShardReport]] = set()
     with ThreadPoolExecutor(at_once) as pool:

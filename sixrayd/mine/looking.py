@@ -8,8 +8,8 @@ from threading import Lock
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-from more_itertools import chunked
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.errors import SettingsError
 from sixrayd.crop.region import cut, map_back, size_wh
 from sixrayd.crop.tdc import FAST
@@ -47,6 +47,7 @@ class LookSettings:
         backend: what runs the network, of `sixrayd.detectors.backends`.
         device: "cpu" or "cuda".
         threads: cores that the backend uses; 0 means all.
+        batch: images a step, for which a GPU keeps the network ready; 0 keeps nothing.
         scale: of dynamic input, its pixels for an image pixel; 0 gives every image about as many
             pixels as the detector's square has.
         first_threshold: of a cascade; the second detector looks where the first one's best score
@@ -63,6 +64,7 @@ class LookSettings:
     backend: str = "torch"
     device: str = "cpu"
     threads: int = 0
+    batch: int = 0
     scale: float = 0.0
     first_threshold: float = 0.0
 
@@ -175,7 +177,12 @@ class _Network:
         self.settings, self.decoding = settings, decoding
         self.device = pick_device(settings.device)
         self.backend = open_backend(
-            settings.backend, self.detector, self.device, threads=settings.threads, quantised=int8
+            settings.backend,
+            self.detector,
+            self.device,
+            threads=settings.threads,
+            quantised=int8,
+            batch=0 if settings.dynamic else settings.batch * (1 + settings.mirror),
         )
         self.predictors: dict[float, Predictor] = {}  # by scale of dynamic input
 

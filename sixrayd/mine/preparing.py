@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
@@ -18,6 +20,8 @@ from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.looking import LookSettings, open_first, open_look
 from sixrayd.mine.settings import MineSettings
 
+_PASSING = ("device", "threads", "batch")  # settings that say where, and change no candidate
+_CALIBRATE_BATCH = 16
 _QUANTISE_ON = 128  # images of the training side that int8's ranges are measured on
 
 
@@ -41,10 +45,18 @@ class Prepared:
 
     Args:
         quantised: the network in int8, where the backend wants it.
+        path: of what a mining that goes on reads.
     """
 
     look: LookSettings
     quantised: Path | None
+    path: Path
+
+    def settle(self) -> None:
+        """Record it, once it is known to work here: from now on the mining looks this way."""
+        if not self.path.exists():
+            lasting = asdict(self.look)
+            write_json(self.path, {k: v for k, v in lasting.items() if k not in _PASSING})
 
 
 def find_models(workspace: Workspace, settings: MineSettings) -> Models:
@@ -65,14 +77,13 @@ def find_models(workspace: Workspace, settings: MineSettings) -> Models:
 
 
 def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder: Path) -> Prepared:
-    """Settle how to look, or read what was settled in this folder.
+    """How to look: as was settled in this folder, or as the settings have it.
 
     Raises:
         SettingsError, ServiceError: the backend is unknown or not installed.
         WorkspaceError: no image is left to calibrate on, or `look.json` is not ours.
     """
     path = folder / "look.json"
-    device = pick_device(settings.device)
     if path.exists():
         try:
             look = LookSettings(**json.loads(path.read_text("utf-8")))
@@ -80,24 +91,45 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
             raise WorkspaceError(
                 f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
             ) from error
+        device = looking_device(settings, look.backend)
         resolve_backend(look.backend, device)  # is it here too?
     else:
-        look = _settled(workspace, models, settings, folder)
-        write_json(path, asdict(look))
+        device = looking_device(settings, settings.backend)
+        look = _settled(workspace, models, settings, device, folder)
     quantised = folder / "int8.zip"
     look = replace(look, device=device.type, threads=settings.threads)
-    return Prepared(look, quantised if quantised.exists() else None)
+    return Prepared(look, quantised if quantised.exists() else None, path)
+
+
+def looking_device(settings: MineSettings, backend: str = "auto") -> torch.device:
+    """Where workers look: what is asked for, else where the backend runs.
+
+    Raises:
+        SettingsError: "cuda" where there is no GPU, except on a cluster, whose machines may have
+            some.
+    """
+    if settings.engine == "ray" and settings.device == "cuda":
+        return torch.device("cuda")
+    if settings.device == "auto" and not backend.startswith(("auto", "torch")):
+        return torch.device("cpu")
+    return pick_device(settings.device)
 
 
 def _settled(
-    workspace: Workspace, models: Models, settings: MineSettings, folder: Path
+    workspace: Workspace,
+    models: Models,
+    settings: MineSettings,
+    device: torch.device,
+    folder: Path,
 ) -> LookSettings:
+    here = device if device.type == "cpu" else pick_device()
     look = LookSettings(
         threshold=settings.threshold,
         mirror=settings.mirror,
         crop=settings.crop,
         dynamic=settings.dynamic,
-        backend=resolve_backend(settings.backend, pick_device(settings.device)),
+        backend=resolve_backend(settings.backend, device),
+        device=here.type,
     )
     if look.backend == "openvino-int8":
         detector = load_checkpoint(models.weights).detector
@@ -109,7 +141,7 @@ def _settled(
             open_look(models.weights, look, quantised=quantised),
             validation_images(workspace, (models.name, models.first_name)),
             settings.keep,
-            settings.batch,
+            settings.batch or _CALIBRATE_BATCH,
         )
         write_json(folder / "cascade.json", asdict(calibration))
         look = replace(look, first_threshold=calibration.threshold)

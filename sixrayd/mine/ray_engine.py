@@ -31,13 +31,15 @@ def mine_on_ray(
     address: str,
     workers: int,
     looked: Callable[[ShardReport], None],
+    opened: Callable[[], None] = lambda: None,
     place_s: float = 180.0,
 ) -> None:
     """Commit a part for every task.
 
-    An actor has one GPU where the job looks with CUDA, else as many cores as it has threads, or
-    all of a node's. One that dies has its shard handed to another; nodes that join are used,
-    whoever starts them. Ctrl-C lets every shard under way finish its batch and save what it has.
+    An actor has as many cores as the job has threads, or all of a node's; where the job looks with
+    CUDA it has a GPU, and by default that GPU's share of its node's cores. One that dies has its
+    shard handed to another; nodes that join are used, whoever starts them. Ctrl-C lets every shard
+    under way finish its batch and save what it has.
     Nodes share nothing but the folders of shards and parts: on several machines, those are URLs.
 
     Args:
@@ -45,6 +47,7 @@ def mine_on_ray(
             afterwards; empty starts one on this machine for as long as this takes.
         workers: at most so many actors; 0 takes all that fit.
         looked: called with a shard's newest report, about once a second and when it is finished.
+        opened: called when an actor has its detector ready, before it begins a shard.
         place_s: seconds to wait for the cluster to take a first actor, or another after the last.
 
     Raises:
@@ -54,7 +57,7 @@ def mine_on_ray(
         KeyboardInterrupt: interrupted; all that was looked at is saved.
     """
     with _joined(address) as ray:
-        _Crew(ray, job, tasks, workers, looked, place_s).run()
+        _Crew(ray, job, tasks, workers, looked, opened, place_s).run()
 
 
 @contextmanager
@@ -142,15 +145,18 @@ class _Crew:
         tasks: Iterable[ShardTask],
         workers: int,
         looked: Callable[[ShardReport], None],
+        opened: Callable[[], None],
         place_s: float,
     ) -> None:
         self.ray, self.workers, self.looked, self.place_s = ray, workers, looked, place_s
+        self.opened = opened
         self.tasks = peekable(tasks)
         self.duties: dict[Any, _Duty] = {}  # by the reference of the answer that is waited for
         self.failures: Counter[str] = Counter()  # shard → in a row; "" for starts
         self.glances: list[Any] = []
         self.needs = self._needs(job)
-        self.cargo = ray.put(_absolute(job)), ray.put(_files(job))
+        look = replace(job.look, threads=max(1, int(self.needs["CPU"])))
+        self.cargo = ray.put(_absolute(replace(job, look=look))), ray.put(_files(job))
 
     def run(self) -> None:
         """Hand out every task and wait for its part."""
@@ -224,6 +230,7 @@ class _Crew:
             return
         if duty.task is None:
             del self.failures[""]
+            self.opened()
         else:
             self.looked(answer)
         if self.tasks:
@@ -265,7 +272,8 @@ class _Crew:
     def _needs(self, job: MineJob) -> dict[str, float]:
         """What an actor asks for."""
         if job.look.device == "cuda":
-            return {"CPU": job.look.threads, "GPU": 1}
+            shares = [node.get("CPU", 1) // node["GPU"] for node in self._nodes() if "GPU" in node]
+            return {"CPU": job.look.threads or max(1, min(shares, default=1)), "GPU": 1}
         smallest = min((node["CPU"] for node in self._nodes() if "CPU" in node), default=1)
         return {"CPU": job.look.threads or smallest, "GPU": 0}
 

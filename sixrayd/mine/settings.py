@@ -23,7 +23,7 @@ class MineSettings:
         dynamic: keep each image's aspect ratio instead of making it square.
         cascade: name of a trained model that looks first; `model` sees what it doubts.
         keep: share of `model`'s finds that the first may not lose, on validation images.
-        batch: images a step.
+        batch: images a step; 0 takes 16 on a CPU, and on a GPU 64 or the most that fit.
         device: "auto", "cpu" or "cuda".
         backend: what runs the network: "auto" or one of `detectors.backends.BACKENDS`.
         on_error: "skip" lists an image that cannot be read in `skipped.jsonl`; "stop" ends.
@@ -47,7 +47,7 @@ class MineSettings:
     dynamic: bool = False
     cascade: str = ""
     keep: float = 0.995
-    batch: int = 16
+    batch: int = 0
     device: str = "auto"
     backend: str = "auto"
     on_error: Literal["skip", "stop"] = "skip"
@@ -62,7 +62,7 @@ class MineSettings:
         for key in ("threshold", "keep"):
             if not 0 < getattr(self, key) < 1:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to lie between 0 and 1")
-        for key, least in (("batch", 1), ("workers", 0), ("threads", 0)):
+        for key, least in (("batch", 0), ("workers", 0), ("threads", 0)):
             if getattr(self, key) < least:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
         choices = {

@@ -18,7 +18,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.preparing import Models, find_models, prepare
+from sixrayd.mine.preparing import Models, Prepared, find_models, looking_device, prepare
 from sixrayd.mine.progress import Counts, shown
 from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
 from sixrayd.mine.settings import MineSettings
@@ -63,6 +63,7 @@ def mine(
         progress: "bar", or "json" for a line a second on stderr.
 
     Raises:
+        SettingsError: no GPU where one is asked for, or an unknown backend.
         WorkspaceError: nothing is ingested or trained, a named shard does not exist, a shard
             cannot be read or a part not written.
         CheckpointError: the weights cannot be read.
@@ -70,6 +71,7 @@ def mine(
         ServiceError: the backend or Ray is not installed, or the cluster does not answer.
         KeyboardInterrupt: interrupted; what was looked at is kept.
     """
+    looking_device(settings, settings.backend)  # before anything is begun
     with workspace.lock():
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
@@ -140,13 +142,16 @@ class Mining:
         there = self.parts.names()
         return [name for name in self.shards if part_name(name) in there]
 
-    def job(self, settings: MineSettings, folder: Path) -> MineJob:
-        """What the workers need.
+    def prepared(self, settings: MineSettings, folder: Path) -> Prepared:
+        """How to look.
 
         Args:
             folder: of what is settled when a mining begins, so that it goes on the same way.
         """
-        prepared = prepare(self.workspace, self.models, settings, folder)
+        return prepare(self.workspace, self.models, settings, folder)
+
+    def job(self, settings: MineSettings, prepared: Prepared) -> MineJob:
+        """What the workers need."""
         return MineJob(
             settings.shards_at or str(self.workspace.shards),
             self.parts.url,
@@ -167,9 +172,11 @@ class Mining:
     def mine(self, settings: MineSettings, progress: str) -> None:
         """Commit a part for each shard that has none."""
         left = self.without_part(self.wanted(settings.shards))
-        job = self.job(settings, self.folder)
+        prepared = self.prepared(settings, self.folder)
         if not left:
+            prepared.settle()
             return
+        job = self.job(settings, prepared)
         done = self.done()
         found, errors = self.rows(done)
         images = sum(self.images[name] for name in done)
@@ -180,9 +187,9 @@ class Mining:
             if settings.engine == "ray":
                 from sixrayd.mine.ray_engine import mine_on_ray
 
-                mine_on_ray(job, tasks, settings.address, settings.workers, looked)
+                mine_on_ray(job, tasks, settings.address, settings.workers, looked, prepared.settle)
             else:
-                mine_here(job, tasks, settings.workers, looked)
+                mine_here(job, tasks, settings.workers, looked, prepared.settle)
 
     def rows(self, done: list[str]) -> tuple[pa.Table, pa.Table]:
         """Detections and errors of these shards' parts."""

@@ -1,19 +1,21 @@
 """The unit of work, on whatever machine: one shard of negatives → one committed part."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
-from more_itertools import chunked
+import torch
 
+from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import ImageError
+from sixrayd.core.cores import available_cores
+from sixrayd.core.errors import ImageError, ServiceError
 from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
@@ -29,6 +31,8 @@ PART_SCHEMA = pa.schema(
         pa.field("error", pa.string(), nullable=False),
     ]
 )
+_CPU, _GPU = 16, (64, 32, 16, 8, 4, 2, 1)  # images a step; of a GPU, the first that fits
+_TRIED_PX = 1024  # side of the images that this is tried with
 _IMAGES = b"images"  # that a partial part covers, in its schema's metadata
 
 
@@ -39,7 +43,8 @@ class MineJob:
     Args:
         shards, parts: folders, by path or URL.
         weights, first, quantised: files of the detector, of the cascade's first and of int8.
-        batch: images a step; a batch never spans shards.
+        batch: images a step; 0 takes 16 on a CPU, and on a GPU 64 or the most that fit. A batch
+            never spans shards.
         stop_at_errors: instead of listing them.
         save_s: seconds after which an unfinished shard's rows are saved.
     """
@@ -101,13 +106,17 @@ class Worker:
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ServiceError: the backend is not installed.
+        ServiceError: the backend is not installed, or the GPU's memory takes no image.
+        SettingsError: there is no GPU where the job wants one.
     """
 
     def __init__(self, job: MineJob) -> None:
         self.job = job
         self.shards, self.parts = Store(job.shards), Store(job.parts)
-        self.look: Look = open_look(job.weights, job.look, job.first, job.quantised)
+        on_gpu = job.look.device == "cuda"
+        self.look, self.batch = _opened_on_gpu(job) if on_gpu else (_opened(job), job.batch or _CPU)
+        # Batches begun while one is in the network, where the network leaves the cores free.
+        self.ahead = 1 if on_gpu else 0
         self.stopping = threading.Event()  # set: finish the batch, save, raise `StoppedError`
 
     def mine(
@@ -128,10 +137,11 @@ class Worker:
             return _Rows.of(len(task.sha256), table.to_pylist()).report(task.name, finished=True)
         done = self._resume(task)
         saved_at = time.monotonic()
-        with ThreadPoolExecutor(self.job.look.threads or os.cpu_count()) as pool:
-            scans = read_scans(task, self.shards, done.images, 2 * self.job.batch, pool)
-            for batch in chunked(scans, self.job.batch):
-                done.add(_Rows.of(len(batch), self._rows(batch)))
+        threads = self.job.look.threads or available_cores()
+        with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1 + self.ahead) as lookers:
+            scans = read_scans(task, self.shards, done.images, 2 * self.batch, pool)
+            for rows in map_ahead(lookers, self._rows, chunked(scans, self.batch), self.ahead):
+                done.add(rows)
                 looked(done.report(task.name))
                 if self.stopping.is_set() or time.monotonic() - saved_at > self.job.save_s:
                     self._save(task, done)
@@ -143,7 +153,7 @@ class Worker:
         self.parts.delete(_partial_name(task.name))
         return done.report(task.name, finished=True)
 
-    def _rows(self, scans: list[Scan]) -> list[dict[str, Any]]:
+    def _rows(self, scans: list[Scan]) -> _Rows:
         images = {scan.image_id: scan.image for scan in scans if scan.image is not None}
         found = dict(zip(images, self.look.detect(list(images.values())), strict=True))
         rows: list[dict[str, Any]] = []
@@ -154,7 +164,7 @@ class Worker:
                 raise ImageError(f"{scan.error}; mend it, or pass --on-error skip")
             else:
                 rows.append(_row(scan.image_id, Box("-", 0, 0, 1, 1), 0.0, scan.error))
-        return rows
+        return _Rows.of(len(scans), rows)
 
     def _resume(self, task: ShardTask) -> _Rows:
         """What an interrupted run has saved."""
@@ -168,6 +178,27 @@ class Worker:
         schema = PART_SCHEMA.with_metadata({_IMAGES: str(done.images).encode()})
         table = pa.Table.from_pylist(done.rows, schema=schema)
         self.parts.write_bytes(_partial_name(task.name), table_bytes(table))
+
+
+def _opened(job: MineJob, batch: int = 0) -> Look:
+    look = replace(job.look, batch=batch)
+    return open_look(job.weights, look, job.first, job.quantised)
+
+
+def _opened_on_gpu(job: MineJob) -> tuple[Look, int]:
+    """The look, and as many images a step as the memory takes."""
+    for batch in [job.batch] if job.batch else _GPU:
+        try:
+            look = _opened(job, batch)
+            look.detect([np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)] * batch)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        else:
+            return look, batch
+    raise ServiceError(
+        f"device cuda: its memory does not take {batch} images at a time; "
+        "pass a smaller --batch, end what else runs there, or pass --device cpu"
+    )
 
 
 def part_name(shard: str) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from more_itertools import chunked
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box, FloatArray, clip_xyxy
 from sixrayd.core.decisions import load_decisions, standing_decisions
 from sixrayd.core.errors import SettingsError

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from more_itertools import chunked
 
+from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.decisions import (
     load_decisions,

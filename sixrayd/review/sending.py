@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from more_itertools import batched
-
+from sixrayd.core.ahead import chunked
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
@@ -233,7 +232,7 @@ class Sender:
         }
         there = self.server.uploaded(number)
         missing = [image_id for image_id in data if names[image_id] not in there]
-        for part in batched(missing, UPLOADS_PER_REQUEST):
+        for part in chunked(missing, UPLOADS_PER_REQUEST):
             self.server.upload(number, {names[i]: data[i] for i in part})
         there = self.server.uploaded(number) if missing else there
         if lost := [image_id for image_id in data if names[image_id] not in there]:
@@ -249,7 +248,7 @@ def _one_ahead(
     """Batches and their tasks; the next is made ready while the server takes the last."""
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[tuple[Sequence[Planned], Future[list[dict[str, Any]]]]] = deque()
-        for batch in batched(items, TASKS_PER_REQUEST):
+        for batch in chunked(items, TASKS_PER_REQUEST):
             waiting.append((batch, pool.submit(prepare, batch)))
             if len(waiting) > 1:
                 ready, tasks = waiting.popleft()

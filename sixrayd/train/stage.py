@@ -73,6 +73,7 @@ def _train_in_team(
     recipe = _recipe(detector, settings)
     lasting = asdict(replace(settings, detector=detector)) | {"recipe": asdict(recipe)}
     del lasting["force"]
+    lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
     if not settings.round:  # as trainings were recorded before there were rounds
         del lasting["round"]
     # Only the leader writes; the others wait until the folder is ready, and until it is finished.

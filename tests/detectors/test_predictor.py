@@ -15,7 +15,7 @@ from sixrayd.detectors.predictor import (
     Predictor,
     flip,
     input_wh,
-    resized_on,
+    resized,
 )
 from sixrayd.detectors.rfb import rfb_small
 from sixrayd.evaluation.matching import Detections
@@ -189,11 +189,11 @@ def test_the_weights_are_those_of_the_moment(detector):
     assert_same(predictor.detect([scan(400, 300)])[0], before, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("wh", [(64, 64), (300, 200), (96, 224)])
-def test_resizing_on_a_device_is_opencvs_to_a_grey_level(wh):
-    image = np.random.default_rng(0).integers(0, 256, (130, 170, 3), dtype=np.uint8)
+def test_images_are_resized_by_opencv_whatever_their_sizes():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (h, 170, 3), dtype=np.uint8) for h in (130, 40)]
 
-    found = resized_on(torch.device("cpu"), image, wh)
+    found = resized(images, (96, 224), torch.device("cpu"))
 
-    assert found.shape == (wh[1], wh[0], 3)
-    assert np.abs(found.numpy() - cv2.resize(image, wh).astype(float)).max() <= 1
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), np.stack([cv2.resize(i, (96, 224)) for i in images]))

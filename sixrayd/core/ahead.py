@@ -1,0 +1,34 @@
+"""Streams in pieces, and work that is begun before its result is asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of this size, the last of what is left."""
+    waiting = iter(items)
+    while chunk := list(islice(waiting, size)):
+        yield chunk
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """What the function makes of each item, in order.
+
+    Args:
+        ahead: items taken and begun beside the one that is asked for: memory stays bounded.
+    """
+    begun: deque[Future[R]] = deque()
+    for item in items:
+        begun.append(pool.submit(function, item))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
