@@ -37,7 +37,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.devices import float32_name, pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
@@ -288,7 +288,7 @@ class _Job:
             margin=self.settings.margin,
             resamples=self.settings.resamples,
             device=_device_name(self.device),
-            precision="float32",
+            precision=float32_name(self.device),
             command=command,
             notes=self._notes(sweep),
         )

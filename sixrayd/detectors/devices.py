@@ -31,10 +31,11 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def float32_name(device: torch.device) -> str:
-    """What convolutions of float32 tensors are computed in there: "float32" or "tf32"."""
-    if device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
-        return "float32"
-    return "tf32" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
+    """What networks of float32 are computed in there, for a report: since Ampere, GPUs shorten
+    what convolutions multiply to 10 bits of mantissa (TF32) unless told otherwise."""
+    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    shortened = ampere and torch.backends.cudnn.allow_tf32
+    return "float32, convolutions in TF32" if shortened else "float32"
 
 
 @lru_cache

@@ -83,3 +83,18 @@ def test_ssd_small_takes_any_input_size(size_hw):
     assert offsets.shape == (2, cells * 4, 4)
     assert logits.shape == (2, cells * 4, 3)
     assert priors.shape == (cells * 4, 4)
+
+
+def test_the_norm_of_nothing_has_a_finite_gradient():
+    norm = L2Norm(4)
+    x = torch.zeros(1, 4, 2, 2)
+    x[0, :, 0, 0] = torch.tensor([3.0, 0.0, 4.0, 0.0])
+    x.requires_grad_()
+
+    out = norm(x)
+    out.square().sum().backward()
+
+    assert torch.allclose(out[0, :, 0, 0], torch.tensor([12.0, 0.0, 16.0, 0.0]))  # 20 times
+    assert out[0, :, 1, 1].tolist() == [0.0] * 4
+    assert x.grad.isfinite().all()
+    assert norm.weight.grad.isfinite().all()

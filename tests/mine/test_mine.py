@@ -7,18 +7,26 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import ImageError, WorkspaceError
+from sixrayd.core.errors import CheckpointError, ImageError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.index import shard_contents, shard_sizes
+from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
+from sixrayd.mine.local_engine import mine_here
+from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.preparing import looking_device
 from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
+from sixrayd.mine.worker import MineJob, Worker
 from tests.processes import started
 from tests.squares import ingest, squares
 
 SETTINGS = MineSettings(batch=4, mirror=False, threshold=0.02)
+PLAIN = LookSettings(threshold=0.02, mirror=False)
 
 
 def _candidates(workspace):
@@ -145,3 +153,60 @@ def test_nothing_trained(tmp_path):
 
     with pytest.raises(WorkspaceError, match="models: nothing yet; run `sixrayd train` first"):
         mine(workspace)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line_and_leaves_nothing(workspace):
+    with pytest.raises(SettingsError, match=r"^device cuda: torch sees no GPU .*--device cpu$"):
+        mine(workspace, replace(SETTINGS, device="cuda"))
+
+    assert not workspace.folder("mine").exists()
+    assert mine(workspace, replace(SETTINGS, device="cpu")).fresh
+
+
+def test_how_to_look_is_settled_without_where(workspace):
+    mine(workspace, replace(SETTINGS, backend="torch"))
+
+    path = workspace.folder("mine", "rfb-small") / "look.json"
+    settled = json.loads(path.read_text())
+    assert settled["backend"] == "torch"
+    assert settled.keys().isdisjoint({"device", "threads", "batch"})
+
+
+def test_nothing_is_settled_before_the_detector_has_opened(trained, tmp_path):
+    weights = trained.output("models", "rfb-small", "weights.safetensors")
+    broken = tmp_path / "weights.safetensors"
+    broken.write_bytes(weights.read_bytes()[:-8])
+    job = MineJob(str(trained.shards), str(tmp_path), weights, PLAIN, batch=5)
+    shards = list(shard_contents(trained, Source.NEGATIVE, {"negatives-00000.tar": 10}))
+    tasks = [ShardTask(*shard) for shard in shards]
+    told = []
+
+    with pytest.raises(CheckpointError):
+        mine_here(replace(job, weights=broken), tasks, 1, told.append, lambda: told.append("open"))
+    assert told == []
+
+    mine_here(job, tasks, 1, lambda report: told.append(report.images), lambda: told.append("open"))
+    assert told == ["open", 5, 10, 10]
+
+
+def test_a_mining_goes_on_with_the_backend_and_where_it_runs():
+    assert looking_device(MineSettings(device="auto"), "openvino").type == "cpu"
+    on_cluster = MineSettings(device="cuda", engine="ray")
+    assert looking_device(on_cluster, "torch-bf16").type == "cuda"
+
+
+def test_batches_under_way_together_leave_the_same_bytes(trained, tmp_path):
+    weights = trained.output("models", "rfb-small", "weights.safetensors")
+    sizes = shard_sizes(trained, Source.NEGATIVE)
+    parts = {}
+    for ahead in (0, 1):
+        folder = tmp_path / str(ahead)
+        worker = Worker(MineJob(str(trained.shards), str(folder), weights, PLAIN, batch=3))
+        worker.ahead = ahead
+        for name, sha256 in shard_contents(trained, Source.NEGATIVE, sizes):
+            report = worker.mine(ShardTask(name, sha256))
+            assert (report.images, report.finished) == (10, True)
+        parts[ahead] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(parts[0]) == 3
+    assert parts[0] == parts[1]

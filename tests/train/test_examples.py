@@ -6,12 +6,13 @@ import torch
 
 from sixrayd.train.examples import Example, ExampleSet
 
+_IMAGE = np.full((64, 64, 3), 200, np.uint8)
+
 
 def _examples(background=0.5, seed=0):
     positives = tuple(Example(f"P{n}", ((10.0, 10.0, 40.0, 40.0),), (1,)) for n in range(8))
     backgrounds = tuple(Example(f"N{n}", (), ()) for n in range(6))
-    image = np.full((64, 64, 3), 200, np.uint8)
-    return ExampleSet(positives, backgrounds, lambda _: image, background, 0.6, 32, seed)
+    return ExampleSet(positives, backgrounds, lambda _: _IMAGE, background, 0.6, 32, seed)
 
 
 def test_an_epoch_shows_every_positive_once_and_backgrounds_in_turn():
@@ -34,6 +35,38 @@ def test_the_same_seed_gives_the_same_batches_and_another_gives_others():
     first, again, other = ([batch.image_ids for batch in b] for b in batches)
     assert first == again != other
     assert all(torch.equal(a.images, b.images) for a, b in zip(*batches[:2], strict=True))
+
+
+def test_views_are_the_same_however_many_threads_make_them():
+    alone, shared = (list(_examples().batches(1, 4, workers=n)) for n in (1, 5))
+
+    assert len(alone) == len(shared) == 3
+    for one, other in zip(alone, shared, strict=True):
+        assert one.image_ids == other.image_ids
+        assert all(
+            torch.equal(getattr(one, key), getattr(other, key))
+            for key in ("images", "boxes", "labels")
+        )
+
+
+def test_views_with_fewer_boxes_are_filled_up():
+    (batch,) = _examples().batches(0, 12)
+
+    held = [image_id.startswith("P") for image_id in batch.image_ids]
+    assert (batch.boxes.shape, batch.labels.shape) == ((12, 1, 4), (12, 1))
+    assert (batch.labels[:, 0] == 1).tolist() == held
+    assert (batch.boxes[~torch.tensor(held)] == 0).all()
+
+
+def test_an_epoch_that_is_given_up_makes_no_more_views():
+    made = []
+    examples = replace(_examples(), decode=lambda image_id: made.append(image_id) or _IMAGE)
+    batches = examples.batches(0, 1, workers=1)
+    next(batches)
+
+    batches.close()
+
+    assert len(made) <= 4  # of 12: the one that was asked for, and those already begun
 
 
 def test_a_last_batch_that_is_not_full_is_left_out():

@@ -119,6 +119,23 @@ def test_other_settings_do_not_replace_a_training_unasked(workspace):
     assert train(workspace, replace(QUICK, epochs=1, seed=1, force=True)).fresh
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line_and_leaves_nothing(workspace):
+    with pytest.raises(SettingsError) as caught:
+        train(workspace, replace(QUICK, epochs=1, device="cuda"))
+
+    assert str(caught.value).startswith("device cuda: torch sees no GPU here (torch is built ")
+    assert str(caught.value).endswith("); pass --device cpu")
+    assert not workspace.folder("models").exists()
+    assert train(workspace, replace(QUICK, epochs=1)).fresh
+
+
+def test_where_a_training_ran_is_no_setting_of_it(workspace):
+    assert train(workspace, replace(QUICK, epochs=1, device="cpu")).fresh
+
+    assert not train(workspace, replace(QUICK, epochs=1)).fresh
+
+
 def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
     with pytest.raises(SixraydError, match=r"loss is not finite .* batch .*P0.*; lower --rate"):
         train(workspace, replace(QUICK, epochs=60, rate=1e30))
