@@ -1,14 +1,18 @@
-"""What all tests share: the data folder's variable, a command-line runner, an end to processes."""
+"""What all tests share: a command-line runner, an end to processes, who runs what."""
 
 import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `sixrayd` has it, before torch is loaded
+# Processes that test side by side get one thread each; more would wait for each other's cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.processes import watch_over
 
@@ -21,6 +25,33 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 _THREADS = torch.get_num_threads()
+
+# Side by side, a file's tests run in one process, and so does all of a folder that shares a server
+# or a trained detector. What takes longest comes first, so that no process waits for it at the end.
+_TOGETHER = ("tests/review/", "tests/mine/")
+_FIRST = (
+    *_TOGETHER,
+    "tests/demo/",
+    "tests/test_readme.py",
+    "tests/benchmark/",
+    "tests/detectors/",
+    "tests/browse/",
+    "tests/train/",
+)
+
+
+class _Groups(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+        return next((folder for folder in _TOGETHER if folder in nodeid), nodeid.split("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return _Groups(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: [first not in item.nodeid for first in _FIRST])
 
 
 def pytest_configure():

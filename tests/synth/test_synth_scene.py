@@ -82,7 +82,7 @@ def test_every_class_draws_in_every_pose(label) -> None:
 
 
 @pytest.mark.parametrize(
-    "build", {*SOFT, *DAILY, *DEVICES, *METAL, *LOOSE}, ids=lambda f: f.__name__
+    "build", dict.fromkeys((*SOFT, *DAILY, *DEVICES, *METAL, *LOOSE)), ids=lambda f: f.__name__
 )
 def test_clutter_draws_and_is_never_named_contraband(build) -> None:
     rng = np.random.default_rng(3)
