@@ -43,7 +43,9 @@ def squares(positives: int = 48, negatives: int = 30, hidden: int = 6) -> TinyRe
     return release
 
 
-def ingest(folder: Path, release: TinyRelease, images_per_shard: int = 10) -> Workspace:
+def ingest(
+    folder: Path, release: TinyRelease, images_per_shard: int = 10, on_error: str = "stop"
+) -> Workspace:
     """Write a release and take it in."""
     workspace = Workspace(folder / "workspace")
     download(
@@ -52,6 +54,7 @@ def ingest(folder: Path, release: TinyRelease, images_per_shard: int = 10) -> Wo
             release=str(release.write(folder / "release")),
             classes=release.classes,
             images_per_shard=images_per_shard,
+            on_error=on_error,
         ),
     )
     return workspace

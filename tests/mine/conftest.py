@@ -5,25 +5,15 @@ import shutil
 import pytest
 
 from sixrayd.core.workspace import Workspace
-from sixrayd.download.settings import DownloadSettings
-from sixrayd.download.stage import download
 from sixrayd.train.stage import train
-from tests.squares import QUICK, squares
+from tests.squares import QUICK, ingest, squares
 
 
 @pytest.fixture(scope="package")
 def trained(tmp_path_factory):
     release = squares()
     release.images["N0000030"] = release.images["N0000030"][:600]  # a truncated JPEG
-    folder = tmp_path_factory.mktemp("mine")
-    workspace = Workspace(folder / "workspace")
-    settings = DownloadSettings(
-        str(release.write(folder / "release")),
-        release.classes,
-        images_per_shard=10,
-        on_error="skip",
-    )
-    download(workspace, settings)
+    workspace = ingest(tmp_path_factory.mktemp("mine"), release, on_error="skip")
     train(workspace, QUICK)
     return workspace
 

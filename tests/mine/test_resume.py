@@ -36,6 +36,16 @@ def shards(trained, tmp_path_factory):
 
 
 @pytest.fixture
+def few(trained, tmp_path):
+    """Three shards of two negatives each, one of them truncated."""
+    release = squares(2, 6, 5)
+    release.images["N0000006"] = release.images["N0000006"][:600]
+    workspace = ingest(tmp_path, release, 2, on_error="skip")
+    shutil.copytree(trained.root / "models", workspace.root / "models")
+    return workspace
+
+
+@pytest.fixture
 def forks():
     """Processes that start in milliseconds: what they need has been imported once."""
     context = multiprocessing.get_context("forkserver")
@@ -126,10 +136,8 @@ def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_an_error_at_each_write_leaves_nothing_half_visible(
-    workspace, tmp_path, monkeypatch, number
-):
-    shutil.copytree(workspace.root, tmp_path / "whole")
+def test_an_error_at_each_write_leaves_nothing_half_visible(few, tmp_path, monkeypatch, number):
+    shutil.copytree(few.root, tmp_path / "whole")
     mine(Workspace(tmp_path / "whole"), SETTINGS)
     whole, real, failures = results(Workspace(tmp_path / "whole")), os.fsync, 0
 
@@ -144,20 +152,20 @@ def test_an_error_at_each_write_leaves_nothing_half_visible(
             real(handle)
 
         monkeypatch.setattr(os, "fsync", fsync)
-        folder = workspace.folder("mine")
+        folder = few.folder("mine")
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            mine(workspace, SETTINGS)
+            mine(few, SETTINGS)
         except WorkspaceError as error:
             failures += 1
             assert f"cannot be written ({os.strerror(number)}); make room for it" in str(error)
         else:
             break
         assert not list(folder.rglob("*.part"))
-        assert not (folder / "rfb-small" / "run.json").exists() or results(workspace) == whole
+        assert not (folder / "rfb-small" / "run.json").exists() or results(few) == whole
         monkeypatch.setattr(os, "fsync", real)
-        mine(workspace, SETTINGS)
-        assert results(workspace) == whole
+        mine(few, SETTINGS)
+        assert results(few) == whole
     assert failures >= 2 * len(RESULTS)
 
 
