@@ -33,6 +33,8 @@ from tests.processes import started
 from tests.releases import encode
 from tests.squares import QUICK, ingest, squares
 
+TINY = replace(QUICK, input_size=96)  # a quarter of the work, where what is learnt is no matter
+
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory):
@@ -46,7 +48,7 @@ def workspace(ingested, tmp_path):
 
 
 def test_train_writes_weights_curves_and_what_it_saw(workspace):
-    settings = replace(QUICK, epochs=2)
+    settings = replace(TINY, epochs=2)
 
     result = train(workspace, settings)
 
@@ -72,7 +74,7 @@ def test_train_writes_weights_curves_and_what_it_saw(workspace):
 
 
 def test_no_image_of_the_test_side_or_the_held_out_tenth_is_learnt_from(workspace):
-    train(workspace, replace(QUICK, epochs=1, validation=0.3))
+    train(workspace, replace(TINY, epochs=1, validation=0.3))
 
     seen = (workspace.folder("models", "rfb-small") / "seen.txt").read_text().split()
     index = Index.load(workspace)
@@ -86,11 +88,11 @@ def test_no_image_of_the_test_side_or_the_held_out_tenth_is_learnt_from(workspac
 def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
     undisturbed = Workspace(tmp_path / "undisturbed")
     shutil.copytree(workspace.root, undisturbed.root)
-    settings = replace(QUICK, epochs=3)
+    settings = replace(TINY, epochs=3)
     train(undisturbed, settings)
     command = [sys.executable, "-m", "sixrayd", "train", "-w", str(workspace.root)]
     command += ["--detector", "rfb-small", "--epochs", "3", "--batch", "8"]
-    command += ["--rate", "4e-3", "--input-size", "192"]
+    command += ["--rate", "4e-3", "--input-size", "96"]
     checkpoint = workspace.folder("models", "rfb-small") / "checkpoint.pt"
 
     with started(command, stderr=subprocess.DEVNULL) as running:
@@ -108,15 +110,15 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
 
 
 def test_other_settings_do_not_replace_a_training_unasked(workspace):
-    train(workspace, replace(QUICK, epochs=1))
+    train(workspace, replace(TINY, epochs=1))
 
     with pytest.raises(WorkspaceError) as caught:
-        train(workspace, replace(QUICK, epochs=1, seed=1))
+        train(workspace, replace(TINY, epochs=1, seed=1))
     assert str(caught.value) == (
         f"{workspace.folder('models', 'rfb-small')}: holds a training on other settings or "
         "another release; pass --force to replace it, or --name for a new one"
     )
-    assert train(workspace, replace(QUICK, epochs=1, seed=1, force=True)).fresh
+    assert train(workspace, replace(TINY, epochs=1, seed=1, force=True)).fresh
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -138,7 +140,7 @@ def test_where_a_training_ran_is_no_setting_of_it(workspace):
 
 def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
     with pytest.raises(SixraydError, match=r"loss is not finite .* batch .*P0.*; lower --rate"):
-        train(workspace, replace(QUICK, epochs=60, rate=1e30))
+        train(workspace, replace(TINY, epochs=60, rate=1e30))
 
 
 def test_nothing_ingested(tmp_path):
@@ -176,7 +178,7 @@ def test_a_box_thinner_than_a_pixel_is_refused_at_load(workspace):
     write_table(path, [{**row, "x2": row["x1"] + 0.5} for row in rows], ANNOTATION_SCHEMA)
 
     with pytest.raises(AnnotationError) as caught:
-        train(workspace, QUICK)
+        train(workspace, TINY)
 
     row = next(row for row in rows if str(caught.value).startswith(row["image_id"]))
     assert str(caught.value) == (
@@ -186,11 +188,11 @@ def test_a_box_thinner_than_a_pixel_is_refused_at_load(workspace):
 
 
 def test_training_starts_from_given_weights(workspace):
-    first = train(workspace, replace(QUICK, epochs=2))
+    first = train(workspace, replace(TINY, epochs=2))
     weights = Path(first.folder) / "weights.safetensors"
 
-    warm = train(workspace, replace(QUICK, epochs=1, name="warm", init=str(weights)))
-    cold = train(workspace, replace(QUICK, epochs=1, name="cold"))
+    warm = train(workspace, replace(TINY, epochs=1, name="warm", init=str(weights)))
+    cold = train(workspace, replace(TINY, epochs=1, name="cold"))
 
     warm_run, cold_run = (workspace.run("models", r.name) for r in (warm, cold))
     assert warm_run.summary["init"]["loaded"] > 100
