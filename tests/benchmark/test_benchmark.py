@@ -52,7 +52,7 @@ def finished(tmp_path_factory):
     tree = write_tree(folder / "tree")
     command = [sys.executable, "-m", "sixrayd", "benchmark", "-w", str(folder / "workspace")]
     command += ["--voc", str(tree), "--train-missing", "--json", *ARGUMENTS]
-    command += ["--epochs", "30", "--input-size", "192"]
+    command += ["--epochs", "30", "--input-size", "128"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return Workspace(folder / "workspace"), tree, json.loads(ran.stdout)
@@ -211,7 +211,7 @@ def test_a_detector_that_learnt_from_crops_has_a_row(finished, tmp_path):
     shutil.copytree(workspace.root / "trees", tmp_path / "workspace" / "trees")
     command = [sys.executable, "-m", "sixrayd", "benchmark", "-w", str(tmp_path / "workspace")]
     command += ["--voc", str(tree), "--train-cropped", "--json", *ARGUMENTS]
-    command += ["--epochs", "30", "--input-size", "192"]
+    command += ["--epochs", "30", "--input-size", "128"]
 
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
 
