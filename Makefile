@@ -2,8 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 BIN := .venv/bin
 DEMO ?=
+# Processes that test side by side.
+TESTERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
 
-.PHONY: setup demo test test-full format clean
+.PHONY: setup demo test test-long test-full format clean
 
 setup: .venv/demo.stamp
 
@@ -14,10 +17,13 @@ test: .venv/dev.stamp chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
-test-full: test
-	$(BIN)/python -m pytest -m long
+test-long: .venv/dev.stamp chromium
+	$(PYTEST) -m "long and not longest"
+
+test-full: test test-long
+	$(PYTEST) -m longest
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .

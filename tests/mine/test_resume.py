@@ -103,6 +103,7 @@ def test_a_few_kills_over_fifty_shards(shards, tmp_path, forks):
 
 
 @pytest.mark.long
+@pytest.mark.longest
 @pytest.mark.timeout(3600)
 def test_two_hundred_kills_over_fifty_shards(shards, tmp_path, forks):
     found = kill_often(shards, tmp_path / "killed", forks, 200)

@@ -102,6 +102,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(site):
 
 
 @pytest.mark.long
+@pytest.mark.longest
 def test_killed_at_fifty_moments_nothing_is_lost_or_doubled(site):
     alone(site, "struck50")
     assert kill_at_random(site, "struck50", 50, seed=2) >= 50
