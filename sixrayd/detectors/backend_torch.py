@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.command import console
-from sixrayd.detectors.devices import compiles
+from sixrayd.detectors.devices import compiles, tuned
 from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]
@@ -94,7 +94,7 @@ class Recorded:
         self.x = x.contiguous(memory_format=torch.channels_last).clone()
         side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(side):
+        with torch.cuda.stream(side), tuned(x.device):
             for _ in range(_WARM_UPS):
                 look(self.x)
         torch.cuda.current_stream(x.device).wait_stream(side)

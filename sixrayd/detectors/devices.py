@@ -2,6 +2,8 @@
 
 import shutil
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -36,6 +38,18 @@ def float32_name(device: torch.device) -> str:
     ampere = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     shortened = ampere and torch.backends.cudnn.allow_tf32
     return "float32, convolutions in TF32" if shortened else "float32"
+
+
+@contextmanager
+def tuned(device: torch.device) -> Iterator[None]:
+    """Within, a GPU tries cuDNN's algorithms on each new shape and keeps the fastest: for work
+    that has few shapes."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @lru_cache

@@ -20,6 +20,7 @@ from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.evaluation.matching import Detections
+from sixrayd.imaging.decode import RGBImage
 from sixrayd.mine.looking import Look, LookSettings, open_look
 from sixrayd.mine.shard import Scan, ShardTask, read_scans
 
@@ -155,7 +156,7 @@ class Worker:
 
     def _rows(self, scans: list[Scan]) -> _Rows:
         images = {scan.image_id: scan.image for scan in scans if scan.image is not None}
-        found = dict(zip(images, self.look.detect(list(images.values())), strict=True))
+        found = dict(zip(images, self._detect(list(images.values())), strict=True))
         rows: list[dict[str, Any]] = []
         for scan in scans:
             if scan.image_id in found:
@@ -165,6 +166,17 @@ class Worker:
             else:
                 rows.append(_row(scan.image_id, Box("-", 0, 0, 1, 1), 0.0, scan.error))
         return _Rows.of(len(scans), rows)
+
+    def _detect(self, images: list[RGBImage]) -> list[Detections]:
+        """In halves where a GPU's memory does not take them at once: dynamic inputs differ."""
+        try:
+            return self.look.detect(images)
+        except torch.cuda.OutOfMemoryError:
+            if len(images) == 1:
+                raise _no_memory(1) from None
+        torch.cuda.empty_cache()
+        half = len(images) // 2
+        return self._detect(images[:half]) + self._detect(images[half:])
 
     def _resume(self, task: ShardTask) -> _Rows:
         """What an interrupted run has saved."""
@@ -195,7 +207,11 @@ def _opened_on_gpu(job: MineJob) -> tuple[Look, int]:
             torch.cuda.empty_cache()
         else:
             return look, batch
-    raise ServiceError(
+    raise _no_memory(batch)
+
+
+def _no_memory(batch: int) -> ServiceError:
+    return ServiceError(
         f"device cuda: its memory does not take {batch} images at a time; "
         "pass a smaller --batch, end what else runs there, or pass --device cpu"
     )

@@ -13,7 +13,7 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
-from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.devices import pick_device, tuned
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
@@ -159,7 +159,8 @@ def _train(
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
     fit = Fit(detector, recipe, steps, device, team, _loaders(device, team))
-    _fit(fit, examples, folder / "checkpoint.pt", run.name)
+    with tuned(device):
+        _fit(fit, examples, folder / "checkpoint.pt", run.name)
     if not team.leads:
         return
     checkpoint_of = Checkpoint(name, detector, data.classes)

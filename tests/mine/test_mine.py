@@ -6,15 +6,23 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import CheckpointError, ImageError, SettingsError, WorkspaceError
+from sixrayd.core.errors import (
+    CheckpointError,
+    ImageError,
+    ServiceError,
+    SettingsError,
+    WorkspaceError,
+)
 from sixrayd.core.files import read_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
+from sixrayd.evaluation.matching import Detections
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.looking import LookSettings
 from sixrayd.mine.preparing import looking_device
@@ -211,3 +219,33 @@ def test_batches_under_way_together_leave_the_same_bytes(trained, tmp_path):
         parts[ahead] = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(parts[0]) == 3
     assert parts[0] == parts[1]
+
+
+class SmallMemory:
+    """A look that takes few images at a time, as a GPU with little memory does."""
+
+    classes = ("Gun",)
+
+    def __init__(self, takes):
+        self.takes, self.sizes = takes, []
+
+    def detect(self, images):
+        if len(images) > self.takes:
+            raise torch.cuda.OutOfMemoryError
+        self.sizes.append(len(images))
+        return [Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)) for _ in images]
+
+
+def test_a_batch_that_memory_does_not_take_is_halved(trained, tmp_path):
+    weights = trained.output("models", "rfb-small", "weights.safetensors")
+    worker = Worker(MineJob(str(trained.shards), str(tmp_path), weights, PLAIN, batch=7))
+    (shard,) = shard_contents(trained, Source.NEGATIVE, {"negatives-00000.tar": 10})
+    worker.look = SmallMemory(2)
+
+    assert worker.mine(ShardTask(*shard)).images == 10
+    assert worker.look.sizes == [1, 2, 2, 2, 1, 2]  # of 7, then of 3
+
+    worker.look = SmallMemory(0)
+    (shard,) = shard_contents(trained, Source.NEGATIVE, {"negatives-00001.tar": 10})
+    with pytest.raises(ServiceError, match=r"does not take 1 images at a time; pass a smaller"):
+        worker.mine(ShardTask(*shard))
