@@ -2,7 +2,7 @@
 whole way from files to boxes with the original RFBNet code.
 
 Example:
-    python benchmarks/backends.py --detector rfb512 --original RFBNet --out backends.json
+    python -m benchmarks.backends --detector rfb512 --original RFBNet --out backends.json
 """
 
 import importlib
@@ -24,8 +24,8 @@ import click
 import cv2
 import numpy as np
 import torch
-from interleaved import interleaved_s
 
+from benchmarks.interleaved import interleaved_s
 from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.classes import SIXRAY_CLASSES, ClassList

@@ -1,7 +1,7 @@
 """A review campaign in stages against the truth: does the bound hold, and how wide is it?
 
 Example:
-    python benchmarks/campaign.py -w workspace --truth rehearsal-truth/truth.csv --stages 3
+    python -m benchmarks.campaign -w workspace --truth rehearsal-truth/truth.csv --stages 3
 
 The workspace holds a mining that nobody has reviewed. In each stage a sample is drawn, pushed to
 the workspace's own Label Studio with the next of the queue, and answered by a simulated reviewer

@@ -1,7 +1,7 @@
 """Does the bound on what is missed hold? Simulate campaigns over a grid, print tables, draw them.
 
 Example:
-    OMP_NUM_THREADS=1 python benchmarks/coverage.py --campaigns 10000 --out coverage.png
+    OMP_NUM_THREADS=1 python -m benchmarks.coverage --campaigns 10000 --out coverage.png
 """
 
 from collections.abc import Iterable

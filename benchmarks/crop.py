@@ -1,7 +1,7 @@
 """Measure what task-driven cropping costs beside a forward pass, and how far fast is from exact.
 
 Example:
-    python benchmarks/crop.py --images DIR --out crop.json
+    python -m benchmarks.crop --images DIR --out crop.json
 """
 
 import json
@@ -16,9 +16,9 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from interleaved import interleaved_s
 from torch import Tensor
 
+from benchmarks.interleaved import interleaved_s
 from sixrayd.core.boxes import FloatArray
 from sixrayd.core.files import write_json
 from sixrayd.crop.region import cut, size_wh

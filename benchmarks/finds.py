@@ -1,7 +1,7 @@
 """Draw how fast a review of mined candidates finds what is hidden, where the truth is known.
 
 Example:
-    python benchmarks/finds.py -w workspace --truth rehearsal-truth/truth.csv --out finds.png
+    python -m benchmarks.finds -w workspace --truth rehearsal-truth/truth.csv --out finds.png
 """
 
 import csv

@@ -1,7 +1,7 @@
 """Compare ways of looking at the negatives: time, hidden images found, finds per second.
 
 Example:
-    python benchmarks/looks.py -w workspace --truth rehearsal-truth/truth.csv --model rfb-small \\
+    python -m benchmarks.looks -w workspace --truth rehearsal-truth/truth.csv --model rfb-small \\
         --first rfb-tiny --way mirror --way tiles --way cascade+mirror
 """
 

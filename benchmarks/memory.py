@@ -1,7 +1,7 @@
 """Peak memory of each stage against the number of images, as one JSON document.
 
 Example:
-    python benchmarks/memory.py --images 1000 --images 10000 --images 100000
+    python -m benchmarks.memory --images 1000 --images 10000 --images 100000
 
 Every size runs in processes of its own on a release of small random JPEGs. The images are tiny so
 that the measurement ends; what must not grow is what a stage keeps for each image.

@@ -1,7 +1,7 @@
 """Memory and time of mining against the number of images, and of a rerun with nothing to do.
 
 Example:
-    python benchmarks/million.py --images 10000 --images 1000000
+    python -m benchmarks.million --images 10000 --images 1000000
 
 The images are tiny (64 × 64, one of sixteen) and the detector has random weights at an input of
 64 × 64, so that a million end within minutes: what is looked for is what grows with their number.

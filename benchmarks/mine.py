@@ -1,13 +1,13 @@
 """Mining beside what this machine could do at most: matrices, the network alone, decoding alone.
 
 Example:
-    python benchmarks/mine.py -w workspace --model rfb-small --backend openvino-bf16 --rounds 5
-    python benchmarks/mine.py -w workspace --detector rfb512 --backend openvino-int8
+    python -m benchmarks.mine -w workspace --model rfb-small --backend openvino-bf16 --rounds 5
+    python -m benchmarks.mine -w workspace --detector rfb512 --backend openvino-int8
 
 All parts take turns, round after round, so that drift hits all alike; figures are medians.
 """
 
-import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -47,6 +47,7 @@ def matrix_rate(device: torch.device) -> float:
     """Floating-point operations a second of a large bfloat16 product."""
     side = _MATRIX[device.type]
     a, b = (torch.randn(side, side, dtype=torch.bfloat16, device=device) for _ in range(2))
+    (a @ b)[0, 0].item()  # the first loads the library
     start = time.perf_counter()
     for _ in range(10):
         c = a @ b
@@ -82,6 +83,7 @@ class Rates:
             self.device,
             threads=job.look.threads,
             quantised=job.quantised,
+            batch=job.batch,
         )
         images = [decode_rgb(some, "") for some in data[: job.batch]]
         self.x = Predictor(detector, device=self.device).prepare(images)[0].x
@@ -89,17 +91,20 @@ class Rates:
 
     def parts(self) -> dict[str, Callable[[], float]]:
         """Part → what measures it."""
-        return {
+        parts = {
             "matrix": lambda: matrix_rate(self.device),
             "network": self.network,
             "decoding": self.decoding,
             "whole": self.whole,
-        } | ({"decoding_on_device": self.decoding_on_device} if self.device.type == "cuda" else {})
+        }
+        if self.device.type == "cuda" and importlib.util.find_spec("torchvision"):
+            parts["decoding_on_device"] = self.decoding_on_device
+        return parts
 
     def network(self) -> float:
         """Resident inputs, outputs left where they are."""
         rounds = max(1, len(self.data) // len(self.x))
-        self.backend(self.x)
+        self.backend(self.x)[1].flatten()[0].item()
         start = time.perf_counter()
         with torch.inference_mode():
             for _ in range(rounds):
@@ -161,7 +166,7 @@ def tasks_of(workspace: Workspace, most: int) -> Iterator[ShardTask]:
 @click.option("--detector", default="rfb512", show_default=True)
 @click.option("--backend", default="auto", show_default=True)
 @click.option("--device", default="auto", show_default=True)
-@click.option("--batch", type=int, default=16, show_default=True)
+@click.option("--batch", type=int, default=0, help="[default: 16; 64 on a GPU]")
 @click.option("--threads", type=int, default=0, help="[default: all]")
 @click.option("--workers", type=int, default=0, help="[default: the engine's]")
 @click.option("--images", type=int, default=256, show_default=True)
@@ -181,6 +186,7 @@ def main(
     """Measure in turns: matrices, network, decoding, the whole; and print their ratios as JSON."""
     torch.manual_seed(0)
     place, on = Workspace(workspace), pick_device(device)
+    batch = batch or (16 if on.type == "cpu" else 64)
     with tempfile.TemporaryDirectory() as folder:
         weights = place.output("models", model, "weights.safetensors") if model else None
         if weights is None:

@@ -7,7 +7,7 @@ found for it. Both boxes are the cutter's. A classifier sees statistics of the p
 box (colours, edges, noise, what JPEG left) and is judged on folds that it has not learnt from.
 
 Example:
-    python benchmarks/planting.py --scans 150 --sheet docs/images/planted.png
+    python -m benchmarks.planting --scans 150 --sheet docs/images/planted.png
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Mining on Ray: one worker against two, each with one thread, as one JSON document.
 
 Example:
-    python benchmarks/ray_scaling.py --detector rfb512 --rounds 5
+    python -m benchmarks.ray_scaling --detector rfb512 --rounds 5
 
 Both take turns on one local cluster. A rate leaves out the start, and the end, when not every
 worker has a shard; the figures mean something only while two cores are free.

@@ -2,7 +2,7 @@
 
 The test side is drawn by near-duplicate group, so that no test image has a twin to learn from.
 
-    python benchmarks/release_tree.py --release rehearsal --annotations all-classes.zip --out tree
+    python -m benchmarks.release_tree --release rehearsal --annotations all-classes.zip --out tree
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The round trip with Label Studio against the bare server: push, review, pull.
 
 Example:
-    python benchmarks/review.py --tasks 100000 --reviewed 10000
+    python -m benchmarks.review --tasks 100000 --reviewed 10000
 
 The images are tiny; each task shows two boxes. Simulated reviewers answer through the server's
 API. Push and pull are compared, in the same run and on the same server, with what the bare server
@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import click
-from million import SIDE_PX, write_release
 
+from benchmarks.million import SIDE_PX, write_release
 from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
 from sixrayd.core.files import write_table

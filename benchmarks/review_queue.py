@@ -7,7 +7,7 @@ sigma 0.5; one task in 50 is left open over a break of 5 to 60 minutes, which th
 the hours of work do not.
 
 Example:
-    python benchmarks/review_queue.py -w workspace --truth rehearsal-truth/truth.csv --out queue.png
+    python -m benchmarks.review_queue -w workspace --truth rehearsal-truth/truth.csv --out queue.png
 """
 
 import csv
