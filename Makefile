@@ -2,16 +2,21 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 BIN := .venv/bin
 DEMO ?=
+GPU ?=
 # Processes that test side by side.
 TESTERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
 
-.PHONY: setup demo test test-long test-full format clean
+.PHONY: setup demo gpu test test-long test-full format clean
 
 setup: .venv/demo.stamp
 
 demo: .venv/demo.stamp
 	@$(BIN)/sixrayd demo $(DEMO)
+
+# `make gpu GPU=--tiny` measures the same parts on a CPU, in about a minute.
+gpu: .venv/demo.stamp
+	@$(BIN)/python -m benchmarks.gpu $(GPU)
 
 test: .venv/dev.stamp chromium
 	$(BIN)/ruff check .

@@ -1,0 +1,64 @@
+"""Measure on this machine's GPU all that is known only by running it, in under eight minutes.
+
+Example:
+    python -m benchmarks.gpu --out gpu
+    python -m benchmarks.gpu --images SCANS --only mining --only decoding
+    python -m benchmarks.gpu --tiny
+
+Writes OUT.json and OUT.md before the first part and after each: whatever ends it, what was measured
+stays. Each part runs in a process of its own, which is killed at its limit.
+"""
+
+import platform
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+
+from benchmarks.gpu.inputs import write_inputs
+from benchmarks.gpu.plan import ALL_S, FULL, PARTS, PATIENCE, TINY, Setting
+from benchmarks.gpu.running import run_parts
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default="gpu", show_default=True)
+@click.option("--tiny", is_flag=True, help="Small detectors and few images, about a minute.")
+@click.option("--device", default="", help="[default: cuda where it is]")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of JPEGs to be mined.")
+@click.option("--only", multiple=True, type=click.Choice([part.name for part in PARTS]))
+@click.option("--limit", type=float, default=ALL_S, show_default=True, help="Seconds on a GPU.")
+def main(
+    out: Path, tiny: bool, device: str, images: Path | None, only: tuple[str, ...], limit: float
+) -> None:
+    """Measure every part and write the report; exit code 3 where one failed."""
+    start = time.monotonic()
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device == "cuda" else f"a CPU ({platform.machine()})"
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(Path(folder), device, tiny)
+        write_inputs(setting.folder / "workspace", TINY if tiny else FULL, images)
+        made_s = time.monotonic() - start
+        how = (
+            f"`python -m benchmarks.gpu{' --tiny' if tiny else ''}`, torch {torch.__version__}, "
+            f"{'scans of a folder' if images else 'drawn scans'}, made in {made_s:.0f} s."
+        )
+        about = {"format": 1, "device_name": name, "device": device, "tiny": tiny, "how": how}
+        times = PATIENCE if device == "cpu" else 1
+        parts = [
+            replace(part, limit_s=part.limit_s * times)
+            for part in PARTS
+            if not only or part.name in only
+        ]
+        document = run_parts(parts, setting, out, limit * times - made_s, about)
+    for part in document["parts"]:
+        click.echo(f"{part['name']}: {part['status']} {part.get('error', '')}", err=True)
+    click.echo(out.with_suffix(".md"))
+    if any(part["status"] == "failed" for part in document["parts"]):
+        raise click.exceptions.Exit(3)
+
+
+if __name__ == "__main__":
+    main()
