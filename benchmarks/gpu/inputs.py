@@ -28,6 +28,7 @@ from sixrayd.synth.drawing import DrawnImage, draw_image
 from sixrayd.synth.plan import plan_release
 from sixrayd.synth.settings import SynthSettings
 
+_MANY = 32  # pictures, for which processes are worth starting
 _SPREAD = 2.0  # standard deviation of logits to begin with; it falls until an image has
 _MOST = 300  # scores above the threshold, before suppression
 
@@ -65,6 +66,9 @@ def write_inputs(folder: Path, sizes: Sizes, scans: Path | None) -> None:
 
 def _drawn(settings: SynthSettings) -> Iterator[DrawnImage]:
     draw = partial(draw_image, settings=settings)
+    if settings.images < _MANY:
+        yield from map(draw, plan_release(settings))
+        return
     with ProcessPoolExecutor(available_cores(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(draw, plan_release(settings), chunksize=4)
 
