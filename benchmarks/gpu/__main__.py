@@ -21,12 +21,13 @@ import torch
 from benchmarks.gpu.inputs import write_inputs
 from benchmarks.gpu.plan import ALL_S, FULL, PARTS, PATIENCE, TINY, Setting
 from benchmarks.gpu.running import run_parts
+from sixrayd.detectors.devices import pick_device
 
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default="gpu", show_default=True)
 @click.option("--tiny", is_flag=True, help="Small detectors and few images, about a minute.")
-@click.option("--device", default="", help="[default: cuda where it is]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of JPEGs to be mined.")
 @click.option("--only", multiple=True, type=click.Choice([part.name for part in PARTS]))
 @click.option("--limit", type=float, default=ALL_S, show_default=True, help="Seconds on a GPU.")
@@ -35,7 +36,7 @@ def main(
 ) -> None:
     """Measure every part and write the report; exit code 3 where one failed."""
     start = time.monotonic()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(device).type
     name = torch.cuda.get_device_name() if device == "cuda" else f"a CPU ({platform.machine()})"
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(Path(folder), device, tiny)

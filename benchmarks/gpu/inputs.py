@@ -30,7 +30,7 @@ from sixrayd.synth.settings import SynthSettings
 
 _MANY = 32  # pictures, for which processes are worth starting
 _SPREAD = 2.0  # standard deviation of logits to begin with; it falls until an image has
-_MOST = 300  # scores above the threshold, before suppression
+_MOST = 150  # scores above the threshold, before suppression
 
 
 def write_inputs(folder: Path, sizes: Sizes, scans: Path | None) -> None:
@@ -124,13 +124,25 @@ def spread_detector(setting: Setting, name: str) -> tuple[Detector, torch.Tensor
     detector = random_detector(setting, name)
     images = scans(setting, setting.sizes.compared)
     x = Predictor(detector).prepare(images)[0].x  # (B, 3, S, S)
+    path = setting.folder / f"{name}-spread.pt"
+    if path.exists():
+        detector.load_state_dict(torch.load(path))
+        return detector, x
     with torch.no_grad():
-        offsets, logits, _ = detector(x[:1])
+        offsets, once, _ = detector(x[:1])
         _scale(detector, "offsets", 1 / float(offsets.std()))
-        _scale(detector, "classes", _SPREAD / float(logits.std(dim=1).mean()))
-        while int((detector.coding.score(detector(x[:1])[1]) > THRESHOLD).sum()) > _MOST:
-            _scale(detector, "classes", 0.9)
+        _scale(detector, "classes", 2)
+        more = detector(x[:1])[1] - once  # the last convolutions are linear: what each unit adds
+        factor = _SPREAD / float(once.std(dim=1).mean())
+        while _passing(detector, once + (factor - 1) * more) > _MOST:
+            factor *= 0.95
+        _scale(detector, "classes", factor / 2)
+    torch.save(detector.state_dict(), path)
     return detector, x
+
+
+def _passing(detector: Detector, logits: torch.Tensor) -> int:
+    return int((detector.coding.score(logits) > THRESHOLD).sum())
 
 
 def _scale(detector: Detector, heads: str, factor: float) -> None:

@@ -28,7 +28,7 @@ def seconds(do: Callable[[], object], device: torch.device, rounds: int) -> list
 def forget_peak(device: torch.device) -> None:
     """From now on `peak_gib` counts anew."""
     if device.type == "cuda":
-        torch.cuda.init()  # before which there is nothing to reset
+        torch.cuda.init()  # type: ignore[no-untyped-call] # before which there is nothing to reset
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
