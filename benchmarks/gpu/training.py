@@ -25,6 +25,7 @@ from benchmarks.gpu.timing import finish, forget_peak, peak_gib, seconds
 from sixrayd.core.cores import available_cores
 from sixrayd.core.workspace import Run
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint
+from sixrayd.detectors.devices import tuned
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.train.data import TrainingData
 from sixrayd.train.examples import ExampleSet
@@ -41,9 +42,10 @@ def training(part: Measurement) -> None:
     examples, recipe = _examples(part.setting)
     _loader(part, examples, recipe)
     fit = _fit(part.setting, examples, recipe)
-    _step(part, fit, examples)
-    _both(part, fit, examples)
-    _waits(part, fit, examples)
+    with tuned(fit.device):  # as in the stage
+        _step(part, fit, examples)
+        _both(part, fit, examples)
+        _waits(part, fit, examples)
     del fit
     for number in (1, 2):
         if part.left_s < 15:
