@@ -1,7 +1,6 @@
 """Assembles the commands; each stage is imported only when its command is called."""
 
 import importlib
-import os
 import sys
 
 import click
@@ -55,11 +54,10 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: expected failures become one line on stderr and exit code 1."""
+    from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
 
-    # Read when torch is loaded. Threads that spin while they wait for the others keep these from
-    # the cores: beside other work, training would take ten times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    share_cores()
     try:
         cli(prog_name="sixrayd")
     except SixraydError as error:

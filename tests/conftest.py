@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `sixrayd` has it, before torch is loaded
+from sixrayd.core.cores import share_cores
+
+share_cores()  # before torch is loaded
 # Processes that test side by side get one thread each; more would wait for each other's cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

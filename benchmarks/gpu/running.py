@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.gpu.plan import Part, Setting
 from benchmarks.gpu.report import markdown
+from sixrayd.core.cores import share_cores
 from sixrayd.core.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,13 +97,12 @@ def _run(part: Part, setting: Setting, limit_s: float) -> dict[str, Any]:
     found.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.running", part.function, str(found)]
     command += [str(setting.folder), setting.device, str(int(setting.tiny)), str(limit_s)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    share_cores()
     start = time.monotonic()
     with log.open("wb") as messages:
         child = subprocess.Popen(  # noqa: S603 - our own words
             command,
             cwd=ROOT,
-            env=environment,
             stdin=subprocess.PIPE,  # which closes when this process dies: so ends the part
             stdout=messages,
             stderr=messages,

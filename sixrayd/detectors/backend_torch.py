@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.command import console
-from sixrayd.detectors.devices import compiles, tuned
+from sixrayd.detectors.devices import compiles, out_of_memory, tuned
 from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]
@@ -46,33 +46,38 @@ def open_torch(
 
     if ready is None or not torch.cuda.is_available() or device.type != "cuda":
         return plain
-    full = torch.randn(ready[0], 3, ready[1], ready[1], device=device)
+    shape = (ready[0], 3, ready[1], ready[1])
     fast: Look = plain
-    if compiles():
-        compiled = torch.compile(network.look, dynamic=False)
-        fast = _proven("compiled", lambda: partial(run, compiled), plain, full) or plain
-    recorded = _proven("recorded", lambda: Recorded(fast, full), plain, full)
+    with tuned(device):
+        if compiles():
+            torch.compiler.reset()  # its limit of graphs is shared by all networks of the process
+            compiled = torch.compile(network.look, dynamic=False)
+            fast = _proven("compiled", lambda _: partial(run, compiled), plain, shape) or plain
+        recorded = _proven("recorded", lambda full: Recorded(fast, full), plain, shape)
 
     def look(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
-        half = len(full) < 2 * len(x) <= 2 * len(full)
-        if recorded and half and x.shape[1:] == full.shape[1:]:
+        half = shape[0] < 2 * len(x) <= 2 * shape[0]
+        if recorded and half and x.shape[1:] == shape[1:]:
             return recorded(x)
-        return fast(x) if x.shape == full.shape else plain(x)
+        return fast(x) if x.shape == shape else plain(x)
 
     return look
 
 
-def _proven(how: str, make: Callable[[], Look], plain: Look, full: Tensor) -> Look | None:
+def _proven(
+    how: str, make: Callable[[Tensor], Look], plain: Look, shape: tuple[int, ...]
+) -> Look | None:
     """A faster way to run the network, if it runs here and gives what the plain way gives; else
     none, and a line that says so."""
     try:
         with torch.inference_mode():
-            way = make()
+            full = torch.randn(shape, device="cuda")
+            way = make(full)
             expected, found = (run(full)[1].float() for run in (plain, way))
             away = float((found - expected).abs().mean() / expected.abs().mean())
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:  # of many kinds: compilers, drivers, calls that cannot be recorded
+        if out_of_memory(error) or out_of_memory(error.__context__):
+            raise torch.cuda.OutOfMemoryError(str(error)) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     else:
         if away < _ASTRAY:
@@ -92,15 +97,20 @@ class Recorded:
 
     def __init__(self, look: Look, x: Tensor) -> None:
         self.x = x.contiguous(memory_format=torch.channels_last).clone()
+        now = torch.cuda.current_stream(x.device)
         side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(side), tuned(x.device):
+        side.wait_stream(now)
+        with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
                 look(self.x)
-        torch.cuda.current_stream(x.device).wait_stream(side)
+        now.wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
-        # Other threads may copy meanwhile, which would spoil a recording of the whole process.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        # Other threads may copy meanwhile, which would spoil a recording of the whole process. A
+        # recording that fails leaves its own stream in place, hence the outer one.
+        with (
+            torch.cuda.stream(now),
+            torch.cuda.graph(self.graph, capture_error_mode="thread_local"),
+        ):
             self.results = look(self.x)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor, Shapes]:

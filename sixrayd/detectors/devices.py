@@ -40,6 +40,11 @@ def float32_name(device: torch.device) -> str:
     return "float32, convolutions in TF32" if shortened else "float32"
 
 
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether a GPU's memory was full: torch says so, libraries beneath it in other words."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "_ALLOC_FAILED" in str(error)
+
+
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
     """Within, a GPU tries cuDNN's algorithms on each new shape and keeps the fastest: for work

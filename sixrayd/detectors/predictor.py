@@ -106,8 +106,10 @@ def resized(images: list[RGBImage], wh: tuple[int, int], device: torch.device) -
 def normalise(images: Tensor, form: InputForm) -> Tensor:
     """(B, H, W, 3) RGB of 0..255 → (B, 3, H, W) float32 as the network expects it."""
     mean, scale = _form_on(form, images.device)
-    # Turned while it is small, then changed in place: each pass over new memory costs as much.
-    x = images.permute(0, 3, 1, 2).contiguous()  # (B, 3, H, W)
+    x = images.permute(0, 3, 1, 2)  # (B, 3, H, W), channels last in memory, as GPUs want it
+    if x.device.type == "cpu":
+        # Turned while it is small, then changed in place: each pass over new memory costs as much.
+        x = x.contiguous()
     x = x.float() if x.dtype == torch.uint8 else x.clone()
     return x.sub_(mean).div_(scale)
 

@@ -19,9 +19,10 @@ from sixrayd.core.errors import ImageError, ServiceError
 from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
+from sixrayd.detectors.devices import out_of_memory
 from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import RGBImage
-from sixrayd.mine.looking import Look, LookSettings, open_look
+from sixrayd.mine.looking import Cascade, Look, LookSettings, open_look
 from sixrayd.mine.shard import Scan, ShardTask, read_scans
 
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
@@ -171,10 +172,12 @@ class Worker:
         """In halves where a GPU's memory does not take them at once: dynamic inputs differ."""
         try:
             return self.look.detect(images)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             if len(images) == 1:
-                raise _no_memory(1) from None
-        torch.cuda.empty_cache()
+                raise _no_memory(1) from error
+        torch.cuda.empty_cache()  # not before the error is gone, which holds what it was about
         half = len(images) // 2
         return self._detect(images[:half]) + self._detect(images[half:])
 
@@ -199,14 +202,21 @@ def _opened(job: MineJob, batch: int = 0) -> Look:
 
 def _opened_on_gpu(job: MineJob) -> tuple[Look, int]:
     """The look, and as many images a step as the memory takes."""
+    look: Look | None = None
     for batch in [job.batch] if job.batch else _GPU:
         try:
             look = _opened(job, batch)
-            look.detect([np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)] * batch)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
+            blank = [np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)] * batch
+            look.detect(blank)
+            if isinstance(look, Cascade):  # whose first detector sees nothing in these
+                look.second.detect(blank)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
         else:
             return look, batch
+        look = None
+        torch.cuda.empty_cache()
     raise _no_memory(batch)
 
 
