@@ -5,7 +5,7 @@ DEMO ?=
 GPU ?=
 # Processes that test side by side.
 TESTERS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo gpu test test-long test-full format clean
 

@@ -1,4 +1,4 @@
-"""What all tests share: a command-line runner, an end to processes, who runs what."""
+"""What all tests share: a command-line runner, an end to processes, what comes first."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.processes import watch_over
 
@@ -28,28 +27,16 @@ settings.load_profile("busy")
 
 _THREADS = torch.get_num_threads()
 
-# Side by side, a file's tests run in one process, and so does all of a folder that shares a server
-# or a trained detector. What takes longest comes first, so that no process waits for it at the end.
-_TOGETHER = ("tests/review/", "tests/mine/")
+# What takes longest comes first, so that no process waits for another's at the end.
 _FIRST = (
-    *_TOGETHER,
-    "tests/demo/",
     "tests/test_readme.py",
+    "tests/review/",
+    "tests/mine/",
     "tests/benchmark/",
-    "tests/detectors/",
     "tests/browse/",
+    "tests/detectors/",
     "tests/train/",
 )
-
-
-class _Groups(LoadScopeScheduling):
-    def _split_scope(self, nodeid):
-        return next((folder for folder in _TOGETHER if folder in nodeid), nodeid.split("::")[0])
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    return _Groups(config, log)
 
 
 def pytest_collection_modifyitems(items):

@@ -206,7 +206,8 @@ def _opened_on_gpu(job: MineJob) -> tuple[Look, int]:
     for batch in [job.batch] if job.batch else _GPU:
         try:
             look = _opened(job, batch)
-            blank = [np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)] * batch
+            image: RGBImage = np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)
+            blank = [image] * batch
             look.detect(blank)
             if isinstance(look, Cascade):  # whose first detector sees nothing in these
                 look.second.detect(blank)

@@ -123,6 +123,7 @@ def test_other_settings_do_not_replace_it_unasked(finished):
         benchmark(workspace, BenchmarkSettings(voc=tree, detectors=("rfb-small",), timing=2))
 
 
+@pytest.mark.long
 def test_killed_it_goes_on_and_says_the_same(finished, tmp_path):
     workspace, tree, result = finished
     other = Workspace(tmp_path / "workspace")

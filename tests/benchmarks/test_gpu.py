@@ -133,6 +133,7 @@ def measured(tmp_path, *options):
     return {part["name"]: part for part in document["parts"]}
 
 
+@pytest.mark.long
 def test_a_cpu_is_compared_with_itself(tmp_path):
     parts = measured(tmp_path, "--only", "outputs")
 

@@ -144,6 +144,7 @@ def test_dataset_fields_and_counts(workspace, fiftyone):
 
 
 @pytest.mark.browser
+@pytest.mark.long
 def test_a_dataset_is_kept_until_its_export_changes(workspace, fiftyone):
     settings = BrowseSettings(port=0, wait=False)
     assert browse(workspace, settings).rebuilt
@@ -196,6 +197,7 @@ def test_command_stays_until_interrupted(workspace, fiftyone):
 
 
 @pytest.mark.browser
+@pytest.mark.long
 def test_the_timeout_ends_it(workspace, fiftyone):
     session = browse(workspace, BrowseSettings(port=0, timeout_s=0.1))
     assert session.samples == 11

@@ -440,7 +440,7 @@ def test_the_fast_form_searches_a_map_of_60_by_40(weights):
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 90), (90, 3), (33, 47)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (21, 3), (33, 47)])
 def test_images_of_any_shape_give_a_region_inside(cropper, shape):
     image = np.random.default_rng(6).integers(0, 256, (*shape, 3), dtype=np.uint8)
 

@@ -27,6 +27,7 @@ def _run_notebook(workspace):
     subprocess.run(command, check=True, env=environment, cwd=ROOT / "notebooks")
 
 
+@pytest.mark.long
 def test_a_small_demo_goes_through_every_stage(tmp_path):
     options = ("--images", "60", "--epochs", "1", "--error-rate", "0")
 

@@ -5,6 +5,7 @@ Its narrow network is drawn by chance and stays so. What follows it was trained 
 asks for nothing that another training would not give as well.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sixrayd.core.classes import ClassList
-from sixrayd.detectors.checkpoints import build_detector
+from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.losses import Overlaps, match, multibox_loss
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import RGBImage, decode_rgb
-from tests.squares import SIDE_PX, picture
+from sixrayd.train.stage import train
+from tests.squares import QUICK, SIDE_PX, picture
 
 THINGS = ("Gun", "Knife")
 INPUT_PX = 192
@@ -32,6 +35,15 @@ def learnt() -> Detector:
     detector = _drawn()
     detector.load_state_dict(load_file(_FILE), strict=False)
     return detector.eval()
+
+
+def train_further(workspace: Workspace) -> None:
+    """One gentle epoch on the release, so that the workspace has a model that finds its squares."""
+    path = workspace.root / "learnt.safetensors"
+    detector = learnt()
+    about = Checkpoint("rfb-small", detector, ClassList(THINGS))
+    save_weights(path, about, detector.state_dict())
+    train(workspace, replace(QUICK, epochs=1, rate=1e-5, init=str(path)))
 
 
 def shown(number: int) -> RGBImage:
@@ -80,8 +92,9 @@ def _train() -> Detector:
         numbers = range(step * _BATCH % 2000, step * _BATCH % 2000 + _BATCH)
         detector.train()
         offsets, logits, priors = detector(prepare([shown(number) for number in numbers])[0].x)
-        pairs = [_target(number, priors) for number in numbers]
-        targets = tuple(torch.stack(parts) for parts in zip(*pairs, strict=True))
+        boxes = torch.stack([_box(number) for number in numbers])  # (B, 1, 4)
+        labels = torch.tensor([[number % 2 + 1] for number in numbers])
+        targets = match(boxes, labels, priors, Overlaps(0.4, 0.1))
         loss = multibox_loss((offsets, logits), targets)
         optimizer.zero_grad()
         loss.total.backward()
@@ -96,10 +109,9 @@ def _train() -> Detector:
     return detector
 
 
-def _target(number: int, priors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _box(number: int) -> torch.Tensor:
     x1, y1, x2, y2 = picture(number, THINGS[number % 2])[1]
-    box = torch.tensor([[x1 - 1, y1 - 1, x2, y2]]) * (INPUT_PX / SIDE_PX)
-    return match(box, torch.tensor([number % 2 + 1]), priors, Overlaps(0.4, 0.1))
+    return torch.tensor([[x1 - 1, y1 - 1, x2, y2]]) * (INPUT_PX / SIDE_PX)
 
 
 def _kept(detector: Detector) -> dict[str, torch.Tensor]:

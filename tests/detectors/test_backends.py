@@ -234,6 +234,7 @@ def test_int8_finds_what_full_precision_finds(trained, quantised):
         assert abs(best[0].scores[0] - best[1].scores[0]) < 0.1
 
 
+@pytest.mark.long
 def test_equal_images_give_equal_bytes_and_nothing_beside(trained, quantised, tmp_path):
     quantise(trained[0], trained[1][:4], tmp_path / "again.zip")
 

@@ -198,6 +198,7 @@ def test_positive_without_xml_is_not_an_empty_one(tmp_path: Path) -> None:
     not Path(os.environ.get("SIXRAYD_DATA", "/nonexistent"), "rehearsal").is_dir(),
     reason="SIXRAYD_DATA names no folder with the rehearsal release",
 )
+@pytest.mark.long
 def test_rehearsal_release(tmp_path: Path) -> None:
     release = Path(os.environ["SIXRAYD_DATA"], "rehearsal")
     settings = DownloadSettings(str(release), ("Scissors", "Multitool"))

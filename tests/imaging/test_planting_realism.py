@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.planting import GROUPS, Seen, cross_validated_auc, natural, planted, statistics
 
+pytestmark = pytest.mark.long
 SCANS = 20
 
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from sixrayd.core.workspace import Workspace
-from sixrayd.train.stage import train
-from tests.squares import QUICK, ingest, squares
+from tests.detectors.learnt import train_further
+from tests.squares import ingest, squares
 
 
 @pytest.fixture(scope="package")
@@ -14,7 +14,7 @@ def trained(tmp_path_factory):
     release = squares()
     release.images["N0000030"] = release.images["N0000030"][:600]  # a truncated JPEG
     workspace = ingest(tmp_path_factory.mktemp("mine"), release, on_error="skip")
-    train(workspace, QUICK)
+    train_further(workspace)
     return workspace
 
 

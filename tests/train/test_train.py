@@ -211,6 +211,7 @@ def _red(data):
     return encode(Image.fromarray(decode_rgb(data, "picture")[..., ::-1]), "JPEG")
 
 
+@pytest.mark.long
 def test_cleared_negatives_are_doubted_less(tmp_path):
     release = squares(positives=32, negatives=16, hidden=16)
     release.images = {
