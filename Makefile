@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3
 BIN := .venv/bin
 DEMO ?=
 GPU ?=
-# Processes that test side by side.
-TESTERS ?= 2
+# Processes that test side by side: one more than cores, since some tests wait for a server.
+TESTERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo gpu test test-long test-full format clean

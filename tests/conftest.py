@@ -22,7 +22,12 @@ if _DATA.is_dir():
     os.environ.setdefault("SIXRAYD_DATA", str(_DATA))
 
 # An example may take as long as a busy machine makes it.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "busy",
+    deadline=None,
+    max_examples=100 if os.environ.get("CI") else 30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("busy")
 
 _THREADS = torch.get_num_threads()

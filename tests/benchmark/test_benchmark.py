@@ -21,6 +21,7 @@ from tests.processes import started
 from tests.releases import voc
 from tests.squares import SIDE_PX, picture
 
+pytestmark = pytest.mark.long
 ARGUMENTS = ["--detectors", "rfb-small", "--timing", "3", "--resamples", "50", "--validation", "4"]
 
 
@@ -123,7 +124,6 @@ def test_other_settings_do_not_replace_it_unasked(finished):
         benchmark(workspace, BenchmarkSettings(voc=tree, detectors=("rfb-small",), timing=2))
 
 
-@pytest.mark.long
 def test_killed_it_goes_on_and_says_the_same(finished, tmp_path):
     workspace, tree, result = finished
     other = Workspace(tmp_path / "workspace")
@@ -206,7 +206,6 @@ def test_settings_out_of_range_are_refused(wrong, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.long
 def test_a_detector_that_learnt_from_crops_has_a_row(finished, tmp_path):
     workspace, tree, _ = finished
     shutil.copytree(workspace.root / "trees", tmp_path / "workspace" / "trees")

@@ -176,6 +176,7 @@ def test_a_port_in_use_is_said(workspace, fiftyone):
 
 
 @pytest.mark.browser
+@pytest.mark.long
 def test_command_stays_until_interrupted(workspace, fiftyone):
     command = [sys.executable, "-m", "sixrayd", "browse", "-w", str(workspace.root)]
     command += ["--port", "0", "--timeout-s", "120", "--json"]

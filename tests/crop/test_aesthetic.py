@@ -395,6 +395,7 @@ def red_square():
     return image
 
 
+@pytest.mark.long
 def test_the_black_padding_goes_to_the_next_multiple_of_16(cropper):
     saliency = cropper.saliency(red_square())
 
@@ -403,6 +404,7 @@ def test_the_black_padding_goes_to_the_next_multiple_of_16(cropper):
     assert (saliency[40:80, 60:120] > 0.99).all()
 
 
+@pytest.mark.long
 def test_a_red_square_is_the_anchor_and_offsets_widen_it(cropper):
     # Squeezed from 208 × 144 pixels to 224 × 224 cells, the square is rows 62.2 to 124.4 and
     # columns 64.6 to 129.2: 4,018 cells, of which 57 × 64 = 3,648 hold nine tenths.
@@ -440,7 +442,7 @@ def test_the_fast_form_searches_a_map_of_60_by_40(weights):
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 21), (21, 3), (33, 47)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 9), (9, 3), (33, 47)])
 def test_images_of_any_shape_give_a_region_inside(cropper, shape):
     image = np.random.default_rng(6).integers(0, 256, (*shape, 3), dtype=np.uint8)
 
@@ -471,6 +473,7 @@ def test_weights_of_the_other_network_are_refused(weights):
         AestheticCropper(weights[1], weights[0])
 
 
+@pytest.mark.long
 def test_an_output_that_is_not_finite_is_refused(weights, cropper, tmp_path):
     broken = tmp_path / "regression.h5"
     broken.write_bytes(weights[1].read_bytes())

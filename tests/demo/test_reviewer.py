@@ -59,6 +59,7 @@ def test_a_perfect_reviewer_corrects_every_image(site):  # noqa: F811
             assert kept.box.xyxy == pytest.approx(true.xyxy, abs=3)
 
 
+@pytest.mark.long
 def test_errors_come_at_about_the_stated_rate_and_are_counted(site):  # noqa: F811
     images = site.mined("errs", 30)
     project = push(site.workspace, PushSettings("errs")).project

@@ -69,7 +69,13 @@ def quantised(trained, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+LONG = ("openvino-int8", "onnxruntime")  # to be made ready
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in BACKENDS],
+)
 def backend(request, trained):
     """The name of each backend, and itself."""
     pytest.importorskip(request.param.split("-")[0])
@@ -220,6 +226,7 @@ def test_candidates_of_a_trained_model_are_the_same(trained, rounding, backend, 
         assert not away.lost(expected, found, settings.iou).any()
 
 
+@pytest.mark.long
 def test_int8_finds_what_full_precision_finds(trained, quantised):
     pytest.importorskip("openvino")
     detector, images = trained
@@ -242,6 +249,7 @@ def test_equal_images_give_equal_bytes_and_nothing_beside(trained, quantised, tm
     assert [path.name for path in tmp_path.iterdir()] == ["again.zip"]
 
 
+@pytest.mark.long
 def test_quantised_networks_of_other_weights_or_none_are_refused(trained, quantised, tmp_path):
     other = copy.deepcopy(trained[0])
     with torch.no_grad():
@@ -310,6 +318,7 @@ Path(sys.argv[1], "calls.json").write_text(json.dumps(calls))
 """
 
 
+@pytest.mark.long
 def test_nothing_is_reported_to_anyone_and_nothing_printed(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")

@@ -50,6 +50,7 @@ def test_the_graph_gives_the_detectors_boxes_and_scores(detector, exported, batc
     assert scores.shape == (batch, 2940, 2)
 
 
+@pytest.mark.long
 def test_detections_are_those_of_the_predictor(detector, tmp_path):
     path = tmp_path / "square.onnx"
     export_onnx(detector, path, CLASSES, batch=2)

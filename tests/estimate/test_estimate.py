@@ -294,6 +294,7 @@ def test_usage(runner, tmp_path, words, message):
     assert message in said.stderr
 
 
+@pytest.mark.long
 def test_the_bound_from_files_covers_at_every_look(tmp_path):
     alpha, campaigns, covered = 0.2, 20, 0
     for seed in range(campaigns):

@@ -141,7 +141,7 @@ for dies_at in range(8):  # each of four files is synced, then its folder
 """
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_a_killed_draw_ends_in_the_same_bytes(tmp_path, number):
     campaign = Campaign.build(tmp_path / "ws", SIZES, FLAGGED)
     if number == 2:

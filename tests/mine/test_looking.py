@@ -233,6 +233,7 @@ def test_the_backend_is_the_settings(weights):
         open_look(weights, replace(PLAIN, backend="abacus"))
 
 
+@pytest.mark.long
 def test_int8_belongs_to_one_detector_so_the_first_has_none(weights):
     pytest.importorskip("openvino")
     eight = replace(PLAIN, backend="openvino-int8")

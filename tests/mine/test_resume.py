@@ -95,6 +95,7 @@ def kill_often(shards, folder, forks, kills):
     return [*reached, results(workspace)]
 
 
+@pytest.mark.long
 def test_a_few_kills_over_fifty_shards(shards, tmp_path, forks):
     found = kill_often(shards, tmp_path / "killed", forks, 3)
 
@@ -136,7 +137,8 @@ def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
     assert sorted(path.suffix for path in parts.iterdir()) == [".parquet"] * 3
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.long
 def test_an_error_at_each_write_leaves_nothing_half_visible(few, tmp_path, monkeypatch, number):
     shutil.copytree(few.root, tmp_path / "whole")
     mine(Workspace(tmp_path / "whole"), SETTINGS)

@@ -112,6 +112,7 @@ def test_no_permission(server):
         assert (len(text.splitlines()), "a-secret" in text) == (1, False)
 
 
+@pytest.mark.long
 def test_nobody_answers():
     store = Store("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1")
     with pytest.raises(WorkspaceError) as caught:

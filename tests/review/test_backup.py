@@ -25,6 +25,7 @@ from tests.review.conftest import build
 from tests.workspaces import build_mine
 
 
+@pytest.mark.long
 def test_a_lost_server_comes_back_from_its_backup(tmp_path):
     workspace = build(tmp_path / "workspace", 3)
     build_mine(workspace, "first", ["N0000001", "N0000002"])

@@ -96,6 +96,7 @@ def alone(site, name):
     build_mine(site.workspace, f"{name}-alone", site.mined(f"{name}-alone", 30))
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(site):
     alone(site, "struck")
     assert kill_at_random(site, "struck", 2, seed=1) >= 1
@@ -108,6 +109,7 @@ def test_killed_at_fifty_moments_nothing_is_lost_or_doubled(site):
     assert kill_at_random(site, "struck50", 50, seed=2) >= 50
 
 
+@pytest.mark.long
 def test_a_server_that_restarts_in_mid_push_gets_the_rest(tmp_path, monkeypatch, servers):
     monkeypatch.setattr(sending, "TASKS_PER_REQUEST", 3)
     workspace = build(tmp_path / "workspace", 30)

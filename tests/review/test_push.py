@@ -97,7 +97,15 @@ def test_images_decided_in_another_review_are_not_pushed_again(site):
     assert on_server(site, "round2") == [image for image in images if image != decided]
 
 
-@pytest.mark.parametrize("step", ["new_project", "create_project", "import_tasks", "write_tasks"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "new_project",
+        pytest.param("create_project", marks=pytest.mark.long),
+        "import_tasks",
+        pytest.param("write_tasks", marks=pytest.mark.long),
+    ],
+)
 def test_killed_and_pushed_again_each_image_is_there_once(site, step):
     name = f"killed-{step}"
     images = site.mined(name, 7)

@@ -99,7 +99,9 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
         os.killpg(again.pid, 0)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
     words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
     pipe = subprocess.PIPE
@@ -160,6 +162,7 @@ def test_a_personal_access_token_works_and_a_broken_one_is_said(site):
     assert "the token was refused" in refused(site.server.url, f"{head}.{body}.AAAA")
 
 
+@pytest.mark.long
 def test_servers_that_are_no_label_studio(site):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -239,6 +242,7 @@ def test_a_folder_of_somebody_elses_is_not_taken_for_the_environment(tmp_path, m
     assert (folder / "thesis.tex").exists()
 
 
+@pytest.mark.long
 def test_a_failed_installation_says_why(tmp_path, monkeypatch):
     folder = tmp_path / "new"
     monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_VENV", str(folder))

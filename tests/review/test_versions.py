@@ -116,6 +116,7 @@ def test_an_answer_changed_by_another_stands_beside_its_authors(site):
     ]
 
 
+@pytest.mark.long
 def test_a_reviewer_whom_the_server_forgot_keeps_the_name(site):
     project = pushed(site, "leaver", 1)
     person = site.person()
@@ -130,6 +131,7 @@ def test_a_reviewer_whom_the_server_forgot_keeps_the_name(site):
     assert standing(site, "leaver") == before
 
 
+@pytest.mark.long
 def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     project = pushed(site, "withdrawn", 2)
     image, number = site.answer(project)
@@ -171,6 +173,7 @@ def test_a_number_given_twice_is_two_answers():
     assert [(r["version"], r["follows"]) for r in changed] == [(2, 1)]
 
 
+@pytest.mark.long
 def test_lost_tables_of_decisions_are_fetched_again(site):
     project = pushed(site, "lost-table", 2)
     site.answer(project)
@@ -179,6 +182,7 @@ def test_lost_tables_of_decisions_are_fetched_again(site):
     assert pull(site.workspace, PullSettings("lost-table")).new == 1
 
 
+@pytest.mark.long
 def test_an_adjudication_changes_nothing_that_was_said_before(site):
     images = site.mined("ruled", 1)
     push(site.workspace, PushSettings("ruled", reviewers=2))
@@ -207,6 +211,7 @@ def test_an_adjudication_changes_nothing_that_was_said_before(site):
     assert settled.decision is None and settled.reason.startswith("adjudicators disagree: ")
 
 
+@pytest.mark.long
 def test_conflicts_between_two_reviews_go_to_an_adjudicator(site):
     images = site.mined("here", 1)
     site.answer(push(site.workspace, PushSettings("here")).project, by=site.person())
@@ -219,6 +224,7 @@ def test_conflicts_between_two_reviews_go_to_an_adjudicator(site):
     assert adjudicate(site.workspace, AdjudicateSettings("there")).added == 1
 
 
+@pytest.mark.long
 def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
     pushed(site, "twofold", 1, reviewers=2)
     project = ReviewFolder(site.workspace, "twofold").project()
@@ -231,6 +237,7 @@ def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
     assert [len(said) for said in standing_decisions(decisions).values()] == [1]
 
 
+@pytest.mark.long
 def test_a_push_killed_before_its_project_was_made_stops_nobody(site):
     project = pushed(site, "unmade", 2)
     site.answer(project)
@@ -242,6 +249,7 @@ def test_a_push_killed_before_its_project_was_made_stops_nobody(site):
     assert push(site.workspace, PushSettings("unmade", reviewers=2)).tasks == 2
 
 
+@pytest.mark.long
 def test_a_limit_is_a_limit_after_decisions_too(site):
     project = pushed(site, "limit", 12, limit=6)
     for _ in range(6):
