@@ -14,7 +14,7 @@ setup: .venv/demo.stamp
 demo: .venv/demo.stamp
 	@$(BIN)/sixrayd demo $(DEMO)
 
-# `make gpu GPU=--tiny` measures the same parts on a CPU, in about a minute.
+# `make gpu GPU=--tiny` measures the same parts on a CPU, in a minute or two.
 gpu: .venv/demo.stamp
 	@$(BIN)/python -m benchmarks.gpu $(GPU)
 

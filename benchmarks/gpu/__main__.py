@@ -26,7 +26,7 @@ from sixrayd.detectors.devices import pick_device
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default="gpu", show_default=True)
-@click.option("--tiny", is_flag=True, help="Small detectors and few images, about a minute.")
+@click.option("--tiny", is_flag=True, help="Small detectors and few images, a minute or two.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of JPEGs to be mined.")
 @click.option("--only", multiple=True, type=click.Choice([part.name for part in PARTS]))

@@ -113,6 +113,7 @@ def test_without_fiftyone_the_message_says_how_to_get_it(monkeypatch, tmp_path):
 
 
 @pytest.mark.browser
+@pytest.mark.long
 def test_dataset_fields_and_counts(workspace, fiftyone):
     with open_browser_session(workspace, BrowseSettings(port=0)) as session:
         assert (session.samples, session.rebuilt) == (11, True)

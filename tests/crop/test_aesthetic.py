@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
@@ -242,7 +242,6 @@ def as_rectangle(found):
     return None if found is None else (found[2], found[4], found[3], found[5])
 
 
-@settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9, 1.0]))
 def test_no_rectangle_is_smaller(rows, share):
     energy = np.array(rows)
@@ -252,7 +251,6 @@ def test_no_rectangle_is_smaller(rows, share):
     assert found == as_rectangle(min(every_rectangle(energy, share), default=None))
 
 
-@settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9]))
 def test_without_the_border_it_is_the_authors_search(rows, share):
     energy = np.array(rows)

@@ -92,7 +92,8 @@ def test_a_share_goes_to_the_second_reviewer_and_stays_the_same(site):
     assert {row["kind"] for row in rows} == {"candidate"}
 
 
-@pytest.mark.parametrize("lane", ["1", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("lane", ["1", "2"])
 def test_a_lane_fills_one_project_after_another(site, lane, monkeypatch):
     monkeypatch.setattr("sixrayd.review.sending.TASKS_PER_PROJECT", 4)
     name = f"parts{lane}"
