@@ -7,6 +7,9 @@ GPU ?=
 TESTERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
+# Tests start many processes: what they import is compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo gpu test test-long test-full format clean
 
 setup: .venv/demo.stamp
