@@ -51,6 +51,7 @@ def opened(page, task):
     page.locator(".lsf-region-item, .lsf-outliner-item").first.wait_for()
 
 
+@pytest.mark.long
 @pytest.mark.browser
 def test_a_reviewer_decides_ten_images_with_the_keyboard_alone(site, page):
     images = site.mined("seen", 10)

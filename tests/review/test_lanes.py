@@ -24,6 +24,7 @@ def books(site, name, lane):
     return ReviewFolder(site.workspace, name).project().numbers(lane)
 
 
+@pytest.mark.long
 def test_three_reviewers_with_conflicts_are_settled_in_the_open(site):
     images = site.mined("three", 4)
     sent = push(site.workspace, PushSettings("three", reviewers=3))
