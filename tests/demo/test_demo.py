@@ -62,6 +62,8 @@ def test_a_small_demo_goes_through_every_stage(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
+@pytest.mark.longest
+@pytest.mark.timeout(3600)
 def test_the_demo_reaches_what_it_promises(tmp_path):
     answer = _demo(tmp_path)
 
