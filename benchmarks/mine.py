@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -160,6 +161,30 @@ def tasks_of(workspace: Workspace, most: int) -> Iterator[ShardTask]:
         yield ShardTask(name, sha256)
 
 
+def ratios(rates: Rates, seen: dict[str, list[float]], about: dict[str, Any]) -> dict[str, Any]:
+    """The document: medians of each part, beside what they could be at most."""
+    medians = {part: statistics.median(values) for part, values in seen.items()}
+    on_gpu = rates.device.type == "cuda"
+    # On a CPU both take their turn on the same cores.
+    shared = 1 / (1 / medians["network"] + 1 / medians["decoding"])
+    ceiling = min(medians["network"], medians["decoding"]) if on_gpu else shared
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        **about,
+        "gflop_an_image": rates.flops / 1e9,
+        "matrix_gflop_per_s": medians["matrix"] / 1e9,
+        "network_images_per_s": medians["network"],
+        "network_share_of_matrix_rate": medians["network"] * rates.flops / medians["matrix"],
+        "decoding_images_per_s": medians["decoding"],
+        "decoding_on_device_images_per_s": medians.get("decoding_on_device"),
+        "ceiling_images_per_s": ceiling,
+        "whole_images_per_s": medians["whole"],
+        "whole_share_of_ceiling": medians["whole"] / ceiling,
+        "all_rounds": seen,
+    }
+
+
 @click.command()
 @click.option("-w", "--workspace", type=click.Path(path_type=Path), default="workspace")
 @click.option("--model", default="", help="[default: random weights of --detector]")
@@ -208,29 +233,8 @@ def main(
         for _ in range(rounds):
             for part, measure in rates.parts().items():
                 seen[part].append(measure())
-    medians = {part: statistics.median(values) for part, values in seen.items()}
-    shared = 1 / (1 / medians["network"] + 1 / medians["decoding"])
-    ceiling = shared if on.type == "cpu" else min(medians["network"], medians["decoding"])
-    document = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
-        "device": torch.cuda.get_device_name() if on.type == "cuda" else "cpu",
-        "detector": model or detector,
-        "backend": name,
-        "batch": batch,
-        "images": len(data),
-        "rounds": rounds,
-        "gflop_an_image": rates.flops / 1e9,
-        "matrix_gflop_per_s": medians["matrix"] / 1e9,
-        "network_images_per_s": medians["network"],
-        "network_share_of_matrix_rate": medians["network"] * rates.flops / medians["matrix"],
-        "decoding_images_per_s": medians["decoding"],
-        "decoding_on_device_images_per_s": medians.get("decoding_on_device"),
-        # On a CPU both take their turn on the same cores.
-        "ceiling_images_per_s": ceiling,
-        "whole_images_per_s": medians["whole"],
-        "whole_share_of_ceiling": medians["whole"] / ceiling,
-        "all_rounds": seen,
-    }
+    about = {"detector": model or detector, "backend": name, "batch": batch, "images": len(data)}
+    document = ratios(rates, seen, about | {"rounds": rounds})
     click.echo(json.dumps(document, indent=2))
 
 

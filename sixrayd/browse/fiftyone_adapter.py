@@ -87,7 +87,8 @@ def serve_app(fiftyone: ModuleType, name: str, port: int) -> Iterator[str]:
     url = f"http://{ADDRESS}:{port}/"
     services = importlib.import_module("fiftyone.core.service")
     # It gives its own server a minute to start, which a busy machine does not keep.
-    services.Service._wait_for_child_port.__defaults__ = (None, _PATIENCE_S)
+    with contextlib.suppress(AttributeError):  # a name of its own, which another version may lack
+        services.Service._wait_for_child_port.__defaults__ = (None, _PATIENCE_S)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints advice on remote sessions
             session = fiftyone.launch_app(

@@ -11,7 +11,10 @@ R = TypeVar("R")
 
 
 def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of this size, the last of what is left."""
+    """The items in lists of this size, the last of what is left.
+
+    As more-itertools has it, which machines that only train and mine need not have.
+    """
     waiting = iter(items)
     while chunk := list(islice(waiting, size)):
         yield chunk

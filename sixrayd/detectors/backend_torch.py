@@ -10,7 +10,7 @@ from sixrayd.core.command import console
 from sixrayd.detectors.devices import compiles, out_of_memory, tuned
 from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 
-Look = Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]
+Forward = Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]
 _WARM_UPS = 3  # runs in which libraries choose their kernels, before these are recorded
 _ASTRAY = 0.05  # mean difference of logits, beside their mean size, that bfloat16 does not explain
 
@@ -22,7 +22,7 @@ def open_torch(
     *,
     bf16: bool,
     ready: tuple[int, int] | None = None,
-) -> Look:
+) -> Forward:
     """The network on a device: (B, 3, H, W) float32 → offsets, logits, shapes of source maps.
 
     Args:
@@ -36,10 +36,10 @@ def open_torch(
         to_bfloat16(network)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def run(look: Look, x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
+    def run(forward: Forward, x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
         # Weights are in bfloat16 already: nothing is worth keeping from one call to the next.
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
-            return look(x.contiguous(memory_format=torch.channels_last))
+            return forward(x.contiguous(memory_format=torch.channels_last))
 
     def plain(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
         return run(network.look, x)
@@ -47,7 +47,7 @@ def open_torch(
     if ready is None or not torch.cuda.is_available() or device.type != "cuda":
         return plain
     shape = (ready[0], 3, ready[1], ready[1])
-    fast: Look = plain
+    fast: Forward = plain
     with tuned(device):
         if compiles():
             torch.compiler.reset()  # its limit of graphs is shared by all networks of the process
@@ -55,18 +55,18 @@ def open_torch(
             fast = _proven("compiled", lambda _: partial(run, compiled), plain, shape) or plain
         recorded = _proven("recorded", lambda full: Recorded(fast, full), plain, shape)
 
-    def look(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
         half = shape[0] < 2 * len(x) <= 2 * shape[0]
         if recorded and half and x.shape[1:] == shape[1:]:
             return recorded(x)
         return fast(x) if x.shape == shape else plain(x)
 
-    return look
+    return forward
 
 
 def _proven(
-    how: str, make: Callable[[Tensor], Look], plain: Look, shape: tuple[int, ...]
-) -> Look | None:
+    how: str, make: Callable[[Tensor], Forward], plain: Forward, shape: tuple[int, ...]
+) -> Forward | None:
     """A faster way to run the network, if it runs here and gives what the plain way gives; else
     none, and a line that says so."""
     try:
@@ -91,18 +91,18 @@ class Recorded:
     """A run of one shape, recorded as a CUDA graph: one call starts all of its kernels.
 
     Args:
-        look: run a few times, then recorded.
+        forward: run a few times, then recorded.
         x: (B, 3, H, W) an input of the shape.
     """
 
-    def __init__(self, look: Look, x: Tensor) -> None:
+    def __init__(self, forward: Forward, x: Tensor) -> None:
         self.x = x.contiguous(memory_format=torch.channels_last).clone()
         now = torch.cuda.current_stream(x.device)
         side = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
         side.wait_stream(now)
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
-                look(self.x)
+                forward(self.x)
         now.wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
         # Other threads may copy meanwhile, which would spoil a recording of the whole process. A
@@ -111,7 +111,7 @@ class Recorded:
             torch.cuda.stream(now),
             torch.cuda.graph(self.graph, capture_error_mode="thread_local"),
         ):
-            self.results = look(self.x)
+            self.results = forward(self.x)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor, Shapes]:
         """(b, 3, H, W) with b up to the recorded B → results of these images, the caller's own."""

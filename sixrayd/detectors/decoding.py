@@ -90,7 +90,8 @@ def _selected(
     """
     flat = scores.flatten(1)  # (B, P * C)
     count = flat.shape[1] if settings.legacy else min(_CONSIDERED * settings.most, flat.shape[1])
-    if flat.device.type == "cpu" and flat.numel():  # elsewhere, to ask would be to wait
+    # On a GPU to ask would be to wait, which is only worth it where all boxes would take part.
+    if flat.numel() and (settings.legacy or flat.device.type == "cpu"):
         count = min(count, int((flat > settings.threshold).sum(dim=1).max()))
     places = flat.topk(count, dim=1).indices.sort(dim=1).values  # (B, K)
     best, order = flat.gather(1, places).sort(dim=1, descending=True, stable=True)

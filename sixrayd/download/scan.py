@@ -1,12 +1,12 @@
 """What an image's bytes say: hash, size, perceptual hash, or why it cannot be read."""
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sixrayd.core.ahead import map_ahead
+from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ImageError
 from sixrayd.download.members import Member
 from sixrayd.imaging.decode import decode_rgb, image_size_wh
@@ -41,12 +41,6 @@ def scan(member: Member) -> Scan:
 
 def scan_all(members: Iterable[Member]) -> Iterator[Scan]:
     """Scan images on all cores, in their order, with few of them in memory at a time."""
-    workers = os.cpu_count() or 1
-    waiting: deque[Future[Scan]] = deque()
+    workers = available_cores()
     with ThreadPoolExecutor(workers) as pool:
-        for member in members:
-            waiting.append(pool.submit(scan, member))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from map_ahead(pool, scan, members, 4 * workers)

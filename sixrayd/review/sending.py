@@ -1,9 +1,9 @@
 """Tasks and images to the server: each image once in its lane, whatever happens on the way."""
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sixrayd.core.ahead import chunked
+from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
@@ -246,16 +246,9 @@ def _one_ahead(
     prepare: Callable[[Sequence[Planned]], list[dict[str, Any]]], items: Sequence[Planned]
 ) -> Iterator[tuple[Sequence[Planned], list[dict[str, Any]]]]:
     """Batches and their tasks; the next is made ready while the server takes the last."""
+    batches = chunked(items, TASKS_PER_REQUEST)
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[tuple[Sequence[Planned], Future[list[dict[str, Any]]]]] = deque()
-        for batch in chunked(items, TASKS_PER_REQUEST):
-            waiting.append((batch, pool.submit(prepare, batch)))
-            if len(waiting) > 1:
-                ready, tasks = waiting.popleft()
-                yield ready, tasks.result()
-        while waiting:
-            ready, tasks = waiting.popleft()
-            yield ready, tasks.result()
+        yield from map_ahead(pool, lambda batch: (batch, prepare(batch)), batches, 1)
 
 
 def task_rows(

@@ -9,11 +9,11 @@ import torch
 
 from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
-from sixrayd.detectors.devices import pick_device, tuned
+from sixrayd.detectors.devices import out_of_memory, pick_device, tuned
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
@@ -57,6 +57,7 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
         SettingsError: the weights to start from are in the folder that is to be replaced.
         AnnotationError: a box is thinner than a pixel.
         CheckpointError: the weights to start from do not fit.
+        ServiceError: a GPU's memory does not take a step.
         SixraydError: the loss stops being finite.
     """
     device = pick_device(settings.device)
@@ -159,8 +160,16 @@ def _train(
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
     fit = Fit(detector, recipe, steps, device, team, _loaders(device, team))
-    with tuned(device):
-        _fit(fit, examples, folder / "checkpoint.pt", run.name)
+    try:
+        with tuned(device):
+            _fit(fit, examples, folder / "checkpoint.pt", run.name)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise ServiceError(
+            f"device {device.type}: its memory does not take the training of {name} on "
+            f"{recipe.batch} images a step; pass a smaller --batch, or end what else runs there"
+        ) from error
     if not team.leads:
         return
     checkpoint_of = Checkpoint(name, detector, data.classes)
@@ -188,8 +197,7 @@ def _train(
 
 def _loaders(device: torch.device, team: Team) -> int:
     """Threads that make views: all cores beside a GPU, fewer where the cores learn as well."""
-    cores = available_cores()
-    return max(1, cores // team.size if device.type == "cuda" else cores - 1)
+    return max(1, available_cores() // team.size - (device.type == "cpu"))
 
 
 def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
@@ -242,6 +242,7 @@ def as_rectangle(found):
     return None if found is None else (found[2], found[4], found[3], found[5])
 
 
+@settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9, 1.0]))
 def test_no_rectangle_is_smaller(rows, share):
     energy = np.array(rows)
@@ -251,6 +252,7 @@ def test_no_rectangle_is_smaller(rows, share):
     assert found == as_rectangle(min(every_rectangle(energy, share), default=None))
 
 
+@settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9]))
 def test_without_the_border_it_is_the_authors_search(rows, share):
     energy = np.array(rows)
@@ -440,7 +442,10 @@ def test_the_fast_form_searches_a_map_of_60_by_40(weights):
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 9), (9, 3), (33, 47)])
+LONG = [pytest.param(shape, marks=pytest.mark.long) for shape in ((3, 90), (90, 3))]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 9), (9, 3), (33, 47), *LONG])
 def test_images_of_any_shape_give_a_region_inside(cropper, shape):
     image = np.random.default_rng(6).integers(0, 256, (*shape, 3), dtype=np.uint8)
 

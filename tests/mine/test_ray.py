@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+import torch
 from ray.cluster_utils import Cluster
 
-from sixrayd.core.errors import CheckpointError, ImageError, ServiceError
+from sixrayd.core.errors import CheckpointError, ImageError, ServiceError, SettingsError
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.mine import ray_engine
 from sixrayd.mine.looking import LookSettings
@@ -308,3 +309,26 @@ def test_the_stage_on_a_cluster_of_this_machine(workspace):
 
     assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
     assert {name: (folder / name).read_bytes() for name in here} == here
+
+
+@pytest.mark.long
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the worker would find a GPU")
+def test_a_gpu_comes_with_its_share_of_cores_and_is_looked_for_where_the_worker_is(
+    trained, shards, cluster, tmp_path
+):
+    cluster.add_node(
+        **{"num_cpus": 2, "num_gpus": 1, "object_store_memory": 100 << 20},
+        node_ip_address="127.0.0.4",
+    )
+    folder, tasks = shards
+    look = replace(LOOK, device="cuda", backend="torch", threads=0)
+    job = replace(job_of(trained, folder, tmp_path), look=look)
+    opened = []
+
+    with pytest.raises(SettingsError, match="device cuda: torch sees no GPU here"):
+        mine_on_ray(job, tasks, cluster.address, 0, print, lambda: opened.append(1))
+
+    assert opened == []
+    ray.init(cluster.address, log_to_driver=False)
+    needs = ray_engine._Crew(ray, job, tasks, 0, print, print, 1.0).needs
+    assert needs == {"CPU": 2, "GPU": 1}

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -162,6 +162,7 @@ def test_below_the_decided_scores_chances_go_on_falling():
     assert chances[0] < 0.15 < chances[-1] < 0.6
 
 
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=30),
     st.lists(st.floats(0, 1), min_size=2, max_size=30),

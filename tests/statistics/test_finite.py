@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betaln
 
@@ -127,6 +127,7 @@ def campaigns(draw):
     return strata
 
 
+@settings(max_examples=150)
 @given(campaigns(), st.sampled_from([0.01, 0.05, 0.3]))
 def test_the_limits_are_those_of_brute_force(strata, alpha):
     limits = joint_limits(strata, alpha)
@@ -138,6 +139,7 @@ def test_the_limits_are_those_of_brute_force(strata, alpha):
     assert sum(limits.allocation) == limits.upper
 
 
+@settings(max_examples=100)
 @given(campaigns(), st.integers(0, 50))
 def test_what_widens_the_limits(strata, more):
     limits = joint_limits(strata, 0.1)
