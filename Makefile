@@ -5,7 +5,7 @@ DEMO ?=
 GPU ?=
 # Processes that test side by side: one more than cores, since some tests wait for a server.
 TESTERS ?= 3
-PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
 
 # Tests start many processes: what they import is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE

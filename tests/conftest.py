@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.processes import watch_over
 
@@ -34,14 +35,26 @@ _THREADS = torch.get_num_threads()
 
 # What takes longest comes first, so that no process waits for another's at the end.
 _FIRST = (
-    "tests/test_readme.py",
     "tests/review/",
+    "tests/test_readme.py",
     "tests/mine/",
-    "tests/benchmark/",
     "tests/browse/",
     "tests/detectors/",
     "tests/train/",
 )
+
+
+class _Files(LoadScopeScheduling):
+    """A file's tests run in one process, and so do the review's, which share a server."""
+
+    def _split_scope(self, nodeid):
+        review = "tests/review/"
+        return review if nodeid.startswith(review) else nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return _Files(config, log)
 
 
 def pytest_collection_modifyitems(items):

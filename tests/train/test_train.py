@@ -203,7 +203,7 @@ def test_training_starts_from_given_weights(workspace):
         float(next(csv.DictReader((Path(r.folder) / "metrics.csv").open()))["class_loss"])
         for r in (warm, cold)
     ]
-    assert losses[0] < losses[1]
+    assert losses[0] < 0.8 * losses[1]  # 0.31 to 0.64 with five seeds
 
 
 def _red(data):
