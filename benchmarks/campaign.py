@@ -17,10 +17,10 @@ from pathlib import Path
 import click
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import load_decisions, standing_decisions
 from sixrayd.core.index import Index
 from sixrayd.core.records import Kind, Source, Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.demo.reviewer import (
     ReviewerSettings,
     join_as_reviewer,
@@ -30,13 +30,13 @@ from sixrayd.demo.reviewer import (
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
-from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.planted import planted_rows
-from sixrayd.review.planting import PlantSettings, plant
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.server import running_server
+from sixrayd.review.planting.plant import PlantSettings, plant
+from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
-from sixrayd.review.server import running_server
 from sixrayd.statistics.certificate import BoundSettings
 
 

@@ -25,19 +25,19 @@ from sixrayd.core.files import write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Verdict
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.demo.reviewer import join_as_reviewer
-from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.label_studio import LabelStudio, ProjectPlan
-from sixrayd.review.labelling import (
+from sixrayd.review.label_studio.client import LabelStudio, ProjectPlan
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.labelling import (
     labelling_configuration,
     prediction,
     region,
     verdict_region,
 )
+from sixrayd.review.label_studio.server import running_server
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from sixrayd.review.sending import TASKS_PER_REQUEST
-from sixrayd.review.server import running_server
 
 NAME = "million"
 BOXES = ((8, 8, 24, 30), (30, 20, 60, 50))

@@ -20,13 +20,13 @@ import click
 import numpy as np
 
 from sixrayd.core.boxes import FloatArray
-from sixrayd.core.decisions import load_decisions, mining_of, standing_decisions
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.duplicates import DuplicateSettings, near_positives
-from sixrayd.review.queue import Item, Past, forecast, order
+from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
+from sixrayd.review.queue.duplicates import DuplicateSettings, near_positives
+from sixrayd.review.queue.order import Item, Past, forecast, order
 
 BATCH = 50  # decisions between two looks at the past
 NOISE, BREAKS, BREAK_S = 0.5, 0.02, (300.0, 3600.0)

@@ -23,7 +23,7 @@ _PLACES = {
     "sixrayd.mine.external": ("ExternalSettings", "take_detections"),
     "sixrayd.review.push": ("AdjudicateSettings", "PushSettings", "adjudicate", "push"),
     "sixrayd.review.pull": ("PullSettings", "pull"),
-    "sixrayd.review.planting": ("PlantSettings", "plant"),
+    "sixrayd.review.planting.plant": ("PlantSettings", "plant"),
     "sixrayd.review.agreement": ("AgreementSettings", "agreement"),
     "sixrayd.review.next_round": ("NextSettings", "next_round"),
     "sixrayd.review.withdraw": ("WithdrawSettings", "withdraw"),

@@ -8,12 +8,12 @@ from pathlib import Path
 import sixrayd
 
 ROOT = Path(sixrayd.__file__).parent
-LIBRARIES = ("core", "imaging", "evaluation", "statistics", "detectors", "crop")
+LIBRARIES = ("core", "imaging", "evaluation", "decisions", "statistics", "detectors", "crop")
 COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py"}
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",
-    "label_studio_sdk": "review/label_studio.py",
+    "label_studio_sdk": "review/label_studio/client.py",
     "ray": "mine/ray_engine.py",
 }
 

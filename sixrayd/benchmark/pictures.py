@@ -7,7 +7,7 @@ import numpy as np
 
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.parts import Part
-from sixrayd.benchmark.report_parts import Axis, Example, Pictures, WorstPicture
+from sixrayd.benchmark.report.parts import Axis, Example, Pictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
 from sixrayd.benchmark.systems import Looker, tdc_settings

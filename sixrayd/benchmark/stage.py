@@ -21,7 +21,7 @@ from sixrayd.benchmark.parts import (
     write_timings,
 )
 from sixrayd.benchmark.pictures import take_pictures
-from sixrayd.benchmark.report import write_report
+from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.results import Crop, Results, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
 from sixrayd.benchmark.settings import PUBLISHED, SMALL, BenchmarkSettings

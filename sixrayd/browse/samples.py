@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import Decision, load_decisions, mining_of, standing_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, write_bytes
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
 
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 

@@ -13,10 +13,10 @@ import numpy as np
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.errors import ReleaseError, SettingsError, ShapeError
 from sixrayd.core.records import Verdict
-from sixrayd.review.answers import OpenTask
-from sixrayd.review.connection import Connection
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.exports import OpenTask
+from sixrayd.review.label_studio.labelling import region, verdict_region
 
 _SAME_OBJECT_IOU = 0.4  # a region that overlaps the truth this much is about that object
 _GOOD_ENOUGH_IOU = 0.75  # above it a reviewer leaves the box as it is

@@ -35,14 +35,14 @@ from sixrayd.estimate.stage import estimate
 from sixrayd.export.stage import ExportSettings, export
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
-from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.planted import planted_rows
-from sixrayd.review.planting import PlantSettings, plant
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.server import Server, running_server
+from sixrayd.review.planting.plant import PlantSettings, plant
+from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import PushSettings, push
-from sixrayd.review.server import Server, running_server
 from sixrayd.synth import synthesize
 from sixrayd.synth.settings import SynthSettings
 from sixrayd.train.settings import TrainSettings

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.classes import ClassList
-from sixrayd.core.decisions import Decision, decisions_of, read_decisions, standing_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, HIT_IOU, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.consensus import settle
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import Decision, decisions_of, read_decisions, standing_decisions
 from sixrayd.statistics.certificate import Planted
 
 _EDGES = ("x1", "y1", "x2", "y2")

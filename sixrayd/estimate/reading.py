@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sixrayd.core.decisions import (
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.index import Index
+from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import (
     Decision,
     decision_files,
     load_decisions,
@@ -15,11 +20,6 @@ from sixrayd.core.decisions import (
     reviews_with_decisions,
     standing_decisions,
 )
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
-from sixrayd.core.index import Index
-from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source
-from sixrayd.core.workspace import Workspace
 from sixrayd.statistics.sampling import CENSUS, POPULATION_SCHEMA
 from sixrayd.statistics.standing import Answer, answer_rows, settled_answers
 

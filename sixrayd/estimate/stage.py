@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sixrayd.core.decisions import Decision
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.decisions.decision import Decision
 from sixrayd.estimate.figure import Look, draw_course
 from sixrayd.estimate.planted import planted_counts, planted_files
 from sixrayd.estimate.reading import (

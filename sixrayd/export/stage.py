@@ -15,7 +15,6 @@ from PIL import Image
 
 import sixrayd
 from sixrayd.core.command import progress
-from sixrayd.core.decisions import decision_files, mining_of
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, image_records
@@ -24,6 +23,7 @@ from sixrayd.core.records import ImageRecord, Rule, Split, State
 from sixrayd.core.shards import extension
 from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.decisions.decision import decision_files, mining_of
 from sixrayd.export.card import card
 from sixrayd.export.states import (
     STATE_SCHEMA,

@@ -9,13 +9,6 @@ import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.decisions import (
-    DecidedBox,
-    Decision,
-    load_decisions,
-    mining_of,
-    standing_decisions,
-)
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Annotation, Index, load_annotations
@@ -29,7 +22,14 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, clip_box
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.consensus import Settled, settle
+from sixrayd.decisions.consensus import Settled, settle
+from sixrayd.decisions.decision import (
+    DecidedBox,
+    Decision,
+    load_decisions,
+    mining_of,
+    standing_decisions,
+)
 
 STATE_SCHEMA = pa.schema(
     [

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import FloatArray
-from sixrayd.core.decisions import Decision, decision_files, load_decisions, standing_decisions
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.consensus import conflicts, match_boxes, settle
+from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
 from sixrayd.evaluation.bootstrap import Interval
-from sixrayd.evaluation.consensus import conflicts, match_boxes, settle
 from sixrayd.evaluation.matching import IntArray
 from sixrayd.statistics import agreement as statistics
 

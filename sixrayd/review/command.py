@@ -21,8 +21,8 @@ from sixrayd.core.command import (
 )
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.planting_command import plant, rates
-from sixrayd.review.server_command import backup, restore, serve, stop_server
+from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
+from sixrayd.review.planting.command import plant, rates
 
 if TYPE_CHECKING:
     from sixrayd.review.progress import Progress

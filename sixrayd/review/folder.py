@@ -13,14 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import (
-    decision_files,
-    decisions_of,
-    load_decisions,
-    read_decisions,
-    reviews_with_decisions,
-    standing_decisions,
-)
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import (
@@ -31,6 +23,14 @@ from sixrayd.core.records import (
     TASK_SCHEMA,
 )
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.decisions.decision import (
+    decision_files,
+    decisions_of,
+    load_decisions,
+    read_decisions,
+    reviews_with_decisions,
+    standing_decisions,
+)
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
 

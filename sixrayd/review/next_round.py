@@ -8,14 +8,6 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import (
-    Decision,
-    decision_files,
-    load_decisions,
-    mining_of,
-    reviews_with_decisions,
-    standing_decisions,
-)
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.index import Index
@@ -31,7 +23,15 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.voc import clip_box
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.evaluation.consensus import settle
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import (
+    Decision,
+    decision_files,
+    load_decisions,
+    mining_of,
+    reviews_with_decisions,
+    standing_decisions,
+)
 
 TRAINING_FILE = "training.parquet"
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sixrayd.core.decisions import Decision, answers, standing_decisions
 from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
-from sixrayd.evaluation.consensus import settle
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import Decision, answers, standing_decisions
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
 _RECENT = timedelta(days=7)

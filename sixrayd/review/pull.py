@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.answers import ServerAnnotation, ServerTask
-from sixrayd.review.backup import back_up_when_due
+from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.planted import planted_rows
+from sixrayd.review.label_studio.backup import back_up_when_due
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.exports import ServerAnnotation, ServerTask
+from sixrayd.review.label_studio.regions import Answer, read_answer
+from sixrayd.review.label_studio.server import find_server
+from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.progress import Progress
-from sixrayd.review.regions import Answer, read_answer
-from sixrayd.review.server import find_server
-from sixrayd.review.versions import Row, new_versions, newest_versions, withdrawals
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from typing import Any
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import ADJUDICATION, Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review import plan
-from sixrayd.review.connection import project_address
 from sixrayd.review.folder import (
     LOCAL,
     ReviewFolder,
@@ -20,10 +18,12 @@ from sixrayd.review.folder import (
     pushed_project,
     reviews_of,
 )
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.plan import Pictures, Planned
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import project_address
+from sixrayd.review.label_studio.server import find_server
+from sixrayd.review.queue import plan
+from sixrayd.review.queue.plan import Pictures, Planned
 from sixrayd.review.sending import Places, Sender, task_rows
-from sixrayd.review.server import find_server
 
 POSITIVES = "positives"
 

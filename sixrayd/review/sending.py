@@ -16,10 +16,10 @@ from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
 from sixrayd.review.folder import Book, Project, ReviewFolder
-from sixrayd.review.label_studio import AwayError, LabelStudio, ProjectPlan
-from sixrayd.review.labelling import instruction, labelling_configuration, prediction
-from sixrayd.review.plan import Pictures, Planned
-from sixrayd.review.server import image_root
+from sixrayd.review.label_studio.client import AwayError, LabelStudio, ProjectPlan
+from sixrayd.review.label_studio.labelling import instruction, labelling_configuration, prediction
+from sixrayd.review.label_studio.server import image_root
+from sixrayd.review.queue.plan import Pictures, Planned
 
 TASKS_PER_REQUEST = 1000
 TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many

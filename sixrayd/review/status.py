@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.decisions import decisions_of
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.connection import project_address
+from sixrayd.decisions.decision import decisions_of
 from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.plan import past_reviews
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import project_address
+from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
-from sixrayd.review.queue import ORDERED, Item, forecast, order
-from sixrayd.review.server import find_server
+from sixrayd.review.queue.order import ORDERED, Item, forecast, order
+from sixrayd.review.queue.plan import past_reviews
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.versions import newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
-from sixrayd.review.versions import newest_versions, withdrawals
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.decisions import DecidedBox, Decision
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.records import Rule, Verdict
-from sixrayd.evaluation.consensus import Settled, settle
+from sixrayd.decisions.consensus import Settled, settle
+from sixrayd.decisions.decision import DecidedBox, Decision
 from sixrayd.statistics.finite import IntArray
 from sixrayd.statistics.sampling import BoolArray, Population
 

@@ -10,10 +10,10 @@ from lxml import html
 from PIL import Image
 
 from sixrayd.benchmark import published
-from sixrayd.benchmark.report import write_report
-from sixrayd.benchmark.report_parts import Axis, Column, Example, Pictures, WorstPicture, make_sheet
-from sixrayd.benchmark.report_verdict import verdicts
-from sixrayd.benchmark.report_words import less_time, per_cent, plain_row, points, signed, text
+from sixrayd.benchmark.report.page import write_report
+from sixrayd.benchmark.report.parts import Axis, Column, Example, Pictures, WorstPicture, make_sheet
+from sixrayd.benchmark.report.verdict import verdicts
+from sixrayd.benchmark.report.words import less_time, per_cent, plain_row, points, signed, text
 from sixrayd.benchmark.results import (
     Alarm,
     Cost,

@@ -3,8 +3,8 @@
 import pytest
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import load_decisions
 from sixrayd.core.errors import ReleaseError, ServiceError, SettingsError
+from sixrayd.decisions.decision import load_decisions
 from sixrayd.demo.reviewer import (
     ReviewCounts,
     ReviewerSettings,

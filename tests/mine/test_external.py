@@ -9,12 +9,12 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import mining_of
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import mining_of
 from sixrayd.mine import external
 from sixrayd.mine.external import ExternalResult, ExternalSettings, take_detections
 from tests.workspaces import SIZE_WH, Says, Small, build_mine, build_review

@@ -7,11 +7,11 @@ import pytest
 
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.connection import Connection
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.labelling import verdict_region
-from sixrayd.review.server import Server, find_server, running_server
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.server import Server, find_server, running_server
 from tests.processes import contained
 from tests.workspaces import Picture, build_mine, build_shards
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.core.decisions import load_decisions
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import Verdict
+from sixrayd.decisions.decision import load_decisions
 from sixrayd.review import sending
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.labelling import verdict_region
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.server import find_server, running, start, stop, wait
 from sixrayd.review.push import PushSettings, push
-from sixrayd.review.server import find_server, running, start, stop, wait
 from tests.processes import started
 from tests.review.conftest import build
 from tests.review.test_push import on_server

@@ -3,11 +3,11 @@
 import pytest
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import load_decisions, standing_decisions
 from sixrayd.core.records import Rule, Verdict
-from sixrayd.evaluation.consensus import settle
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.labelling import region
+from sixrayd.review.label_studio.labelling import region
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
 from tests.review.test_push import on_server, tasks_of

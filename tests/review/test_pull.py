@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import load_decisions, standing_decisions
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import Verdict
+from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.command import review
-from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.label_studio.labelling import region, verdict_region
 from sixrayd.review.pull import Problem, PullSettings, pull
 from sixrayd.review.push import PushSettings, push
 from sixrayd.review.status import StatusSettings, review_status

@@ -6,17 +6,17 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.decisions import answers, load_decisions, standing_decisions
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import Rule, Verdict
-from sixrayd.evaluation.consensus import settle
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import answers, load_decisions, standing_decisions
+from sixrayd.decisions.versions import new_versions
 from sixrayd.review.command import review
 from sixrayd.review.folder import Book, ReviewFolder
-from sixrayd.review.label_studio import LabelStudio
-from sixrayd.review.labelling import region, verdict_region
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.labelling import region, verdict_region
 from sixrayd.review.pull import PullSettings, pull
 from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
-from sixrayd.review.versions import new_versions
 from sixrayd.review.withdraw import WithdrawSettings, withdraw
 from tests.workspaces import build_mine
 

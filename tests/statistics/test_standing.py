@@ -5,9 +5,9 @@ import pytest
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.decisions import DecidedBox, Decision
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.decisions.decision import DecidedBox, Decision
 from sixrayd.statistics.sampling import POPULATION_SCHEMA, Population
 from sixrayd.statistics.standing import (
     ANSWER_SCHEMA,

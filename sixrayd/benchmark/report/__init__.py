@@ -1,0 +1,1 @@
+"""The report of a benchmark: one page that stands alone."""

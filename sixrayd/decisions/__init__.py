@@ -1,0 +1,1 @@
+"""What an answer of a reviewer means: versions, consensus, what stands."""

@@ -1,0 +1,396 @@
+"""The one place that talks to Label Studio; its errors become `ServiceError` here."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from sixrayd.core.errors import ServiceError
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.exports import OpenTask, ServerTask, read_tasks
+
+try:
+    from label_studio_sdk import LabelStudio as Sdk
+    from label_studio_sdk.core.api_error import ApiError
+except ImportError as error:
+    raise ServiceError(
+        "Label Studio's client is not installed; run `pip install 'sixrayd[review]'`"
+    ) from error
+
+T = TypeVar("T")
+OLDEST = (1, 18, 0)  # earlier releases have known holes
+TIMEOUT_S = 600.0
+_ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
+_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
+_TO_REPEAT = (408, 429, 500, 502, 503, 504)
+_EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
+_MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPlan:
+    """What a new project is made with; `key` finds it again."""
+
+    title: str
+    key: str
+    labelling: str  # XML
+    instruction: str  # HTML
+
+
+class AwayError(ServiceError):
+    """The server does not answer now; later it may."""
+
+
+class LabelStudio:
+    """A client of one server, for use in a `with` statement.
+
+    What may be repeated is, for a quarter of a minute, while the server does not answer.
+
+    Raises:
+        AwayError: at every call: the server is down or restarts.
+        ServiceError: at every call: the server is down, too old, refuses the token, or answers
+            with something else than Label Studio would.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        # A proxy named in the environment must not come between this machine and itself.
+        self._http = httpx.Client(
+            timeout=TIMEOUT_S,
+            follow_redirects=True,
+            trust_env=not connection.loopback,
+            event_hooks={"response": [_refuse_other_host]},
+        )
+        with self._translated():
+            self._sdk: Any = Sdk(  # type: ignore[no-untyped-call]
+                base_url=connection.url, api_key=connection.token, httpx_client=self._http
+            )
+            self._check_version()
+            self.user = str(self._sdk.users.whoami().email)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def find_project(self, key: str) -> int | None:
+        """The project that was made with this key."""
+
+        def look() -> int | None:
+            for project in self._sdk.projects.list(page_size=100):
+                if str(project.description or "").endswith(f" {key}"):
+                    return int(project.id)
+            return None
+
+        return self._patiently(look)
+
+    def create_project(self, plan: ProjectPlan) -> int:
+        """Make a project whose tasks come in order and show their predictions."""
+        with self._translated():
+            project = self._sdk.projects.create(
+                title=plan.title[:50],
+                description=f"Made by sixrayd; keep this line: {plan.key}",
+                label_config=plan.labelling,
+                expert_instruction=plan.instruction,
+                show_instruction=True,
+                show_collab_predictions=True,
+                sampling="Sequential sampling",
+                request_options=_ONCE,
+            )
+            return int(project.id)
+
+    def serve_images(self, project: int, folder: Path) -> None:
+        """Let a project's tasks show images of a folder on the server's disk."""
+        path = str(folder.absolute())
+
+        def look() -> None:
+            storages = self._sdk.import_storage.local.list(project=project)
+            if not any(storage.path == path for storage in storages):
+                self._sdk.import_storage.local.create(
+                    project=project, path=path, title="candidates", use_blob_urls=True
+                )
+
+        self._patiently(look)
+
+    def uploaded(self, project: int) -> dict[str, str]:
+        """Paths, for task data, of the images uploaded to a project, by the name given."""
+        files = self._patiently(
+            lambda: [str(upload.file) for upload in self._sdk.files.list(project, all_=True)]
+        )
+        # the server puts eight random digits before the name
+        return {name.rpartition("/")[2].partition("-")[2]: f"/data/{name}" for name in files}
+
+    def upload(self, project: int, images: Mapping[str, bytes]) -> None:
+        """Upload images under plain file names, without making tasks of them."""
+        files = [(name, (name, data)) for name, data in images.items()]
+        self._request(
+            "POST",
+            f"api/projects/{project}/import",
+            params={"commit_to_project": "false"},
+            files=files,
+        )
+
+    def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add tasks with their predictions, all of them or none.
+
+        Returns:
+            Their numbers, in the same order.
+        """
+        with self._translated():
+            answer = self._sdk.projects.import_tasks(
+                id=project,
+                request=list(tasks),
+                commit_to_project=True,
+                return_task_ids=True,
+                request_options=_ONCE,
+            )
+            numbers = [int(number) for number in answer.task_ids]
+            if len(numbers) != len(tasks):
+                raise ValueError("another number of tasks")
+            return numbers
+
+    def delete_task(self, task: int) -> None:
+        """Remove one task and whatever hangs on it."""
+        self._patiently(lambda: self._sdk.tasks.delete(str(task)))
+
+    def export(self, project: int) -> tuple[ServerTask, ...]:
+        """All of a project's tasks by number, in one request."""
+        exports = self._sdk.projects.exports
+        return self._patiently(
+            lambda: read_tasks(
+                exports.download_sync(project, export_type="JSON", download_all_tasks=True)
+            )
+        )
+
+    def export_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
+        """Tasks that changed since a moment of the server's clock, and those with drafts.
+
+        Args:
+            moment: `updated_at` of a task seen before, ISO 8601.
+        """
+        since = datetime.fromisoformat(moment).astimezone(UTC) - _MARGIN
+        text = since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        changed = _filter("updated_at", "greater_or_equal", "Datetime", text)
+        return self._patiently(lambda: self._export_view(project, [changed, _WITH_DRAFT]))
+
+    def export_answered(self, project: int) -> tuple[ServerTask, ...]:
+        """Tasks with annotations, cancelled ones included, or drafts."""
+        answered = [
+            _filter(column, "greater", "Number", 0)
+            for column in ("total_annotations", "cancelled_annotations")
+        ]
+        self._patiently(lambda: self._tidy(project))
+        return self._patiently(lambda: self._export_view(project, [*answered, _WITH_DRAFT]))
+
+    def _tidy(self, project: int) -> None:
+        # What exports that were killed left behind.
+        for view in self._sdk.views.list(project=project):
+            if (view.data or {}).get("title") == _EXPORT:
+                self._sdk.views.delete(str(view.id))
+        for export in self._sdk.projects.exports.list(project):
+            if export.title == _EXPORT:
+                self._sdk.projects.exports.delete(project, export.id)
+
+    def _export_view(
+        self, project: int, items: Sequence[Mapping[str, Any]]
+    ) -> tuple[ServerTask, ...]:
+        filters = {"conjunction": "or", "items": list(items)}
+        view = self._sdk.views.create(project=project, data={"title": _EXPORT, "filters": filters})
+        exports = self._sdk.projects.exports
+        try:
+            made = exports.create(
+                project, title=_EXPORT, task_filter_options={"view": int(view.id)}
+            )
+            try:
+                return read_tasks(exports.download(project, made.id))
+            finally:
+                exports.delete(project, made.id)
+        finally:
+            self._sdk.views.delete(str(view.id))
+
+    def counts(self, project: int) -> tuple[int, int]:
+        """How many tasks a project has, and how many annotations, cancelled ones included."""
+
+        def look() -> tuple[int, int]:
+            found = self._sdk.projects.get(project)
+            annotations = int(found.total_annotations_number or 0)
+            return int(found.task_number or 0), annotations + int(
+                found.skipped_annotations_number or 0
+            )
+
+        return self._patiently(look)
+
+    def reviewers(self) -> dict[int, str]:
+        """E-mail addresses of the server's users, by number."""
+        return self._patiently(
+            lambda: {int(user.id): str(user.email) for user in self._sdk.users.list()}
+        )
+
+    def next_task(self, project: int) -> OpenTask | None:
+        """The task that the server gives this user next; None when all is done."""
+        response = self._request("GET", f"api/projects/{project}/next/", missing_ok=True)
+        if response is None:
+            return None
+        with self._translated():
+            answer = response.json()
+            predictions = answer["predictions"]
+            regions = predictions[0]["result"] if predictions else []
+            return OpenTask(int(answer["id"]), dict(answer["data"]), tuple(map(dict, regions)))
+
+    def submit(self, task: int, regions: Sequence[Mapping[str, Any]], lead_time_s: float) -> int:
+        """Submit an annotation as this user.
+
+        Returns:
+            Its number.
+        """
+        with self._translated():
+            made = self._sdk.annotations.create(
+                id=task,
+                result=[dict(region) for region in regions],
+                lead_time=lead_time_s,
+                request_options=_ONCE,
+            )
+            return int(made.id)
+
+    def sign_up(self, email: str, password: str) -> Connection:
+        """Join as a new reviewer through the server's invitation link.
+
+        Returns:
+            The new reviewer's own connection.
+        """
+        invitation = self._request("GET", "api/invite")
+        assert invitation is not None
+        with (
+            self._translated(),
+            httpx.Client(timeout=TIMEOUT_S, trust_env=not self.connection.loopback) as browser,
+        ):
+            page = self.connection.url + "/" + str(invitation.json()["invite_url"]).lstrip("/")
+            browser.get(page).raise_for_status()
+            form = {"email": email, "password": password}
+            form["csrfmiddlewaretoken"] = browser.cookies.get("csrftoken") or ""
+            answer = browser.post(page, data=form, headers={"Referer": page})
+            if answer.status_code != httpx.codes.FOUND:
+                raise ServiceError(
+                    f"{self.connection.url}: {email} could not sign up; "
+                    "is the address taken, or the password too short?"
+                )
+            token = browser.get(f"{self.connection.url}/api/current-user/token")
+            token.raise_for_status()
+            return Connection(self.connection.url, str(token.json()["token"]))
+
+    def _check_version(self) -> None:
+        release = str(self._sdk.versions.get().dict().get("release", ""))
+        found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
+        if found is None:
+            raise ServiceError(f"{self.connection.url}: does not answer like Label Studio")
+        if tuple(int(part or 0) for part in found.groups()) < OLDEST:
+            raise ServiceError(
+                f"{self.connection.url}: Label Studio {release} has known security holes; "
+                f"sixrayd needs {'.'.join(map(str, OLDEST))} or later"
+            )
+
+    def _request(
+        self, method: str, path: str, *, missing_ok: bool = False, **sent: Any
+    ) -> httpx.Response | None:
+        # Calls that the SDK lacks; its own wrapper renews the token.
+        with self._translated():
+            headers = self._sdk._client_wrapper.get_headers()
+            url = f"{self.connection.url}/{path}"
+            response = self._http.request(method, url, headers=headers, **sent)
+            if missing_ok and response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            if not response.is_success:
+                raise ApiError(status_code=response.status_code, body=response.text)
+            return response
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        # For what may be repeated without harm.
+        for wait_s in _WAITS_S:
+            try:
+                with self._translated():
+                    return call()
+            except AwayError:
+                time.sleep(wait_s)
+        with self._translated():
+            return call()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        url = self.connection.url
+        try:
+            yield
+        except ApiError as error:
+            kind = AwayError if error.status_code in _TO_REPEAT else ServiceError
+            raise kind(f"{url}: {_refusal(error, self.connection.token)}") from error
+        except httpx.TimeoutException as error:
+            raise AwayError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            raise ServiceError(f"{url}: Label Studio answered {status}") from error
+        except httpx.HTTPError as error:
+            raise AwayError(
+                f"{url}: Label Studio does not answer; is it running, and the address right?"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ServiceError(f"{url}: does not answer like Label Studio") from error
+
+
+def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
+    named = {"filter": f"filter:tasks:{column}", "operator": operator}
+    return {**named, "type": kind, "value": value}
+
+
+_WITH_DRAFT = _filter("draft_exists", "equal", "Boolean", "True")
+
+
+def is_healthy(url: str) -> bool:
+    """Whether a server on this machine is up."""
+    try:
+        return httpx.get(f"{url}/health", trust_env=False, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _refuse_other_host(response: httpx.Response) -> None:
+    if not response.has_redirect_location:
+        return
+    source = response.request.url
+    target = source.join(response.headers["location"])
+    same_place = (source.scheme, source.host, source.port) == (
+        target.scheme,
+        target.host,
+        target.port,
+    )
+    upgrade = source.host == target.host and (source.scheme, target.scheme) == ("http", "https")
+    if not same_place and not upgrade:
+        raise ServiceError(
+            f"{source.scheme}://{source.netloc.decode()}: redirects to "
+            f"{target.scheme}://{target.netloc.decode()}; if that is right, name it with --url"
+        )
+
+
+def _refusal(error: ApiError, token: str) -> str:
+    if error.status_code in (401, 403):
+        return "the token was refused; get a fresh one from Label Studio's page Account & Settings"
+    if error.status_code is None or error.status_code < 400:
+        return "does not answer like Label Studio"
+    body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
+    said = " ".join(str(body).replace(token, "…").split())[:200]
+    return f"Label Studio answered {error.status_code}: {said}"

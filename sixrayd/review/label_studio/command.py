@@ -1,0 +1,135 @@
+"""`sixrayd review serve`, `stop`, `backup` and `restore`: the workspace's own Label Studio."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sixrayd.core.command import console, json_option, print_json, workspace_option
+from sixrayd.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sixrayd.review.label_studio.server import Server
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="a free one",
+    help="Port on this machine.",
+)
+@click.option("--background", is_flag=True, help="Return when the server is up and leave it up.")
+@json_option
+def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> None:
+    """Run the workspace's own Label Studio, on this machine only.
+
+    The first start installs it in an environment of its own. Reviewers are invited in Label
+    Studio itself, on the page Organization.
+
+    \b
+    Example:
+      sixrayd review serve --port 8080
+    """
+    from sixrayd.review.label_studio.backup import back_up_when_due
+    from sixrayd.review.label_studio.server import running, start, stop, wait
+
+    if running(workspace) is None:
+        back_up_when_due(workspace)
+    server = start(workspace, port, _say)
+    if not background:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if as_json:
+            print_json(_public(server))
+        else:
+            _welcome(server)
+        if not background:
+            _say("Ctrl-C ends the server; all work stays in the workspace.")
+            wait(workspace)
+    except KeyboardInterrupt:
+        stop(workspace)
+        _say("Label Studio has ended.")
+
+
+@click.command("stop")
+@workspace_option
+def stop_server(workspace: Workspace) -> None:
+    """End the workspace's own Label Studio; all work stays.
+
+    \b
+    Example:
+      sixrayd review stop
+    """
+    from sixrayd.review.label_studio.server import stop
+
+    click.echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+
+
+@click.command()
+@workspace_option
+@json_option
+def backup(workspace: Workspace, as_json: bool) -> None:
+    """Back up the workspace's Label Studio and all reviews; it may run.
+
+    `review serve` and `review pull` make one by themselves when the last is an hour old.
+
+    \b
+    Example:
+      sixrayd review backup
+    """
+    from sixrayd.review.label_studio.backup import back_up
+
+    with workspace.lock():
+        result = back_up(workspace)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations")
+
+
+@click.command()
+@workspace_option
+@click.argument("archive", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
+    """Put a backup back once it is proved whole; what is there now is moved aside.
+
+    \b
+    Example:
+      sixrayd review stop && sixrayd review restore
+    """
+    from sixrayd.review.label_studio.backup import restore as put_back
+
+    result = put_back(workspace, archive)
+    if as_json:
+        print_json(result)
+        return
+    click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations are back")
+    if result.replaced:
+        click.echo(f"What was there is now in {result.replaced}")
+    for name in result.kept:
+        _say(f"{name}: differs from the backup; yours was kept")
+
+
+def _welcome(server: "Server") -> None:
+    click.echo(f"Label Studio is up at {server.url}")
+    click.echo(f"Sign in as {server.user} with the password in {server.secret_file}")
+    click.echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
+
+
+def _public(server: "Server") -> dict[str, Any]:
+    # Everything but the token, which must not be printed.
+    return {
+        "url": server.url,
+        "pid": server.pid,
+        "user": server.user,
+        "secret_file": str(server.secret_file),
+    }
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,184 @@
+"""What a reviewer submitted: from Label Studio's regions to a verdict and boxes in pixels."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from sixrayd.core.boxes import Box, clip_xyxy
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.records import Verdict
+from sixrayd.review.label_studio.labelling import BOXES, VERDICT
+
+SAME_PX = 0.5  # an edge that differs by less has not been moved
+
+
+class Origin(StrEnum):
+    """How a reviewer's box came about."""
+
+    CONFIRMED = "confirmed"
+    MOVED = "moved"
+    RELABELLED = "relabelled"  # moved as well, or not
+    DRAWN = "drawn"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedBox:
+    """A box with the candidate that it goes back to; `candidate` is empty for a drawn one."""
+
+    box: Box
+    origin: Origin
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An annotation, read; `notes` says what was changed or could not be read, region by region."""
+
+    verdict: Verdict | None
+    boxes: tuple[ReviewedBox, ...]
+    notes: tuple[str, ...]
+
+
+def read_answer(
+    regions: Iterable[Mapping[str, Any]],
+    size_wh: tuple[int, int],
+    candidates: Mapping[str, Box],
+    classes: ClassList,
+) -> Answer:
+    """Read the regions of one annotation; a bad region costs itself, not the others.
+
+    Args:
+        regions: as the server tells them.
+        size_wh: pixels of the image.
+        candidates: what was drawn in advance, by box id.
+    """
+    verdicts: list[str] = []
+    boxes: list[ReviewedBox] = []
+    notes: list[str] = []
+    left = dict(candidates)
+    for number, item in enumerate(regions, start=1):
+        try:
+            if item.get("type") == "choices" and item.get("from_name") == VERDICT:
+                verdicts += map(str, item["value"]["choices"])
+            else:
+                box, note = _read_box(item, size_wh, classes)
+                boxes.append(_with_origin(box, str(item.get("id", "")), left))
+                notes += [f"region {number}: {note}"] if note else []
+        except AnnotationError as error:
+            notes.append(f"region {number}: {error}")
+        except (KeyError, TypeError, ValueError, AttributeError):
+            notes.append(f"region {number}: left out, not a region that Label Studio would write")
+    verdict, said = _one_verdict(verdicts)
+    return Answer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))
+
+
+def _read_box(
+    item: Mapping[str, Any], size_wh: tuple[int, int], classes: ClassList
+) -> tuple[Box, str]:
+    if item.get("type") != "rectanglelabels" or item.get("from_name") != BOXES:
+        raise AnnotationError(f"left out, a {item.get('type')!r} where a box was expected")
+    value = item["value"]
+    labels = value["rectanglelabels"]
+    if len(labels) != 1:
+        raise AnnotationError(f"left out, {len(labels)} labels where one was expected")
+    try:
+        label = classes.canonical(str(labels[0]))
+    except AnnotationError as error:
+        expected = ", ".join(classes.names)
+        raise AnnotationError(
+            f"left out, label {str(labels[0])!r} is none of {expected}"
+        ) from error
+    edges = _edges_px(value, size_wh)  # (4,)
+    if not np.isfinite(edges).all():
+        raise AnnotationError("left out, its coordinates are not numbers")
+    kept = clip_xyxy(edges[None], *size_wh)[0]  # (4,)
+    if edges[2] <= edges[0] or edges[3] <= edges[1]:
+        raise AnnotationError("left out, it has no area")
+    if kept[2] <= kept[0] or kept[3] <= kept[1]:
+        raise AnnotationError(f"left out, it lies outside the image of {_by(size_wh)} pixels")
+    box = Box(label, *map(float, kept))
+    return box, "; ".join(_remarks(item, edges, kept, size_wh))
+
+
+def _edges_px(value: Mapping[str, Any], size_wh: tuple[int, int]) -> np.ndarray[Any, Any]:
+    scale = np.array(size_wh, dtype=np.float64) / 100  # (2,)
+    corner = np.array([float(value["x"]), float(value["y"])]) * scale  # (2,)
+    width, height = np.array([float(value["width"]), float(value["height"])]) * scale
+    turn = math.radians(_rotation(value))
+    if turn == 0:
+        return np.array([*corner, corner[0] + width, corner[1] + height])  # (4,)
+    along = np.array([math.cos(turn), math.sin(turn)]) * width  # (2,)
+    across = np.array([-math.sin(turn), math.cos(turn)]) * height  # (2,)
+    corners = corner + np.array([0 * along, along, across, along + across])  # (4, 2)
+    if width <= 0 or height <= 0:
+        return np.array([*corner, *corner])  # (4,)
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])  # (4,)
+
+
+def _rotation(value: Mapping[str, Any]) -> float:
+    degrees = float(value.get("rotation") or 0)
+    return math.remainder(degrees, 360) if math.isfinite(degrees) else math.nan
+
+
+def _remarks(
+    item: Mapping[str, Any],
+    edges: np.ndarray[Any, Any],
+    kept: np.ndarray[Any, Any],
+    size_wh: tuple[int, int],
+) -> list[str]:
+    remarks = []
+    if rotation := _rotation(item["value"]):
+        remarks.append(f"rotated by {rotation:g} degrees, the upright box around it is taken")
+    if np.abs(edges - kept).max() > 1:
+        remarks.append("reaches past the image, cut at its edge")
+    seen = (item.get("original_width"), item.get("original_height"))
+    if None not in seen and seen != size_wh:
+        remarks.append(f"drawn on {seen[0]} x {seen[1]} pixels, the image has {_by(size_wh)}")
+    return remarks
+
+
+def _with_origin(box: Box, region_id: str, left: dict[str, Box]) -> ReviewedBox:
+    # Each candidate is the origin of one box at most, so it leaves the list when it is found.
+    same = (name for name, other in left.items() if _same_place(box, other))
+    found = region_id if region_id in left else next(same, "")
+    if not found:
+        return ReviewedBox(box, Origin.DRAWN, "")
+    before = left.pop(found)
+    if before.label != box.label:
+        return ReviewedBox(box, Origin.RELABELLED, found)
+    if _same_place(box, before):
+        return ReviewedBox(before, Origin.CONFIRMED, found)
+    return ReviewedBox(box, Origin.MOVED, found)
+
+
+def _same_place(first: Box, second: Box) -> bool:
+    return all(abs(a - b) <= SAME_PX for a, b in zip(first.xyxy, second.xyxy, strict=True))
+
+
+def _one_verdict(said: list[str]) -> tuple[Verdict | None, list[str]]:
+    if not said:
+        return None, []
+    if len(said) > 1 or said[0] not in set(Verdict):
+        return None, [f"verdict {', '.join(said)!r}: expected one of {', '.join(Verdict)}"]
+    return Verdict(said[0]), []
+
+
+def _contradictions(verdict: Verdict | None, boxes: list[ReviewedBox]) -> list[str]:
+    if verdict is Verdict.NOTHING and boxes:
+        return [f"says {str(verdict)!r} but keeps {_count(len(boxes), 'box', 'boxes')}"]
+    if verdict is Verdict.MISSED and not boxes:
+        return [f"says {str(verdict)!r} but has no box"]
+    return []
+
+
+def _by(size_wh: tuple[int, int]) -> str:
+    return f"{size_wh[0]} x {size_wh[1]}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

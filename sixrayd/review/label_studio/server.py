@@ -1,0 +1,284 @@
+"""A Label Studio server of the workspace's own: on this machine only, its data in the workspace."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.files import replacing, write_bytes, write_json
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.client import is_healthy
+from sixrayd.review.label_studio.connection import Connection, read_token
+from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
+
+USER = "reviewer@sixrayd.local"
+START_TIMEOUT_S = 600.0
+_STOP_TIMEOUT_S = 10.0
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server and how to sign in."""
+
+    url: str
+    pid: int
+    user: str
+    token: str = field(repr=False)
+    secret_file: Path  # holds the password as well; only its owner can read it
+
+
+def server_folder(workspace: Workspace) -> Path:
+    """Where the server keeps its database, log and secrets."""
+    return workspace.folder("review") / "server"
+
+
+def image_root(workspace: Workspace) -> Path:
+    """The only folder that the server reads images from."""
+    return server_folder(workspace) / "images"
+
+
+def running(workspace: Workspace) -> Server | None:
+    """The workspace's server, if one is up; a stale file of a killed one does not count."""
+    folder = server_folder(workspace)
+    if not folder.exists() or not _is_held(folder / "running"):
+        return None
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        secret = json.loads((folder / "secret.json").read_text("utf-8"))
+        return Server(
+            state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Connection:
+    """The server that a command is to use.
+
+    Args:
+        url: empty for the workspace's own server.
+        token_file: holds one token; without it the environment is asked.
+
+    Raises:
+        ServiceError: the workspace's own server is not running.
+        SettingsError: the address is unfit, or there is no token for it.
+    """
+    if url:
+        return Connection(url.rstrip("/"), read_token(url, token_file))
+    server = running(workspace)
+    if server is None:
+        raise ServiceError(
+            f"{workspace.root}: its Label Studio is not running; start it with "
+            "`sixrayd review serve --background`, or name another server with --url"
+        )
+    return Connection(server.url, server.token, local=True)
+
+
+def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = print) -> Server:
+    """Start the server and wait till it answers; it goes on when this process ends.
+
+    Args:
+        port: 0 takes a free one.
+        say: told what takes long.
+
+    Raises:
+        ServiceError: a server is up already, the port is taken, or Label Studio does not start.
+    """
+    program = server_program(say)
+    folder = server_folder(workspace)
+    for path in (folder, folder / "data", image_root(workspace)):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret = _secret(folder / "secret.json")
+    with _held(folder) as hold:
+        port = port or _last_port(folder) or _free_port()
+        (folder / "state.json").unlink(missing_ok=True)
+        _check_free(port)
+        database = folder / "data" / "label_studio.sqlite3"
+        if not database.exists():
+            write_bytes(database, empty_database().read_bytes())
+        say("Starting Label Studio")
+        child = _spawn(program, workspace, port, secret, hold)
+        url = f"http://{_HOST}:{port}"
+        try:
+            _wait_until_healthy(child, url, folder / "server.log")
+        except BaseException:
+            _end_group(child.pid)
+            raise
+        write_json(folder / "port.json", port)
+        write_json(folder / "state.json", {"pid": child.pid, "url": url})
+        child.returncode = 0  # it lives on without this object, which would warn of that
+    return Server(url, child.pid, secret["user"], secret["token"], folder / "secret.json")
+
+
+def stop(workspace: Workspace) -> bool:
+    """End the workspace's server; True when one was up."""
+    server = running(workspace)
+    if server is None:
+        return False
+    folder = server_folder(workspace)
+    _end_group(server.pid, lambda: not _is_held(folder / "running"))
+    (folder / "state.json").unlink(missing_ok=True)
+    return True
+
+
+def wait(workspace: Workspace) -> None:
+    """Return when the workspace's server has ended."""
+    while _is_held(server_folder(workspace) / "running"):
+        time.sleep(0.5)
+
+
+@contextmanager
+def running_server(
+    workspace: Workspace, port: int = 0, say: Callable[[str], None] = print
+) -> Iterator[Server]:
+    """A server for the length of a `with` block; one that is up already is used and left up."""
+    already = running(workspace)
+    server = already or start(workspace, port, say)
+    try:
+        yield server
+    finally:
+        if already is None:
+            stop(workspace)
+
+
+def _spawn(
+    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: BinaryIO
+) -> subprocess.Popen[bytes]:
+    folder = server_folder(workspace).absolute()
+    command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
+    command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own words, no shell
+            command,
+            cwd=folder,
+            env=_environment(folder, secret),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(hold.fileno(),),  # the lock lives exactly as long as the server
+        )
+
+
+def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
+    return server_variables() | {
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder / "images"),
+        "LABEL_STUDIO_USERNAME": secret["user"],
+        "LABEL_STUDIO_PASSWORD": secret["password"],
+        "LABEL_STUDIO_USER_TOKEN": secret["token"],
+    }
+
+
+def _secret(path: Path) -> dict[str, str]:
+    if not path.exists():
+        secret = {
+            "user": USER,
+            "password": secrets.token_urlsafe(18),
+            "token": secrets.token_hex(20),
+        }
+        with replacing(path) as beside:
+            owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(owner_only, "w") as file:
+                json.dump(secret, file, indent=2)
+    try:
+        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return {key: str(known[key]) for key in ("user", "password", "token")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError(
+            f"{path}: expected user, password and token; put the file back from a backup"
+        ) from error
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[BinaryIO]:
+    with (folder / "running").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ServiceError(
+                f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
+            ) from error
+        yield file
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _last_port(folder: Path) -> int:
+    # Links that people were sent should go on leading somewhere.
+    try:
+        port = int(json.loads((folder / "port.json").read_text("utf-8")))
+        _check_free(port)
+    except (OSError, ValueError, TypeError, OverflowError, ServiceError):
+        return 0
+    return port
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise ServiceError(
+                f"port {port}: cannot be used ({error.strerror}); leave out --port for a free one"
+            ) from error
+
+
+def _wait_until_healthy(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            raise ServiceError(f"Label Studio ended with code {child.returncode}; see {log}")
+        if is_healthy(url):
+            return
+        time.sleep(0.2)
+    raise ServiceError(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {log}")
+
+
+def _end_group(pid: int, ended: Callable[[], bool] | None = None) -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(pid, how)
+        except ProcessLookupError:
+            return
+        end = time.monotonic() + _STOP_TIMEOUT_S
+        while time.monotonic() < end:
+            if _reaped(pid) or (ended is not None and ended()):
+                return
+            time.sleep(0.05)
+
+
+def _reaped(pid: int) -> bool:
+    # True when the server was this process's child and has ended.
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False

@@ -1,0 +1,1 @@
+"""Planted threats: known items in clean negatives, to measure who misses what."""

@@ -1,0 +1,78 @@
+"""`sixrayd review plant` and `rates`: planted threats, and who overlooks them."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.files import read_table
+from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
+from sixrayd.core.workspace import Workspace
+
+
+@click.command()
+@workspace_option
+@click.option("--name", default="", help="Of the mining.  [default: the newest]")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 0.02, min_open=True),
+    default=0.02,
+    show_default=True,
+    help="Planted threats of the queue, at most.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@json_option
+def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Project known items into clean negatives, to learn what detector and reviewers overlook.
+
+    The next `review push` strews them into the queue; they are never exported.
+
+    \b
+    Example:
+      sixrayd review plant && sixrayd review push
+    """
+    from sixrayd.review.planting.plant import PlantSettings
+    from sixrayd.review.planting.plant import plant as project
+
+    result = project(workspace, PlantSettings(**options))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(
+            f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
+            f"on {result.detected} of the planted, and {result.with_proposals} will show its boxes"
+        )
+
+
+@click.command()
+@workspace_option
+@click.option("--name", default="", help="Of the mining.  [default: the newest]")
+@json_option
+def rates(workspace: Workspace, name: str, as_json: bool) -> None:
+    """Say how often detector and reviewers found what was planted, by class and size.
+
+    \b
+    Example:
+      sixrayd review rates
+    """
+    from sixrayd.review.planting.planted import planted_decisions, planted_folder, planted_rows
+    from sixrayd.review.planting.rates import hit_rates
+
+    name = name or workspace.newest("mine")
+    rows = planted_rows(workspace, name)
+    path = planted_folder(workspace, name) / "detections.parquet"
+    seen = read_table(path, CANDIDATE_SCHEMA).to_pylist() if path.exists() else []
+    found = hit_rates(rows, planted_decisions(workspace, name), seen)
+    if as_json:
+        print_json([asdict(rate) for rate in found])
+        return
+    table = Table("who", "class", "size", "found", "of", "rate", "95 %", box=None)
+    for rate in found:
+        what = rate.label or ("all" if rate.kind == Kind.PLANTED else "false alarms on shams")
+        low, high = f"{rate.low:.0%}", f"{rate.high:.0%}"
+        cells = (what, rate.size or "all", str(rate.hits), str(rate.shown))
+        table.add_row(rate.who, *cells, f"{rate.rate:.0%}", f"{low} to {high}")
+    Console(highlight=False, markup=False).print(table if rows else f"{name}: nothing is planted")

@@ -1,0 +1,355 @@
+"""Planted threats: known items in clean negatives, to measure who misses what.
+
+`review/NAME/planted/` holds `images/ID.jpg`, `planted.parquet`, `detections.parquet` and the
+reviewers' answers. Ids of planted images are not in the index, so nothing here can be exported.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.ahead import chunked
+from sixrayd.core.boxes import Box, iou_matrix
+from sixrayd.core.errors import ImageError, SettingsError, WorkspaceError
+from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split, Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import (
+    load_decisions,
+    standing_decisions,
+)
+from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.decoding import DecodeSettings
+from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.predictor import Predictor
+from sixrayd.evaluation.strata import SIZES
+from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.palette import Channels, Palette, read_palette
+from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode, unlike
+from sixrayd.review.planting.planted import (
+    PLANTED_SCHEMA,
+    planted_folder,
+    planted_image,
+    planted_rows,
+)
+
+MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
+_TARGETS = 8  # clean scans among which the one whose palette fits an item best is taken
+_TRIES = 20  # items and scans looked at for each one planted
+_BATCH = 16
+_EDGES = ("x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantSettings:
+    """How many threats are planted where.
+
+    Args:
+        name: of the mining and its review; the newest mining by default.
+        share: of the mining's flagged images, at most 0.02.
+        shams: images that are only encoded again, for each planted one.
+        seed: the same seed gives the same bytes.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    name: str = ""
+    share: float = MOST_SHARE
+    shams: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= MOST_SHARE:
+            raise SettingsError(f"share {self.share:g}: needs to be above 0, at most {MOST_SHARE}")
+        if self.shams < 0 or self.seed < 0:
+            raise SettingsError(f"shams {self.shams:g}, seed {self.seed}: need to be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantResult:
+    """What is planted; `detected` counts the planted images that the mining's model fires on."""
+
+    name: str
+    planted: int
+    shams: int
+    with_proposals: int
+    detected: int
+    fresh: bool  # made just now
+
+
+def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
+    """Project known items into clean negatives and let the mining's model look at them.
+
+    What is planted stays: reviewers may have seen it, so a repeated call adds nothing. An
+    interrupted one begins again and makes the same bytes.
+
+    Raises:
+        WorkspaceError: there is no finished mining, too few images are flagged, or no item or no
+            clean negative is left.
+    """
+    name = settings.name or workspace.newest("mine")
+    with workspace.lock():
+        folder = planted_folder(workspace, name)
+        fresh = not (folder / "planted.parquet").exists()
+        if fresh:
+            rows = _Planting(workspace, name, settings).rows()
+            write_table(folder / "planted.parquet", rows, PLANTED_SCHEMA)
+        if not (folder / "detections.parquet").exists():
+            seen = detect_planted(workspace, name)
+            write_table(folder / "detections.parquet", seen, CANDIDATE_SCHEMA)
+        rows = planted_rows(workspace, name)
+        found = read_table(folder / "detections.parquet", CANDIDATE_SCHEMA)["image_id"].to_pylist()
+    threats = [row for row in rows if row["kind"] == Kind.PLANTED]
+    proposed = sum(row["with_proposals"] for row in threats)
+    detected = len({row["image_id"] for row in threats}.intersection(found))
+    return PlantResult(name, len(threats), len(rows) - len(threats), proposed, detected, fresh)
+
+
+def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
+    """What the mining's model sees in planted and sham images, as rows of `CANDIDATE_SCHEMA`.
+
+    It looks at whole images at the mining's threshold, mirrored if the mining did, without
+    cascade, crop or tiles. `rank` is where the image would have come among the candidates.
+
+    Raises:
+        WorkspaceError: the mining has not finished, or its model is gone.
+        CheckpointError: the weights cannot be read.
+    """
+    mining = workspace.run("mine", review).settings
+    checkpoint = load_checkpoint(workspace.output("models", mining["model"], "weights.safetensors"))
+    keep, device = DecodeSettings(threshold=mining["threshold"]), pick_device()
+    looking = Predictor(checkpoint.detector, keep, device=device, mirror=mining["mirror"])
+    scores = _candidates(workspace, review).group_by("image_id").aggregate([("score", "max")])
+    better = np.sort(scores["score_max"].to_numpy())
+    found: list[dict[str, Any]] = []
+    for batch in chunked(planted_rows(workspace, review), _BATCH):
+        ids = [row["image_id"] for row in batch]
+        images = [
+            decode_rgb(planted_image(workspace, review, row), row["image_id"]) for row in batch
+        ]
+        for image_id, seen in zip(ids, looking.detect(images), strict=True):
+            best = float(seen.scores.max(initial=0))
+            rank = 1 + len(better) - int(np.searchsorted(better, best, "right"))
+            rows = zip(seen.xyxy.tolist(), seen.scores.tolist(), seen.labels.tolist(), strict=True)
+            for number, (xyxy, score, label) in enumerate(rows):
+                box = {
+                    "box_id": f"{image_id}/{review}/{number}",
+                    "image_id": image_id,
+                    "label": checkpoint.classes.names[label],
+                    **{edge: round(at, 2) for edge, at in zip(_EDGES, xyxy, strict=True)},
+                }
+                seen_as = {"model": review, "score": score, "image_score": best, "rank": rank}
+                found.append(box | seen_as)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Target:
+    image_id: str
+    data: bytes
+    scan: RGBImage
+    palette: Palette | Channels
+
+
+class _Planting:
+    """One planting: which items, which scans, which ids."""
+
+    def __init__(self, workspace: Workspace, name: str, settings: PlantSettings) -> None:
+        self.workspace, self.name, self.settings = workspace, name, settings
+        self.index = Index.load(workspace)
+        self.annotations = load_annotations(workspace)
+        self.trained = _trained_groups(workspace, self.index)
+        self.rng = np.random.default_rng(settings.seed)
+        self.reviews = sorted(p.name for p in workspace.folder("review").glob("*") if p.is_dir())
+        flagged = pc.count_distinct(_candidates(workspace, name)["image_id"]).as_py()
+        self.count = int(settings.share * flagged)
+        if not self.count:
+            raise WorkspaceError(
+                f"{workspace.folder('mine', name)}: {flagged} images are flagged, and a share of "
+                f"{settings.share:g} of them is not one; planting needs {1 / settings.share:.0f}"
+            )
+        self.items, self.targets = self._items(), self._targets()
+        self.waiting: list[_Target] = []
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Make all images; rows of `PLANTED_SCHEMA`, by image id."""
+        ids = self._new_ids(self.count + round(self.settings.shams * self.count))
+        rows = []
+        for number, image_id in enumerate(ids[: self.count]):
+            rows.append(self._planted(image_id) | {"with_proposals": number % 2 == 0})
+        for image_id in ids[self.count :]:
+            self._fill()
+            target = self.waiting.pop(0)
+            rows.append(self._written(image_id, target, target.scan, Kind.SHAM))
+        keep = {f"{image_id}.jpg" for image_id in ids}
+        for path in (planted_folder(self.workspace, self.name) / "images").iterdir():
+            if path.name not in keep:  # of an interrupted planting, before something changed
+                path.unlink()
+        return sorted(rows, key=lambda row: str(row["image_id"]))
+
+    def _planted(self, image_id: str) -> dict[str, Any]:
+        for annotation, item in self.items:
+            self._fill()
+            strange = {t.image_id: unlike(t.scan, t.palette, item) for t in self.waiting}
+            fitting = [t for t in self.waiting if strange[t.image_id] < np.inf]
+            for target in sorted(fitting, key=lambda t: strange[t.image_id]):
+                at = choose_place(target.scan, item, self.rng)
+                if at is not None:
+                    self.waiting.remove(target)
+                    scan = project(target.scan, item, at, target.palette)
+                    box = Box(annotation.box.label, *item.box_xyxy(at))
+                    row = self._written(image_id, target, scan, Kind.PLANTED, box)
+                    return row | {"item": annotation.box_id}
+            self.waiting.pop(0)  # else scans that fit nothing would stay for ever
+        raise AssertionError("items do not end without an error")
+
+    def _fill(self) -> None:
+        """Have a few scans to choose from.
+
+        Raises:
+            WorkspaceError: none is left.
+        """
+        self.waiting += islice(self.targets, _TARGETS - len(self.waiting))
+        if not self.waiting:
+            raise WorkspaceError(
+                f"{self.workspace.root}: too few clean negatives for {self.count} planted threats "
+                "and their shams; lower --share"
+            )
+
+    def _written(
+        self, image_id: str, target: _Target, scan: RGBImage, kind: Kind, box: Box | None = None
+    ) -> dict[str, Any]:
+        data = reencode(scan, target.data, target.image_id)
+        path = planted_folder(self.workspace, self.name) / "images" / f"{image_id}.jpg"
+        write_bytes(path, data)
+        height, width = scan.shape[:2]
+        xyxy = box.xyxy if box else (0.0, 0.0, 0.0, 0.0)
+        sizes = [s.name for s in SIZES if box and s.holds(np.array([xyxy]), (width, height))[0]]
+        return {
+            "image_id": image_id,
+            "kind": str(kind),
+            "target": target.image_id,
+            "item": "",
+            "label": box.label if box else "",
+            **dict(zip(_EDGES, xyxy, strict=True)),
+            "size": "".join(sizes),
+            "scale": 1.0,
+            "with_proposals": False,
+            "width": width,
+            "height": height,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+
+    def _items(self) -> Iterator[tuple[Annotation, Item]]:
+        """Items of test positives that no model has learnt from, in random order, over again."""
+        rows = self.index.rows(source=Source.POSITIVE, split=Split.TEST)
+        ids = _without(rows, self.trained)["image_id"].to_pylist()
+        boxes = [a for i in ids for a in choose_alone(self.annotations.get(i, ()))]
+        for tries in range(_TRIES * self.count):
+            if not boxes:
+                break
+            if tries % len(boxes) == 0:
+                order = self.rng.permutation(len(boxes))
+            annotation = boxes[order[tries % len(boxes)]]
+            data = self.index.read(annotation.image_id)
+            try:
+                yield annotation, cut_item(decode_rgb(data, annotation.image_id), annotation.box)
+            except ImageError:
+                continue  # not every thing can be told from what lies around it
+        raise WorkspaceError(
+            f"{self.workspace.root}: {len(boxes)} boxes of test images that no model has learnt "
+            f"from, too few that can be cut out for {self.count} planted threats; "
+            "lower --share, or see docs/planting.md"
+        )
+
+    def _targets(self) -> Iterator[_Target]:
+        """Negatives in random order: unflagged, then cleared by people, then flagged faintly."""
+        positive = pc.unique(self.index.rows(source=Source.POSITIVE, readable=None)["group"])
+        negatives = self.index.rows(source=Source.NEGATIVE)
+        negatives = _without(_without(negatives, positive), self.trained)
+        flagged, decided, cleared, used = self._histories()
+        taken = decided | used | self.annotations.keys()
+        unflagged = set(negatives["image_id"].to_pylist()) - taken - flagged
+        for wanted in (unflagged, cleared - used, self._faint() - taken):
+            among = pc.is_in(negatives["image_id"], pa.array(sorted(wanted), pa.string()))
+            chosen = negatives.filter(among)["image_id"]
+            for place in self.rng.permutation(len(chosen)):
+                image_id = chosen[int(place)].as_py()
+                data = self.index.read(image_id)
+                if data.startswith(b"\xff\xd8"):  # else there are no tables to take over
+                    scan = decode_rgb(data, image_id)
+                    yield _Target(image_id, data, scan, read_palette(scan))
+
+    def _faint(self) -> set[str]:
+        """Images that this mining flagged with a score in its lower half."""
+        rows = _candidates(self.workspace, self.name)
+        best = rows.group_by("image_id").aggregate([("image_score", "max")])
+        low = pc.less(best["image_score_max"], pc.quantile(best["image_score_max"], 0.5)[0])
+        return set(best.filter(low)["image_id"].to_pylist())
+
+    def _histories(self) -> tuple[set[str], set[str], set[str], set[str]]:
+        """Images that a model flagged, that people decided on, cleared, and that were planted."""
+        flagged: set[str] = set()
+        for name in self.workspace.names("mine"):
+            flagged.update(_candidates(self.workspace, name)["image_id"].to_pylist())
+        decided = standing_decisions(
+            d for name in self.reviews for d in load_decisions(self.workspace, name)
+        )
+        cleared = {
+            i for i, said in decided.items() if {d.verdict for d in said} == {Verdict.NOTHING}
+        }
+        rows = [row for name in self.reviews for row in planted_rows(self.workspace, name)]
+        return flagged, set(decided), cleared, {row["target"] for row in rows}
+
+    def _new_ids(self, count: int) -> list[str]:
+        """Ids like those of the release's negatives, which no image of any kind has."""
+        known = self.index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()
+        taken = {
+            row["image_id"] for name in self.reviews for row in planted_rows(self.workspace, name)
+        }
+        parts = re.fullmatch(r"(.*?)(\d+)", known[-1])
+        head, digits = (parts[1], len(parts[2])) if parts else (known[-1], 7)
+        highest = int(parts[2]) if parts else 0
+        limit = highest + max(highest // 10, 10 * count) + 1
+        ids: list[str] = []
+        while len(ids) < count:
+            image_id = f"{head}{int(self.rng.integers(1, limit)):0{digits}d}"
+            if image_id not in self.index and image_id not in taken:
+                taken.add(image_id)
+                ids.append(image_id)
+        return ids
+
+
+def _without(rows: pa.Table, groups: pa.Array) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows["group"], groups)))
+
+
+def _candidates(workspace: Workspace, name: str) -> pa.Table:
+    workspace.run("mine", name)
+    return read_table(workspace.folder("mine", name) / "candidates.parquet", CANDIDATE_SCHEMA)
+
+
+def _trained_groups(workspace: Workspace, index: Index) -> pa.Array:
+    """Near-duplicate groups of which any model, even an unfinished one, has seen an image."""
+    files = workspace.folder("models").glob("*/seen.txt")
+    seen = sorted({line for file in files for line in file.read_text("utf-8").split()})
+    known = pc.is_in(index.table["image_id"], pa.array(seen, pa.string()))
+    return pc.unique(index.table.filter(known)["group"])
+
+
+def choose_alone(annotations: Iterable[Annotation]) -> list[Annotation]:
+    """Those whole and clear to see, whose box touches no other's."""
+    all_of = list(annotations)
+    boxes = np.array([a.box.xyxy for a in all_of], np.float64).reshape(-1, 4)
+    touched = (iou_matrix(boxes, boxes) > 0).sum(axis=1) > 1
+    pairs = zip(all_of, touched, strict=True)
+    return [a for a, other in pairs if not (other or a.difficult or a.truncated)]

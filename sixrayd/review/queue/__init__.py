@@ -1,0 +1,1 @@
+"""What is sent to reviewers, in which order, and why."""

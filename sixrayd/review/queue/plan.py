@@ -1,0 +1,256 @@
+"""Which images go to reviewers, why, in which order, and what is drawn in them in advance."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.files import read_table
+from sixrayd.core.index import Index, image_records
+from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.consensus import conflicts, settle
+from sixrayd.decisions.decision import load_decisions, standing_decisions
+from sixrayd.review.folder import Project, ReviewFolder, reviews_of
+from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
+from sixrayd.review.queue.order import ORDERED, Item, Past, order
+
+MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An image that reviewers are to see; `rows` of `CANDIDATE_SCHEMA` are drawn in advance."""
+
+    image_id: str
+    kind: Kind
+    rank: int  # of the mining, 0 where there is none
+    image_score: float
+    rows: tuple[Mapping[str, Any], ...]
+
+
+class Pictures:
+    """The images that tasks may show: the release's and the planted ones."""
+
+    def __init__(self, workspace: Workspace, name: str, image_ids: Iterable[str]) -> None:
+        self._index = Index.load(workspace)
+        ids = pa.array(sorted(set(image_ids)), pa.string())
+        table = self._index.table
+        known = image_records(table.filter(pc.is_in(table["image_id"], ids)))
+        self._sizes = {record.image_id: (record.width, record.height) for record in known}
+        self.groups = {record.image_id: record.group for record in known}
+        self._read_planted = partial(planted_image, workspace, name)
+        self._planted = {row["image_id"]: row for row in planted_rows(workspace, name)}
+        for image_id, row in self._planted.items():
+            self._sizes[image_id] = (row["width"], row["height"])
+
+    def ids(self) -> list[str]:
+        """Images that there are."""
+        return list(self._sizes)
+
+    def size_wh(self, image_id: str) -> tuple[int, int]:
+        """Pixels."""
+        return self._sizes[image_id]
+
+    def read(self, image_id: str) -> bytes:
+        """The encoded image.
+
+        Raises:
+            WorkspaceError: a planted image is gone or has changed.
+            ShardError: a shard is gone or has changed since it was indexed.
+        """
+        row = self._planted.get(image_id)
+        return self._index.read(image_id) if row is None else self._read_planted(row)
+
+
+def load_flagged(path: Path) -> list[Planned]:
+    """The images of a mining with their best candidates, the likeliest first, ties by image id."""
+    images: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=likeliest):
+        images.setdefault(row["image_id"], []).append(row)
+    return [
+        Planned(
+            image_id,
+            Kind.CANDIDATE,
+            rows[0]["rank"],
+            rows[0]["image_score"],
+            tuple(rows[:MOST_DRAWN]),
+        )
+        for image_id, rows in images.items()
+    ]
+
+
+def likeliest(row: Mapping[str, Any]) -> tuple[float, str, float, str]:
+    """Key that sorts rows of candidates by falling score of the image, then of the box."""
+    return -row["image_score"], row["image_id"], -row["score"], row["box_id"]
+
+
+def duplicates(workspace: Workspace, known: set[str]) -> list[Planned]:
+    """Negatives that resemble a known positive, its boxes drawn in advance.
+
+    Args:
+        known: images that are in the queue already.
+    """
+    # These load the detectors, which most pushes do without.
+    from sixrayd.review.queue.duplicates import DuplicateSettings, near_positives
+
+    found = []
+    for item in near_positives(workspace, DuplicateSettings()):
+        if item.image_id not in known:
+            rows = _rows(item.image_id, f"like {item.positive}", item.boxes, item.similarity)
+            found.append(Planned(item.image_id, Kind.DUPLICATE, 0, item.similarity, rows))
+    return found
+
+
+def spot_checks(workspace: Workspace, name: str) -> list[Planned]:
+    """The images that `sixrayd estimate --sample` has drawn, in the order of their draw."""
+    path = workspace.folder("estimate", name) / "sample.parquet"
+    if not path.exists():
+        return []
+    rows = read_table(path, SAMPLE_SCHEMA).to_pylist()
+    rows.sort(key=lambda row: (row["draw"], row["place"], row["stratum"], row["image_id"]))
+    return [Planned(row["image_id"], Kind.SPOT_CHECK, 0, 0.0, ()) for row in rows]
+
+
+def planted(workspace: Workspace, name: str) -> list[Planned]:
+    """Planted and sham images; some with what the detector says of them drawn in advance."""
+    path = planted_folder(workspace, name) / "detections.parquet"
+    seen: dict[str, list[dict[str, Any]]] = {}
+    if path.exists():
+        for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=likeliest):
+            seen.setdefault(row["image_id"], []).append(row)
+    found = []
+    for row in planted_rows(workspace, name):
+        # Shams show what the detector says: else an empty task would be a planted one.
+        open_ = row["with_proposals"] or row["kind"] == Kind.SHAM
+        shown = seen.get(row["image_id"], [])[:MOST_DRAWN] if open_ else []
+        score = shown[0]["image_score"] if shown else 0.0
+        found.append(Planned(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
+    return found
+
+
+def strewn_kinds(workspace: Workspace, name: str) -> dict[str, Planned]:
+    """Spot checks, planted and sham images of a review, by image id."""
+    strewn = (*spot_checks(workspace, name), *planted(workspace, name))
+    return {item.image_id: item for item in strewn}
+
+
+def doubtful(workspace: Workspace) -> list[Planned]:
+    """Labelled positives whose boxes are in doubt, the most doubtful first."""
+    from sixrayd.review.queue.positives import doubtful_positives
+
+    return [
+        Planned(
+            item.image_id,
+            Kind.POSITIVE,
+            place,
+            item.doubt,
+            tuple(
+                _row(item.image_id, box_id, box, score, model, item.doubt, place)
+                for box_id, box, score, model in item.proposals
+            ),
+        )
+        for place, item in enumerate(doubtful_positives(workspace), 1)
+    ]
+
+
+def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
+    """Images of a review that are not settled, all their boxes drawn in advance.
+
+    Reviewers disagree about them, in this review or another, are unsure, or saw contraband and
+    drew no box.
+    """
+    reviews = [folder.name for folder in reviews_of(workspace)]
+    everything = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
+    here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
+    said = {image_id: given for image_id, given in everything.items() if image_id in here}
+    open_ = {item.image_id: item.boxes for item in conflicts(said, rule)}
+    for image_id in said.keys() - open_.keys():
+        settled = settle(said[image_id], rule).decision
+        assert settled is not None  # else it would be in conflict
+        boxes = tuple(item.box for item in settled.boxes)
+        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
+            open_[image_id] = boxes
+    return [
+        Planned(
+            image_id, Kind.CANDIDATE, place, 1.0, _rows(image_id, "reviewers", open_[image_id], 1.0)
+        )
+        for place, image_id in enumerate(sorted(open_), 1)
+    ]
+
+
+def by_finds_per_second(
+    items: Sequence[Planned], past: Sequence[Past], groups: Mapping[str, str]
+) -> list[Planned]:
+    """Candidates and duplicates, those first that promise the most finds for a reviewer's time."""
+    planned = {item.image_id: item for item in items}
+    queue = order([as_item(item, groups[item.image_id]) for item in items], past)
+    return [planned[queued.item.image_id] for queued in queue]
+
+
+def as_item(item: Planned, group: str) -> Item:
+    """A planned image as the queue's order sees it."""
+    return Item(item.image_id, item.kind, item.image_score, len(item.rows), group)
+
+
+def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
+    """What earlier answers teach of probability and time."""
+    past = []
+    for folder in folders:
+        tasks = {row["task"]: row for row in folder.tasks()}
+        for decisions in standing_decisions(load_decisions(folder.workspace, folder.name)).values():
+            for decision in decisions:
+                row = tasks.get(decision.task)
+                if row is not None and row["kind"] in ORDERED and decision.lane != ADJUDICATION:
+                    found = decision.verdict == Verdict.MISSED
+                    seen = (Kind(row["kind"]), row["image_score"], len(row["candidates"]))
+                    past.append(Past(*seen, found=found, seconds=decision.lead_time_s))
+    return past
+
+
+def interleave(queue: Sequence[Planned], strewn: Sequence[Planned], seed: str) -> list[Planned]:
+    """Strew spot checks and planted images over a queue at random; both keep their own order."""
+    random = Random(seed)  # noqa: S311
+    places = set(random.sample(range(len(queue) + len(strewn)), len(strewn)))
+    first, second = iter(queue), iter(strewn)
+    return [
+        next(second) if place in places else next(first)
+        for place in range(len(queue) + len(strewn))
+    ]
+
+
+def lane_share(project: Project, image_id: str) -> float:
+    """A number in 0..1 that decides for good whether an image goes to a second reviewer."""
+    digest = sha256(f"{project.key}/{image_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _rows(
+    image_id: str, model: str, boxes: Sequence[Box], score: float
+) -> tuple[Mapping[str, Any], ...]:
+    return tuple(
+        _row(image_id, f"{image_id}/{model}/{number}", box, score, model, score, 0)
+        for number, box in enumerate(boxes)
+    )
+
+
+def _row(
+    image_id: str, box_id: str, box: Box, score: float, model: str, image_score: float, rank: int
+) -> dict[str, Any]:
+    corners = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
+    named = {"box_id": box_id, "image_id": image_id, "label": box.label}
+    return {
+        **named,
+        **corners,
+        "score": score,
+        "model": model,
+        "image_score": image_score,
+        "rank": rank,
+    }

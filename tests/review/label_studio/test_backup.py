@@ -1,0 +1,151 @@
+"""Backups that restore, and those that must not."""
+
+import io
+import json
+import shutil
+import sqlite3
+import tarfile
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.records import Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import load_decisions
+from sixrayd.review.command import review
+from sixrayd.review.label_studio.backup import back_up, back_up_when_due, backups, restore
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.server import find_server, running_server, server_folder
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from tests.review.conftest import build
+from tests.workspaces import build_mine
+
+
+@pytest.mark.long
+def test_a_lost_server_comes_back_from_its_backup(tmp_path):
+    workspace = build(tmp_path / "workspace", 3)
+    build_mine(workspace, "first", ["N0000001", "N0000002"])
+    with running_server(workspace):
+        project = push(workspace, PushSettings()).project
+        with LabelStudio(find_server(workspace, "", None)) as server:
+            for verdict in (Verdict.NOTHING, Verdict.UNSURE):
+                task = server.next_task(project)
+                server.submit(task.task, [verdict_region(verdict)], 1)
+        pull(workspace, PullSettings())
+        before = load_decisions(workspace, "first")
+        assert len(backups(workspace)) == 1  # made by the pull
+        made = back_up(workspace)
+        assert (made.tasks, made.annotations) == (2, 2)
+        with pytest.raises(WorkspaceError, match="is running; run `sixrayd review stop` first"):
+            restore(workspace)
+    secret = (server_folder(workspace) / "secret.json").read_bytes()
+    shutil.rmtree(server_folder(workspace) / "data")
+    (server_folder(workspace) / "secret.json").unlink()
+    shutil.rmtree(workspace.folder("review", "first"))
+
+    shell = CliRunner().invoke(review, ["restore", "-w", str(workspace.root)])
+    assert shell.exit_code == 0, shell.output
+    assert shell.stdout == f"{made.file}: 2 tasks, 2 annotations are back\n"
+    assert (server_folder(workspace) / "secret.json").read_bytes() == secret
+    assert load_decisions(workspace, "first") == before
+    with running_server(workspace):
+        result = pull(workspace, PullSettings(full=True))
+        assert (result.new, result.gone, result.progress.decided) == (0, 0, 2)
+        assert push(workspace, PushSettings()).added == 0
+
+
+def small(root):
+    """A workspace with a database that looks like Label Studio's, and one review file."""
+    workspace = Workspace(root)
+    data = server_folder(workspace) / "data"
+    data.mkdir(parents=True)
+    with sqlite3.connect(data / "label_studio.sqlite3") as database:
+        database.execute("CREATE TABLE task (id)")
+        database.execute("CREATE TABLE task_completion (id)")
+        database.execute("INSERT INTO task VALUES (1)")
+    database.close()
+    folder = workspace.folder("review", "r")
+    folder.mkdir(parents=True)
+    (folder / "project.json").write_text("{}")
+    return workspace
+
+
+def repacked(path, out, change):
+    """A copy of an archive, its members changed as (name, bytes) pairs."""
+    with tarfile.open(path) as tar:
+        members = [(m.name, tar.extractfile(m).read()) for m in tar]
+    with tarfile.open(out, "w:gz") as tar:
+        for name, data in change(members):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out
+
+
+def listed(members, name, data):
+    """The manifest with one more file in it, then that file."""
+    from hashlib import sha256
+
+    manifest = json.loads(members[0][1])
+    manifest["files"][name] = sha256(data).hexdigest()
+    return [("manifest.json", json.dumps(manifest).encode()), *members[1:], (name, data)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m[1:], "it does not begin with a manifest"),
+        (lambda m: m[:-1], "review/r/project.json is missing from it"),
+        (lambda m: [*m, ("server/x", b"")], "it holds 'server/x', which it should not"),
+        (lambda m: [*m[:-1], (m[-1][0], b"[]")], "project.json is not what was backed up"),
+        (lambda m: listed(m, "../x", b""), "it holds '../x', which it should not"),
+        (lambda m: listed(m, "server/../../x", b""), "it holds 'server/../../x', which it"),
+    ],
+)
+def test_what_is_not_a_whole_backup_changes_nothing(tmp_path, change, message):
+    workspace = small(tmp_path / "w")
+    made = back_up(workspace)
+    broken = repacked(made.file, tmp_path / "broken.tar.gz", change)
+    before = {p: p.read_bytes() for p in workspace.root.rglob("*") if p.is_file()}
+    with pytest.raises(WorkspaceError) as caught:
+        restore(workspace, broken)
+    assert f"{broken}: not a whole backup: {message}" in str(caught.value)
+    after = {p: p.read_bytes() for p in workspace.root.rglob("*") if p.is_file()}
+    assert {p: b for p, b in after.items() if p.name != ".lock"} == before
+    assert not (tmp_path / "x").exists()
+
+
+def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
+    workspace = small(tmp_path)
+    made = back_up(workspace)
+    (workspace.folder("review", "r") / "project.json").write_text('{"later": 1}')
+    result = restore(workspace)
+    assert (result.file, result.tasks, result.annotations) == (made.file, 1, 0)
+    assert result.kept == ("review/r/project.json",)
+    assert (workspace.folder("review", "r") / "project.json").read_text() == '{"later": 1}'
+    assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
+
+
+def test_backups_are_private_few_and_made_when_due(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert back_up_when_due(workspace) is None
+    with pytest.raises(WorkspaceError, match="missing; Label Studio has not been started here"):
+        back_up(workspace)
+    workspace = small(tmp_path)
+    assert back_up_when_due(workspace) is not None
+    assert back_up_when_due(workspace) is None
+    start = datetime.now(UTC)
+    for hour in range(1, 13):
+        back_up(workspace, start + timedelta(hours=hour))
+    kept = backups(workspace)
+    assert len(kept) == 10 and kept[-1].name > kept[0].name
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    database = server_folder(workspace) / "data" / "label_studio.sqlite3"
+    database.write_bytes(b"not a database, but as long as one needs to be" * 40)
+    with pytest.raises(WorkspaceError, match=r"damaged \(file is not a database\); run `sixrayd"):
+        back_up(workspace)
+    assert backups(workspace) == kept

@@ -1,0 +1,150 @@
+"""The labelling page and what it says."""
+
+import base64
+import io
+import re
+
+import pytest
+from lxml import etree, html
+from PIL import Image
+
+from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.resources import resource
+from sixrayd.review.label_studio import labelling
+from sixrayd.review.label_studio.labelling import instruction, labelling_configuration, prediction
+
+FOLDER = resource("annotation", "guidelines.html").parent
+# What Label Studio 1.23 itself binds on a page with an image, from its keymap and its tools.
+KEYS_OF_LABEL_STUDIO = {
+    *"vhrobekpwmu[]",
+    *("left", "right", "up", "down", "backspace", "delete", "enter", "escape", "tab", "space"),
+    *("shift+1", "shift+2", "shift+r", "ctrl+enter", "ctrl+space", "ctrl+plus", "ctrl+minus"),
+    *("ctrl+left", "ctrl+right", "ctrl+backspace", "ctrl+z", "ctrl+d", "ctrl+h"),
+    *(f"alt+{key}" for key in (*"adhlmr.", "left", "right", "enter")),
+}
+KEYS_OF_BROWSERS = {f"alt+{key}" for key in ("d", "e", "f", "left", "right", "home")}
+
+
+def page():
+    return html.parse(FOLDER / "guidelines.html").getroot()
+
+
+def test_configuration_has_each_class_in_order_with_colour_and_key():
+    names = ("Gun", 'A "quoted" & <odd> one', *(f"C{n}" for n in range(10)))
+    root = etree.fromstring(labelling_configuration(ClassList(names)))
+    labels = root.findall(".//RectangleLabels/Label")
+    assert [label.get("value") for label in labels] == list(names)
+    assert [label.get("hotkey") for label in labels] == [*"123456789", None, None, None]
+    assert all(label.get("background") for label in labels)
+    choices = {c.get("value"): c.get("hotkey") for c in root.findall(".//Choice")}
+    assert choices == {"contraband missed": "a", "nothing there": "s", "unsure": "d"}
+    assert root.find(".//Choices").get("required") == "true"
+    assert root.find(".//RectangleLabels").get("canRotate") == "false"
+
+
+def test_no_key_means_two_things():
+    root = etree.fromstring(labelling_configuration(ClassList(tuple(f"C{n}" for n in range(12)))))
+    keys = [item.get("hotkey") for item in root.iter("Choice", "Label") if item.get("hotkey")]
+    looks = html.fromstring(root.findtext(".//Markdown[@className='looks']"))
+    keys += [f"alt+{item.get('accesskey')}" for item in looks.iter("summary")]
+    assert keys == [*"asd", *"123456789", *(f"alt+{key}" for key in "igptx")]
+    assert not set(keys) & (KEYS_OF_LABEL_STUDIO | KEYS_OF_BROWSERS)
+    shown = [item.text for item in looks.iter("summary")]
+    assert [text[-7:] for text in shown] == [f"[Alt+{key}]" for key in "IGPTX"]
+
+
+def test_each_look_has_its_switch_and_its_filter():
+    text = labelling_configuration(ClassList())
+    assert "<![CDATA[\n<div>\n<details" in text  # escaped, it would be shown as text
+    root = etree.fromstring(text)
+    style, looks = root.findtext("Style"), html.fromstring(root.findtext(".//Markdown"))
+    switches = [item.get("class") for item in looks.iter("details")]
+    assert switches == ["negative", "grey", "dark", "pale", "examples"]
+    for name in switches[:4]:
+        assert f":has(.{name}[open]) {{ --{name}: " in style and f"var(--{name},)" in style
+    filters = [item.get("id") for item in looks.iter("filter")]
+    assert [f"url(#{name})" in style for name in filters] == [True, True]
+    assert not set("<>\"'") & set(style)  # Label Studio would escape them
+
+
+def test_examples_travel_in_the_configuration():
+    style = etree.fromstring(labelling_configuration(ClassList())).findtext("Style")
+    (data,) = re.findall(r"\.examples\[open\]::after \{ content: url\(data:(.+?)\); \}", style)
+    kind, encoded = data.split(",")
+    sheet = (FOLDER / "images" / "examples.jpg").read_bytes()
+    assert (kind, base64.b64decode(encoded)) == ("image/jpeg;base64", sheet)
+    assert len(sheet) < 80_000 and Image.open(io.BytesIO(sheet)).width < 700
+
+
+@pytest.mark.parametrize(
+    "before, after, said",
+    [
+        ("<Style>", "<Header>", "expected RectangleLabels 'boxes', Image 'image' and a Style"),
+        ('name="boxes"', 'name="b"', "expected RectangleLabels 'boxes', Image 'image' and a Style"),
+        ('value="unsure"', 'value="?"', "must be exactly contraband missed, nothing there, unsure"),
+    ],
+)
+def test_a_spoilt_template_is_refused(tmp_path, monkeypatch, before, after, said):
+    text = (FOLDER / "labelling.xml").read_text("utf-8").replace(before, after)
+    text = text.replace("</Style>", after.replace("<", "</")) if before == "<Style>" else text
+    (tmp_path / "labelling.xml").write_text(text, "utf-8")
+    monkeypatch.setattr(labelling, "resource", lambda _, name: tmp_path / name)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        labelling_configuration(ClassList())
+
+
+def test_the_page_has_every_class_and_every_picture():
+    root = page()
+    ids = [item.get("id") for item in root.iter("h2")]
+    assert ids == [
+        "answer",
+        "boxes",
+        "looks",
+        *SIXRAY_CLASSES,
+        "unsure",
+        "disagreement",
+        "positives",
+    ]
+    sources = [item.get("src") for item in root.iter("img")]
+    assert sources == [
+        f"images/{n}.jpg" for n in ("boxes", "looks", *map(str.lower, SIXRAY_CLASSES))
+    ]
+    for item in root.iter("img"):
+        picture = Image.open(FOLDER / item.get("src"))
+        assert (picture.format, picture.width) == ("JPEG", int(item.get("width")))
+        assert item.get("alt")
+    kept = sorted(path.name for path in (FOLDER / "images").iterdir())
+    assert kept == sorted([*(source.removeprefix("images/") for source in sources), "examples.jpg"])
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1_500_000
+
+
+def test_the_page_stands_alone_and_names_the_keys():
+    root = page()
+    links = [item.get("href") for item in root.iter("a", "link")] + list(root.iter("script"))
+    assert links == ["#unsure"]
+    keys = {item.text for item in root.iter("kbd")}
+    assert keys == {*"ASD", *(f"Alt+{key}" for key in "IGPTX"), "Ctrl+Enter", "Ctrl+Option"}
+    assert "annotation/guidelines.html" in instruction()
+
+
+def test_instruction_is_html_with_the_keys():
+    html = instruction()
+    assert html.startswith("<h1>Is something prohibited in this bag?</h1>\n<br>\n<p>")
+    assert "<td>Pliers</td>" in html and "Ctrl+Enter" in html
+
+
+def test_a_prediction_holds_all_regions_of_an_image():
+    row = {"label": "Gun", "x1": 10.0, "y1": 20.0, "x2": 60.0, "y2": 40.0, "model": "m"}
+    rows = [row | {"box_id": f"N1/m/{n}", "score": 0.5 + n / 4} for n in range(2)]
+    made = prediction(rows, (200, 100))
+    assert (made["model_version"], made["score"]) == ("m", 0.75)
+    assert [(r["id"], r["score"]) for r in made["result"]] == [("N1/m/0", 0.5), ("N1/m/1", 0.75)]
+    assert made["result"][0]["value"] == {
+        "x": 5.0,
+        "y": 20.0,
+        "width": 25.0,
+        "height": 20.0,
+        "rotation": 0,
+        "rectanglelabels": ["Gun"],
+    }

@@ -1,0 +1,267 @@
+"""The server of a workspace, and servers that are not what they should be."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from sixrayd.core.errors import ServiceError, SettingsError
+from sixrayd.core.records import Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.command import review
+from sixrayd.review.label_studio import environment
+from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.server import (
+    find_server,
+    running,
+    server_folder,
+    start,
+    stop,
+    wait,
+)
+from sixrayd.review.pull import PullSettings, pull
+from sixrayd.review.push import PushSettings, push
+from tests.processes import started
+from tests.review.conftest import build
+from tests.workspaces import build_mine
+
+TOKEN = "a-token-that-must-not-be-shown"
+
+
+@contextmanager
+def web(status, body=b"", **headers):
+    """A server on this machine that answers everything alike."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def refused(url, token=TOKEN):
+    with pytest.raises(ServiceError) as caught:
+        LabelStudio(Connection(url, token))
+    assert token not in str(caught.value)
+    return str(caught.value)
+
+
+def test_work_outlives_a_killed_server(tmp_path, servers):
+    workspace = build(tmp_path / "workspace", 3)
+    build_mine(workspace, "first", ["N0000001", "N0000002"])
+    words = ["serve", "-w", str(workspace.root), "--background", "--json"]
+    shell = CliRunner().invoke(review, words)
+    assert shell.exit_code == 0, shell.output
+    told = json.loads(shell.stdout)
+    secret = json.loads((server_folder(workspace) / "secret.json").read_text())
+    assert told["user"] == secret["user"] == "reviewer@sixrayd.local"
+    assert secret["token"] not in shell.output and secret["password"] not in shell.output
+    result = push(workspace, PushSettings())
+    with LabelStudio(find_server(workspace, "", None)) as server:
+        task = server.next_task(result.project)
+        server.submit(task.task, [verdict_region(Verdict.NOTHING)], 1)
+
+    os.killpg(told["pid"], signal.SIGKILL)
+    wait(workspace)
+    assert running(workspace) is None
+    with pytest.raises(ServiceError) as caught:
+        pull(workspace, PullSettings())
+    assert str(caught.value) == (
+        f"{workspace.root}: its Label Studio is not running; start it with "
+        "`sixrayd review serve --background`, or name another server with --url"
+    )
+    again = start(workspace)
+    try:
+        assert json.loads((server_folder(workspace) / "secret.json").read_text()) == secret
+        assert pull(workspace, PullSettings()).new == 1
+        assert push(workspace, PushSettings()).already_there == 2
+        with pytest.raises(ServiceError, match="its Label Studio is already running; stop it"):
+            start(workspace)
+    finally:
+        shell = CliRunner().invoke(review, ["stop", "-w", str(workspace.root)])
+    assert shell.stdout == "Label Studio has ended.\n"
+    assert (running(workspace), stop(workspace)) == (None, False)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(again.pid, 0)
+
+
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
+def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
+    words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
+    pipe = subprocess.PIPE
+    with started([sys.executable, *words], stdout=pipe, stderr=pipe, text=True) as serve:
+        first = serve.stdout.readline()
+        server = running(Workspace(tmp_path))
+        assert first == f"Label Studio is up at {server.url}\n"
+        assert serve.stdout.readline() == (
+            f"Sign in as reviewer@sixrayd.local with the password in {server.secret_file}\n"
+        )
+        while "Ctrl-C ends the server" not in serve.stderr.readline():
+            assert serve.poll() is None
+        serve.send_signal(how)
+        assert serve.wait() == 0
+        assert running(Workspace(tmp_path)) is None
+
+
+def test_the_server_is_private(site):
+    folder = server_folder(site.workspace)
+    secret = json.loads((folder / "secret.json").read_text())
+    assert (folder / "secret.json").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    log = (folder / "server.log").read_text()
+    assert secret["token"] not in log and secret["password"] not in log
+    assert secret["token"] not in repr(site.server) + repr(site.connection)
+    port = int(site.server.url.rpartition(":")[2])
+    with socket.socket() as elsewhere, pytest.raises(ConnectionRefusedError):
+        elsewhere.connect(("127.0.0.2", port))
+
+
+def test_a_taken_port_is_said(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ServiceError) as caught:
+            start(Workspace(tmp_path), port)
+    assert str(caught.value) == (
+        f"port {port}: cannot be used (Address already in use); leave out --port for a free one"
+    )
+
+
+def test_a_wrong_token_is_said(site):
+    told = "the token was refused; get a fresh one from Label Studio's page Account & Settings"
+    assert refused(site.server.url) == f"{site.server.url}: {told}"
+
+
+@pytest.mark.filterwarnings("ignore:The `parse_obj` method")  # inside Label Studio's client
+def test_a_personal_access_token_works_and_a_broken_one_is_said(site):
+    with site.client() as server:
+        settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+        server._request("POST", "api/jwt/settings", json=settings)
+        token = server._request("POST", "api/token").json()["token"]
+    with LabelStudio(Connection(site.server.url, token)) as server:
+        assert server.user == "reviewer@sixrayd.local"
+        assert server.next_task(1_000_000) is None
+    head, body, _ = token.split(".")
+    assert "the token was refused" in refused(site.server.url, f"{head}.{body}.AAAA")
+
+
+@pytest.mark.long
+def test_servers_that_are_no_label_studio(site):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{free.getsockname()[1]}"
+    assert refused(down) == (
+        f"{down}: Label Studio does not answer; is it running, and the address right?"
+    )
+    with web(200, b"<html>a router</html>") as url:
+        assert refused(url) == f"{url}: does not answer like Label Studio"
+    with web(200, b'{"release": "1.17.4"}') as url:
+        assert refused(url) == (
+            f"{url}: Label Studio 1.17.4 has known security holes; sixrayd needs 1.18.0 or later"
+        )
+    with web(418, json.dumps({"detail": f"no {TOKEN}"}).encode()) as url:
+        assert refused(url) == f"{url}: Label Studio answered 418: no …"
+
+
+def test_a_redirect_to_another_host_is_refused():
+    with web(302, Location="http://127.0.0.3:9/api/version") as url:
+        assert refused(url) == (
+            f"{url}: redirects to http://127.0.0.3:9; if that is right, name it with --url"
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "http://labels.example.org",
+            "--url http://labels.example.org: plain http would show the token to the network; "
+            "use https",
+        ),
+        (
+            "https://me:secret@labels.example.org",
+            "--url: must not carry a user name or password; "
+            "set SIXRAYD_LABEL_STUDIO_TOKEN or pass --token-file",
+        ),
+        ("ftp://x", "--url 'ftp://x': expected https://HOST[:PORT]"),
+        ("https://", "--url 'https://': expected https://HOST[:PORT]"),
+    ],
+)
+def test_unfit_addresses(url, message):
+    with pytest.raises(SettingsError) as caught:
+        Connection(url, TOKEN)
+    assert str(caught.value) == message
+
+
+def test_tokens_come_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
+    workspace, url, file = Workspace(tmp_path), "https://labels.example.org/", tmp_path / "token"
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", TOKEN)
+    assert find_server(workspace, url, None) == Connection("https://labels.example.org", TOKEN)
+    file.write_text("other\n")
+    with pytest.raises(SettingsError) as caught:
+        find_server(workspace, url, file)
+    assert str(caught.value) == f"{file}: others can read this token; run `chmod 600 {file}`"
+    file.chmod(0o600)
+    assert find_server(workspace, url, file).token == "other"
+    file.write_text("two words")
+    with pytest.raises(SettingsError, match="token: expected one token and nothing else"):
+        find_server(workspace, url, file)
+    monkeypatch.delenv("SIXRAYD_LABEL_STUDIO_TOKEN")
+    with pytest.raises(SettingsError, match="no token; set SIXRAYD_LABEL_STUDIO_TOKEN or pass"):
+        find_server(workspace, url, None)
+
+
+def test_a_folder_of_somebody_elses_is_not_taken_for_the_environment(tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_VENV", str(folder))
+    with pytest.raises(ServiceError) as caught:
+        environment.server_program(print)
+    assert str(caught.value) == (
+        f"{folder}: not an environment that sixrayd made; "
+        "name an empty folder in SIXRAYD_LABEL_STUDIO_VENV"
+    )
+    assert (folder / "thesis.tex").exists()
+
+
+@pytest.mark.long
+def test_a_failed_installation_says_why(tmp_path, monkeypatch):
+    folder = tmp_path / "new"
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_VENV", str(folder))
+    for name, value in (
+        ("PIP_NO_INDEX", "1"),
+        ("PIP_FIND_LINKS", ""),
+        ("PIP_CONFIG_FILE", "/dev/null"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ServiceError) as caught:
+        environment.server_program(lambda text: None)
+    assert str(caught.value) == (
+        "Label Studio cannot be installed: ERROR: No matching distribution found for "
+        f"label-studio==1.23.2; see {folder / 'install.log'}, and pip's index settings"
+    )
