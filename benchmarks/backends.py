@@ -27,8 +27,10 @@ import torch
 
 from benchmarks.interleaved import interleaved_s
 from sixrayd.core.ahead import chunked
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
@@ -42,8 +44,7 @@ from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import recognise
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.average_precision import mean_average_precision
-from sixrayd.evaluation.matching import Detections, Truths
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 
 CPU = torch.device("cpu")
 THRESHOLD = 0.1  # of candidates, as `sixrayd mine` has it

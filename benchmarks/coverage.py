@@ -13,7 +13,7 @@ import click
 import numpy as np
 from scipy.stats import binomtest
 
-from sixrayd.statistics.simulation import CHECKS, Cell, Outcome, peeking, simulate, sum_of_limits
+from benchmarks.simulation import CHECKS, Cell, Outcome, peeking, simulate, sum_of_limits
 
 DETECTORS = {"poor": 1.0, "good": 3.0}  # standard deviations; 26 and 91 % of contraband flagged
 GRID = [

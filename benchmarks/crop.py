@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.interleaved import interleaved_s
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.files import write_json
 from sixrayd.crop.region import cut, size_wh
 from sixrayd.crop.tdc import FAST, TdcSettings
@@ -29,7 +29,7 @@ from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.detectors.priors import make_priors
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 
 CELL_PX = 8  # of the exact form's map
 KERNEL_PX = 72  # the published kernel of 9 cells

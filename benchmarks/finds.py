@@ -12,13 +12,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
 from sixrayd.evaluation.finds import FindsCurve, finds_curve
-from sixrayd.evaluation.matching import BoolArray
 from sixrayd.imaging.hashes import duplicate_groups
 
 

@@ -19,11 +19,11 @@ import torch
 
 from sixrayd.core.ahead import chunked
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Truths
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.index import Index
 from sixrayd.core.records import Source
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.matching import Truths
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import Calibration, calibrate, finds_object, validation_images
 from sixrayd.mine.looking import Cascade, Look, LookSettings, image_score, open_first, open_look

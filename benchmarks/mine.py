@@ -26,6 +26,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sixrayd.core.ahead import chunked
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.index import Index, shard_contents, shard_sizes
 from sixrayd.core.records import Source
 from sixrayd.core.shards import iter_shard
@@ -35,7 +36,7 @@ from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_check
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.looking import LookSettings
 from sixrayd.mine.shard import ShardTask

@@ -21,10 +21,11 @@ import numpy as np
 from PIL import Image
 from scipy.stats import rankdata
 
-from sixrayd.core.boxes import Box, FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
+from sixrayd.core.boxes import Box
 from sixrayd.core.classes import SIXRAY_CLASSES
 from sixrayd.core.errors import ImageError
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
 from sixrayd.imaging.planting import (
     Item,

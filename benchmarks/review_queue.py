@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict

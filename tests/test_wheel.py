@@ -29,7 +29,10 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
         "sixrayd/annotation/images/examples.jpg",
         "sixrayd/manifests/classes.toml",
         "sixrayd/manifests/sources.toml",
-        "sixrayd/benchmark/report.html.jinja",
+        "sixrayd/benchmark/report/page.html.jinja",
+        "sixrayd/api.pyi",
+        "sixrayd/py.typed",
+        "sixrayd/review/label_studio/constraints.txt",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 

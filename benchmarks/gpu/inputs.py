@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.backends import THRESHOLD
 from benchmarks.gpu.plan import Setting, Sizes
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
 from sixrayd.core.files import write_table
@@ -23,7 +24,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import Predictor
-from sixrayd.imaging.decode import RGBImage, decode_rgb, image_size_wh
+from sixrayd.imaging.decode import decode_rgb, image_size_wh
 from sixrayd.synth.drawing import DrawnImage, draw_image
 from sixrayd.synth.plan import plan_release
 from sixrayd.synth.settings import SynthSettings

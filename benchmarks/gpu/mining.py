@@ -27,10 +27,11 @@ from benchmarks.gpu.running import Measurement, SkippedError
 from benchmarks.gpu.timing import forget_peak, peak_gib, seconds
 from benchmarks.mine import tasks_of
 from sixrayd.core.ahead import chunked
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.command import console
 from sixrayd.core.cores import available_cores
 from sixrayd.detectors.backends import open_backend, resolve_backend
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.looking import GRID, LookSettings, image_score, open_first
 from sixrayd.mine.shard import ShardTask

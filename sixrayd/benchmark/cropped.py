@@ -7,13 +7,12 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.command import progress
 from sixrayd.core.files import write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Split
 from sixrayd.core.shards import ShardWriter
-from sixrayd.core.voc import clip_box
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.region import Cropper, Region, cut
 from sixrayd.imaging.decode import decode_rgb
@@ -85,8 +84,7 @@ def _box_row(annotation: Annotation, region: Region) -> dict[str, Any] | None:
     return {
         "box_id": annotation.box_id,
         "image_id": annotation.image_id,
-        "label": whole.label,
-        **dict(zip(("x1", "y1", "x2", "y2"), inside.xyxy, strict=True)),
+        **inside.as_row(),
         "difficult": annotation.difficult,
         "truncated": annotation.truncated or inside != moved,
     }

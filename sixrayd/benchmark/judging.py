@@ -7,10 +7,10 @@ import numpy as np
 
 from sixrayd.benchmark.tree import load_origins
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Truths
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.matching import Truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,7 @@ class _Judge:
         )
 
     def _truth(self, image_id: str) -> Truths:
-        found = self.annotations.get(image_id, ())
-        return Truths(
-            np.array([a.box.xyxy for a in found], np.float64).reshape(-1, 4),
-            np.array([self.classes.index(a.box.label) for a in found], np.int64),
-            np.array([a.difficult for a in found], bool),
-        )
+        return Truths.of(self.annotations.get(image_id, ()), self.classes)
 
     def _origins(self, image_id: str) -> tuple[str, ...]:
         found = self.annotations.get(image_id, ())

@@ -11,8 +11,8 @@ import pyarrow as pa
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.results import STEPS, Seconds, System, Times
 from sixrayd.benchmark.systems import Looker
+from sixrayd.core.detections import Detections
 from sixrayd.core.files import read_table, write_table
-from sixrayd.evaluation.matching import Detections
 
 # A row an image.
 PART_SCHEMA = pa.schema(

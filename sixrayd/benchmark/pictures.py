@@ -11,8 +11,9 @@ from sixrayd.benchmark.report.parts import Axis, Example, Pictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
 from sixrayd.benchmark.systems import Looker, tdc_settings
+from sixrayd.core.arrays import RGBImage
 from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 
 EXAMPLES = 4
 _SHOWN = 0.3  # least score of a box that is drawn

@@ -10,13 +10,14 @@ from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.parts import Part
 from sixrayd.benchmark.results import Alarm, Cost, Row, System, Times, WorstCase
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
 from sixrayd.crop.region import Region, crop_cost
 from sixrayd.evaluation.alarms import false_alarms
 from sixrayd.evaluation.average_precision import Metric, mean_average_precision
 from sixrayd.evaluation.bootstrap import BootstrapSettings, SystemInterval, paired_bootstrap
 from sixrayd.evaluation.coco import coco_average_precision
-from sixrayd.evaluation.matching import Detections, Truths, match
+from sixrayd.evaluation.matching import match
 from sixrayd.evaluation.strata import SIZES, by_origin, by_size
 
 WORST = 6  # pictures a system

@@ -8,12 +8,12 @@ from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.results import SweepPoint
 from sixrayd.benchmark.settings import KERNELS, THRESHOLDS
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections
 from sixrayd.crop.region import Region, crop_cost, cut, map_back, size_wh
 from sixrayd.crop.tdc import TdcSettings, regions
 from sixrayd.crop.tdc_forms import TdcCropper, scaled
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.average_precision import mean_average_precision
-from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import decode_rgb
 
 DEFAULT_K = 0.15  # the paper's

@@ -9,6 +9,7 @@ import torch
 
 from sixrayd.benchmark.results import STEPS, Crop, System, Table
 from sixrayd.benchmark.settings import LAYERS, BenchmarkSettings
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, ServiceError
 from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
@@ -19,7 +20,6 @@ from sixrayd.crop.tdc import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped
-from sixrayd.evaluation.matching import Detections
 from sixrayd.imaging.decode import decode_rgb
 
 MULTIPLE_PX = 32

@@ -211,8 +211,7 @@ def _box_rows(annotation: VocAnnotation) -> Iterator[tuple[dict[str, Any], str]]
         row = {
             "box_id": f"{annotation.stem}/a{number}",
             "image_id": annotation.stem,
-            "label": item.box.label,
-            **dict(zip(("x1", "y1", "x2", "y2"), item.box.xyxy, strict=True)),
+            **item.box.as_row(),
             "difficult": item.difficult,
             "truncated": item.truncated,
         }

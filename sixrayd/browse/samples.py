@@ -106,8 +106,7 @@ def _read(workspace: Workspace, export: str) -> _Sources:
     for mining in dict.fromkeys(minings):
         path = workspace.folder("mine", mining) / "candidates.parquet"
         for row in read_table(path, CANDIDATE_SCHEMA).to_pylist():
-            box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
-            shown = ShownBox(box, score=row["score"], model=row["model"])
+            shown = ShownBox(Box.from_row(row), score=row["score"], model=row["model"])
             boxes[row["image_id"]] = (*boxes.get(row["image_id"], ()), shown)
             ranks.setdefault(row["image_id"], row["rank"])
     index = Index.load(workspace)

@@ -1,13 +1,16 @@
 """Boxes in pixels of the original image: 0-based, right and bottom edges exclusive."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.errors import ShapeError
 
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
+EDGES = ("x1", "y1", "x2", "y2")  # columns of every table of boxes, beside `label`
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,38 @@ class Box:
         """Left, top, right, bottom."""
         return (self.x1, self.y1, self.x2, self.y2)
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The box of a table's row, which may have other columns as well.
+
+        Raises:
+            ShapeError: it is none.
+        """
+        return cls(row["label"], *edges_of(row))
+
+    def as_row(self) -> dict[str, Any]:
+        """Label and edges as columns of a table."""
+        return {"label": self.label, **edge_columns(self.xyxy)}
+
     @property
     def area(self) -> float:
         """Square pixels."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
+
+
+def edges_of(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a table's row."""
+    return row["x1"], row["y1"], row["x2"], row["y2"]
+
+
+def edge_columns(xyxy: Iterable[float]) -> dict[str, float]:
+    """Left, top, right, bottom as columns of a table."""
+    return dict(zip(EDGES, xyxy, strict=True))
+
+
+def stack_xyxy(boxes: Iterable[Box]) -> FloatArray:
+    """(N, 4) float64 xyxy, without labels."""
+    return np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4)
 
 
 def clip_xyxy(boxes: FloatArray, width: int, height: int) -> FloatArray:
@@ -49,6 +80,13 @@ def clip_xyxy(boxes: FloatArray, width: int, height: int) -> FloatArray:
     """
     limits = np.array([width, height, width, height], dtype=boxes.dtype)
     return np.clip(boxes, 0, limits)  # (N, 4)
+
+
+def clip_box(box: Box, width: int, height: int) -> Box | None:
+    """The part of a box inside an image, None where nothing is."""
+    x1, y1 = max(box.x1, 0.0), max(box.y1, 0.0)
+    x2, y2 = min(box.x2, float(width)), min(box.y2, float(height))
+    return Box(box.label, x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -201,10 +201,8 @@ def load_annotations(workspace: Workspace) -> dict[str, tuple[Annotation, ...]]:
     found: dict[str, list[Annotation]] = {}
     table = read_table(workspace.shards / "annotations.parquet", ANNOTATION_SCHEMA)
     for row in table.to_pylist():
-        box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
-        annotation = Annotation(
-            row["box_id"], row["image_id"], box, row["difficult"], row["truncated"]
-        )
+        named = {key: row[key] for key in ("box_id", "image_id", "difficult", "truncated")}
+        annotation = Annotation(box=Box.from_row(row), **named)
         found.setdefault(annotation.image_id, []).append(annotation)
     return {image_id: tuple(boxes) for image_id, boxes in found.items()}
 

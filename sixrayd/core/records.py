@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from sixrayd.core.boxes import EDGES
+
 
 class Source(StrEnum):
     """What the release says of an image."""
@@ -111,15 +113,14 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
+EDGE_FIELDS = tuple(pa.field(edge, pa.float64(), nullable=False) for edge in EDGES)
+# What `Box.as_row` fills.
+BOX_COLUMNS = (pa.field("label", pa.string(), nullable=False), *EDGE_FIELDS)
 # The columns of every table of boxes.
 BOX_FIELDS = [
     pa.field("box_id", pa.string(), nullable=False),
     pa.field("image_id", pa.string(), nullable=False),
-    pa.field("label", pa.string(), nullable=False),
-    pa.field("x1", pa.float64(), nullable=False),
-    pa.field("y1", pa.float64(), nullable=False),
-    pa.field("x2", pa.float64(), nullable=False),
-    pa.field("y2", pa.float64(), nullable=False),
+    *BOX_COLUMNS,
 ]
 
 # shards/annotations.parquet: box_id is "IMAGE_ID/aN", N from 0 in file order.
@@ -179,11 +180,7 @@ DECISION_SCHEMA = pa.schema(
             pa.list_(
                 pa.struct(
                     [
-                        pa.field("label", pa.string(), nullable=False),
-                        pa.field("x1", pa.float64(), nullable=False),
-                        pa.field("y1", pa.float64(), nullable=False),
-                        pa.field("x2", pa.float64(), nullable=False),
-                        pa.field("y2", pa.float64(), nullable=False),
+                        *BOX_COLUMNS,
                         pa.field("origin", pa.string(), nullable=False),  # see review.Origin
                         pa.field("candidate", pa.string(), nullable=False),  # box id or empty
                     ]
@@ -202,17 +199,7 @@ TRAINING_SCHEMA = pa.schema(
         pa.field("role", pa.string(), nullable=False),  # see Role
         pa.field(
             "boxes",  # of positives, else empty
-            pa.list_(
-                pa.struct(
-                    [
-                        pa.field("label", pa.string(), nullable=False),
-                        *(
-                            pa.field(k, pa.float64(), nullable=False)
-                            for k in ("x1", "y1", "x2", "y2")
-                        ),
-                    ]
-                )
-            ),
+            pa.list_(pa.struct(BOX_COLUMNS)),
             nullable=False,
         ),
     ]

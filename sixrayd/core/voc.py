@@ -10,7 +10,7 @@ from typing import Literal
 
 from lxml import etree
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 
@@ -74,13 +74,6 @@ class VocAnnotation:
 
 class _ObjectError(Exception):
     """Why one object cannot be used."""
-
-
-def clip_box(box: Box, width: int, height: int) -> Box | None:
-    """The part of a box inside an image, None where nothing is."""
-    x1, y1 = max(box.x1, 0.0), max(box.y1, 0.0)
-    x2, y2 = min(box.x2, float(width)), min(box.y2, float(height))
-    return Box(box.label, x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def read_voc(

@@ -14,12 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.errors import CheckpointError, ShapeError
 from sixrayd.crop.aesthetic_nets import DEEPEST_STRIDE, OffsetNet, SaliencyNet
 from sixrayd.crop.keras_weights import read_keras_weights
 from sixrayd.crop.region import Region, bounded, cut, size_wh
-from sixrayd.imaging.decode import RGBImage
 
 WHERE_WEIGHTS = (
     "saliency.h5 and regression.h5, linked under 'Weight File' in the README of "

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import SettingsError
 from sixrayd.crop.region import Region, bounded, size_wh, whole
-from sixrayd.imaging.decode import RGBImage
 
 
 @dataclass(frozen=True, slots=True)

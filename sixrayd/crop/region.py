@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray, clip_xyxy
+from sixrayd.core.arrays import FloatArray, RGBImage
+from sixrayd.core.boxes import clip_xyxy
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import ShapeError
-from sixrayd.evaluation.matching import Detections
-from sixrayd.imaging.decode import RGBImage
 
 LEAST_SIDE_PX = 32  # a thinner strip shows no object, and backbones reduce by up to 32
 _LOST_BELOW = 0.5  # share of an object's area inside the region

@@ -6,9 +6,9 @@ beside the aesthetic crop, whose weights are not on any package index.
 
 from PIL import Image
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.extras import import_extra
 from sixrayd.crop.region import Region, bounded, size_wh, whole
-from sixrayd.imaging.decode import RGBImage
 
 _LEAST_SCALE = 0.5  # of the image's sides; the library's own 0.9 could remove 19 % at most
 _SCALES = 6  # 1, 0.9, … 0.5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.crop.region import Region, bounded, size_wh
 from sixrayd.crop.tdc import (
@@ -26,7 +26,6 @@ from sixrayd.crop.tdc import (
 )
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Precision, autocast, input_wh, normalise
-from sixrayd.imaging.decode import RGBImage
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sixrayd.core.boxes import Box, FloatArray, iou_matrix
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ShapeError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.decisions.decision import DecidedBox, Decision
@@ -67,7 +68,7 @@ def match_boxes(first: Sequence[Box], second: Sequence[Box], min_iou: float = MI
 
     Source: Kuhn 1955, The Hungarian method for the assignment problem.
     """
-    iou = iou_matrix(_edges(first), _edges(second))  # (N, M)
+    iou = iou_matrix(stack_xyxy(first), stack_xyxy(second))  # (N, M)
     iou[iou < min_iou] = 0
     one, two = (np.array([box.label for box in boxes], object) for boxes in (first, second))
     same = one[:, None] == two[None, :]  # (N, M)
@@ -129,10 +130,6 @@ def conflicts(decisions: Mapping[str, Sequence[Decision]], rule: Rule) -> tuple[
             boxes = tuple(_merged(drawn).box for drawn in _things(said))
             found.append(Conflict(image_id, settled.reason, boxes))
     return tuple(found)
-
-
-def _edges(boxes: Sequence[Box]) -> FloatArray:
-    return np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4)  # (N, 4)
 
 
 def _assign(gain: FloatArray) -> tuple[Pair, ...]:

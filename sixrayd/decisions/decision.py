@@ -139,12 +139,7 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
 
 def _decision(row: Mapping[str, Any], review: str) -> Decision:
     boxes = tuple(
-        DecidedBox(
-            Box(box["label"], box["x1"], box["y1"], box["x2"], box["y2"]),
-            box["origin"],
-            box["candidate"],
-        )
-        for box in row["boxes"]
+        DecidedBox(Box.from_row(box), box["origin"], box["candidate"]) for box in row["boxes"]
     )
     datetime.fromisoformat(row["decided_at"])
     kept = (

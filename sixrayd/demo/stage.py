@@ -254,8 +254,7 @@ class _Demo:
         truth = self.truth()
         for row in planted_rows(self.workspace, sent.name):
             if row["kind"] == Kind.PLANTED:
-                edges = (row["x1"], row["y1"], row["x2"], row["y2"])
-                truth[row["image_id"]] = (Box(row["label"], *edges),)
+                truth[row["image_id"]] = (Box.from_row(row),)
         folder = ReviewFolder(self.workspace, sent.name)
         project = folder.project()
         assert project is not None  # it has just been pushed

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.detectors.backend_onnxruntime import open_onnxruntime
@@ -25,7 +26,6 @@ from sixrayd.detectors.backend_torch import open_torch
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import computes_bfloat16
 from sixrayd.detectors.folding import Network, Shapes
-from sixrayd.imaging.decode import RGBImage
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # offsets, logits, priors
 Backend = Callable[[Tensor], Outputs]

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sixrayd.core.boxes import FloatArray, iou_matrix
+from sixrayd.core.arrays import FloatArray, IntArray
+from sixrayd.core.boxes import iou_matrix
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, decode
-from sixrayd.evaluation.matching import Detections, IntArray
 
 _CONSIDERED = 4  # times `most`: the best boxes of an image that suppression looks at
 _PASSES = 8  # of suppression on a GPU before it is asked whether they were enough

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import replacing
@@ -19,8 +21,6 @@ from sixrayd.detectors.coding import decode
 from sixrayd.detectors.decoding import DecodeSettings, select_batch
 from sixrayd.detectors.detector import Detector, InputForm
 from sixrayd.detectors.predictor import clipped, normalise
-from sixrayd.evaluation.matching import Detections
-from sixrayd.imaging.decode import RGBImage
 
 _KEY = "sixrayd"
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.ahead import chunked
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import clip_xyxy
 from sixrayd.core.cores import available_cores
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import Backend, Outputs, open_backend
 from sixrayd.detectors.decoding import DecodeSettings, decode_batch, merge
 from sixrayd.detectors.detector import Detector, InputForm
-from sixrayd.evaluation.matching import Detections
-from sixrayd.imaging.decode import RGBImage
 
 Precision = Literal["fp32", "bf16"]
 _LEAST_SIDE_PX = 1.0  # thinner detections cannot be drawn

@@ -99,8 +99,7 @@ def annotation_rows(
         {
             "box_id": f"{image}/a{number}",
             "image_id": image,
-            "label": item.box.label,
-            **dict(zip(("x1", "y1", "x2", "y2"), item.box.xyxy, strict=True)),
+            **item.box.as_row(),
             "difficult": item.difficult,
             "truncated": item.truncated,
         }

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sixrayd.core.boxes import iou_matrix
+from sixrayd.core.boxes import EDGES, edges_of, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
@@ -20,11 +20,10 @@ from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions, standing_decisions
 from sixrayd.statistics.certificate import Planted
 
-_EDGES = ("x1", "y1", "x2", "y2")
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("image_id", "kind", "label")),
-        *((edge, pa.float64()) for edge in _EDGES),
+        *((edge, pa.float64()) for edge in EDGES),
         ("with_proposals", pa.bool_()),
     ]
 )
@@ -104,8 +103,7 @@ def _labels_there(
     decision = settle(said, rule).decision
     if decision is None or decision.verdict != Verdict.MISSED:
         return set()
-    item = np.array([[row[edge] for edge in _EDGES]], np.float64)  # (1, 4)
+    item = np.array([edges_of(row)], np.float64)  # (1, 4)
     boxes = [i.box for i in decision.boxes if classes.covers(i.box.label)]
-    edges = np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4)
-    there = np.flatnonzero(iou_matrix(edges, item)[:, 0] >= HIT_IOU)
+    there = np.flatnonzero(iou_matrix(stack_xyxy(boxes), item)[:, 0] >= HIT_IOU)
     return {classes.canonical(boxes[number].label) for number in there.tolist()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sixrayd.core.arrays import IntArray
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Run, Workspace
@@ -31,7 +32,6 @@ from sixrayd.statistics.certificate import (
     outcome,
     sensitivities,
 )
-from sixrayd.statistics.finite import IntArray
 from sixrayd.statistics.missed import MissedBound, bound_missed, percent_down
 from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
-from sixrayd.evaluation.matching import Detections, Truths, match
+from sixrayd.evaluation.matching import match
 
 _ROUNDING = 1e-9  # so that 0.7 of 10 objects are 7, whichever way the product rounds
 

@@ -6,10 +6,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
-from sixrayd.evaluation.matching import Detections, Matches, Truths, match
+from sixrayd.evaluation.matching import Matches, match
 
 Metric = Literal["voc07", "voc10"]
 

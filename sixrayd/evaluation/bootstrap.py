@@ -19,19 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.average_precision import Metric, require_metric
-from sixrayd.evaluation.matching import (
-    Detections,
-    IntArray,
-    Matches,
-    Truths,
-    count_positives,
-    difficult_of,
-    match,
-)
+from sixrayd.evaluation.matching import Matches, count_positives, difficult_of, match
 
 _MOST_CELLS = 4_000_000  # of one array of running sums, 32 MB
 

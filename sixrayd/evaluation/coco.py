@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
 from sixrayd.core.extras import import_extra
-from sixrayd.evaluation.matching import Detections, Truths, difficult_of, require_truths
+from sixrayd.evaluation.matching import difficult_of, require_truths
 
 
 @dataclass(frozen=True, slots=True)

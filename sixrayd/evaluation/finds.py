@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray
 from sixrayd.core.errors import ShapeError
-from sixrayd.evaluation.matching import BoolArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray, IntArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError
 from sixrayd.evaluation.average_precision import (
     ClassResult,
@@ -34,11 +35,7 @@ from sixrayd.evaluation.average_precision import (
     require_metric,
 )
 from sixrayd.evaluation.matching import (
-    BoolArray,
-    Detections,
-    IntArray,
     Matches,
-    Truths,
     count_positives,
     difficult_of,
     excused_of,

@@ -5,53 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray, iou_matrix
+from sixrayd.core.arrays import BoolArray, FloatArray, IntArray
+from sixrayd.core.boxes import iou_matrix
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
-
-IntArray = np.ndarray[tuple[int, ...], np.dtype[np.integer]]
-BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """What a detector says of one image, in any order.
-
-    Args:
-        xyxy: (N, 4) pixels.
-        scores: (N,) finite.
-        labels: (N,) positions in the class list.
-        excused: (N,) detections that are not wrong when they meet no object; none if left out.
-    """
-
-    xyxy: FloatArray
-    scores: FloatArray
-    labels: IntArray
-    excused: BoolArray | None = None
-
-    def __post_init__(self) -> None:
-        excused = () if self.excused is None else (self.excused,)
-        _check("detections", self.xyxy, self.scores, self.labels, *excused)
-        if not np.isfinite(self.scores).all():
-            raise ShapeError("detections: a score is not finite")
-
-
-@dataclass(frozen=True, slots=True)
-class Truths:
-    """What is in one image; no rows for an image that holds nothing.
-
-    Args:
-        xyxy: (M, 4) pixels.
-        labels: (M,) positions in the class list.
-        difficult: (M,) objects that count neither when found nor when missed; none if left out.
-    """
-
-    xyxy: FloatArray
-    labels: IntArray
-    difficult: BoolArray | None = None
-
-    def __post_init__(self) -> None:
-        difficult = () if self.difficult is None else (self.difficult,)
-        _check("truths", self.xyxy, self.labels, *difficult)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +111,3 @@ def _match_image(
             right[row] = not difficult[best] and not taken[best]
             taken[best] = True
     return found.scores[rows].astype(np.float64), right, ignored
-
-
-def _check(what: str, xyxy: FloatArray, *columns: np.ndarray) -> None:  # type: ignore[type-arg]
-    if xyxy.ndim != 2 or xyxy.shape[1] != 4:
-        raise ShapeError(f"{what}: need boxes (N, 4), got {xyxy.shape}")
-    for column in columns:
-        if column.shape != (len(xyxy),):
-            raise ShapeError(f"{what}: {len(xyxy)} boxes, but a column of shape {column.shape}")

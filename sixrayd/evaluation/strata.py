@@ -13,16 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
-from sixrayd.evaluation.matching import (
-    BoolArray,
-    Detections,
-    Truths,
-    difficult_of,
-    excused_of,
-    require_truths,
-)
+from sixrayd.evaluation.matching import difficult_of, excused_of, require_truths
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table
@@ -20,7 +20,7 @@ from sixrayd.core.records import (
     State,
     Verdict,
 )
-from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, clip_box
+from sixrayd.core.voc import Provenance, VocAnnotation, VocObject
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import Settled, settle
 from sixrayd.decisions.decision import (

@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
 
 try:
@@ -16,7 +17,6 @@ except ImportError:  # decoding is slower and the pixels are the same
 MAX_PIXELS = 50_000_000
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _JPEG = b"\xff\xd8\xff"
-RGBImage = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def decode_rgb(

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ShapeError
-from sixrayd.imaging.decode import RGBImage
 
 BITS = 64
 MAX_GROUP = 500

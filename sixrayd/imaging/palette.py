@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from scipy.special import ndtr
 
-from sixrayd.core.boxes import FloatArray
-from sixrayd.imaging.decode import RGBImage
+from sixrayd.core.arrays import FloatArray, RGBImage
 
 Levels = RGBImage | FloatArray  # 0..255
 

@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from sixrayd.core.boxes import Box, FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray, RGBImage
+from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ImageError
-from sixrayd.imaging.decode import RGBImage
 from sixrayd.imaging.palette import Channels, Levels, Palette, read_palette
-
-BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _RING = 0.15  # of the box's longer side, around it

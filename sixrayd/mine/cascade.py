@@ -10,13 +10,14 @@ import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import Source, Split
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.matching import Detections, Truths, match
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.evaluation.matching import match
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.looking import Look, image_score
 
 CONFIDENCE = 0.95  # of the lower bound, one-sided
@@ -156,9 +157,8 @@ def validation_images(
     others = _others(index.rows(source=Source.NEGATIVE), seen)
     drawn = np.random.default_rng(seed).permutation(len(others))[:negatives]
     for image_id in [*positives, *(others[place] for place in sorted(drawn))]:
-        boxes = annotations.get(image_id, ())
-        labels = [classes.index(a.box.label) for a in boxes]
-        yield Shown(decode_rgb(index.read(image_id), image_id), _truths(boxes, labels))
+        truth = Truths.of(annotations.get(image_id, ()), classes)
+        yield Shown(decode_rgb(index.read(image_id), image_id), truth)
 
 
 def _seen_groups(workspace: Workspace, index: Index, models: tuple[str, ...]) -> pa.Array:
@@ -173,9 +173,3 @@ def _seen_groups(workspace: Workspace, index: Index, models: tuple[str, ...]) ->
 def _others(rows: pa.Table, groups: pa.Array) -> list[str]:
     """Ids of the rows whose group is none of these."""
     return list(rows.filter(pc.invert(pc.is_in(rows["group"], groups)))["image_id"].to_pylist())
-
-
-def _truths(boxes: tuple[Annotation, ...], labels: list[int]) -> Truths:
-    xyxy = np.array([a.box.xyxy for a in boxes], np.float64).reshape(-1, 4)
-    difficult = np.array([a.difficult for a in boxes], bool)
-    return Truths(xyxy, np.array(labels, np.int64), difficult)

@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeGuard
 
 import pyarrow as pa
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
-from sixrayd.core.voc import clip_box, read_voc
+from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from sixrayd.core.ahead import chunked
+from sixrayd.core.arrays import RGBImage
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
 from sixrayd.crop.region import cut, map_back, size_wh
 from sixrayd.crop.tdc import FAST
@@ -19,8 +21,6 @@ from sixrayd.detectors.checkpoints import Checkpoint, load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import DynamicInput, Predictor
-from sixrayd.evaluation.matching import Detections
-from sixrayd.imaging.decode import RGBImage
 from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 
 Crop = Literal["none", "tdc", "tiles"]

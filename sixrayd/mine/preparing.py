@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
@@ -15,7 +16,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import quantise, resolve_backend
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.devices import pick_device
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.looking import LookSettings, open_first, open_look
 from sixrayd.mine.settings import MineSettings

@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.boxes import EDGES
 from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.mine.worker import PART_SCHEMA
 
 _ORDER = [
     (key, "descending" if key == "score" else "ascending")
-    for key in ("rank", "score", "label", "x1", "y1", "x2", "y2")
+    for key in ("rank", "score", "label", *EDGES)
 ]
 
 

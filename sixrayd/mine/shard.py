@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError, ShardError
 from sixrayd.core.shards import ShardImage, iter_shard
 from sixrayd.core.store import Store
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 
 
 @dataclass(frozen=True, slots=True)

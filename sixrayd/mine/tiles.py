@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import BoolArray, FloatArray
+from sixrayd.core.detections import Detections
 from sixrayd.crop.region import Region
 from sixrayd.detectors.decoding import DecodeSettings, merge, suppress
-from sixrayd.evaluation.matching import BoolArray, Detections
 
 OVERLAP = 0.25  # of a tile's side: what is smaller lies whole in one tile at least
 _TOUCH = 1 / 64  # of a tile's side: a box that ends nearer to a border may be cut by it

@@ -13,15 +13,15 @@ import pyarrow as pa
 import torch
 
 from sixrayd.core.ahead import chunked, map_ahead
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import ImageError, ServiceError
 from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.detectors.devices import out_of_memory
-from sixrayd.evaluation.matching import Detections
-from sixrayd.imaging.decode import RGBImage
 from sixrayd.mine.looking import Cascade, Look, LookSettings, open_look
 from sixrayd.mine.shard import Scan, ShardTask, read_scans
 
@@ -246,5 +246,4 @@ def _detection_rows(
 
 
 def _row(image_id: str, box: Box, score: float, error: str) -> dict[str, Any]:
-    edges = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
-    return {"image_id": image_id, "label": box.label, **edges, "score": score, "error": error}
+    return {"image_id": image_id, **box.as_row(), "score": score, "error": error}

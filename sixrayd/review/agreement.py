@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
@@ -19,7 +19,6 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
 from sixrayd.evaluation.bootstrap import Interval
-from sixrayd.evaluation.matching import IntArray
 from sixrayd.statistics import agreement as statistics
 
 _VERDICTS = (Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE)  # the order of their codes

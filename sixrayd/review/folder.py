@@ -145,7 +145,7 @@ class ReviewFolder:
         """What was drawn in advance in a lane, by image and box id."""
         found: dict[str, dict[str, Box]] = {}
         for row in self.proposals() if lane == ADJUDICATION else self.candidates():
-            box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
+            box = Box.from_row(row)
             found.setdefault(row["image_id"], {})[row["box_id"]] = box
         return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.index import Index
@@ -21,7 +21,6 @@ from sixrayd.core.records import (
     Split,
     Verdict,
 )
-from sixrayd.core.voc import clip_box
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
@@ -153,8 +152,7 @@ class _Sorting:
         boxes = [self._usable(item.box, record) for item in decision.boxes]
         if not boxes or None in boxes:  # an object without its box would be taught as background
             return Role.LEFT_OUT, []
-        keys = ("label", "x1", "y1", "x2", "y2")
-        return Role.POSITIVE, [{k: getattr(box, k) for k in keys} for box in boxes]
+        return Role.POSITIVE, [box.as_row() for box in boxes if box]
 
     def _usable(self, box: Box, record: ImageRecord) -> Box | None:
         """The box inside its image, or None if training cannot use it."""

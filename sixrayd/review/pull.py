@@ -1,7 +1,7 @@
 """What reviewers submitted → append-only tables of decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -310,7 +310,7 @@ class _Reader:
             "withdrawn": False,
             "note": "",
             "boxes": [
-                asdict(item.box) | {"origin": str(item.origin), "candidate": item.candidate}
+                item.box.as_row() | {"origin": str(item.origin), "candidate": item.candidate}
                 for item in answer.boxes
             ],
         }

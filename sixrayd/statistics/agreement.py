@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.bootstrap import Interval
-from sixrayd.evaluation.matching import IntArray
 
 _MOST_CELLS = 4_000_000  # of one array of draws, 32 MB
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 import sixrayd
+from sixrayd.core.arrays import BoolArray
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
@@ -32,7 +33,6 @@ from sixrayd.statistics.sampling import (
     CENSUS,
     GONE_SCHEMA,
     POPULATION_SCHEMA,
-    BoolArray,
     Drawn,
     Plan,
     Population,

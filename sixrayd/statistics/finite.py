@@ -33,10 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError
-
-IntArray = NDArray[np.int64]
 
 PRIOR = (0.1, 1.0)  # Beta over rates of finds: most strata hold next to nothing
 _HALVINGS = 100  # of a price; what costs the same to double precision is left between

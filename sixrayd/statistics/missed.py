@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sixrayd.core.arrays import IntArray
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.finite import IntArray, Limits, Stratum, joint_limits
+from sixrayd.statistics.finite import Limits, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, units_behind
 

@@ -22,13 +22,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 import sixrayd
+from sixrayd.core.arrays import BoolArray, IntArray
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.statistics.finite import IntArray
-
-BoolArray = NDArray[np.bool_]
 
 CENSUS = ""  # stratum of units that were decided before the first draw
 _PAIR = ("image_id", "group")

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, betaln, xlog1py, xlogy
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.finite import IntArray
 
 PRIOR = (2.0, 0.5)  # Beta over reviewers' sensitivity: most see most
 _HALVINGS = 60

@@ -8,22 +8,20 @@ settle nothing, nor does contraband that nobody boxed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from sixrayd.core.arrays import BoolArray, IntArray
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShapeError, WorkspaceError
-from sixrayd.core.records import Rule, Verdict
+from sixrayd.core.records import BOX_COLUMNS, Rule, Verdict
 from sixrayd.decisions.consensus import Settled, settle
 from sixrayd.decisions.decision import DecidedBox, Decision
-from sixrayd.statistics.finite import IntArray
-from sixrayd.statistics.sampling import BoolArray, Population
-
-_EDGES = ("x1", "y1", "x2", "y2")
+from sixrayd.statistics.sampling import Population
 
 # decisions.parquet of a certificate: standing answers by image, the earliest first.
 ANSWER_SCHEMA = pa.schema(
@@ -35,14 +33,7 @@ ANSWER_SCHEMA = pa.schema(
         pa.field("decided_at", pa.string(), nullable=False),
         pa.field(
             "boxes",
-            pa.list_(
-                pa.struct(
-                    [
-                        pa.field("label", pa.string(), nullable=False),
-                        *(pa.field(edge, pa.float64(), nullable=False) for edge in _EDGES),
-                    ]
-                )
-            ),
+            pa.list_(pa.struct(BOX_COLUMNS)),
             nullable=False,
         ),
     ]
@@ -116,7 +107,7 @@ def answer_rows(decisions: Mapping[str, Sequence[Decision]]) -> pa.Table:
                 "lane": said.lane,
                 "verdict": str(said.verdict),
                 "decided_at": said.decided_at,
-                "boxes": [asdict(item.box) for item in said.boxes],
+                "boxes": [item.box.as_row() for item in said.boxes],
             }
             for image_id in sorted(decisions)
             for said in decisions[image_id]
@@ -156,10 +147,7 @@ def _answer(settled: Settled, classes: ClassList) -> Answer:
 
 
 def _decision(row: Mapping[str, Any]) -> Decision:
-    boxes = tuple(
-        DecidedBox(Box(box["label"], *(box[edge] for edge in _EDGES)), "", "")
-        for box in row["boxes"]
-    )
+    boxes = tuple(DecidedBox(Box.from_row(box), "", "") for box in row["boxes"])
     return Decision(
         image_id=row["image_id"],
         review="",

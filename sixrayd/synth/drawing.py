@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.synth.overlay import burn_in
-from sixrayd.synth.palettes import Picture
 from sixrayd.synth.plan import ImagePlan
 from sixrayd.synth.scanner import choose_scanner, scan
 from sixrayd.synth.scene import build_scene, rescan, widen
@@ -46,7 +46,7 @@ def draw_image(plan: ImagePlan, settings: SynthSettings) -> DrawnImage:
     return DrawnImage(plan, encode_jpeg(picture, quality), width, height, scene.boxes())
 
 
-def encode_jpeg(picture: Picture, quality: int) -> bytes:
+def encode_jpeg(picture: RGBImage, quality: int) -> bytes:
     """Baseline JPEG with colour at half resolution, as the real release is stored."""
     buffer = io.BytesIO()
     PillowImage.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")

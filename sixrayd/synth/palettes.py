@@ -4,9 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray, RGBImage
 
-Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Colour = tuple[int, int, int]
 
 DEEPEST = 8.0  # optical depth at which every palette ends
@@ -44,7 +43,7 @@ CLASS_RATIOS = {"vivid": (1.42, 1.72, 2.7, 3.7), "muted": (1.40, 1.90, 2.6, 3.9)
 
 
 @cache
-def colour_table(palette: str, background: Colour) -> Picture:
+def colour_table(palette: str, background: Colour) -> RGBImage:
     """(ratios x depths, 3) uint8: colour at each ratio of the bands and each optical depth."""
     depths = DEEPEST * np.linspace(0, 1, TABLE[1]) ** 2
     ramps = np.stack([_ramp(ramp, depths) for ramp in PALETTES[palette]])  # (3, depths, 3)
@@ -55,7 +54,7 @@ def colour_table(palette: str, background: Colour) -> Picture:
     table = np.einsum("rk,kdc->rdc", weights, ramps)
     empty = np.exp(-depths / 0.6)[None, :, None]
     table *= empty * (np.array(background) / 255) + (1 - empty)
-    rounded: Picture = np.rint(table).clip(0, 255).astype(np.uint8).reshape(-1, 3)
+    rounded: RGBImage = np.rint(table).clip(0, 255).astype(np.uint8).reshape(-1, 3)
     return rounded
 
 

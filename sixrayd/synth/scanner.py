@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sixrayd.synth.palettes import DEEPEST, RATIO_RANGE, TABLE, Colour, Picture, colour_table
+from sixrayd.core.arrays import RGBImage
+from sixrayd.synth.palettes import DEEPEST, RATIO_RANGE, TABLE, Colour, colour_table
 from sixrayd.synth.projection import Image
 
 Rng = np.random.Generator
@@ -57,7 +58,7 @@ def choose_scanner(rng: Rng) -> Scanner:
     return Scanner("vivid", (250, 250, 250), photons, blur, sharpen, grey=True, stripes=stripes)
 
 
-def scan(depth: Image, scanner: Scanner, rng: Rng) -> Picture:
+def scan(depth: Image, scanner: Scanner, rng: Rng) -> RGBImage:
     """Expose, digitise and colour.
 
     Args:
@@ -116,7 +117,7 @@ def _streak(measured: Image, scanner: Scanner, rng: Rng) -> None:
         measured[:, row, start:stop] -= np.float32(rng.uniform(0.02, 0.07))
 
 
-def coloured(measured: Image, scanner: Scanner) -> Picture:
+def coloured(measured: Image, scanner: Scanner) -> RGBImage:
     """(2, H, W) measured optical depth → (H, W, 3) uint8 RGB by material and thickness."""
     low, high = measured
     # Colour is read from a wider neighbourhood than brightness, as noise would speckle it.
@@ -133,7 +134,7 @@ def coloured(measured: Image, scanner: Scanner) -> Picture:
     row = (ratio - RATIO_RANGE[0]) * ((TABLE[0] - 1) / (RATIO_RANGE[1] - RATIO_RANGE[0]))
     column = np.sqrt(np.clip(depth / DEEPEST, 0, 1)) * (TABLE[1] - 1)
     index = np.clip(row, 0, TABLE[0] - 1).astype(np.int32) * TABLE[1] + column.astype(np.int32)
-    picture: Picture = colour_table(scanner.palette, scanner.background)[index]  # (H, W, 3)
+    picture: RGBImage = colour_table(scanner.palette, scanner.background)[index]  # (H, W, 3)
     if scanner.grey:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         picture = np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)

@@ -7,7 +7,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from sixrayd.core.boxes import Box, FloatArray
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.boxes import Box
 from sixrayd.synth import blades, clutter, gadgets, guns, luggage, tools
 from sixrayd.synth.layout import Place, lay_out, picture_size
 from sixrayd.synth.projection import DepthMap, Image, Mask, Pose

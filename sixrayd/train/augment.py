@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sixrayd.core.arrays import IntArray, RGBImage
 from sixrayd.core.boxes import iou_matrix
-from sixrayd.evaluation.matching import IntArray
-from sixrayd.imaging.decode import RGBImage
 
 Boxes = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 

@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
+from sixrayd.core.detections import Truths
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.evaluation.matching import Truths
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.examples import Example, hard_share
 from sixrayd.train.round import load_round
 from sixrayd.train.settings import Recipe
@@ -109,10 +110,7 @@ class TrainingData:
 
     def truth(self, record: ImageRecord) -> Truths:
         """The boxes of a held-out image."""
-        found = self._annotations[record.image_id]
-        boxes = np.array([a.box.xyxy for a in found], np.float64).reshape(-1, 4)
-        labels = np.array([self.classes.index(a.box.label) for a in found], np.int64)
-        return Truths(boxes, labels, np.array([a.difficult for a in found], bool))
+        return Truths.of(self._annotations[record.image_id], self.classes)
 
     def seen(self) -> list[str]:
         """Ids of the images that the model learns from, sorted."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sixrayd.imaging.decode import RGBImage
+from sixrayd.core.arrays import RGBImage
 from sixrayd.train.augment import Sample, change_light, draw_view, draw_window, take_view
 
 _AHEAD = 2  # batches under way beside the one that is asked for

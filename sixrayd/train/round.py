@@ -53,5 +53,5 @@ def load_round(workspace: Workspace, name: str) -> Round:
     for row in read_table(round_file(workspace, name), TRAINING_SCHEMA).to_pylist():
         ids[Role(row["role"])].add(row["image_id"])
         if row["role"] == Role.POSITIVE:
-            positives[row["image_id"]] = tuple(Box(**box) for box in row["boxes"])
+            positives[row["image_id"]] = tuple(map(Box.from_row, row["boxes"]))
     return Round(positives, frozenset(ids[Role.HARD_NEGATIVE]), frozenset(ids[Role.LEFT_OUT]))

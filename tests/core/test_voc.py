@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.core.boxes import Box
+from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
 from sixrayd.core.errors import AnnotationError
-from sixrayd.core.voc import (
-    MAX_BYTES,
-    Provenance,
-    VocAnnotation,
-    VocObject,
-    clip_box,
-    read_voc,
-    write_voc,
-)
+from sixrayd.core.voc import MAX_BYTES, Provenance, VocAnnotation, VocObject, read_voc, write_voc
 
 CLASSES = ClassList()
 SIZE = "<size><width>768</width><height>576</height><depth>3</depth></size>"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import ShapeError
 from sixrayd.crop.region import CropCost, Region, bounded, crop_cost, cut, map_back, size_wh, whole
-from sixrayd.evaluation.matching import Detections
 
 sides = st.integers(1, 300)
 edges = st.floats(-1e6, 1e6)

@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.classes import ClassList
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.losses import Overlaps, match, multibox_loss
 from sixrayd.detectors.predictor import Predictor
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.stage import train
 from tests.squares import QUICK, SIDE_PX, picture
 

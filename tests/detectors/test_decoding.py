@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.coding import Coding
 from sixrayd.detectors.decoding import (
@@ -14,7 +15,6 @@ from sixrayd.detectors.decoding import (
     select_batch,
     suppress,
 )
-from sixrayd.evaluation.matching import Detections
 
 LEGACY = DecodeSettings(threshold=0.005, most=300, legacy=True)
 # Six boxes by falling score. The second overlaps the first by 0.44 without the extra pixel and

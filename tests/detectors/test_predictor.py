@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.decoding import DecodeSettings
@@ -18,7 +19,6 @@ from sixrayd.detectors.predictor import (
     resized,
 )
 from sixrayd.detectors.rfb import rfb_small
-from sixrayd.evaluation.matching import Detections
 
 FEW = DecodeSettings(threshold=0.2, most=20)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sixrayd.evaluation.matching import Detections, Truths
+from sixrayd.core.detections import Detections, Truths
 
 
 def detections(*rows):

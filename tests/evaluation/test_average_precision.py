@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.average_precision import (
     ClassResult,
@@ -17,7 +18,7 @@ from sixrayd.evaluation.average_precision import (
     mean_average_precision,
     precision_recall,
 )
-from sixrayd.evaluation.matching import Detections, Matches, Truths
+from sixrayd.evaluation.matching import Matches
 
 
 def matches(right, positives, ignored=None):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
 from sixrayd.evaluation.average_precision import mean_average_precision
 from sixrayd.evaluation.coco import CocoResult, coco_average_precision
-from sixrayd.evaluation.matching import Detections, Truths
 from tests.evaluation.rows import detections, scene, truths
 
 GUN = ClassList(("Gun",))

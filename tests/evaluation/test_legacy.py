@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.average_precision import average_precision_voc07, mean_average_precision
 from sixrayd.evaluation.legacy import (
@@ -14,7 +15,7 @@ from sixrayd.evaluation.legacy import (
     match_legacy,
     mean_average_precision_legacy,
 )
-from sixrayd.evaluation.matching import Detections, Matches
+from sixrayd.evaluation.matching import Matches
 from tests.evaluation.rows import detections, scene, truths
 
 CLASSES = ClassList(("Gun", "Knife", "Wrench"))

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
-from sixrayd.evaluation.matching import Detections, Truths, match
+from sixrayd.evaluation.matching import match
 from tests.evaluation.rows import detections, truths
 
 

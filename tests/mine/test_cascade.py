@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Run
-from sixrayd.evaluation.matching import Detections, Truths
 from sixrayd.mine.cascade import (
     Calibration,
     Shown,

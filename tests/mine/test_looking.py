@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.crop.region import cut, map_back
 from sixrayd.crop.tdc import FAST
@@ -21,7 +22,6 @@ from sixrayd.detectors.checkpoints import (
 )
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
-from sixrayd.evaluation.matching import Detections
 from sixrayd.mine.looking import LookSettings, image_score, open_first, open_look
 from sixrayd.mine.tiles import merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image

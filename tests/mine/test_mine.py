@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sixrayd.cli import cli
+from sixrayd.core.detections import Detections
 from sixrayd.core.errors import (
     CheckpointError,
     ImageError,
@@ -22,7 +23,6 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
-from sixrayd.evaluation.matching import Detections
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.looking import LookSettings
 from sixrayd.mine.preparing import looking_device

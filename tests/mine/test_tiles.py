@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.core.detections import Detections
 from sixrayd.crop.region import Region
 from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.evaluation.matching import Detections
 from sixrayd.mine.tiles import OVERLAP, merge_tiles, shown_whole, tile_regions
 
 SETTINGS = DecodeSettings(threshold=0.1, iou=0.45, most=3)

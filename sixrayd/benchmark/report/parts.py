@@ -10,7 +10,7 @@ import numpy as np
 
 from sixrayd.benchmark.report.words import Value, missing
 from sixrayd.benchmark.results import WorstCase
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 
 Image = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Region = tuple[int, int, int, int]  # left, top, right, bottom; pixels, right and bottom exclusive

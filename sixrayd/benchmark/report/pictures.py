@@ -9,7 +9,7 @@ from sixrayd.benchmark.report.charts import new_figure, plain_text, png_of
 from sixrayd.benchmark.report.parts import Axis, Example, Image, Picture, Region, WorstPicture
 from sixrayd.benchmark.report.words import crop_name, worst_anchor
 from sixrayd.benchmark.results import Crop
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

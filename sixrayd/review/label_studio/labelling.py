@@ -107,7 +107,7 @@ def prediction(candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int]
     """
     regions, model = [], ""
     for row in candidates:
-        box = Box(row["label"], row["x1"], row["y1"], row["x2"], row["y2"])
+        box = Box.from_row(row)
         regions.append(region(row["box_id"], box, size_wh) | {"score": float(row["score"])})
         model = row["model"]
     best = max((float(item["score"]) for item in regions), default=0.0)

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.boxes import Box, iou_matrix
+from sixrayd.core.arrays import RGBImage
+from sixrayd.core.boxes import Box, edge_columns, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ImageError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table, write_bytes, write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
@@ -31,7 +32,7 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
-from sixrayd.imaging.decode import RGBImage, decode_rgb
+from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
 from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode, unlike
 from sixrayd.review.planting.planted import (
@@ -45,7 +46,6 @@ MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect pla
 _TARGETS = 8  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
-_EDGES = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
                     "box_id": f"{image_id}/{review}/{number}",
                     "image_id": image_id,
                     "label": checkpoint.classes.names[label],
-                    **{edge: round(at, 2) for edge, at in zip(_EDGES, xyxy, strict=True)},
+                    **edge_columns(round(at, 2) for at in xyxy),
                 }
                 seen_as = {"model": review, "score": score, "image_score": best, "rank": rank}
                 found.append(box | seen_as)
@@ -240,7 +240,7 @@ class _Planting:
             "target": target.image_id,
             "item": "",
             "label": box.label if box else "",
-            **dict(zip(_EDGES, xyxy, strict=True)),
+            **edge_columns(xyxy),
             "size": "".join(sizes),
             "scale": 1.0,
             "with_proposals": False,
@@ -349,7 +349,7 @@ def _trained_groups(workspace: Workspace, index: Index) -> pa.Array:
 def choose_alone(annotations: Iterable[Annotation]) -> list[Annotation]:
     """Those whole and clear to see, whose box touches no other's."""
     all_of = list(annotations)
-    boxes = np.array([a.box.xyxy for a in all_of], np.float64).reshape(-1, 4)
+    boxes = stack_xyxy(a.box for a in all_of)
     touched = (iou_matrix(boxes, boxes) > 0).sum(axis=1) > 1
     pairs = zip(all_of, touched, strict=True)
     return [a for a, other in pairs if not (other or a.difficult or a.truncated)]

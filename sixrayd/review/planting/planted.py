@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
+from sixrayd.core.records import EDGE_FIELDS
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions
 
@@ -19,7 +20,7 @@ PLANTED_SCHEMA = pa.schema(
         pa.field("target", pa.string(), nullable=False),  # the negative it was made of
         pa.field("item", pa.string(), nullable=False),  # box id of the annotation; none in shams
         pa.field("label", pa.string(), nullable=False),
-        *(pa.field(edge, pa.float64(), nullable=False) for edge in ("x1", "y1", "x2", "y2")),
+        *EDGE_FIELDS,
         pa.field("size", pa.string(), nullable=False),  # a name of `evaluation.strata.SIZES`
         pa.field("scale", pa.float64(), nullable=False),  # pixels in the target for one of the item
         pa.field("with_proposals", pa.bool_(), nullable=False),  # where the detector fires on it

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from sixrayd.core.boxes import iou_matrix
+from sixrayd.core.boxes import edges_of, iou_matrix
 from sixrayd.core.records import HIT_IOU, Kind, Verdict
 from sixrayd.decisions.decision import Decision, standing_decisions
 
@@ -52,7 +52,7 @@ def hit_rates(
     by_image = {row["image_id"]: row for row in rows}
     boxes: dict[str, list[tuple[float, ...]]] = {image_id: [] for image_id in by_image}
     for found in detections:
-        boxes[found["image_id"]].append(tuple(found[edge] for edge in ("x1", "y1", "x2", "y2")))
+        boxes[found["image_id"]].append(edges_of(found))
     answers = [("detector", row, _is_hit(row, boxes[i])) for i, row in by_image.items()]
     for image_id, said in standing_decisions(decisions).items():
         for each in said:
@@ -72,7 +72,7 @@ def hit_rates(
 def _is_hit(row: Mapping[str, Any], boxes: Collection[tuple[float, ...]]) -> bool:
     if row["kind"] == Kind.SHAM or not boxes:
         return bool(boxes)
-    item = np.array([[row[edge] for edge in ("x1", "y1", "x2", "y2")]])
+    item = np.array([edges_of(row)])
     return bool(iou_matrix(np.array(boxes, np.float64), item).max() >= HIT_IOU)
 
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.boxes import Box, FloatArray, clip_xyxy
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.boxes import Box, clip_xyxy
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ADJUDICATION, ImageRecord, Source, Verdict

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
-from sixrayd.core.boxes import FloatArray
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Kind
 

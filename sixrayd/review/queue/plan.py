@@ -244,11 +244,10 @@ def _rows(
 def _row(
     image_id: str, box_id: str, box: Box, score: float, model: str, image_score: float, rank: int
 ) -> dict[str, Any]:
-    corners = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
-    named = {"box_id": box_id, "image_id": image_id, "label": box.label}
     return {
-        **named,
-        **corners,
+        "box_id": box_id,
+        "image_id": image_id,
+        **box.as_row(),
         "score": score,
         "model": model,
         "image_score": image_score,

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.boxes import Box, FloatArray, iou_matrix
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import SettingsError
@@ -237,11 +237,7 @@ def _says(sighting: Sighting) -> str:
 
 
 def _iou(first: Sequence[Box], second: Sequence[Box]) -> FloatArray:
-    one, other = (
-        np.array([box.xyxy for box in boxes], np.float64).reshape(-1, 4)
-        for boxes in (first, second)
-    )
-    return iou_matrix(one, other)  # (N, M)
+    return iou_matrix(stack_xyxy(first), stack_xyxy(second))  # (N, M)
 
 
 def _doubtful(

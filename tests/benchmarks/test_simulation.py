@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from sixrayd.statistics.simulation import LOOKS, Cell, peeking, simulate, sum_of_limits
+from benchmarks.simulation import LOOKS, Cell, peeking, simulate, sum_of_limits
 
 WORST = [
     Cell(0.01, 1.0, 0.0),

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta, norm
 
-from sixrayd.core.boxes import FloatArray
-from sixrayd.statistics.finite import Counts, IntArray, lower_limits, upper_limits
+from sixrayd.core.arrays import FloatArray, IntArray
+from sixrayd.statistics.finite import Counts, lower_limits, upper_limits
 from sixrayd.statistics.hypergeometric import total_upper
 from sixrayd.statistics.missed import Split
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, sensitivity_lower, units_behind
