@@ -29,7 +29,7 @@ from benchmarks.interleaved import interleaved_s
 from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import iou_matrix
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, load_annotations
@@ -205,7 +205,7 @@ class Original:
         assert spec is not None and spec.loader is not None
         config = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(config)
-        self.classes = len(SIXRAY_CLASSES) + 1
+        self.classes = len(default_classes()) + 1
         self.network = network.build_net("test", 512, self.classes).eval()
         self.network.load_state_dict(weights_for(list(self.network.state_dict()), detector))
         self.priors = layers.PriorBox(config.VOC_512).forward()
@@ -294,14 +294,14 @@ def ready(name: str, weights: Path | None) -> tuple[Detector, ClassList]:
         checkpoint = load_checkpoint(weights)
         return checkpoint.detector.eval(), checkpoint.classes
     torch.manual_seed(0)
-    detector = DETECTORS[name](len(SIXRAY_CLASSES)).eval()
+    detector = DETECTORS[name](len(default_classes())).eval()
     detector.initialise(background=0.999)
     with torch.no_grad():
         # A trained detector says little of most images; boxes by the thousand would be timed.
         for key, weight in detector.heads.named_parameters():
             if key.startswith("classes") and weight.ndim > 1:
                 weight.mul_(0.01)
-    return detector, ClassList(SIXRAY_CLASSES)
+    return detector, ClassList()
 
 
 @click.command()

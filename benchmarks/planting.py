@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 
 from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.boxes import Box
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
@@ -59,7 +59,7 @@ class Seen:
 def draw(kind: Kind, number: int) -> tuple[bytes, tuple[Box, ...]]:
     """A synthetic scan's JPEG and the boxes in it."""
     plan = ImagePlan("", kind, number, number, kind)
-    drawn = draw_image(plan, SynthSettings(seed=5, classes=SIXRAY_CLASSES))
+    drawn = draw_image(plan, SynthSettings(seed=5, classes=default_classes()))
     return drawn.jpeg, drawn.boxes
 
 

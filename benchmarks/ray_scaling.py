@@ -21,7 +21,7 @@ import numpy as np
 import ray
 from PIL import Image
 
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
@@ -71,7 +71,7 @@ def main(detector: str, backend: str, shards: int, images: int, rounds: int) -> 
     """Measure both in turn and print rates and ratios."""
     if shards < 8:
         raise click.UsageError("--shards: needs to be at least 8")
-    classes = ClassList(SIXRAY_CLASSES)
+    classes = ClassList()
     look = LookSettings(threshold=0.5, mirror=False, backend=backend, threads=1)
     rates: dict[int, list[float]] = {1: [], 2: []}
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

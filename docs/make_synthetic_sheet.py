@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.synth.drawing import DrawnImage, draw_image
 from sixrayd.synth.plan import ImagePlan
 from sixrayd.synth.scene import Kind
@@ -34,7 +34,7 @@ BOX_COLOUR = (220, 0, 120)
 def main() -> None:
     """Draw every tile and save the sheet."""
     cv2.setNumThreads(1)
-    settings = SynthSettings(seed=2022, classes=SIXRAY_CLASSES)
+    settings = SynthSettings(seed=2022, classes=default_classes())
     height = len(ROWS) * (TILE_WH[1] + CAPTION_PX + MARGIN) + MARGIN
     sheet = Image.new("RGB", (COLUMNS * (TILE_WH[0] + MARGIN) + MARGIN, height), (200, 203, 208))
     pen = ImageDraw.Draw(sheet)

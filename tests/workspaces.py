@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.core.files import write_bytes, write_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
@@ -71,7 +71,7 @@ class Says:
 
 
 def finish(workspace, stage, name="", inputs=None, **summary):
-    settings = {"classes": list(SIXRAY_CLASSES)} if stage == "shards" else {}
+    settings = {"classes": list(default_classes())} if stage == "shards" else {}
     run = Run(stage, name, settings, inputs or {}, summary=summary)
     workspace.folder(stage, name).mkdir(parents=True, exist_ok=True)
     workspace.finish(run)

@@ -1,13 +1,18 @@
 """The classes of contraband, their order, and the names they go by."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from sixrayd.core.errors import AnnotationError, SettingsError
 from sixrayd.core.resources import resource
 
-SIXRAY_CLASSES = ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
+
+@cache
+def default_classes() -> tuple[str, ...]:
+    """SIXray's, in the order of `manifests/classes.toml`."""
+    return tuple(_table()["names"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class ClassList:
         SettingsError: no class, or two that differ only in case.
     """
 
-    names: tuple[str, ...] = SIXRAY_CLASSES
+    names: tuple[str, ...] = field(default_factory=default_classes)
 
     def __post_init__(self) -> None:
         if not self.names or not all(name.strip() == name and name for name in self.names):
@@ -64,5 +69,9 @@ class ClassList:
 
 @cache
 def _aliases() -> dict[str, tuple[str, ...]]:
-    table = tomllib.loads(resource("manifests", "classes.toml").read_text("utf-8"))["aliases"]
+    table = _table()["aliases"]
     return {label.lower(): tuple(other.lower() for other in table[label]) for label in table}
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads(resource("manifests", "classes.toml").read_text("utf-8"))

@@ -4,6 +4,7 @@ VOC's `xmin` 1 is our `x1` 0, and VOC's `xmax` is our `x2`: the last pixel's far
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -16,7 +17,7 @@ from sixrayd.core.errors import AnnotationError
 
 MAX_BYTES = 4 << 20
 _MAX_EDGE = 65_535  # pixels, JPEG's own limit
-_EDGES = ("xmin", "ymin", "xmax", "ymax")
+PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _ADVICE = "fix the file or pass --on-error skip"
 
 
@@ -140,6 +141,32 @@ def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = 
     return text + b"\n"
 
 
+def pixels_of(box: Box, width: int, height: int) -> dict[str, int]:
+    """`PIXEL_EDGES` of a box in an image of this size; at least one pixel each way.
+
+    Edges that are not whole are rounded to the nearest pixel edge.
+    """
+    xmin, xmax = _first_and_last(box.x1, box.x2, width)
+    ymin, ymax = _first_and_last(box.y1, box.y2, height)
+    return dict(zip(PIXEL_EDGES, (xmin, ymin, xmax, ymax), strict=True))
+
+
+def box_of_pixels(label: str, edges: Mapping[str, float]) -> Box:
+    """The box whose `PIXEL_EDGES` these are.
+
+    Raises:
+        ShapeError: they make no box.
+    """
+    return Box(label, edges["xmin"] - 1, edges["ymin"] - 1, edges["xmax"], edges["ymax"])
+
+
+def _first_and_last(low: float, high: float, limit: int) -> tuple[int, int]:
+    first, last = math.floor(low + 0.5) + 1, math.floor(high + 0.5)
+    if first > last:  # narrower than a pixel: the one that its middle lies in
+        first = last = min(math.floor((low + high) / 2) + 1, limit)
+    return first, last
+
+
 def _parse(data: bytes, where: str, notes: list[str]) -> etree._Element:
     if len(data) > MAX_BYTES:
         raise AnnotationError(f"{where}: {len(data)} bytes, expected at most {MAX_BYTES}")
@@ -215,12 +242,13 @@ def _object(
         label = classes.canonical(element.findtext("name") or "")
     except AnnotationError as error:
         raise _ObjectError(str(error)) from error
-    edges = _ordered({edge: _coordinate(element, edge, at, notes) for edge in _EDGES}, at, notes)
+    edges = _ordered(
+        {edge: _coordinate(element, edge, at, notes) for edge in PIXEL_EDGES}, at, notes
+    )
     _note_overhang(edges, size_wh, at, notes)
-    raw = Box(label, edges["xmin"] - 1, edges["ymin"] - 1, edges["xmax"], edges["ymax"])
-    box = clip_box(raw, *size_wh)
+    box = clip_box(box_of_pixels(label, edges), *size_wh)
     if box is None:
-        corners = ",".join(f"{edges[edge]:g}" for edge in _EDGES)
+        corners = ",".join(f"{edges[edge]:g}" for edge in PIXEL_EDGES)
         raise _ObjectError(f"{corners} lies outside the image of {size_wh[0]} x {size_wh[1]}")
     difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
     return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
@@ -294,20 +322,10 @@ def _add_object(root: etree._Element, item: VocObject, width: int, height: int) 
     _add(element, "truncated", str(int(item.truncated)))
     _add(element, "difficult", str(int(item.difficult)))
     bndbox = etree.SubElement(element, "bndbox")
-    xmin, xmax = _inclusive(item.box.x1, item.box.x2, width)
-    ymin, ymax = _inclusive(item.box.y1, item.box.y2, height)
-    for name, value in zip(_EDGES, (xmin, ymin, xmax, ymax), strict=True):
+    for name, value in pixels_of(item.box, width, height).items():
         _add(bndbox, name, str(value))
     if item.provenance is not None:
         _add_provenance(element, item.provenance)
-
-
-def _inclusive(low: float, high: float, limit: int) -> tuple[int, int]:
-    """First and last pixel, 1-based, of the range from `low` to `high`; at least one pixel."""
-    first, last = math.floor(low + 0.5) + 1, math.floor(high + 0.5)
-    if first > last:  # narrower than a pixel: the one that its middle lies in
-        first = last = min(math.floor((low + high) / 2) + 1, limit)
-    return first, last
 
 
 def _add_provenance(element: etree._Element, provenance: Provenance) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.errors import ReleaseError, SettingsError, ShapeError
 from sixrayd.core.records import Verdict
+from sixrayd.core.voc import PIXEL_EDGES, box_of_pixels
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.exports import OpenTask
@@ -20,7 +21,7 @@ from sixrayd.review.label_studio.labelling import region, verdict_region
 
 _SAME_OBJECT_IOU = 0.4  # a region that overlaps the truth this much is about that object
 _GOOD_ENOUGH_IOU = 0.75  # above it a reviewer leaves the box as it is
-_COLUMNS = ("name", "label", "xmin", "ymin", "xmax", "ymax")
+_COLUMNS = ("name", "label", *PIXEL_EDGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +201,7 @@ class _Answer:
 
 
 def _true_box(row: Mapping[str, str]) -> Box:
-    xmin, ymin, xmax, ymax = (float(row[edge]) for edge in _COLUMNS[2:])
-    return Box(row["label"], xmin - 1, ymin - 1, xmax, ymax)
+    return box_of_pixels(row["label"], {edge: float(row[edge]) for edge in PIXEL_EDGES})
 
 
 def _region_box(item: Mapping[str, Any], size_wh: tuple[int, int]) -> Box:

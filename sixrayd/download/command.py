@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.core.command import json_option, print_json, progress, workspace_option
 from sixrayd.core.workspace import Workspace
 
@@ -31,7 +31,7 @@ class _Names(click.ParamType[tuple[str, ...]]):
 @click.option(
     "--classes",
     type=_Names(),
-    default=",".join(SIXRAY_CLASSES),
+    default=",".join(default_classes()),
     show_default=True,
     help="Classes in the order of the models' outputs.",
 )

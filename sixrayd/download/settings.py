@@ -1,9 +1,9 @@
 """What the ingest is told, and what it says in the end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
 
 OnError = Literal["stop", "skip"]
@@ -18,7 +18,7 @@ class DownloadSettings:
     """
 
     release: str  # folder, URL of a folder, or a name in manifests/sources.toml
-    classes: tuple[str, ...] = SIXRAY_CLASSES
+    classes: tuple[str, ...] = field(default_factory=default_classes)
     seed: int = 0  # of the train/test membership
     test_share: float = 0.1  # of the near-duplicate groups, 0..1
     images_per_shard: int = 2000

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 from xml.sax.saxutils import escape
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.voc import pixels_of
 
 READ_BYTES = 1 << 20
 # The oldest time a zip can hold, so that equal content gives equal bytes.
@@ -118,22 +119,13 @@ def write_zip(path: Path, files: Iterable[tuple[str, str]]) -> None:
             archive.writestr(entry, text)
 
 
-def inclusive(box: Box) -> tuple[int, int, int, int]:
-    """xmin, ymin, xmax, ymax as VOC counts pixels: from 1, the last one included."""
-    return int(box.x1) + 1, int(box.y1) + 1, int(box.x2), int(box.y2)
-
-
 def annotation_xml(name: str, width: int, height: int, boxes: tuple[Box, ...]) -> str:
     """A picture's boxes in SIXray's original form."""
     objects = []
     for box in boxes:
-        xmin, ymin, xmax, ymax = inclusive(box)
-        cut = int(xmin == 1 or ymin == 1 or xmax == width or ymax == height)
-        objects.append(
-            _OBJECT.format(
-                label=escape(box.label), truncated=cut, xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax
-            )
-        )
+        cut = int(box.x1 == 0 or box.y1 == 0 or box.x2 == width or box.y2 == height)
+        edges = pixels_of(box, width, height)
+        objects.append(_OBJECT.format(label=escape(box.label), truncated=cut, **edges))
     return _ANNOTATION.format(name=name, width=width, height=height, objects="".join(objects))
 
 

@@ -17,12 +17,12 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.command import progress
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sync_folder
+from sixrayd.core.voc import PIXEL_EDGES, pixels_of
 from sixrayd.synth.archive import (
     add_file,
     annotation_xml,
     csv_text,
     image_archive,
-    inclusive,
     write_checksums,
     write_zip,
 )
@@ -166,13 +166,15 @@ def _labels(image: _Shown, classes: tuple[str, ...]) -> tuple[str | int, ...]:
 
 
 def _truth(shown: list[_Shown]) -> str:
-    header = ("name", "hidden", "label", "xmin", "ymin", "xmax", "ymax")
     rows = [
-        (image.plan.name, int(image.plan.kind == "hidden"), box.label, *inclusive(box))
+        (
+            *(image.plan.name, int(image.plan.kind == "hidden"), box.label),
+            *pixels_of(box, image.width, image.height).values(),
+        )
         for image in shown
         for box in image.boxes
     ]
-    return csv_text([header, *rows])
+    return csv_text([("name", "hidden", "label", *PIXEL_EDGES), *rows])
 
 
 def _result(out: Path, truth: Path, shown: list[_Shown], parts: int) -> SynthResult:

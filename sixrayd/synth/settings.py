@@ -1,12 +1,13 @@
 """What a synthetic release is made of, and what the writer says about it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.core.errors import SettingsError
+from sixrayd.synth.scene import BUILDERS
 
-DRAWABLE = SIXRAY_CLASSES
+DRAWABLE = tuple(BUILDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SynthSettings:
     margins: float = 0.0
     part_bytes: int = 32 * 1024 * 1024
     jpeg_quality: int = 75
-    classes: tuple[str, ...] = SIXRAY_CLASSES
+    classes: tuple[str, ...] = field(default_factory=default_classes)
     workers: int = 1
 
     def __post_init__(self) -> None:

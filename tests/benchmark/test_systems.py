@@ -11,7 +11,7 @@ from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.sweep import choose_k
 from sixrayd.benchmark.systems import plan_systems, usable_crops
 from sixrayd.benchmark.tree import ORIGIN_SCHEMA
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList
 from sixrayd.core.files import write_table
 from sixrayd.core.workspace import Workspace
 from tests.workspaces import Picture, build_shards
@@ -117,7 +117,7 @@ def test_sides_are_kept_apart(tmp_path):
     write_table(workspace.shards / "origins.parquet", [origin], ORIGIN_SCHEMA)
 
     seen = frozenset({"P00001", "P00002"})
-    sides = load_sides(workspace, ClassList(SIXRAY_CLASSES), seen, 2, 0)
+    sides = load_sides(workspace, ClassList(), seen, 2, 0)
 
     assert sides.test.ids == ("P00006",)
     assert sides.negatives.ids == ("N0000001",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import AnnotationError, SettingsError
 
 
@@ -10,7 +10,9 @@ def test_order_is_as_given() -> None:
     classes = ClassList.parse("Scissors, Multitool")
     assert classes.names == ("Scissors", "Multitool")
     assert (len(classes), classes.index("Multitool")) == (2, 1)
-    assert ClassList().names == SIXRAY_CLASSES == ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
+    assert (
+        ClassList().names == default_classes() == ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
+    )
 
 
 @pytest.mark.parametrize(

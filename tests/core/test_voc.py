@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.voc import MAX_BYTES, Provenance, VocAnnotation, VocObject, read_voc, write_voc
 
@@ -354,7 +354,7 @@ def annotations(draw, whole=True):
     objects = []
     for _ in range(draw(st.integers(1, 4))):
         (x1, x2), (y1, y2) = span(width), span(height)
-        box = Box(draw(st.sampled_from(SIXRAY_CLASSES)), x1, y1, x2, y2)
+        box = Box(draw(st.sampled_from(default_classes())), x1, y1, x2, y2)
         flags = draw(st.booleans()), draw(st.booleans())
         objects.append(VocObject(box, *flags, draw(provenances)))
     return VocAnnotation("P00012", width, height, tuple(objects), depth=draw(st.integers(1, 4)))

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.voc import read_voc
 from sixrayd.synth import SynthResult, SynthSettings, synthesize
@@ -142,11 +142,11 @@ def test_image_sets(written) -> None:
             for side in ("train", "test"):
                 text = archive.read(f"ImageSet/{share}/{side}.csv").decode("utf-8")
                 header, *body = list(csv.reader(io.StringIO(text)))
-                assert header == ["name", *SIXRAY_CLASSES]
+                assert header == ["name", *default_classes()]
                 rows += body
             assert sorted(row[0] for row in rows) == sorted(names)
             for name, *values in rows:
-                wanted = ["1" if c in present.get(name, ()) else "-1" for c in SIXRAY_CLASSES]
+                wanted = ["1" if c in present.get(name, ()) else "-1" for c in default_classes()]
                 assert values == wanted
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.classes import SIXRAY_CLASSES
+from sixrayd.core.classes import default_classes
 from sixrayd.synth.layout import LIMITS_WH, lay_out, picture_size
 from sixrayd.synth.projection import DepthMap, Pose
 from sixrayd.synth.scene import (
@@ -27,7 +27,7 @@ SEEDS = range(6)
 
 def scenes(kind: str) -> list[Scene]:
     """A few scenes of one kind."""
-    return [build_scene(kind, SIXRAY_CLASSES, np.random.default_rng(seed)) for seed in SEEDS]
+    return [build_scene(kind, default_classes(), np.random.default_rng(seed)) for seed in SEEDS]
 
 
 def tight(threat: Threat) -> Box:
@@ -64,7 +64,7 @@ def test_only_the_classes_asked_for() -> None:
     assert {threat.label for threat in scene.threats} == {"Gun"}
 
 
-@pytest.mark.parametrize("label", SIXRAY_CLASSES)
+@pytest.mark.parametrize("label", default_classes())
 def test_every_class_draws_in_every_pose(label) -> None:
     rng = np.random.default_rng(7)
     for _ in range(12):
@@ -88,7 +88,7 @@ def test_clutter_draws_and_is_never_named_contraband(build) -> None:
     rng = np.random.default_rng(3)
     for _ in range(3):
         item = build(rng)
-        assert item.name not in SIXRAY_CLASSES
+        assert item.name not in default_classes()
         belt = DepthMap(300, 300)
         belt.add(item, Pose((150, 150), 6, rng.uniform(0, 360), 20, 30))
         assert (belt.depth >= -1e-4).all()
@@ -130,7 +130,7 @@ def test_bags_lie_in_the_picture_at_one_scale() -> None:
 
 def test_same_generator_same_scene() -> None:
     first, second = (
-        build_scene("hidden", SIXRAY_CLASSES, np.random.default_rng(9)) for _ in range(2)
+        build_scene("hidden", default_classes(), np.random.default_rng(9)) for _ in range(2)
     )
     np.testing.assert_array_equal(first.depth, second.depth)
     assert first.boxes() == second.boxes()

@@ -8,7 +8,7 @@ import pytest
 from lxml import etree, html
 from PIL import Image
 
-from sixrayd.core.classes import SIXRAY_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.resources import resource
 from sixrayd.review.label_studio import labelling
@@ -101,14 +101,14 @@ def test_the_page_has_every_class_and_every_picture():
         "answer",
         "boxes",
         "looks",
-        *SIXRAY_CLASSES,
+        *default_classes(),
         "unsure",
         "disagreement",
         "positives",
     ]
     sources = [item.get("src") for item in root.iter("img")]
     assert sources == [
-        f"images/{n}.jpg" for n in ("boxes", "looks", *map(str.lower, SIXRAY_CLASSES))
+        f"images/{n}.jpg" for n in ("boxes", "looks", *map(str.lower, default_classes()))
     ]
     for item in root.iter("img"):
         picture = Image.open(FOLDER / item.get("src"))
