@@ -8,16 +8,17 @@ from sixrayd.benchmark.results import ModelFacts
 from sixrayd.core.classes import ClassList
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.lineage import Lineage, lineage_of
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Weights of a finished training, and the images that it learnt from."""
+    """Weights of a finished training, and what they have learnt from."""
 
     name: str
     detector: str
     weights: Path
-    seen: frozenset[str]
+    lineage: Lineage
     run: Run
 
     def facts(self) -> ModelFacts:
@@ -28,7 +29,7 @@ class Model:
             self.detector,
             int(self.run.settings["recipe"]["epochs"]),
             int(self.run.settings["seed"]),
-            len(self.seen),
+            len(self.lineage.images),
             validation.get("mean"),
             self.run.settings.get("init") or "random",
         )
@@ -54,6 +55,5 @@ def find_models(
                 continue
             weights = place.output("models", name, "weights.safetensors")
             if load_checkpoint(weights).classes == classes:
-                seen = place.output("models", name, "seen.txt").read_text("utf-8").split()
-                found[detector] = Model(name, detector, weights, frozenset(seen), run)
+                found[detector] = Model(name, detector, weights, lineage_of(place, name), run)
     return {detector: found[detector] for detector in wanted if detector in found}

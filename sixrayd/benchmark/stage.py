@@ -159,7 +159,7 @@ class _Job:
         self.settings, self.models, self.classes = settings, models, classes
         self.folder = workspace.folder("benchmark", run.name)
         self.device = pick_device(settings.device)
-        seen = frozenset(i for model in models.values() for i in model.seen)
+        seen = frozenset(i for model in models.values() for i in model.lineage.images)
         self.sides = load_sides(data, classes, seen, settings.validation, settings.seed)
         if not self.sides.test.ids:
             raise WorkspaceError(f"{data.root}: no test image has an object of {classes.names}")
@@ -203,11 +203,12 @@ class _Job:
     def _refuse_overlap(self) -> None:
         test = {*self.sides.test.ids, *self.sides.negatives.ids}
         for model in self.models.values():
-            both = sorted(test & model.seen)
+            both = sorted(test & model.lineage.images)
             if both:
                 raise WorkspaceError(
-                    f"{model.weights}: learnt from {len(both)} of the test images, first "
-                    f"{both[0]}; judge weights that have not, or pass --train-missing"
+                    f"{model.weights}: learnt from {len(both)} of the test images, itself or "
+                    f"before, first {both[0]}; judge weights that have not, or pass "
+                    "--train-missing"
                 )
 
     def _scale(self) -> float:
@@ -296,6 +297,8 @@ class _Job:
     def _notes(self, sweep: tuple[SweepPoint, ...]) -> tuple[str, ...]:
         summary = self.data.run("shards").summary
         notes = [f"Dynamic input: {self.scale:.3f} pixels for a pixel of the image."]
+        cautions = (model.lineage.caution(model.name) for model in self.models.values())
+        notes += [f"{caution}." for caution in cautions if caution]
         if not sweep:
             notes.append(f"No image to choose k on was unseen by all weights: k is {DEFAULT_K}.")
         if summary["groups_on_both_sides"]:

@@ -1,41 +1,15 @@
 """Published ImageNet and COCO weights, fetched once and checked."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import replacing, sha256_file
+from sixrayd.detectors.pretrained import WEIGHTS, WeightsFile
 
 _TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """Where a weights file lies.
-
-    Args:
-        sha256: its first digits at least, in hex.
-    """
-
-    url: str
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """Its file name."""
-        return self.url.rpartition("/")[2]
-
-
-_HUB = "https://download.pytorch.org/models"
-# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those.
-WEIGHTS = {
-    "vgg16": WeightsFile(f"{_HUB}/vgg16-397923af.pth", "397923af"),
-    "resnet50": WeightsFile(f"{_HUB}/resnet50-0676ba61.pth", "0676ba61"),
-    "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
-}
 
 
 def fetch_weights(name: str, folder: Path) -> Path:

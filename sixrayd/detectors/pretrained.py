@@ -21,6 +21,32 @@ _CLASSES = "heads.classes."
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """Where a weights file lies.
+
+    Args:
+        sha256: its first digits at least, in hex.
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.url.rpartition("/")[2]
+
+
+_HUB = "https://download.pytorch.org/models"
+# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those.
+WEIGHTS = {
+    "vgg16": WeightsFile(f"{_HUB}/vgg16-397923af.pth", "397923af"),
+    "resnet50": WeightsFile(f"{_HUB}/resnet50-0676ba61.pth", "0676ba61"),
+    "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A tensor of the file that is not used."""
 
@@ -46,7 +72,7 @@ class InitReport:
 
 
 def find_weights(source: str) -> Path:
-    """A weights file by its path, or by a name in `fetching.WEIGHTS`, fetched to where torch hub
+    """A weights file by its path, or by a name in `WEIGHTS`, fetched to where torch hub
     keeps its own unless it is there.
 
     Raises:
@@ -55,10 +81,10 @@ def find_weights(source: str) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    # Which takes a library for HTTP, that a machine without a network need not have.
-    from sixrayd.detectors.fetching import WEIGHTS, fetch_weights
-
     if source in WEIGHTS:
+        # Which takes a library for HTTP, that a machine without a network need not have.
+        from sixrayd.detectors.fetching import fetch_weights
+
         return fetch_weights(source, Path(torch.hub.get_dir()) / "checkpoints")
     raise CheckpointError(
         f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"

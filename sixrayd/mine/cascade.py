@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from sixrayd.core.ahead import chunked
@@ -16,6 +14,7 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import Source, Split
 from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.lineage import lineage_of, unlearnt
 from sixrayd.evaluation.matching import match
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.looking import Look, image_score
@@ -50,6 +49,7 @@ class Calibration:
         images: shown, positives and negatives.
         negatives: among them.
         passed: share of the negatives that the second detector would look at; 0 without any.
+        caution: where nobody knows whether a detector has learnt from the images.
     """
 
     threshold: float
@@ -61,6 +61,7 @@ class Calibration:
     images: int
     negatives: int
     passed: float
+    caution: str = ""
 
 
 def calibrate(
@@ -134,8 +135,10 @@ def finds_object(found: Detections, truth: Truths) -> bool:
 def validation_images(
     workspace: Workspace, models: tuple[str, ...], negatives: int = 500, seed: int = 0
 ) -> Iterator[Shown]:
-    """Images that no model has learnt from, nor from a near-duplicate: all positives of the
-    training side that have boxes, then negatives of either side, on which nothing is chosen.
+    """Images that no model has learnt from, nor what it started from, nor from a near-duplicate.
+
+    All positives of the training side that have boxes, then negatives of either side, on which
+    nothing is chosen.
 
     Args:
         models: names of all that take part.
@@ -146,30 +149,18 @@ def validation_images(
     """
     index, annotations = Index.load(workspace), load_annotations(workspace)
     classes = workspace.classes()
-    seen = _seen_groups(workspace, index, models)
-    held = _others(index.rows(source=Source.POSITIVE, split=Split.TRAIN), seen)
+    learnt = {i for model in models for i in lineage_of(workspace, model).images}
+    rows = index.rows(source=Source.POSITIVE, split=Split.TRAIN)
+    held = unlearnt(index, rows, learnt)["image_id"].to_pylist()
     positives = [image_id for image_id in held if image_id in annotations]
     if not positives:
         raise WorkspaceError(
             f"{workspace.root}: no positive is left that none of {', '.join(models)} has learnt "
             "from; train them with the same --seed and --validation"
         )
-    others = _others(index.rows(source=Source.NEGATIVE), seen)
+    negatives_left = unlearnt(index, index.rows(source=Source.NEGATIVE), learnt)
+    others = negatives_left["image_id"].to_pylist()
     drawn = np.random.default_rng(seed).permutation(len(others))[:negatives]
     for image_id in [*positives, *(others[place] for place in sorted(drawn))]:
         truth = Truths.of(annotations.get(image_id, ()), classes)
         yield Shown(decode_rgb(index.read(image_id), image_id), truth)
-
-
-def _seen_groups(workspace: Workspace, index: Index, models: tuple[str, ...]) -> pa.Array:
-    """Near-duplicate groups with an image that a model has learnt from."""
-    seen: set[str] = set()
-    for model in models:
-        seen.update(workspace.output("models", model, "seen.txt").read_text("utf-8").split())
-    known = pc.is_in(index.table["image_id"], pa.array(sorted(seen), pa.string()))
-    return pc.unique(index.table.filter(known)["group"])
-
-
-def _others(rows: pa.Table, groups: pa.Array) -> list[str]:
-    """Ids of the rows whose group is none of these."""
-    return list(rows.filter(pc.invert(pc.is_in(rows["group"], groups)))["image_id"].to_pylist())

@@ -16,6 +16,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import quantise, resolve_backend
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.lineage import lineage_of
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.looking import LookSettings, open_first, open_look
@@ -144,6 +145,9 @@ def _settled(
             settings.keep,
             settings.batch or _CALIBRATE_BATCH,
         )
+        names = (models.name, models.first_name)
+        cautions = (lineage_of(workspace, name).caution(name) for name in names)
+        calibration = replace(calibration, caution="; ".join(filter(None, cautions)))
         write_json(folder / "cascade.json", asdict(calibration))
         look = replace(look, first_threshold=calibration.threshold)
     return look

@@ -314,6 +314,8 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
         )
         + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
     )
+    for caution in result.cautions:
+        click.echo(f"caution: {caution}")
     if len(result.lanes) == 1:
         click.echo(f"Review them at {result.address}")
     else:

@@ -81,6 +81,7 @@ class PushResult:
     tasks: int
     decided_elsewhere: int
     duplicates_removed: int
+    cautions: tuple[str, ...] = ()  # where nobody knows what a model has learnt from
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class _Wanted:
     strewn: list[Planned]  # at random into the queue
     elsewhere: int  # images decided in other reviews
     inputs: dict[str, str]
+    cautions: tuple[str, ...] = ()
 
 
 def push(
@@ -141,7 +143,8 @@ def push(
             job.begin(lasting, wanted.inputs)
             job.keep_candidates(fresh)
             job.send(lanes, advance)
-            return job.finish("1", len(fresh), len(images), wanted.elsewhere)
+            result = job.finish("1", len(fresh), len(images), wanted.elsewhere)
+            return replace(result, cautions=wanted.cautions)
 
 
 def adjudicate(
@@ -172,11 +175,16 @@ def adjudicate(
 
 def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     workspace, name = folder.workspace, folder.name
-    shards = ("shards", "")
+    shards, cautions = ("shards", ""), tuple[str, ...]()
     if settings.origin == POSITIVES:
-        queue, strewn, planted = plan.doubtful(workspace), [], []
-        models = [("models", name) for name in workspace.names("models")[-1:]]
-        inputs = workspace.upstream(shards, *models)
+        from sixrayd.detectors.lineage import lineage_of
+        from sixrayd.review.queue.positives import disputants
+
+        models = disputants(workspace)
+        queue, strewn, planted = plan.doubtful(workspace, models), [], []
+        inputs = workspace.upstream(shards, *(("models", model) for model in models))
+        told = (lineage_of(workspace, model).caution(model) for model in models)
+        cautions = tuple(filter(None, told))
     else:
         workspace.run("mine", name)
         queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
@@ -200,7 +208,7 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
         end += 1  # a group is reviewed together
     # As many planted ones as the part of the queue that goes out is of all, the first ones again.
     part = math.ceil(len(planted) * min(end, len(queue)) / max(len(queue), 1))
-    return _Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs)
+    return _Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
 
 
 class _Push:

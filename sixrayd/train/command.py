@@ -84,4 +84,6 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         click.echo(f"  validation AP {label}: {precision:.3f}")
     if result.validation.get("mean", 1.0) < _LEARNT:
         click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
+    if result.caution:
+        click.echo(f"caution: {result.caution}")
     click.echo(f"weights and curves: {result.folder}\nnext: sixrayd mine")

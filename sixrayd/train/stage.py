@@ -10,10 +10,18 @@ import torch
 from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file, write_bytes
+from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.devices import out_of_memory, pick_device, tuned
+from sixrayd.detectors.lineage import (
+    INHERITED,
+    SEEN,
+    lineage_of,
+    lineage_of_start,
+    trained_model,
+    write_ids,
+)
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import find_weights, initialise_from
 from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
@@ -35,6 +43,7 @@ class TrainResult:
         validation: VOC 2007 average precision on the held-out tenth, 0..1, by class and mean.
         round: how many images the decisions of a review added or took away; empty without one.
         fresh: False when the same work had been done before.
+        caution: where nobody knows what the weights learnt from that it started from.
     """
 
     name: str
@@ -46,6 +55,7 @@ class TrainResult:
     validation: dict[str, float]
     round: dict[str, int]
     fresh: bool
+    caution: str = ""
 
 
 def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> TrainResult:
@@ -107,13 +117,15 @@ def _train_in_team(
         dict(summary["validation"]),
         dict(summary.get("round", {})),
         fresh,
+        lineage_of(workspace, run.name).caution(run.name),
     )
 
 
 def _weights_before(workspace: Workspace, name: str, source: str) -> Path:
-    """The weights that the training of a model starts from: ours by name, or any others."""
-    if source in workspace.names("models"):
-        path = workspace.output("models", source, "weights.safetensors")
+    """The weights that the training of a model starts from: ours by name or path, or others."""
+    ours = trained_model(workspace, source)
+    if ours:
+        path = ours[0].output("models", ours[1], "weights.safetensors")
     else:
         path = find_weights(source)
     if path.resolve().is_relative_to(workspace.folder("models", name).resolve()):
@@ -146,6 +158,7 @@ def _train(
     folder = workspace.folder("models", run.name)
     name, seed = run.settings["detector"], run.settings["seed"]
     data = TrainingData(workspace, run, recipe)
+    inherited = lineage_of_start(workspace, run.settings["init"])
     torch.manual_seed(seed)
     detector = build_detector(name, data.classes, run.settings["input_size"])
     detector.initialise()
@@ -176,7 +189,9 @@ def _train(
     save_weights(folder / "weights.safetensors", checkpoint_of, fit.weights())
     write_metrics(folder / "metrics.csv", fit.results)
     draw_curves(folder / "curves.png", fit.results)
-    write_bytes(folder / "seen.txt", "".join(f"{i}\n" for i in data.seen()).encode())
+    write_ids(folder / SEEN, data.seen())
+    if run.settings["init"]:
+        write_ids(folder / INHERITED, inherited.images)
     validation = _validate(folder / "weights.safetensors", data, device)
     (folder / "checkpoint.pt").unlink()
     workspace.finish(
@@ -189,6 +204,7 @@ def _train(
                 "validation_images": len(data.validation),
                 "validation": validation,
                 "init": asdict(start) if start else {},
+                **({"unknown_origin": inherited.unknown} if start else {}),
                 **({"round": data.added} if data.added else {}),
             },
         )
@@ -219,7 +235,8 @@ def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
 
 
 def _results(folder: Path) -> Iterator[Path]:
-    return (folder / n for n in ("weights.safetensors", "metrics.csv", "curves.png", "seen.txt"))
+    names = ("weights.safetensors", "metrics.csv", "curves.png", SEEN, INHERITED)
+    return (folder / name for name in names if (folder / name).exists())
 
 
 def _validate(weights: Path, data: TrainingData, device: torch.device) -> dict[str, float]:

@@ -45,6 +45,8 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
             f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
             f"on {result.detected} of the planted, and {result.with_proposals} will show its boxes"
         )
+        if result.caution:
+            click.echo(f"caution: {result.caution}")
 
 
 @click.command()

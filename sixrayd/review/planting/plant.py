@@ -30,6 +30,7 @@ from sixrayd.decisions.decision import (
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.lineage import lineage_of, lineage_of_all, unlearnt
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import decode_rgb
@@ -84,6 +85,7 @@ class PlantResult:
     with_proposals: int
     detected: int
     fresh: bool  # made just now
+    caution: str = ""  # where nobody knows whether a model has learnt from what is planted
 
 
 def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
@@ -111,7 +113,10 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     threats = [row for row in rows if row["kind"] == Kind.PLANTED]
     proposed = sum(row["with_proposals"] for row in threats)
     detected = len({row["image_id"] for row in threats}.intersection(found))
-    return PlantResult(name, len(threats), len(rows) - len(threats), proposed, detected, fresh)
+    model = workspace.run("mine", name).settings["model"]
+    caution = lineage_of(workspace, model).caution(model)
+    shams = len(rows) - len(threats)
+    return PlantResult(name, len(threats), shams, proposed, detected, fresh, caution)
 
 
 def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
@@ -167,7 +172,7 @@ class _Planting:
         self.workspace, self.name, self.settings = workspace, name, settings
         self.index = Index.load(workspace)
         self.annotations = load_annotations(workspace)
-        self.trained = _trained_groups(workspace, self.index)
+        self.learnt = lineage_of_all(workspace)
         self.rng = np.random.default_rng(settings.seed)
         self.reviews = sorted(p.name for p in workspace.folder("review").glob("*") if p.is_dir())
         flagged = pc.count_distinct(_candidates(workspace, name)["image_id"]).as_py()
@@ -252,7 +257,7 @@ class _Planting:
     def _items(self) -> Iterator[tuple[Annotation, Item]]:
         """Items of test positives that no model has learnt from, in random order, over again."""
         rows = self.index.rows(source=Source.POSITIVE, split=Split.TEST)
-        ids = _without(rows, self.trained)["image_id"].to_pylist()
+        ids = unlearnt(self.index, rows, self.learnt.images)["image_id"].to_pylist()
         boxes = [a for i in ids for a in choose_alone(self.annotations.get(i, ()))]
         for tries in range(_TRIES * self.count):
             if not boxes:
@@ -273,9 +278,9 @@ class _Planting:
 
     def _targets(self) -> Iterator[_Target]:
         """Negatives in random order: unflagged, then cleared by people, then flagged faintly."""
-        positive = pc.unique(self.index.rows(source=Source.POSITIVE, readable=None)["group"])
-        negatives = self.index.rows(source=Source.NEGATIVE)
-        negatives = _without(_without(negatives, positive), self.trained)
+        positives = self.index.rows(source=Source.POSITIVE, readable=None)["image_id"].to_pylist()
+        known = self.learnt.images.union(positives)
+        negatives = unlearnt(self.index, self.index.rows(source=Source.NEGATIVE), known)
         flagged, decided, cleared, used = self._histories()
         taken = decided | used | self.annotations.keys()
         unflagged = set(negatives["image_id"].to_pylist()) - taken - flagged
@@ -329,21 +334,9 @@ class _Planting:
         return ids
 
 
-def _without(rows: pa.Table, groups: pa.Array) -> pa.Table:
-    return rows.filter(pc.invert(pc.is_in(rows["group"], groups)))
-
-
 def _candidates(workspace: Workspace, name: str) -> pa.Table:
     workspace.run("mine", name)
     return read_table(workspace.folder("mine", name) / "candidates.parquet", CANDIDATE_SCHEMA)
-
-
-def _trained_groups(workspace: Workspace, index: Index) -> pa.Array:
-    """Near-duplicate groups of which any model, even an unfinished one, has seen an image."""
-    files = workspace.folder("models").glob("*/seen.txt")
-    seen = sorted({line for file in files for line in file.read_text("utf-8").split()})
-    known = pc.is_in(index.table["image_id"], pa.array(seen, pa.string()))
-    return pc.unique(index.table.filter(known)["group"])
 
 
 def choose_alone(annotations: Iterable[Annotation]) -> list[Annotation]:

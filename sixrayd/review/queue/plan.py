@@ -142,10 +142,15 @@ def strewn_kinds(workspace: Workspace, name: str) -> dict[str, Planned]:
     return {item.image_id: item for item in strewn}
 
 
-def doubtful(workspace: Workspace) -> list[Planned]:
-    """Labelled positives whose boxes are in doubt, the most doubtful first."""
-    from sixrayd.review.queue.positives import doubtful_positives
+def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[Planned]:
+    """Labelled positives whose boxes are in doubt, the most doubtful first.
 
+    Args:
+        models: that may dispute.
+    """
+    from sixrayd.review.queue.positives import DoubtSettings, doubtful_positives
+
+    found = doubtful_positives(workspace, DoubtSettings(models))
     return [
         Planned(
             item.image_id,
@@ -157,7 +162,7 @@ def doubtful(workspace: Workspace) -> list[Planned]:
                 for box_id, box, score, model in item.proposals
             ),
         )
-        for place, item in enumerate(doubtful_positives(workspace), 1)
+        for place, item in enumerate(found, 1)
     ]
 
 

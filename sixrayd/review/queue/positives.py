@@ -5,9 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
@@ -19,6 +16,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.devices import pick_device
+from sixrayd.detectors.lineage import lineage_of, unlearnt
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
 
@@ -30,7 +28,7 @@ class DoubtSettings:
     """Which positives are in doubt.
 
     Args:
-        models: trained detectors that may dispute; empty takes the newest, if there is one.
+        models: trained detectors that may dispute; empty takes all that know the release's classes.
         min_score: only detections above this dispute.
         min_iou: overlap from which a detection means a box.
         tight_iou: overlap from which a box of the right class is tight.
@@ -101,8 +99,8 @@ def doubtful_positives(
 ) -> list[Doubtful]:
     """Readable positives in doubt, the most doubtful first, ties by image id.
 
-    A detector is asked about those positives alone that it has not learnt from, nor from a
-    near-duplicate: its validation and test side. Nothing is written.
+    A detector is asked about those positives alone that neither it nor what it started from has
+    learnt from, nor from a near-duplicate: its validation and test side. Nothing is written.
 
     Raises:
         WorkspaceError: nothing is ingested, a model is missing, or its files have changed.
@@ -112,7 +110,7 @@ def doubtful_positives(
     index, annotations = Index.load(workspace), load_annotations(workspace)
     unknown = unannotated_ids(workspace)
     sightings: dict[str, list[Sighting]] = defaultdict(list)
-    for model in settings.models or workspace.names("models")[-1:]:
+    for model in settings.models or disputants(workspace):
         for image_id, sighting in _sightings(workspace, index, model, settings):
             sightings[image_id].append(sighting)
     doubtful = []
@@ -124,6 +122,21 @@ def doubtful_positives(
         if stated or disputed:
             doubtful.append(_doubtful(record.image_id, boxes, stated, disputed))
     return sorted(doubtful, key=lambda item: (-item.doubt, item.image_id))
+
+
+def disputants(workspace: Workspace) -> tuple[str, ...]:
+    """All trained models that know the release's classes, the newest last.
+
+    Raises:
+        CheckpointError: weights cannot be read.
+        WorkspaceError: nothing is ingested, or weights have changed since they were trained.
+    """
+    wanted = workspace.classes()
+    weights = {
+        name: workspace.output("models", name, "weights.safetensors")
+        for name in workspace.names("models")
+    }
+    return tuple(name for name, path in weights.items() if load_checkpoint(path).classes == wanted)
 
 
 def _contradictions(
@@ -148,7 +161,8 @@ def _sightings(
     _check_classes(model, checkpoint.classes, workspace.classes())
     device, decoding = pick_device(settings.device), DecodeSettings(settings.min_score)
     predictor = Predictor(checkpoint.detector, decoding, device=device)
-    ids = _unseen(index, _seen(workspace, model))
+    positives = index.rows(source=Source.POSITIVE)
+    ids = unlearnt(index, positives, lineage_of(workspace, model).images)["image_id"].to_pylist()
     images = (decode_rgb(index.read(image_id), image_id) for image_id in ids)
     with progress() as bar:
         task = bar.add_task(f"{model} on positives", total=len(ids), note="")
@@ -166,26 +180,6 @@ def _check_classes(model: str, known: ClassList, wanted: ClassList) -> None:
             f"models/{model}: knows {', '.join(known.names)}, the release has "
             f"{', '.join(wanted.names)}; name a model that was trained on it"
         )
-
-
-def _seen(workspace: Workspace, model: str) -> set[str]:
-    """Ids that a model has learnt from, or one of ours that it started from."""
-    seen: set[str] = set()
-    past: list[str] = []  # retrained from each other, models could run in a circle
-    while model in workspace.names("models") and model not in past:
-        seen.update(workspace.output("models", model, "seen.txt").read_text("utf-8").split())
-        past.append(model)
-        model = workspace.run("models", model).settings.get("init") or ""
-    return seen
-
-
-def _unseen(index: Index, seen: Iterable[str]) -> list[str]:
-    """Readable positives of which no near-duplicate is among the seen, by id."""
-    known = pc.is_in(index.table["image_id"], pa.array(sorted(seen), pa.string()))
-    groups = pc.unique(index.table.filter(known)["group"])
-    rows = index.rows(source=Source.POSITIVE)
-    kept = rows.filter(pc.invert(pc.is_in(rows["group"], groups)))
-    return [str(image_id) for image_id in kept["image_id"].to_pylist()]
 
 
 def disputes(
