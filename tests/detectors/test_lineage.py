@@ -26,7 +26,9 @@ ONCE = replace(QUICK, epochs=1, validation=0.6, input_size=96)
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     """Three models, each trained from the one before on another part of the release."""
-    workspace = ingest(tmp_path_factory.mktemp("lineage"), squares(positives=16, negatives=40, hidden=0))
+    workspace = ingest(
+        tmp_path_factory.mktemp("lineage"), squares(positives=16, negatives=40, hidden=0)
+    )
     train(workspace, replace(ONCE, name="first", seed=1))
     train(workspace, replace(ONCE, name="second", seed=2, init="first"))
     by_path = workspace.folder("models", "second") / "weights.safetensors"
