@@ -294,7 +294,7 @@ def ready(name: str, weights: Path | None) -> tuple[Detector, ClassList]:
         checkpoint = load_checkpoint(weights)
         return checkpoint.detector.eval(), checkpoint.classes
     torch.manual_seed(0)
-    detector = DETECTORS[name](len(default_classes())).eval()
+    detector = DETECTORS[name].build(len(default_classes())).eval()
     detector.initialise(background=0.999)
     with torch.no_grad():
         # A trained detector says little of most images; boxes by the thousand would be timed.

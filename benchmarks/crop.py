@@ -42,7 +42,7 @@ def ready(name: str, weights: Path | None) -> Detector:
     if weights is not None:
         return load_checkpoint(weights).detector.eval()
     torch.manual_seed(0)
-    detector = DETECTORS[name](5).eval()
+    detector = DETECTORS[name].build(5).eval()
     detector.initialise()
     return detector
 

@@ -12,7 +12,7 @@ from sixrayd.train.settings import TrainSettings
 from tests.releases import TinyRelease, encode, voc
 
 SIDE_PX = 96
-QUICK = TrainSettings(detector="rfb-small", epochs=8, batch=8, rate=4e-3, input_size=192)
+QUICK = TrainSettings(detector="rfb-small", epochs=8, batch=8, learning_rate=4e-3, input_size=192)
 
 
 def picture(seed: int, thing: str = "") -> tuple[bytes, tuple[int, int, int, int]]:

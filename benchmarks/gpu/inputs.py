@@ -21,6 +21,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import Predictor
@@ -114,7 +115,7 @@ def scans(setting: Setting, most: int) -> list[RGBImage]:
 def random_detector(setting: Setting, name: str) -> Detector:
     """The same weights at every call; they say background nearly everywhere."""
     torch.manual_seed(0)
-    side = setting.sizes.side if name.endswith("-small") else None
+    side = setting.sizes.side if DETECTORS[name].any_size else None
     detector = build_detector(name, workspace_of(setting).classes(), side)
     detector.initialise()
     return detector.eval()

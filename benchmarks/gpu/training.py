@@ -24,13 +24,14 @@ from benchmarks.gpu.running import ROOT, Measurement
 from benchmarks.gpu.timing import finish, forget_peak, peak_gib, seconds
 from sixrayd.core.cores import available_cores
 from sixrayd.core.workspace import Run
+from sixrayd.detectors.catalogue import DETECTORS, Recipe
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint
 from sixrayd.detectors.devices import tuned
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.train.data import TrainingData
 from sixrayd.train.examples import ExampleSet
 from sixrayd.train.fit import Fit
-from sixrayd.train.settings import RECIPES, Recipe, TrainSettings
+from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
 
 _RESUMED = "rfb-small"  # an optimiser with moments, batch norms, and a moving average of weights
@@ -57,7 +58,7 @@ def training(part: Measurement) -> None:
 def _examples(setting: Setting) -> tuple[ExampleSet, Recipe]:
     """What the stage would learn from, each positive a few times so that an epoch lasts."""
     sizes, workspace = setting.sizes, workspace_of(setting)
-    recipe = replace(RECIPES[sizes.learner], batch=_batch(setting), epochs=sizes.epochs)
+    recipe = replace(DETECTORS[sizes.learner].recipe, batch=_batch(setting), epochs=sizes.epochs)
     settings = asdict(TrainSettings(sizes.learner))
     data = TrainingData(workspace, Run("models", "", settings, {}), recipe)
     size = build_detector(sizes.learner, data.classes, sizes.side and _side(setting)).form.size
@@ -67,12 +68,12 @@ def _examples(setting: Setting) -> tuple[ExampleSet, Recipe]:
 
 
 def _batch(setting: Setting) -> int:
-    return setting.sizes.learner_batch or RECIPES[setting.sizes.learner].batch
+    return setting.sizes.learner_batch or DETECTORS[setting.sizes.learner].recipe.batch
 
 
 def _side(setting: Setting) -> int | None:
     """Only the small detectors take another input than theirs."""
-    return setting.sizes.side if setting.sizes.learner.endswith("-small") else None
+    return setting.sizes.side if DETECTORS[setting.sizes.learner].any_size else None
 
 
 def _loader(part: Measurement, examples: ExampleSet, recipe: Recipe) -> None:

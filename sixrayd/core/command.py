@@ -3,9 +3,10 @@
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 from rich.console import Console
@@ -31,11 +32,14 @@ def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> 
     path = value / "sixrayd.toml"
     if path.exists():
         section = _section(path, context.command_path.split()[1:])
-        known = {option.name for option in context.command.params}
+        # Older names of an option keep working here, too.
+        known = {option.name: option.name for option in context.command.params}
+        known |= {_key(n): option.name for option in context.command.params for n in option.opts}
         for key in section:
             if key not in known:
                 raise SettingsError(f"{path}: {key!r} is no setting of `{context.command_path}`")
-        context.default_map = {**section, **(context.default_map or {})}
+        given = {str(known[key]): value for key, value in section.items()}
+        context.default_map = {**given, **(context.default_map or {})}
     return Workspace(value)
 
 
@@ -62,6 +66,72 @@ def workspace_option(command: F) -> F:
         callback=_open_workspace,
         help="Folder of the stages' results.",
     )(command)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names, or a list of them from `sixrayd.toml`."""
+
+    name = "NAME,NAME…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names without the blanks around them; none for an empty text."""
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(filter(None, (str(part).strip() for part in parts)))
+
+
+def options_of(settings: type) -> Callable[..., Callable[[F], F]]:
+    """A maker of options whose types and defaults are those of a settings dataclass.
+
+    `option("--test-share", help="…")` is the option of the field `test_share`. Further names with
+    dashes are older ones that keep working; one without is the field's, where it has another.
+    What else is given goes to `click.option`. The default is shown unless it is empty or the help
+    names it.
+    """
+    known = {field.name: field for field in fields(settings)}
+    types = get_type_hints(settings)
+
+    def option(*names: str, help: str, **more: Any) -> Callable[[F], F]:
+        key = names[-1] if names[-1].isidentifier() else _key(names[0])
+        field = known[key]
+        default = field.default
+        if default is MISSING and field.default_factory is not MISSING:
+            default = field.default_factory()
+        empty = default in ("", None, False, ()) or default is MISSING
+        given = {
+            **_kind(types[key], names[0]),
+            **({"required": True} if default is MISSING else {"default": _text(default)}),
+            "show_default": not empty and "[default:" not in help,
+            "help": help,
+            **more,
+        }
+        opts = [name for name in names if name != key]
+        return click.option(*opts, key, **given)
+
+    return option
+
+
+def _text(default: Any) -> Any:
+    return ",".join(default) if isinstance(default, tuple) else default
+
+
+def _key(name: str) -> str:
+    return name.partition("/")[0].removeprefix("--").replace("-", "_")
+
+
+def _kind(hint: Any, name: str) -> dict[str, Any]:
+    """How click reads the value of a field of this type."""
+    given = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) is Literal:
+        return {"type": click.Choice(get_args(hint))}
+    if get_origin(hint) is tuple:
+        return {"type": Names()}
+    if isinstance(hint, UnionType) and len(given) == 1:
+        return _kind(given[0], name)
+    if hint is bool and "/" not in name:
+        return {"is_flag": True}
+    return {"type": hint} if hint in (int, float, str) else {}
 
 
 def consensus_option(command: F) -> F:

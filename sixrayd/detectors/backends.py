@@ -23,6 +23,7 @@ from sixrayd.detectors.backend_openvino import (
     write_quantised,
 )
 from sixrayd.detectors.backend_torch import open_torch
+from sixrayd.detectors.catalogue import BACKENDS
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import computes_bfloat16
 from sixrayd.detectors.folding import Network, Shapes
@@ -33,7 +34,6 @@ Backend = Callable[[Tensor], Outputs]
 
 Any B, H and W; the results are the caller's. Of several threads that call, one runs at a time.
 """
-BACKENDS = ("torch", "torch-bf16", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime")
 
 
 def resolve_backend(name: str, device: torch.device) -> str:

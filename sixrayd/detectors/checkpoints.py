@@ -48,7 +48,7 @@ def build_detector(name: str, classes: ClassList, input_size: int | None = None)
     Args:
         input_size: side of its square input in pixels; None takes the detector's own.
     """
-    detector = DETECTORS[name](len(classes))
+    detector = DETECTORS[name].build(len(classes))
     if input_size is not None:
         detector.form = replace(detector.form, size=input_size)
     return detector

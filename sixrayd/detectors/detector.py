@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sixrayd.detectors.coding import SSD_CODING, Coding
+from sixrayd.detectors.losses import Loss, multibox_loss
 from sixrayd.detectors.priors import PriorPlan, make_priors
 
 
@@ -85,6 +86,7 @@ class Detector(nn.Module):
     Args:
         heads: source maps → offsets (B, P, 4) and logits (B, P, outputs); has `initialise`.
         form: the input it was made for.
+        loss: of its predictions against targets.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Detector(nn.Module):
         plan: PriorPlan,
         form: InputForm,
         coding: Coding = SSD_CODING,
+        loss: Loss = multibox_loss,
     ) -> None:
         super().__init__()
         self.sources = sources
@@ -101,6 +104,7 @@ class Detector(nn.Module):
         self.plan = plan
         self.form = form
         self.coding = coding
+        self.loss = loss
         # What priors keep on another input than `form.size` square: their pixels, or their
         # fractions of its width and height. The paper does not say which.
         self.reading: Literal["pixels", "fractions"] = "pixels"

@@ -1,5 +1,6 @@
 """Matching priors to boxes, and the multibox loss with hard-negative mining."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,9 @@ class MultiboxLoss:
         return self.offsets + self.classes
 
 
+# Predictions, offsets (B, P, 4) and logits (B, P, outputs), against targets, offsets (B, P, 4) and
+# classes (B, P).
+Loss = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], MultiboxLoss]
 IGNORED = -1  # class of a prior that is neither an object nor background
 
 
@@ -34,8 +38,8 @@ class Overlaps:
     doubt, they are ignored.
     """
 
-    matched: float
-    doubtful: float
+    fg_iou: float
+    bg_iou: float
 
 
 PUBLISHED = Overlaps(0.5, 0.5)
@@ -72,8 +76,8 @@ def match(
     claimed = torch.full_like(owner, -1).scatter_reduce_(1, shared.argmax(dim=2), claims, "amax")
     owner = torch.where(claimed >= 0, claimed, owner)
     best = torch.where(claimed >= 0, 2.0, best)
-    classes = torch.where(best >= overlaps.matched, labels.gather(1, owner), 0)  # (B, P)
-    doubtful = (best >= overlaps.doubtful) & (best < overlaps.matched)
+    classes = torch.where(best >= overlaps.fg_iou, labels.gather(1, owner), 0)  # (B, P)
+    doubtful = (best >= overlaps.bg_iou) & (best < overlaps.fg_iou)
     classes = torch.where(doubtful, IGNORED, classes)
     owned = boxes.gather(1, owner[..., None].expand(-1, -1, 4))  # (B, P, 4)
     return torch.where(classes[..., None] > 0, encode(owned, priors, coding), 0.0), classes

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from sixrayd.detectors.coding import Coding
 from sixrayd.detectors.detector import Detector, InputForm, Sources, rows
+from sixrayd.detectors.focal import focal_loss
 from sixrayd.detectors.narrow import SMALL_FORM, SMALL_PLAN, NarrowSources, enlarge
 from sixrayd.detectors.priors import PriorLevel, PriorPlan
 from sixrayd.detectors.resnet import resnet50
@@ -148,7 +149,7 @@ def retinanet512(classes: int) -> Detector:
     """RetinaNet on ResNet-50 with a feature pyramid; 49,104 priors, one sigmoid a class."""
     plan = PriorPlan(tuple(_level(stride) for stride in (8, 16, 32, 64, 128)), clipped=False)
     heads = RetinaHeads(256, plan.levels[0].count, RETINA_CODING.outputs(classes))
-    return Detector(RetinaSources(), heads, plan, IMAGENET_FORM, RETINA_CODING)
+    return Detector(RetinaSources(), heads, plan, IMAGENET_FORM, RETINA_CODING, focal_loss)
 
 
 def retinanet_small(classes: int) -> Detector:
@@ -156,4 +157,4 @@ def retinanet_small(classes: int) -> Detector:
     count = SMALL_PLAN.levels[0].count
     spread = math.sqrt(2 / (9 * 64))
     heads = RetinaHeads(64, count, RETINA_CODING.outputs(classes), depth=2, spread=spread)
-    return Detector(RetinaSmallSources(), heads, SMALL_PLAN, SMALL_FORM, RETINA_CODING)
+    return Detector(RetinaSmallSources(), heads, SMALL_PLAN, SMALL_FORM, RETINA_CODING, focal_loss)

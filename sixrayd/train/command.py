@@ -6,7 +6,8 @@ import click
 
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
-from sixrayd.train.settings import RECIPES, TrainSettings
+from sixrayd.detectors.catalogue import DETECTORS
+from sixrayd.train.settings import TrainSettings
 
 _LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 
@@ -15,7 +16,7 @@ _LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 @workspace_option
 @click.option(
     "--detector",
-    type=click.Choice(["auto", *RECIPES]),
+    type=click.Choice(["auto", *DETECTORS]),
     default="auto",
     show_default=True,
     help="auto: rfb512 where there is a GPU, else rfb-small.",

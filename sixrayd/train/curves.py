@@ -17,7 +17,7 @@ def draw_curves(path: Path, results: list[EpochResult]) -> None:
     axes.plot(epochs, [r.offset_loss for r in results], label="offset loss")
     axes.set(xlabel="epoch", ylabel="loss for each matched prior", ylim=(0, None))
     rate = axes.twinx()
-    rate.plot(epochs, [r.rate for r in results], color="0.7", label="learning rate")
+    rate.plot(epochs, [r.learning_rate for r in results], color="0.7", label="learning rate")
     rate.set(ylabel="learning rate", ylim=(0, None))
     figure.legend(loc="outside upper center", ncols=3)
     with replacing(path) as beside:

@@ -14,10 +14,10 @@ from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.catalogue import Recipe
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.train.examples import Example, hard_share
 from sixrayd.train.round import load_round
-from sixrayd.train.settings import Recipe
 
 
 class TrainingData:

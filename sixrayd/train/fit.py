@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import replacing, write_bytes
+from sixrayd.detectors.catalogue import Recipe
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import computes_bfloat16
-from sixrayd.detectors.focal import focal_loss
-from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match, multibox_loss
+from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
-from sixrayd.train.settings import Recipe
 from sixrayd.train.team import ALONE, Team
 
 READ_EVERY = 16  # steps between two readings of the loss
@@ -30,7 +29,7 @@ class EpochResult:
     """One line of `metrics.csv`."""
 
     epoch: int  # from 1
-    rate: float  # of the epoch's last step
+    learning_rate: float  # of the epoch's last step
     offset_loss: float  # means over the epoch's steps
     class_loss: float
 
@@ -96,7 +95,7 @@ class Fit:
         self.device = device
         self.workers = workers
         self.optimizer = _optimizer(detector, recipe)
-        self.average = MovingAverage(detector, recipe.average)
+        self.average = MovingAverage(detector, recipe.ema_decay)
         self.results: list[EpochResult] = []
 
     def epoch(self, examples: ExampleSet, seen: Callable[[], None]) -> EpochResult:
@@ -119,7 +118,7 @@ class Fit:
             pinned=self.device.type == "cuda",
         )
         for n, batch in enumerate(sent_ahead(batches, self.device)):
-            rate = self.rate(number + n / self.steps)
+            rate = self.learning_rate(number + n / self.steps)
             losses.add(batch.image_ids, self.step(batch, rate))
             seen()
         losses.read()
@@ -128,19 +127,19 @@ class Fit:
         self.results.append(result)
         return result
 
-    def rate(self, epoch: float) -> float:
+    def learning_rate(self, epoch: float) -> float:
         """Learning rate after so many epochs: linear warm-up, then steps or a cosine to zero."""
         recipe = self.recipe
         if epoch < recipe.warmup_epochs:
-            return recipe.rate * max(epoch / recipe.warmup_epochs, 1e-3)
+            return recipe.learning_rate * max(epoch / recipe.warmup_epochs, 1e-3)
         if recipe.steps:
-            return recipe.rate * 0.1 ** sum(epoch >= step for step in recipe.steps)
+            return recipe.learning_rate * 0.1 ** sum(epoch >= step for step in recipe.steps)
         share = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
-        return recipe.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to use: the moving average where the recipe keeps one."""
-        state = self.average.state if self.recipe.average else self.detector.state_dict()
+        state = self.average.state if self.recipe.ema_decay else self.detector.state_dict()
         return {key: value.detach().cpu() for key, value in state.items()}
 
     def save(self, path: Path) -> None:
@@ -150,7 +149,7 @@ class Fit:
             "average": self.average.state,
             "updates": self.average.updates,
             "optimizer": self.optimizer.state_dict(),
-            "results": [[r.epoch, r.rate, r.offset_loss, r.class_loss] for r in self.results],
+            "results": [list(astuple(result)) for result in self.results],
         }
         with replacing(path) as beside:
             torch.save(state, beside)
@@ -179,11 +178,9 @@ class Fit:
             offsets, logits, priors = self.network(
                 images.contiguous(memory_format=torch.channels_last)
             )
-        coding = self.detector.coding
-        overlaps = Overlaps(self.recipe.matched, self.recipe.doubtful)
-        targets = match(batch.boxes, batch.labels, priors, overlaps, coding)
-        compare = multibox_loss if coding.scores == "softmax" else focal_loss
-        return compare((offsets.float(), logits), targets)
+        overlaps = Overlaps(self.recipe.fg_iou, self.recipe.bg_iou)
+        targets = match(batch.boxes, batch.labels, priors, overlaps, self.detector.coding)
+        return self.detector.loss((offsets.float(), logits), targets)
 
     def step(self, batch: Batch, rate: float) -> MultiboxLoss:
         """Learn from a batch on the device; what is given waits there, unread."""
@@ -194,7 +191,7 @@ class Fit:
         torch.autograd.backward(loss.total)
         nn.utils.clip_grad_norm_(self.detector.parameters(), 10.0, foreach=True)
         self.optimizer.step()
-        if self.recipe.average:
+        if self.recipe.ema_decay:
             self.average.update()
         return loss
 
@@ -268,7 +265,7 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["epoch", "rate", "offset_loss", "class_loss"])
-    table.writerows([r.epoch, r.rate, r.offset_loss, r.class_loss] for r in results)
+    table.writerows(map(astuple, results))
     write_bytes(path, text.getvalue().encode())
 
 
@@ -280,5 +277,5 @@ def _optimizer(detector: Detector, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": vectors, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=recipe.rate)
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)

@@ -12,6 +12,7 @@ from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.catalogue import DETECTORS, Recipe
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.devices import out_of_memory, pick_device, tuned
 from sixrayd.detectors.lineage import (
@@ -30,7 +31,7 @@ from sixrayd.train.data import TrainingData
 from sixrayd.train.examples import ExampleSet
 from sixrayd.train.fit import Fit, write_metrics
 from sixrayd.train.round import round_file
-from sixrayd.train.settings import RECIPES, Recipe, TrainSettings
+from sixrayd.train.settings import TrainSettings, as_saved
 from sixrayd.train.team import Team, join
 
 
@@ -82,7 +83,7 @@ def _train_in_team(
     if detector == "auto":
         detector = "rfb512" if device.type == "cuda" else "rfb-small"
     recipe = _recipe(detector, settings)
-    lasting = asdict(replace(settings, detector=detector)) | {"recipe": asdict(recipe)}
+    lasting = as_saved(replace(settings, detector=detector)) | {"recipe": as_saved(recipe)}
     del lasting["force"]
     lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
     if not settings.round:  # as trainings were recorded before there were rounds
@@ -145,10 +146,11 @@ def _begin(workspace: Workspace, run: Run, team: Team) -> bool:
 
 
 def _recipe(detector: str, settings: TrainSettings) -> Recipe:
-    keys = ("epochs", "batch", "rate", "background", "window")
+    keys = ("epochs", "batch", "learning_rate", "background", "window")
     wishes = {key: getattr(settings, key) for key in keys}
     return replace(
-        RECIPES[detector], **{key: value for key, value in wishes.items() if value is not None}
+        DETECTORS[detector].recipe,
+        **{key: value for key, value in wishes.items() if value is not None},
     )
 
 
@@ -166,7 +168,7 @@ def _train(
     if run.settings["init"]:
         weights = _weights_before(workspace, run.name, run.settings["init"])
         start = initialise_from(detector, weights)
-    side = round((recipe.window or 1.0) * detector.form.size / 32) * 32
+    side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
     examples = ExampleSet(
         *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
         *(seed, data.hard),

@@ -44,7 +44,7 @@ def train_further(workspace: Workspace) -> None:
     detector = learnt()
     about = Checkpoint("rfb-small", detector, ClassList(THINGS))
     save_weights(path, about, detector.state_dict())
-    train(workspace, replace(QUICK, epochs=1, rate=1e-5, init=str(path)))
+    train(workspace, replace(QUICK, epochs=1, learning_rate=1e-5, init=str(path)))
 
 
 def shown(number: int) -> RGBImage:

@@ -298,7 +298,7 @@ def test_unknown_backends_and_wrong_devices_are_refused():
         resolve_backend("tensorrt", CPU)
     assert str(caught.value) == f"backend 'tensorrt': expected auto, {', '.join(BACKENDS)}"
     with pytest.raises(SettingsError, match="backend onnxruntime: runs on the CPU"):
-        open_backend("onnxruntime", DETECTORS["ssd-small"](2), torch.device("cuda"))
+        open_backend("onnxruntime", DETECTORS["ssd-small"].build(2), torch.device("cuda"))
 
 
 QUIET = """
@@ -309,7 +309,7 @@ from pathlib import Path
 import numpy as np, torch
 from sixrayd.detectors.backends import open_backend, quantise
 from sixrayd.detectors.catalogue import DETECTORS
-detector = DETECTORS["ssd-small"](2)
+detector = DETECTORS["ssd-small"].build(2)
 path = Path(sys.argv[1]) / "int8.zip"
 quantise(detector, [np.zeros((64, 64, 3), np.uint8)], path)
 for name in ("openvino", "openvino-int8"):
@@ -338,7 +338,7 @@ def test_nothing_is_reported_to_anyone_and_nothing_printed(tmp_path, monkeypatch
 def test_a_detector_in_training_mode_is_opened_as_it_will_look():
     torch.manual_seed(0)
     # Its last map has one cell, which batch norm refuses in training.
-    detector = DETECTORS["rfb512"](1)
+    detector = DETECTORS["rfb512"].build(1)
     detector.initialise()
     x = torch.randn(1, 3, 288, 288)
 

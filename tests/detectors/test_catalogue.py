@@ -8,7 +8,7 @@ from sixrayd.detectors.catalogue import DETECTORS
 @pytest.mark.parametrize("name", sorted({*DETECTORS} - {"rfb512", "ssd300"}))
 def test_the_chain_can_be_left_at_any_module(name):
     torch.manual_seed(0)
-    detector = DETECTORS[name](1).eval()
+    detector = DETECTORS[name].build(1).eval()
     sources, side = detector.sources, max(96, detector.sources.least_px)
     image = torch.randn(1, 3, side, side)
 

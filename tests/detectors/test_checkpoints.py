@@ -24,7 +24,7 @@ def small():
 def test_every_detector_is_built_for_its_classes(name):
     detector = build_detector(name, CLASSES, 288)
 
-    own = DETECTORS[name](2)
+    own = DETECTORS[name].build(2)
     assert detector.form.size == 288
     assert (detector.form.mean, detector.form.scale) == (own.form.mean, own.form.scale)
     assert detector.heads.outputs == (2 if name.startswith("retinanet") else 3)

@@ -15,7 +15,7 @@ SMALL = ("rfb-small", "ssd-small", "retinanet-small")
 
 def seeded(name):
     """A detector whose batch norms do something."""
-    detector = DETECTORS[name](2).eval()
+    detector = DETECTORS[name].build(2).eval()
     weights = {k: seeded_tensor(k, tuple(v.shape)) for k, v in detector.state_dict().items()}
     detector.load_state_dict(weights)
     return detector

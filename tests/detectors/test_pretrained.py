@@ -43,7 +43,7 @@ def ssd_weights():
 def untouched():
     # Detectors that every test leaves as they are.
     names = ("ssd300", "ssd512", "rfb300", "retinanet-small")
-    return {name: DETECTORS[name](20) for name in names}
+    return {name: DETECTORS[name].build(20) for name in names}
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def _look(detector, rgb):
 def test_published_weights_give_the_published_code_s_outputs(name, saved):
     expected = _published(name)
     weights = _weights(name)
-    detector = DETECTORS[name](expected["classes"])
+    detector = DETECTORS[name].build(expected["classes"])
     detector.form = InputForm(expected["size"], (0.0, 0.0, 0.0), (9.0, 9.0, 9.0))
 
     report = initialise_from(detector, saved(weights))
@@ -86,7 +86,7 @@ def test_published_weights_give_the_published_code_s_outputs(name, saved):
 
 
 def test_a_file_from_several_gpus_or_with_a_wrapping_is_the_same(ssd_weights, saved):
-    detectors = [DETECTORS["ssd300"](20) for _ in range(3)]
+    detectors = [DETECTORS["ssd300"].build(20) for _ in range(3)]
     for detector, wrapped in zip(
         detectors,
         (
@@ -104,7 +104,7 @@ def test_a_file_from_several_gpus_or_with_a_wrapping_is_the_same(ssd_weights, sa
 
 
 def test_heads_for_other_classes_stay_as_they_are_and_are_reported(ssd_weights, saved):
-    detector = DETECTORS["ssd300"](5)
+    detector = DETECTORS["ssd300"].build(5)
     before = {key: tensor.clone() for key, tensor in detector.state_dict().items()}
 
     report = initialise_from(detector, saved(ssd_weights))
@@ -162,7 +162,7 @@ class _Hostile:
 
 
 def test_broken_and_hostile_files_are_refused(tmp_path, saved):
-    detector = DETECTORS["ssd-small"](2)
+    detector = DETECTORS["ssd-small"].build(2)
     whole = saved({"a": torch.ones(100)}).read_bytes()
     contents = {
         "hostile": pickle.dumps(_Hostile(), protocol=2),
@@ -187,14 +187,14 @@ def test_unknown_names_are_refused(saved):
     path = saved({f"layer{i}": torch.ones(1) for i in range(5)})
 
     with pytest.raises(CheckpointError, match="tensors are layer0, layer1, layer2 and 2 more"):
-        initialise_from(DETECTORS["ssd-small"](2), path)
+        initialise_from(DETECTORS["ssd-small"].build(2), path)
     with pytest.raises(CheckpointError, match="holds no table of tensors"):
-        initialise_from(DETECTORS["ssd-small"](2), saved({}))
+        initialise_from(DETECTORS["ssd-small"].build(2), saved({}))
 
 
 def test_the_reduced_vgg_starts_a_backbone(ssd_weights, saved):
     vgg = {k.removeprefix("vgg."): v for k, v in ssd_weights.items() if k.startswith("vgg.")}
-    detector, whole = DETECTORS["ssd300"](2), DETECTORS["ssd300"](20)
+    detector, whole = DETECTORS["ssd300"].build(2), DETECTORS["ssd300"].build(20)
     initialise_from(whole, saved(ssd_weights))
 
     report = initialise_from(detector, saved(vgg, "vgg16_reducedfc.pth"))
@@ -222,7 +222,7 @@ def test_torchvision_s_vgg_gives_the_same_maps_and_its_top_is_thinned_out(saved)
     for place, inputs, outputs in ((0, 25088, 4096), (3, 4096, 4096), (6, 4096, 1000)):
         weights[f"classifier.{place}.weight"] = _numbered(outputs, inputs)
         weights[f"classifier.{place}.bias"] = torch.arange(float(outputs))
-    detector = DETECTORS["ssd300"](2)
+    detector = DETECTORS["ssd300"].build(2)
 
     report = initialise_from(detector, saved(weights))
 
@@ -249,7 +249,7 @@ def test_a_vgg_with_another_top_is_refused(saved):
     weights = {"features.0.weight": torch.ones(64, 3, 3, 3), "classifier.0.bias": torch.ones(9)}
 
     with pytest.raises(CheckpointError, match="not torchvision's VGG-16: fc6 and fc7 of VGG-16"):
-        initialise_from(DETECTORS["ssd300"](2), saved(weights))
+        initialise_from(DETECTORS["ssd300"].build(2), saved(weights))
 
 
 def _imagenet(rgb):
@@ -267,7 +267,7 @@ def _seed(network, prefix=""):
 
 def test_torchvision_s_resnet_gives_the_same_maps(saved):
     network = _seed(torchvision_module("models").resnet50(weights=None))
-    detector = DETECTORS["retinanet512"](5)
+    detector = DETECTORS["retinanet512"].build(5)
 
     report = initialise_from(detector, saved(network.state_dict()))
 
@@ -322,7 +322,7 @@ def _older_names(weights):
 )
 def test_torchvision_s_retinanet_gives_the_same_heads_and_anchors(make, loaded, saved):
     network = _seed(make())
-    detector = DETECTORS["retinanet512"](7)
+    detector = DETECTORS["retinanet512"].build(7)
     weights = network.state_dict()
     # Small variances, where an epsilon is felt.
     norms = [key for key in weights if key.endswith("layer2.0.bn3.running_var")]
@@ -353,7 +353,7 @@ def test_torchvision_s_retinanet_gives_the_same_heads_and_anchors(make, loaded, 
 
 def test_today_s_names_of_torchvision_s_retinanet_are_known_too(saved):
     weights = _light({key: tensor.shape for key, tensor in _plain_retinanet().state_dict().items()})
-    detector = DETECTORS["retinanet512"](5)
+    detector = DETECTORS["retinanet512"].build(5)
 
     report = initialise_from(detector, saved(weights))
 
@@ -368,11 +368,11 @@ def test_today_s_names_of_torchvision_s_retinanet_are_known_too(saved):
 def test_our_own_weights_start_a_detector_for_other_classes(tmp_path):
     torch.manual_seed(1)
     classes = ClassList(("Gun", "Knife"))
-    source = DETECTORS["ssd-small"](2)
+    source = DETECTORS["ssd-small"].build(2)
     source.form = InputForm(320, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     path = tmp_path / "weights.safetensors"
     save_weights(path, Checkpoint("ssd-small", source, classes), source.state_dict())
-    same, other = DETECTORS["ssd-small"](2), DETECTORS["ssd-small"](3)
+    same, other = DETECTORS["ssd-small"].build(2), DETECTORS["ssd-small"].build(3)
 
     whole = initialise_from(same, path)
     partly = initialise_from(other, path)
@@ -383,7 +383,7 @@ def test_our_own_weights_start_a_detector_for_other_classes(tmp_path):
     assert same.form == InputForm(384, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     assert len(partly.at_random) == len(partly.skipped) == 6
     with pytest.raises(CheckpointError, match="the detector has no such layer; weights of sixrayd"):
-        initialise_from(DETECTORS["ssd300"](2), path)
+        initialise_from(DETECTORS["ssd300"].build(2), path)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="not readable weights"):
         initialise_from(same, path)

@@ -9,7 +9,6 @@ import torch
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.examples import Example, ExampleSet
 from sixrayd.train.fit import READ_EVERY, Fit, sent_ahead
-from sixrayd.train.settings import RECIPES
 from tests.elsewhere import AWAY, Elsewhere, is_away
 
 # Those at 300 differ from those at 512 in priors and depth alone.
@@ -17,7 +16,7 @@ EACH = [pytest.param(n, marks=pytest.mark.long) if "300" in n else n for n in DE
 pytestmark = pytest.mark.filterwarnings(
     "ignore:CUDA is not available", "ignore:User provided device"
 )
-SMALL = [name for name in DETECTORS if name.endswith("-small")]
+SMALL = [name for name, kind in DETECTORS.items() if kind.any_size]
 
 
 def examples(side, backgrounds=3):
@@ -31,8 +30,8 @@ def examples(side, backgrounds=3):
 def away_fit(name, **changes):
     """A training there, and the least side that the detector learns from."""
     torch.manual_seed(0)
-    recipe = replace(RECIPES[name], **changes)
-    detector = DETECTORS[name](2)
+    recipe = replace(DETECTORS[name].recipe, **changes)
+    detector = DETECTORS[name].build(2)
     detector.initialise()
     side = max(64, -(-detector.sources.least_px // 32) * 32)
     return Fit(detector, recipe, 1, AWAY), detector.form.size if "300" in name else side

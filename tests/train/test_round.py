@@ -13,11 +13,11 @@ from sixrayd.core.files import sha256_file, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.review.next_round import next_round
 from sixrayd.train.data import TrainingData
 from sixrayd.train.round import Round, load_round
-from sixrayd.train.settings import RECIPES
 from sixrayd.train.stage import train
 from tests.squares import QUICK, ingest, squares
 from tests.workspaces import MISSED, NOTHING, UNSURE, Says, build_mine, build_review
@@ -54,7 +54,7 @@ def ids(workspace, source, split="train"):
 
 
 def data(workspace, epochs=50, background=1.0, **settings):
-    recipe = replace(RECIPES["rfb-small"], epochs=epochs, background=background)
+    recipe = replace(DETECTORS["rfb-small"].recipe, epochs=epochs, background=background)
     run = Run("models", "m", {"seed": 0, "validation": 0.3, **settings}, {})
     return TrainingData(workspace, run, recipe)
 
@@ -155,7 +155,7 @@ def test_a_second_round_starts_from_the_first_by_name_and_ends_in_the_same_bytes
     found, hard, doubt, foreign = review(workspace)
     twin = Workspace(tmp_path / "twin")
     shutil.copytree(workspace.root, twin.root)
-    settings = replace(ONCE, name="second", round="first", init="rfb-small", rate=5e-4)
+    settings = replace(ONCE, name="second", round="first", init="rfb-small", learning_rate=5e-4)
 
     results = [train(w, settings) for w in (workspace, twin)]
 

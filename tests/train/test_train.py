@@ -24,10 +24,11 @@ from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
+from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.train.settings import RECIPES, TrainSettings
+from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
 from tests.processes import started
 from tests.releases import encode
@@ -140,7 +141,7 @@ def test_where_a_training_ran_is_no_setting_of_it(workspace):
 
 def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
     with pytest.raises(SixraydError, match=r"loss is not finite .* batch .*P0.*; lower --rate"):
-        train(workspace, replace(TINY, epochs=60, rate=1e30))
+        train(workspace, replace(TINY, epochs=60, learning_rate=1e30))
 
 
 def test_nothing_ingested(tmp_path):
@@ -151,8 +152,9 @@ def test_nothing_ingested(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"detector": "yolo"}, f"detector 'yolo': is none of auto, {', '.join(RECIPES)}"),
-        ({"epochs": 0}, "epochs 0: needs to be at least 1"),
+        ({"detector": "yolo"}, f"detector 'yolo': is none of auto, {', '.join(DETECTORS)}"),
+        ({"learning_rate": float("nan")}, "learning-rate nan: needs to be at least 0, and finite"),
+        ({"epochs": 0}, "epochs 0: needs to be at least 1, and finite"),
         ({"validation": 1.0}, "validation 1.0: needs to lie between 0 and 1"),
     ],
 )
