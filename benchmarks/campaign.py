@@ -33,11 +33,12 @@ from sixrayd.estimate.stage import estimate
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.server import running_server
-from sixrayd.review.planting.plant import PlantSettings, plant
+from sixrayd.review.planting.plant import plant
 from sixrayd.review.planting.planted import planted_rows
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
-from sixrayd.statistics.certificate import BoundSettings
+from sixrayd.review.pull import pull
+from sixrayd.review.push import adjudicate, push
+from sixrayd.review.settings import AdjudicateSettings, PlantSettings, PullSettings, PushSettings
+from sixrayd.statistics.settings import BoundSettings
 
 
 def true_boxes(workspace: Workspace, name: str, path: Path) -> dict[str, tuple[Box, ...]]:

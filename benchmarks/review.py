@@ -35,9 +35,10 @@ from sixrayd.review.label_studio.labelling import (
     verdict_region,
 )
 from sixrayd.review.label_studio.server import running_server
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
 from sixrayd.review.sending import TASKS_PER_REQUEST
+from sixrayd.review.settings import PullSettings, PushSettings
 
 NAME = "million"
 BOXES = ((8, 8, 24, 30), (30, 20, 60, 50))

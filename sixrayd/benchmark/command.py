@@ -7,66 +7,57 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.benchmark.settings import BenchmarkSettings
+from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 
-
-def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+option = options_of(BenchmarkSettings)
 
 
 @click.command()
 @workspace_option
-@click.option(
+@option(
     "--voc",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A VOC tree.  [default: the newest export]",
 )
-@click.option("--name", default="", help="Of the result.  [default: the tree's folder]")
-@click.option(
+@option("--name", help="Name of the result.  [default: the tree's folder]")
+@option(
     "--detectors",
-    default="",
-    callback=_names,
     help="Names with commas between; the last one also runs with crops.  "
     "[default: ssd512,retinanet512,rfb512 on a GPU, else their small forms]",
 )
-@click.option("--classes", default="", callback=_names, help="In order.  [default: the tree's]")
+@option("--classes", help="Classes in order.  [default: the tree's]")
 @click.option("--train-missing", is_flag=True, help="Train detectors that have no weights.")
-@click.option(
-    "--train-cropped",
-    is_flag=True,
-    help="Also train the last detector on TDC's crops, for a row of its own.",
+@option(
+    "--train-cropped", help="Also train the last detector on TDC's crops, for a row of its own."
 )
 @click.option("--epochs", type=int, help="Of --train-missing.  [default: the recipe's]")
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--init", default="", help="Of --train-missing, see `sixrayd train`.")
-@click.option(
+@option(
     "--scale",
-    type=float,
-    default=0.0,
     help="Pixels of a dynamic input for a pixel of the image.  [default: makes a median image as "
     "large as the fixed input]",
 )
-@click.option(
-    "--margin", type=float, default=0.005, show_default=True, help="Mean AP that TDC may lose."
+@option("--margin", help="Mean AP that TDC may lose, 0 to 1.")
+@option("--resamples", help="Resamples of the bootstrap.")
+@option("--validation", help="Images that k is chosen on, at most.")
+@option("--timing", help="Images that are timed, at most.")
+@option(
+    "--saliency",
+    type=click.Path(path_type=Path, exists=True),
+    help="Weights of the aesthetic crop's saliency network.  [default: none]",
 )
-@click.option(
-    "--resamples", type=int, default=1000, show_default=True, help="Of the bootstrap's groups."
+@option(
+    "--regression",
+    type=click.Path(path_type=Path, exists=True),
+    help="Weights of the aesthetic crop's regression network.  [default: none]",
 )
-@click.option(
-    "--validation", type=int, default=200, show_default=True, help="Images that k is chosen on."
-)
-@click.option("--timing", type=int, default=50, show_default=True, help="Images that are timed.")
-@click.option("--saliency", type=click.Path(path_type=Path, exists=True), help="Aesthetic crop's.")
-@click.option(
-    "--regression", type=click.Path(path_type=Path, exists=True), help="Aesthetic crop's."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-@click.option("--force", is_flag=True, help="Replace a benchmark of other settings.")
+@option("--seed", help="Seed of all that is drawn.")
+@option("--device", help="Where to compute; auto takes the GPU where there is one.")
+@option("--force", help="Replace a benchmark of other settings.")
 @json_option
 @click.pass_context
 def benchmark(
@@ -83,7 +74,6 @@ def benchmark(
     Example:
       sixrayd benchmark --voc VOCdevkit/VOC2007 --train-missing --epochs 12
     """
-    from sixrayd.benchmark.settings import BenchmarkSettings
     from sixrayd.benchmark.stage import benchmark as benchmark_stage
 
     training = {key: options.pop(key) for key in ("epochs", "input_size", "window", "init")}

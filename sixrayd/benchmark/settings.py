@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.catalogue import DETECTORS
 
@@ -51,7 +52,7 @@ class BenchmarkSettings:
     saliency: Path | None = None
     regression: Path | None = None
     seed: int = 0
-    device: str = "auto"
+    device: Device = "auto"
     force: bool = False
 
     def __post_init__(self) -> None:

@@ -8,32 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sixrayd.browse.samples import collect_samples
-from sixrayd.core.errors import SettingsError
+from sixrayd.browse.settings import BrowseSettings
 from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Workspace
 
 _LAYOUT = 1  # raise when the dataset's fields change
-
-
-@dataclass(frozen=True, slots=True)
-class BrowseSettings:
-    """What to show, and where.
-
-    Raises:
-        SettingsError: a number is out of range.
-    """
-
-    export: str = ""  # name; empty means the newest
-    port: int = 5151  # 0 takes a free one
-    max_negatives: int = 2000  # most images that are not positive
-    wait: bool = True  # stay until interrupted
-    timeout_s: float = 0.0  # stay no longer; 0 means no limit
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"port: need 0 to 65535, got {self.port}")
-        if self.max_negatives < 0 or self.timeout_s < 0:
-            raise SettingsError("max-negatives and timeout-s: need 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def options_of(settings: type) -> Callable[..., Callable[[F], F]]:
         default = field.default
         if default is MISSING and field.default_factory is not MISSING:
             default = field.default_factory()
-        empty = default in ("", None, False, ()) or default is MISSING
+        empty = any(default is nothing for nothing in (None, False, MISSING)) or default in ("", ())
         given = {
             **_kind(types[key], names[0]),
             **({"required": True} if default is MISSING else {"default": _text(default)}),

@@ -1,6 +1,9 @@
-"""The cores that this process may use, and how it shares them."""
+"""Where a process computes: devices by name, and the cores that it may use and shares."""
 
 import os
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda"]  # auto: the GPU where there is one
 
 
 def available_cores() -> int:

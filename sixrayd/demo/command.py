@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixrayd.core.command import console, json_option, print_json
+from sixrayd.core.command import console, json_option, options_of, print_json
+from sixrayd.demo.settings import DemoSettings
 
 if TYPE_CHECKING:
     from sixrayd.demo.stage import DemoResult
 
 
+option = options_of(DemoSettings)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"))
-@click.option("--images", type=int, default=1000, show_default=True, help="In the release.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--epochs", type=int, default=20, show_default=True, help="Of training.")
-@click.option(
-    "--budget", type=float, default=2.0, show_default=True, help="Images reviewed per hidden one."
-)
-@click.option(
-    "--error-rate", type=float, default=0.02, show_default=True, help="Of the simulated reviewer."
-)
-@click.option("--browse/--no-browse", default=True, show_default=True, help="Open FiftyOne.")
+@option("--images", help="Images in the release.")
+@option("--seed", help="Seed of the release and of all that is drawn.")
+@option("--epochs", help="Epochs of training.")
+@option("--budget", help="Images reviewed for each hidden one.")
+@option("--error-rate", help="Share of its answers in which the simulated reviewer errs, 0 to 1.")
+@option("--browse/--no-browse", help="Open FiftyOne.")
 @click.option("--keep-open", is_flag=True, help="Leave Label Studio and FiftyOne running.")
 @json_option
 def demo(folder: Path, keep_open: bool, as_json: bool, **options: Any) -> None:
@@ -36,7 +36,6 @@ def demo(folder: Path, keep_open: bool, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd demo --images 300 --keep-open
     """
-    from sixrayd.demo.stage import DemoSettings
     from sixrayd.demo.stage import demo as run_demo
 
     result = run_demo(folder, DemoSettings(**options), _wait if keep_open else None)

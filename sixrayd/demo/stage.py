@@ -14,7 +14,8 @@ from rich.console import Console
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.stage import benchmark
-from sixrayd.browse.stage import BrowseSettings, open_browser_session
+from sixrayd.browse.settings import BrowseSettings
+from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import write_json
@@ -27,22 +28,25 @@ from sixrayd.demo.reviewer import (
     load_truth,
     review_as_person,
 )
+from sixrayd.demo.settings import DemoSettings
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.estimate.stage import estimate
-from sixrayd.export.stage import ExportSettings, export
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.server import Server, running_server
-from sixrayd.review.planting.plant import PlantSettings, plant
+from sixrayd.review.planting.plant import plant
 from sixrayd.review.planting.planted import planted_rows
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PlantSettings, PullSettings, PushSettings
 from sixrayd.synth import synthesize
 from sixrayd.synth.settings import SynthSettings
 from sixrayd.train.settings import TrainSettings
@@ -50,37 +54,6 @@ from sixrayd.train.stage import train
 
 _DOMAIN = "sixrayd.example"
 _LEAST_FLAGGED = 2500  # fewer leave no room for planted threats enough to prove anything
-
-
-@dataclass(frozen=True, slots=True)
-class DemoSettings:
-    """How large the demo is.
-
-    Args:
-        images: of the synthetic release.
-        budget: images reviewed for each one that is hidden.
-        epochs: of training.
-        checks: spot checks, in groups of near-duplicates; a tenth of the negatives at most.
-        error_rate: share of images that the simulated reviewer gets wrong.
-        browse: open the result in FiftyOne at the end.
-
-    Raises:
-        SettingsError: out of range.
-    """
-
-    images: int = 1000
-    seed: int = 0
-    epochs: int = 20
-    budget: float = 2.0
-    checks: int = 60
-    error_rate: float = 0.02
-    browse: bool = True
-
-    def __post_init__(self) -> None:
-        if self.images < 50:
-            raise SettingsError(f"images {self.images}: the demo needs at least 50")
-        if self.budget <= 0:
-            raise SettingsError(f"budget {self.budget}: needs to be above 0")
 
 
 @dataclass(frozen=True, slots=True)

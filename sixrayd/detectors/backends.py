@@ -4,7 +4,7 @@ import copy
 import hashlib
 import importlib.util
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,20 +36,24 @@ Any B, H and W; the results are the caller's. Of several threads that call, one 
 """
 
 
-def resolve_backend(name: str, device: torch.device) -> str:
+def resolve_backend(name: str, device: torch.device, able: Collection[str] = BACKENDS) -> str:
     """The backend that a name means on this machine.
 
     "auto" is what should be fastest of what is installed and keeps the candidates: bfloat16 on a
     GPU and on CPUs that compute in it. Int8 is only taken by name.
+
+    Args:
+        able: what can run the detector, as its `Architecture` has it.
 
     Raises:
         SettingsError: unknown, or not for this device.
         ServiceError: its library is not installed.
     """
     if name == "auto":
-        name = _fastest(device)
-    if name not in BACKENDS:
-        raise SettingsError(f"backend {name!r}: expected auto, {', '.join(BACKENDS)}")
+        fastest = _fastest(device)
+        name = fastest if fastest in able else "torch"
+    if name not in able:
+        raise SettingsError(f"backend {name!r}: expected auto, {', '.join(able)}")
     if name == "torch-bf16" and device.type != "cpu" and _fastest(device) != name:
         raise SettingsError(f"backend {name}: this GPU has no bfloat16; pass --backend torch")
     library = name.split("-")[0]

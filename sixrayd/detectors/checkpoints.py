@@ -12,7 +12,7 @@ from torch import Tensor
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.files import write_bytes
-from sixrayd.detectors.catalogue import DETECTORS
+from sixrayd.detectors.catalogue import DETECTORS, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
 METADATA_KEY = (
@@ -52,6 +52,19 @@ def build_detector(name: str, classes: ClassList, input_size: int | None = None)
     if input_size is not None:
         detector.form = replace(detector.form, size=input_size)
     return detector
+
+
+def architecture_of(path: Path) -> Architecture:
+    """What is known of the kind of detector that a weights file is for; the weights stay unread.
+
+    Raises:
+        CheckpointError: missing, broken, or not ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return DETECTORS[json.loads((file.metadata() or {})[METADATA_KEY])["detector"]]
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

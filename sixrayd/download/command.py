@@ -4,67 +4,34 @@ from typing import Any
 
 import click
 
-from sixrayd.core.classes import default_classes
-from sixrayd.core.command import json_option, print_json, progress, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
 from sixrayd.core.workspace import Workspace
+from sixrayd.download.settings import DownloadSettings
 
-
-class _Names(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names, or a list of them from `sixrayd.toml`."""
-
-    name = "NAME,NAME…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(str(part).strip() for part in parts)
+option = options_of(DownloadSettings)
 
 
 @click.command()
 @workspace_option
-@click.option(
+@option(
     "--release",
-    required=True,
     help="Folder with the archives or images, URL of one, or a name of manifests/sources.toml.",
 )
-@click.option(
-    "--classes",
-    type=_Names(),
-    default=",".join(default_classes()),
-    show_default=True,
-    help="Classes in the order of the models' outputs.",
-)
-@click.option("--seed", default=0, show_default=True, help="Draws the test side.")
-@click.option(
+@option("--classes", help="Classes in the order of the models' outputs.")
+@option("--seed", help="Seed of the draw of the test side.")
+@option(
     "--test-share",
     type=click.FloatRange(0, 1, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Share of near-duplicate groups on the test side.",
+    help="Share of near-duplicate groups on the test side, 0 to 1.",
 )
-@click.option(
-    "--images-per-shard",
-    type=click.IntRange(1),
-    default=2000,
-    show_default=True,
-    help="Shard size.",
-)
-@click.option(
+@option("--images-per-shard", type=click.IntRange(1), help="Images in a shard, at most.")
+@option(
     "--hash-distance",
     type=click.IntRange(0, 16),
-    default=0,
-    show_default=True,
     help="Bits in which the perceptual hashes of near-duplicates may differ.",
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.",
-)
-@click.option("--force", is_flag=True, help="Replace a finished ingest of something else.")
+@option("--on-error", help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.")
+@option("--force", help="Replace a finished ingest of something else.")
 @json_option
 @click.pass_context
 def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -75,7 +42,6 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
       sixrayd download --release sixray/
       sixrayd download --release sixray/ --classes Gun,Knife --on-error skip
     """
-    from sixrayd.download.settings import DownloadSettings
     from sixrayd.download.stage import download as take
 
     settings = DownloadSettings(**options)

@@ -1,20 +1,27 @@
 """`sixrayd estimate`: what is still missed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from sixrayd.core.command import consensus_option, json_option, print_json, workspace_option
+from sixrayd.core.command import (
+    consensus_option,
+    json_option,
+    options_of,
+    print_json,
+    workspace_option,
+)
 from sixrayd.core.workspace import Workspace
+from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
+from sixrayd.statistics.settings import BoundSettings
 
-if TYPE_CHECKING:
-    from sixrayd.estimate.settings import EstimateSettings
+bound, target = options_of(BoundSettings), options_of(Target)
 
 
 @click.command()
 @workspace_option
-@click.option("--name", default="", help="Name of the review.  [default: the newest]")
+@options_of(EstimateSettings)("--name", help="Name of the review.  [default: the newest]")
 @click.option("--plan", is_flag=True, help="Say what a bound costs, before anyone starts.")
 @click.option(
     "--sample",
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Draw N more units at random for spot checks; `sixrayd review push` sends them.",
 )
-@click.option("--seed", default="", help="With --sample: new dice throws, for instance.")
+@options_of(SampleSettings)("--seed", help="With --sample: new dice throws, for instance.")
 @click.option(
     "--certify",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -31,20 +38,21 @@ if TYPE_CHECKING:
 )
 @click.option("--by", default="", help="With --certify: who signs it off.")
 @click.option("--force", is_flag=True, help="With --certify: replace a file that is there.")
-@click.option(
-    "--confidence", type=float, default=0.95, show_default=True, help="That the bound is right."
-)
-@click.option(
+@bound("--confidence", help="Confidence level of the bound, 0 to 1.")
+@bound(
     "--sensitivity",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Share of contraband that reviewers see, as stated; planted threats can only lower it.",
+    help="Share of contraband that reviewers see, 0 to 1, as stated; planted threats can only "
+    "lower it.",
 )
-@click.option("--once", is_flag=True, help="A single look at one draw, checked to the end.")
+@bound("--once", help="Look once, at one draw that is checked to the end.")
 @consensus_option
-@click.option("--target-left", type=click.IntRange(0), help="Enough when at most so many are left.")
-@click.option("--target-recall", type=float, help="Enough when this share, 0..1, is found.")
+@target(
+    "--target-left",
+    "left",
+    type=click.IntRange(0),
+    help="Enough when at most so many units are left.",
+)
+@target("--target-recall", "recall", help="Enough when this share is found, 0 to 1.")
 @json_option
 def estimate(
     workspace: Workspace,
@@ -75,30 +83,24 @@ def estimate(
         _estimate(workspace, _settings(options), plan, as_json)
 
 
-def _settings(options: dict[str, Any]) -> "EstimateSettings":
-    from sixrayd.estimate.settings import EstimateSettings, Target
-    from sixrayd.statistics.certificate import BoundSettings
-
+def _settings(options: dict[str, Any]) -> EstimateSettings:
     kept = ("confidence", "sensitivity", "once", "consensus")
     return EstimateSettings(
         name=options["name"],
         bound=BoundSettings(**{key: options[key] for key in kept}),
-        target=Target(options["target_left"], options["target_recall"]),
+        target=Target(options["left"], options["recall"]),
     )
 
 
 def _draw(workspace: Workspace, name: str, units: int, seed: str, as_json: bool) -> None:
     from sixrayd.estimate.printing import print_sample
     from sixrayd.estimate.sample import draw_sample
-    from sixrayd.estimate.settings import SampleSettings
 
     result = draw_sample(workspace, SampleSettings(name, units, seed))
     (print_json if as_json else print_sample)(result)
 
 
-def _estimate(
-    workspace: Workspace, settings: "EstimateSettings", plan: bool, as_json: bool
-) -> None:
+def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_json: bool) -> None:
     from sixrayd.estimate.plan import plan_costs
     from sixrayd.estimate.printing import print_costs, print_estimate
     from sixrayd.estimate.stage import estimate as run_estimate

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.files import replacing
-from sixrayd.statistics.certificate import BoundSettings
+from sixrayd.statistics.settings import BoundSettings
 
 
 @dataclass(frozen=True, slots=True)

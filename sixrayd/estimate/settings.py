@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.certificate import BoundSettings
+from sixrayd.statistics.settings import BoundSettings
 
 
 @dataclass(frozen=True, slots=True)

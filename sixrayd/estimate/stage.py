@@ -24,18 +24,12 @@ from sixrayd.estimate.reading import (
 )
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
-from sixrayd.statistics.certificate import (
-    BoundSettings,
-    Outcome,
-    Planted,
-    evidence_of,
-    outcome,
-    sensitivities,
-)
+from sixrayd.statistics.certificate import Outcome, Planted, evidence_of, outcome, sensitivities
 from sixrayd.statistics.missed import MissedBound, bound_missed, percent_down
 from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
 from sixrayd.statistics.sampling import Drawn, Plan, Population
+from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer, Standing
 
 _LOOKS = 25  # of the figure

@@ -5,58 +5,66 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import consensus_option, json_option, print_json, workspace_option
+from sixrayd.core.command import (
+    F,
+    consensus_option,
+    json_option,
+    options_of,
+    print_json,
+    workspace_option,
+)
 from sixrayd.core.workspace import Workspace
+from sixrayd.export.forms import FORMS, VOC
+from sixrayd.export.settings import ExportSettings
+
+option = options_of(ExportSettings)
+
+
+def _form_options(command: F) -> F:
+    """A flag for each form."""
+    for form in reversed(FORMS):
+        note = f"Write {FORMS[form].title}." + "  [default]" * (form == VOC)
+        command = click.option(f"--{form}", "form", flag_value=form, default=VOC, help=note)(
+            command
+        )
+    return command
 
 
 @click.command()
 @workspace_option
-@click.option(
-    "--voc",
-    "form",
-    flag_value="voc",
-    default="voc",
-    show_default=True,
-    help="Write PASCAL VOC 2007, the only form there is.",
-)
-@click.option(
+@_form_options
+@option(
     "--review",
     multiple=True,
+    type=str,
+    default=None,
     metavar="NAME",
     help="Use this review's decisions; may be repeated.  [default: all reviews]",
 )
-@click.option(
+@option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write.  [default: export/NAME of the workspace]",
 )
-@click.option(
-    "--with-negatives/--without-negatives",
-    default=False,
-    show_default=True,
-    help="Copy images that hold nothing, too.",
-)
+@option("--with-negatives/--without-negatives", help="Copy images that hold nothing, too.")
 @consensus_option
-@click.option(
+@option(
     "--pseudonyms",
-    is_flag=True,
     help="Replace reviewers' names, by the same pseudonyms in every export of the workspace.",
 )
-@click.option("--force", is_flag=True, help="Replace an export of other inputs or settings.")
+@option("--force", help="Replace an export of other inputs or settings.")
 @json_option
 def export(
     workspace: Workspace,
-    form: str,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write the corrected dataset as PASCAL VOC.
+    """Write the corrected dataset.
 
     \b
     Example:
       sixrayd export --voc --out SIXray-D
     """
-    from sixrayd.export.stage import ExportSettings
     from sixrayd.export.stage import export as run_export
 
     result = run_export(workspace, ExportSettings(**options))

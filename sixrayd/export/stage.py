@@ -1,30 +1,29 @@
-"""The export stage: decisions and source annotations become a PASCAL VOC 2007 tree."""
+"""The export stage: decisions and source annotations become a dataset."""
 
-import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 import sixrayd
-from sixrayd.core.command import progress
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
-from sixrayd.core.index import Index, image_records
+from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
-from sixrayd.core.records import ImageRecord, Rule, Split, State
-from sixrayd.core.shards import extension
-from sixrayd.core.voc import VocAnnotation, write_voc
+from sixrayd.core.records import Rule, Split, State
+from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import decision_files, mining_of
 from sixrayd.export.card import card
+from sixrayd.export.content import Content, in_shard_order
+from sixrayd.export.forms import FORMS, VOC
+from sixrayd.export.settings import ExportSettings
 from sixrayd.export.states import (
     STATE_SCHEMA,
     Evidence,
@@ -33,7 +32,7 @@ from sixrayd.export.states import (
     assign_states,
     gather,
 )
-from sixrayd.export.tree import MANIFEST, Staging, refuse_to_overwrite, staged, write_image_sets
+from sixrayd.export.tree import MANIFEST, Staging, refuse_to_overwrite, staged
 
 _LISTS = {
     "found_positives.txt": State.FOUND_POSITIVE,
@@ -44,18 +43,6 @@ _LISTS = {
     "unreadable.txt": State.UNREADABLE,
 }
 _EMPTY = (State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY)  # seen to hold nothing
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """What to export, and where to."""
-
-    review: tuple[str, ...] = ()  # names; none means every review of the workspace
-    out: Path | None = None  # None means export/NAME of the workspace
-    with_negatives: bool = False  # copy images that hold nothing into the tree, too
-    consensus: Rule = Rule.ADJUDICATOR  # how reviewers who differ are settled
-    pseudonyms: bool = False  # name no reviewer in anything exported
-    force: bool = False  # replace an export of other inputs or settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +108,7 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
             "with_negatives": settings.with_negatives,
             "consensus": str(settings.consensus),
             "pseudonyms": settings.pseudonyms,
+            **({"form": settings.form} if settings.form != VOC else {}),
         },
         inputs={**upstream, **workspace.inputs(*tables)},
     )
@@ -168,9 +156,16 @@ def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Ru
     copied: list[str] = []
     if planned.settings["with_negatives"]:
         copied = [i for s in (State.UNFLAGGED, *_EMPTY) for i in states.ids(s)]
-    _write_images(staging, index, annotations, copied, {i for s in _EMPTY for i in states.ids(s)})
-    named = _column(index, "labels", list(splits))
-    write_image_sets(staging, annotations, splits, named, evidence.classes.names)
+    content = Content(
+        index=index,
+        classes=evidence.classes,
+        annotations=annotations,
+        splits=splits,
+        named=_column(index, "labels", list(splits)),
+        copied=copied,
+        empty=frozenset(i for s in _EMPTY for i in states.ids(s)),
+    )
+    FORMS[planned.settings.get("form", VOC)].write(staging, content)
     for path, state in _LISTS.items():
         staging.write_lines(path, states.ids(state))
     staging.write_lines("positives_without_boxes.txt", bare)
@@ -193,7 +188,7 @@ def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation
     """Annotations of the positives by image id, and the positives that nobody has boxed."""
     ids = sorted(states.ids(State.SOURCE_POSITIVE) + states.ids(State.FOUND_POSITIVE))
     chosen, bare = [], []
-    for record in _records(evidence.index, ids):
+    for record in in_shard_order(evidence.index, ids):
         annotation = annotation_of(record, evidence, states.decided)
         if annotation.objects:
             chosen.append(annotation)
@@ -202,47 +197,9 @@ def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation
     return sorted(chosen, key=lambda a: a.stem), sorted(bare)
 
 
-def _records(index: Index, ids: Sequence[str]) -> Iterator[ImageRecord]:
-    """Index rows of some images in the order of their bytes in the shards."""
-    chosen = index.table.filter(pc.is_in(index.table["image_id"], pa.array(ids, pa.string())))
-    chosen = chosen.sort_by([("shard", "ascending"), ("offset", "ascending")])
-    for start in range(0, len(chosen), 1000):
-        yield from image_records(chosen.slice(start, 1000))
-
-
 def _column(index: Index, name: str, ids: Sequence[str]) -> dict[str, Any]:
     chosen = index.table.filter(pc.is_in(index.table["image_id"], pa.array(ids, pa.string())))
     return dict(zip(chosen["image_id"].to_pylist(), chosen[name].to_pylist(), strict=True))
-
-
-def _write_images(
-    staging: Staging,
-    index: Index,
-    annotations: Sequence[VocAnnotation],
-    copied: Sequence[str],
-    empty: set[str],
-) -> None:
-    """Write images, one in memory at a time; an unreviewed negative gets no XML."""
-    by_id = {annotation.stem: annotation for annotation in annotations}
-    ids = [*by_id, *copied]
-    with progress() as bar:
-        task = bar.add_task("images", total=len(ids), note="")
-        for record in _records(index, ids):
-            data = index.read(record.image_id)
-            suffix = extension(data)
-            staging.write(f"VOC2007/JPEGImages/{record.image_id}{suffix}", data)
-            annotation = by_id.get(record.image_id)
-            if record.image_id in empty:
-                annotation = VocAnnotation(record.image_id, record.width, record.height, ())
-            if annotation is not None:
-                xml = write_voc(replace(annotation, depth=_channels(data)), suffix=suffix)
-                staging.write(f"VOC2007/Annotations/{record.image_id}.xml", xml)
-            bar.advance(task)
-
-
-def _channels(data: bytes) -> int:
-    with Image.open(io.BytesIO(data)) as image:
-        return len(image.getbands())
 
 
 def _summary(

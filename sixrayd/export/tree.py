@@ -1,9 +1,9 @@
-"""A folder that appears whole or not at all, and VOC 2007's files in it."""
+"""A folder that appears whole or not at all."""
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +11,6 @@ import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, sync_folder, write_table
-from sixrayd.core.records import Split
-from sixrayd.core.voc import VocAnnotation
 
 MANIFEST = "manifest.sha256"
 
@@ -75,41 +73,6 @@ def staged(target: Path) -> Iterator[Staging]:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def write_image_sets(
-    staging: Staging,
-    annotations: Sequence[VocAnnotation],
-    splits: Mapping[str, str],
-    named: Mapping[str, Sequence[str]],
-    classes: Sequence[str],
-) -> None:
-    """VOC 2007's `ImageSets/Main`: ids by split, and by class with 1, 0 or -1.
-
-    As in VOC, 0 is for images that count neither way: every object of the class is difficult,
-    or the release names the class but nobody has boxed it. `trainval` equals `train`.
-
-    Args:
-        splits: image id → split.
-        named: image id → classes that the release's image sets name.
-    """
-    sides = {"train": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
-    for name, split in sides.items():
-        chosen = [a for a in annotations if splits[a.stem] == split]
-        folder = "VOC2007/ImageSets/Main"
-        staging.write_lines(f"{folder}/{name}.txt", (a.stem for a in chosen))
-        for label in classes:
-            staging.write_lines(
-                f"{folder}/{label}_{name}.txt",
-                (f"{a.stem} {_presence(a, label, named.get(a.stem, ())):2d}" for a in chosen),
-            )
-
-
-def _presence(annotation: VocAnnotation, label: str, named: Sequence[str]) -> int:
-    difficult = [item.difficult for item in annotation.objects if item.box.label == label]
-    if difficult:
-        return 0 if all(difficult) else 1
-    return 0 if label in named else -1
 
 
 def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:

@@ -1,69 +1,56 @@
 """`sixrayd mine`."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from sixrayd.core.command import F, json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
-from sixrayd.mine.settings import Crop, Engine, MineSettings
+from sixrayd.detectors.catalogue import BACKENDS
+from sixrayd.mine.settings import MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
-_DEFAULTS = {field.name: field.default for field in fields(MineSettings)}
-
-
-def _option(name: str, kind: Any = str, note: str = "") -> Callable[[F], F]:
-    """An option of the settings' own default, which its help shows unless it is empty."""
-    default = _DEFAULTS[name.removeprefix("--").replace("-", "_")]
-    shown = default not in ("", 0)
-    return click.option(name, type=kind, default=default, show_default=shown, help=note)
+option = options_of(MineSettings)
 
 
 @click.command()
 @click.argument("shards", nargs=-1)
 @workspace_option
-@_option("--model", note="A trained model.  [default: the newest]")
-@_option("--name", note="Of the result.  [default: the model's]")
-@_option("--threshold", float, "Least score of a candidate.")
-@click.option(
+@option("--model", help="Name of a trained model.  [default: the newest]")
+@option("--name", help="Name of the result.  [default: the model's]")
+@option("--threshold", help="Least score of a candidate, 0 to 1.")
+@option(
     "--mirror/--no-mirror",
-    default=True,
-    show_default=True,
     help="Look at mirror images too: twice the work, steadier scores.",
 )
-@_option(
+@option(
     "--crop",
-    click.Choice(get_args(Crop)),
-    "Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
+    help="Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
 )
-@click.option("--dynamic", is_flag=True, help="Keep each image's aspect ratio.")
-@_option("--cascade", note="A small trained model that looks first; --model sees what it doubts.")
-@_option("--keep", float, "Share of --model's finds that --cascade may not lose.")
-@_option("--batch", int, "Images a step.  [default: 16; on a GPU 64, or what fits]")
-@_option("--device", click.Choice(["auto", "cpu", "cuda"]))
-@_option(
-    "--backend",
-    note="What runs the network: auto, torch, torch-bf16, openvino, "
-    "openvino-bf16, openvino-int8 or onnxruntime.",
+@option("--dynamic", help="Keep each image's aspect ratio.")
+@option(
+    "--cascade",
+    help="A small trained model that looks first; --model sees what it doubts.  [default: none]",
 )
-@_option("--threads", int, "Cores a worker uses.  [default: all]")
-@_option("--workers", int, "Shards at once.  [default: what the machine or cluster bears]")
-@_option("--engine", click.Choice(get_args(Engine)), "Where workers run.")
-@_option("--address", note="Of a Ray cluster.  [default: one on this machine]")
-@_option("--shards-at", note="URL of the shards, s3:// and gs:// too.  [default: the workspace]")
-@_option("--parts-at", note="URL that takes finished parts.  [default: the workspace]")
-@_option(
-    "--on-error",
-    click.Choice(["skip", "stop"]),
-    "What an unreadable image does; skips are listed and end in exit code 3.",
+@option("--keep", help="Share of --model's finds that --cascade may not lose, 0 to 1.")
+@option("--batch", help="Images a step.  [default: 16; on a GPU 64, or what fits]")
+@option("--device", help="Where to look; auto takes the GPU where there is one.")
+@option("--backend", help=f"What runs the network: auto, or {', '.join(BACKENDS)}.")
+@option("--threads", help="Cores a worker uses.  [default: all]")
+@option("--workers", help="Shards at once.  [default: what the machine or cluster bears]")
+@option("--engine", help="Where workers run: on this machine, or on a Ray cluster.")
+@option("--address", help="Address of a Ray cluster.  [default: one on this machine]")
+@option("--shards-at", help="URL of the shards, s3:// and gs:// too.  [default: the workspace]")
+@option("--parts-at", help="URL that takes finished parts.  [default: the workspace]")
+@option(
+    "--on-error", help="What an unreadable image does; skips are listed and end in exit code 3."
 )
+@option("--force", help="Replace a mining of other settings or another model.")
 @click.option(
     "--progress",
     type=click.Choice(["bar", "json"]),
@@ -83,7 +70,9 @@ def _option(name: str, kind: Any = str, note: str = "") -> Callable[[F], F]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The COCO dataset that names images and classes for a list of results.",
 )
-@click.option("--model-name", default="", help="What made the detections.  [default: --name]")
+@click.option(
+    "--model-name", default="", help="Name of what made the detections.  [default: --name]"
+)
 @json_option
 @click.pass_context
 def mine(

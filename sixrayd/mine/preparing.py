@@ -14,7 +14,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import quantise, resolve_backend
-from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.checkpoints import architecture_of, load_checkpoint
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.lineage import lineage_of
 from sixrayd.imaging.decode import decode_rgb
@@ -39,6 +39,12 @@ class Models:
     weights: Path
     first_name: str = ""
     first: Path | None = None
+
+    def backends(self) -> list[str]:
+        """What can run all of them."""
+        files = (self.weights, *filter(None, [self.first]))
+        able = [architecture_of(path).backends for path in files]
+        return [name for name in able[0] if all(name in names for names in able)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
                 f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
             ) from error
         device = looking_device(settings, look.backend)
-        resolve_backend(look.backend, device)  # is it here too?
+        resolve_backend(look.backend, device, models.backends())  # is it here too?
     else:
         device = looking_device(settings, settings.backend)
         look = _settled(workspace, models, settings, device, folder)
@@ -130,7 +136,7 @@ def _settled(
         mirror=settings.mirror,
         crop=settings.crop,
         dynamic=settings.dynamic,
-        backend=resolve_backend(settings.backend, device),
+        backend=resolve_backend(settings.backend, device, models.backends()),
         device=here.type,
     )
     if look.backend == "openvino-int8":

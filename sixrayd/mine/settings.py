@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 
 Crop = Literal["none", "tdc", "tiles"]
@@ -25,7 +26,7 @@ class MineSettings:
         keep: share of `model`'s finds that the first may not lose, on validation images.
         batch: images a step; 0 takes 16 on a CPU, and on a GPU 64 or the most that fit.
         device: "auto", "cpu" or "cuda".
-        backend: what runs the network: "auto" or one of `detectors.backends.BACKENDS`.
+        backend: what runs the network: "auto" or one of `detectors.catalogue.BACKENDS`.
         on_error: "skip" lists an image that cannot be read in `skipped.jsonl`; "stop" ends.
         engine: "local", or "ray" for a cluster.
         address: of the Ray cluster; one is started on this machine by default.
@@ -33,6 +34,7 @@ class MineSettings:
         threads: cores a worker uses; all of the machine's by default.
         shards_at: URL of the folder of shards; the workspace's by default.
         parts_at: URL of a folder that takes the finished parts; the workspace's by default.
+        force: replace a mining of the same name with other settings or another model.
 
     Raises:
         SettingsError: out of range.
@@ -48,7 +50,7 @@ class MineSettings:
     cascade: str = ""
     keep: float = 0.995
     batch: int = 0
-    device: str = "auto"
+    device: Device = "auto"
     backend: str = "auto"
     on_error: Literal["skip", "stop"] = "skip"
     engine: Engine = "local"
@@ -57,6 +59,7 @@ class MineSettings:
     threads: int = 0
     shards_at: str = ""
     parts_at: str = ""
+    force: bool = False
 
     def __post_init__(self) -> None:
         for key in ("threshold", "keep"):

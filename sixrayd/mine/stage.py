@@ -17,6 +17,7 @@ from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.detectors.backends import resolve_backend
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import Models, Prepared, find_models, looking_device, prepare
 from sixrayd.mine.progress import Counts, shown
@@ -64,20 +65,28 @@ def mine(
 
     Raises:
         SettingsError: no GPU where one is asked for, or an unknown backend.
-        WorkspaceError: nothing is ingested or trained, a named shard does not exist, a shard
-            cannot be read or a part not written.
+        WorkspaceError: nothing is ingested or trained, a named shard does not exist, the name is
+            taken by another mining, a shard cannot be read or a part not written.
         CheckpointError: the weights cannot be read.
         ImageError: an image cannot be looked at and `on_error` is "stop".
         ServiceError: the backend or Ray is not installed, or the cluster does not answer.
         KeyboardInterrupt: interrupted; what was looked at is kept.
     """
-    looking_device(settings, settings.backend)  # before anything is begun
+    device = looking_device(settings, settings.backend)
     with workspace.lock():
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
+        job = Mining(workspace, run, models, settings)
+        # What cannot be done is said before anything is begun, let alone replaced.
+        job.wanted(settings.shards)
+        resolve_backend(settings.backend, device, models.backends())
+        if not settings.force and workspace.holds_other_work(run):
+            raise WorkspaceError(
+                f"{job.folder}: holds a mining with other settings, another model or of another "
+                "release; pass --force to replace it, or --name for a new one"
+            )
         if not workspace.begin(run):
             return _result(workspace, workspace.run("mine", run.name), fresh=False)
-        job = Mining(workspace, run, models, settings)
         job.mine(settings, progress)
         done = job.done()
         found, errors = job.rows(done)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.arrays import FloatArray, IntArray
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
@@ -19,6 +19,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
 from sixrayd.evaluation.bootstrap import Interval
+from sixrayd.review.settings import AgreementSettings
 from sixrayd.statistics import agreement as statistics
 
 _VERDICTS = (Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE)  # the order of their codes
@@ -31,25 +32,6 @@ _SHOWN = {
     "ac1": "AC1",
     "iou": "IoU",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementSettings:
-    """Which review, and how its intervals are drawn.
-
-    Raises:
-        SettingsError: no resamples.
-    """
-
-    name: str = ""  # empty takes the newest
-    rule: Rule = Rule.ADJUDICATOR  # what is a conflict, and what reviewers are compared with
-    resamples: int = 1000
-    seed: int = 0
-    pseudonyms: bool = False  # in what is written and returned
-
-    def __post_init__(self) -> None:
-        if self.resamples < 1:
-            raise SettingsError(f"resamples: need 1 or more, got {self.resamples}")
 
 
 @dataclass(frozen=True, slots=True)

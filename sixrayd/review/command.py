@@ -15,6 +15,7 @@ from sixrayd.core.command import (
     consensus_option,
     console,
     json_option,
+    options_of,
     print_json,
     progress,
     workspace_option,
@@ -23,6 +24,15 @@ from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
+from sixrayd.review.settings import (
+    AdjudicateSettings,
+    AgreementSettings,
+    NextSettings,
+    PullSettings,
+    PushSettings,
+    StatusSettings,
+    WithdrawSettings,
+)
 
 if TYPE_CHECKING:
     from sixrayd.review.progress import Progress
@@ -50,7 +60,7 @@ def _server_options(command: F) -> F:
 
 
 def _name_option(what: str) -> Callable[[F], F]:
-    return click.option("--name", default="", help=f"Name of the {what}  [default: the newest]")
+    return click.option("--name", default="", help=f"Name of the {what}.  [default: the newest]")
 
 
 @click.group()
@@ -69,39 +79,35 @@ for _command in (serve, stop_server, backup, restore, plant, rates):
     review.add_command(_command)
 
 
-@review.command()
+option = options_of(PushSettings)
+
+
+@review.command(short_help="Send images to reviewers.")
 @workspace_option
 @_name_option("mining to send")
-@click.option(
+@option(
     "--from",
     "origin",
-    type=click.Choice(["mining", "positives"]),
-    default="mining",
-    show_default=True,
-    help="A mining's candidates, or labelled positives whose boxes are in doubt.",
+    help="What to send: a mining's candidates, or labelled positives whose boxes are in doubt.",
 )
-@click.option(
+@option(
     "--limit",
     type=click.IntRange(min=1),
-    show_default="all",
-    help="Images of the queue altogether; a higher limit later adds only the new ones.",
+    help="Images of the queue altogether; a higher limit later adds only the new ones.  "
+    "[default: all]",
 )
-@click.option(
+@option(
     "--reviewers",
     type=click.IntRange(1, 9),
-    default=1,
-    show_default=True,
     help="How many people see an image, each in a project of their own.",
 )
-@click.option(
+@option(
     "--share",
     type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    help="Of the images that go to the second and later reviewers.",
+    help="Share of the images that go to the second and later reviewers.",
 )
-@click.option("--duplicates", is_flag=True, help="Send what resembles a known positive, too.")
-@click.option("--again", is_flag=True, help="Send images decided in other reviews, too.")
+@option("--duplicates", help="Send what resembles a known positive, too.")
+@option("--again", help="Send images decided in other reviews, too.")
 @_server_options
 @json_option
 def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -116,7 +122,6 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
       sixrayd review push --reviewers 2 --share 0.1
       sixrayd review push --from positives
     """
-    from sixrayd.review.push import PushSettings
     from sixrayd.review.push import push as send
 
     with progress() as bar:
@@ -129,7 +134,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
     _print_pushed(result, as_json)
 
 
-@review.command()
+@review.command(short_help="Send unsettled images to an adjudicator.")
 @workspace_option
 @_name_option("review")
 @consensus_option
@@ -144,16 +149,15 @@ def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd review adjudicate
     """
-    from sixrayd.review.push import AdjudicateSettings
     from sixrayd.review.push import adjudicate as send
 
     _print_pushed(send(workspace, AdjudicateSettings(**options)), as_json)
 
 
-@review.command()
+@review.command(short_help="Fetch new and changed decisions.")
 @workspace_option
 @_name_option("review")
-@click.option("--full", is_flag=True, help="Ask for everything, not for what has changed.")
+@options_of(PullSettings)("--full", help="Ask for everything, not for what has changed.")
 @_server_options
 @json_option
 @click.pass_context
@@ -164,7 +168,6 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     Example:
       sixrayd review pull
     """
-    from sixrayd.review.pull import PullSettings
     from sixrayd.review.pull import pull as fetch
 
     result = fetch(workspace, PullSettings(**options))
@@ -194,7 +197,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         context.exit(3)
 
 
-@review.command()
+@review.command(short_help="Say how far the reviewers are.")
 @workspace_option
 @_name_option("review")
 @click.option(
@@ -212,7 +215,7 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
     Example:
       sixrayd review status --watch 30
     """
-    from sixrayd.review.status import StatusSettings, review_status
+    from sixrayd.review.status import review_status
 
     settings = StatusSettings(**options)
     if as_json and watch is not None:
@@ -228,13 +231,13 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
                 time.sleep(watch)
 
 
-@review.command()
+@review.command(short_help="Withdraw decisions about images.")
 @workspace_option
 @click.argument("images", nargs=-1, required=True)
 @_name_option("review")
-@click.option("--reviewer", default="", help="Whose decisions.  [default: everybody's]")
-@click.option("--reason", required=True, help="Why; kept with the decision.")
-@click.option("--by", required=True, help="Who withdraws; kept with the decision.")
+@options_of(WithdrawSettings)("--reviewer", help="Whose decisions.  [default: everybody's]")
+@options_of(WithdrawSettings)("--reason", help="Why; kept with the decision.")
+@options_of(WithdrawSettings)("--by", help="Who withdraws; kept with the decision.")
 @json_option
 def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Withdraw decisions about images: a version of their own, nothing is deleted.
@@ -243,7 +246,6 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd review withdraw N0000055 --reason "wrong bag" --by ann
     """
-    from sixrayd.review.withdraw import WithdrawSettings
     from sixrayd.review.withdraw import withdraw as end
 
     result = end(workspace, WithdrawSettings(**options))
@@ -254,7 +256,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
         _say("They stay submitted on the server, and count again if they are changed there.")
 
 
-@review.command("next")
+@review.command("next", short_help="Write what the next round trains on.")
 @workspace_option
 @_name_option("review")
 @consensus_option
@@ -266,7 +268,7 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) ->
     Example:
       sixrayd review next && sixrayd train --round NAME --init FIRST --name second
     """
-    from sixrayd.review.next_round import NextSettings, next_round
+    from sixrayd.review.next_round import next_round
 
     result = next_round(workspace, NextSettings(name, consensus))
     if as_json:
@@ -276,11 +278,11 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) ->
         click.echo(f"next: sixrayd train --round {result.name} --init MODEL --name NEW")
 
 
-@review.command()
+@review.command(short_help="Say how far reviewers agree.")
 @workspace_option
 @_name_option("review")
 @consensus_option
-@click.option("--pseudonyms", is_flag=True, help="Show reviewers under stable pseudonyms.")
+@options_of(AgreementSettings)("--pseudonyms", help="Show reviewers under stable pseudonyms.")
 @json_option
 def agreement(
     workspace: Workspace, name: str, consensus: Rule, pseudonyms: bool, as_json: bool
@@ -291,8 +293,8 @@ def agreement(
     Example:
       sixrayd review agreement
     """
-    from sixrayd.review.agreement import AgreementSettings, print_agreement
     from sixrayd.review.agreement import agreement as measure
+    from sixrayd.review.agreement import print_agreement
 
     settings = AgreementSettings(name=name, rule=consensus, pseudonyms=pseudonyms)
     result = measure(workspace, settings)

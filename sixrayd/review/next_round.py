@@ -31,16 +31,9 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     standing_decisions,
 )
+from sixrayd.review.settings import NextSettings
 
 TRAINING_FILE = "training.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class NextSettings:
-    """Which review's folder takes the set, and how reviewers who differ are settled."""
-
-    name: str = ""  # of the review; empty takes the newest
-    rule: Rule = Rule.ADJUDICATOR
 
 
 @dataclass(frozen=True, slots=True)

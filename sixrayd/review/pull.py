@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sixrayd.core.errors import ServiceError
@@ -20,16 +19,7 @@ from sixrayd.review.label_studio.regions import Answer, read_answer
 from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class PullSettings:
-    """What is fetched from where."""
-
-    name: str = ""  # of the review; empty takes the newest
-    full: bool = False  # ask for all annotations, not for those that changed
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
+from sixrayd.review.settings import PullSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.errors import SettingsError
-from sixrayd.core.records import ADJUDICATION, Rule
+from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import (
     LOCAL,
@@ -24,48 +23,9 @@ from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.queue import plan
 from sixrayd.review.queue.plan import Pictures, Planned
 from sixrayd.review.sending import Places, Sender, task_rows
+from sixrayd.review.settings import AdjudicateSettings, PushSettings
 
 POSITIVES = "positives"
-
-
-@dataclass(frozen=True, slots=True)
-class PushSettings:
-    """What is sent where.
-
-    Args:
-        name: of the review, which is the mining's; empty takes the newest mining.
-        origin: "mining" sends a mining's candidates with spot checks and planted images strewn
-            in, "positives" labelled positives whose boxes are in doubt.
-        limit: images of the queue altogether, up to the end of a group of near-duplicates; spot
-            checks and planted ones come on top.
-        reviewers: how many see an image, each in a lane of their own.
-        share: of the images that go to the second and later reviewers.
-        duplicates: send negatives that resemble a known positive as well.
-        again: send images, too, that were decided in other reviews.
-
-    Raises:
-        SettingsError: out of range.
-    """
-
-    name: str = ""
-    origin: str = "mining"
-    limit: int | None = None
-    reviewers: int = 1
-    share: float = 1.0
-    duplicates: bool = False
-    again: bool = False
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.origin not in ("mining", POSITIVES):
-            raise SettingsError(f"--from {self.origin!r}: expected mining or {POSITIVES}")
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"--limit {self.limit}: expected 1 or more")
-        if not 1 <= self.reviewers <= 9:
-            raise SettingsError(f"--reviewers {self.reviewers}: expected 1 to 9")
-        if not 0 <= self.share <= 1:
-            raise SettingsError(f"--share {self.share}: expected 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +42,6 @@ class PushResult:
     decided_elsewhere: int
     duplicates_removed: int
     cautions: tuple[str, ...] = ()  # where nobody knows what a model has learnt from
-
-
-@dataclass(frozen=True, slots=True)
-class AdjudicateSettings:
-    """Which conflicts go to an adjudicator."""
-
-    name: str = ""  # of the review; empty takes the newest
-    consensus: Rule = Rule.ADJUDICATOR
-    url: str = ""
-    token_file: Path | None = None
 
 
 Advance = Callable[[int, int], None]

@@ -1,7 +1,6 @@
 """How far the reviewers are, as the server knows it now."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
@@ -15,15 +14,7 @@ from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
 from sixrayd.review.queue.order import ORDERED, Item, forecast, order
 from sixrayd.review.queue.plan import past_reviews
-
-
-@dataclass(frozen=True, slots=True)
-class StatusSettings:
-    """Which review, on which server."""
-
-    name: str = ""  # of the review; empty takes the newest
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
+from sixrayd.review.settings import StatusSettings
 
 
 @dataclass(frozen=True, slots=True)

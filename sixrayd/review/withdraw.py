@@ -3,30 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.versions import newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawSettings:
-    """Which decisions, by whom, and why.
-
-    Raises:
-        SettingsError: no image, no reason, or nobody is named.
-    """
-
-    images: tuple[str, ...]
-    reason: str
-    by: str
-    reviewer: str = ""  # whose decisions; empty means everybody's
-    name: str = ""  # of the review; empty takes the newest
-
-    def __post_init__(self) -> None:
-        for option in ("images", "reason", "by"):
-            if not getattr(self, option):
-                raise SettingsError(f"--{option}: needs to be said, it is kept with the decision")
+from sixrayd.review.settings import WithdrawSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,47 @@
 """`sixrayd synth`: a synthetic release on the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, print_json
+from sixrayd.core.command import json_option, options_of, print_json
 from sixrayd.synth.settings import SynthSettings
 
-DEFAULTS = SynthSettings()
+option = options_of(SynthSettings)
+SHARE = click.FloatRange(0, 1)
 
 
-@click.command(
-    epilog="Example:  sixrayd synth release/ --images 1200 --seed 7 --workers 4",
-    context_settings={"show_default": True},
-)
+@click.command(epilog="Example:  sixrayd synth release/ --images 1200 --seed 7 --workers 4")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--images", type=click.IntRange(1), default=DEFAULTS.images, help="How many.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=DEFAULTS.seed, help="Same seed, same bytes."
+@option("--images", type=click.IntRange(1), help="Images in the release.")
+@option("--seed", type=click.IntRange(0), help="Seed; the same one gives the same bytes.")
+@option("--positives", type=SHARE, help="Share of images that are labelled positive, 0 to 1.")
+@option(
+    "--hidden", type=SHARE, help="Share of negatives that hold contraband nobody labelled, 0 to 1."
 )
-@click.option(
-    "--positives",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.positives,
-    help="Share of images that are labelled positive.",
+@option(
+    "--duplicates", type=SHARE, help="Share of images that show another image's bags again, 0 to 1."
 )
-@click.option(
-    "--hidden",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.hidden,
-    help="Share of negatives that hold contraband nobody labelled.",
+@option(
+    "--hidden-copies", type=SHARE, help="Share of the hidden that show a positive's bags again."
 )
-@click.option(
-    "--duplicates",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.duplicates,
-    help="Share of images that show another image's bags again.",
-)
-@click.option(
-    "--hidden-copies",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.hidden_copies,
-    help="Share of the hidden that show a positive's bags again.",
-)
-@click.option(
+@option(
     "--margins",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.margins,
-    help="Most empty belt added on each side, as a share of the picture's.",
+    type=SHARE,
+    help="Most empty belt added on each side, as a share of the picture's, 0 to 1.",
 )
-@click.option(
-    "--part-bytes",
-    type=click.IntRange(1),
-    default=DEFAULTS.part_bytes,
-    help="Size of a piece of the archive.",
-)
-@click.option(
-    "--jpeg-quality", type=click.IntRange(1, 95), default=DEFAULTS.jpeg_quality, help="Of images."
-)
-@click.option(
-    "--classes",
-    default=",".join(DEFAULTS.classes),
-    help="What to hide, in the order of the label columns.",
-)
-@click.option("--workers", type=click.IntRange(1), default=DEFAULTS.workers, help="Processes.")
+@option("--part-bytes", type=click.IntRange(1), help="Bytes of a piece of the archive.")
+@option("--jpeg-quality", type=click.IntRange(1, 95), help="Quality of the JPEGs, 1 to 95.")
+@option("--classes", help="Classes to hide, in the order of the label columns.")
+@option("--workers", type=click.IntRange(1), help="Processes that draw.")
 @click.option("--force", is_flag=True, help="Replace OUT and its truth.")
 @json_option
-def synth(out: Path, classes: str, force: bool, as_json: bool, **options: float) -> None:
+def synth(out: Path, force: bool, as_json: bool, **options: Any) -> None:
     """Write a synthetic release to OUT in SIXray's format; the truth goes to OUT-truth."""
     from sixrayd.synth import synthesize
 
-    names = tuple(name.strip() for name in classes.split(","))
-    settings = SynthSettings(classes=names, **options)  # type: ignore[arg-type]
+    settings = SynthSettings(**options)
     result = synthesize(out, settings, force=force, show_progress=True)
     if as_json:
         print_json(result)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
@@ -12,52 +12,49 @@ from sixrayd.train.settings import TrainSettings
 _LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 
 
+option = options_of(TrainSettings)
+
+
 @click.command()
 @workspace_option
-@click.option(
+@option(
     "--detector",
     type=click.Choice(["auto", *DETECTORS]),
-    default="auto",
-    show_default=True,
-    help="auto: rfb512 where there is a GPU, else rfb-small.",
+    help="Detector to train; auto takes rfb512 on a GPU, else rfb-small.",
 )
-@click.option("--name", default="", help="Of the result.  [default: the detector's]")
-@click.option("--epochs", type=int, help="Passes over the positives.  [default: the recipe's]")
-@click.option("--batch", type=int, help="Images a step.  [default: the recipe's]")
-@click.option("--rate", type=float, help="Peak learning rate.  [default: the recipe's]")
-@click.option(
+@option("--name", help="Name of the result.  [default: the detector's]")
+@option("--epochs", help="Passes over the positives.  [default: the recipe's]")
+@option("--batch", help="Images a step.  [default: the recipe's]")
+@option("--learning-rate", "--rate", help="Peak learning rate.  [default: the recipe's]")
+@option(
     "--background",
-    type=float,
     help="Negatives shown for each positive; 0 learns from positives alone, as the paper does.  "
     "[default: the recipe's]",
 )
-@click.option(
+@option(
     "--window",
-    type=float,
-    help="Side of a training view as a share of the image's; 0 draws SSD's views.  "
+    help="Side of a training view as a share of the image's, above 0; 0 draws SSD's views.  "
     "[default: the recipe's]",
 )
-@click.option(
-    "--input-size", type=int, help="Side in pixels, small detectors.  [default: the detector's]"
+@option(
+    "--input-size",
+    help="Side of the input, pixels, a multiple of 32; small detectors only.  "
+    "[default: the detector's]",
 )
-@click.option(
+@option(
     "--init",
-    default="",
     help="Weights to start from: a file (RFBNet's, SSD's or torchvision's .pth, our .safetensors), "
     "a trained model's name, or a name to fetch: vgg16, resnet50, retinanet.  [default: random]",
 )
-@click.option(
+@option(
     "--round",
-    default="",
     help="A review to learn from as well, after `sixrayd review next`: found boxes, and half of "
-    "the backgrounds from images that people cleared.",
+    "the backgrounds from images that people cleared.  [default: none]",
 )
-@click.option("--validation", type=float, default=0.1, show_default=True, help="Share held out.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-@click.option("--force", is_flag=True, help="Replace a training of other settings.")
+@option("--validation", help="Share of near-duplicate groups held out, 0 to 1.")
+@option("--seed", help="Seed of what is held out and of all that is drawn.")
+@option("--device", help="Where to train; auto takes the GPU where there is one.")
+@option("--force", help="Replace a training of other settings.")
 @json_option
 def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Train a detector on the release's positives; interrupted, it goes on.
@@ -65,7 +62,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     \b
     Example:
       sixrayd train --detector rfb-small --epochs 12
-      sixrayd train --round first --init rfb-small --name second --epochs 8 --rate 5e-4
+      sixrayd train --round first --init rfb-small --name second --epochs 8 --learning-rate 5e-4
       torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512 --init vgg16
     """
     from sixrayd.train.stage import train as train_stage

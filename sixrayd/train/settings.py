@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
 
@@ -48,7 +49,7 @@ class TrainSettings:
     round: str = ""
     validation: float = 0.1
     seed: int = 0
-    device: str = "auto"
+    device: Device = "auto"
     force: bool = False
 
     def __post_init__(self) -> None:

@@ -13,10 +13,12 @@ import pytest
 
 from sixrayd.browse.fiftyone_adapter import load_fiftyone
 from sixrayd.browse.samples import collect_samples
-from sixrayd.browse.stage import BrowseSettings, browse, dataset_name, open_browser_session
+from sixrayd.browse.settings import BrowseSettings
+from sixrayd.browse.stage import browse, dataset_name, open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.export.stage import ExportSettings, export
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
 from tests.processes import started
 from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
 

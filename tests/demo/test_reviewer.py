@@ -13,8 +13,9 @@ from sixrayd.demo.reviewer import (
     review_as_person,
 )
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 from tests.review.conftest import site  # noqa: F401
 
 ANNA, PASSWORD = "anna@example.org", "a long password"

@@ -16,12 +16,12 @@ from sixrayd.estimate.plan import Cost, plan_costs
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.estimate.stage import course, estimate, gather
-from sixrayd.statistics.certificate import BoundSettings
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.recapture import recapture
 from sixrayd.statistics.sampling import allocate
+from sixrayd.statistics.settings import BoundSettings
 from sixrayd.status.report import Progress, status_report
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine

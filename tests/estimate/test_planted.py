@@ -11,9 +11,10 @@ from sixrayd.estimate.planted import planted_counts
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.estimate.stage import estimate, gather
-from sixrayd.statistics.certificate import BoundSettings, Planted
+from sixrayd.statistics.certificate import Planted
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sensitivity import Sensitivity
+from sixrayd.statistics.settings import BoundSettings
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine, build_review
 

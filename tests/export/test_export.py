@@ -15,7 +15,8 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.voc import Provenance, VocObject, read_voc
-from sixrayd.export.stage import ExportSettings, export
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
 from tests.workspaces import (
     BOB,
     FLAGGED,

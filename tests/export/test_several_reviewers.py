@@ -17,7 +17,8 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule
 from sixrayd.core.voc import Provenance, VocObject, read_voc
 from sixrayd.core.workspace import Workspace
-from sixrayd.export.stage import ExportSettings, export
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
 from tests.workspaces import (
     MISSED,
     NOTHING,

@@ -11,13 +11,8 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, INDEX_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.evaluation.bootstrap import Interval
-from sixrayd.review.agreement import (
-    AgreementSettings,
-    Coefficients,
-    ReviewerScore,
-    agreement,
-    print_agreement,
-)
+from sixrayd.review.agreement import Coefficients, ReviewerScore, agreement, print_agreement
+from sixrayd.review.settings import AgreementSettings
 from tests.workspaces import (
     MISSED,
     NOTHING,

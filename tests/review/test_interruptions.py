@@ -20,7 +20,8 @@ from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import find_server, running, start, stop, wait
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.push import push
+from sixrayd.review.settings import PushSettings
 from tests.processes import started
 from tests.review.conftest import build
 from tests.review.test_push import on_server
@@ -31,8 +32,10 @@ _RUN = """
 import sys
 from sixrayd.core.workspace import Workspace
 from sixrayd.review import sending
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.settings import PullSettings
+from sixrayd.review.pull import pull
+from sixrayd.review.settings import PushSettings
+from sixrayd.review.push import push
 root, name, what = sys.argv[1:]
 sending.TASKS_PER_REQUEST = 5
 if what == "push":

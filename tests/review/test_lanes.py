@@ -8,8 +8,9 @@ from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.labelling import region
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import adjudicate, push
+from sixrayd.review.settings import AdjudicateSettings, PullSettings, PushSettings
 from tests.review.test_push import on_server, tasks_of
 
 SIZE = (96, 64)

@@ -7,7 +7,8 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import TRAINING_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.next_round import NextRound, NextSettings, decided_on, next_round
+from sixrayd.review.next_round import NextRound, decided_on, next_round
+from sixrayd.review.settings import NextSettings
 from tests.workspaces import (
     BOB,
     MISSED,

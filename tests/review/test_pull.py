@@ -11,9 +11,10 @@ from sixrayd.core.records import Verdict
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.command import review
 from sixrayd.review.label_studio.labelling import region, verdict_region
-from sixrayd.review.pull import Problem, PullSettings, pull
-from sixrayd.review.push import PushSettings, push
-from sixrayd.review.status import StatusSettings, review_status
+from sixrayd.review.pull import Problem, pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings
+from sixrayd.review.status import review_status
 
 SIZE = (96, 64)
 USER = "reviewer@sixrayd.local"

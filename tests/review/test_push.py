@@ -13,8 +13,9 @@ from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.index import Index
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.server import image_root
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 from tests.workspaces import build_mine
 
 ROOT = Path(__file__).parents[2]

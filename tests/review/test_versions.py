@@ -15,9 +15,10 @@ from sixrayd.review.command import review
 from sixrayd.review.folder import Book, ReviewFolder
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import AdjudicateSettings, PushSettings, adjudicate, push
-from sixrayd.review.withdraw import WithdrawSettings, withdraw
+from sixrayd.review.pull import pull
+from sixrayd.review.push import adjudicate, push
+from sixrayd.review.settings import AdjudicateSettings, PullSettings, PushSettings, WithdrawSettings
+from sixrayd.review.withdraw import withdraw
 from tests.workspaces import build_mine
 
 SIZE = (96, 64)

@@ -11,7 +11,6 @@ from scipy.stats import binom
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
 from sixrayd.statistics.certificate import (
-    BoundSettings,
     Planted,
     Statement,
     assumptions,
@@ -33,6 +32,7 @@ from sixrayd.statistics.sampling import (
     random_number,
 )
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity
+from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing
 
 SEED = "31415"

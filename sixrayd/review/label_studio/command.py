@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sixrayd.review.label_studio.server import Server
 
 
-@click.command()
+@click.command(short_help="Start the workspace's own Label Studio.")
 @workspace_option
 @click.option(
     "--port",
@@ -55,7 +55,7 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
         _say("Label Studio has ended.")
 
 
-@click.command("stop")
+@click.command("stop", short_help="End the workspace's own Label Studio.")
 @workspace_option
 def stop_server(workspace: Workspace) -> None:
     """End the workspace's own Label Studio; all work stays.
@@ -69,7 +69,7 @@ def stop_server(workspace: Workspace) -> None:
     click.echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
 
 
-@click.command()
+@click.command(short_help="Back up Label Studio and all reviews.")
 @workspace_option
 @json_option
 def backup(workspace: Workspace, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def backup(workspace: Workspace, as_json: bool) -> None:
         click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations")
 
 
-@click.command()
+@click.command(short_help="Put a backup back.")
 @workspace_option
 @click.argument("archive", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @json_option

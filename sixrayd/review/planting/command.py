@@ -7,23 +7,24 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.settings import MOST_SHARE, PlantSettings
+
+option = options_of(PlantSettings)
 
 
-@click.command()
+@click.command(short_help="Plant known threats in clean negatives.")
 @workspace_option
-@click.option("--name", default="", help="Of the mining.  [default: the newest]")
-@click.option(
+@option("--name", help="Name of the mining.  [default: the newest]")
+@option(
     "--share",
-    type=click.FloatRange(0, 0.02, min_open=True),
-    default=0.02,
-    show_default=True,
-    help="Planted threats of the queue, at most.",
+    type=click.FloatRange(0, MOST_SHARE, min_open=True),
+    help="Planted threats as a share of the flagged images.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@option("--seed", help="Seed of what is planted where.")
 @json_option
 def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Project known items into clean negatives, to learn what detector and reviewers overlook.
@@ -34,7 +35,6 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd review plant && sixrayd review push
     """
-    from sixrayd.review.planting.plant import PlantSettings
     from sixrayd.review.planting.plant import plant as project
 
     result = project(workspace, PlantSettings(**options))
@@ -49,9 +49,9 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
             click.echo(f"caution: {result.caution}")
 
 
-@click.command()
+@click.command(short_help="Say who found what was planted.")
 @workspace_option
-@click.option("--name", default="", help="Of the mining.  [default: the newest]")
+@option("--name", help="Name of the mining.  [default: the newest]")
 @json_option
 def rates(workspace: Workspace, name: str, as_json: bool) -> None:
     """Say how often detector and reviewers found what was planted, by class and size.

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box, edge_columns, iou_matrix, stack_xyxy
-from sixrayd.core.errors import ImageError, SettingsError, WorkspaceError
+from sixrayd.core.errors import ImageError, WorkspaceError
 from sixrayd.core.files import read_table, write_bytes, write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split, Verdict
@@ -42,37 +42,12 @@ from sixrayd.review.planting.planted import (
     planted_image,
     planted_rows,
 )
+from sixrayd.review.settings import PlantSettings
 
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
 _TARGETS = 8  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class PlantSettings:
-    """How many threats are planted where.
-
-    Args:
-        name: of the mining and its review; the newest mining by default.
-        share: of the mining's flagged images, at most 0.02.
-        shams: images that are only encoded again, for each planted one.
-        seed: the same seed gives the same bytes.
-
-    Raises:
-        SettingsError: out of range.
-    """
-
-    name: str = ""
-    share: float = MOST_SHARE
-    shams: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= MOST_SHARE:
-            raise SettingsError(f"share {self.share:g}: needs to be above 0, at most {MOST_SHARE}")
-        if self.shams < 0 or self.seed < 0:
-            raise SettingsError(f"shams {self.shams:g}, seed {self.seed}: need to be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
+from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Annotation, Index, load_annotations, unannotated_ids
 from sixrayd.core.records import ImageRecord, Source
@@ -44,7 +45,7 @@ class DoubtSettings:
     min_iou: float = 0.5
     tight_iou: float = 0.7
     batch: int = 8
-    device: str = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         if not 0 < self.min_score < 1 or self.batch < 1:

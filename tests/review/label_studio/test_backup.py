@@ -19,8 +19,9 @@ from sixrayd.review.label_studio.backup import back_up, back_up_when_due, backup
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import find_server, running_server, server_folder
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 from tests.review.conftest import build
 from tests.workspaces import build_mine
 

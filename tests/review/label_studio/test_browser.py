@@ -7,8 +7,9 @@ import pytest
 
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 
 CHROMIUM = os.environ.get("SIXRAYD_CHROMIUM") or shutil.which("chromium") or ""
 SWITCHES = (

@@ -13,7 +13,8 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import region, verdict_region
 from sixrayd.review.label_studio.regions import Answer, Origin, ReviewedBox, read_answer
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.push import push
+from sixrayd.review.settings import PushSettings
 
 CLASSES = ClassList()
 SIZE = (640, 480)

@@ -29,8 +29,9 @@ from sixrayd.review.label_studio.server import (
     stop,
     wait,
 )
-from sixrayd.review.pull import PullSettings, pull
-from sixrayd.review.push import PushSettings, push
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 from tests.processes import started
 from tests.review.conftest import build
 from tests.workspaces import build_mine

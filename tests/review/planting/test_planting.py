@@ -19,7 +19,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import DecidedBox, Decision
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.review.planting.plant import PlantSettings, choose_alone, detect_planted, plant
+from sixrayd.review.planting.plant import choose_alone, detect_planted, plant
 from sixrayd.review.planting.planted import (
     PLANTED_SCHEMA,
     planted_decisions,
@@ -28,6 +28,7 @@ from sixrayd.review.planting.planted import (
     planted_rows,
 )
 from sixrayd.review.planting.rates import HitRate, hit_rates
+from sixrayd.review.settings import PlantSettings
 from tests.releases import encode
 from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
 

@@ -1,0 +1,36 @@
+"""What `sixrayd demo` is asked for."""
+
+from dataclasses import dataclass
+
+from sixrayd.core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """How large the demo is.
+
+    Args:
+        images: of the synthetic release.
+        budget: images reviewed for each one that is hidden.
+        epochs: of training.
+        checks: spot checks, in groups of near-duplicates; a tenth of the negatives at most.
+        error_rate: share of images that the simulated reviewer gets wrong.
+        browse: open the result in FiftyOne at the end.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    images: int = 1000
+    seed: int = 0
+    epochs: int = 20
+    budget: float = 2.0
+    checks: int = 60
+    error_rate: float = 0.02
+    browse: bool = True
+
+    def __post_init__(self) -> None:
+        if self.images < 50:
+            raise SettingsError(f"images {self.images}: the demo needs at least 50")
+        if self.budget <= 0:
+            raise SettingsError(f"budget {self.budget}: needs to be above 0")

@@ -1,0 +1,29 @@
+"""What `sixrayd export` is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import Rule
+from sixrayd.export.forms import FORMS, VOC
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What to export, and where to.
+
+    Raises:
+        SettingsError: there is no such form.
+    """
+
+    review: tuple[str, ...] = ()  # names; none means every review of the workspace
+    out: Path | None = None  # None means export/NAME of the workspace
+    with_negatives: bool = False  # copy images that hold nothing into the tree, too
+    consensus: Rule = Rule.ADJUDICATOR  # how reviewers who differ are settled
+    pseudonyms: bool = False  # name no reviewer in anything exported
+    force: bool = False  # replace an export of other inputs or settings
+    form: str = VOC  # a key of `FORMS`
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise SettingsError(f"form {self.form!r}: is none of {', '.join(FORMS)}")

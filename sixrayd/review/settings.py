@@ -1,0 +1,153 @@
+"""What the commands of the review are asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import Rule
+
+POSITIVES = "positives"
+MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettings:
+    """What is sent where.
+
+    Args:
+        name: of the review, which is the mining's; empty takes the newest mining.
+        origin: "mining" sends a mining's candidates with spot checks and planted images strewn
+            in, "positives" labelled positives whose boxes are in doubt.
+        limit: images of the queue altogether, up to the end of a group of near-duplicates; spot
+            checks and planted ones come on top.
+        reviewers: how many see an image, each in a lane of their own.
+        share: of the images that go to the second and later reviewers.
+        duplicates: send negatives that resemble a known positive as well.
+        again: send images, too, that were decided in other reviews.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    name: str = ""
+    origin: Literal["mining", "positives"] = "mining"
+    limit: int | None = None
+    reviewers: int = 1
+    share: float = 1.0
+    duplicates: bool = False
+    again: bool = False
+    url: str = ""  # empty takes the workspace's own server
+    token_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin not in ("mining", POSITIVES):
+            raise SettingsError(f"--from {self.origin!r}: expected mining or {POSITIVES}")
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"--limit {self.limit}: expected 1 or more")
+        if not 1 <= self.reviewers <= 9:
+            raise SettingsError(f"--reviewers {self.reviewers}: expected 1 to 9")
+        if not 0 <= self.share <= 1:
+            raise SettingsError(f"--share {self.share}: expected 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class AdjudicateSettings:
+    """Which conflicts go to an adjudicator."""
+
+    name: str = ""  # of the review; empty takes the newest
+    consensus: Rule = Rule.ADJUDICATOR
+    url: str = ""
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PullSettings:
+    """What is fetched from where."""
+
+    name: str = ""  # of the review; empty takes the newest
+    full: bool = False  # ask for all annotations, not for those that changed
+    url: str = ""  # empty takes the workspace's own server
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """Which review, on which server."""
+
+    name: str = ""  # of the review; empty takes the newest
+    url: str = ""  # empty takes the workspace's own server
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSettings:
+    """Which review, and how its intervals are drawn.
+
+    Raises:
+        SettingsError: no resamples.
+    """
+
+    name: str = ""  # empty takes the newest
+    rule: Rule = Rule.ADJUDICATOR  # what is a conflict, and what reviewers are compared with
+    resamples: int = 1000
+    seed: int = 0
+    pseudonyms: bool = False  # in what is written and returned
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise SettingsError(f"resamples: need 1 or more, got {self.resamples}")
+
+
+@dataclass(frozen=True, slots=True)
+class NextSettings:
+    """Which review's folder takes the set, and how reviewers who differ are settled."""
+
+    name: str = ""  # of the review; empty takes the newest
+    rule: Rule = Rule.ADJUDICATOR
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawSettings:
+    """Which decisions, by whom, and why.
+
+    Raises:
+        SettingsError: no image, no reason, or nobody is named.
+    """
+
+    images: tuple[str, ...]
+    reason: str
+    by: str
+    reviewer: str = ""  # whose decisions; empty means everybody's
+    name: str = ""  # of the review; empty takes the newest
+
+    def __post_init__(self) -> None:
+        for option in ("images", "reason", "by"):
+            if not getattr(self, option):
+                raise SettingsError(f"--{option}: needs to be said, it is kept with the decision")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantSettings:
+    """How many threats are planted where.
+
+    Args:
+        name: of the mining and its review; the newest mining by default.
+        share: of the mining's flagged images, at most 0.02.
+        shams: images that are only encoded again, for each planted one.
+        seed: the same seed gives the same bytes.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    name: str = ""
+    share: float = MOST_SHARE
+    shams: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= MOST_SHARE:
+            raise SettingsError(f"share {self.share:g}: needs to be above 0, at most {MOST_SHARE}")
+        if self.shams < 0 or self.seed < 0:
+            raise SettingsError(f"shams {self.shams:g}, seed {self.seed}: need to be 0 or more")
