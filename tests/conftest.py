@@ -54,7 +54,7 @@ class _Files(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    return _Files(config, log)
+    return _Files(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items):
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure():
-    """However these tests end, what they have started ends with them."""
+    """However these tests end, what they have started ends with them, if it has their TMPDIR."""
     watch_over()
 
 

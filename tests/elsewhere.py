@@ -16,9 +16,14 @@ AWAY = torch.device("cuda")
 _WAITS = {
     *("item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__"),
     *("nonzero", "argwhere", "masked_select", "equal", "allclose", "unique", "bincount"),
+    *("__contains__", "__repr__", "__str__", "__format__", "is_nonzero", "unique_consecutive"),
+    "repeat_interleave",
 }
+# A number of the device given to these is read on the host.
+_NUMBERS = {"__getitem__", "__setitem__", "topk", "narrow", "arange", "full", "new_full"}
 _INDEXING = {"__getitem__", "__setitem__", "index_put_"}
-_JOINS = {"cat", "stack"}  # take not even a number of the CPU beside tensors of the device
+# These take not even a number of the CPU beside tensors of the device.
+_JOINS = {"cat", "stack", "index_select", "take", "gather", "scatter", "scatter_"}
 _VIEWS = {"__getitem__", "narrow", "view", "reshape", "permute"}
 
 
@@ -33,8 +38,9 @@ class Elsewhere(TorchFunctionMode):
     numbers (0 dimensions) apart. What autograd calls by itself is not seen.
 
     Attributes:
-        waits: calls for which the host would wait for the device, by name; "upload" is a copy
-            from memory that is not pinned, "download" one to the CPU.
+        waits: calls seen for which the host would wait for the device, by name; "upload" is a
+            copy from memory that is not pinned, or that asks to wait, "download" one to the CPU,
+            "number" one of the device that is given as a size, a bound or an index.
     """
 
     def __init__(self):
@@ -47,6 +53,7 @@ class Elsewhere(TorchFunctionMode):
         for place, name, ours in (
             (clip_grad, "_group_tensors_by_device_and_dtype", self._grouped),
             (torch.nn.Parameter, "__new__", self._parameter),
+            (torch, "load", self._loaded),  # marks are attributes, which files keep
         ):
             self._patches.enter_context(
                 patch.object(place, name, partial(ours, getattr(place, name)))
@@ -69,6 +76,10 @@ class Elsewhere(TorchFunctionMode):
         parameter = new(cls, data, requires_grad)
         return _marked(parameter, "_away") if is_away(data) else parameter
 
+    @staticmethod
+    def _loaded(load, *args, **kwargs):
+        return tree_map_only(Tensor, _unmarked, load(*args, **kwargs))
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         name = resolve_name(func) or func.__name__
@@ -87,7 +98,8 @@ class Elsewhere(TorchFunctionMode):
         if short in ("to", "cuda", "cpu"):
             return self._moved(func, short, args, kwargs)
         if short == "copy_":
-            self._crossed(args[1], is_away(args[0]))
+            waits = not (kwargs.get("non_blocking") or any(a is True for a in args[2:]))
+            self._crossed(args[1], is_away(args[0]), waits)
             return func(*args, **kwargs)
         if short == "__set__":  # of .data or .grad
             func(*args)
@@ -114,11 +126,18 @@ class Elsewhere(TorchFunctionMode):
         indices = _tensors(args[1]) if short in _INDEXING else []
         near = [t for t in tensors if not is_away(t) and (t.ndim or short in _JOINS)]
         foreign = [t for t in near if not any(t is index for index in indices)]
+        in_place = short.endswith("_") and not short.endswith("__")
+        if in_place and isinstance(args[0], Tensor) and not is_away(args[0]):
+            foreign = foreign or [args[0]]  # a place on the CPU for values of the device
         if foreign or (indices and not is_away(args[0])):
             shapes = [tuple(t.shape) for t in foreign or args[:1]]
             raise MixedDevicesError(f"{short}: of the CPU beside tensors of the device: {shapes}")
         self._count("upload", any(t.ndim and not is_away(t) for t in indices))
         self._count("mask", any(t.dtype == torch.bool for t in indices))
+        if short in _NUMBERS:
+            given = [leaf for part in _parts(args[1:]) for leaf in _tensors(part)]
+            numbers = [t for t in given if is_away(t) and not t.ndim and t.dtype != torch.bool]
+            self._count("number", bool(numbers))
         self._count(short, short in _WAITS or (short == "where" and len(args) == 1))
         if short in ("numpy", "__array__"):
             raise TypeError(f"{short}: the tensor is on the device; copy it to the CPU first")
@@ -136,16 +155,18 @@ class Elsewhere(TorchFunctionMode):
             there, kwargs["device"] = torch.device(kwargs["device"]).type, "cpu"
         away = is_away(args[0]) if there is None else there == AWAY.type
         crosses = away != is_away(args[0])
-        self._crossed(args[0], away)
+        self._crossed(
+            args[0], away, not (kwargs.get("non_blocking") or any(v is True for v in plain))
+        )
         result = args[0] if short != "to" else func(args[0], *plain, **kwargs)
         if crosses:
             result = result.clone() if result is args[0] else result
             result._away = away
         return _marked(result, "_away") if away else result
 
-    def _crossed(self, tensor, away):
-        pageable = not is_away(tensor) and tensor.ndim and not _has(tensor, "_pinned")
-        self._count("upload", away and pageable)
+    def _crossed(self, tensor, away, waits):
+        waits = waits or not _has(tensor, "_pinned")
+        self._count("upload", away and not is_away(tensor) and tensor.ndim and waits)
         self._count("download", is_away(tensor) and not away)
 
     def _count(self, name, waited):
@@ -165,6 +186,17 @@ def _has(tensor, mark):
 def _marked(tensor, mark):
     setattr(tensor, mark, True)
     return tensor
+
+
+def _unmarked(tensor):
+    tensor._away = tensor._pinned = False
+    return tensor
+
+
+def _parts(values):
+    """The values, and what slices among them are made of."""
+    for value in tree_leaves(values):
+        yield from (value.start, value.stop, value.step) if isinstance(value, slice) else (value,)
 
 
 def _tensors(tree):

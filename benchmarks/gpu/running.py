@@ -78,8 +78,8 @@ def run_parts(
 
 
 def _write(out: Path, document: dict[str, Any]) -> None:
-    _write_json(out.with_suffix(".json"), document)
-    write_bytes(out.with_suffix(".md"), markdown(document).encode())
+    _write_json(Path(f"{out}.json"), document)
+    write_bytes(Path(f"{out}.md"), markdown(document).encode())
 
 
 def _write_json(path: Path, document: Any) -> None:

@@ -41,8 +41,11 @@ def float32_name(device: torch.device) -> str:
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether a GPU's memory was full: torch says so, libraries beneath it in other words."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "_ALLOC_FAILED" in str(error)
+    """Whether a GPU's memory was full: torch says so, the driver and libraries in other words."""
+    words = ("_ALLOC_FAILED", "out of memory")
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, torch.cuda.OutOfMemoryError) or any(w in str(error) for w in words)
+    )
 
 
 @contextmanager

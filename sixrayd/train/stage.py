@@ -83,6 +83,11 @@ def _train_in_team(
     if detector == "auto":
         detector = "rfb512" if device.type == "cuda" else "rfb-small"
     recipe = _recipe(detector, settings)
+    if recipe.batch < team.size:
+        raise SettingsError(
+            f"batch {recipe.batch}: fewer images than the {team.size} processes that train; pass "
+            "a larger --batch, or start fewer"
+        )
     lasting = as_saved(replace(settings, detector=detector)) | {"recipe": as_saved(recipe)}
     del lasting["force"]
     lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
@@ -157,6 +162,21 @@ def _recipe(detector: str, settings: TrainSettings) -> Recipe:
 def _train(
     workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
 ) -> None:
+    try:
+        _learn(workspace, run, recipe, device, team)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise ServiceError(
+            f"device {device.type}: its memory does not take the training of "
+            f"{run.settings['detector']} on {recipe.batch} images a step; pass a smaller --batch, "
+            "or end what else runs there"
+        ) from error
+
+
+def _learn(
+    workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
+) -> None:
     folder = workspace.folder("models", run.name)
     name, seed = run.settings["detector"], run.settings["seed"]
     data = TrainingData(workspace, run, recipe)
@@ -169,22 +189,19 @@ def _train(
         weights = _weights_before(workspace, run.name, run.settings["init"])
         start = initialise_from(detector, weights)
     side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
+    if recipe.batch // team.size * (side // 32) ** 2 < 2:  # a map of one cell has no variance
+        raise SettingsError(
+            f"batch {recipe.batch} of views of {side} x {side} pixels: too little to normalise by; "
+            "pass a larger --batch, --window or --input-size"
+        )
     examples = ExampleSet(
         *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
         *(seed, data.hard),
     )
     steps = max(1, len(examples.order(0)) // recipe.batch)
     fit = Fit(detector, recipe, steps, device, team, _loaders(device, team))
-    try:
-        with tuned(device):
-            _fit(fit, examples, folder / "checkpoint.pt", run.name)
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise ServiceError(
-            f"device {device.type}: its memory does not take the training of {name} on "
-            f"{recipe.batch} images a step; pass a smaller --batch, or end what else runs there"
-        ) from error
+    with tuned(device):
+        _fit(fit, examples, folder / "checkpoint.pt", run.name)
     if not team.leads:
         return
     checkpoint_of = Checkpoint(name, detector, data.classes)

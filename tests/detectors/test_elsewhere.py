@@ -60,14 +60,42 @@ def test_waits_are_counted():
     with Elsewhere() as elsewhere:
         there = torch.ones(3, device=AWAY)
         pinned = torch.empty(3, pin_memory=True)
-        pinned[:2].to(AWAY), there.copy_(pinned)
+        pinned[:2].to(AWAY, non_blocking=True), there.copy_(pinned, non_blocking=True)
         assert elsewhere.waits == {}
+        pinned[:2].to(AWAY), there.copy_(pinned)
+        assert elsewhere.waits.pop("upload") == 2
 
         there.sum().item(), there.tolist(), bool(there.any()), float(there[0])
         there[there > 0], torch.nonzero(there), torch.equal(there, there)
         there.cpu(), torch.zeros(3).to(AWAY), torch.tensor([1.0], device=AWAY)
+        two = torch.ones(2, device=AWAY).sum().long()
+        there[:two], there.topk(two), there.new_full((two,), 0.0), 2 in there, f"{two}"
 
     assert elsewhere.waits == {
         **{"item": 1, "tolist": 1, "__bool__": 1, "__float__": 1, "mask": 1, "nonzero": 1},
         **{"equal": 1, "download": 1, "upload": 2},
+        **{"number": 3, "__contains__": 1, "__format__": 1},
     }
+
+
+def test_files_keep_no_marks(tmp_path):
+    with Elsewhere():
+        torch.save(torch.ones(3, device=AWAY), tmp_path / "saved.pt")
+        back = torch.load(tmp_path / "saved.pt", map_location="cpu", weights_only=True)
+
+    assert not is_away(back)
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda there: torch.zeros(()).add_(there.sum()),
+        lambda there: there.index_select(0, torch.tensor(1)),
+        lambda there: torch.take(there, torch.tensor(1)),
+    ],
+)
+def test_numbers_of_the_cpu_are_no_places_and_no_indices(mix):
+    with Elsewhere():
+        there = torch.ones(3, device=AWAY)
+        with pytest.raises(MixedDevicesError):
+            mix(there)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.releases import TinyRelease
@@ -11,6 +12,7 @@ from tests.releases import TinyRelease
 def sixrayd(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sixrayd", *words]
     env = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
+    env["TMPDIR"] = tempfile.gettempdir()  # by which what tests started is found
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 

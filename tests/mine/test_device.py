@@ -103,11 +103,12 @@ def test_cropping_keeps_there_what_it_keeps_here(form):
             assert [outputs[2].device for outputs, _ in results] == [AWAY] * 2
 
 
+@pytest.mark.parametrize("dynamic", [None, DynamicInput(least_px=288, most_px=288)])
 @pytest.mark.parametrize("mirror", [False, True])
-def test_a_batch_waits_for_its_detections_alone(mirror):
+def test_a_batch_waits_for_its_detections_alone(mirror, dynamic):
     detector = random_detector("rfb-small")
     with Elsewhere() as elsewhere:
-        predictor = Predictor(detector, FEW, device=AWAY, mirror=mirror)
+        predictor = Predictor(detector, FEW, device=AWAY, mirror=mirror, dynamic=dynamic)
         predictor.detect(IMAGES)  # which sends the priors and the input's mean
         elsewhere.waits.clear()
 
