@@ -225,7 +225,7 @@ class _Losses:
             if not math.isfinite(offsets + classes):
                 raise SixraydError(
                     f"training: the loss is not finite after epoch {self.epoch} on the batch "
-                    f"{', '.join(image_ids)}; lower --rate"
+                    f"{', '.join(image_ids)}; lower --learning-rate"
                 )
             self.offsets += offsets
             self.classes += classes

@@ -89,6 +89,26 @@ def test_a_second_run_does_nothing(workspace):
     assert not mine(workspace, replace(SETTINGS, batch=3)).fresh
 
 
+@pytest.mark.parametrize(
+    ("wish", "error", "message"),
+    [
+        ({"backend": "torhc"}, SettingsError, "backend 'torhc': expected auto, torch"),
+        ({"shards": ("no.tar",)}, WorkspaceError, "shard 'no.tar': is none of the 3"),
+        ({"threshold": 0.5}, WorkspaceError, "another release; pass --force to replace it, or"),
+    ],
+)
+def test_what_is_mined_is_not_replaced_unasked(workspace, wish, error, message):
+    mine(workspace, SETTINGS)
+    folder = workspace.folder("mine", "rfb-small")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    with pytest.raises(error, match=message):
+        mine(workspace, replace(SETTINGS, **wish))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+    assert mine(workspace, replace(SETTINGS, threshold=0.5, force=True)).fresh
+
+
 def test_shard_by_shard_in_any_order_ends_in_the_same_bytes(workspace, tmp_path):
     whole = Workspace(tmp_path / "whole")
     shutil.copytree(workspace.root, whole.root)

@@ -140,8 +140,15 @@ def test_where_a_training_ran_is_no_setting_of_it(workspace):
 
 
 def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
-    with pytest.raises(SixraydError, match=r"loss is not finite .* batch .*P0.*; lower --rate"):
+    with pytest.raises(
+        SixraydError, match=r"loss is not finite .* batch .*P0.*; lower --learning-rate"
+    ):
         train(workspace, replace(TINY, epochs=60, learning_rate=1e30))
+
+
+def test_views_too_small_to_normalise_by_are_refused(workspace):
+    with pytest.raises(SettingsError, match=r"^batch 1 of views of 32 x 32 pixels: too little"):
+        train(workspace, replace(TINY, batch=1, input_size=64, window=0.1, name="small"))
 
 
 def test_nothing_ingested(tmp_path):
