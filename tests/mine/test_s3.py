@@ -176,5 +176,7 @@ def test_mining_by_url_ends_in_the_bytes_of_this_machines(server, workspace):
     assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
     assert {name: (folder / name).read_bytes() for name in names} == here
     assert not mine(workspace, settings).fresh
-    other = mine(workspace, replace(away, threshold=0.5))  # parts of its own, in another folder
+    other = mine(
+        workspace, replace(away, threshold=0.5, force=True)
+    )  # parts of its own, in another folder
     assert (other.fresh, other.candidates < result.candidates) == (True, True)

@@ -21,6 +21,7 @@ from sixrayd.review.queue.positives import (
     DoubtSettings,
     Proposal,
     Sighting,
+    disputants,
     disputes,
     doubtful_positives,
 )
@@ -245,7 +246,10 @@ def started_from(workspace, name, init, ids):
 def test_what_earlier_models_have_learnt_counts_as_seen(workspace, seen):
     with_boxes(workspace, dict.fromkeys(TEST_SIDE, (Box("Knife", 1, 1, 4, 4),)))
     started_from(workspace, "second", "rfb-small", [TEST_SIDE[0]])
-    assert {i.image_id for i in doubtful_positives(workspace, ON_CPU)} == set(TEST_SIDE[1:])
+    second = replace(ON_CPU, models=("second",))
+    assert {i.image_id for i in doubtful_positives(workspace, second)} == set(TEST_SIDE[1:])
+    # The first has not learnt from it, and may dispute.
+    assert {i.image_id for i in doubtful_positives(workspace, ON_CPU)} == set(TEST_SIDE)
     started_from(workspace, "third", "second", [TEST_SIDE[1]])
     started_from(workspace, "second", "third", [TEST_SIDE[0]])  # in a circle
     both = replace(ON_CPU, models=("second", "third"))
@@ -261,4 +265,5 @@ def test_models_that_do_not_fit_are_refused(workspace):
         "models/rfb-small: knows Gun, Knife, Wrench, Pliers, Scissors, the release has Gun, Bo"
     )
     with pytest.raises(SettingsError, match=message):
-        doubtful_positives(workspace, ON_CPU)
+        doubtful_positives(workspace, replace(ON_CPU, models=("rfb-small",)))
+    assert disputants(workspace) == ()
