@@ -26,7 +26,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Verdict
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.demo.reviewer import join_as_reviewer
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.label_studio.client import LabelStudio, ProjectPlan
+from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import (
     labelling_configuration,
@@ -116,8 +116,8 @@ def main(tasks: int, reviewed: int) -> None:
         with running_server(workspace, say=lambda text: None) as running:
             admin = Connection(running.url, running.token, local=True)
             with LabelStudio(admin) as server:
-                plan = ProjectPlan("bare", "bare", labelling_configuration(workspace.classes()), "")
-                bare = server.create_project(plan)
+                labelling = labelling_configuration(workspace.classes())
+                bare = server.make_project("bare", "bare", labelling, "")
                 batches = [list(b) for b in chunked(bare_tasks(rows), TASKS_PER_REQUEST)]
                 timed(
                     times,

@@ -24,6 +24,7 @@ from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
+from sixrayd.review.server import LABEL_STUDIO, SERVERS
 from sixrayd.review.settings import (
     AdjudicateSettings,
     AgreementSettings,
@@ -48,7 +49,7 @@ def _server_options(command: F) -> F:
     url = click.option(
         "--url",
         default="",
-        help="Another Label Studio server than the workspace's own; the token comes from "
+        help="Address of another server than the workspace's own; the token comes from "
         "SIXRAYD_LABEL_STUDIO_TOKEN or --token-file.",
     )
     token_file = click.option(
@@ -56,7 +57,14 @@ def _server_options(command: F) -> F:
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="File that holds a token for --url; only its owner may be able to read it.",
     )
-    return url(token_file(command))
+    server = click.option(
+        "--server",
+        type=click.Choice(list(SERVERS)),
+        default=LABEL_STUDIO,
+        show_default=True,
+        help="Kind of server at --url.",
+    )
+    return url(token_file(server(command)))
 
 
 def _name_option(what: str) -> Callable[[F], F]:

@@ -12,13 +12,9 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
-from sixrayd.review.label_studio.backup import back_up_when_due
-from sixrayd.review.label_studio.client import LabelStudio
-from sixrayd.review.label_studio.exports import ServerAnnotation, ServerTask
-from sixrayd.review.label_studio.regions import Answer, read_answer
-from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.progress import Progress
+from sixrayd.review.server import ReadAnswer, ReviewServer, ServerAnnotation, ServerTask, connect
 from sixrayd.review.settings import PullSettings
 
 
@@ -99,9 +95,8 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
     with workspace.lock():
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
-        connection = find_server(workspace, settings.url, settings.token_file)
         cursors = {} if settings.full else folder.cursors()
-        with LabelStudio(connection) as server:
+        with connect(workspace, settings.url, settings.token_file, settings.server) as server:
             fetched = fetch(folder, project, server, cursors)
         files, counts, taken_back = [], [], 0
         for planted in (False, True):
@@ -113,8 +108,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
                 files.append(folder.append_decisions(fresh, planted=planted))
         folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
         progress = folder.finish(project)
-        if connection.local:
-            back_up_when_due(workspace)
+        server.keep_safe()
     known = {known.annotation for c in fetched.cursors.values() for known in c.annotations}
     return PullResult(
         name=name,
@@ -134,14 +128,14 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
 
 
 def fetch(
-    folder: ReviewFolder, project: Project, server: LabelStudio, before: Mapping[int, Cursor]
+    folder: ReviewFolder, project: Project, server: ReviewServer, before: Mapping[int, Cursor]
 ) -> Fetched:
     """Read what changed in a review from the server; writes nothing.
 
     Args:
         before: what was known at the last pull, by number of the book.
     """
-    reader = _Reader(folder, project, server.reviewers())
+    reader = _Reader(folder, project, server)
     cursors = {}
     for book in project.books:
         number = server.find_project(project.book_key(book))
@@ -149,27 +143,28 @@ def fetch(
             continue  # a push was killed before it was made
         if number is None:
             raise ServiceError(
-                f"{server.connection.url}: has no project of review {folder.name!r}, "
+                f"{server.address}: has no project of review {folder.name!r}, "
                 f"which was pushed to {project.server}; name that server with --url"
             )
         tasks, annotations = server.counts(number)
         cursor = before.get(number)
         if cursor is not None and cursor.tasks == tasks and cursor.moment:
-            changed = server.export_since(number, cursor.moment)
+            changed = server.tasks_since(number, cursor.moment)
             newer = reader.read(changed, cursor)
             # A deleted annotation leaves no trace but the count.
             if len(newer.annotations) == annotations:
                 cursors[number] = newer
                 continue
         reader.forget(number)
-        found = server.export_answered(number)
+        found = server.answered_tasks(number)
         cursors[number] = reader.read(found, Cursor(number, tasks))
     return reader.fetched(cursors)
 
 
 class _Reader:
-    def __init__(self, folder: ReviewFolder, project: Project, people: dict[int, str]) -> None:
-        self.project, self.people = project, people
+    def __init__(self, folder: ReviewFolder, project: Project, server: ReviewServer) -> None:
+        self.project, self.people = project, server.reviewers()
+        self.read_answer = server.read_answer
         self.index = Index.load(folder.workspace)
         self.classes = folder.workspace.classes()
         self.images = folder.images_by_alias(project)
@@ -251,7 +246,7 @@ class _Reader:
                 {**region, "id": names.get(str(region.get("id")), region.get("id"))}
                 for region in annotation.regions
             ]
-            answer = read_answer(regions, size_wh, boxes, self.classes)
+            answer = self.read_answer(regions, size_wh, boxes, self.classes)
             outcome, notes = Outcome.DECISION, list(answer.notes)
             if annotation.author not in (0, annotation.reviewer):
                 author = self._name(annotation.author, task.task, number)
@@ -282,7 +277,7 @@ class _Reader:
         lane: str,
         task: int,
         annotation: ServerAnnotation,
-        answer: Answer,
+        answer: ReadAnswer,
         when: str,
     ) -> dict[str, Any]:
         return {

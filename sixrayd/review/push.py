@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sixrayd.core.records import ADJUDICATION
@@ -17,12 +16,10 @@ from sixrayd.review.folder import (
     pushed_project,
     reviews_of,
 )
-from sixrayd.review.label_studio.client import LabelStudio
-from sixrayd.review.label_studio.connection import project_address
-from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.queue import plan
 from sixrayd.review.queue.plan import Pictures, Planned
 from sixrayd.review.sending import Places, Sender, task_rows
+from sixrayd.review.server import connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
 
 POSITIVES = "positives"
@@ -76,7 +73,7 @@ def push(
         folder = ReviewFolder(workspace, name)
         wanted = _wanted(folder, settings)
         images = [*wanted.queue, *wanted.strewn]
-        with closing(_Push(folder, settings.url, settings.token_file, images)) as job:
+        with closing(_Push(folder, settings, images)) as job:
             queue, strewn = (job.missing("1", part) for part in (wanted.queue, wanted.strewn))
             fresh = plan.interleave(queue, strewn, job.project.key)
             lanes = {"1": fresh}
@@ -113,7 +110,7 @@ def adjudicate(
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         images = plan.to_adjudicate(workspace, name, settings.consensus)
-        with closing(_Push(folder, settings.url, settings.token_file, images)) as job:
+        with closing(_Push(folder, settings, images)) as job:
             fresh = job.missing(ADJUDICATION, images)
             job.begin(project.settings, project.inputs)
             sent = {row["image_id"] for row in folder.proposals()} & {i.image_id for i in fresh}
@@ -165,17 +162,19 @@ class _Push:
     """One push to one review; to be closed."""
 
     def __init__(
-        self, folder: ReviewFolder, url: str, token_file: Path | None, images: Sequence[Planned]
+        self,
+        folder: ReviewFolder,
+        settings: PushSettings | AdjudicateSettings,
+        images: Sequence[Planned],
     ) -> None:
         workspace = folder.workspace
         self.folder = folder
         self.planned = {item.image_id: item for item in images}
         pictures = Pictures(workspace, folder.name, self.planned)
-        self.sender = Sender(
-            folder, pictures, lambda: LabelStudio(find_server(workspace, url, token_file))
-        )
-        connection = self.sender.server.connection
-        self.project = self.sender.open_project(LOCAL if connection.local else connection.url)
+        where = (settings.url, settings.token_file, settings.server)
+        self.sender = Sender(folder, pictures, lambda: connect(workspace, *where))
+        server = self.sender.server
+        self.project = self.sender.open_project(LOCAL if server.local else server.address)
         self.places: Places = self.sender.there(self.project)
         self.tasks = 0  # sent
         self.drawn: dict[str, list[dict[str, Any]]] = {}
@@ -238,12 +237,12 @@ class _Push:
         tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
         self.folder.write_tasks(tasks)
         self.folder.finish(self.project)
-        where = self.sender.server.connection
+        where = self.sender.server.project_address
         first: dict[str, int] = {}
         for book in self.project.books:
             if book.number:
                 first.setdefault(book.lane, book.number)
-        lanes = {each: project_address(where, number) for each, number in sorted(first.items())}
+        lanes = {each: where(number) for each, number in sorted(first.items())}
         return PushResult(
             name=self.folder.name,
             project=first.get(lane, 0),

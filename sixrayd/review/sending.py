@@ -7,23 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
 from sixrayd.review.folder import Book, Project, ReviewFolder
-from sixrayd.review.label_studio.client import AwayError, LabelStudio, ProjectPlan
-from sixrayd.review.label_studio.labelling import instruction, labelling_configuration, prediction
-from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.queue.plan import Pictures, Planned
+from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
 
 TASKS_PER_REQUEST = 1000
 TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many
-UPLOADS_PER_REQUEST = 50
 AWAY_S = 300.0  # how long a server may be away in the middle of a push
 
 
@@ -47,7 +42,7 @@ class Sender:
     """
 
     def __init__(
-        self, folder: ReviewFolder, pictures: Pictures, connect: Callable[[], LabelStudio]
+        self, folder: ReviewFolder, pictures: Pictures, connect: Callable[[], ReviewServer]
     ) -> None:
         self.folder, self.pictures, self.connect = folder, pictures, connect
         self.server = connect()
@@ -70,7 +65,7 @@ class Sender:
             number = self.server.find_project(project.book_key(book))
             if number is None and book.number:
                 raise ServiceError(
-                    f"{self.server.connection.url}: has no project of review "
+                    f"{self.server.address}: has no project of review "
                     f"{self.folder.name!r}, which was pushed to {project.server}; name that "
                     "server, or mine under another --name"
                 )
@@ -84,7 +79,7 @@ class Sender:
         for number in filter(None, project.numbers()):
             if self.server.counts(number)[0] == 0:
                 continue
-            for task in self.server.export(number):
+            for task in self.server.all_tasks(number):
                 alias, lane = project.task_of(task.key)
                 if image_id := self.images.get(alias, ""):
                     sent = Sent(number, task.task, task.untouched)
@@ -114,7 +109,7 @@ class Sender:
                 project, book, room = self._open_book(project, lane, places)
                 prepare = partial(self._tasks, project, book, lane)
                 for batch, tasks in _one_ahead(prepare, missing[:room]):
-                    numbers = self.server.import_tasks(book.number, tasks)
+                    numbers = self.server.add_tasks(book.number, tasks)
                     for item, number in zip(batch, numbers, strict=True):
                         places[lane, item.image_id] = [Sent(book.number, number, True)]
                     advance(len(batch))
@@ -167,8 +162,7 @@ class Sender:
             title += f", {lane}" * (not lane.isdecimal())
             title += f", part {book.part + 1}" * bool(book.part)
             classes = self.folder.workspace.classes()
-            labelling = labelling_configuration(classes)
-            number = self.server.create_project(ProjectPlan(title, key, labelling, instruction()))
+            number = self.server.create_project(ProjectPlan(title, key, classes))
         made = replace(book, number=number)
         kept = tuple(made if other == book else other for other in project.books)
         project = self.folder.keep(replace(project, books=kept))
@@ -187,64 +181,33 @@ class Sender:
 
     def _tasks(
         self, project: Project, book: Book, lane: str, batch: Sequence[Planned]
-    ) -> list[dict[str, Any]]:
-        local = self.server.connection.local
-        show = self._show_from_disk if local else self._show_by_upload
-        addresses = show(project, book.number, [item.image_id for item in batch])
-        return [self._task(project, lane, item, addresses[item.image_id]) for item in batch]
+    ) -> list[NewTask]:
+        names, images = {}, {}
+        for item in batch:
+            data = self.pictures.read(item.image_id)
+            name = self._name(project, item.image_id) + extension(data)
+            names[item.image_id], images[name] = name, data
+        addresses = self.server.show_images(book.number, self.folder.name, images)
+        return [self._task(project, lane, i, addresses[names[i.image_id]]) for i in batch]
 
-    def _task(self, project: Project, lane: str, item: Planned, address: str) -> dict[str, Any]:
-        # Nothing here may tell a planted image or a spot check from the others.
-        width, height = self.pictures.size_wh(item.image_id)
-        data = {
-            "image": address,
-            "width": width,
-            "height": height,
-            "sixrayd": project.task_key(item.image_id, lane),
-        }
-        rows = [{**row, "box_id": project.alias(row["box_id"])} for row in item.rows]
-        drawn = [prediction(rows, (width, height))] if rows else []
-        return {"data": data, "predictions": drawn}
+    def _name(self, project: Project, image_id: str) -> str:
+        # What an image is called tells nothing, and is the same when the push is repeated.
+        if self.server.local:
+            return project.alias(image_id)
+        return sha256(project.task_key(image_id).encode()).hexdigest()[:32]
 
-    def _show_from_disk(
-        self, project: Project, number: int, image_ids: Sequence[str]
-    ) -> dict[str, str]:
-        name = self.folder.name
-        folder = image_root(self.folder.workspace) / name
-        folder.mkdir(parents=True, exist_ok=True)
-        addresses = {}
-        for image_id in image_ids:
-            data = self.pictures.read(image_id)
-            file = project.alias(image_id) + extension(data)
-            _serve(folder / file, data)
-            addresses[image_id] = f"/data/local-files/?d={quote(f'{name}/{file}')}"
-        self.server.serve_images(number, folder)
-        return addresses
-
-    def _show_by_upload(
-        self, project: Project, number: int, image_ids: Sequence[str]
-    ) -> dict[str, str]:
-        # The server alters names, so they are hashes, from which a repeated push knows them.
-        data = {image_id: self.pictures.read(image_id) for image_id in image_ids}
-        names = {
-            image_id: sha256(project.task_key(image_id).encode()).hexdigest()[:32] + extension(d)
-            for image_id, d in data.items()
-        }
-        there = self.server.uploaded(number)
-        missing = [image_id for image_id in data if names[image_id] not in there]
-        for part in chunked(missing, UPLOADS_PER_REQUEST):
-            self.server.upload(number, {names[i]: data[i] for i in part})
-        there = self.server.uploaded(number) if missing else there
-        if lost := [image_id for image_id in data if names[image_id] not in there]:
-            raise ServiceError(
-                f"{self.server.connection.url}: took {lost[0]} but does not list it; push again"
-            )
-        return {image_id: there[names[image_id]] for image_id in data}
+    def _task(self, project: Project, lane: str, item: Planned, address: str) -> NewTask:
+        return NewTask(
+            project.task_key(item.image_id, lane),
+            address,
+            self.pictures.size_wh(item.image_id),
+            tuple({**row, "box_id": project.alias(row["box_id"])} for row in item.rows),
+        )
 
 
 def _one_ahead(
-    prepare: Callable[[Sequence[Planned]], list[dict[str, Any]]], items: Sequence[Planned]
-) -> Iterator[tuple[Sequence[Planned], list[dict[str, Any]]]]:
+    prepare: Callable[[Sequence[Planned]], list[NewTask]], items: Sequence[Planned]
+) -> Iterator[tuple[Sequence[Planned], list[NewTask]]]:
     """Batches and their tasks; the next is made ready while the server takes the last."""
     batches = chunked(items, TASKS_PER_REQUEST)
     with ThreadPoolExecutor(1) as pool:
@@ -290,12 +253,3 @@ def _new_row(
         item = Planned(image_id, Kind.CANDIDATE, 0, 0.0, ())
     kept = {"rank": item.rank, "image_score": item.image_score}
     return {"image_id": image_id, "kind": str(item.kind), **kept}
-
-
-def _serve(path: Path, data: bytes) -> None:
-    # Its bytes can be had again from the shards, so it is not synced; its size tells it is whole.
-    if path.exists() and path.stat().st_size == len(data):
-        return
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(data)
-    beside.replace(path)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Rule
+from sixrayd.review.server import LABEL_STUDIO
 
 POSITIVES = "positives"
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
@@ -39,6 +40,7 @@ class PushSettings:
     again: bool = False
     url: str = ""  # empty takes the workspace's own server
     token_file: Path | None = None
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
 
     def __post_init__(self) -> None:
         if self.origin not in ("mining", POSITIVES):
@@ -59,6 +61,7 @@ class AdjudicateSettings:
     consensus: Rule = Rule.ADJUDICATOR
     url: str = ""
     token_file: Path | None = None
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class PullSettings:
     full: bool = False  # ask for all annotations, not for those that changed
     url: str = ""  # empty takes the workspace's own server
     token_file: Path | None = None
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class StatusSettings:
     name: str = ""  # of the review; empty takes the newest
     url: str = ""  # empty takes the workspace's own server
     token_file: Path | None = None
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,11 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of
 from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
-from sixrayd.review.label_studio.client import LabelStudio
-from sixrayd.review.label_studio.connection import project_address
-from sixrayd.review.label_studio.server import find_server
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
 from sixrayd.review.queue.order import ORDERED, Item, forecast, order
 from sixrayd.review.queue.plan import past_reviews
+from sixrayd.review.server import connect
 from sixrayd.review.settings import StatusSettings
 
 
@@ -44,8 +42,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     """
     folder = ReviewFolder(workspace, settings.name or newest_review(workspace))
     project = pushed_project(folder)
-    connection = find_server(workspace, settings.url, settings.token_file)
-    with LabelStudio(connection) as server:
+    with connect(workspace, settings.url, settings.token_file, settings.server) as server:
         fetched = fetch(folder, project, server, folder.cursors())
     known = [folder.decisions(planted=planted) for planted in (False, True)]
     fresh = [
@@ -57,7 +54,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     )
     return ReviewStatus(
         name=folder.name,
-        address=project_address(connection, next(iter(project.numbers()), 0)),
+        address=server.project_address(next(iter(project.numbers()), 0)),
         progress=count_progress(folder.tasks(), said, apart),
         next_hour=_next_hour(folder, {decision.image_id for decision in said}),
         not_pulled=sum(map(len, fresh)),

@@ -24,8 +24,9 @@ _KILLED = """
 import os, signal, sys
 from sixrayd.core.workspace import Workspace
 from sixrayd.review import push as stage, sending
+from sixrayd.review.label_studio.client import LabelStudio
 root, name, step = sys.argv[1:]
-owner = stage.ReviewFolder if hasattr(stage.ReviewFolder, step) else stage.LabelStudio
+owner = stage.ReviewFolder if hasattr(stage.ReviewFolder, step) else LabelStudio
 before = getattr(owner, step)
 def once(*args, **kwargs):
     before(*args, **kwargs)
@@ -42,7 +43,7 @@ def on_server(site, name, lane="1"):
     project = folder.project()
     images = folder.images_by_alias(project)
     with site.client() as server:
-        tasks = [task for number in project.numbers(lane) for task in server.export(number)]
+        tasks = [task for number in project.numbers(lane) for task in server.all_tasks(number)]
     found = [project.task_of(task.key) for task in tasks]
     assert {where for _, where in found} <= {lane}
     return [images[alias] for alias, _ in found]
@@ -132,7 +133,7 @@ def test_duplicates_go_unless_somebody_worked_on_them(site):
         for image in images:
             data = {"sixrayd": key(image), "image": "/x", "image_id": image}
             server.import_tasks(project, [{"data": data}])
-        tasks = server.export(project)
+        tasks = server.all_tasks(project)
         spare = {task.key: task.task for task in tasks[3:]}
         server.submit(spare[key(images[0])], [], 1.0)
     result = push(site.workspace, PushSettings("twice"))

@@ -37,7 +37,7 @@ def test_a_later_pull_asks_for_changes_alone(site, monkeypatch):
     project = pushed(site, "changes", 5)
     first, number = site.answer(project)
     assert pull(site.workspace, PullSettings("changes")).new == 1
-    monkeypatch.setattr(LabelStudio, "export_answered", None)  # would fail if it were called
+    monkeypatch.setattr(LabelStudio, "answered_tasks", None)  # would fail if it were called
     second, _ = site.answer(project, verdict=Verdict.UNSURE)
     with site.client() as server:
         changed = [verdict_region(Verdict.UNSURE)]

@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,8 @@ import httpx
 
 from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio.connection import Connection
-from sixrayd.review.label_studio.exports import OpenTask, ServerTask, read_tasks
+from sixrayd.review.label_studio.exports import OpenTask, read_tasks
+from sixrayd.review.server import AwayError, ServerTask
 
 try:
     from label_studio_sdk import LabelStudio as Sdk
@@ -32,20 +32,6 @@ _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
 _EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectPlan:
-    """What a new project is made with; `key` finds it again."""
-
-    title: str
-    key: str
-    labelling: str  # XML
-    instruction: str  # HTML
-
-
-class AwayError(ServiceError):
-    """The server does not answer now; later it may."""
 
 
 class LabelStudio:
@@ -101,14 +87,20 @@ class LabelStudio:
 
         return self._patiently(look)
 
-    def create_project(self, plan: ProjectPlan) -> int:
-        """Make a project whose tasks come in order and show their predictions."""
+    def make_project(self, title: str, key: str, labelling: str, instruction: str) -> int:
+        """Make a project whose tasks come in order and show their predictions.
+
+        Args:
+            key: finds it again.
+            labelling: XML.
+            instruction: HTML.
+        """
         with self._translated():
             project = self._sdk.projects.create(
-                title=plan.title[:50],
-                description=f"Made by sixrayd; keep this line: {plan.key}",
-                label_config=plan.labelling,
-                expert_instruction=plan.instruction,
+                title=title[:50],
+                description=f"Made by sixrayd; keep this line: {key}",
+                label_config=labelling,
+                expert_instruction=instruction,
                 show_instruction=True,
                 show_collab_predictions=True,
                 sampling="Sequential sampling",
@@ -170,7 +162,7 @@ class LabelStudio:
         """Remove one task and whatever hangs on it."""
         self._patiently(lambda: self._sdk.tasks.delete(str(task)))
 
-    def export(self, project: int) -> tuple[ServerTask, ...]:
+    def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
         """All of a project's tasks by number, in one request."""
         exports = self._sdk.projects.exports
         return self._patiently(
@@ -179,7 +171,7 @@ class LabelStudio:
             )
         )
 
-    def export_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
+    def tasks_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
         """Tasks that changed since a moment of the server's clock, and those with drafts.
 
         Args:
@@ -190,7 +182,7 @@ class LabelStudio:
         changed = _filter("updated_at", "greater_or_equal", "Datetime", text)
         return self._patiently(lambda: self._export_view(project, [changed, _WITH_DRAFT]))
 
-    def export_answered(self, project: int) -> tuple[ServerTask, ...]:
+    def answered_tasks(self, project: int) -> tuple[ServerTask, ...]:
         """Tasks with annotations, cancelled ones included, or drafts."""
         answered = [
             _filter(column, "greater", "Number", 0)

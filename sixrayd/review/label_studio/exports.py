@@ -6,34 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class ServerAnnotation:
-    """What somebody submitted, as the server tells it; the regions are unchecked."""
-
-    annotation: int
-    reviewer: int  # who changed it last; 0 when the server no longer knows
-    author: int  # who made it
-    updated_at: str
-    lead_time_s: float
-    cancelled: bool
-    regions: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTask:
-    """A task and its annotations; `key` is empty for a task that we did not make."""
-
-    task: int
-    key: str
-    annotations: tuple[ServerAnnotation, ...]
-    drafts: int  # begun and not submitted
-    updated_at: str
-
-    @property
-    def untouched(self) -> bool:
-        """Whether neither an annotation nor a draft hangs on it."""
-        return not self.annotations and not self.drafts
+from sixrayd.review.server import ServerAnnotation, ServerTask
 
 
 @dataclass(frozen=True, slots=True)

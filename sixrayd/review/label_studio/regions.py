@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,35 +11,9 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import BOXES, VERDICT
+from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 
 SAME_PX = 0.5  # an edge that differs by less has not been moved
-
-
-class Origin(StrEnum):
-    """How a reviewer's box came about."""
-
-    CONFIRMED = "confirmed"
-    MOVED = "moved"
-    RELABELLED = "relabelled"  # moved as well, or not
-    DRAWN = "drawn"
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedBox:
-    """A box with the candidate that it goes back to; `candidate` is empty for a drawn one."""
-
-    box: Box
-    origin: Origin
-    candidate: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An annotation, read; `notes` says what was changed or could not be read, region by region."""
-
-    verdict: Verdict | None
-    boxes: tuple[ReviewedBox, ...]
-    notes: tuple[str, ...]
 
 
 def read_answer(
@@ -49,7 +21,7 @@ def read_answer(
     size_wh: tuple[int, int],
     candidates: Mapping[str, Box],
     classes: ClassList,
-) -> Answer:
+) -> ReadAnswer:
     """Read the regions of one annotation; a bad region costs itself, not the others.
 
     Args:
@@ -74,7 +46,7 @@ def read_answer(
         except (KeyError, TypeError, ValueError, AttributeError):
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
     verdict, said = _one_verdict(verdicts)
-    return Answer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))
+    return ReadAnswer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))
 
 
 def _read_box(

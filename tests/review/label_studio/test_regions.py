@@ -12,8 +12,9 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import region, verdict_region
-from sixrayd.review.label_studio.regions import Answer, Origin, ReviewedBox, read_answer
+from sixrayd.review.label_studio.regions import read_answer
 from sixrayd.review.push import push
+from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 from sixrayd.review.settings import PushSettings
 
 CLASSES = ClassList()
@@ -84,7 +85,7 @@ def test_boxes_come_back_from_the_server_within_half_a_pixel(site):
     drawn = [region(f"r{n}", box, size) for n, (box, size) in enumerate(boxes)]
     site.answer(project, drawn, Verdict.MISSED)
     with site.client() as server:
-        (task,) = server.export(project)
+        (task,) = server.all_tasks(project)
     back = {item["id"]: item for item in task.annotations[0].regions if "id" in item}
     for number, (box, size) in enumerate(boxes):
         answer = read_answer([back[f"r{number}"], MISSED], size, {}, CLASSES)
@@ -127,7 +128,7 @@ def test_a_candidate_is_the_origin_of_one_box_only_and_found_without_its_id():
 
 
 def test_a_deleted_candidate_is_absent():
-    assert read(verdict_region(Verdict.NOTHING)) == Answer(Verdict.NOTHING, (), ())
+    assert read(verdict_region(Verdict.NOTHING)) == ReadAnswer(Verdict.NOTHING, (), ())
 
 
 @pytest.mark.parametrize(
@@ -176,12 +177,12 @@ def test_remarks_on_boxes_that_are_kept():
 
 def test_verdicts():
     box = region("c", CANDIDATE, SIZE)
-    assert read(box) == Answer(None, (ReviewedBox(CANDIDATE, Origin.CONFIRMED, "c"),), ())
+    assert read(box) == ReadAnswer(None, (ReviewedBox(CANDIDATE, Origin.CONFIRMED, "c"),), ())
     assert read(box, verdict_region(Verdict.NOTHING)).notes == (
         "says 'nothing there' but keeps 1 box",
     )
     assert read(MISSED).notes == ("says 'contraband missed' but has no box",)
-    assert read(verdict_region(Verdict.UNSURE)) == Answer(Verdict.UNSURE, (), ())
+    assert read(verdict_region(Verdict.UNSURE)) == ReadAnswer(Verdict.UNSURE, (), ())
     other = MISSED | {"value": {"choices": ["maybe"]}}
     assert read(other).notes == (
         "verdict 'maybe': expected one of contraband missed, nothing there, unsure",

@@ -1,0 +1,214 @@
+"""What a server on which people review must do, whichever it is.
+
+`label_studio/` is one. Another is a folder beside it and an entry in `SERVERS`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from pkgutil import resolve_name
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.records import Verdict
+from sixrayd.core.workspace import Workspace
+
+LABEL_STUDIO = "label-studio"
+# By kind, `module:function` that opens one for a workspace; see `connect`.
+SERVERS = {LABEL_STUDIO: "sixrayd.review.label_studio.reviewing:open_label_studio"}
+
+
+class AwayError(ServiceError):
+    """The server does not answer now; later it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPlan:
+    """What a new project is made with; `key` finds it again."""
+
+    title: str
+    key: str
+    classes: ClassList
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """An image for one reviewer.
+
+    Args:
+        key: finds the task again.
+        image: address, as `show_images` gives it.
+        drawn: rows of `CANDIDATE_SCHEMA` that are drawn in advance, `box_id` as the server is to
+            know it.
+    """
+
+    key: str
+    image: str
+    size_wh: tuple[int, int]
+    drawn: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnnotation:
+    """What somebody submitted, as the server tells it; the regions are unchecked."""
+
+    annotation: int
+    reviewer: int  # who changed it last; 0 when the server no longer knows
+    author: int  # who made it
+    updated_at: str
+    lead_time_s: float
+    cancelled: bool
+    regions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTask:
+    """A task and its annotations; `key` is empty for a task that we did not make."""
+
+    task: int
+    key: str
+    annotations: tuple[ServerAnnotation, ...]
+    drafts: int  # begun and not submitted
+    updated_at: str
+
+    @property
+    def untouched(self) -> bool:
+        """Whether neither an annotation nor a draft hangs on it."""
+        return not self.annotations and not self.drafts
+
+
+class Origin(StrEnum):
+    """How a reviewer's box came about."""
+
+    CONFIRMED = "confirmed"
+    MOVED = "moved"
+    RELABELLED = "relabelled"  # moved as well, or not
+    DRAWN = "drawn"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedBox:
+    """A box with the candidate that it goes back to; `candidate` is empty for a drawn one."""
+
+    box: Box
+    origin: Origin
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """An annotation, read; `notes` says what was changed or could not be read, region by region."""
+
+    verdict: Verdict | None
+    boxes: tuple[ReviewedBox, ...]
+    notes: tuple[str, ...]
+
+
+class ReviewServer(Protocol):
+    """A client of one server, for use in a `with` statement.
+
+    Projects, tasks, annotations and people have numbers. A call may be repeated until it gave an
+    answer, `create_project` and `add_tasks` apart: `find_project` and `all_tasks` tell what became
+    of those.
+
+    Attributes:
+        address: of the server, for people and messages.
+        local: whether it is the workspace's own.
+
+    Raises:
+        AwayError: at every call: the server does not answer now.
+        ServiceError: at every call: it refuses, or answers nonsense.
+    """
+
+    address: str
+    local: bool
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def close(self) -> None:
+        """Close the connections."""
+
+    def find_project(self, key: str) -> int | None:
+        """The project that was made with this key."""
+
+    def create_project(self, plan: ProjectPlan) -> int:
+        """Make a project whose tasks come in order and show what is drawn in advance."""
+
+    def project_address(self, project: int) -> str:
+        """Where people open a project in their browser."""
+
+    def show_images(self, project: int, review: str, images: Mapping[str, bytes]) -> dict[str, str]:
+        """Have tasks of a project show images: addresses by the names given.
+
+        Args:
+            review: name of the review.
+            images: encoded, by names that tell nothing.
+        """
+
+    def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> list[int]:
+        """Add tasks, all of them or none; their numbers in the same order."""
+
+    def delete_task(self, task: int) -> None:
+        """Remove one task and whatever hangs on it."""
+
+    def counts(self, project: int) -> tuple[int, int]:
+        """How many tasks a project has, and how many annotations, cancelled ones included."""
+
+    def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
+        """All of a project's tasks by number."""
+
+    def tasks_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
+        """Tasks that changed since a moment of the server's clock, and those with drafts."""
+
+    def answered_tasks(self, project: int) -> tuple[ServerTask, ...]:
+        """Tasks with annotations, cancelled ones included, or drafts."""
+
+    def reviewers(self) -> dict[int, str]:
+        """Names of the server's users, by number."""
+
+    def read_answer(
+        self,
+        regions: Iterable[Mapping[str, Any]],
+        size_wh: tuple[int, int],
+        drawn: Mapping[str, Box],
+        classes: ClassList,
+    ) -> ReadAnswer:
+        """Read the regions of one annotation; a bad region costs itself, not the others.
+
+        Args:
+            regions: as the server tells them.
+            size_wh: pixels of the image.
+            drawn: what was drawn in advance, by box id as the server knows it.
+        """
+
+    def keep_safe(self) -> None:
+        """Back up what people did, where that is ours to do and is due; closed or not."""
+
+
+def connect(
+    workspace: Workspace, url: str, token_file: Path | None, kind: str = LABEL_STUDIO
+) -> ReviewServer:
+    """Open the server that a command is to use.
+
+    Args:
+        url: empty for the workspace's own server.
+        token_file: holds a token for `url`; without it the environment is asked.
+        kind: a key of `SERVERS`.
+
+    Raises:
+        ServiceError: it is not running, not installed, or refuses.
+        SettingsError: the address is unfit, or there is no token for it.
+    """
+    server: ReviewServer = resolve_name(SERVERS[kind])(workspace, url, token_file)
+    return server
