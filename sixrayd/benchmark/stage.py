@@ -99,10 +99,10 @@ def benchmark(
                 f"{', '.join(classes.names)}; pass --train-missing"
             )
         run = _planned(workspace, data, settings, name, wanted, models)
-        if not settings.force and workspace.holds_other_work(run):
+        if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
-                f"{workspace.folder('benchmark', name)}: holds a benchmark of other settings, "
-                "weights or images; pass --force to replace it, or --name for a new one"
+                f"{workspace.folder('benchmark', name)}: holds another benchmark ({why}); pass "
+                "--force to replace it, or --name for a new one"
             )
         fresh = workspace.begin(run)
         if fresh:

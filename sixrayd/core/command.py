@@ -31,7 +31,7 @@ def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> 
     # An option beats the environment, which beats sixrayd.toml, which beats the default.
     path = value / "sixrayd.toml"
     if path.exists():
-        section = _section(path, context.command_path.split()[1:])
+        section = _section(path, context)
         # Older names of an option keep working here, too.
         known = {option.name: option.name for option in context.command.params}
         known |= {_key(n): option.name for option in context.command.params for n in option.opts}
@@ -43,12 +43,18 @@ def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> 
     return Workspace(value)
 
 
-def _section(path: Path, names: list[str]) -> dict[str, Any]:
+def _section(path: Path, context: click.Context) -> dict[str, Any]:
     try:
         table: Any = tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
-    for name in names:
+    root = context.find_root()
+    if isinstance(root.command, click.Group):
+        known = root.command.list_commands(root)
+        for name in table:
+            if name not in known:
+                raise SettingsError(f"{path}: [{name}] is no command; known are {', '.join(known)}")
+    for name in context.command_path.split()[1:]:
         table = table.get(name, {})
     return {key.replace("-", "_"): v for key, v in table.items() if not isinstance(v, dict)}
 

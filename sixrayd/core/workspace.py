@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,9 +107,11 @@ class Workspace:
         try:
             run = Run(**json.loads(path.read_text("utf-8")))
         except FileNotFoundError as error:
-            raise WorkspaceError(f"{path}: missing; run `{STAGES[stage]}` first") from error
+            raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
         except (ValueError, TypeError) as error:
-            raise WorkspaceError(f"{path}: not a run.json; run `{STAGES[stage]}` again") from error
+            raise WorkspaceError(
+                f"{path}: not a run.json; run `{self._fills(stage)}` again"
+            ) from error
         if run.format != FORMAT:
             raise WorkspaceError(f"{path}: format {run.format}, expected {FORMAT}; run it again")
         return run
@@ -141,7 +144,9 @@ class Workspace:
         """
         names = self.names(stage)
         if not names:
-            raise WorkspaceError(f"{self.root / stage}: nothing yet; run `{STAGES[stage]}` first")
+            raise WorkspaceError(
+                f"{self.root / stage}: nothing yet; run `{self._fills(stage)}` first"
+            )
         return names[-1]
 
     def inputs(self, *paths: Path) -> dict[str, str]:
@@ -162,12 +167,26 @@ class Workspace:
             self.run(*stage)
         return self.inputs(*(self.folder(*stage) / "run.json" for stage in stages))
 
-    def holds_other_work(self, run: Run) -> bool:
-        """Whether `begin` would remove what another work left in the folder."""
+    def command(self, line: str) -> str:
+        """A command line that acts on this workspace wherever it is, for advice."""
+        usual = os.environ.get("SIXRAYD_WORKSPACE") or "workspace"
+        return line if self.root == Path(usual) else f"{line} -w {shlex.quote(str(self.root))}"
+
+    def other_work(self, run: Run) -> str:
+        """What differs, for people, where `begin` would remove what another work left; else empty.
+
+        A setting reads "threshold 0.1 there, 0.5 asked for", an input by its path.
+        """
         folder = self.folder(run.stage, run.name)
         if (folder / "run.json").exists():
-            return not self.run(run.stage, run.name).same_work(run)
-        return (folder / "plan.json").exists() and not _is_plan_of(folder / "plan.json", run)
+            there: Run | None = self.run(run.stage, run.name)
+        elif (folder / "plan.json").exists():
+            there = _planned(folder / "plan.json")
+        else:
+            return ""
+        if there is None:
+            return "plan.json cannot be read"
+        return "" if there.same_work(run) else _differences(there, run)
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
@@ -205,6 +224,9 @@ class Workspace:
                 changed.append(key)
         return changed
 
+    def _fills(self, stage: str) -> str:
+        return self.command(STAGES[stage])
+
     def _key(self, path: Path) -> str:
         inside = path.is_relative_to(self.root)
         return path.relative_to(self.root).as_posix() if inside else str(path.resolve())
@@ -229,7 +251,31 @@ def _plain(value: Any) -> Any:
 
 
 def _is_plan_of(path: Path, run: Run) -> bool:
+    plan = _planned(path)
+    return plan is not None and plan.same_work(run)
+
+
+def _planned(path: Path) -> Run | None:
     try:
-        return Run(**json.loads(path.read_text("utf-8"))).same_work(run)
+        return Run(**json.loads(path.read_text("utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return False
+        return None
+
+
+def _differences(there: Run, asked: Run) -> str:
+    """What distinguishes two works; settings first."""
+    one, other = (_flat(_plain(run.settings)) for run in (there, asked))
+    found = [
+        f"{key} {one.get(key)} there, {other.get(key)} asked for"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
+    ]
+    inputs = {**there.inputs, **asked.inputs}
+    changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
+    return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings within settings by the innermost name, unless one of that name stands outside."""
+    inner = {k: v for part in settings.values() if isinstance(part, dict) for k, v in part.items()}
+    return inner | {k: v for k, v in settings.items() if not isinstance(v, dict)}

@@ -82,4 +82,4 @@ def _print(workspace: Workspace, result: Any) -> None:
     for text, count in remarks.items():
         if count:
             click.echo(f"{count} {text}")
-    click.echo(f"in {workspace.shards}; next: sixrayd train", err=True)
+    click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)

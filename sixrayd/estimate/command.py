@@ -97,7 +97,10 @@ def _draw(workspace: Workspace, name: str, units: int, seed: str, as_json: bool)
     from sixrayd.estimate.sample import draw_sample
 
     result = draw_sample(workspace, SampleSettings(name, units, seed))
-    (print_json if as_json else print_sample)(result)
+    if as_json:
+        print_json(result)
+    else:
+        print_sample(result, workspace.command("sixrayd review push"))
 
 
 def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_json: bool) -> None:

@@ -20,8 +20,8 @@ _CLASSES = (
 _console = Console(highlight=False, markup=False, soft_wrap=False)
 
 
-def print_sample(result: SampleResult) -> None:
-    """Print a draw."""
+def print_sample(result: SampleResult, following: str) -> None:
+    """Print a draw, and the command that comes next."""
     units, images = sum(result.units.values()), result.images
     lines = [f"draw {result.draw}: {units:,} groups, {images:,} images"]
     if result.finished:
@@ -31,7 +31,7 @@ def print_sample(result: SampleResult) -> None:
     lines += [
         f"{result.units_in_all:,} groups drawn in all: {result.file}",
         f"commitment, to be published before these are reviewed: {result.commitment}",
-        "next: sixrayd review push",
+        f"next: {following}",
     ]
     _console.print("\n".join(lines), soft_wrap=True)
 

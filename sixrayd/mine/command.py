@@ -122,7 +122,8 @@ def mine(
             f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
         )
         done = result.shards_done == result.shards
-        click.echo("next: sixrayd review push" if done else "next: sixrayd mine")
+        following = "sixrayd review push" if done else "sixrayd mine"
+        click.echo(f"next: {workspace.command(following)}")
     if result.skipped:
         click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
@@ -147,7 +148,8 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
             f"negatives; passed over {result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
-        click.echo(f"next: sixrayd review push --name {result.name}")
+        following = workspace.command(f"sixrayd review push --name {result.name}")
+        click.echo(f"next: {following}")
     if result.skipped:
         click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)

@@ -102,9 +102,9 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run("mine", settings.name, lasting, inputs)
         folder = workspace.folder("mine", run.name)
-        if workspace.holds_other_work(run):
+        if why := workspace.other_work(run):
             raise WorkspaceError(
-                f"{folder}: holds another mining; take another --name, or remove the folder"
+                f"{folder}: holds another mining ({why}); take another --name, or remove the folder"
             )
         fresh = not (folder / "run.json").exists()
         if fresh:

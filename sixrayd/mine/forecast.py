@@ -60,7 +60,7 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     models = find_models(workspace, settings)
     run = planned(workspace, settings, models)
     mining = Mining(workspace, run, models, settings)
-    begun = not workspace.holds_other_work(run)
+    begun = not workspace.other_work(run)
     wanted = mining.wanted(settings.shards)
     left = mining.without_part(wanted) if begun else wanted
     with tempfile.TemporaryDirectory() as scratch:

@@ -75,6 +75,12 @@ def find_models(workspace: Workspace, settings: MineSettings) -> Models:
         SettingsError: the cascade's two detectors are one.
     """
     name = settings.model or workspace.newest("models")
+    for wanted in filter(None, (name, settings.cascade)):
+        if wanted not in (known := workspace.names("models")):
+            raise WorkspaceError(
+                f"{workspace.folder('models')}: no trained model {wanted!r}; there is "
+                f"{', '.join(known) or 'none'}"
+            )
     weights = workspace.output("models", name, "weights.safetensors")
     if not settings.cascade:
         return Models(name, weights)

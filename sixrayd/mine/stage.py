@@ -80,10 +80,10 @@ def mine(
         # What cannot be done is said before anything is begun, let alone replaced.
         job.wanted(settings.shards)
         resolve_backend(settings.backend, device, models.backends())
-        if not settings.force and workspace.holds_other_work(run):
+        if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
-                f"{job.folder}: holds a mining with other settings, another model or of another "
-                "release; pass --force to replace it, or --name for a new one"
+                f"{job.folder}: holds another mining ({why}); pass --force to replace it, or "
+                "--name for a new one"
             )
         if not workspace.begin(run):
             return _result(workspace, workspace.run("mine", run.name), fresh=False)

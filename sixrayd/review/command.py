@@ -283,7 +283,8 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) ->
         print_json(result)
     else:
         click.echo(str(result))
-        click.echo(f"next: sixrayd train --round {result.name} --init MODEL --name NEW")
+        following = f"sixrayd train --round {result.name} --init MODEL --name NEW"
+        click.echo(f"next: {workspace.command(following)}")
 
 
 @review.command(short_help="Say how far reviewers agree.")

@@ -85,7 +85,8 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
         reviews = reviews_with_decisions(workspace)
         if not reviews:
             raise WorkspaceError(
-                f"{workspace.folder('review')}: no decisions yet; run `sixrayd review pull` first"
+                f"{workspace.folder('review')}: no decisions; once somebody has answered, run "
+                f"`{workspace.command('sixrayd review pull')}`"
             )
         sorting = _Sorting(workspace)
         for image_id, said in decided_on(workspace).items():

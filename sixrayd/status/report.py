@@ -9,6 +9,8 @@ from typing import Any
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import STAGES, Workspace
 
+_REPLACED = ("models", "mine", "export", "benchmark")  # not unasked, however stale
+
 
 class Progress(StrEnum):
     """How far a result is."""
@@ -53,8 +55,9 @@ def status_report(workspace: Workspace) -> StatusReport:
         found = _stage_results(workspace, stage, results)
         newest = found[-1].progress if found else Progress.MISSING
         results += found or [ResultStatus(stage, "", Progress.MISSING)]
-        if newest is not Progress.DONE:
-            next_command = next_command or command
+        if newest is not Progress.DONE and not next_command:
+            forced = newest is Progress.STALE and stage in _REPLACED
+            next_command = workspace.command(command + " --force" * forced)
     return StatusReport(str(workspace.root), tuple(results), next_command)
 
 

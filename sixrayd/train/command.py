@@ -1,5 +1,6 @@
 """`sixrayd train`."""
 
+import sys
 from typing import Any
 
 import click
@@ -67,7 +68,13 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.train.stage import train as train_stage
 
-    result = train_stage(workspace, TrainSettings(**options))
+    try:
+        result = train_stage(workspace, TrainSettings(**options))
+    except KeyboardInterrupt:
+        click.echo(
+            "interrupted; the epochs that ended are kept, the same command goes on", err=True
+        )
+        sys.exit(130)
     if as_json:
         print_json(result)
         return
@@ -80,8 +87,11 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         click.echo(f"  of the round, {what}: {count}")
     for label, precision in result.validation.items():
         click.echo(f"  validation AP {label}: {precision:.3f}")
+    following = workspace.command("sixrayd mine")
     if result.validation.get("mean", 1.0) < _LEARNT:
         click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
+        longer = f"sixrayd train --detector {result.detector} --epochs {2 * result.epochs} --force"
+        following = workspace.command(longer)
     if result.caution:
         click.echo(f"caution: {result.caution}")
-    click.echo(f"weights and curves: {result.folder}\nnext: sixrayd mine")
+    click.echo(f"weights and curves: {result.folder}\nnext: {following}")

@@ -102,10 +102,10 @@ def _train_in_team(
         if settings.round:
             inputs |= workspace.inputs(round_file(workspace, settings.round))
         run = Run("models", name, lasting, inputs)
-        if not settings.force and workspace.holds_other_work(run):
+        if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
-                f"{workspace.folder('models', run.name)}: holds a training on other settings or "
-                "another release; pass --force to replace it, or --name for a new one"
+                f"{workspace.folder('models', run.name)}: holds another training ({why}); pass "
+                "--force to replace it, or --name for a new one"
             )
         fresh = _begin(workspace, run, team)
         if fresh:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -229,12 +230,18 @@ def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
         page.wait_for_function("document.querySelectorAll('[data-cy=looker]').length === 11")
         fields = ["source", "candidates", "decisions", "state", "split", "reason", "rank"]
         page.wait_for_function(SHOWN, arg=["11 samples", *fields])
-        page.locator("[data-cy=looker]").first.click()
         details = [
             "N0000001\nimage_id\nfound positive\nstate\ntrain\nsplit",
             "source\n0\ncandidates\n1\ndecisions\n2",
         ]
-        page.wait_for_function(SHOWN, arg=details)
+        # A page that is still being drawn may lose a click.
+        for patience_ms in (PATIENCE_MS / 10, PATIENCE_MS / 10, PATIENCE_MS):
+            page.locator("[data-cy=looker]").first.click()
+            with suppress(playwright.TimeoutError):
+                page.wait_for_function(SHOWN, arg=details, timeout=patience_ms)
+                break
+        else:
+            raise AssertionError(page.inner_text("body"))
         page.screenshot(path=tmp_path / "app.png")
         browser.close()
     assert (tmp_path / "app.png").stat().st_size > 10_000

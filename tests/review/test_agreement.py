@@ -163,7 +163,10 @@ def test_nothing_to_compare(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         agreement(built(tmp_path / "none", []))
     folder = tmp_path / "none/review/first"
-    assert str(caught.value) == f"{folder}: no decisions yet; run `sixrayd review pull` first"
+    assert str(caught.value) == (
+        f"{folder}: no decisions; once somebody has answered, run "
+        f"`sixrayd review pull -w {workspace.root}`"
+    )
     alone = agreement(built(tmp_path / "alone", [Says(IDS[0], NOTHING)]))
     assert (alone.images, alone.shared, alone.pairs) == (1, 0, ())
     assert alone.overall == Coefficients(0, 0, *[None] * 7)

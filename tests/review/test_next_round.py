@@ -192,7 +192,8 @@ def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         next_round(workspace)
     assert str(caught.value) == (
-        f"{tmp_path / 'review'}: no decisions yet; run `sixrayd review pull` first"
+        f"{tmp_path / 'review'}: no decisions; once somebody has answered, run "
+        f"`sixrayd review pull -w {tmp_path}`"
     )
     with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push`"):
         next_round(workspace, NextSettings("other"))
