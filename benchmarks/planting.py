@@ -28,7 +28,7 @@ from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
 from sixrayd.imaging.planting import (
-    Item,
+    Cutting,
     choose_place,
     cut_item,
     project,
@@ -69,7 +69,7 @@ class Pair:
 
     jpeg: bytes
     scan: RGBImage
-    item: Item
+    item: Cutting
     clean: "Clean"
     at: tuple[int, int]
 
@@ -83,7 +83,7 @@ class Clean:
     palette: Palette | Channels
 
 
-def cuttable(first: int) -> Iterator[tuple[bytes, RGBImage, Item]]:
+def cuttable(first: int) -> Iterator[tuple[bytes, RGBImage, Cutting]]:
     """The first item that can be cut out of each positive, numbered from `first` on.
 
     Nothing prohibited lies where the statistics look around it, as none does in a clean scan.

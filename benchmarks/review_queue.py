@@ -26,7 +26,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
 from sixrayd.review.queue.duplicates import DuplicateSettings, near_positives
-from sixrayd.review.queue.order import Item, Past, forecast, order
+from sixrayd.review.queue.order import Past, QueueItem, forecast, order
 
 BATCH = 50  # decisions between two looks at the past
 NOISE, BREAKS, BREAK_S = 0.5, 0.02, (300.0, 3600.0)
@@ -41,7 +41,7 @@ class Task:
         lead: seconds that the server would say, breaks included.
     """
 
-    item: Item
+    item: QueueItem
     found: bool
     work: float
     lead: float
@@ -61,10 +61,12 @@ class Hour:
     found: int
 
 
-Times = Callable[[list[Item], set[str]], list[tuple[float, float]]]
+Times = Callable[[list[QueueItem], set[str]], list[tuple[float, float]]]
 
 
-def queue_items(workspace: Workspace, mining: str, shown: float, duplicates: bool) -> list[Item]:
+def queue_items(
+    workspace: Workspace, mining: str, shown: float, duplicates: bool
+) -> list[QueueItem]:
     """Candidates with a detection of at least this score, and other look-alikes of positives."""
     index = Index.load(workspace)
     groups = dict(zip(*(index.table[k].to_pylist() for k in ("image_id", "group")), strict=True))
@@ -73,20 +75,20 @@ def queue_items(workspace: Workspace, mining: str, shown: float, duplicates: boo
     for row in table.select(["image_id", "score"]).to_pylist():
         if row["score"] >= shown:
             scores.setdefault(row["image_id"], []).append(row["score"])
-    items = [Item(i, Kind.CANDIDATE, max(s), len(s), groups[i]) for i, s in scores.items()]
+    items = [QueueItem(i, Kind.CANDIDATE, max(s), len(s), groups[i]) for i, s in scores.items()]
     settings = DuplicateSettings(model=workspace.run("mine", mining).settings["model"])
     for each in near_positives(workspace, settings) if duplicates else ():
         if each.image_id not in scores:
             group = groups[each.image_id]
             boxes = len(each.boxes)
-            items.append(Item(each.image_id, Kind.DUPLICATE, each.similarity, boxes, group))
+            items.append(QueueItem(each.image_id, Kind.DUPLICATE, each.similarity, boxes, group))
     return items
 
 
 def modelled_times(base: float, box: float, find: float, rng: np.random.Generator) -> Times:
     """Work and lead time of tasks by the model of this file."""
 
-    def times(items: list[Item], hidden: set[str]) -> list[tuple[float, float]]:
+    def times(items: list[QueueItem], hidden: set[str]) -> list[tuple[float, float]]:
         mean = np.array([base + box * i.boxes + find * (i.image_id in hidden) for i in items])
         work = mean * rng.lognormal(0, NOISE, len(items))
         breaks = (rng.random(len(items)) < BREAKS) * rng.uniform(*BREAK_S, len(items))
@@ -184,7 +186,7 @@ def main(
         items = [item for item in items if item.image_id in said]
         hidden = {i for i, d in said.items() if all(e.verdict == Verdict.MISSED for e in d)}
 
-        def times(items: list[Item], hidden: set[str]) -> list[tuple[float, float]]:
+        def times(items: list[QueueItem], hidden: set[str]) -> list[tuple[float, float]]:
             return [(said[i.image_id][0].lead_time_s,) * 2 for i in items]
 
         draws = 1
@@ -194,7 +196,7 @@ def main(
 
 
 def compare(
-    items: list[Item], hidden: set[str], times: Times, draws: int, rng: np.random.Generator
+    items: list[QueueItem], hidden: set[str], times: Times, draws: int, rng: np.random.Generator
 ) -> tuple[dict[str, object], FloatArray, dict[str, FloatArray]]:
     """Figures, hours and mean curves of the three orders."""
     runs: dict[str, list[list[Task]]] = {"finds per second": [], "score": [], "random": []}

@@ -20,7 +20,7 @@ from scipy.stats import beta, norm
 from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.statistics.finite import Counts, lower_limits, upper_limits
 from sixrayd.statistics.hypergeometric import total_upper
-from sixrayd.statistics.missed import Split
+from sixrayd.statistics.missed import AlphaSplit
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, sensitivity_lower, units_behind
 
 LOOKS = 10
@@ -81,7 +81,7 @@ def simulate(cell: Cell, campaigns: int, seed: int, alpha: float = 0.05) -> Outc
     flagged, pool = contraband[:, 0], _Pool(contraband[:, 1:], clean[:, 1:])
     reviewed, found = flagged.sum(axis=-1) + clean[:, 0], flagged[:, 1:].sum(axis=-1)
     sensitivity = Sensitivity(planted=cell.planted) if cell.error else PERFECT
-    split = Split.of(alpha, sensitivity, sensitivity)
+    split = AlphaSplit.of(alpha, sensitivity, sensitivity)
     total, first = contraband.sum(axis=(1, 2)), pool.size.sum(axis=-1)
     rows = []
     for look, (with_, without) in enumerate(_sensitivities(cell, campaigns, split, rng)):
@@ -131,7 +131,7 @@ def _looks_of(
 
 
 def _sensitivities(
-    cell: Cell, campaigns: int, split: Split, rng: np.random.Generator
+    cell: Cell, campaigns: int, split: AlphaSplit, rng: np.random.Generator
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """(C,) lower bounds with and without proposals at each look, from more and more planted."""
     if not cell.error:

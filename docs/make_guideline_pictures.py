@@ -23,7 +23,7 @@ from sixrayd.synth.projection import DepthMap, Pose
 from sixrayd.synth.scanner import Scanner, scan
 from sixrayd.synth.scene import VISIBLE_DEPTH
 from sixrayd.synth.settings import SynthSettings
-from sixrayd.synth.solids import Item, lines_of
+from sixrayd.synth.solids import Thing, lines_of
 
 FOLDER = Path(__file__).parent.parent / "annotation" / "images"
 SEED = 7
@@ -41,7 +41,7 @@ class Thing:
     """An item to draw; the seed decides which of its kind."""
 
     caption: str
-    build: Callable[[Rng], Item]
+    build: Callable[[Rng], Thing]
     seed: int
 
 
@@ -222,7 +222,7 @@ def _panel(thing: Thing, view: View, caption: str, across: Thing | None = None) 
     rng = np.random.default_rng((SEED, thing.seed, 1))
     belt = DepthMap(width, height)
     cloth = clutter.clothes(rng)
-    plain = Item("cloth", cloth.parts[:2])  # without its buttons
+    plain = Thing("cloth", cloth.parts[:2])  # without its buttons
     belt.add(plain, Pose((width / 2, height / 2), 9.0, rng.uniform(0, 180)))
     scale, box = _add(belt, thing, view)
     boxes = [box]
@@ -254,7 +254,7 @@ def _add(belt: DepthMap, thing: Thing, view: View) -> tuple[float, Box]:
     return scale, Box(thing.caption, int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
 
 
-def _bounds(item: Item, pose: Pose) -> tuple[Points, Points]:
+def _bounds(item: Thing, pose: Pose) -> tuple[Points, Points]:
     """Middle and size of what an item covers, each (2,) pixels."""
     lines = tuple(line for part in item.parts for line in lines_of(part))
     corners = np.concatenate(pose.pixels(lines))  # (N, 2)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.parts import Part
-from sixrayd.benchmark.report.parts import Axis, Example, Pictures, WorstPicture
+from sixrayd.benchmark.report.parts import Axis, CropExample, ReportPictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
 from sixrayd.benchmark.systems import Looker, tdc_settings
@@ -21,9 +21,9 @@ _SHOWN = 0.3  # least score of a box that is drawn
 
 def take_pictures(
     results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
-) -> Pictures:
+) -> ReportPictures:
     """Examples spread over the shares of area that TDC removes, and every row's worst cases."""
-    return Pictures(
+    return ReportPictures(
         tuple(_examples(results, images, lookers, parts)),
         tuple(p for row in results.rows for p in _worst(row, images, parts[row.system.key])),
     )
@@ -31,7 +31,7 @@ def take_pictures(
 
 def _examples(
     results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
-) -> Iterator[Example]:
+) -> Iterator[CropExample]:
     fixed = [x for x in lookers if x.system.input == "fixed"]
     tdc = next((x for x in fixed if x.system.crop.method == "tdc"), None)
     if tdc is None:
@@ -48,7 +48,7 @@ def _examples(
         }
         profiles = {layer: cropper.profile(image) for layer, cropper in croppers.items()}
         chosen = profiles[settings.layer]
-        yield Example(
+        yield CropExample(
             image_id,
             image,
             images.truths[image_id].xyxy,

@@ -54,7 +54,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class CropLoss:
     """What a crop removes over all test images."""
 
     area_removed: float  # mean share of the image, 0..1
@@ -99,7 +99,7 @@ class Row:
     by_size: dict[str, float | None]
     by_origin: dict[str, float | None]
     alarms: tuple[Alarm, ...]
-    cost: Cost
+    cost: CropLoss
     times: Times | None
     worst: tuple[WorstCase, ...] = ()
 

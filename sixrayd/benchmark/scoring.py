@@ -8,7 +8,7 @@ import numpy as np
 
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.parts import Part
-from sixrayd.benchmark.results import Alarm, Cost, Row, System, Times, WorstCase
+from sixrayd.benchmark.results import Alarm, CropLoss, Row, System, Times, WorstCase
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
@@ -124,14 +124,14 @@ class Scorer:
             Alarm(r.recall, _number(r.images_per_1000), _number(r.boxes_per_1000)) for r in rates
         )
 
-    def _cost(self, part: Part) -> Cost:
+    def _cost(self, part: Part) -> CropLoss:
         costs = [
             crop_cost(self.judged.truths[i].xyxy, Region(*part.regions[i]), self.judged.sizes_wh[i])
             for i in self.judged.ids
         ]
         removed = float(np.mean([cost.area_removed for cost in costs]))
         counts = ("objects", "objects_cut", "objects_lost")
-        return Cost(removed, *(sum(getattr(cost, name) for cost in costs) for name in counts))
+        return CropLoss(removed, *(sum(getattr(cost, name) for cost in costs) for name in counts))
 
     def _worst(self, key: str, reference: str) -> tuple[WorstCase, ...]:
         if key == reference:

@@ -26,7 +26,7 @@ from sixrayd.benchmark.results import Crop, Results, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
 from sixrayd.benchmark.settings import PUBLISHED, SMALL, BenchmarkSettings
 from sixrayd.benchmark.sweep import DEFAULT_K, choose_k, sweep_tdc
-from sixrayd.benchmark.systems import Looker, Plan, plan_systems, tdc_settings, usable_crops
+from sixrayd.benchmark.systems import Looker, SystemsPlan, plan_systems, tdc_settings, usable_crops
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
@@ -263,7 +263,7 @@ class _Job:
 
     def _results(
         self,
-        plan: Plan,
+        plan: SystemsPlan,
         sweep: tuple[SweepPoint, ...],
         k: float,
         parts: Mapping[str, Part],

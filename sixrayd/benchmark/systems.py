@@ -33,7 +33,7 @@ _LABELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SystemsPlan:
     """All systems to run, and the tables that show them."""
 
     systems: tuple[System, ...]
@@ -46,7 +46,7 @@ def plan_systems(
     crops: Mapping[str, str],
     k: float,
     cropped: str = "",
-) -> Plan:
+) -> SystemsPlan:
     """Every row of the paper's tables and of its ablation.
 
     Args:
@@ -79,7 +79,7 @@ def plan_systems(
         Table(name, _LABELS[name], tuple(keys), missing.get(name, {}))
         for name, keys in ({"fixed": fixed} | rows).items()
     )
-    return Plan(tuple(planner.found.values()), tables)
+    return SystemsPlan(tuple(planner.found.values()), tables)
 
 
 class _Planner:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from sixrayd.browse.samples import Sample, ShownBox
+from sixrayd.browse.samples import ShownBox, ShownImage
 from sixrayd.core.errors import ServiceError
 
 ADDRESS = "127.0.0.1"
@@ -64,7 +64,9 @@ def has_dataset(fiftyone: ModuleType, name: str, work: str) -> bool:
     return bool(fiftyone.load_dataset(name).info.get("work") == work)
 
 
-def write_dataset(fiftyone: ModuleType, name: str, work: str, samples: Sequence[Sample]) -> None:
+def write_dataset(
+    fiftyone: ModuleType, name: str, work: str, samples: Sequence[ShownImage]
+) -> None:
     """Build a persistent dataset, in place of one of the same name."""
     dataset = fiftyone.Dataset(name, overwrite=True, persistent=True)
     _declare_fields(fiftyone, dataset)
@@ -115,7 +117,7 @@ def _declare_fields(fiftyone: ModuleType, dataset: Any) -> None:
         )
 
 
-def _sample(fiftyone: ModuleType, sample: Sample) -> Any:
+def _sample(fiftyone: ModuleType, sample: ShownImage) -> Any:
     boxes = {
         field: fiftyone.Detections(
             detections=[_detection(fiftyone, b, sample.size_wh) for b in getattr(sample, field)]

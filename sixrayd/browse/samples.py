@@ -31,7 +31,7 @@ class ShownBox:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ShownImage:
     """An image to show, with a field of boxes for the release, the detector and the reviewers."""
 
     image_id: str
@@ -57,7 +57,7 @@ class _Sources:
     decisions: Mapping[str, tuple[Decision, ...]]
 
 
-def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> list[Sample]:
+def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> list[ShownImage]:
     """All positives with boxes, and decided or flagged images that are none, the best ranked first.
 
     Images that the export does not hold are unpacked into `browse/media/`.
@@ -78,7 +78,7 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
         row = rows[image_id]
         said = sources.decisions.get(image_id, ())
         samples.append(
-            Sample(
+            ShownImage(
                 image_id=image_id,
                 path=_media(workspace, sources, record),
                 size_wh=(record.width, record.height),

@@ -59,7 +59,7 @@ class DynamicInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """Images whose inputs have one shape.
 
     Args:
@@ -174,7 +174,7 @@ class Predictor:
                 found[place] = clipped(one, images[place])
         return [found[place] for place in range(len(images))]
 
-    def _look(self, batch: Batch, images: list[RGBImage]) -> list[Detections]:
+    def _look(self, batch: InputBatch, images: list[RGBImage]) -> list[Detections]:
         if not self.mirror:
             return self.decode(self.forward(batch.x), batch.scale_wh)
         both = [batch.x, batch.x.flip(3)]
@@ -196,7 +196,7 @@ class Predictor:
         for chunk in chunked(images, batch):
             yield from self.detect(chunk)
 
-    def prepare(self, images: list[RGBImage]) -> list[Batch]:
+    def prepare(self, images: list[RGBImage]) -> list[InputBatch]:
         """The first step of `detect`: images resized and normalised, together by input shape."""
         shapes: dict[tuple[int, int], list[int]] = {}
         for place, image in enumerate(images):
@@ -218,12 +218,14 @@ class Predictor:
         with torch.inference_mode():
             return decode_batch(outputs, self.settings, self.detector.coding, scale_wh)
 
-    def _batch(self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]) -> Batch:
+    def _batch(
+        self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]
+    ) -> InputBatch:
         chosen = [images[place] for place in places]
         with torch.inference_mode():
             x = normalise(resized(chosen, wh, self.device), self.detector.form)  # (B, 3, H, W)
         scale = [(image.shape[1] / wh[0], image.shape[0] / wh[1]) for image in chosen]
-        return Batch(x, places, torch.tensor(scale, pin_memory=self.device.type == "cuda"))
+        return InputBatch(x, places, torch.tensor(scale, pin_memory=self.device.type == "cuda"))
 
 
 def flip(found: Detections, width: float) -> Detections:

@@ -27,7 +27,7 @@ Report = Callable[[str, int, int], None]  # of what, how much is done, of how mu
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReleasePlace:
     """Where a release is: a folder here, or a URL with the files to expect there."""
 
     folder: Path | None = None
@@ -44,7 +44,7 @@ class Place:
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def find_place(release: str) -> Place:
+def find_place(release: str) -> ReleasePlace:
     """What `--release` means: a folder, a URL, or a name in `manifests/sources.toml`.
 
     Raises:
@@ -54,18 +54,18 @@ def find_place(release: str) -> Place:
     if release.startswith("file://"):
         release = url2pathname(urlsplit(release).path)
     elif "://" in release:
-        return Place(url=release, files=tuple(sources["sixray"]["files"]))
+        return ReleasePlace(url=release, files=tuple(sources["sixray"]["files"]))
     if Path(release).is_dir():
-        return Place(folder=Path(release))
+        return ReleasePlace(folder=Path(release))
     if release in sources:
-        return Place(url=sources[release]["url"], files=tuple(sources[release]["files"]))
+        return ReleasePlace(url=sources[release]["url"], files=tuple(sources[release]["files"]))
     raise ReleaseError(
         f"release {release!r}: no such folder, no URL, and none of the known names "
         f"({', '.join(sources)})"
     )
 
 
-def fetch_release(place: Place, folder: Path, faults: Faults, report: Report) -> Path:
+def fetch_release(place: ReleasePlace, folder: Path, faults: Faults, report: Report) -> Path:
     """Bring the files that are not here yet; a part of a file is kept beside and resumed.
 
     Returns:
@@ -166,7 +166,9 @@ class _FsspecSource:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise ReleaseError(f"{Place(url=url).name}: cannot be opened ({error})") from error
+            raise ReleaseError(
+                f"{ReleasePlace(url=url).name}: cannot be opened ({error})"
+            ) from error
 
     def store(self, name: str, path: Path, sha256: str = "") -> bool:
         """Fetch one file whole; False when the storage does not have it."""
@@ -211,7 +213,7 @@ def _refuse_downgrade(answer: httpx.Response) -> None:
             )
 
 
-def _claim(path: Path, place: Place) -> None:
+def _claim(path: Path, place: ReleasePlace) -> None:
     """Make sure that files of two places never mix."""
     if path.exists() and (other := json.loads(path.read_text("utf-8"))["url"]) != place.name:
         raise ReleaseError(

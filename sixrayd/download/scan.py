@@ -16,7 +16,7 @@ _HASH_SIDE_PX = 128  # a quarter of the time of a full decode; hashes differ in 
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class MeasuredImage:
     """One image, measured."""
 
     member: Member
@@ -27,7 +27,7 @@ class Scan:
     error: str  # empty when readable
 
 
-def scan(member: Member) -> Scan:
+def scan(member: Member) -> MeasuredImage:
     """Decode and measure one image."""
     sha256 = hashlib.sha256(member.data).hexdigest()
     try:
@@ -35,11 +35,11 @@ def scan(member: Member) -> Scan:
         pixels = decode_rgb(member.data, member.where, min_side_px=_HASH_SIDE_PX)
     except ImageError as error:
         reason = str(error).removeprefix(f"{member.where}: ")
-        return Scan(member, sha256, 0, 0, "", reason)
-    return Scan(member, sha256, width, height, perceptual_hash(pixels), "")
+        return MeasuredImage(member, sha256, 0, 0, "", reason)
+    return MeasuredImage(member, sha256, width, height, perceptual_hash(pixels), "")
 
 
-def scan_all(members: Iterable[Member]) -> Iterator[Scan]:
+def scan_all(members: Iterable[Member]) -> Iterator[MeasuredImage]:
     """Scan images on all cores, in their order, with few of them in memory at a time."""
     workers = available_cores()
     with ThreadPoolExecutor(workers) as pool:

@@ -28,7 +28,7 @@ from sixrayd.download.members import (
     zip_members,
 )
 from sixrayd.download.release import Release, open_release, release_inputs
-from sixrayd.download.scan import Scan, scan_all
+from sixrayd.download.scan import MeasuredImage, scan_all
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.tables import IndexRows, annotation_rows
 
@@ -166,7 +166,7 @@ class _Ingest:
         for writer in writers.values():
             self.sha256 |= writer.sha256
 
-    def _add(self, scan: Scan, writers: dict[Source, ShardWriter]) -> None:
+    def _add(self, scan: MeasuredImage, writers: dict[Source, ShardWriter]) -> None:
         where = scan.member.where
         image = self._id(scan.member)
         source = self.sets.source(image) if image else None

@@ -16,7 +16,7 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings
-from sixrayd.estimate.stage import Material, gather
+from sixrayd.estimate.stage import EstimateInputs, gather
 from sixrayd.statistics.certificate import STATEMENT, Statement, assumptions
 from sixrayd.statistics.standing import answer_rows
 
@@ -87,7 +87,7 @@ def _writing(file: Path) -> Iterator[None]:
         raise WorkspaceError(f"{file}: cannot be written ({error.strerror or error})") from error
 
 
-def _parts(workspace: Workspace, material: Material) -> dict[str, bytes]:
+def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:
     folder = SampleFolder(workspace, material.name)
     if material.plan is None:
         raise WorkspaceError(
@@ -110,7 +110,7 @@ def _parts(workspace: Workspace, material: Material) -> dict[str, bytes]:
 
 
 def _statement(
-    material: Material, settings: EstimateSettings, by: str, parts: Mapping[str, bytes]
+    material: EstimateInputs, settings: EstimateSettings, by: str, parts: Mapping[str, bytes]
 ) -> Statement:
     plan = material.plan
     assert plan is not None  # `_parts` has seen to it

@@ -9,7 +9,7 @@ from sixrayd.statistics.settings import BoundSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InterimLook:
     """What the first checks of a sample said of what is left, in units."""
 
     checks: int
@@ -17,7 +17,7 @@ class Look:
     upper: int
 
 
-def draw_course(path: Path, looks: Sequence[Look], settings: BoundSettings) -> None:
+def draw_course(path: Path, looks: Sequence[InterimLook], settings: BoundSettings) -> None:
     """Bound and estimate at growing numbers of checks, valid at every look, as PNG."""
     from matplotlib.figure import Figure
 

@@ -27,8 +27,8 @@ from sixrayd.statistics.sampling import (
     POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Plan,
     Population,
+    SamplingPlan,
     allocate,
     gone_digest,
 )
@@ -64,14 +64,14 @@ class SampleFolder:
         self.population_file = self.path / "population.parquet"
         self.gone_file = self.path / "gone.parquet"
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> SamplingPlan | None:
         """The plan, or None before the first draw.
 
         Raises:
             WorkspaceError: it is broken.
         """
         try:
-            return Plan.parse(json.loads(self.plan_file.read_text("utf-8")))
+            return SamplingPlan.parse(json.loads(self.plan_file.read_text("utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -79,7 +79,7 @@ class SampleFolder:
                 f"{self.plan_file}: broken; put it back from a backup, the sample hangs on it"
             ) from error
 
-    def population(self, plan: Plan) -> Population:
+    def population(self, plan: SamplingPlan) -> Population:
         """The population as it was at the first draw.
 
         Raises:
@@ -107,7 +107,7 @@ class SampleFolder:
         table = read_table(self.gone_file, GONE_SCHEMA)
         return table.filter(pc.less_equal(table["draw"], draws))
 
-    def drawn(self, plan: Plan, population: Population) -> Drawn:
+    def drawn(self, plan: SamplingPlan, population: Population) -> Drawn:
         """All draws of the plan.
 
         Raises:
@@ -179,7 +179,7 @@ def _draws_in(sample: pa.Table) -> int:
     return pc.max(sample["draw"]).as_py() or 0
 
 
-def _check_seed(plan: Plan, seed: str, interrupted: bool) -> None:
+def _check_seed(plan: SamplingPlan, seed: str, interrupted: bool) -> None:
     """A seed that is known tells what it will draw, so each serves once."""
     known = [draw.seed for draw in plan.draws]
     if interrupted and seed not in ("", known[-1]):
@@ -191,20 +191,20 @@ def _check_seed(plan: Plan, seed: str, interrupted: bool) -> None:
         )
 
 
-def _new_plan(folder: SampleFolder, name: str) -> Plan:
+def _new_plan(folder: SampleFolder, name: str) -> SamplingPlan:
     table, edges = population_now(folder.workspace, name)
     write_table(folder.population_file, table, POPULATION_SCHEMA)
-    return Plan(sha256_file(folder.population_file), edges)
+    return SamplingPlan(sha256_file(folder.population_file), edges)
 
 
 def _draw(
     folder: SampleFolder,
-    plan: Plan,
+    plan: SamplingPlan,
     population: Population,
     drawn: Drawn,
     answers: Mapping[str, Answer],
     settings: SampleSettings,
-) -> tuple[Plan, Drawn]:
+) -> tuple[SamplingPlan, Drawn]:
     number = drawn.draws + 1
     left = drawn.left_since(population, Standing.of(population, answers).decided)
     pools = drawn.after(population, {}, left).pools(population, number)

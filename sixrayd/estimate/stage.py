@@ -11,7 +11,7 @@ from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision
-from sixrayd.estimate.figure import Look, draw_course
+from sixrayd.estimate.figure import InterimLook, draw_course
 from sixrayd.estimate.planted import planted_counts, planted_files
 from sixrayd.estimate.reading import (
     all_decision_files,
@@ -24,11 +24,17 @@ from sixrayd.estimate.reading import (
 )
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
-from sixrayd.statistics.certificate import Outcome, Planted, evidence_of, outcome, sensitivities
+from sixrayd.statistics.certificate import (
+    BoundOutcome,
+    Planted,
+    evidence_of,
+    outcome,
+    sensitivities,
+)
 from sixrayd.statistics.missed import MissedBound, bound_missed, percent_down
 from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
-from sixrayd.statistics.sampling import Drawn, Plan, Population
+from sixrayd.statistics.sampling import Drawn, Population, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer, Standing
 
@@ -36,11 +42,11 @@ _LOOKS = 25  # of the figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class EstimateInputs:
     """All that an estimate is computed from."""
 
     name: str
-    plan: Plan | None  # None before the first draw
+    plan: SamplingPlan | None  # None before the first draw
     population: Population
     drawn: Drawn
     said: Mapping[str, tuple[Decision, ...]]
@@ -48,7 +54,7 @@ class Material:
     planted: tuple[Planted, ...]
     labels: tuple[str, ...]
 
-    def outcome(self, settings: BoundSettings) -> Outcome:
+    def outcome(self, settings: BoundSettings) -> BoundOutcome:
         """The bound."""
         return outcome(
             self.population, self.drawn, self.answers, self.planted, settings, self.labels
@@ -105,7 +111,7 @@ def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings
     return result
 
 
-def gather(workspace: Workspace, name: str, rule: Rule) -> Material:
+def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
     """Read population, sample and decisions; call under the lock.
 
     Raises:
@@ -124,10 +130,12 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> Material:
     said = said_by_image(workspace)
     answers = answers_by(workspace, said, rule)
     planted, labels = planted_counts(workspace, rule), workspace.classes().names
-    return Material(name, plan, population, drawn, said, answers, planted, labels)
+    return EstimateInputs(name, plan, population, drawn, said, answers, planted, labels)
 
 
-def estimate_from(workspace: Workspace, material: Material, settings: EstimateSettings) -> Estimate:
+def estimate_from(
+    workspace: Workspace, material: EstimateInputs, settings: EstimateSettings
+) -> Estimate:
     """What the material says."""
     result = material.outcome(settings.bound)
     bound, document, target = result.bound, result.document(), settings.target
@@ -161,7 +169,7 @@ def estimate_from(workspace: Workspace, material: Material, settings: EstimateSe
     )
 
 
-def rests_on(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
+def rests_on(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
     """The assumptions, in words."""
     evidence, bound = result.evidence, result.bound
     words = [
@@ -197,7 +205,7 @@ def rests_on(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _spots(material: Material) -> Spots:
+def _spots(material: EstimateInputs) -> Spots:
     population, drawn, answers = material.population, material.drawn, material.answers
     standing = Standing.of(population, answers)
     taken = drawn.in_draw > 0
@@ -217,7 +225,7 @@ def _spots(material: Material) -> Spots:
     )
 
 
-def course(material: Material, settings: BoundSettings) -> list[Look]:
+def course(material: EstimateInputs, settings: BoundSettings) -> list[InterimLook]:
     """The bound as it was after the first spot checks, after more of them, and so on."""
     population, drawn, answers = material.population, material.drawn, material.answers
     order = [population.row[group] for group in drawn.units(population)]
@@ -233,12 +241,12 @@ def course(material: Material, settings: BoundSettings) -> list[Look]:
         checks = sum(stratum.checks for stratum in evidence.strata)
         looks[checks] = bound_missed(evidence, settings.alpha)
     return [
-        Look(checks, None if b.unchecked else b.estimate, b.upper)
+        InterimLook(checks, None if b.unchecked else b.estimate, b.upper)
         for checks, b in sorted(looks.items())
     ]
 
 
-def _recapture(workspace: Workspace, material: Material, alpha: float) -> Recapture | None:
+def _recapture(workspace: Workspace, material: EstimateInputs, alpha: float) -> Recapture | None:
     """From the two newest minings that flagged what reviewers confirmed; None without two."""
     found = {image_id for image_id, answer in material.answers.items() if answer.found}
     groups = material.population.rows_of(found)
@@ -255,7 +263,7 @@ def _recapture(workspace: Workspace, material: Material, alpha: float) -> Recapt
 
 
 def _write(
-    workspace: Workspace, material: Material, settings: EstimateSettings, result: Estimate
+    workspace: Workspace, material: EstimateInputs, settings: EstimateSettings, result: Estimate
 ) -> None:
     folder = SampleFolder(workspace, material.name)
     (folder.path / "run.json").unlink(missing_ok=True)

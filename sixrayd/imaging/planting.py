@@ -31,7 +31,7 @@ _EDGE_PX = 0.8  # sigma of the mask's edge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class Cutting:
     """A thing cut out of a scan.
 
     Args:
@@ -61,7 +61,7 @@ class Item:
         return x1 + at[0], y1 + at[1], x2 + at[0], y2 + at[1]
 
 
-def cut_item(scan: RGBImage, box: Box) -> Item:
+def cut_item(scan: RGBImage, box: Box) -> Cutting:
     """Cut out what a box holds.
 
     Pixels that absorb more than the background inside the box begin GrabCut, which parts item
@@ -90,11 +90,13 @@ def cut_item(scan: RGBImage, box: Box) -> Item:
         raise ImageError(f"box {box.xyxy}: nothing that fills it stands out of the background")
     soft = np.asarray(cv2.GaussianBlur(solid.astype(np.float32), (0, 0), _EDGE_PX), np.float32)
     background = _behind(picture, _grown(solid, _FRINGE_PX))
-    return Item(picture.copy(), background, soft, read_palette(scan), (left, top), (width, height))
+    return Cutting(
+        picture.copy(), background, soft, read_palette(scan), (left, top), (width, height)
+    )
 
 
 def project(
-    target: RGBImage, item: Item, at: tuple[int, int], palette: Palette | Channels
+    target: RGBImage, item: Cutting, at: tuple[int, int], palette: Palette | Channels
 ) -> RGBImage:
     """The target with the item in it, at its own scale.
 
@@ -122,7 +124,7 @@ def project(
     return result
 
 
-def unlike(target: RGBImage, palette: Palette | Channels, item: Item) -> float:
+def unlike(target: RGBImage, palette: Palette | Channels, item: Cutting) -> float:
     """How far a target, with its palette, is from the scan in which an item lay.
 
     Returns:
@@ -136,7 +138,7 @@ def unlike(target: RGBImage, palette: Palette | Channels, item: Item) -> float:
 
 
 def choose_place(
-    target: RGBImage, item: Item, rng: np.random.Generator, tries: int = 160
+    target: RGBImage, item: Cutting, rng: np.random.Generator, tries: int = 160
 ) -> tuple[int, int] | None:
     """Of random places the one most like where the item lay.
 
@@ -196,7 +198,7 @@ def reencode(picture: RGBImage, like: bytes, where: str) -> bytes:
     return buffer.getvalue()
 
 
-def _absorbed(item: Item, palette: Palette | Channels) -> FloatArray:
+def _absorbed(item: Cutting, palette: Palette | Channels) -> FloatArray:
     """What the item alone absorbs before sharpening, in the bands or channels of the target."""
     coloured = isinstance(item.palette, Palette), isinstance(palette, Palette)
     reader = item.palette if all(coloured) else Channels()

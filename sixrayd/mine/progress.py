@@ -24,7 +24,7 @@ _LINE_S = 1.0  # between two lines for programs
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class MineCounts:
     """What has been looked at, and what came of it."""
 
     images: int = 0
@@ -33,7 +33,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class MineState:
     """A moment of mining.
 
     Args:
@@ -57,19 +57,19 @@ class Tally:
         total: images, those of earlier runs included.
     """
 
-    def __init__(self, before: Counts, total: int) -> None:
+    def __init__(self, before: MineCounts, total: int) -> None:
         self.before, self.total = before, total
         self._reports: dict[str, ShardReport] = {}
         self._first: tuple[float, int] | None = None  # when the first batch was done, and its size
         self._lock = threading.Lock()
 
-    def add(self, report: ShardReport) -> State:
+    def add(self, report: ShardReport) -> MineState:
         """Take a shard's newest report."""
         with self._lock:
             self._reports[report.name] = report
             return self._state()
 
-    def _state(self) -> State:
+    def _state(self) -> MineState:
         rows = self._reports.values()
         images = sum(r.images for r in rows)
         now = time.monotonic()
@@ -78,7 +78,7 @@ class Tally:
         since, at = self._first
         speed = (images - at) / (now - since) if images > at else 0.0
         left = self.total - self.before.images - images
-        return State(
+        return MineState(
             self.before.images + images,
             self.total,
             self.before.candidates + sum(r.candidates for r in rows),
@@ -89,7 +89,7 @@ class Tally:
 
 
 @contextmanager
-def shown(before: Counts, total: int, form: str) -> Iterator[Callable[[ShardReport], None]]:
+def shown(before: MineCounts, total: int, form: str) -> Iterator[Callable[[ShardReport], None]]:
     """Show reports on stderr: as a bar, or as a line of JSON a second.
 
     Args:

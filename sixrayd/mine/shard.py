@@ -27,7 +27,7 @@ class ShardTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class MinedImage:
     """An image, or why there is none."""
 
     image_id: str
@@ -37,7 +37,7 @@ class Scan:
 
 def read_scans(
     task: ShardTask, store: Store, skip: int, ahead: int, pool: ThreadPoolExecutor
-) -> Iterator[Scan]:
+) -> Iterator[MinedImage]:
     """The images of a shard in its order, then those that it lacks.
 
     Args:
@@ -54,7 +54,7 @@ def read_scans(
 
 def _found(
     task: ShardTask, store: Store, skip: int, pool: ThreadPoolExecutor
-) -> Iterator[Future[Scan]]:
+) -> Iterator[Future[MinedImage]]:
     missing = dict(task.sha256)
     reason = f"not in {task.name} although the index lists it"
     with store.open(task.name) as file:
@@ -64,32 +64,32 @@ def _found(
                 if sha256 is None:
                     continue
                 if len(task.sha256) - len(missing) <= skip:
-                    yield _known(Scan(image.image_id, None))
+                    yield _known(MinedImage(image.image_id, None))
                 else:
                     yield pool.submit(_decoded, image, sha256)
         except ShardError as error:
             reason = str(error)
     for image_id in missing:
-        yield _known(Scan(image_id, None, reason))
+        yield _known(MinedImage(image_id, None, reason))
 
 
-def _decoded(image: ShardImage, sha256: str) -> Scan:
+def _decoded(image: ShardImage, sha256: str) -> MinedImage:
     if hashlib.sha256(image.data).hexdigest() != sha256:
-        return Scan(image.image_id, None, f"{image.image_id}: changed since it was indexed")
+        return MinedImage(image.image_id, None, f"{image.image_id}: changed since it was indexed")
     try:
-        return Scan(image.image_id, decode_rgb(image.data, image.image_id))
+        return MinedImage(image.image_id, decode_rgb(image.data, image.image_id))
     except ImageError as error:
-        return Scan(image.image_id, None, str(error))
+        return MinedImage(image.image_id, None, str(error))
 
 
-def _known(scan: Scan) -> Future[Scan]:
-    future: Future[Scan] = Future()
+def _known(scan: MinedImage) -> Future[MinedImage]:
+    future: Future[MinedImage] = Future()
     future.set_result(scan)
     return future
 
 
-def _in_order(futures: Iterable[Future[Scan]], ahead: int) -> Iterator[Scan]:
-    waiting: list[Future[Scan]] = []
+def _in_order(futures: Iterable[Future[MinedImage]], ahead: int) -> Iterator[MinedImage]:
+    waiting: list[Future[MinedImage]] = []
     for future in futures:
         waiting.append(future)
         if len(waiting) > ahead:

@@ -20,7 +20,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import Models, Prepared, find_models, looking_device, prepare
-from sixrayd.mine.progress import Counts, shown
+from sixrayd.mine.progress import MineCounts, shown
 from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
@@ -189,7 +189,7 @@ class Mining:
         done = self.done()
         found, errors = self.rows(done)
         images = sum(self.images[name] for name in done)
-        before = Counts(images, found.num_rows, errors.num_rows)
+        before = MineCounts(images, found.num_rows, errors.num_rows)
         total = before.images + sum(self.images[name] for name in left)
         with shown(before, total, progress) as looked:
             tasks = self.tasks(left)

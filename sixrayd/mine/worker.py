@@ -23,7 +23,7 @@ from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.detectors.devices import out_of_memory
 from sixrayd.mine.looking import Cascade, Look, LookSettings, open_look
-from sixrayd.mine.shard import Scan, ShardTask, read_scans
+from sixrayd.mine.shard import MinedImage, ShardTask, read_scans
 
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
 PART_SCHEMA = pa.schema(
@@ -155,7 +155,7 @@ class Worker:
         self.parts.delete(_partial_name(task.name))
         return done.report(task.name, finished=True)
 
-    def _rows(self, scans: list[Scan]) -> _Rows:
+    def _rows(self, scans: list[MinedImage]) -> _Rows:
         images = {scan.image_id: scan.image for scan in scans if scan.image is not None}
         found = dict(zip(images, self._detect(list(images.values())), strict=True))
         rows: list[dict[str, Any]] = []

@@ -121,8 +121,8 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
         answers, everything = _standing(workspace, name, settings.pseudonyms)
         if not answers:
             raise WorkspaceError(
-                f"{workspace.folder('review', name)}: no decisions; once somebody has answered, run "
-                f"`{workspace.command('sixrayd review pull')}`"
+                f"{workspace.folder('review', name)}: no decisions; once somebody has answered, "
+                f"run `{workspace.command('sixrayd review pull')}`"
             )
         path = workspace.folder("review", name) / "agreement.json"
         waiting = {conflict.image_id for conflict in conflicts(everything, settings.rule)}

@@ -9,7 +9,7 @@ from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
-from sixrayd.review.queue.order import ORDERED, Item, forecast, order
+from sixrayd.review.queue.order import ORDERED, QueueItem, forecast, order
 from sixrayd.review.queue.plan import past_reviews
 from sixrayd.review.server import connect
 from sixrayd.review.settings import StatusSettings
@@ -69,7 +69,9 @@ def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
     if not past:
         return None
     items = [
-        Item(row["image_id"], kind, row["image_score"], len(row["candidates"]), row["image_id"])
+        QueueItem(
+            row["image_id"], kind, row["image_score"], len(row["candidates"]), row["image_id"]
+        )
         for row in folder.tasks()
         if row["lane"] == "1"
         and row["image_id"] not in decided

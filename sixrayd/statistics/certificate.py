@@ -23,8 +23,8 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
-    Evidence,
     MissedBound,
+    MissedEvidence,
     bound_by_class,
     bound_missed,
     percent_down,
@@ -34,8 +34,8 @@ from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
     POPULATION_SCHEMA,
     Drawn,
-    Plan,
     Population,
+    SamplingPlan,
 )
 from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings
@@ -65,10 +65,10 @@ class Planted:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BoundOutcome:
     """The bound and the evidence that it was computed from."""
 
-    evidence: Evidence
+    evidence: MissedEvidence
     bound: MissedBound
     by_class: Mapping[str, MissedBound]
     images: int  # upper bound of contraband images left, with those undecided in found units
@@ -102,7 +102,7 @@ class Statement:
     name: str  # of the review
     signed_by: str
     signed_at: str  # ISO 8601, UTC
-    plan: Plan
+    plan: SamplingPlan
     commitment: str
     classes: tuple[str, ...]
     settings: BoundSettings
@@ -129,7 +129,7 @@ class Statement:
             settings = document["settings"]
             rule = Rule(settings["consensus"])
             parsed = {
-                "plan": Plan.parse(document["plan"]),
+                "plan": SamplingPlan.parse(document["plan"]),
                 "classes": tuple(document["classes"]),
                 "settings": BoundSettings(**{**settings, "consensus": rule}),
                 "planted": tuple(Planted(**row) for row in document["planted"]),
@@ -164,7 +164,7 @@ def evidence_of(
     standing: Standing,
     sensitivity: tuple[Sensitivity, Sensitivity],
     label: str = "",
-) -> Evidence:
+) -> MissedEvidence:
     """What is known of the units, of those that hold one class where a label is given."""
     found = standing.found_as[label] if label else standing.found
     decided = standing.decided_as(label)
@@ -173,7 +173,7 @@ def evidence_of(
     strata = [_stratum(name, population, drawn, decided, found) for name in population.strata]
     if reopened := len(census) - len(known):  # withdrawn, or nobody asked for this class
         strata.append(Stratum("reopened", reopened))
-    return Evidence(
+    return MissedEvidence(
         reviewed=len(known),
         found=int(found[known].sum()),
         strata=tuple(strata),
@@ -191,7 +191,7 @@ def outcome(
     planted: Sequence[Planted],
     settings: BoundSettings,
     labels: Sequence[str],
-) -> Outcome:
+) -> BoundOutcome:
     """The bound, overall and by class.
 
     Raises:
@@ -201,13 +201,13 @@ def outcome(
     if settings.once:
         _require_one_look(drawn, standing)
 
-    def evidence(label: str = "") -> Evidence:
+    def evidence(label: str = "") -> MissedEvidence:
         sensitivity = sensitivities(planted, settings.sensitivity, label)
         return evidence_of(population, drawn, standing, sensitivity, label)
 
     overall = evidence()
     bound = bound_missed(overall, settings.alpha, settings.once)
-    return Outcome(
+    return BoundOutcome(
         evidence=overall,
         bound=bound,
         by_class=bound_by_class(
@@ -217,7 +217,7 @@ def outcome(
     )
 
 
-def assumptions(result: Outcome, settings: BoundSettings) -> tuple[str, ...]:
+def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
     """What a bound rests on, one line each."""
     evidence, bound = result.evidence, result.bound
     looks = "a single one, at a number of checks announced in advance"
@@ -240,7 +240,7 @@ def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
     return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
 
 
-def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> Outcome:
+def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutcome:
     """The outcome that follows from a certificate's parts; its own is not looked at.
 
     Args:

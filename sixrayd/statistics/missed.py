@@ -33,7 +33,7 @@ _SMALL_SHARE = 0.1  # of alpha, for each part beside the sampling
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MissedEvidence:
     """Everything a bound on the missed is computed from.
 
     Raises:
@@ -80,7 +80,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class AlphaSplit:
     """The chances of being wrong that make up alpha; 0 where nothing can be."""
 
     sampling: float
@@ -90,7 +90,7 @@ class Split:
     sensitivity_checked: float
 
     @classmethod
-    def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "Split":
+    def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "AlphaSplit":
         """A tenth for each part in use beside the sampling, which has the rest."""
         shown = reviewed.measured or checked.measured  # which may lower the other one
         used = (
@@ -112,7 +112,7 @@ class MissedBound:
     upper: int
     images: int | None  # upper bound on the contraband images left; none without sizes
     limits: Limits  # of the findable ones in the strata
-    split: Split
+    split: AlphaSplit
     sensitivity_with: float  # lower bounds
     sensitivity_without: float
     unchecked: int  # units in strata without a check, of which no estimate knows anything
@@ -128,7 +128,7 @@ class MissedBound:
         return (recall is None or self.recall >= recall) and (left is None or self.upper <= left)
 
 
-def bound_missed(evidence: Evidence, alpha: float = 0.05, once: bool = False) -> MissedBound:
+def bound_missed(evidence: MissedEvidence, alpha: float = 0.05, once: bool = False) -> MissedBound:
     """What is left, from below and above with 1 - alpha, at every look.
 
     Args:
@@ -137,7 +137,7 @@ def bound_missed(evidence: Evidence, alpha: float = 0.05, once: bool = False) ->
     Raises:
         SettingsError: alpha is out of range, or a single look does not fit the blocks.
     """
-    split = Split.of(alpha, evidence.with_proposals, evidence.without_proposals)
+    split = AlphaSplit.of(alpha, evidence.with_proposals, evidence.without_proposals)
     limits = (once_limits if once else joint_limits)(evidence.strata, split.sampling)
     with_proposals, without = evidence.seen(
         evidence.with_proposals.lower(split.sensitivity_reviewed),
@@ -167,7 +167,7 @@ def bound_missed(evidence: Evidence, alpha: float = 0.05, once: bool = False) ->
 
 
 def bound_by_class(
-    evidence: Mapping[str, Evidence], alpha: float = 0.05, once: bool = False
+    evidence: Mapping[str, MissedEvidence], alpha: float = 0.05, once: bool = False
 ) -> dict[str, MissedBound]:
     """The bounds of several classes, all true at once with 1 - alpha, by Bonferroni.
 
@@ -208,7 +208,7 @@ class _Part:
         return (min(total / sensitivity, self.units) if sensitivity else self.units) - self.found
 
 
-def _images(evidence: Evidence, units: int, overlooked: bool) -> int | None:
+def _images(evidence: MissedEvidence, units: int, overlooked: bool) -> int | None:
     """The largest unfound units, and what was cleared in found ones if reviewers overlook."""
     if evidence.sizes is None:
         return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import total_upper
-from sixrayd.statistics.missed import Evidence, bound_missed
+from sixrayd.statistics.missed import MissedEvidence, bound_missed
 
 
 def planned_bound(
@@ -46,7 +46,7 @@ def checks_for_bound(
     )
 
 
-def checks_to_halve(evidence: Evidence, alpha: float = 0.05) -> int | None:
+def checks_to_halve(evidence: MissedEvidence, alpha: float = 0.05) -> int | None:
     """Fewest more checks that would halve the bound, if they find at each stratum's rate so far.
 
     They are spread over the strata like their pools. None if not even checking all units would,
@@ -70,7 +70,7 @@ def _fewest(most: int, enough: Callable[[int], bool]) -> int:
     return low
 
 
-def _continued(evidence: Evidence, share: float) -> Evidence:
+def _continued(evidence: MissedEvidence, share: float) -> MissedEvidence:
     """The evidence after checks of this share of every pool."""
     strata = []
     for stratum in evidence.strata:

@@ -146,7 +146,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SamplingPlan:
     """How a sample is drawn; all but the draws is fixed when the first is made."""
 
     population: str  # SHA-256 of population.parquet
@@ -174,7 +174,7 @@ class Plan:
         return self.commitments[-1] if self.draws else ""
 
     @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> "Plan":
+    def parse(cls, document: Mapping[str, Any]) -> "SamplingPlan":
         """What `asdict` gives.
 
         Raises:
@@ -202,7 +202,7 @@ class Drawn:
         return cls(0, zero, zero, zero)
 
     @classmethod
-    def by(cls, population: Population, plan: Plan, gone: pa.Table) -> "Drawn":
+    def by(cls, population: Population, plan: SamplingPlan, gone: pa.Table) -> "Drawn":
         """Draw it all again.
 
         Raises:

@@ -12,7 +12,7 @@ from sixrayd.core.workspace import STAGES, Workspace
 _REPLACED = ("models", "mine", "export", "benchmark")  # not unasked, however stale
 
 
-class Progress(StrEnum):
+class StageProgress(StrEnum):
     """How far a result is."""
 
     DONE = "done"
@@ -28,7 +28,7 @@ class ResultStatus:
 
     stage: str
     name: str  # empty for stages that keep one result
-    progress: Progress
+    progress: StageProgress
     changed: tuple[str, ...] = ()  # inputs that have changed or, inside the workspace, are gone
     gone: tuple[str, ...] = ()  # inputs outside the workspace that are no longer there
     error: str = ""
@@ -53,10 +53,10 @@ def status_report(workspace: Workspace) -> StatusReport:
     next_command = ""
     for stage, command in STAGES.items():
         found = _stage_results(workspace, stage, results)
-        newest = found[-1].progress if found else Progress.MISSING
-        results += found or [ResultStatus(stage, "", Progress.MISSING)]
-        if newest is not Progress.DONE and not next_command:
-            forced = newest is Progress.STALE and stage in _REPLACED
+        newest = found[-1].progress if found else StageProgress.MISSING
+        results += found or [ResultStatus(stage, "", StageProgress.MISSING)]
+        if newest is not StageProgress.DONE and not next_command:
+            forced = newest is StageProgress.STALE and stage in _REPLACED
             next_command = workspace.command(command + " --force" * forced)
     return StatusReport(str(workspace.root), tuple(results), next_command)
 
@@ -80,22 +80,22 @@ def _result(
 ) -> ResultStatus:
     name = folder.relative_to(workspace.root / stage).as_posix().removeprefix(".")
     if not (folder / "run.json").exists():
-        return ResultStatus(stage, name, Progress.INTERRUPTED)
+        return ResultStatus(stage, name, StageProgress.INTERRUPTED)
     try:
         run = workspace.run(stage, name)
         stale = workspace.stale(stage, name)
     except WorkspaceError as error:
-        return ResultStatus(stage, name, Progress.BROKEN, error=str(error))
+        return ResultStatus(stage, name, StageProgress.BROKEN, error=str(error))
     # A release may be put away once it is ingested; a stage's result may not.
     gone = tuple(key for key in stale if Path(key).is_absolute() and not Path(key).exists())
     upstream = {
         "/".join(part for part in (other.stage, other.name, "run.json") if part)
         for other in before
-        if other.progress is not Progress.DONE
+        if other.progress is not StageProgress.DONE
     }
     changed = tuple(key for key in run.inputs if (key in stale or key in upstream))
     changed = tuple(key for key in changed if key not in gone)
-    progress = Progress.STALE if changed else Progress.DONE
+    progress = StageProgress.STALE if changed else StageProgress.DONE
     summary = {k: v for k, v in run.summary.items() if isinstance(v, str | int | float)}
     return ResultStatus(
         stage, name, progress, changed, gone, summary=json.loads(json.dumps(summary))

@@ -13,36 +13,36 @@ from sixrayd.synth.outlines import (
     smooth,
     stroke,
 )
-from sixrayd.synth.solids import Item, Part, Solid
+from sixrayd.synth.solids import Part, Solid, Thing
 
 GRIP_MATERIALS = (ABS, FILLED, WOOD, PVC)
 
 
-def knife(rng: np.random.Generator) -> Item:
+def knife(rng: np.random.Generator) -> Thing:
     """A kitchen knife, a cleaver, a dagger or an open folding knife."""
     kinds = (_kitchen, _kitchen, _cleaver, _dagger, _dagger, _folding)
     return kinds[int(rng.integers(len(kinds)))](rng)
 
 
-def _kitchen(rng: np.random.Generator) -> Item:
+def _kitchen(rng: np.random.Generator) -> Thing:
     length, width = rng.uniform(12, 18), rng.uniform(2.4, 4.6)
     blade = smooth(
         points((-0.3, -width / 2), (length * 0.7, -width * 0.42), (length, width * 0.3),
                (length * 0.75, width * 0.46), (-0.3, width / 2)), closed=True, rounds=1,
     )  # fmt: skip
     ground = Solid(STAINLESS, (blade,), rng.uniform(0.22, 0.36), wedge_cm=width * 0.16)
-    return Item("Knife", (ground, *_handle(rng, width * 0.36)))
+    return Thing("Knife", (ground, *_handle(rng, width * 0.36)))
 
 
-def _cleaver(rng: np.random.Generator) -> Item:
+def _cleaver(rng: np.random.Generator) -> Thing:
     length, width = rng.uniform(12, 16), rng.uniform(6, 8)
     blade = rounded(length, width, 0.8, (length / 2, width * 0.3))
     nick = ellipse(0.35, 0.35, (length - 1.2, -width * 0.05))
     parts: list[Part] = [Solid(STEEL, (blade,), rng.uniform(0.2, 0.34), (nick,), wedge_cm=0.5)]
-    return Item("Knife", (*parts, *_handle(rng, 1.1)))
+    return Thing("Knife", (*parts, *_handle(rng, 1.1)))
 
 
-def _dagger(rng: np.random.Generator) -> Item:
+def _dagger(rng: np.random.Generator) -> Thing:
     length, width = rng.uniform(12, 18), rng.uniform(2.2, 3.4)
     clip = rng.uniform(0.6, 0.8)
     blade = points(
@@ -56,10 +56,10 @@ def _dagger(rng: np.random.Generator) -> Item:
         parts.append(Solid(STEEL, tuple(teeth), 0.25))
     guard = rounded(0.8, width * rng.uniform(1.6, 2.4), 0.3)
     parts.append(Solid(STEEL, (guard,), 1.0))
-    return Item("Knife", (*parts, *_handle(rng, width * 0.42, pommel=True)))
+    return Thing("Knife", (*parts, *_handle(rng, width * 0.42, pommel=True)))
 
 
-def _folding(rng: np.random.Generator) -> Item:
+def _folding(rng: np.random.Generator) -> Thing:
     length, width = rng.uniform(9, 12), rng.uniform(2.0, 2.8)
     blade = smooth(
         points((-1.0, -width * 0.4), (length * 0.75, -width * 0.5), (length, width * 0.1),
@@ -68,7 +68,7 @@ def _folding(rng: np.random.Generator) -> Item:
     bend = rng.uniform(-35, 35)
     ground = Solid(STAINLESS, (moved(blade, turn_deg=bend),), 0.32, wedge_cm=width * 0.16)
     pivot = Solid(STEEL, (ellipse(0.55, 0.55),), 1.0)
-    return Item("Knife", (ground, pivot, *_handle(rng, width * 0.5, liners=True)))
+    return Thing("Knife", (ground, pivot, *_handle(rng, width * 0.5, liners=True)))
 
 
 def _handle(
@@ -101,7 +101,7 @@ def _xy(point: Points) -> tuple[float, float]:
     return float(point[0]), float(point[1])
 
 
-def scissors(rng: np.random.Generator) -> Item:
+def scissors(rng: np.random.Generator) -> Thing:
     """Two crossing blades on a pivot, each running into a finger loop."""
     length = rng.uniform(14, 21)
     opening_deg = rng.uniform(2, 26)
@@ -112,7 +112,7 @@ def scissors(rng: np.random.Generator) -> Item:
         for part in _scissor_half(length, loop, all_metal, rng):
             parts.append(_on_side(part, side, turn))
     parts.append(Solid(STEEL, (ellipse(0.5, 0.5),), 0.6))
-    return Item("Scissors", tuple(parts))
+    return Thing("Scissors", tuple(parts))
 
 
 def _scissor_half(

@@ -30,12 +30,12 @@ from sixrayd.synth.outlines import (
     smooth,
     stroke,
 )
-from sixrayd.synth.solids import Item, Part, Solid, Wire
+from sixrayd.synth.solids import Part, Solid, Thing, Wire
 
 Rng = np.random.Generator
 
 
-def clothes(rng: Rng) -> Item:
+def clothes(rng: Rng) -> Thing:
     """A folded or crumpled garment with seams and buttons."""
     rx, ry = rng.uniform(8, 20), rng.uniform(6, 13)
     shape = blob(rx, ry, 0.06, rng)
@@ -50,7 +50,7 @@ def clothes(rng: Rng) -> Item:
     ]
     if buttons:
         parts.append(Solid(ABS if rng.random() < 0.6 else ZINC, buttons, 0.18))
-    return Item("clothes", tuple(parts))
+    return Thing("clothes", tuple(parts))
 
 
 def _seam(radius_x: float, radius_y: float, rng: Rng) -> Points:
@@ -58,21 +58,21 @@ def _seam(radius_x: float, radius_y: float, rng: Rng) -> Points:
     return smooth(corners.astype(np.float32))
 
 
-def thread(rng: Rng) -> Item:
+def thread(rng: Rng) -> Thing:
     """Loose tapes, laces and hems: long thin curves."""
     lines = tuple(_seam(16, 11, rng) for _ in range(int(rng.integers(2, 6))))
-    return Item("thread", (Wire(NYLON, lines, rng.uniform(0.06, 0.2)),))
+    return Thing("thread", (Wire(NYLON, lines, rng.uniform(0.06, 0.2)),))
 
 
-def book(rng: Rng) -> Item:
+def book(rng: Rng) -> Thing:
     """A closed book or a stack of paper."""
     width, height = rng.uniform(12, 21), rng.uniform(17, 27)
     pages = Solid(PAPER, (rectangle(width, height),), rng.uniform(0.8, 2.6))
     cover = Solid(PAPER, (rectangle(width + 0.6, height + 0.6),), 0.3)
-    return Item("book", (pages, cover))
+    return Thing("book", (pages, cover))
 
 
-def bottle(rng: Rng) -> Item:
+def bottle(rng: Rng) -> Thing:
     """A bottle of plastic or glass, partly full."""
     radius, length = rng.uniform(2.4, 4.2), rng.uniform(14, 24)
     body = _bottle_outline(radius, length)
@@ -86,7 +86,7 @@ def bottle(rng: Rng) -> Item:
         Solid(WATER, (inside,), 1.8 * radius, round_cm=radius * 0.93),
         Solid(FILLED, (cap,), 1.4, round_cm=0.8),
     ]
-    return Item("bottle", tuple(parts))
+    return Thing("bottle", tuple(parts))
 
 
 def _bottle_outline(radius: float, length: float) -> Points:
@@ -96,7 +96,7 @@ def _bottle_outline(radius: float, length: float) -> Points:
     return smooth(np.concatenate([top, (top * np.array([1, -1], np.float32))[::-1]]), True, 2)
 
 
-def can(rng: Rng) -> Item:
+def can(rng: Rng) -> Thing:
     """A drink or spray can, or a vacuum flask of steel."""
     radius, length = rng.uniform(2.4, 3.6), rng.uniform(10, 17)
     metal, wall = ((ALUMINIUM, 0.05), (STEEL, 0.025), (STEEL, 0.06))[int(rng.integers(3))]
@@ -109,10 +109,10 @@ def can(rng: Rng) -> Item:
     if rng.random() < 0.6:
         fill = rounded(length * rng.uniform(0.5, 0.94), 2 * radius * 0.96, 0.6)
         parts.append(Solid(WATER, (fill,), 1.9 * radius, round_cm=radius))
-    return Item("can", tuple(parts))
+    return Thing("can", tuple(parts))
 
 
-def shoe(rng: Rng) -> Item:
+def shoe(rng: Rng) -> Thing:
     """A shoe from above or from the side, with a steel shank now and then."""
     length, width = rng.uniform(24, 29), rng.uniform(8.5, 10)
     outline = smooth(
@@ -129,41 +129,43 @@ def shoe(rng: Rng) -> Item:
     if rng.random() < 0.5:
         shank = rounded(length * 0.4, 1.2, 0.5, (-length * 0.08, 0))
         parts.append(Solid(STEEL, (shank,), 0.12))
-    return Item("shoe", tuple(parts))
+    return Thing("shoe", tuple(parts))
 
 
-def tube(rng: Rng) -> Item:
+def tube(rng: Rng) -> Thing:
     """A tube or jar of cosmetics, or a bar of soap."""
     length, width = rng.uniform(6, 14), rng.uniform(3, 5.5)
     body = points((-length / 2, -width / 2), (length / 2, -width * 0.3),
                   (length / 2, width * 0.3), (-length / 2, width / 2))  # fmt: skip
     cap = rounded(2.0, width * 0.7, 0.3, (length / 2 + 1, 0))
     filling = Solid(SOAP, (body,), rng.uniform(1.5, 3), round_cm=width / 2)
-    return Item("tube", (filling, Solid(FILLED, (cap,), 1.6, round_cm=1, wall_cm=0.2)))
+    return Thing("tube", (filling, Solid(FILLED, (cap,), 1.6, round_cm=1, wall_cm=0.2)))
 
 
-def food(rng: Rng) -> Item:
+def food(rng: Rng) -> Thing:
     """Fruit or a packed meal."""
     if rng.random() < 0.5:
         radius = rng.uniform(3, 4.2)
         spots = [(float(x), float(y)) for x, y in rng.uniform(-7, 7, (int(rng.integers(1, 5)), 2))]
         balls = tuple(ellipse(radius, radius * 0.95, at) for at in spots)
-        return Item("fruit", tuple(Solid(FOOD, (b,), 1.7 * radius, round_cm=radius) for b in balls))
+        return Thing(
+            "fruit", tuple(Solid(FOOD, (b,), 1.7 * radius, round_cm=radius) for b in balls)
+        )
     shape = blob(rng.uniform(5, 10), rng.uniform(4, 7), 0.05, rng)
     folds = int(rng.integers(1, 2**31))
-    return Item("meal", (Solid(FOOD, (shape,), rng.uniform(2, 4), round_cm=2, folds=folds),))
+    return Thing("meal", (Solid(FOOD, (shape,), rng.uniform(2, 4), round_cm=2, folds=folds),))
 
 
-def box(rng: Rng) -> Item:
+def box(rng: Rng) -> Thing:
     """A carton or a case of leather with something even inside."""
     width, height = rng.uniform(8, 20), rng.uniform(6, 14)
     material = (PAPER, LEATHER, WOOD)[int(rng.integers(3))]
     shell = Solid(material, (rounded(width, height, 0.5),), 4, round_cm=0.3, wall_cm=0.25)
     filling = Solid(PAPER, (rectangle(width * 0.8, height * 0.8),), rng.uniform(0.3, 1.5))
-    return Item("box", (shell, filling))
+    return Thing("box", (shell, filling))
 
 
-def belt(rng: Rng) -> Item:
+def belt(rng: Rng) -> Thing:
     """A coiled leather belt with its buckle."""
     turns, radius = rng.uniform(1.5, 3.0), rng.uniform(3.5, 5.5)
     angle = np.linspace(0, 2 * np.pi * turns, int(40 * turns))
@@ -171,7 +173,7 @@ def belt(rng: Rng) -> Item:
     coil = np.stack([reach * np.cos(angle), reach * np.sin(angle) * 0.9], axis=1)
     at = (float(coil[-1, 0]), float(coil[-1, 1]))
     ring, hole = rounded(5, 3.8, 0.7, at), rounded(4.0, 2.8, 0.5, at)
-    return Item(
+    return Thing(
         "belt",
         (
             Solid(LEATHER, (stroke(coil.astype(np.float32), 0.22),), 3.2),
@@ -181,7 +183,7 @@ def belt(rng: Rng) -> Item:
     )
 
 
-def umbrella(rng: Rng) -> Item:
+def umbrella(rng: Rng) -> Thing:
     """A folded umbrella: shaft, ribs, cloth, handle."""
     length = rng.uniform(22, 30)
     cloth = rounded(length, rng.uniform(4, 5.5), 1.5)
@@ -190,7 +192,7 @@ def umbrella(rng: Rng) -> Item:
     ribs = []
     for y in rng.uniform(-1.8, 1.8, 8):
         ribs.append(points((-length * 0.42, y), (length * 0.46, y * rng.uniform(0.3, 0.8))))
-    return Item(
+    return Thing(
         "umbrella",
         (
             Solid(NYLON, (cloth,), 0.9, round_cm=2, folds=int(rng.integers(1, 2**31))),
@@ -201,7 +203,7 @@ def umbrella(rng: Rng) -> Item:
     )
 
 
-def hanger(rng: Rng) -> Item:
+def hanger(rng: Rng) -> Thing:
     """A clothes hanger with a wire hook."""
     width = rng.uniform(30, 40)
     bar = smooth(points((-width / 2, 6), (0, 0), (width / 2, 6)))
@@ -211,4 +213,4 @@ def hanger(rng: Rng) -> Item:
         Solid(material, (stroke(bar, 0.8),), depth, round_cm=0.8),
         Wire(STEEL, (hook,), 0.18),
     ]
-    return Item("hanger", tuple(parts))
+    return Thing("hanger", tuple(parts))

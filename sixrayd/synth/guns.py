@@ -23,15 +23,15 @@ from sixrayd.synth.outlines import (
     smooth,
     stroke,
 )
-from sixrayd.synth.solids import Item, Part, Solid, Wire
+from sixrayd.synth.solids import Part, Solid, Thing, Wire
 
 
-def gun(rng: np.random.Generator) -> Item:
+def gun(rng: np.random.Generator) -> Thing:
     """A pistol or, less often, a revolver."""
     return pistol(rng) if rng.random() < 0.68 else revolver(rng)
 
 
-def pistol(rng: np.random.Generator) -> Item:
+def pistol(rng: np.random.Generator) -> Thing:
     """A self-loading pistol: slide, barrel, frame, hollow grip, magazine, trigger guard."""
     length = rng.uniform(15.5, 20.5)
     slide_height = rng.uniform(2.3, 3.0)
@@ -47,7 +47,7 @@ def pistol(rng: np.random.Generator) -> Item:
     if rng.random() < 0.6:
         hammer = moved(points((-0.6, -1.0), (0.3, -1.3), (0.5, 0.5), (-0.3, 0.5)), (-length / 2, 0))
         parts.append(Solid(STEEL, (hammer,), 0.9))
-    return Item("Gun", tuple(parts))
+    return Thing("Gun", tuple(parts))
 
 
 def _slide(length: float, height: float, rng: np.random.Generator) -> list[Part]:
@@ -130,7 +130,7 @@ def _trigger(x: float, y: float) -> list[Part]:
     return [Wire(STEEL, (guard,), 0.3), Solid(STEEL, (blade,), 0.6)]
 
 
-def revolver(rng: np.random.Generator) -> Item:
+def revolver(rng: np.random.Generator) -> Thing:
     """Barrel, drum with chambers, frame, curved grip, trigger guard, hammer."""
     barrel_length = rng.uniform(6, 13)
     metal = ZINC if rng.random() < 0.2 else STEEL
@@ -154,7 +154,7 @@ def revolver(rng: np.random.Generator) -> Item:
         *_curved_grip(metal, rng),
         *_trigger(0.2, 1.2),
     ]
-    return Item("Gun", tuple(parts))
+    return Thing("Gun", tuple(parts))
 
 
 def _drum(metal: Material, rng: np.random.Generator) -> list[Part]:

@@ -27,7 +27,7 @@ from sixrayd.synth.outlines import (
     smooth,
     stroke,
 )
-from sixrayd.synth.solids import Item, Part, Solid, Wire
+from sixrayd.synth.solids import Part, Solid, Thing, Wire
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Bag:
         inside_cm: width and height of the rectangle that holds the contents.
     """
 
-    item: Item
+    item: Thing
     size_cm: XY
     inside_cm: XY
 
@@ -58,7 +58,7 @@ def trolley(width: float, height: float, rng: np.random.Generator) -> Bag:
         *_handle(width, height, rng),
         *_zippers(rounded(width, height, 3), int(rng.integers(2, 6)), rng),
     ]
-    return Bag(Item("trolley", tuple(parts)), (width, height), (width * 0.86, height * 0.84))
+    return Bag(Thing("trolley", tuple(parts)), (width, height), (width * 0.86, height * 0.84))
 
 
 def soft_bag(width: float, height: float, rng: np.random.Generator) -> Bag:
@@ -78,7 +78,7 @@ def soft_bag(width: float, height: float, rng: np.random.Generator) -> Bag:
     ]
     if rng.random() < 0.4:
         parts += _frame_wires(width * 0.94, height * 0.94, rng)
-    return Bag(Item("soft bag", tuple(parts)), (width, height), (width * 0.8, height * 0.76))
+    return Bag(Thing("soft bag", tuple(parts)), (width, height), (width * 0.8, height * 0.76))
 
 
 def tray(width: float, height: float, rng: np.random.Generator) -> Bag:
@@ -90,7 +90,7 @@ def tray(width: float, height: float, rng: np.random.Generator) -> Bag:
         Solid(ABS, (outline,), rng.uniform(1.2, 2.2), (lip,), round_cm=0.6),
         Solid(ABS, (outline, rounded(width * 0.98, height * 0.97, 3)), 0.35, (lip,)),
     ]
-    return Bag(Item("tray", tuple(parts)), (width, height), (width * 0.84, height * 0.8))
+    return Bag(Thing("tray", tuple(parts)), (width, height), (width * 0.84, height * 0.8))
 
 
 def carrier_bag(width: float, height: float, rng: np.random.Generator) -> Bag:
@@ -101,7 +101,7 @@ def carrier_bag(width: float, height: float, rng: np.random.Generator) -> Bag:
         *_seams(outline, int(rng.integers(10, 20)), rng),
         *_straps(width, height, rng),
     ]
-    return Bag(Item("carrier bag", tuple(parts)), (width, height), (width * 0.76, height * 0.72))
+    return Bag(Thing("carrier bag", tuple(parts)), (width, height), (width * 0.76, height * 0.72))
 
 
 def _folds(rng: np.random.Generator) -> int:

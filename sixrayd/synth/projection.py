@@ -9,7 +9,7 @@ import numpy as np
 
 from sixrayd.synth.materials import Material, linear_attenuation
 from sixrayd.synth.outlines import Points
-from sixrayd.synth.solids import Item, Part, Solid, Wire
+from sixrayd.synth.solids import Part, Solid, Thing, Wire
 
 Image = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -96,7 +96,7 @@ class DepthMap:
         self.height = height
         self.depth: Image = np.zeros((2, height, width), dtype=np.float32)
 
-    def add(self, item: Item, pose: Pose) -> None:
+    def add(self, item: Thing, pose: Pose) -> None:
         """Put an object into the beam."""
         for part in item.parts:
             patch = thickness_patch(part, pose, self.width, self.height)

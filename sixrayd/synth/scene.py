@@ -12,13 +12,13 @@ from sixrayd.core.boxes import Box
 from sixrayd.synth import blades, clutter, gadgets, guns, luggage, tools
 from sixrayd.synth.layout import Place, lay_out, picture_size
 from sixrayd.synth.projection import DepthMap, Image, Mask, Pose
-from sixrayd.synth.solids import Item
+from sixrayd.synth.solids import Thing
 
 Rng = np.random.Generator
 Kind = Literal["positive", "hidden", "clean"]
 
 VISIBLE_DEPTH = 0.06  # low-band optical depth from which a thing counts as seen
-BUILDERS: dict[str, Callable[[Rng], Item]] = {
+BUILDERS: dict[str, Callable[[Rng], Thing]] = {
     "Gun": guns.gun,
     "Knife": blades.knife,
     "Wrench": tools.wrench,
@@ -108,7 +108,7 @@ def _pack(belt: DepthMap, place: Place, kind: Kind, rng: Rng) -> None:
                 belt.add(item, _lying(item, place, bag.inside_cm, rng))
 
 
-def _lying(item: Item, place: Place, inside_cm: tuple[float, float], rng: Rng) -> Pose:
+def _lying(item: Thing, place: Place, inside_cm: tuple[float, float], rng: Rng) -> Pose:
     """Somewhere inside the bag; large flat things lie along it."""
     turn = rng.uniform(0, 360)
     if max(item.extent_cm()) > 20:
@@ -120,7 +120,7 @@ def _lying(item: Item, place: Place, inside_cm: tuple[float, float], rng: Rng) -
 
 
 def _centred(
-    item: Item, at: tuple[float, float], scale: float, angles: tuple[float, float], rng: Rng
+    item: Thing, at: tuple[float, float], scale: float, angles: tuple[float, float], rng: Rng
 ) -> Pose:
     """A pose that brings the middle of the item to `at`."""
     mirrored, axis = bool(rng.integers(2)), float(rng.uniform(0, 180))
@@ -146,7 +146,7 @@ def _hide(
     return Threat(label, alone.depth[0] > VISIBLE_DEPTH)
 
 
-def _size_factor(item: Item, scale: float, belt: DepthMap, kind: Kind, rng: Rng) -> float:
+def _size_factor(item: Thing, scale: float, belt: DepthMap, kind: Kind, rng: Rng) -> float:
     """Keeps contraband between a tenth and two fifths of the picture, by model size."""
     factor = rng.uniform(0.8, 1.0) * (0.9 if kind == "hidden" else 1.0)
     pixels = max(item.extent_cm()) * scale * factor

@@ -48,7 +48,7 @@ Part = Solid | Wire
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class Thing:
     """A thing in a bag: parts that move together."""
 
     name: str

@@ -12,10 +12,10 @@ from sixrayd.synth.outlines import (
     rounded,
     tapered,
 )
-from sixrayd.synth.solids import Item, Part, Solid
+from sixrayd.synth.solids import Part, Solid, Thing
 
 
-def wrench(rng: np.random.Generator) -> Item:
+def wrench(rng: np.random.Generator) -> Thing:
     """A combination, double open, ring or adjustable wrench."""
     length = rng.uniform(14, 23)
     head = length * rng.uniform(0.095, 0.125)
@@ -32,7 +32,7 @@ def wrench(rng: np.random.Generator) -> Item:
         _end(right, head, (x, 0.0), 0, thick, rng),
         _end(left, head * rng.uniform(0.8, 1.0), (-x, 0.0), 180, thick, rng),
     ]
-    return Item("Wrench", tuple(parts))
+    return Thing("Wrench", tuple(parts))
 
 
 def _handle(length: float, head: float, thick: float, rng: np.random.Generator) -> Solid:
@@ -73,7 +73,7 @@ def _slot(gape: float, reach: float) -> Points:
     return np.concatenate([bottom.astype(np.float32), mouth])
 
 
-def _adjustable(length: float, head: float, rng: np.random.Generator) -> Item:
+def _adjustable(length: float, head: float, rng: np.random.Generator) -> Thing:
     x = length / 2 - head
     gape = head * rng.uniform(0.4, 0.9)
     fixed = points((x - head * 1.1, -head * 0.7), (x + head * 0.9, -head * 1.15),
@@ -92,10 +92,10 @@ def _adjustable(length: float, head: float, rng: np.random.Generator) -> Item:
         Solid(STEEL, (worm,), 0.7, round_cm=head * 0.2),
         Solid(STEEL, (bar,), 0.6, (eye,), wedge_cm=head * 0.2),
     ]
-    return Item("Wrench", tuple(parts))
+    return Thing("Wrench", tuple(parts))
 
 
-def pliers(rng: np.random.Generator) -> Item:
+def pliers(rng: np.random.Generator) -> Thing:
     """Two crossing arms on a rivet: combination, long-nose or cutting."""
     length = rng.uniform(14.5, 21)
     opening_deg = rng.uniform(3, 17)
@@ -108,7 +108,7 @@ def pliers(rng: np.random.Generator) -> Item:
             parts.append(_mirrored(part, side, opening_deg))
     rivet = ellipse(length * 0.035, length * 0.035)
     parts.append(Solid(STEEL, (rivet,), 0.4))
-    return Item("Pliers", tuple(parts))
+    return Thing("Pliers", tuple(parts))
 
 
 def _arm(

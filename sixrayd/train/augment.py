@@ -17,7 +17,7 @@ _LEAST_VISIBLE = 0.4  # share of a box's area inside the view for it to count
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LabelledImage:
     """One training example."""
 
     image: RGBImage  # (S, S, 3)
@@ -89,7 +89,9 @@ def _around(low: float, high: float, length: float, limit: int, rng: np.random.G
     return float(rng.uniform(*(inside if inside[0] <= inside[1] else (first, last))))
 
 
-def take_view(sample: Sample, view: View, side: int, rng: np.random.Generator) -> Sample:
+def take_view(
+    sample: LabelledImage, view: View, side: int, rng: np.random.Generator
+) -> LabelledImage:
     """Cut, resize and mirror in one interpolation; boxes that are mostly outside are dropped.
 
     Args:
@@ -111,7 +113,9 @@ def take_view(sample: Sample, view: View, side: int, rng: np.random.Generator) -
     inside = np.clip(boxes, 0, side)
     area, seen = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, inside))
     kept = seen >= _LEAST_VISIBLE * area
-    return Sample(np.asarray(image, np.uint8), inside[kept].astype(np.float32), sample.labels[kept])
+    return LabelledImage(
+        np.asarray(image, np.uint8), inside[kept].astype(np.float32), sample.labels[kept]
+    )
 
 
 def change_light(image: RGBImage, rng: np.random.Generator) -> RGBImage:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.arrays import RGBImage
-from sixrayd.train.augment import Sample, change_light, draw_view, draw_window, take_view
+from sixrayd.train.augment import LabelledImage, change_light, draw_view, draw_window, take_view
 
 _AHEAD = 2  # batches under way beside the one that is asked for
 
@@ -134,26 +134,26 @@ class ExampleSet:
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
         pixels = images.numpy()
 
-        def make(row: int, place: int, example: Example) -> Sample:
+        def make(row: int, place: int, example: Example) -> LabelledImage:
             view = self.view(example, _rng(self.seed, example.image_id, epoch, place))
             pixels[row] = view.image
-            return Sample(pixels[row], view.boxes, view.labels)
+            return LabelledImage(pixels[row], view.boxes, view.labels)
 
         views = [pool.submit(make, row, *pair) for row, pair in enumerate(examples)]
         return _Pending(tuple(e.image_id for _, e in examples), images, views, pinned)
 
-    def view(self, example: Example, rng: np.random.Generator) -> Sample:
+    def view(self, example: Example, rng: np.random.Generator) -> LabelledImage:
         """A random view of one example."""
         image = self.decode(example.image_id)
         size_wh = (image.shape[1], image.shape[0])
         boxes = np.array(example.boxes, np.float32).reshape(-1, 4)
-        sample = Sample(image, boxes, np.array(example.labels, np.int64))
+        sample = LabelledImage(image, boxes, np.array(example.labels, np.int64))
         if self.window:
             rectangle = draw_window(size_wh, boxes, self.window, rng)
         else:
             rectangle = draw_view(size_wh, boxes, rng)
         seen = take_view(sample, rectangle, self.side, rng)
-        return Sample(change_light(seen.image, rng), seen.boxes, seen.labels)
+        return LabelledImage(change_light(seen.image, rng), seen.boxes, seen.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class _Pending:
 
     image_ids: tuple[str, ...]
     images: Tensor
-    views: list[Future[Sample]]
+    views: list[Future[LabelledImage]]
     pinned: bool
 
     def batch(self) -> Batch:

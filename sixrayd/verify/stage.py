@@ -9,7 +9,7 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError
-from sixrayd.statistics.certificate import Outcome, Statement, assumptions, recompute
+from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
 from sixrayd.verify.archive import Archive, read_archive
 
 _MOST_SIGNS = 500
@@ -93,7 +93,7 @@ def _check_commitment(said: Statement, published: str) -> str:
     return "published"
 
 
-def _check_outcome(archive: Archive, checked: list[str]) -> Outcome:
+def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     outcome = recompute(archive.statement, archive.tables)
     draws = archive.statement.plan.draws
     units = sum(sum(draw.units.values()) for draw in draws)

@@ -11,13 +11,20 @@ from PIL import Image
 
 from sixrayd.benchmark import published
 from sixrayd.benchmark.report.page import write_report
-from sixrayd.benchmark.report.parts import Axis, Column, Example, Pictures, WorstPicture, make_sheet
+from sixrayd.benchmark.report.parts import (
+    Axis,
+    Column,
+    CropExample,
+    ReportPictures,
+    WorstPicture,
+    make_sheet,
+)
 from sixrayd.benchmark.report.verdict import verdicts
 from sixrayd.benchmark.report.words import less_time, per_cent, plain_row, points, signed, text
 from sixrayd.benchmark.results import (
     Alarm,
-    Cost,
     Crop,
+    CropLoss,
     ModelFacts,
     Results,
     Row,
@@ -46,7 +53,7 @@ def a_row(key, crop=PLAIN, *, kind="fixed", mean=0.8776, total=None, difference=
         by_size={"small": 0.5, "large": None},
         by_origin={"source": 0.9, "found": 0.95},
         alarms=(Alarm(0.7, 12.5, 13.0), Alarm(0.9, None, None)),
-        cost=Cost(0.0, 40, 0, 0) if crop is PLAIN else Cost(0.315, 40, 3, 1),
+        cost=CropLoss(0.0, 40, 0, 0) if crop is PLAIN else CropLoss(0.315, 40, 3, 1),
         times=None if total is None else some_times(total, crop),
     )
     return replace(row, **changes)
@@ -111,7 +118,7 @@ def some_pictures():
     image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
     box = np.array([[5.0, 5.0, 20.0, 20.0]])
     curve = np.array([0.0, 0.1, 1.0, 0.4, 0.0])
-    example = Example(
+    example = CropExample(
         "P$1$",  # not a formula
         image,
         box,
@@ -126,7 +133,7 @@ def some_pictures():
     worst = WorstPicture(
         "tdc", WorstCase("P1", 2, (10, 0, 50, 40)), image, box, box, np.array([0.9])
     )
-    return Pictures((example,), (worst,))
+    return ReportPictures((example,), (worst,))
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +361,7 @@ def changed(key, **changes):
 def test_a_verdict_names_the_class_that_loses_most_and_too_few_images():
     unsure = a_difference(-0.001, -0.009, good=False)
     results = changed(
-        "tdc", difference=unsure, classes={"Gun": 0.9, EVIL: None}, cost=Cost(0.1, 40, 0, 0)
+        "tdc", difference=unsure, classes={"Gun": 0.9, EVIL: None}, cost=CropLoss(0.1, 40, 0, 0)
     )
 
     fixed = verdicts(results)[0]
@@ -504,7 +511,7 @@ def test_a_benchmark_without_any_figure_still_reports(tmp_path):
         some_results(), rows=(), sweep=(), models=(), tables=(Table("fixed", "Fixed", (), why),)
     )
 
-    write_report(tmp_path, nothing, Pictures())
+    write_report(tmp_path, nothing, ReportPictures())
 
     page = html.fromstring((tmp_path / "report.html").read_bytes())
     assert lines(page, "fixed")[1:] == [["rfb512", "no weights: run it with --train-missing"]]

@@ -14,7 +14,7 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download import fetch
 from sixrayd.download.faults import Faults
-from sixrayd.download.fetch import Place, fetch_release, find_place
+from sixrayd.download.fetch import ReleasePlace, fetch_release, find_place
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.stage import download
 from tests.releases import TinyRelease, write_sums
@@ -230,15 +230,15 @@ def test_redirects_within_http_are_followed(tmp_path: Path, server: Server) -> N
 
 
 def test_any_fsspec_storage(tmp_path: Path, server: Server) -> None:
-    place = Place(url=f"local://{server.folder}")
+    place = ReleasePlace(url=f"local://{server.folder}")
     folder = fetch_release(place, tmp_path / "here", Faults(), lambda *_: None)
     names = sorted(path.name for path in server.folder.iterdir())
     assert sorted(p.name for p in folder.iterdir()) == sorted([*names, "source.json"])
 
 
 def test_what_a_release_may_be_called(tmp_path: Path) -> None:
-    assert find_place(str(tmp_path)) == Place(folder=tmp_path)
-    assert find_place(f"file://{tmp_path}") == Place(folder=tmp_path)
+    assert find_place(str(tmp_path)) == ReleasePlace(folder=tmp_path)
+    assert find_place(f"file://{tmp_path}") == ReleasePlace(folder=tmp_path)
     known = find_place("sixray")
     assert known.name == "http://aivc.ks3-cn-beijing.ksyun.com/data/public_data/SIXray/"
     assert len(known.files) == 21

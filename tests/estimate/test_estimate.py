@@ -22,7 +22,7 @@ from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.recapture import recapture
 from sixrayd.statistics.sampling import allocate
 from sixrayd.statistics.settings import BoundSettings
-from sixrayd.status.report import Progress, status_report
+from sixrayd.status.report import StageProgress, status_report
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine
 
@@ -183,7 +183,7 @@ def test_files_and_staleness(campaign):
     draw_sample(campaign.workspace, SampleSettings(units=1))
     found = [r for r in status_report(campaign.workspace).results if r.stage == "estimate"]
     assert [(r.progress, r.changed) for r in found] == [
-        (Progress.STALE, ("estimate/first/draws.json", "estimate/first/sample.parquet"))
+        (StageProgress.STALE, ("estimate/first/draws.json", "estimate/first/sample.parquet"))
     ]
 
 

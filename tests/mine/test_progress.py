@@ -3,12 +3,12 @@ import time
 
 import pytest
 
-from sixrayd.mine.progress import Counts, State, Tally, shown
+from sixrayd.mine.progress import MineCounts, MineState, Tally, shown
 from sixrayd.mine.worker import ShardReport
 
 
 def test_reports_of_a_shard_replace_each_other():
-    tally = Tally(Counts(100, 7, 1), 200)
+    tally = Tally(MineCounts(100, 7, 1), 200)
 
     tally.add(ShardReport("a", 10, 1, 2, False))
     tally.add(ShardReport("b", 10, 0, 1, False))
@@ -21,13 +21,13 @@ def test_reports_of_a_shard_replace_each_other():
 
 
 def test_the_first_batch_says_nothing_of_speed():
-    assert Tally(Counts(), 50).add(ShardReport("a", 10, 0, 0, False)) == State(
+    assert Tally(MineCounts(), 50).add(ShardReport("a", 10, 0, 0, False)) == MineState(
         10, 50, 0, 0, 0.0, None
     )
 
 
 def test_lines_for_programs(capsys):
-    with shown(Counts(), 20, "json") as looked:
+    with shown(MineCounts(), 20, "json") as looked:
         for images in range(1, 21):
             looked(ShardReport("a", images, 0, images, images == 20))
 
@@ -37,7 +37,7 @@ def test_lines_for_programs(capsys):
 
 
 def test_a_bar_for_people(capsys):
-    with shown(Counts(5, 1, 0), 20, "bar") as looked:
+    with shown(MineCounts(5, 1, 0), 20, "bar") as looked:
         looked(ShardReport("a", 15, 2, 3, True))
 
     told = capsys.readouterr().err

@@ -165,7 +165,7 @@ def test_nothing_to_compare(tmp_path):
     folder = tmp_path / "none/review/first"
     assert str(caught.value) == (
         f"{folder}: no decisions; once somebody has answered, run "
-        f"`sixrayd review pull -w {workspace.root}`"
+        f"`sixrayd review pull -w {tmp_path / 'none'}`"
     )
     alone = agreement(built(tmp_path / "alone", [Says(IDS[0], NOTHING)]))
     assert (alone.images, alone.shared, alone.pairs) == (1, 0, ())

@@ -26,8 +26,8 @@ from sixrayd.statistics.sampling import (
     POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Plan,
     Population,
+    SamplingPlan,
     gone_digest,
     random_number,
 )
@@ -278,7 +278,7 @@ def test_assumptions_are_one_line_each():
 
 def statement(**changes):
     parts = {"name": "first", "signed_by": "Ann", "signed_at": "2026-01-02T10:00:00+00:00"}
-    plan = Plan("00", (), (Draw(1, "", {"low": 10}, {"low": 2}, _NOBODY, SEED),))
+    plan = SamplingPlan("00", (), (Draw(1, "", {"low": 10}, {"low": 2}, _NOBODY, SEED),))
     said = Statement(
         **parts,
         plan=plan,

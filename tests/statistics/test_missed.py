@@ -9,14 +9,20 @@ from scipy.stats import binom
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
-from sixrayd.statistics.missed import Evidence, Split, bound_by_class, bound_missed, percent_down
+from sixrayd.statistics.missed import (
+    AlphaSplit,
+    MissedEvidence,
+    bound_by_class,
+    bound_missed,
+    percent_down,
+)
 from sixrayd.statistics.sensitivity import Sensitivity
 
 STRATA = (
     Stratum("high", 800, (Block(1000, 200, 4, 4),)),
     Stratum("low", 3500, (Block(4000, 500, 1, 1),)),
 )
-PERFECT = Evidence(reviewed=300, found=40, strata=STRATA)
+PERFECT = MissedEvidence(reviewed=300, found=40, strata=STRATA)
 PLANTED = replace(
     PERFECT,
     with_proposals=Sensitivity(planted=200, hits=190),
@@ -29,7 +35,7 @@ def test_perfect_reviewers_leave_what_the_strata_leave():
 
     limits = joint_limits(STRATA, 0.05)
     assert bound.limits == limits
-    assert bound.split == Split(0.05, 0, 0, 0, 0)
+    assert bound.split == AlphaSplit(0.05, 0, 0, 0, 0)
     assert (bound.found, bound.lower, bound.upper) == (45, limits.lower, limits.upper)
     assert bound.estimate == limits.estimate == pytest.approx(800 * 4 / 200 + 3500 / 500)
     assert (bound.sensitivity_with, bound.sensitivity_without) == (1.0, 1.0)
@@ -41,7 +47,8 @@ def test_alpha_is_spent_only_where_something_can_be_wrong():
     sure, stated, shown = Sensitivity(), Sensitivity(0.9), Sensitivity(planted=20, hits=18)
 
     splits = [
-        astuple(Split.of(0.05, *pair)) for pair in ((shown, shown), (stated, stated), (sure, shown))
+        astuple(AlphaSplit.of(0.05, *pair))
+        for pair in ((shown, shown), (stated, stated), (sure, shown))
     ]
     assert splits == [
         pytest.approx((0.03, 0.005, 0.005, 0.005, 0.005)),
@@ -118,7 +125,7 @@ def test_a_stratum_nobody_checked_counts_whole_and_once():
 
 
 def test_nothing_is_left_of_nothing():
-    bound = bound_missed(Evidence(0, 0, ()))
+    bound = bound_missed(MissedEvidence(0, 0, ()))
 
     assert (bound.lower, bound.estimate, bound.upper, bound.recall) == (0, 0.0, 0, 1.0)
 
@@ -142,7 +149,7 @@ def test_images_are_those_of_the_largest_unfound_units():
     assert planted.images == planted.upper + 39 + 8 + 24
     overlooked = bound_missed(replace(PLANTED, sizes=sizes, cleared_in_found=6))
     assert overlooked.images == planted.images + 6
-    done = Evidence(5, 5, (), sizes=np.zeros(0, np.int64))
+    done = MissedEvidence(5, 5, (), sizes=np.zeros(0, np.int64))
     assert bound_missed(done).images == 0
 
 
@@ -190,6 +197,6 @@ def test_targets():
 
 def test_evidence_that_contradicts_itself():
     with pytest.raises(SettingsError, match=r"^evidence: 6 found among 5 reviewed$"):
-        Evidence(5, 6, ())
+        MissedEvidence(5, 6, ())
     with pytest.raises(SettingsError, match=r"^evidence: 3 sizes for 5255 unfound units$"):
         replace(PERFECT, sizes=np.ones(3, np.int64))

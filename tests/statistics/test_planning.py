@@ -6,11 +6,11 @@ import pytest
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Block, Stratum
-from sixrayd.statistics.missed import Evidence, bound_missed
+from sixrayd.statistics.missed import MissedEvidence, bound_missed
 from sixrayd.statistics.planning import checks_for_bound, checks_to_halve, planned_bound
 from sixrayd.statistics.sensitivity import Sensitivity
 
-EVIDENCE = Evidence(
+EVIDENCE = MissedEvidence(
     500,
     60,
     (Stratum("a", 4000, (Block(5000, 1000, 5, 5),)), Stratum("b", 9000, (Block(9500, 500, 0, 0),))),
@@ -59,7 +59,7 @@ def test_the_checks_that_halve_a_bound_do():
 
 
 def test_an_unchecked_stratum_is_halved_too():
-    evidence = Evidence(0, 0, (Stratum("a", 1000),))
+    evidence = MissedEvidence(0, 0, (Stratum("a", 1000),))
 
     assert bound_missed(evidence).upper == 1000
     assert checks_to_halve(evidence) == checks_for_bound(1000, 500)

@@ -19,8 +19,8 @@ from sixrayd.statistics.sampling import (
     POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Plan,
     Population,
+    SamplingPlan,
     allocate,
     random_number,
 )
@@ -62,7 +62,7 @@ def plan(*draws, left=()):
         Draw(n, "", *draw, digest(*(left if n == 2 else ())), SEED)
         for n, draw in enumerate(draws, 1)
     )
-    return Plan("", (), tuple(made))
+    return SamplingPlan("", (), tuple(made))
 
 
 FIRST = {"high": 2, "low": 4}, {"high": 1, "low": 2}
@@ -275,7 +275,7 @@ def test_a_draw_of_other_types(values):
 
 def test_the_commitment_is_to_all_that_is_fixed_and_to_what_came_before():
     first, second = (Draw(n, "t", *FIRST, "g", f"s{n}") for n in (1, 2))
-    fixed = Plan("ab", (0.5,), (first, second), "1.0")
+    fixed = SamplingPlan("ab", (0.5,), (first, second), "1.0")
     others = [
         replace(fixed, population="ac"),
         replace(fixed, edges=(0.25,)),

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from sixrayd.core.workspace import STAGES, Run, Workspace
 from sixrayd.status.command import status
-from sixrayd.status.report import Progress, ResultStatus, status_report
+from sixrayd.status.report import ResultStatus, StageProgress, status_report
 
 
 def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
@@ -17,7 +17,7 @@ def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str,
     workspace.finish(Run(stage, name, settings, inputs, summary={"n": 1, "ids": ["x"]}))
 
 
-def states(workspace: Workspace) -> dict[str, Progress]:
+def states(workspace: Workspace) -> dict[str, StageProgress]:
     return {
         f"{result.stage}/{result.name}".rstrip("/"): result.progress
         for result in status_report(workspace).results
@@ -26,7 +26,7 @@ def states(workspace: Workspace) -> dict[str, Progress]:
 
 def test_empty_workspace(tmp_path: Path) -> None:
     report = status_report(Workspace(tmp_path / "ws"))
-    assert report.results == tuple(ResultStatus(name, "", Progress.MISSING) for name in STAGES)
+    assert report.results == tuple(ResultStatus(name, "", StageProgress.MISSING) for name in STAGES)
     assert report.next_command == "sixrayd download --release FOLDER"
     assert not (tmp_path / "ws").exists()
 
@@ -37,8 +37,8 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
     workspace.begin(Run("models", "a", {}, {}))
     report = status_report(workspace)
     assert report.results[:2] == (
-        ResultStatus("shards", "", Progress.DONE, summary={"n": 1}),
-        ResultStatus("models", "a", Progress.INTERRUPTED),
+        ResultStatus("shards", "", StageProgress.DONE, summary={"n": 1}),
+        ResultStatus("models", "a", StageProgress.INTERRUPTED),
     )
     assert report.next_command == "sixrayd train"
 
@@ -52,9 +52,9 @@ def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
     workspace.finish(Run("shards", "", {**run.settings, "seed": 5}, {}))
     report = status_report(workspace)
     assert [(r.stage, r.progress, r.changed) for r in report.results[:3]] == [
-        ("shards", Progress.DONE, ()),
-        ("models", Progress.STALE, ("shards/run.json",)),
-        ("mine", Progress.STALE, ("models/a/run.json", "shards/run.json")),
+        ("shards", StageProgress.DONE, ()),
+        ("models", StageProgress.STALE, ("shards/run.json",)),
+        ("mine", StageProgress.STALE, ("models/a/run.json", "shards/run.json")),
     ]
     assert report.next_command == "sixrayd train"
 
@@ -66,7 +66,7 @@ def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
     os.utime(tmp_path / "models/old/run.json", (100, 100))
     finish(workspace, "models", "new", ("shards", ""))
     found = states(workspace)
-    assert (found["models/old"], found["models/new"]) == (Progress.STALE, Progress.DONE)
+    assert (found["models/old"], found["models/new"]) == (StageProgress.STALE, StageProgress.DONE)
     assert status_report(workspace).next_command == "sixrayd mine"
 
 
@@ -79,7 +79,7 @@ def test_release_that_was_put_away_is_not_a_fault(tmp_path: Path) -> None:
     assert status_report(workspace).results[0].changed == (str(release),)
     release.unlink()
     first = status_report(workspace).results[0]
-    assert (first.progress, first.changed, first.gone) == (Progress.DONE, (), (str(release),))
+    assert (first.progress, first.changed, first.gone) == (StageProgress.DONE, (), (str(release),))
 
 
 def test_broken_run(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_broken_run(tmp_path: Path) -> None:
     found = [result for result in status_report(Workspace(tmp_path)).results if result.name == "m"]
     assert [(r.progress, r.error) for r in found] == [
         (
-            Progress.BROKEN,
+            StageProgress.BROKEN,
             f"{tmp_path}/mine/m/run.json: not a run.json; run `sixrayd mine` again",
         )
     ]

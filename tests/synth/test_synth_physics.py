@@ -16,7 +16,7 @@ from sixrayd.synth.materials import (
 )
 from sixrayd.synth.outlines import ellipse, points, rectangle
 from sixrayd.synth.projection import DepthMap, Pose
-from sixrayd.synth.solids import Item, Solid, Wire
+from sixrayd.synth.solids import Solid, Thing, Wire
 
 POSE = Pose((100.0, 80.0), 10.0)
 
@@ -24,7 +24,7 @@ POSE = Pose((100.0, 80.0), 10.0)
 def depth_of(*parts: Solid | Wire, pose: Pose = POSE) -> np.ndarray:
     """(2, 160, 200) optical depth of parts before the beam."""
     belt = DepthMap(200, 160)
-    belt.add(Item("thing", parts), pose)
+    belt.add(Thing("thing", parts), pose)
     return belt.depth
 
 
@@ -46,7 +46,7 @@ def test_ratio_of_bands_orders_materials() -> None:
 @pytest.mark.parametrize("material", [WATER, ALUMINIUM, STEEL])
 def test_slab_transmits_as_beer_lambert_says(material) -> None:
     belt = DepthMap(200, 160)
-    belt.add(Item("slab", (Solid(material, (rectangle(12, 8),), 0.7),)), POSE)
+    belt.add(Thing("slab", (Solid(material, (rectangle(12, 8),), 0.7),)), POSE)
     inside = belt.transmission()[:, 80, 100]
     expected = [math.exp(-mu * 0.7) for mu in linear_attenuation(material)]
     assert inside == pytest.approx(expected, rel=1e-5)
@@ -113,8 +113,8 @@ def test_wire_keeps_its_section(radius_cm) -> None:
 def test_what_lies_outside_is_left_out() -> None:
     far = Pose((900.0, 80.0), 10.0)
     belt = DepthMap(200, 160)
-    belt.add(Item("far", (Solid(STEEL, (rectangle(4, 4),), 1.0),)), far)
-    belt.add(Item("far", (Wire(STEEL, (points((0, 0), (3, 3)),), 0.2),)), far)
+    belt.add(Thing("far", (Solid(STEEL, (rectangle(4, 4),), 1.0),)), far)
+    belt.add(Thing("far", (Wire(STEEL, (points((0, 0), (3, 3)),), 0.2),)), far)
     assert float(belt.depth.max()) == 0.0
 
 

@@ -2,7 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.train.augment import Sample, View, change_light, draw_view, draw_window, take_view
+from sixrayd.train.augment import (
+    LabelledImage,
+    View,
+    change_light,
+    draw_view,
+    draw_window,
+    take_view,
+)
 
 BOX = (30, 20, 70, 50)
 
@@ -10,7 +17,7 @@ BOX = (30, 20, 70, 50)
 def _sample():
     image = np.full((80, 120, 3), 255, np.uint8)
     image[BOX[1] : BOX[3], BOX[0] : BOX[2]] = 0
-    return Sample(image, np.array([BOX], np.float32), np.array([2]))
+    return LabelledImage(image, np.array([BOX], np.float32), np.array([2]))
 
 
 def _dark_extent(image):

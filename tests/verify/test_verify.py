@@ -23,7 +23,7 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
 from sixrayd.statistics.missed import percent_down
-from sixrayd.statistics.sampling import Plan
+from sixrayd.statistics.sampling import SamplingPlan
 from sixrayd.verify.command import verify as command
 from sixrayd.verify.stage import verify
 from tests.estimate.campaigns import Campaign, name_of, sample_rows
@@ -126,7 +126,7 @@ def test_nobody_is_named_in_it(file):
 def test_the_published_commitment(file):
     said = json.loads(parts_of(file)["statement.json"])
     whole = said["commitment"]
-    first = Plan.parse(said["plan"]).commitments[0]
+    first = SamplingPlan.parse(said["plan"]).commitments[0]
 
     def compared(published):
         return verify(file, published).checked[1]
@@ -184,7 +184,7 @@ def recommitted(change):
 
     def both(said):
         change(said["plan"])
-        said["commitment"] = Plan.parse(said["plan"]).commitment
+        said["commitment"] = SamplingPlan.parse(said["plan"]).commitment
 
     return both
 

@@ -14,7 +14,7 @@ from sixrayd.benchmark.report.charts import (
     sweep_chart,
     time_chart,
 )
-from sixrayd.benchmark.report.parts import Picture, Pictures, Section, Sheet
+from sixrayd.benchmark.report.parts import Picture, ReportPictures, Section, Sheet
 from sixrayd.benchmark.report.pictures import (
     crop_picture,
     map_picture,
@@ -51,7 +51,7 @@ _TEXTS = {
 }
 
 
-def write_report(folder: Path, results: Results, pictures: Pictures) -> None:
+def write_report(folder: Path, results: Results, pictures: ReportPictures) -> None:
     """Write the report into a folder: `report.html`, `sweep.csv`, `tables/NAME.csv` and
     `figures/NAME.png`. The page is last and needs none of the others.
 
@@ -72,7 +72,7 @@ def csv_path(sheet: Sheet) -> str:
     return "sweep.csv" if sheet.name == "sweep" else f"tables/{sheet.name}.csv"
 
 
-def _sections(results: Results, pictures: Pictures) -> Iterator[Section]:
+def _sections(results: Results, pictures: ReportPictures) -> Iterator[Section]:
     shown = frozenset(worst.key for worst in pictures.worst)
     for table in results.tables:
         yield _table_section(results, table, shown)
@@ -126,7 +126,7 @@ def _measures(results: Results) -> Iterator[Section]:
     yield Section("cost", "What crops cost and save", (text,), (cost_sheet(results),))
 
 
-def _example_section(pictures: Pictures) -> Section:
+def _example_section(pictures: ReportPictures) -> Section:
     drawn = [
         draw(example, number)
         for number, example in enumerate(pictures.examples, start=1)
@@ -135,7 +135,7 @@ def _example_section(pictures: Pictures) -> Section:
     return Section("examples", "How TDC sees images", (), (), tuple(drawn))
 
 
-def _worst_section(results: Results, pictures: Pictures) -> Section:
+def _worst_section(results: Results, pictures: ReportPictures) -> Section:
     keys = dict.fromkeys(worst.key for worst in pictures.worst)
     drawn = []
     for key in keys:

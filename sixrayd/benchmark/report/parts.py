@@ -26,7 +26,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Example:
+class CropExample:
     """An image of figures 6 to 9: what TDC sees in it, and what every crop keeps of it.
 
     Args:
@@ -70,10 +70,10 @@ class WorstPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ReportPictures:
     """What the report draws beside its charts."""
 
-    examples: tuple[Example, ...] = ()
+    examples: tuple[CropExample, ...] = ()
     worst: tuple[WorstPicture, ...] = ()
 
 
@@ -139,7 +139,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SystemVerdict:
     """What the figures say of one system; `good` None where nothing can be said."""
 
     title: str

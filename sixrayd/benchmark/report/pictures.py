@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sixrayd.benchmark.report.charts import new_figure, plain_text, png_of
-from sixrayd.benchmark.report.parts import Axis, Example, Image, Picture, Region, WorstPicture
+from sixrayd.benchmark.report.parts import Axis, CropExample, Image, Picture, Region, WorstPicture
 from sixrayd.benchmark.report.words import crop_name, worst_anchor
 from sixrayd.benchmark.results import Crop
 from sixrayd.core.arrays import FloatArray
@@ -19,7 +19,7 @@ _COLOURS = ("#c0392b", "#1f618d", "#117a38", "#7d3c98", "#b9770e")
 _WORST_IN_A_FIGURE = 4
 
 
-def map_picture(example: Example, number: int) -> Picture:
+def map_picture(example: CropExample, number: int) -> Picture:
     """Figure 6: the average magnitude of the maps beside the image."""
     height, width = example.image.shape[:2]
     figure = new_figure(3 * (1 + len(example.maps)), 0.4 + 3 * _shape([example.image]))
@@ -39,7 +39,7 @@ def map_picture(example: Example, number: int) -> Picture:
     )
 
 
-def profile_picture(example: Example, number: int) -> Picture:
+def profile_picture(example: CropExample, number: int) -> Picture:
     """Figure 7: raw differences, and filtered and normalised ones with the threshold."""
     figure = new_figure(9, 4.2)
     grid = figure.subplots(2, 2)
@@ -56,7 +56,7 @@ def profile_picture(example: Example, number: int) -> Picture:
     )
 
 
-def crop_picture(example: Example, number: int) -> Picture:
+def crop_picture(example: CropExample, number: int) -> Picture:
     """Figures 8 and 9: what every crop keeps, drawn on the image."""
     figure = new_figure(7.5, 4.6)
     axes = figure.subplots()

@@ -1,6 +1,6 @@
 """What the figures say, in words."""
 
-from sixrayd.benchmark.report.parts import Verdict
+from sixrayd.benchmark.report.parts import SystemVerdict
 from sixrayd.benchmark.report.words import (
     less_time,
     missing,
@@ -18,7 +18,7 @@ _AIM = f"{100 * AIM:.0f} %"
 _TABLES = ("fixed", "dynamic", "forms")
 
 
-def verdicts(results: Results) -> tuple[Verdict, ...]:
+def verdicts(results: Results) -> tuple[SystemVerdict, ...]:
     """One for every row of TDC, in the order of the tables; those of the ablation apart."""
     keys = [key for table in results.tables if table.name in _TABLES for key in table.rows]
     rows = [results.row(key) for key in dict.fromkeys(keys)]
@@ -36,7 +36,7 @@ def summary(results: Results) -> str:
     return f"Rows in which TDC reaches what it must: {good} of {len(said)}{ending}."
 
 
-def _verdict(results: Results, row: Row) -> Verdict:
+def _verdict(results: Results, row: Row) -> SystemVerdict:
     quality = None if row.difference is None else row.difference.non_inferior
     saved = less_time(results, row)
     dynamic = row.system.input == "dynamic"
@@ -51,7 +51,7 @@ def _verdict(results: Results, row: Row) -> Verdict:
         reasons += _why_slow(results, row)
     title = f"{system_name(row.system)}, {row.system.input} input"
     sentences = (_quality(results, row), *_time(saved, dynamic))
-    return Verdict(title, good, sentences, tuple(reasons))
+    return SystemVerdict(title, good, sentences, tuple(reasons))
 
 
 def _quality(results: Results, row: Row) -> str:

@@ -35,7 +35,7 @@ from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.palette import Channels, Palette, read_palette
-from sixrayd.imaging.planting import Item, choose_place, cut_item, project, reencode, unlike
+from sixrayd.imaging.planting import Cutting, choose_place, cut_item, project, reencode, unlike
 from sixrayd.review.planting.planted import (
     PLANTED_SCHEMA,
     planted_folder,
@@ -229,7 +229,7 @@ class _Planting:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
 
-    def _items(self) -> Iterator[tuple[Annotation, Item]]:
+    def _items(self) -> Iterator[tuple[Annotation, Cutting]]:
         """Items of test positives that no model has learnt from, in random order, over again."""
         rows = self.index.rows(source=Source.POSITIVE, split=Split.TEST)
         ids = unlearnt(self.index, rows, self.learnt.images)["image_id"].to_pylist()

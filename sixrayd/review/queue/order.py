@@ -26,7 +26,7 @@ Curve = Callable[[FloatArray], FloatArray]  # scores to probabilities
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class QueueItem:
     """An image that waits for review.
 
     Args:
@@ -58,7 +58,7 @@ class Past:
     """A decision that was made.
 
     Args:
-        score, boxes: as of the `Item`.
+        score, boxes: as of the `QueueItem`.
         found: the reviewer saw contraband.
         seconds: of work; 0 where the server did not say.
     """
@@ -79,12 +79,12 @@ class Queued:
         seconds: that its review is expected to take.
     """
 
-    item: Item
+    item: QueueItem
     probability: float
     seconds: float
 
 
-def order(items: Iterable[Item], past: Iterable[Past]) -> tuple[Queued, ...]:
+def order(items: Iterable[QueueItem], past: Iterable[Past]) -> tuple[Queued, ...]:
     """The queue, the most expected finds per second first.
 
     A group comes whole, at the place that its finds per second give it. Of equal ones the higher
@@ -118,7 +118,7 @@ def forecast(queue: Sequence[Queued], hours: float, reviewers: int = 1) -> float
     return float(np.interp(hours * reviewers * 3600, spent, finds))
 
 
-def probabilities(items: Sequence[Item], past: Sequence[Past]) -> FloatArray:
+def probabilities(items: Sequence[QueueItem], past: Sequence[Past]) -> FloatArray:
     """Probability that each item holds contraband, (N,), never falling with the score of a kind.
 
     What is believed beforehand: of a score, a logistic curve through the decisions of that kind

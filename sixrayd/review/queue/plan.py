@@ -20,7 +20,7 @@ from sixrayd.decisions.consensus import conflicts, settle
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
-from sixrayd.review.queue.order import ORDERED, Item, Past, order
+from sixrayd.review.queue.order import ORDERED, Past, QueueItem, order
 
 MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
 
@@ -200,9 +200,9 @@ def by_finds_per_second(
     return [planned[queued.item.image_id] for queued in queue]
 
 
-def as_item(item: Planned, group: str) -> Item:
+def as_item(item: Planned, group: str) -> QueueItem:
     """A planned image as the queue's order sees it."""
-    return Item(item.image_id, item.kind, item.image_score, len(item.rows), group)
+    return QueueItem(item.image_id, item.kind, item.image_score, len(item.rows), group)
 
 
 def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:

@@ -14,9 +14,9 @@ from sixrayd.core.records import Kind
 from sixrayd.review.queue.order import (
     PRIOR_DECISIONS,
     UNMEASURED_S,
-    Item,
     Past,
     Queued,
+    QueueItem,
     forecast,
     order,
     probabilities,
@@ -25,7 +25,7 @@ from sixrayd.review.queue.order import (
 
 
 def item(name, score=0.5, kind=Kind.CANDIDATE, boxes=1, group=None):
-    return Item(name, kind, score, boxes, group or name)
+    return QueueItem(name, kind, score, boxes, group or name)
 
 
 def past(score=0.5, found=True, kind=Kind.CANDIDATE, boxes=1, seconds=10.0):
@@ -263,4 +263,4 @@ def test_no_forecast_of_less_than_no_work():
 )
 def test_items_that_cannot_be_queued(kind, score, boxes):
     with pytest.raises(SettingsError, match=r"^N1: .* needs one of candidate, duplicate, positive"):
-        Item("N1", kind, score, boxes, "N1")
+        QueueItem("N1", kind, score, boxes, "N1")
