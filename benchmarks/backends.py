@@ -261,9 +261,9 @@ def whole_against_whole(
         work[name] = partial(look_at, Predictor(detector, ORIGINAL, backend=backend), batch)
     times: dict[str, list[float]] = {name: [] for name in work}
     for turn in chunked(paths, BATCHES_A_TURN * batch):
-        for name, look in work.items():
+        for name, inference in work.items():
             start = time.perf_counter()
-            look(turn)
+            inference(turn)
             times[name].append((time.perf_counter() - start) / len(turn))
     # The first turn warms up.
     medians = {name: 1000 * statistics.median(seconds[1:]) for name, seconds in times.items()}
@@ -281,11 +281,11 @@ def whole_against_whole(
 def look_at(predictor: Predictor, batch: int, paths: list[Path]) -> None:
     """From files to boxes."""
 
-    def look(chunk: list[Path]) -> list[Detections]:
+    def inference(chunk: list[Path]) -> list[Detections]:
         return predictor.detect([decode_rgb(path.read_bytes(), path.name) for path in chunk])
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(look, chunked(paths, batch)))
+        list(pool.map(inference, chunked(paths, batch)))
 
 
 def ready(name: str, weights: Path | None) -> tuple[Detector, ClassList]:

@@ -37,8 +37,8 @@ from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
+from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.looking import LookSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport
 
@@ -77,13 +77,13 @@ class Rates:
 
     def __init__(self, job: MineJob, tasks: list[ShardTask], data: list[bytes], workers: int):
         self.job, self.tasks, self.data, self.workers = job, tasks, data, workers
-        self.device = pick_device(job.look.device)
+        self.device = pick_device(job.inference.device)
         detector = load_checkpoint(job.weights).detector
         self.backend = open_backend(
-            job.look.backend,
+            job.inference.backend,
             detector,
             self.device,
-            threads=job.look.threads,
+            threads=job.inference.threads,
             quantised=job.quantised,
             batch=job.batch,
         )
@@ -117,7 +117,7 @@ class Rates:
     def decoding(self) -> float:
         """Encoded bytes at hand → pixels."""
         start = time.perf_counter()
-        with ThreadPoolExecutor(self.job.look.threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.job.inference.threads or os.cpu_count()) as pool:
             for _ in pool.map(_decoded, self.data):
                 pass
         return len(self.data) / (time.perf_counter() - start)
@@ -226,9 +226,9 @@ def main(
             quantised = Path(folder) / "int8.zip"
             sample = [decode_rgb(some, "") for some in data[:64]]
             quantise(load_checkpoint(weights).detector, sample, quantised)
-        look = LookSettings(threshold=0.1, mirror=False, backend=name, device=on.type)
-        look = replace(look, threads=threads)
-        job = MineJob(str(place.shards), "", weights, look, batch, quantised=quantised)
+        inference = InferenceSettings(threshold=0.1, mirror=False, backend=name, device=on.type)
+        inference = replace(inference, threads=threads)
+        job = MineJob(str(place.shards), "", weights, inference, batch, quantised=quantised)
         rates = Rates(job, list(tasks_of(place, images)), data, workers)
         seen: dict[str, list[float]] = {part: [] for part in rates.parts()}
         for _ in range(rounds):

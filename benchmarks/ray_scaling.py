@@ -25,7 +25,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
-from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.ray_engine import mine_on_ray
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport
@@ -72,7 +72,7 @@ def main(detector: str, backend: str, shards: int, images: int, rounds: int) -> 
     if shards < 8:
         raise click.UsageError("--shards: needs to be at least 8")
     classes = ClassList()
-    look = LookSettings(threshold=0.5, mirror=False, backend=backend, threads=1)
+    inference = InferenceSettings(threshold=0.5, mirror=False, backend=backend, threads=1)
     rates: dict[int, list[float]] = {1: [], 2: []}
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -84,7 +84,7 @@ def main(detector: str, backend: str, shards: int, images: int, rounds: int) -> 
         for number in range(rounds):
             for workers in (1, 2) if number % 2 else (2, 1):
                 parts = Path(folder) / f"parts-{number}-{workers}"
-                job = MineJob(str(tar_folder), str(parts), weights, look, batch=4)
+                job = MineJob(str(tar_folder), str(parts), weights, inference, batch=4)
                 rates[workers].append(round(images_per_s(job, tasks, workers), 2))
                 click.echo(f"{workers} workers: {rates[workers][-1]} images/s", err=True)
     ray.shutdown()

@@ -65,8 +65,8 @@ class Outcome:
     @property
     def covered_at_smallest(self) -> int:
         """Campaigns below the bound where it is smallest, which is where an adversary stops."""
-        look = self.upper.argmin(axis=1)[:, None]
-        left, upper = (np.take_along_axis(a, look, axis=1) for a in (self.left, self.upper))
+        inference = self.upper.argmin(axis=1)[:, None]
+        left, upper = (np.take_along_axis(a, inference, axis=1) for a in (self.left, self.upper))
         return int((left <= upper).sum())
 
 
@@ -84,10 +84,10 @@ def simulate(cell: Cell, campaigns: int, seed: int, alpha: float = 0.05) -> Outc
     split = AlphaSplit.of(alpha, sensitivity, sensitivity)
     total, first = contraband.sum(axis=(1, 2)), pool.size.sum(axis=-1)
     rows = []
-    for look, (with_, without) in enumerate(_sensitivities(cell, campaigns, split, rng)):
-        if cell.second_round and look == LOOKS // 2:
+    for inference, (with_, without) in enumerate(_sensitivities(cell, campaigns, split, rng)):
+        if cell.second_round and inference == LOOKS // 2:
             pool.review_best(rng)
-        pool.check(CHECKS[look] - (CHECKS[look - 1] if look else 0), rng)
+        pool.check(CHECKS[inference] - (CHECKS[inference - 1] if inference else 0), rng)
         counts = pool.counts()
         checked = pool.found.sum(axis=-1)
         findable = checked + upper_limits(counts, split.sampling)[0]

@@ -32,8 +32,8 @@ from sixrayd.core.command import console
 from sixrayd.core.cores import available_cores
 from sixrayd.detectors.backends import open_backend, resolve_backend
 from sixrayd.imaging.decode import decode_rgb
+from sixrayd.mine.inference import GRID, InferenceSettings, image_score, open_first
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.looking import GRID, LookSettings, image_score, open_first
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport
 
@@ -48,7 +48,7 @@ class _Kind:
 
     Args:
         looks: images that the network sees for each scan.
-        changes: of `LookSettings`.
+        changes: of `InferenceSettings`.
         batches: how many times the batch goes into one run of the network.
     """
 
@@ -89,12 +89,14 @@ def _mine(
     """A row: the kind's rate as the product mines, and both ceilings."""
     setting, device = part.setting, part.setting.torch_device
     backend = resolve_backend("auto" if setting.device == "cuda" else "torch", device)
-    look = LookSettings(0.1, False, backend=backend, device=setting.device)
-    look = replace(look, **kind.changes or {})
-    job = MineJob(str(workspace_of(setting).shards), "", weights_of(setting, detector), look, 0)
+    inference = InferenceSettings(0.1, False, backend=backend, device=setting.device)
+    inference = replace(inference, **kind.changes or {})
+    job = MineJob(
+        str(workspace_of(setting).shards), "", weights_of(setting, detector), inference, 0
+    )
     if kind.name == "cascade":
         job = replace(job, first=weights_of(setting, _FIRST))
-        job = replace(job, look=replace(look, first_threshold=_half_pass(setting, job)))
+        job = replace(job, inference=replace(inference, first_threshold=_half_pass(setting, job)))
     if setting.device == "cpu":
         job = replace(job, batch=setting.sizes.batch)
     total = setting.sizes.scans * setting.sizes.repeats // kind.looks
@@ -125,7 +127,7 @@ def _mine(
 def _half_pass(setting: Setting, job: MineJob) -> float:
     """A threshold of the cascade's first detector that half of the images reach."""
     assert job.first is not None
-    first = open_first(job.first, job.look)
+    first = open_first(job.first, job.inference)
     return median(image_score(found) for found in first.detect(scans(setting, 16)))
 
 
@@ -156,10 +158,10 @@ def _network(setting: Setting, name: str, backend: str, batches: int) -> float:
     """Images a second of the network alone, kept ready for this batch, inputs at hand."""
     device, detector = setting.torch_device, random_detector(setting, name)
     batch = setting.sizes.batch * batches
-    look = open_backend(backend, detector, device, batch=batch)
+    inference = open_backend(backend, detector, device, batch=batch)
     side = detector.form.size
     x = torch.randn(batch, 3, side, side).to(device)
-    return batch / median(seconds(lambda: look(x), device, 2 * setting.sizes.rounds))
+    return batch / median(seconds(lambda: inference(x), device, 2 * setting.sizes.rounds))
 
 
 def _rate(data: list[bytes], threads: int, work: Callable[[bytes], object] | None = None) -> float:

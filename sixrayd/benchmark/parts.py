@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.results import STEPS, Seconds, System, Times
-from sixrayd.benchmark.systems import Looker
+from sixrayd.benchmark.systems import SystemRunner
 from sixrayd.core.detections import Detections
 from sixrayd.core.files import read_table, write_table
 
@@ -43,7 +43,7 @@ class Part:
 
 
 def write_part(
-    path: Path, looker: Looker, images: Judged, seen: Callable[[], None] = lambda: None
+    path: Path, runner: SystemRunner, images: Judged, seen: Callable[[], None] = lambda: None
 ) -> None:
     """Let a system look at every image.
 
@@ -52,7 +52,7 @@ def write_part(
     """
     rows: list[dict[str, Any]] = []
     for image_id in images.ids:
-        found, region, _ = looker.look(images.read(image_id), image_id)
+        found, region, _ = runner.look(images.read(image_id), image_id)
         rows.append(
             {
                 "image_id": image_id,
@@ -81,7 +81,7 @@ def read_part(path: Path) -> Part:
 
 def write_timings(
     path: Path,
-    lookers: list[Looker],
+    runners: list[SystemRunner],
     images: Judged,
     count: int,
     seed: int,
@@ -98,15 +98,15 @@ def write_timings(
     rng = np.random.default_rng(seed)
     count = min(count, len(images.ids))
     chosen = [images.ids[i] for i in rng.choice(len(images.ids), count, replace=False)]
-    for looker in lookers:
+    for runner in runners:
         for image_id in chosen[:WARM_UP]:
-            looker.look(images.read(image_id), image_id)
+            runner.look(images.read(image_id), image_id)
     rows = []
     for image_id in chosen:
         data = images.read(image_id)
-        for place in rng.permutation(len(lookers)):
-            steps = lookers[place].look(data, image_id)[2]
-            rows.append({"system": lookers[place].system.key, "image_id": image_id, **steps})
+        for place in rng.permutation(len(runners)):
+            steps = runners[place].look(data, image_id)[2]
+            rows.append({"system": runners[place].system.key, "image_id": image_id, **steps})
         seen()
     write_table(path, rows, TIMING_SCHEMA)
 

@@ -10,7 +10,7 @@ from sixrayd.benchmark.parts import Part
 from sixrayd.benchmark.report.parts import Axis, CropExample, ReportPictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
-from sixrayd.benchmark.systems import Looker, tdc_settings
+from sixrayd.benchmark.systems import SystemRunner, tdc_settings
 from sixrayd.core.arrays import RGBImage
 from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
 from sixrayd.imaging.decode import decode_rgb
@@ -20,19 +20,19 @@ _SHOWN = 0.3  # least score of a box that is drawn
 
 
 def take_pictures(
-    results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
+    results: Results, images: Judged, runners: list[SystemRunner], parts: Mapping[str, Part]
 ) -> ReportPictures:
     """Examples spread over the shares of area that TDC removes, and every row's worst cases."""
     return ReportPictures(
-        tuple(_examples(results, images, lookers, parts)),
+        tuple(_examples(results, images, runners, parts)),
         tuple(p for row in results.rows for p in _worst(row, images, parts[row.system.key])),
     )
 
 
 def _examples(
-    results: Results, images: Judged, lookers: list[Looker], parts: Mapping[str, Part]
+    results: Results, images: Judged, runners: list[SystemRunner], parts: Mapping[str, Part]
 ) -> Iterator[CropExample]:
-    fixed = [x for x in lookers if x.system.input == "fixed"]
+    fixed = [x for x in runners if x.system.input == "fixed"]
     tdc = next((x for x in fixed if x.system.crop.method == "tdc"), None)
     if tdc is None:
         return

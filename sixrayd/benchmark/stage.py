@@ -26,7 +26,13 @@ from sixrayd.benchmark.results import Crop, Results, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
 from sixrayd.benchmark.settings import PUBLISHED, SMALL, BenchmarkSettings
 from sixrayd.benchmark.sweep import DEFAULT_K, choose_k, sweep_tdc
-from sixrayd.benchmark.systems import Looker, SystemsPlan, plan_systems, tdc_settings, usable_crops
+from sixrayd.benchmark.systems import (
+    SystemRunner,
+    SystemsPlan,
+    plan_systems,
+    tdc_settings,
+    usable_crops,
+)
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
@@ -178,17 +184,17 @@ class _Job:
         if self.settings.train_cropped and trainer is not None and wanted[-1] in names:
             cropped = self._learn_crops(wanted[-1], k, trainer)
         plan = plan_systems(names, wanted, usable_crops(self.settings), k, cropped)
-        lookers = [self._looker(system) for system in plan.systems]
-        parts = self._look("test", lookers, self.sides.test)
+        runners = [self._runner(system) for system in plan.systems]
+        parts = self._run_all("test", runners, self.sides.test)
         negatives = {}
         if self.sides.negatives.ids:
-            negatives = self._look("negatives", lookers, self.sides.negatives)
+            negatives = self._run_all("negatives", runners, self.sides.negatives)
         timings = self.folder / "timings.parquet"
         if not timings.exists():
             with self._bar("timing", self.settings.timing) as tick:
                 write_timings(
                     timings,
-                    lookers,
+                    runners,
                     self.sides.test,
                     self.settings.timing,
                     self.settings.seed,
@@ -196,7 +202,7 @@ class _Job:
                 )
         results = self._results(plan, sweep, k, parts, negatives, command)
         write_json(self.folder / "results.json", asdict(results))
-        pictures = take_pictures(results, self.sides.test, lookers, parts)
+        pictures = take_pictures(results, self.sides.test, runners, parts)
         write_report(self.folder, results, pictures)
         self._finish(results)
 
@@ -230,10 +236,10 @@ class _Job:
         self.cropped = load_checkpoint(model.weights).detector
         return f"{model.name}, crops"
 
-    def _looker(self, system: System) -> Looker:
+    def _runner(self, system: System) -> SystemRunner:
         eye = self.detectors[system.detector]
         detector = self.cropped if system.learnt == "crops" and self.cropped else eye
-        return Looker(system, detector, self.scale, self.settings, self.device, eye)
+        return SystemRunner(system, detector, self.scale, self.settings, self.device, eye)
 
     def _sweep(self, main: str) -> tuple[SweepPoint, ...]:
         if main not in self.models or not self.sides.validation.ids:
@@ -247,12 +253,12 @@ class _Job:
             write_json(path, [asdict(point) for point in points])
         return tuple(SweepPoint(**row) for row in json.loads(path.read_text("utf-8")))
 
-    def _look(self, kind: str, lookers: list[Looker], images: Judged) -> dict[str, Part]:
-        paths = {x.system.key: self.folder / kind / f"{x.system.key}.parquet" for x in lookers}
-        left = [looker for looker in lookers if not paths[looker.system.key].exists()]
+    def _run_all(self, kind: str, runners: list[SystemRunner], images: Judged) -> dict[str, Part]:
+        paths = {x.system.key: self.folder / kind / f"{x.system.key}.parquet" for x in runners}
+        left = [runner for runner in runners if not paths[runner.system.key].exists()]
         with self._bar(f"looking at {kind} images", len(left) * len(images.ids)) as tick:
-            for looker in left:
-                write_part(paths[looker.system.key], looker, images, tick)
+            for runner in left:
+                write_part(paths[runner.system.key], runner, images, tick)
         return {key: read_part(path) for key, path in paths.items()}
 
     @contextmanager

@@ -144,7 +144,7 @@ def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:
     return "_".join(parts)
 
 
-class Looker:
+class SystemRunner:
     """One system at work: encoded image → detections in the image's own pixels.
 
     Args:

@@ -17,7 +17,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.lineage import lineage_of, unlearnt
 from sixrayd.evaluation.matching import match
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.mine.looking import Look, image_score
+from sixrayd.mine.inference import Inference, image_score
 
 CONFIDENCE = 0.95  # of the lower bound, one-sided
 
@@ -65,7 +65,11 @@ class Calibration:
 
 
 def calibrate(
-    first: Look, second: Look, images: Iterable[Shown], keep: float = 0.995, batch: int = 16
+    first: Inference,
+    second: Inference,
+    images: Iterable[Shown],
+    keep: float = 0.995,
+    batch: int = 16,
 ) -> Calibration:
     """The greatest threshold of the first detector that keeps a share of the second's finds.
 

@@ -75,7 +75,7 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     speed = sample.images_per_s()
     return Forecast(
         run.name,
-        job.look.backend,
+        job.inference.backend,
         len(mining.shards),
         len(left),
         total,

@@ -19,7 +19,7 @@ from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.lineage import lineage_of
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
-from sixrayd.mine.looking import LookSettings, open_first, open_look
+from sixrayd.mine.inference import InferenceSettings, open_first, open_inference
 from sixrayd.mine.settings import MineSettings
 
 _PASSING = ("device", "threads", "batch")  # settings that say where, and change no candidate
@@ -56,14 +56,14 @@ class Prepared:
         path: of what a mining that goes on reads.
     """
 
-    look: LookSettings
+    inference: InferenceSettings
     quantised: Path | None
     path: Path
 
     def settle(self) -> None:
         """Record it, once it is known to work here: from now on the mining looks this way."""
         if not self.path.exists():
-            lasting = asdict(self.look)
+            lasting = asdict(self.inference)
             write_json(self.path, {k: v for k, v in lasting.items() if k not in _PASSING})
 
 
@@ -100,22 +100,22 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
     path = folder / "look.json"
     if path.exists():
         try:
-            look = LookSettings(**json.loads(path.read_text("utf-8")))
+            inference = InferenceSettings(**json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError) as error:
             raise WorkspaceError(
                 f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
             ) from error
-        device = looking_device(settings, look.backend)
-        resolve_backend(look.backend, device, models.backends())  # is it here too?
+        device = inference_device(settings, inference.backend)
+        resolve_backend(inference.backend, device, models.backends())  # is it here too?
     else:
-        device = looking_device(settings, settings.backend)
-        look = _settled(workspace, models, settings, device, folder)
+        device = inference_device(settings, settings.backend)
+        inference = _settled(workspace, models, settings, device, folder)
     quantised = folder / "int8.zip"
-    look = replace(look, device=device.type, threads=settings.threads)
-    return Prepared(look, quantised if quantised.exists() else None, path)
+    inference = replace(inference, device=device.type, threads=settings.threads)
+    return Prepared(inference, quantised if quantised.exists() else None, path)
 
 
-def looking_device(settings: MineSettings, backend: str = "auto") -> torch.device:
+def inference_device(settings: MineSettings, backend: str = "auto") -> torch.device:
     """Where workers look: what is asked for, else where the backend runs.
 
     Raises:
@@ -135,9 +135,9 @@ def _settled(
     settings: MineSettings,
     device: torch.device,
     folder: Path,
-) -> LookSettings:
+) -> InferenceSettings:
     here = device if device.type == "cpu" else pick_device()
-    look = LookSettings(
+    inference = InferenceSettings(
         threshold=settings.threshold,
         mirror=settings.mirror,
         crop=settings.crop,
@@ -145,14 +145,14 @@ def _settled(
         backend=resolve_backend(settings.backend, device, models.backends()),
         device=here.type,
     )
-    if look.backend == "openvino-int8":
+    if inference.backend == "openvino-int8":
         detector = load_checkpoint(models.weights).detector
         quantise(detector, _training_images(workspace), folder / "int8.zip")
     if models.first is not None:
-        quantised = folder / "int8.zip" if look.backend == "openvino-int8" else None
+        quantised = folder / "int8.zip" if inference.backend == "openvino-int8" else None
         calibration = calibrate(
-            open_first(models.first, look),
-            open_look(models.weights, look, quantised=quantised),
+            open_first(models.first, inference),
+            open_inference(models.weights, inference, quantised=quantised),
             validation_images(workspace, (models.name, models.first_name)),
             settings.keep,
             settings.batch or _CALIBRATE_BATCH,
@@ -161,8 +161,8 @@ def _settled(
         cautions = (lineage_of(workspace, name).caution(name) for name in names)
         calibration = replace(calibration, caution="; ".join(filter(None, cautions)))
         write_json(folder / "cascade.json", asdict(calibration))
-        look = replace(look, first_threshold=calibration.threshold)
-    return look
+        inference = replace(inference, first_threshold=calibration.threshold)
+    return inference
 
 
 def _training_images(workspace: Workspace) -> list[RGBImage]:

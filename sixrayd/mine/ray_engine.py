@@ -155,8 +155,8 @@ class _Crew:
         self.failures: Counter[str] = Counter()  # shard → in a row; "" for starts
         self.glances: list[Any] = []
         self.needs = self._needs(job)
-        look = replace(job.look, threads=max(1, int(self.needs["CPU"])))
-        self.cargo = ray.put(_absolute(replace(job, look=look))), ray.put(_files(job))
+        inference = replace(job.inference, threads=max(1, int(self.needs["CPU"])))
+        self.cargo = ray.put(_absolute(replace(job, inference=inference))), ray.put(_files(job))
 
     def run(self) -> None:
         """Hand out every task and wait for its part."""
@@ -271,11 +271,11 @@ class _Crew:
 
     def _needs(self, job: MineJob) -> dict[str, float]:
         """What an actor asks for."""
-        if job.look.device == "cuda":
+        if job.inference.device == "cuda":
             shares = [node.get("CPU", 1) // node["GPU"] for node in self._nodes() if "GPU" in node]
-            return {"CPU": job.look.threads or max(1, min(shares, default=1)), "GPU": 1}
+            return {"CPU": job.inference.threads or max(1, min(shares, default=1)), "GPU": 1}
         smallest = min((node["CPU"] for node in self._nodes() if "CPU" in node), default=1)
-        return {"CPU": job.look.threads or smallest, "GPU": 0}
+        return {"CPU": job.inference.threads or smallest, "GPU": 0}
 
     def _fit(self, node: dict[str, float]) -> int:
         """How many actors a node takes."""

@@ -19,7 +19,7 @@ from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.preparing import Models, Prepared, find_models, looking_device, prepare
+from sixrayd.mine.preparing import Models, Prepared, find_models, inference_device, prepare
 from sixrayd.mine.progress import MineCounts, shown
 from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
 from sixrayd.mine.settings import MineSettings
@@ -72,7 +72,7 @@ def mine(
         ServiceError: the backend or Ray is not installed, or the cluster does not answer.
         KeyboardInterrupt: interrupted; what was looked at is kept.
     """
-    device = looking_device(settings, settings.backend)
+    device = inference_device(settings, settings.backend)
     with workspace.lock():
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
@@ -165,7 +165,7 @@ class Mining:
             settings.shards_at or str(self.workspace.shards),
             self.parts.url,
             self.models.weights,
-            prepared.look,
+            prepared.inference,
             settings.batch,
             settings.on_error == "stop",
             self.models.first,
@@ -219,9 +219,9 @@ class Mining:
 
     def summary(self, done: list[str], found: pa.Table, errors: pa.Table) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        look = json.loads((self.folder / "look.json").read_text("utf-8"))
+        inference = json.loads((self.folder / "look.json").read_text("utf-8"))
         return {
-            "backend": look["backend"],
+            "backend": inference["backend"],
             "shards_done": len(done),
             "shards": len(self.shards),
             "images": sum(self.images[name] for name in done),

@@ -22,7 +22,7 @@ from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.detectors.devices import out_of_memory
-from sixrayd.mine.looking import Cascade, Look, LookSettings, open_look
+from sixrayd.mine.inference import Cascade, Inference, InferenceSettings, open_inference
 from sixrayd.mine.shard import MinedImage, ShardTask, read_scans
 
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
@@ -54,7 +54,7 @@ class MineJob:
     shards: str
     parts: str
     weights: Path
-    look: LookSettings
+    inference: InferenceSettings
     batch: int
     stop_at_errors: bool = False
     first: Path | None = None
@@ -115,8 +115,10 @@ class Worker:
     def __init__(self, job: MineJob) -> None:
         self.job = job
         self.shards, self.parts = Store(job.shards), Store(job.parts)
-        on_gpu = job.look.device == "cuda"
-        self.look, self.batch = _opened_on_gpu(job) if on_gpu else (_opened(job), job.batch or _CPU)
+        on_gpu = job.inference.device == "cuda"
+        self.inference, self.batch = (
+            _opened_on_gpu(job) if on_gpu else (_opened(job), job.batch or _CPU)
+        )
         # Batches begun while one is in the network, where the network leaves the cores free.
         self.ahead = 1 if on_gpu else 0
         self.stopping = threading.Event()  # set: finish the batch, save, raise `StoppedError`
@@ -139,7 +141,7 @@ class Worker:
             return _Rows.of(len(task.sha256), table.to_pylist()).report(task.name, finished=True)
         done = self._resume(task)
         saved_at = time.monotonic()
-        threads = self.job.look.threads or available_cores()
+        threads = self.job.inference.threads or available_cores()
         with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1 + self.ahead) as lookers:
             scans = read_scans(task, self.shards, done.images, 2 * self.batch, pool)
             for rows in map_ahead(lookers, self._rows, chunked(scans, self.batch), self.ahead):
@@ -161,7 +163,7 @@ class Worker:
         rows: list[dict[str, Any]] = []
         for scan in scans:
             if scan.image_id in found:
-                rows += _detection_rows(scan.image_id, found[scan.image_id], self.look.classes)
+                rows += _detection_rows(scan.image_id, found[scan.image_id], self.inference.classes)
             elif self.job.stop_at_errors:
                 raise ImageError(f"{scan.error}; mend it, or pass --on-error skip")
             else:
@@ -171,7 +173,7 @@ class Worker:
     def _detect(self, images: list[RGBImage]) -> list[Detections]:
         """In halves where a GPU's memory does not take them at once: dynamic inputs differ."""
         try:
-            return self.look.detect(images)
+            return self.inference.detect(images)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -195,28 +197,28 @@ class Worker:
         self.parts.write_bytes(_partial_name(task.name), table_bytes(table))
 
 
-def _opened(job: MineJob, batch: int = 0) -> Look:
-    look = replace(job.look, batch=batch)
-    return open_look(job.weights, look, job.first, job.quantised)
+def _opened(job: MineJob, batch: int = 0) -> Inference:
+    inference = replace(job.inference, batch=batch)
+    return open_inference(job.weights, inference, job.first, job.quantised)
 
 
-def _opened_on_gpu(job: MineJob) -> tuple[Look, int]:
+def _opened_on_gpu(job: MineJob) -> tuple[Inference, int]:
     """The look, and as many images a step as the memory takes."""
-    look: Look | None = None
+    inference: Inference | None = None
     for batch in [job.batch] if job.batch else _GPU:
         try:
-            look = _opened(job, batch)
+            inference = _opened(job, batch)
             image: RGBImage = np.zeros((_TRIED_PX, _TRIED_PX, 3), np.uint8)
             blank = [image] * batch
-            look.detect(blank)
-            if isinstance(look, Cascade):  # whose first detector sees nothing in these
-                look.second.detect(blank)
+            inference.detect(blank)
+            if isinstance(inference, Cascade):  # whose first detector sees nothing in these
+                inference.second.detect(blank)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
         else:
-            return look, batch
-        look = None
+            return inference, batch
+        inference = None
         torch.cuda.empty_cache()
     raise _no_memory(batch)
 

@@ -11,7 +11,7 @@ from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
-from sixrayd.mine.looking import LookSettings, open_look
+from sixrayd.mine.inference import InferenceSettings, open_inference
 from tests.elsewhere import AWAY, Elsewhere
 
 # Those at 300 differ from those at 512 in priors and depth alone.
@@ -78,11 +78,11 @@ WAYS = {
 def test_every_way_of_looking_finds_there_what_it_finds_here(monkeypatch, weights, way):
     settings = {"threshold": 0.05, "mirror": False, **WAYS[way]}
     first = weights if way == "cascade" else None
-    here = open_look(weights, LookSettings(**settings), first).detect(IMAGES)
+    here = open_inference(weights, InferenceSettings(**settings), first).detect(IMAGES)
 
     with Elsewhere():
-        monkeypatch.setattr("sixrayd.mine.looking.pick_device", lambda name: AWAY)
-        there = open_look(weights, LookSettings(**settings), first).detect(IMAGES)
+        monkeypatch.setattr("sixrayd.mine.inference.pick_device", lambda name: AWAY)
+        there = open_inference(weights, InferenceSettings(**settings), first).detect(IMAGES)
 
     assert_same(there, here)
 

@@ -23,9 +23,9 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
+from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.looking import LookSettings
-from sixrayd.mine.preparing import looking_device
+from sixrayd.mine.preparing import inference_device
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
@@ -35,7 +35,7 @@ from tests.squares import ingest, squares
 
 # Torch starts at once, OpenVINO translates the detector anew each time.
 SETTINGS = MineSettings(batch=4, mirror=False, threshold=0.02, backend="torch")
-PLAIN = LookSettings(threshold=0.02, mirror=False)
+PLAIN = InferenceSettings(threshold=0.02, mirror=False)
 
 
 def _candidates(workspace):
@@ -220,9 +220,9 @@ def test_nothing_is_settled_before_the_detector_has_opened(trained, tmp_path):
 
 
 def test_a_mining_goes_on_with_the_backend_and_where_it_runs():
-    assert looking_device(MineSettings(device="auto"), "openvino").type == "cpu"
+    assert inference_device(MineSettings(device="auto"), "openvino").type == "cpu"
     on_cluster = MineSettings(device="cuda", engine="ray")
-    assert looking_device(on_cluster, "torch-bf16").type == "cuda"
+    assert inference_device(on_cluster, "torch-bf16").type == "cuda"
 
 
 def test_batches_under_way_together_leave_the_same_bytes(trained, tmp_path):
@@ -260,12 +260,12 @@ def test_a_batch_that_memory_does_not_take_is_halved(trained, tmp_path):
     weights = trained.output("models", "rfb-small", "weights.safetensors")
     worker = Worker(MineJob(str(trained.shards), str(tmp_path), weights, PLAIN, batch=7))
     (shard,) = shard_contents(trained, Source.NEGATIVE, {"negatives-00000.tar": 10})
-    worker.look = SmallMemory(2)
+    worker.inference = SmallMemory(2)
 
     assert worker.mine(ShardTask(*shard)).images == 10
-    assert worker.look.sizes == [1, 2, 2, 2, 1, 2]  # of 7, then of 3
+    assert worker.inference.sizes == [1, 2, 2, 2, 1, 2]  # of 7, then of 3
 
-    worker.look = SmallMemory(0)
+    worker.inference = SmallMemory(0)
     (shard,) = shard_contents(trained, Source.NEGATIVE, {"negatives-00001.tar": 10})
     with pytest.raises(ServiceError, match=r"does not take 1 images at a time; pass a smaller"):
         worker.mine(ShardTask(*shard))

@@ -22,7 +22,7 @@ from ray.cluster_utils import Cluster
 from sixrayd.core.errors import CheckpointError, ImageError, ServiceError, SettingsError
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.mine import ray_engine
-from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.ray_engine import mine_on_ray
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
@@ -31,7 +31,7 @@ from sixrayd.mine.worker import MineJob, Worker
 from tests.processes import started
 from tests.squares import picture
 
-LOOK = LookSettings(threshold=0.02, mirror=False, threads=1)
+LOOK = InferenceSettings(threshold=0.02, mirror=False, threads=1)
 SHARDS, IMAGES = 5, 80
 
 
@@ -251,7 +251,7 @@ def test_ctrl_c_on_a_cluster_of_its_own(driver, trained, shards, expected, tmp_p
 def test_what_cannot_go_on_ends_in_one_line(cluster, trained, shards, tmp_path):
     folder, tasks = shards
     job = job_of(trained, folder, tmp_path / "parts")
-    big = replace(job, look=replace(LOOK, threads=3))
+    big = replace(job, inference=replace(LOOK, threads=3))
     with pytest.raises(ServiceError) as caught:
         mine_on_ray(big, tasks, cluster.address, 0, Watch(), place_s=3)
     assert str(caught.value) == (
@@ -321,8 +321,8 @@ def test_a_gpu_comes_with_its_share_of_cores_and_is_looked_for_where_the_worker_
         node_ip_address="127.0.0.4",
     )
     folder, tasks = shards
-    look = replace(LOOK, device="cuda", backend="torch", threads=0)
-    job = replace(job_of(trained, folder, tmp_path), look=look)
+    inference = replace(LOOK, device="cuda", backend="torch", threads=0)
+    job = replace(job_of(trained, folder, tmp_path), inference=inference)
     opened = []
 
     with pytest.raises(SettingsError, match="device cuda: torch sees no GPU here"):

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.shards import ShardWriter, iter_shard
 from sixrayd.core.store import Store
-from sixrayd.mine.looking import LookSettings
+from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
@@ -141,10 +141,10 @@ def test_shards_from_and_parts_to_s3_are_those_of_this_machine(
     path.write_bytes(path.read_bytes()[:keep])
     Store(url(server, "bucket/shards")).write_bytes(path.name, path.read_bytes())
     weights = trained.folder("models", "rfb-small") / "weights.safetensors"
-    look = LookSettings(threshold=0.02, mirror=False, threads=1)
+    inference = InferenceSettings(threshold=0.02, mirror=False, threads=1)
 
     def mine(shards, parts):
-        job = MineJob(str(shards), str(parts), weights, look, batch=5)
+        job = MineJob(str(shards), str(parts), weights, inference, batch=5)
         report = Worker(job).mine(task)
         assert Worker(job).mine(task) == report  # is there already
         return report, Store(parts).names(), Store(parts).read_bytes("negatives-00000.parquet")

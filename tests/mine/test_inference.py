@@ -22,11 +22,11 @@ from sixrayd.detectors.checkpoints import (
 )
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
-from sixrayd.mine.looking import LookSettings, image_score, open_first, open_look
+from sixrayd.mine.inference import InferenceSettings, image_score, open_first, open_inference
 from sixrayd.mine.tiles import merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image
 
-PLAIN = LookSettings(threshold=0.38, mirror=False)
+PLAIN = InferenceSettings(threshold=0.38, mirror=False)
 WAYS = {
     "plain": PLAIN,
     "mirror": replace(PLAIN, mirror=True),
@@ -87,15 +87,15 @@ def assert_all_same(first, second):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_other_images_of_the_list_change_nothing(weights, way):
-    look = open_look(weights, WAYS[way])
+    inference = open_inference(weights, WAYS[way])
     images = several()
 
-    together = look.detect(images)
+    together = inference.detect(images)
 
     assert len(together) == len(images)
     assert sum(len(found.scores) for found in together) > 3
     for image, found in zip(images, together, strict=True):
-        assert_same(look.detect([image])[0], found)
+        assert_same(inference.detect([image])[0], found)
         assert (np.diff(found.scores) <= 0).all()
         assert (found.scores > PLAIN.threshold).all()
         assert (found.xyxy >= 0).all()
@@ -104,13 +104,13 @@ def test_other_images_of_the_list_change_nothing(weights, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_images_no_detections(weights, way):
-    assert open_look(weights, WAYS[way]).detect([]) == []
+    assert open_inference(weights, WAYS[way]).detect([]) == []
 
 
 def test_the_plain_look_is_the_predictors(weights):
     images = several()
 
-    assert_all_same(open_look(weights, PLAIN).detect(images), by_hand(weights).detect(images))
+    assert_all_same(open_inference(weights, PLAIN).detect(images), by_hand(weights).detect(images))
 
 
 def test_what_mirrored_looks_disagree_on_falls_below_the_threshold(weights):
@@ -118,7 +118,7 @@ def test_what_mirrored_looks_disagree_on_falls_below_the_threshold(weights):
     merged = by_hand(weights, mirror=True).detect(images)
     above = [found.scores > PLAIN.threshold for found in merged]
 
-    found = open_look(weights, WAYS["mirror"]).detect(images)
+    found = open_inference(weights, WAYS["mirror"]).detect(images)
 
     expected = zip(merged, above, strict=True)
     assert_all_same(found, [Detections(d.xyxy[k], d.scores[k], d.labels[k]) for d, k in expected])
@@ -129,7 +129,9 @@ def test_a_given_scale_is_the_dynamic_inputs(weights):
     images = several()
     predictor = by_hand(weights, dynamic=DynamicInput(2.0, 32, 32, 1536))
 
-    assert_all_same(open_look(weights, WAYS["scaled"]).detect(images), predictor.detect(images))
+    assert_all_same(
+        open_inference(weights, WAYS["scaled"]).detect(images), predictor.detect(images)
+    )
 
 
 @pytest.mark.parametrize(("size_wh", "scale"), [((96, 96), 2.0), ((300, 75), 2 ** (3 / 8))])
@@ -137,7 +139,7 @@ def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale)
     image = seeded_image("dynamic", size_wh[1], size_wh[0])
     predictor = by_hand(weights, dynamic=DynamicInput(scale, 32, 32, 1536))
 
-    found = open_look(weights, WAYS["dynamic"]).detect([image])
+    found = open_inference(weights, WAYS["dynamic"]).detect([image])
 
     assert_all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
 
@@ -155,7 +157,7 @@ def test_tiles_are_the_whole_and_four_parts(weights):
         whole = predictor.detect([image])[0]
         expected.append(merge_tiles(whole, tiles, size_wh, predictor.settings))
 
-    assert_all_same(open_look(weights, WAYS["tiles"]).detect(images), expected)
+    assert_all_same(open_inference(weights, WAYS["tiles"]).detect(images), expected)
 
 
 def test_tdc_looks_at_the_busy_part_alone(weights):
@@ -165,7 +167,7 @@ def test_tdc_looks_at_the_busy_part_alone(weights):
     parts = [cut(image, region) for image, region in zip(images, regions, strict=True)]
     seen = zip(predictor.detect(parts), regions, strict=True)
 
-    found = open_look(weights, replace(WAYS["tdc"], threshold=0.2)).detect(images)
+    found = open_inference(weights, replace(WAYS["tdc"], threshold=0.2)).detect(images)
 
     assert_all_same(found, [map_back(d, region) for d, region in seen])
     assert regions[0].area < 600 * 200
@@ -178,9 +180,9 @@ def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tm
     first = [image_score(found) for found in open_first(small, settings).detect(images)]
     assert len(set(first)) == len(images)
     threshold = sorted(first)[2] - 1e-5
-    second = open_look(weights, settings).detect(images)
+    second = open_inference(weights, settings).detect(images)
 
-    cascade = open_look(weights, replace(settings, first_threshold=threshold), first=small)
+    cascade = open_inference(weights, replace(settings, first_threshold=threshold), first=small)
     found = cascade.detect(images)
 
     assert cascade.classes == ("Gun", "Knife")
@@ -192,9 +194,9 @@ def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tm
 
 def test_a_cascade_at_nought_passes_everything(weights):
     images = several()
-    cascade = open_look(weights, PLAIN, first=weights)
+    cascade = open_inference(weights, PLAIN, first=weights)
 
-    assert_all_same(cascade.detect(images), open_look(weights, PLAIN).detect(images))
+    assert_all_same(cascade.detect(images), open_inference(weights, PLAIN).detect(images))
 
 
 def test_the_first_look_is_plain_and_misses_no_score(weights):
@@ -216,12 +218,12 @@ def test_an_image_without_detections_scores_nought():
 
 @pytest.mark.parametrize("way", ["dynamic", "tdc", "tiles"])
 def test_threads_may_share_a_look(weights, way):
-    look = open_look(weights, WAYS[way])
+    inference = open_inference(weights, WAYS[way])
     lists = [several()[n:] for n in range(4)]
-    alone = [look.detect(images) for images in lists]
+    alone = [inference.detect(images) for images in lists]
 
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(look.detect, lists))
+        together = list(pool.map(inference.detect, lists))
 
     for one, other in zip(alone, together, strict=True):
         for first, second in zip(one, other, strict=True):
@@ -230,7 +232,7 @@ def test_threads_may_share_a_look(weights, way):
 
 def test_the_backend_is_the_settings(weights):
     with pytest.raises(SettingsError, match="backend 'abacus': expected auto"):
-        open_look(weights, replace(PLAIN, backend="abacus"))
+        open_inference(weights, replace(PLAIN, backend="abacus"))
 
 
 @pytest.mark.long
@@ -240,7 +242,7 @@ def test_int8_belongs_to_one_detector_so_the_first_has_none(weights):
     image = several()[0]
 
     with pytest.raises(SettingsError, match="openvino-int8: needs a network that `quantise` wrote"):
-        open_look(weights, eight)
+        open_inference(weights, eight)
     first = open_first(weights, eight)
     assert image_score(first.detect([image])[0]) == pytest.approx(
         image_score(open_first(weights, PLAIN).detect([image])[0]), abs=0.02
@@ -276,7 +278,7 @@ def test_settings_out_of_range_are_refused(changed, message):
 
 def test_a_first_threshold_needs_a_first_detector(weights):
     with pytest.raises(SettingsError) as caught:
-        open_look(weights, replace(PLAIN, first_threshold=0.5))
+        open_inference(weights, replace(PLAIN, first_threshold=0.5))
     assert str(caught.value) == "first threshold 0.5: needs a cascade"
 
 
@@ -284,4 +286,4 @@ def test_weights_that_are_none_are_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"none")
 
     with pytest.raises(CheckpointError, match=r"weights\.safetensors: not readable weights"):
-        open_look(tmp_path / "weights.safetensors", PLAIN)
+        open_inference(tmp_path / "weights.safetensors", PLAIN)

@@ -1,8 +1,8 @@
-"""Compare ways of looking at the negatives: time, hidden images found, finds per second.
+"""Compare kinds of inference on the negatives: time, hidden images found, finds per second.
 
 Example:
-    python -m benchmarks.looks -w workspace --truth rehearsal-truth/truth.csv --model rfb-small \\
-        --first rfb-tiny --way mirror --way tiles --way cascade+mirror
+    python -m benchmarks.inference -w workspace --truth rehearsal-truth/truth.csv \\
+        --model rfb-small --first rfb-tiny --way mirror --way tiles --way cascade+mirror
 """
 
 import csv
@@ -26,7 +26,14 @@ from sixrayd.core.records import Source
 from sixrayd.core.workspace import Workspace
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import Calibration, calibrate, finds_object, validation_images
-from sixrayd.mine.looking import Cascade, Look, LookSettings, image_score, open_first, open_look
+from sixrayd.mine.inference import (
+    Cascade,
+    Inference,
+    InferenceSettings,
+    image_score,
+    open_first,
+    open_inference,
+)
 
 WAYS = ("plain", "mirror", "dynamic", "tdc", "tiles", "cascade+mirror")
 PARTS = {"plain", "mirror", "dynamic", "tdc", "tiles", "cascade"}
@@ -34,9 +41,9 @@ PARTS = {"plain", "mirror", "dynamic", "tdc", "tiles", "cascade"}
 
 @dataclass
 class Tally:
-    """What one way of looking took and saw, image by image."""
+    """What one kind of inference took and saw, image by image."""
 
-    look: Look
+    inference: Inference
     seconds: list[float] = field(default_factory=list)  # an image, chunk by chunk
     total_s: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
@@ -45,7 +52,7 @@ class Tally:
     def look_at(self, ids: list[str], images: list[Any], hidden: dict[str, Truths]) -> None:
         """Time one chunk of images."""
         start = time.perf_counter()
-        found = self.look.detect(images)
+        found = self.inference.detect(images)
         spent = time.perf_counter() - start
         self.seconds.append(spent / len(images))
         self.total_s += spent
@@ -72,26 +79,26 @@ class Tally:
 
 def open_way(
     place: Workspace, way: str, model: str, first: str, calibrating: dict[str, Any], **how: Any
-) -> tuple[Look, Calibration | None]:
+) -> tuple[Inference, Calibration | None]:
     """A look from the names of its parts, joined by "+"; a cascade is calibrated first."""
     parts = set(way.split("+"))
     if unknown := parts - PARTS:
         raise click.UsageError(f"--way {way}: {sorted(unknown)[0]} is none of {sorted(PARTS)}")
     if "cascade" in parts and not first:
         raise click.UsageError(f"--way {way}: name the first model with --first")
-    settings = LookSettings(
+    settings = InferenceSettings(
         mirror="mirror" in parts,
         crop="tdc" if "tdc" in parts else "tiles" if "tiles" in parts else "none",
         dynamic="dynamic" in parts,
         **how,
     )
-    look = open_look(place.output("models", model, "weights.safetensors"), settings)
+    inference = open_inference(place.output("models", model, "weights.safetensors"), settings)
     if "cascade" not in parts:
-        return look, None
+        return inference, None
     small = open_first(place.output("models", first, "weights.safetensors"), settings)
     images = validation_images(place, (model, first), calibrating["negatives"])
-    about = calibrate(small, look, images, calibrating["keep"])
-    return Cascade(small, look, about.threshold), about
+    about = calibrate(small, inference, images, calibrating["keep"])
+    return Cascade(small, inference, about.threshold), about
 
 
 def drawn_negatives(index: Index, most: int, seed: int) -> list[str]:
@@ -178,7 +185,7 @@ def main(
         opened = {way: open_way(place, way, model, first, calibrating, **how) for way in chosen}
     except SixraydError as error:
         raise click.ClickException(str(error)) from error
-    tallies = {way: Tally(look) for way, (look, _) in opened.items()}
+    tallies = {way: Tally(inference) for way, (inference, _) in opened.items()}
     index = Index.load(place)
     ids = drawn_negatives(index, most, seed)
     hidden = hidden_objects(truth, place.classes())
@@ -187,7 +194,7 @@ def main(
         images = [decode_rgb(index.read(image_id), image_id) for image_id in some]
         if some[0] == ids[0]:  # the first chunk warms up
             for tally in tallies.values():
-                tally.look.detect(images)
+                tally.inference.detect(images)
         for tally in tallies.values():
             tally.look_at(some, images, hidden)
     rows = {way: tally.row(way, hidden, after) for way, tally in tallies.items()}

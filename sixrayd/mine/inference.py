@@ -35,7 +35,7 @@ _NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
-class LookSettings:
+class InferenceSettings:
     """How a detector looks at images.
 
     Args:
@@ -83,7 +83,7 @@ class LookSettings:
             )
 
 
-class Look(Protocol):
+class Inference(Protocol):
     """A way to look at images."""
 
     @property
@@ -95,10 +95,13 @@ class Look(Protocol):
         in the list changes nothing but rounding. Several threads may call it."""
 
 
-def open_look(
-    weights: Path, settings: LookSettings, first: Path | None = None, quantised: Path | None = None
-) -> Look:
-    """Load what a way of looking needs; each worker opens its own.
+def open_inference(
+    weights: Path,
+    settings: InferenceSettings,
+    first: Path | None = None,
+    quantised: Path | None = None,
+) -> Inference:
+    """Load what a kind of inference needs; each worker opens its own.
 
     Args:
         weights: of the detector whose detections are reported.
@@ -113,13 +116,13 @@ def open_look(
     if settings.first_threshold and first is None:
         raise SettingsError(f"first threshold {settings.first_threshold:g}: needs a cascade")
     decoding = DecodeSettings(threshold=settings.threshold)
-    look = _open(weights, settings, decoding, quantised)
+    inference = _open(weights, settings, decoding, quantised)
     if first is None:
-        return look
-    return Cascade(open_first(first, settings), look, settings.first_threshold)
+        return inference
+    return Cascade(open_first(first, settings), inference, settings.first_threshold)
 
 
-def open_first(weights: Path, settings: LookSettings) -> Look:
+def open_first(weights: Path, settings: InferenceSettings) -> Inference:
     """A cascade's first look: once at each whole image, and only at how likely it holds anything.
 
     Args:
@@ -127,7 +130,7 @@ def open_first(weights: Path, settings: LookSettings) -> Look:
             which is made for one detector.
 
     Raises:
-        CheckpointError, SettingsError, ServiceError: as `open_look`.
+        CheckpointError, SettingsError, ServiceError: as `open_inference`.
     """
     plain = replace(
         settings,
@@ -149,12 +152,12 @@ class Cascade:
     """Two looks: the second one's detections where the first one's best score is at least
     `threshold`, none elsewhere."""
 
-    def __init__(self, first: Look, second: Look, threshold: float) -> None:
+    def __init__(self, first: Inference, second: Inference, threshold: float) -> None:
         self.first, self.second, self.threshold = first, second, threshold
         self.classes = second.classes
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
-        """As in `Look`. Give long lists: the second detector's batch is what the first passes."""
+        """As in `Inference`; long lists make long batches for the second detector."""
         scores = [image_score(found) for found in self.first.detect(images)]
         doubtful = [place for place, score in enumerate(scores) if score >= self.threshold]
         seen = self.second.detect([images[place] for place in doubtful])
@@ -168,7 +171,7 @@ class _Network:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        settings: LookSettings,
+        settings: InferenceSettings,
         decoding: DecodeSettings,
         int8: Path | None,
     ) -> None:
@@ -261,8 +264,8 @@ class _Tiled:
 
 
 def _open(
-    weights: Path, settings: LookSettings, decoding: DecodeSettings, int8: Path | None
-) -> Look:
+    weights: Path, settings: InferenceSettings, decoding: DecodeSettings, int8: Path | None
+) -> Inference:
     network = _Network(load_checkpoint(weights), settings, decoding, int8)
     if settings.crop == "tiles":
         return _Tiled(network)
