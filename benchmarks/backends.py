@@ -35,7 +35,7 @@ from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import ImageRecord, Source, Split
 from sixrayd.core.workspace import Workspace
-from sixrayd.detectors.backends import BACKENDS, Backend, open_backend, quantise, resolve_backend
+from sixrayd.detectors.backends import BACKENDS, Backend, open_backend, resolve_backend
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.coding import box_iou, decode
@@ -43,6 +43,7 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import recognise
 from sixrayd.detectors.predictor import Predictor
+from sixrayd.detectors.quantising import quantise
 from sixrayd.evaluation.average_precision import mean_average_precision
 from sixrayd.imaging.decode import decode_rgb
 

@@ -31,11 +31,12 @@ from sixrayd.core.index import Index, shard_contents, shard_sizes
 from sixrayd.core.records import Source
 from sixrayd.core.shards import iter_shard
 from sixrayd.core.workspace import Workspace
-from sixrayd.detectors.backends import open_backend, quantise, resolve_backend
+from sixrayd.detectors.backends import open_backend, resolve_backend
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
+from sixrayd.detectors.quantising import quantise
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.local_engine import mine_here

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import importlib.util
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.detectors.backend_onnxruntime import open_onnxruntime
@@ -20,7 +19,6 @@ from sixrayd.detectors.backend_openvino import (
     import_openvino,
     open_openvino,
     read_quantised,
-    write_quantised,
 )
 from sixrayd.detectors.backend_torch import open_torch
 from sixrayd.detectors.catalogue import BACKENDS
@@ -103,34 +101,12 @@ def open_backend(
     elif name == "openvino-int8":
         if quantised is None:
             raise SettingsError("backend openvino-int8: needs a network that `quantise` wrote")
-        body = read_quantised(quantised, _sha256(detector))
+        body = read_quantised(quantised, weights_sha256(detector))
         run = open_openvino(network, "bf16", threads, body)
     else:
         run = open_openvino(network, "f32" if name == "openvino" else "bf16", threads)
     shapes = _MapShapes(network)
     return partial(_run, lambda x: (*run(x), shapes(x)), detector, threading.Lock())
-
-
-def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None:
-    """Write a detector's network in int8 for "openvino-int8", whole or not at all.
-
-    Args:
-        images: to calibrate with: such as it will see, but none that it is judged on. The same
-            images give the same bytes. They are taken in the detector's square: on dynamic inputs
-            int8 strays further.
-
-    Raises:
-        SettingsError: no images.
-        ServiceError: openvino or nncf is not installed.
-    """
-    from sixrayd.detectors.predictor import Predictor  # which itself needs this module
-
-    if not images:
-        raise SettingsError("quantise: no images to calibrate with")
-    prepare = Predictor(detector).prepare
-    inputs = (prepare([image])[0].x for image in images)
-    arrays = [x.contiguous().cpu().numpy() for x in inputs]
-    write_quantised(Network(detector), arrays, path, _sha256(detector))
 
 
 class _MapShapes:
@@ -163,7 +139,8 @@ def _run(
         return offsets.float(), logits.float(), priors
 
 
-def _sha256(detector: Detector) -> str:
+def weights_sha256(detector: Detector) -> str:
+    """Of all its weights, whatever file they came from."""
     weights = {key: tensor.contiguous() for key, tensor in detector.state_dict().items()}
     return hashlib.sha256(save(weights)).hexdigest()
 

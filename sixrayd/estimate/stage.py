@@ -27,11 +27,12 @@ from sixrayd.estimate.settings import EstimateSettings, Target
 from sixrayd.statistics.certificate import (
     BoundOutcome,
     Planted,
+    assumptions,
     evidence_of,
     outcome,
     sensitivities,
 )
-from sixrayd.statistics.missed import MissedBound, bound_missed, percent_down
+from sixrayd.statistics.missed import MissedBound, bound_missed
 from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
 from sixrayd.statistics.sampling import Drawn, Population, SamplingPlan
@@ -153,7 +154,7 @@ def estimate_from(
         recall=bound.recall,
         by_class=document["by_class"],
         spots=spots,
-        rests_on=rests_on(result, settings.bound),
+        rests_on=assumptions(result, settings.bound),
         checks_to_halve=more,
         planting_helps=any(
             side.measured and lower < side.estimate
@@ -167,42 +168,6 @@ def estimate_from(
         recapture=_recapture(workspace, material, settings.bound.alpha),
         evidence=document["evidence"],
     )
-
-
-def rests_on(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
-    """The assumptions, in words."""
-    evidence, bound = result.evidence, result.bound
-    words = [
-        "It is a single look, at a number of checks announced in advance."
-        if settings.once
-        else "You may look as often as you like and stop whenever you like.",
-        "Assumes that nobody chose which spot checks to answer, and that a spot check and the "
-        "queue would judge a group alike.",
-    ]
-    sides = [
-        ("With proposals", evidence.with_proposals, bound.sensitivity_with),
-        ("Without proposals", evidence.without_proposals, bound.sensitivity_without),
-    ]
-    if bound.sensitivity_with == bound.sensitivity_without == 1:
-        words.append(
-            "NOT MEASURED: reviewers are taken to be perfect. If they miss things, more is left "
-            "than this says; `sixrayd review plant` measures it."
-        )
-        sides = []
-    for side, sensitivity, lower in sides:
-        seen = f"{side} reviewers see {percent_down(lower)} or more"
-        if sensitivity.measured:
-            words.append(
-                f"{seen}: they found {sensitivity.hits} of {sensitivity.planted} planted threats "
-                "(few threats prove little)."
-            )
-        else:
-            words.append(f"{seen}: NOT MEASURED, as stated or as on the other side.")
-    if bound.unchecked:
-        words.append(
-            f"{bound.unchecked:,} groups are in strata without a check: any may be contraband."
-        )
-    return tuple(words)
 
 
 def _spots(material: EstimateInputs) -> Spots:

@@ -13,10 +13,11 @@ from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
-from sixrayd.detectors.backends import quantise, resolve_backend
+from sixrayd.detectors.backends import resolve_backend
 from sixrayd.detectors.checkpoints import architecture_of, load_checkpoint
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.lineage import lineage_of
+from sixrayd.detectors.quantising import quantise
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.inference import InferenceSettings, open_first, open_inference

@@ -218,16 +218,20 @@ def outcome(
 
 
 def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
-    """What a bound rests on, one line each."""
+    """What a bound rests on, one line each, wherever it is shown."""
     evidence, bound = result.evidence, result.bound
     looks = "a single one, at a number of checks announced in advance"
-    return (
+    lines = [
         f"confidence: {100 * settings.confidence:.4g} %",
         f"looks: {looks if settings.once else 'as many as one likes'}",
         f"rule where reviewers differ: {settings.consensus}",
+        "checks: nobody chose which to answer, and a check and the queue would judge alike",
         _seen("with", evidence.with_proposals, bound.sensitivity_with),
         _seen("without", evidence.without_proposals, bound.sensitivity_without),
-    )
+    ]
+    if bound.unchecked:
+        lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
+    return tuple(lines)
 
 
 def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
@@ -236,7 +240,7 @@ def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
         shown = f"{sensitivity.hits} of {sensitivity.planted} planted threats found"
         return f"{words}measured, {percent_down(lower)} or more, {shown}"
     if lower == 1:
-        return f"{words}NOT MEASURED, taken as 100 %"
+        return f"{words}NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
     return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
 
 

@@ -7,9 +7,7 @@ S. M. Seltzer, NISTIR 5632 (NIST Standard Reference Database 126), Table 3.
 from dataclasses import dataclass
 from functools import cache
 
-ENERGIES_KEV = (40, 50, 60, 80, 100, 150)
-
-# cm²/g at ENERGIES_KEV.
+# cm²/g at 40, 50, 60, 80, 100 and 150 keV.
 MASS_ATTENUATION = {
     "H": (0.3458, 0.3355, 0.3260, 0.3091, 0.2944, 0.2651),
     "C": (0.2076, 0.1871, 0.1753, 0.1610, 0.1514, 0.1347),

@@ -110,10 +110,6 @@ class DepthMap:
         for band, attenuation in enumerate(linear_attenuation(material)):
             self.depth[band][window] += patch.thickness * np.float32(attenuation)
 
-    def transmission(self) -> Image:
-        """(2, H, W) in 0..1."""
-        return np.exp(-self.depth)
-
 
 def thickness_patch(part: Part, pose: Pose, width: int, height: int) -> Patch | None:
     """The beam's way through one part, where that lies inside the picture.

@@ -14,12 +14,13 @@ from torch.nn import functional
 
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError
-from sixrayd.detectors.backends import BACKENDS, open_backend, quantise, resolve_backend
+from sixrayd.detectors.backends import BACKENDS, open_backend, resolve_backend
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.coding import SSD_CODING, decode
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.folding import Network
 from sixrayd.detectors.predictor import DynamicInput, Predictor
+from sixrayd.detectors.quantising import quantise
 from tests.detectors.learnt import learnt, shown
 
 CPU = torch.device("cpu")
@@ -307,7 +308,8 @@ calls = []
 sys.addaudithook(lambda event, args: calls.append(event) if event.startswith("socket.") else None)
 from pathlib import Path
 import numpy as np, torch
-from sixrayd.detectors.backends import open_backend, quantise
+from sixrayd.detectors.backends import open_backend
+from sixrayd.detectors.quantising import quantise
 from sixrayd.detectors.catalogue import DETECTORS
 detector = DETECTORS["ssd-small"].build(2)
 path = Path(sys.argv[1]) / "int8.zip"

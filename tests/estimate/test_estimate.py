@@ -109,7 +109,7 @@ def test_before_anything_is_drawn_all_that_is_undecided_may_be_left(tmp_path):
     strict = EstimateSettings(bound=BoundSettings(consensus=Rule.STRICTEST))
 
     assert (result.found, result.estimate, result.upper, result.images) == (0, None, 3, 4)
-    assert "3 groups are in strata without a check: any may be contraband." in result.rests_on
+    assert "strata without a check: any of their 3 groups may be one" in result.rests_on
     settled = estimate(campaign.workspace, strict)
     assert (settled.found, settled.upper, settled.images) == (1, 2, 3)
 
@@ -142,7 +142,7 @@ def test_a_single_look(campaign):
 
     assert result.upper < estimate(campaign.workspace).upper
     assert result.checks_to_halve is None
-    assert result.rests_on[0] == "It is a single look, at a number of checks announced in advance."
+    assert result.rests_on[1] == ("looks: a single one, at a number of checks announced in advance")
 
 
 def test_the_course_of_the_bound(campaign):

@@ -81,11 +81,11 @@ def test_planted_threats_measure_and_widen(campaign):
     assert result.found == perfect.found  # decisions on planted images are nobody's finds
     assert result.upper > perfect.upper
     seen = [Sensitivity(1, 2, 1).lower(0.005), Sensitivity(1, 3, 1).lower(0.005)]
-    assert result.rests_on[2:] == (
-        f"With proposals reviewers see {percent_down(seen[0])} or more: they found 1 of 2 planted "
-        "threats (few threats prove little).",
-        f"Without proposals reviewers see {percent_down(seen[1])} or more: they found 1 of 3 "
-        "planted threats (few threats prove little).",
+    assert result.rests_on[4:] == (
+        f"sensitivity with proposals: measured, {percent_down(seen[0])} or more, 1 of 2 planted "
+        "threats found",
+        f"sensitivity without proposals: measured, {percent_down(seen[1])} or more, 1 of 3 planted "
+        "threats found",
     )
     assert result.planting_helps
     strict = planted_counts(campaign.workspace, Rule.STRICTEST)

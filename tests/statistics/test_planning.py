@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.finite import Block, Stratum
+from sixrayd.statistics.finite import Block, Stratum, joint_limits
+from sixrayd.statistics.hypergeometric import total_upper
 from sixrayd.statistics.missed import MissedEvidence, bound_missed
-from sixrayd.statistics.planning import checks_for_bound, checks_to_halve, planned_bound
+from sixrayd.statistics.planning import checks_to_halve
 from sixrayd.statistics.sensitivity import Sensitivity
 
 EVIDENCE = MissedEvidence(
@@ -17,28 +18,31 @@ EVIDENCE = MissedEvidence(
 )
 
 
+def left_at_most(pool, checks, finds=0, once=False):
+    """Units that could be left in one pool after so many checks and finds."""
+    if once:
+        return total_upper(pool, checks, finds, 0.05) - finds
+    block = Block(pool, checks, finds, found_since=finds)
+    return joint_limits([Stratum("plan", pool - checks, (block,))], 0.05).upper
+
+
 def test_three_thousand_clear_checks_of_a_million():
-    assert planned_bound(1_000_000, 3000, once=True) == 996
-    assert planned_bound(1_000_000, 3000) == 1279
-    assert planned_bound(1_000_000, 3000, finds=3) > planned_bound(1_000_000, 3000)
+    assert left_at_most(1_000_000, 3000, once=True) == 996
+    assert left_at_most(1_000_000, 3000) == 1279
+    assert left_at_most(1_000_000, 3000, finds=3) > left_at_most(1_000_000, 3000)
 
 
 @pytest.mark.parametrize(("once", "checks"), [(True, 68_842), (False, 94_983)])
 def test_at_most_41_of_a_million(once, checks):
-    assert checks_for_bound(1_000_000, 41, once=once) == checks
-    assert planned_bound(1_000_000, checks, once=once) == 41
-    assert planned_bound(1_000_000, checks - 1, once=once) == 42
+    assert left_at_most(1_000_000, checks, once=once) == 41
+    assert left_at_most(1_000_000, checks - 1, once=once) == 42
 
 
 def test_ends_of_the_range():
-    assert checks_for_bound(100, 100) == 0
-    assert checks_for_bound(100, 0, once=True) == 95  # one among 5 unchecked has a chance of 5 %
-    assert planned_bound(100, 100) == planned_bound(100, 100, once=True) == 0
-    assert planned_bound(0, 0) == 0
-
-
-def test_finds_to_reckon_with_cost_checks():
-    assert checks_for_bound(10_000, 50, rate=0.01) > 1.5 * checks_for_bound(10_000, 50)
+    assert left_at_most(100, 95, once=True) == 0  # one among 5 unchecked has a chance of 5 %
+    assert left_at_most(100, 94, once=True) == 1
+    assert left_at_most(100, 100) == left_at_most(100, 100, once=True) == 0
+    assert left_at_most(0, 0) == 0
 
 
 def test_the_checks_that_halve_a_bound_do():
@@ -62,7 +66,8 @@ def test_an_unchecked_stratum_is_halved_too():
     evidence = MissedEvidence(0, 0, (Stratum("a", 1000),))
 
     assert bound_missed(evidence).upper == 1000
-    assert checks_to_halve(evidence) == checks_for_bound(1000, 500)
+    checks = checks_to_halve(evidence)
+    assert left_at_most(1000, checks) <= 500 < left_at_most(1000, checks - 1)
 
 
 def test_no_number_of_checks_helps_against_oversights():
@@ -73,10 +78,6 @@ def test_no_number_of_checks_helps_against_oversights():
 
 def test_values_out_of_range():
     with pytest.raises(SettingsError, match=r"^block: needs 0 <= finds <= checks"):
-        planned_bound(10, 3, finds=4)
+        left_at_most(10, 3, finds=4)
     with pytest.raises(SettingsError, match=r"^limit: needs 0 <= finds <= checks <= units"):
-        planned_bound(10, 11, once=True)
-    with pytest.raises(
-        SettingsError, match=r"^plan: needs target >= 0 and 0 <= rate <= 1, got -1 and 0.0$"
-    ):
-        checks_for_bound(10, -1)
+        left_at_most(10, 11, once=True)

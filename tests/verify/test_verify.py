@@ -30,6 +30,7 @@ from tests.estimate.campaigns import Campaign, name_of, sample_rows
 from tests.workspaces import UNSURE, Says
 
 THREATS = {"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9, "named": 9}
+UNMEASURED = "NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
 ROOT = Path(__file__).parents[2]
 
 
@@ -384,8 +385,10 @@ def test_what_the_commands_print(campaign, file, runner):
         "rests on  confidence: 95 %",
         "rests on  looks: as many as one likes",
         "rests on  rule where reviewers differ: adjudicator",
-        "rests on  sensitivity with proposals: NOT MEASURED, taken as 100 %",
-        "rests on  sensitivity without proposals: NOT MEASURED, taken as 100 %",
+        "rests on  checks: nobody chose which to answer, and a check and the queue would judge "
+        "alike",
+        f"rests on  sensitivity with proposals: {UNMEASURED}",
+        f"rests on  sensitivity without proposals: {UNMEASURED}",
     ]
     assert said.stdout.splitlines()[-2:] == [
         f"sound: first, names Ann as signer (not proven), at {result.signed_at}",

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.finds_curve import finds_curve
 from sixrayd.core.errors import ShapeError
-from sixrayd.evaluation.finds import finds_curve
 
 
 def test_two_of_four():
