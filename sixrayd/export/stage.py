@@ -1,6 +1,7 @@
 """The export stage: decisions and source annotations become a dataset."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -74,14 +75,14 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         target = settings.out.resolve() if settings.out else folder
         existing = _run_at(target)
         if existing is not None and existing.same_work(planned):
-            _point_to(workspace, existing, target)
+            _point_to(workspace, existing, target, settings.force)
             return _result(existing, target, written=False)
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         alias = pseudonym(workspace) if settings.pseudonyms else str
         evidence = gather(workspace, planned.settings["review"], alias)
         with staged(target) as staging:
             run = _write(staging, planned, evidence, settings.consensus)
-        _point_to(workspace, run, target)
+        _point_to(workspace, run, target, settings.force)
         return _result(run, target, written=True)
 
 
@@ -120,15 +121,18 @@ def _run_at(folder: Path) -> Run | None:
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
 
 
-def _point_to(workspace: Workspace, run: Run, target: Path) -> None:
+def _point_to(workspace: Workspace, run: Run, target: Path, force: bool) -> None:
     """Leave `run.json` in the workspace for an export that lies elsewhere.
 
-    Where the workspace itself holds an export of that name, it goes by the name of its folder.
+    Where the workspace itself holds an export of that name, `force` replaces that; without, the
+    new one goes by the name of its folder.
     """
     folder = workspace.folder("export", run.name)
     if target == folder:
         return
-    if (folder / MANIFEST).exists():
+    if (folder / MANIFEST).exists() and force:
+        shutil.rmtree(folder)
+    elif (folder / MANIFEST).exists():
         folder = workspace.folder("export", target.name)
         if (folder / MANIFEST).exists():
             raise WorkspaceError(f"{folder}: is an export, too; give --out another name")

@@ -43,7 +43,7 @@ def told(*words: str, **env: str) -> dict[str, object]:
 def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
     place = ("-w", str(tmp_path))
     assert told(*place)["test_share"] == 0.1
-    (tmp_path / "sixrayd.toml").write_text("[take]\ntest-share = 0.2\n[other]\nx = 1\n")
+    (tmp_path / "sixrayd.toml").write_text("[take]\ntest-share = 0.2\n")
     assert told(*place)["test_share"] == 0.2
     assert told(*place, SIXRAYD_TAKE_TEST_SHARE="0.3")["test_share"] == 0.3
     assert told(*place, "--test-share", "0.4", SIXRAYD_TAKE_TEST_SHARE="0.3")["test_share"] == 0.4
@@ -57,6 +57,7 @@ def test_workspace_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[other]\nx = 1\n", "[other] is no command; known are take"),
         ("[take]\nshare = 1\n", "'share' is no setting of `cli take`"),
         ("[take\n", "not TOML: "),
     ],

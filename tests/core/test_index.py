@@ -127,7 +127,7 @@ def test_unsorted_index_and_missing_ingest(workspace: Workspace, tmp_path: Path)
             load(empty)
         assert str(caught.value) == (
             f"{tmp_path}/empty/shards/run.json: missing; "
-            "run `sixrayd download --release FOLDER` first"
+            f"run `sixrayd download --release FOLDER -w {tmp_path}/empty` first"
         )
 
 

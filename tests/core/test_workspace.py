@@ -41,13 +41,15 @@ def test_unreadable_runs(tmp_path: Path) -> None:
     path = tmp_path / "mine/a/run.json"
     with pytest.raises(WorkspaceError) as caught:
         workspace.run("mine", "a")
-    assert str(caught.value) == f"{path}: missing; run `sixrayd mine` first"
+    assert str(caught.value) == f"{path}: missing; run `sixrayd mine -w {tmp_path}` first"
     workspace.begin(RUN)
     for text in ("{", '{"stage": 1}', "[]"):
         path.write_text(text)
         with pytest.raises(WorkspaceError) as caught:
             workspace.run("mine", "a")
-        assert str(caught.value) == f"{path}: not a run.json; run `sixrayd mine` again"
+        assert (
+            str(caught.value) == f"{path}: not a run.json; run `sixrayd mine -w {tmp_path}` again"
+        )
     workspace.finish(replace(RUN, format=99))
     with pytest.raises(WorkspaceError) as caught:
         workspace.run("mine", "a")
@@ -58,7 +60,9 @@ def test_names_by_age(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     with pytest.raises(WorkspaceError) as caught:
         workspace.newest("mine")
-    assert str(caught.value) == f"{tmp_path}/mine: nothing yet; run `sixrayd mine` first"
+    assert (
+        str(caught.value) == f"{tmp_path}/mine: nothing yet; run `sixrayd mine -w {tmp_path}` first"
+    )
     for age, name in enumerate(("b", "a", "c")):
         workspace.finish(replace(RUN, name=name))
         os.utime(tmp_path / f"mine/{name}/run.json", (100 + age, 100 + age))

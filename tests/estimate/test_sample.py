@@ -229,7 +229,7 @@ def test_the_name_is_the_review_begun_last_else_the_newest_mining(campaign):
 
 
 def test_nothing_mined_yet(tmp_path):
-    with pytest.raises(WorkspaceError, match=r"nothing yet; run `sixrayd mine` first$"):
+    with pytest.raises(WorkspaceError, match=r"nothing yet; run `sixrayd mine -w .*` first$"):
         draw_sample(Workspace(tmp_path), SampleSettings())
 
 
@@ -248,7 +248,7 @@ def test_what_the_command_prints(campaign, runner):
         f"6 groups drawn in all: {folder / 'sample.parquet'}",
     ]
     assert lines[5].startswith("commitment, to be published before these are reviewed: ")
-    assert lines[6:] == ["next: sixrayd review push"]
+    assert lines[6:] == [f"next: sixrayd review push {' '.join(words[:2])}"]
     document = json.loads(runner.invoke(command, [*words[:2], "--sample", "2", "--json"]).stdout)
     assert (document["draw"], document["units_in_all"]) == (2, 8)
     assert document["commitment"] != lines[5].split()[-1]

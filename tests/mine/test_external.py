@@ -210,7 +210,8 @@ def test_again_is_nothing_to_do_and_another_content_needs_another_name(workspace
     with pytest.raises(WorkspaceError) as caught:
         take_detections(workspace, results(tmp_path))
     assert str(caught.value) == (
-        f"{folder}: holds another mining; take another --name, or remove the folder"
+        f"{folder}: holds another mining ({tmp_path / 'results.json'} is another); take another "
+        "--name, or remove the folder"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -433,7 +434,8 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
     assert answer.exit_code == 3
     assert answer.stdout == (
         "taken over other: 1 candidates in 1 negatives; passed over 0 below the threshold, "
-        "0 on other images, 1 skipped\nnext: sixrayd review push --name other\n"
+        "0 on other images, 1 skipped\n"
+        f"next: sixrayd review push --name other -w {workspace.root}\n"
     )
     listed = workspace.folder("mine", "other") / "skipped.jsonl"
     assert answer.stderr == f"skipped detections are listed in {listed}\n"

@@ -94,7 +94,11 @@ def test_a_second_run_does_nothing(workspace):
     [
         ({"backend": "torhc"}, SettingsError, "backend 'torhc': expected auto, torch"),
         ({"shards": ("no.tar",)}, WorkspaceError, "shard 'no.tar': is none of the 3"),
-        ({"threshold": 0.5}, WorkspaceError, "another release; pass --force to replace it, or"),
+        (
+            {"threshold": 0.5},
+            WorkspaceError,
+            r"mining \(threshold 0.02 there, 0.5 asked for\)",
+        ),
     ],
 )
 def test_what_is_mined_is_not_replaced_unasked(workspace, wish, error, message):
@@ -180,7 +184,7 @@ def test_an_unknown_shard_is_refused(workspace):
 def test_nothing_trained(tmp_path):
     workspace = ingest(tmp_path, squares(4, 4, 0))
 
-    with pytest.raises(WorkspaceError, match="models: nothing yet; run `sixrayd train` first"):
+    with pytest.raises(WorkspaceError, match=r"models: nothing yet; run `sixrayd train -w "):
         mine(workspace)
 
 

@@ -195,6 +195,6 @@ def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
         f"{tmp_path / 'review'}: no decisions; once somebody has answered, run "
         f"`sixrayd review pull -w {tmp_path}`"
     )
-    with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push`"):
+    with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push -w "):
         next_round(workspace, NextSettings("other"))
     assert decided_on(workspace) == {}

@@ -27,7 +27,7 @@ def states(workspace: Workspace) -> dict[str, StageProgress]:
 def test_empty_workspace(tmp_path: Path) -> None:
     report = status_report(Workspace(tmp_path / "ws"))
     assert report.results == tuple(ResultStatus(name, "", StageProgress.MISSING) for name in STAGES)
-    assert report.next_command == "sixrayd download --release FOLDER"
+    assert report.next_command == f"sixrayd download --release FOLDER -w {tmp_path}/ws"
     assert not (tmp_path / "ws").exists()
 
 
@@ -40,7 +40,7 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
         ResultStatus("shards", "", StageProgress.DONE, summary={"n": 1}),
         ResultStatus("models", "a", StageProgress.INTERRUPTED),
     )
-    assert report.next_command == "sixrayd train"
+    assert report.next_command == f"sixrayd train -w {tmp_path}"
 
 
 def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
         ("models", StageProgress.STALE, ("shards/run.json",)),
         ("mine", StageProgress.STALE, ("models/a/run.json", "shards/run.json")),
     ]
-    assert report.next_command == "sixrayd train"
+    assert report.next_command == f"sixrayd train --force -w {tmp_path}"
 
 
 def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
     finish(workspace, "models", "new", ("shards", ""))
     found = states(workspace)
     assert (found["models/old"], found["models/new"]) == (StageProgress.STALE, StageProgress.DONE)
-    assert status_report(workspace).next_command == "sixrayd mine"
+    assert status_report(workspace).next_command == f"sixrayd mine -w {tmp_path}"
 
 
 def test_release_that_was_put_away_is_not_a_fault(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_broken_run(tmp_path: Path) -> None:
     assert [(r.progress, r.error) for r in found] == [
         (
             StageProgress.BROKEN,
-            f"{tmp_path}/mine/m/run.json: not a run.json; run `sixrayd mine` again",
+            f"{tmp_path}/mine/m/run.json: not a run.json; run `sixrayd mine -w {tmp_path}` again",
         )
     ]
 
@@ -105,7 +105,7 @@ def test_text_and_json(tmp_path: Path) -> None:
         "models/a                 stale",
         "  changed: shards/run.json",
     ]
-    assert done.stdout.splitlines()[-1] == "next: sixrayd train"
+    assert done.stdout.splitlines()[-1] == f"next: sixrayd train --force -w {tmp_path}"
     document = json.loads(CliRunner().invoke(status, ["-w", str(tmp_path), "--json"]).stdout)
-    assert document["next_command"] == "sixrayd train"
+    assert document["next_command"] == f"sixrayd train --force -w {tmp_path}"
     assert document["results"][0]["progress"] == "done"

@@ -173,7 +173,7 @@ def test_a_second_round_starts_from_the_first_by_name_and_ends_in_the_same_bytes
     assert results[0].round == run["summary"]["round"]
     assert not train(workspace, settings).fresh
     decide(workspace, {found: "positive"})
-    with pytest.raises(WorkspaceError, match="holds a training on other settings"):
+    with pytest.raises(WorkspaceError, match=r"training\.parquet is another"):
         train(workspace, settings)
 
 

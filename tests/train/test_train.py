@@ -116,8 +116,8 @@ def test_other_settings_do_not_replace_a_training_unasked(workspace):
     with pytest.raises(WorkspaceError) as caught:
         train(workspace, replace(TINY, epochs=1, seed=1))
     assert str(caught.value) == (
-        f"{workspace.folder('models', 'rfb-small')}: holds a training on other settings or "
-        "another release; pass --force to replace it, or --name for a new one"
+        f"{workspace.folder('models', 'rfb-small')}: holds another training (seed 0 there, "
+        "1 asked for); pass --force to replace it, or --name for a new one"
     )
     assert train(workspace, replace(TINY, epochs=1, seed=1, force=True)).fresh
 

@@ -182,7 +182,7 @@ def test_without_anything_near_no_model_is_needed(tmp_path):
 
     workspace = build(tmp_path / "other", SCANS)
     (workspace.folder("models", "chance") / "run.json").unlink()
-    with pytest.raises(WorkspaceError, match="nothing yet; run `sixrayd train` first"):
+    with pytest.raises(WorkspaceError, match=r"nothing yet; run `sixrayd train -w "):
         near_positives(workspace)
 
 
