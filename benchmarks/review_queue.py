@@ -26,7 +26,8 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
 from sixrayd.review.queue.duplicates import DuplicateSettings, near_positives
-from sixrayd.review.queue.order import Past, QueueItem, forecast, order
+from sixrayd.review.queue.image import ReviewImage
+from sixrayd.review.queue.order import Past, forecast, order
 
 BATCH = 50  # decisions between two looks at the past
 NOISE, BREAKS, BREAK_S = 0.5, 0.02, (300.0, 3600.0)
@@ -41,7 +42,7 @@ class Task:
         lead: seconds that the server would say, breaks included.
     """
 
-    item: QueueItem
+    item: ReviewImage
     found: bool
     work: float
     lead: float
@@ -49,7 +50,9 @@ class Task:
     @property
     def past(self) -> Past:
         """What the queue learns from it."""
-        return Past(self.item.kind, self.item.score, self.item.boxes, self.found, self.lead)
+        return Past(
+            self.item.kind, self.item.image_score, len(self.item.drawn), self.found, self.lead
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,12 @@ class Hour:
     found: int
 
 
-Times = Callable[[list[QueueItem], set[str]], list[tuple[float, float]]]
+Times = Callable[[list[ReviewImage], set[str]], list[tuple[float, float]]]
 
 
 def queue_items(
     workspace: Workspace, mining: str, shown: float, duplicates: bool
-) -> list[QueueItem]:
+) -> list[ReviewImage]:
     """Candidates with a detection of at least this score, and other look-alikes of positives."""
     index = Index.load(workspace)
     groups = dict(zip(*(index.table[k].to_pylist() for k in ("image_id", "group")), strict=True))
@@ -75,20 +78,25 @@ def queue_items(
     for row in table.select(["image_id", "score"]).to_pylist():
         if row["score"] >= shown:
             scores.setdefault(row["image_id"], []).append(row["score"])
-    items = [QueueItem(i, Kind.CANDIDATE, max(s), len(s), groups[i]) for i, s in scores.items()]
+    items = [
+        ReviewImage(i, Kind.CANDIDATE, 0, max(s), tuple({"score": x} for x in s), groups[i])
+        for i, s in scores.items()
+    ]
     settings = DuplicateSettings(model=workspace.run("mine", mining).settings["model"])
     for each in near_positives(workspace, settings) if duplicates else ():
         if each.image_id not in scores:
             group = groups[each.image_id]
-            boxes = len(each.boxes)
-            items.append(QueueItem(each.image_id, Kind.DUPLICATE, each.similarity, boxes, group))
+            drawn = tuple(box.as_row() for box in each.boxes)
+            items.append(
+                ReviewImage(each.image_id, Kind.DUPLICATE, 0, each.similarity, drawn, group)
+            )
     return items
 
 
 def modelled_times(base: float, box: float, find: float, rng: np.random.Generator) -> Times:
     """Work and lead time of tasks by the model of this file."""
 
-    def times(items: list[QueueItem], hidden: set[str]) -> list[tuple[float, float]]:
+    def times(items: list[ReviewImage], hidden: set[str]) -> list[tuple[float, float]]:
         mean = np.array([base + box * i.boxes + find * (i.image_id in hidden) for i in items])
         work = mean * rng.lognormal(0, NOISE, len(items))
         breaks = (rng.random(len(items)) < BREAKS) * rng.uniform(*BREAK_S, len(items))
@@ -118,7 +126,9 @@ def learnt(tasks: list[Task]) -> tuple[list[Task], list[Hour]]:
 def by_score(tasks: Iterable[Task]) -> list[Task]:
     """Candidates by falling score, then duplicates by falling similarity."""
     kinds = [Kind.CANDIDATE, Kind.DUPLICATE]
-    return sorted(tasks, key=lambda t: (kinds.index(t.item.kind), -t.item.score, t.item.image_id))
+    return sorted(
+        tasks, key=lambda t: (kinds.index(t.item.kind), -t.item.image_score, t.item.image_id)
+    )
 
 
 def share_found(ordered: list[Task], hours: FloatArray) -> FloatArray:
@@ -186,7 +196,7 @@ def main(
         items = [item for item in items if item.image_id in said]
         hidden = {i for i, d in said.items() if all(e.verdict == Verdict.MISSED for e in d)}
 
-        def times(items: list[QueueItem], hidden: set[str]) -> list[tuple[float, float]]:
+        def times(items: list[ReviewImage], hidden: set[str]) -> list[tuple[float, float]]:
             return [(said[i.image_id][0].lead_time_s,) * 2 for i in items]
 
         draws = 1
@@ -196,7 +206,7 @@ def main(
 
 
 def compare(
-    items: list[QueueItem], hidden: set[str], times: Times, draws: int, rng: np.random.Generator
+    items: list[ReviewImage], hidden: set[str], times: Times, draws: int, rng: np.random.Generator
 ) -> tuple[dict[str, object], FloatArray, dict[str, FloatArray]]:
     """Figures, hours and mean curves of the three orders."""
     runs: dict[str, list[list[Task]]] = {"finds per second": [], "score": [], "random": []}

@@ -17,7 +17,8 @@ from sixrayd.review.folder import (
     reviews_of,
 )
 from sixrayd.review.queue import plan
-from sixrayd.review.queue.plan import Pictures, Planned
+from sixrayd.review.queue.image import ReviewImage
+from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.sending import Places, Sender, task_rows
 from sixrayd.review.server import connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
@@ -46,8 +47,8 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    queue: list[Planned]
-    strewn: list[Planned]  # at random into the queue
+    queue: list[ReviewImage]
+    strewn: list[ReviewImage]  # at random into the queue
     elsewhere: int  # images decided in other reviews
     inputs: dict[str, str]
     cautions: tuple[str, ...] = ()
@@ -115,7 +116,7 @@ def adjudicate(
             job.begin(project.settings, project.inputs)
             sent = {row["image_id"] for row in folder.proposals()} & {i.image_id for i in fresh}
             rows = [row for row in folder.proposals() if row["image_id"] not in sent]
-            folder.write_proposals([*rows, *(dict(row) for item in fresh for row in item.rows)])
+            folder.write_proposals([*rows, *(dict(row) for item in fresh for row in item.drawn)])
             job.send({ADJUDICATION: fresh}, advance)
             return job.finish(ADJUDICATION, len(fresh), len(images))
 
@@ -165,7 +166,7 @@ class _Push:
         self,
         folder: ReviewFolder,
         settings: PushSettings | AdjudicateSettings,
-        images: Sequence[Planned],
+        images: Sequence[ReviewImage],
     ) -> None:
         workspace = folder.workspace
         self.folder = folder
@@ -187,15 +188,15 @@ class _Push:
         """Close the client."""
         self.sender.close()
 
-    def missing(self, lane: str, items: Sequence[Planned]) -> list[Planned]:
+    def missing(self, lane: str, items: Sequence[ReviewImage]) -> list[ReviewImage]:
         """Those that are neither on the server nor decided."""
         done = self.places.keys() | self.decided
         return [item for item in items if (lane, item.image_id) not in done]
 
-    def as_sent(self, item: Planned) -> Planned:
+    def as_sent(self, item: ReviewImage) -> ReviewImage:
         """An image with what was drawn in it when it was sent first, if it was."""
         rows = self.drawn.get(item.image_id)
-        return replace(item, rows=tuple(rows)) if rows else item
+        return replace(item, drawn=tuple(rows)) if rows else item
 
     def begin(self, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Take `run.json` away and note what this push is of."""
@@ -203,14 +204,14 @@ class _Push:
         named = {**settings, "name": self.folder.name, "server": self.project.server}
         self.project = self.folder.keep(replace(self.project, settings=named, inputs=dict(inputs)))
 
-    def keep_candidates(self, fresh: Sequence[Planned]) -> None:
+    def keep_candidates(self, fresh: Sequence[ReviewImage]) -> None:
         """Note what is about to be drawn in advance, beside what was sent before."""
         new = {item.image_id for item in fresh}
         rows = [row for row in self.folder.candidates() if row["image_id"] not in new]
-        rows += [dict(row) for item in fresh for row in item.rows]
+        rows += [dict(row) for item in fresh for row in item.drawn]
         self.folder.write_candidates(sorted(rows, key=plan.likeliest))
 
-    def send(self, lanes: Mapping[str, Sequence[Planned]], advance: Advance) -> None:
+    def send(self, lanes: Mapping[str, Sequence[ReviewImage]], advance: Advance) -> None:
         """Add the tasks of each lane."""
         total = sum(map(len, lanes.values()))
 

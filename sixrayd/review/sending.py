@@ -14,7 +14,8 @@ from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
 from sixrayd.review.folder import Book, Project, ReviewFolder
-from sixrayd.review.queue.plan import Pictures, Planned
+from sixrayd.review.queue.image import ReviewImage
+from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
 
 TASKS_PER_REQUEST = 1000
@@ -90,7 +91,7 @@ class Sender:
         self,
         project: Project,
         lane: str,
-        planned: Sequence[Planned],
+        planned: Sequence[ReviewImage],
         places: Places,
         advance: Callable[[int], None],
     ) -> Project:
@@ -180,7 +181,7 @@ class Sender:
                 time.sleep(1)
 
     def _tasks(
-        self, project: Project, book: Book, lane: str, batch: Sequence[Planned]
+        self, project: Project, book: Book, lane: str, batch: Sequence[ReviewImage]
     ) -> list[NewTask]:
         names, images = {}, {}
         for item in batch:
@@ -196,18 +197,18 @@ class Sender:
             return project.alias(image_id)
         return sha256(project.task_key(image_id).encode()).hexdigest()[:32]
 
-    def _task(self, project: Project, lane: str, item: Planned, address: str) -> NewTask:
+    def _task(self, project: Project, lane: str, item: ReviewImage, address: str) -> NewTask:
         return NewTask(
             project.task_key(item.image_id, lane),
             address,
             self.pictures.size_wh(item.image_id),
-            tuple({**row, "box_id": project.alias(row["box_id"])} for row in item.rows),
+            tuple({**row, "box_id": project.alias(row["box_id"])} for row in item.drawn),
         )
 
 
 def _one_ahead(
-    prepare: Callable[[Sequence[Planned]], list[NewTask]], items: Sequence[Planned]
-) -> Iterator[tuple[Sequence[Planned], list[NewTask]]]:
+    prepare: Callable[[Sequence[ReviewImage]], list[NewTask]], items: Sequence[ReviewImage]
+) -> Iterator[tuple[Sequence[ReviewImage], list[NewTask]]]:
     """Batches and their tasks; the next is made ready while the server takes the last."""
     batches = chunked(items, TASKS_PER_REQUEST)
     with ThreadPoolExecutor(1) as pool:
@@ -216,7 +217,7 @@ def _one_ahead(
 
 def task_rows(
     before: Sequence[Mapping[str, Any]],
-    planned: Mapping[str, Planned],
+    planned: Mapping[str, ReviewImage],
     places: Places,
     drawn: Mapping[tuple[bool, str], Sequence[str]],
 ) -> list[dict[str, Any]]:
@@ -240,16 +241,21 @@ def task_rows(
 
 
 def _new_row(
-    image_id: str, planned: Mapping[str, Planned], rows: Mapping[tuple[str, str], dict[str, Any]]
+    image_id: str,
+    planned: Mapping[str, ReviewImage],
+    rows: Mapping[tuple[str, str], dict[str, Any]],
 ) -> dict[str, Any]:
     item = planned.get(image_id)
     if item is None:  # sent by a push that was killed, and decided since
         other = (row for (_, known), row in rows.items() if known == image_id)
         item = next(
-            (Planned(image_id, Kind(r["kind"]), r["rank"], r["image_score"], ()) for r in other),
+            (
+                ReviewImage(image_id, Kind(r["kind"]), r["rank"], r["image_score"], ())
+                for r in other
+            ),
             None,
         )
     if item is None:
-        item = Planned(image_id, Kind.CANDIDATE, 0, 0.0, ())
+        item = ReviewImage(image_id, Kind.CANDIDATE, 0, 0.0, ())
     kept = {"rank": item.rank, "image_score": item.image_score}
     return {"image_id": image_id, "kind": str(item.kind), **kept}

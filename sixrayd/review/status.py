@@ -1,6 +1,7 @@
 """How far the reviewers are, as the server knows it now."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
@@ -9,7 +10,8 @@ from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
-from sixrayd.review.queue.order import ORDERED, QueueItem, forecast, order
+from sixrayd.review.queue.image import ReviewImage
+from sixrayd.review.queue.order import ORDERED, forecast, order
 from sixrayd.review.queue.plan import past_reviews
 from sixrayd.review.server import connect
 from sixrayd.review.settings import StatusSettings
@@ -68,13 +70,14 @@ def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
     past = past_reviews(reviews_of(folder.workspace))
     if not past:
         return None
+    drawn: dict[str, list[dict[str, Any]]] = {}
+    for row in folder.candidates():
+        drawn.setdefault(row["image_id"], []).append(row)
     items = [
-        QueueItem(
-            row["image_id"], kind, row["image_score"], len(row["candidates"]), row["image_id"]
-        )
+        ReviewImage(i, kind, row["rank"], row["image_score"], tuple(drawn.get(i, ())), group=i)
         for row in folder.tasks()
         if row["lane"] == "1"
-        and row["image_id"] not in decided
+        and (i := row["image_id"]) not in decided
         and (kind := Kind(row["kind"])) in ORDERED
     ]
     return round(forecast(order(items, past), hours=1), 1)

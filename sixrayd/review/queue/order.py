@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Kind
+from sixrayd.review.queue.image import ReviewImage
 
 ORDERED = (Kind.CANDIDATE, Kind.DUPLICATE, Kind.POSITIVE)
 MOST_BOXES = 3  # tasks with more proposals are timed together with these
@@ -26,39 +27,11 @@ Curve = Callable[[FloatArray], FloatArray]  # scores to probabilities
 
 
 @dataclass(frozen=True, slots=True)
-class QueueItem:
-    """An image that waits for review.
-
-    Args:
-        kind: one of `ORDERED`; checks are mixed in at random, never ordered.
-        score: 0..1, of the detector's best box, or the similarity to a known positive.
-        boxes: proposals that go along.
-        group: of near-duplicates, which are reviewed together; the image's own id where alone.
-
-    Raises:
-        SettingsError: a value out of range.
-    """
-
-    image_id: str
-    kind: Kind
-    score: float
-    boxes: int
-    group: str
-
-    def __post_init__(self) -> None:
-        if self.kind not in ORDERED or not 0 <= self.score <= 1 or self.boxes < 0:
-            raise SettingsError(
-                f"{self.image_id}: {self.kind} with score {self.score} and {self.boxes} boxes: "
-                f"needs one of {', '.join(ORDERED)}, a score of 0 to 1, and boxes of 0 or more"
-            )
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """A decision that was made.
 
     Args:
-        score, boxes: as of the `QueueItem`.
+        score, boxes: the image's, and how many boxes were drawn in advance.
         found: the reviewer saw contraband.
         seconds: of work; 0 where the server did not say.
     """
@@ -79,24 +52,36 @@ class Queued:
         seconds: that its review is expected to take.
     """
 
-    item: QueueItem
+    item: ReviewImage
     probability: float
     seconds: float
 
 
-def order(items: Iterable[QueueItem], past: Iterable[Past]) -> tuple[Queued, ...]:
+def order(items: Iterable[ReviewImage], past: Iterable[Past]) -> tuple[Queued, ...]:
     """The queue, the most expected finds per second first.
 
     A group comes whole, at the place that its finds per second give it. Of equal ones the higher
     score comes first, then the smaller id, so that a stretch of scores which the calibration
     cannot tell apart keeps their order.
+
+    Args:
+        items: of the kinds in `ORDERED`; checks are mixed in at random, never ordered.
+
+    Raises:
+        SettingsError: another kind, or a score out of range.
     """
     waiting, decided = tuple(items), tuple(past)
+    for item in waiting:
+        if item.kind not in ORDERED or not 0 <= item.image_score <= 1:
+            raise SettingsError(
+                f"{item.image_id}: {item.kind} with score {item.image_score}: needs one of "
+                f"{', '.join(ORDERED)}, and a score of 0 to 1"
+            )
     chances = probabilities(waiting, decided)
     times = task_seconds(decided)
     groups: dict[str, list[Queued]] = defaultdict(list)
     for item, chance in zip(waiting, chances, strict=True):
-        seconds = times[item.kind, min(item.boxes, MOST_BOXES)]
+        seconds = times[item.kind, min(len(item.drawn), MOST_BOXES)]
         groups[item.group].append(Queued(item, float(chance), seconds))
     ordered = sorted((sorted(group, key=_place) for group in groups.values()), key=_group_place)
     return tuple(queued for group in ordered for queued in group)
@@ -118,7 +103,7 @@ def forecast(queue: Sequence[Queued], hours: float, reviewers: int = 1) -> float
     return float(np.interp(hours * reviewers * 3600, spent, finds))
 
 
-def probabilities(items: Sequence[QueueItem], past: Sequence[Past]) -> FloatArray:
+def probabilities(items: Sequence[ReviewImage], past: Sequence[Past]) -> FloatArray:
     """Probability that each item holds contraband, (N,), never falling with the score of a kind.
 
     What is believed beforehand: of a score, a logistic curve through the decisions of that kind
@@ -135,7 +120,7 @@ def probabilities(items: Sequence[QueueItem], past: Sequence[Past]) -> FloatArra
     share = 0.5  # of candidates, which come first
     for kind in (Kind.CANDIDATE, Kind.POSITIVE, Kind.DUPLICATE):
         places = [place for place, item in enumerate(items) if item.kind == kind]
-        scores = np.array([items[place].score for place in places])
+        scores = np.array([items[place].image_score for place in places])
         decided = [each for each in past if each.kind == kind]
         seen = np.array([each.score for each in decided])
         found = np.array([each.found for each in decided], float)
@@ -213,10 +198,10 @@ def _calibrated(
 
 def _place(queued: Queued) -> tuple[float, float, str]:
     item = queued.item
-    return -queued.probability / queued.seconds, -item.score, item.image_id
+    return -queued.probability / queued.seconds, -item.image_score, item.image_id
 
 
 def _group_place(group: list[Queued]) -> tuple[float, float, str]:
     finds, seconds = (sum(getattr(q, key) for q in group) for key in ("probability", "seconds"))
-    first = min(group, key=lambda q: (-q.item.score, q.item.image_id)).item
-    return -finds / seconds, -first.score, first.image_id
+    first = min(group, key=lambda q: (-q.item.image_score, q.item.image_id)).item
+    return -finds / seconds, -first.image_score, first.image_id

@@ -1,7 +1,7 @@
 """Which images go to reviewers, why, in which order, and what is drawn in them in advance."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -20,20 +20,10 @@ from sixrayd.decisions.consensus import conflicts, settle
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
-from sixrayd.review.queue.order import ORDERED, Past, QueueItem, order
+from sixrayd.review.queue.image import ReviewImage
+from sixrayd.review.queue.order import ORDERED, Past, order
 
 MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An image that reviewers are to see; `rows` of `CANDIDATE_SCHEMA` are drawn in advance."""
-
-    image_id: str
-    kind: Kind
-    rank: int  # of the mining, 0 where there is none
-    image_score: float
-    rows: tuple[Mapping[str, Any], ...]
 
 
 class Pictures:
@@ -70,13 +60,13 @@ class Pictures:
         return self._index.read(image_id) if row is None else self._read_planted(row)
 
 
-def load_flagged(path: Path) -> list[Planned]:
+def load_flagged(path: Path) -> list[ReviewImage]:
     """The images of a mining with their best candidates, the likeliest first, ties by image id."""
     images: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=likeliest):
         images.setdefault(row["image_id"], []).append(row)
     return [
-        Planned(
+        ReviewImage(
             image_id,
             Kind.CANDIDATE,
             rows[0]["rank"],
@@ -92,7 +82,7 @@ def likeliest(row: Mapping[str, Any]) -> tuple[float, str, float, str]:
     return -row["image_score"], row["image_id"], -row["score"], row["box_id"]
 
 
-def duplicates(workspace: Workspace, known: set[str]) -> list[Planned]:
+def duplicates(workspace: Workspace, known: set[str]) -> list[ReviewImage]:
     """Negatives that resemble a known positive, its boxes drawn in advance.
 
     Args:
@@ -105,21 +95,21 @@ def duplicates(workspace: Workspace, known: set[str]) -> list[Planned]:
     for item in near_positives(workspace, DuplicateSettings()):
         if item.image_id not in known:
             rows = _rows(item.image_id, f"like {item.positive}", item.boxes, item.similarity)
-            found.append(Planned(item.image_id, Kind.DUPLICATE, 0, item.similarity, rows))
+            found.append(ReviewImage(item.image_id, Kind.DUPLICATE, 0, item.similarity, rows))
     return found
 
 
-def spot_checks(workspace: Workspace, name: str) -> list[Planned]:
+def spot_checks(workspace: Workspace, name: str) -> list[ReviewImage]:
     """The images that `sixrayd estimate --sample` has drawn, in the order of their draw."""
     path = workspace.folder("estimate", name) / "sample.parquet"
     if not path.exists():
         return []
     rows = read_table(path, SAMPLE_SCHEMA).to_pylist()
     rows.sort(key=lambda row: (row["draw"], row["place"], row["stratum"], row["image_id"]))
-    return [Planned(row["image_id"], Kind.SPOT_CHECK, 0, 0.0, ()) for row in rows]
+    return [ReviewImage(row["image_id"], Kind.SPOT_CHECK, 0, 0.0, ()) for row in rows]
 
 
-def planted(workspace: Workspace, name: str) -> list[Planned]:
+def planted(workspace: Workspace, name: str) -> list[ReviewImage]:
     """Planted and sham images; some with what the detector says of them drawn in advance."""
     path = planted_folder(workspace, name) / "detections.parquet"
     seen: dict[str, list[dict[str, Any]]] = {}
@@ -132,17 +122,17 @@ def planted(workspace: Workspace, name: str) -> list[Planned]:
         open_ = row["with_proposals"] or row["kind"] == Kind.SHAM
         shown = seen.get(row["image_id"], [])[:MOST_DRAWN] if open_ else []
         score = shown[0]["image_score"] if shown else 0.0
-        found.append(Planned(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
+        found.append(ReviewImage(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
     return found
 
 
-def strewn_kinds(workspace: Workspace, name: str) -> dict[str, Planned]:
+def strewn_kinds(workspace: Workspace, name: str) -> dict[str, ReviewImage]:
     """Spot checks, planted and sham images of a review, by image id."""
     strewn = (*spot_checks(workspace, name), *planted(workspace, name))
     return {item.image_id: item for item in strewn}
 
 
-def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[Planned]:
+def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[ReviewImage]:
     """Labelled positives whose boxes are in doubt, the most doubtful first.
 
     Args:
@@ -152,7 +142,7 @@ def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[Planned]:
 
     found = doubtful_positives(workspace, DoubtSettings(models))
     return [
-        Planned(
+        ReviewImage(
             item.image_id,
             Kind.POSITIVE,
             place,
@@ -166,7 +156,7 @@ def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[Planned]:
     ]
 
 
-def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
+def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewImage]:
     """Images of a review that are not settled, all their boxes drawn in advance.
 
     Reviewers disagree about them, in this review or another, are unsure, or saw contraband and
@@ -184,7 +174,7 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
         if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
             open_[image_id] = boxes
     return [
-        Planned(
+        ReviewImage(
             image_id, Kind.CANDIDATE, place, 1.0, _rows(image_id, "reviewers", open_[image_id], 1.0)
         )
         for place, image_id in enumerate(sorted(open_), 1)
@@ -192,17 +182,11 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[Planned]:
 
 
 def by_finds_per_second(
-    items: Sequence[Planned], past: Sequence[Past], groups: Mapping[str, str]
-) -> list[Planned]:
+    items: Sequence[ReviewImage], past: Sequence[Past], groups: Mapping[str, str]
+) -> list[ReviewImage]:
     """Candidates and duplicates, those first that promise the most finds for a reviewer's time."""
-    planned = {item.image_id: item for item in items}
-    queue = order([as_item(item, groups[item.image_id]) for item in items], past)
-    return [planned[queued.item.image_id] for queued in queue]
-
-
-def as_item(item: Planned, group: str) -> QueueItem:
-    """A planned image as the queue's order sees it."""
-    return QueueItem(item.image_id, item.kind, item.image_score, len(item.rows), group)
+    grouped = (replace(item, group=groups[item.image_id]) for item in items)
+    return [queued.item for queued in order(grouped, past)]
 
 
 def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
@@ -220,7 +204,9 @@ def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
     return past
 
 
-def interleave(queue: Sequence[Planned], strewn: Sequence[Planned], seed: str) -> list[Planned]:
+def interleave(
+    queue: Sequence[ReviewImage], strewn: Sequence[ReviewImage], seed: str
+) -> list[ReviewImage]:
     """Strew spot checks and planted images over a queue at random; both keep their own order."""
     random = Random(seed)  # noqa: S311
     places = set(random.sample(range(len(queue) + len(strewn)), len(strewn)))

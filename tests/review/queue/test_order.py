@@ -11,12 +11,12 @@ from scipy.special import expit
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Kind
+from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import (
     PRIOR_DECISIONS,
     UNMEASURED_S,
     Past,
     Queued,
-    QueueItem,
     forecast,
     order,
     probabilities,
@@ -25,7 +25,7 @@ from sixrayd.review.queue.order import (
 
 
 def item(name, score=0.5, kind=Kind.CANDIDATE, boxes=1, group=None):
-    return QueueItem(name, kind, score, boxes, group or name)
+    return ReviewImage(name, kind, 0, score, ({},) * boxes, group or name)
 
 
 def past(score=0.5, found=True, kind=Kind.CANDIDATE, boxes=1, seconds=10.0):
@@ -175,7 +175,7 @@ def test_with_equal_times_each_kind_keeps_the_order_of_its_scores(decided, score
     queue = order(waiting, said)
 
     assert all(0 <= q.probability <= 1 for q in queue)
-    shown = [q.item.score for q in queue]
+    shown = [q.item.image_score for q in queue]
     # Scores that differ by rounding alone may change places.
     assert all(first >= second - 1e-9 for first, second in pairwise(shown))
 
@@ -258,9 +258,8 @@ def test_no_forecast_of_less_than_no_work():
     [
         *((kind, 0.5, 0) for kind in (Kind.PLANTED, Kind.SPOT_CHECK, Kind.SHAM)),
         *((Kind.CANDIDATE, score, 1) for score in (1.01, -0.01, math.nan)),
-        (Kind.DUPLICATE, 0.5, -1),
     ],
 )
 def test_items_that_cannot_be_queued(kind, score, boxes):
     with pytest.raises(SettingsError, match=r"^N1: .* needs one of candidate, duplicate, positive"):
-        QueueItem("N1", kind, score, boxes, "N1")
+        order([item("N1", score, kind, boxes)], ())
