@@ -48,6 +48,31 @@ def test_a_folder_imports_only_from_above():
     assert wrong == []
 
 
+def test_the_review_knows_its_server_by_the_protocol_alone():
+    room = "sixrayd.review.label_studio"
+    others = [
+        f"{file} imports {module}"
+        for file, module in _imports()
+        if module.startswith(room)
+        and not file.startswith(("review/label_studio/", "demo/"))
+        and (file, module) != ("review/command.py", f"{room}.command")
+    ]
+
+    assert others == []
+
+
+def test_no_two_classes_share_a_name():
+    names = [
+        node.name
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+
+    assert len(names) > 200
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 def test_large_parts_are_imported_by_their_adapter_alone():
     others = [
         f"{file} imports {module}"

@@ -1,9 +1,8 @@
 """What a synthetic release is made of, and what the writer says about it."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from sixrayd.core.classes import default_classes
 from sixrayd.core.errors import SettingsError
 from sixrayd.synth.scene import BUILDERS
 
@@ -40,7 +39,7 @@ class SynthSettings:
     margins: float = 0.0
     part_bytes: int = 32 * 1024 * 1024
     jpeg_quality: int = 75
-    classes: tuple[str, ...] = field(default_factory=default_classes)
+    classes: tuple[str, ...] = DRAWABLE
     workers: int = 1
 
     def __post_init__(self) -> None:
