@@ -126,7 +126,7 @@ def review_as_person(
                 break
             image_id = names.get(str(task.data["sixrayd"]).rpartition("/")[2], "")
             answer = _Answer(task, image_id, truth.get(image_id, ()), settings)
-            server.submit(task.task, answer.regions, answer.lead_time_s)
+            server.submit(task.task_id, answer.regions, answer.lead_time_s)
             counts.update(answer.counts)
     return ReviewCounts(**{name: counts[name] for name in ReviewCounts.__dataclass_fields__})
 

@@ -184,17 +184,17 @@ class _Reader:
         seen = set()
         moment = before.moment
         for task in tasks:
-            seen.add(task.task)
+            seen.add(task.task_id)
             moment = max(moment, task.updated_at)
-            drafts += [task.task] * bool(task.drafts)
+            drafts += [task.task_id] * bool(task.drafts)
             alias, lane = self.project.task_of(task.key)
             image_id = self.images.get(alias, "")
             for annotation in task.annotations:
                 if image_id:
                     known.append(self._answer(before.project, image_id, lane, task, annotation))
                 else:
-                    known.append(Known(annotation.annotation, task.task, Outcome.FOREIGN))
-            foreign += [task.task] * (not image_id)
+                    known.append(Known(annotation.annotation_id, task.task_id, Outcome.FOREIGN))
+            foreign += [task.task_id] * (not image_id)
         kept = [item for item in before.annotations if item.task not in seen]
         return Cursor(
             project=before.project,
@@ -214,12 +214,12 @@ class _Reader:
     def _answer(
         self, book: int, image_id: str, lane: str, task: ServerTask, annotation: ServerAnnotation
     ) -> Known:
-        number = annotation.annotation
+        number = annotation.annotation_id
         when = _utc(annotation.updated_at)
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            self.taken_back[book, number] = TakenBack(task.task, known.outcome, moment)
+            self.taken_back[book, number] = TakenBack(task.task_id, known.outcome, moment)
         return known
 
     def _read(
@@ -231,10 +231,10 @@ class _Reader:
         annotation: ServerAnnotation,
         when: str,
     ) -> Known:
-        number = annotation.annotation
+        number = annotation.annotation_id
         size_wh = self._size_wh(image_id)
         if annotation.cancelled:
-            return Known(number, task.task, Outcome.SKIPPED)
+            return Known(number, task.task_id, Outcome.SKIPPED)
         if size_wh is None:
             outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
         elif not annotation.regions:
@@ -249,7 +249,7 @@ class _Reader:
             answer = self.read_answer(regions, size_wh, boxes, self.classes)
             outcome, notes = Outcome.DECISION, list(answer.notes)
             if annotation.author not in (0, annotation.reviewer):
-                author = self._name(annotation.author, task.task, number)
+                author = self._name(annotation.author, task.task_id, number)
                 notes.append(f"was changed by another; the answer of {author} stands beside it")
             if answer.verdict is None:
                 outcome = Outcome.WITHOUT_VERDICT
@@ -258,10 +258,10 @@ class _Reader:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
             else:
-                row = self._row(image_id, lane, task.task, annotation, answer, when)
+                row = self._row(image_id, lane, task.task_id, annotation, answer, when)
                 self.rows[book, number] = row
-        problems = tuple(Problem(image_id, task.task, number, note) for note in notes)
-        return Known(number, task.task, outcome, problems)
+        problems = tuple(Problem(image_id, task.task_id, number, note) for note in notes)
+        return Known(number, task.task_id, outcome, problems)
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
         if image_id in self.planted:
@@ -284,12 +284,12 @@ class _Reader:
             "image_id": image_id,
             "version": 0,
             "verdict": str(answer.verdict),
-            "reviewer": self._name(annotation.reviewer, task, annotation.annotation),
+            "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id),
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
             "server": self.project.server,
             "task": task,
-            "annotation": annotation.annotation,
+            "annotation": annotation.annotation_id,
             "lane": lane,
             "follows": 0,
             "withdrawn": False,

@@ -27,8 +27,8 @@ AWAY_S = 300.0  # how long a server may be away in the middle of a push
 class Sent:
     """A task that is on the server."""
 
-    project: int
-    task: int
+    project_id: int
+    task_id: int
     untouched: bool
 
 
@@ -83,7 +83,7 @@ class Sender:
             for task in self.server.all_tasks(number):
                 alias, lane = project.task_of(task.key)
                 if image_id := self.images.get(alias, ""):
-                    sent = Sent(number, task.task, task.untouched)
+                    sent = Sent(number, task.task_id, task.untouched)
                     found.setdefault((lane, image_id), []).append(sent)
         return found
 
@@ -129,7 +129,7 @@ class Sender:
         They come of a push that was killed while the server still imported, or of an answer
         that got lost; `places` is put right.
         """
-        expected = Counter(sent.project for same in places.values() for sent in same)
+        expected = Counter(sent.project_id for same in places.values() for sent in same)
         numbers = project.numbers()
         again = any(len(same) > 1 for same in places.values())
         if again or any(self.server.counts(number)[0] != expected[number] for number in numbers):
@@ -140,14 +140,14 @@ class Sender:
             first = next((sent for sent in same if not sent.untouched), same[0])
             spare = [sent for sent in same if sent.untouched and sent is not first]
             for sent in spare:
-                self.server.delete_task(sent.task)
+                self.server.delete_task(sent.task_id)
             removed += len(spare)
             places[key] = [first]
         return removed
 
     def _open_book(self, project: Project, lane: str, places: Places) -> tuple[Project, Book, int]:
         """The first book of a lane that has room, made where there is none, and its room."""
-        full = Counter(sent.project for same in places.values() for sent in same)
+        full = Counter(sent.project_id for same in places.values() for sent in same)
         books = [book for book in project.books if book.lane == lane]
         for book in books:
             if book.number and full[book.number] < TASKS_PER_PROJECT:
@@ -233,8 +233,8 @@ def task_rows(
         if row is None:
             row = _new_row(image_id, planned, rows) | {"lane": lane}
         rows[lane, image_id] = row | {
-            "project": sent.project,
-            "task": sent.task,
+            "project": sent.project_id,
+            "task": sent.task_id,
             "candidates": list(drawn.get((lane == ADJUDICATION, image_id), ())),
         }
     return sorted(rows.values(), key=lambda row: (row["lane"], row["rank"], row["image_id"]))

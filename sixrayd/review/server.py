@@ -56,7 +56,7 @@ class NewTask:
 class ServerAnnotation:
     """What somebody submitted, as the server tells it; the regions are unchecked."""
 
-    annotation: int
+    annotation_id: int
     reviewer: int  # who changed it last; 0 when the server no longer knows
     author: int  # who made it
     updated_at: str
@@ -69,7 +69,7 @@ class ServerAnnotation:
 class ServerTask:
     """A task and its annotations; `key` is empty for a task that we did not make."""
 
-    task: int
+    task_id: int
     key: str
     annotations: tuple[ServerAnnotation, ...]
     drafts: int  # begun and not submitted

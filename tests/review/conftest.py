@@ -55,7 +55,7 @@ class Site:
         with LabelStudio(by or self.connection) as server:
             task = server.next_task(project)
             said = [verdict_region(verdict)] if verdict else []
-            number = server.submit(task.task, [*regions, *said], 2.5)
+            number = server.submit(task.task_id, [*regions, *said], 2.5)
         return self.image_of(task), number
 
     def image_of(self, task):

@@ -80,7 +80,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
     _, zero = site.answer(project, [flat, candidate(images[3])], Verdict.MISSED)
     with site.client() as server:
         task = server.next_task(project)
-        server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
+        server._sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
         server.import_tasks(project, [{"data": {"image": "/by-hand.jpg"}}])
         tasks = {t.task: t for t in server.all_tasks(project)}
         foreign = next(number for number, t in tasks.items() if not t.key)

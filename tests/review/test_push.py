@@ -134,7 +134,7 @@ def test_duplicates_go_unless_somebody_worked_on_them(site):
             data = {"sixrayd": key(image), "image": "/x", "image_id": image}
             server.import_tasks(project, [{"data": data}])
         tasks = server.all_tasks(project)
-        spare = {task.key: task.task for task in tasks[3:]}
+        spare = {task.key: task.task_id for task in tasks[3:]}
         server.submit(spare[key(images[0])], [], 1.0)
     result = push(site.workspace, PushSettings("twice"))
     assert result.duplicates_removed == 3

@@ -67,10 +67,10 @@ def test_drafts_skipped_and_empty_answers_are_told_apart(site):
     site.answer(project, verdict=None)
     with site.client() as server:
         task = server.next_task(project)
-        server._sdk.annotations.create(id=task.task, result=[], was_cancelled=True)
+        server._sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
         task = server.next_task(project)
         body = {"result": [verdict_region(Verdict.NOTHING)], "lead_time": 1.0}
-        server._request("POST", f"api/tasks/{task.task}/drafts", json=body)
+        server._request("POST", f"api/tasks/{task.task_id}/drafts", json=body)
     result = pull(site.workspace, PullSettings("apart"))
     assert (result.new, result.drafts, result.skipped, result.empty) == (0, 1, 1, 1)
     assert [problem.what for problem in result.problems] == ["was submitted with nothing in it"]

@@ -13,7 +13,7 @@ from sixrayd.review.server import ServerAnnotation, ServerTask
 class OpenTask:
     """The task that a reviewer is given next: its data, and the regions drawn in advance."""
 
-    task: int
+    task_id: int
     data: Mapping[str, Any]
     regions: tuple[Mapping[str, Any], ...]
 
@@ -25,14 +25,14 @@ def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
         ValueError, KeyError, TypeError, AttributeError: it is no export of Label Studio's.
     """
     document = json.loads(b"".join(chunks))
-    return tuple(sorted(map(_server_task, document), key=lambda task: task.task))
+    return tuple(sorted(map(_server_task, document), key=lambda task: task.task_id))
 
 
 def _server_task(row: Any) -> ServerTask:
-    annotations = sorted(map(_server_annotation, row["annotations"]), key=lambda a: a.annotation)
+    annotations = sorted(map(_server_annotation, row["annotations"]), key=lambda a: a.annotation_id)
     key = row["data"].get("sixrayd", "")
     return ServerTask(
-        task=int(row["id"]),
+        task_id=int(row["id"]),
         key=key if isinstance(key, str) else "",
         annotations=tuple(annotations),
         drafts=len(row.get("drafts") or ()),
@@ -45,7 +45,7 @@ def _server_annotation(row: Any) -> ServerAnnotation:
     if not isinstance(row["result"], list):
         raise TypeError("result is no list")
     return ServerAnnotation(
-        annotation=int(row["id"]),
+        annotation_id=int(row["id"]),
         reviewer=editor or author,
         author=author,
         updated_at=str(row["updated_at"]),

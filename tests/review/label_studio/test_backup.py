@@ -35,7 +35,7 @@ def test_a_lost_server_comes_back_from_its_backup(tmp_path):
         with LabelStudio(find_server(workspace, "", None)) as server:
             for verdict in (Verdict.NOTHING, Verdict.UNSURE):
                 task = server.next_task(project)
-                server.submit(task.task, [verdict_region(verdict)], 1)
+                server.submit(task.task_id, [verdict_region(verdict)], 1)
         pull(workspace, PullSettings())
         before = load_decisions(workspace, "first")
         assert len(backups(workspace)) == 1  # made by the pull

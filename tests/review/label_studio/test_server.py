@@ -81,7 +81,7 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
     result = push(workspace, PushSettings())
     with LabelStudio(find_server(workspace, "", None)) as server:
         task = server.next_task(result.project)
-        server.submit(task.task, [verdict_region(Verdict.NOTHING)], 1)
+        server.submit(task.task_id, [verdict_region(Verdict.NOTHING)], 1)
 
     os.killpg(told["pid"], signal.SIGKILL)
     wait(workspace)
