@@ -82,7 +82,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
         task = server.next_task(project)
         server._sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
         server.import_tasks(project, [{"data": {"image": "/by-hand.jpg"}}])
-        tasks = {t.task: t for t in server.all_tasks(project)}
+        tasks = {t.task_id: t for t in server.all_tasks(project)}
         foreign = next(number for number, t in tasks.items() if not t.key)
         server.submit(foreign, [verdict_region(Verdict.UNSURE)], 1)
 
