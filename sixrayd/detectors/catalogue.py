@@ -86,19 +86,15 @@ _RFB = Recipe(
 # and 193 passes over VOC; what is left of them in the paper's 200 epochs (Sec. 5.1).
 _SSD = replace(_RFB, learning_rate=1e-3, warmup_epochs=0, steps=(155, 193))
 # Published, in torchvision's 26 epochs.
-_RETINANET = Recipe(
+_RETINANET = replace(
+    _RFB,
     epochs=26,
     batch=16,
-    optimizer="sgd",
     learning_rate=1e-2,
     weight_decay=1e-4,
     warmup_epochs=0.5,
     steps=(16, 22),
-    window=0.0,
-    background=1.0,
-    fg_iou=0.5,
     bg_iou=0.4,
-    ema_decay=0.0,
 )
 _SMALL = Recipe(
     epochs=24,
