@@ -20,18 +20,26 @@ def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def map_ahead(
-    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """What the function makes of each item, in order.
+def begun_ahead(begin: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """What is begun with each item, in order.
 
     Args:
         ahead: items taken and begun beside the one that is asked for: memory stays bounded.
     """
-    begun: deque[Future[R]] = deque()
+    begun: deque[R] = deque()
     for item in items:
-        begun.append(pool.submit(function, item))
+        begun.append(begin(item))
         if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
+            yield begun.popleft()
+    yield from begun
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """What the function makes of each item, in order; `ahead` as in `begun_ahead`."""
+
+    def begin(item: T) -> Future[R]:
+        return pool.submit(function, item)
+
+    return (future.result() for future in begun_ahead(begin, items, ahead))

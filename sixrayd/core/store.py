@@ -3,7 +3,6 @@
 import io
 import os
 import re
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 from pyarrow import fs as arrow_fs
 
+from sixrayd.core.ahead import begun_ahead
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import write_bytes
 
@@ -193,12 +193,9 @@ class _Ahead(io.RawIOBase):
 
     def __init__(self, file: Any, size: int, where: str) -> None:
         self._file, self._size, self._where = file, size, where
-        self._offsets = iter(range(0, size, _PIECE))
         self._pool = ThreadPoolExecutor(_AHEAD)
-        self._coming: deque[tuple[int, Future[bytes]]] = deque()
+        self._coming = begun_ahead(self._fetch, range(0, size, _PIECE), _AHEAD)
         self._piece, self._at = memoryview(b""), 0
-        for _ in range(_AHEAD):
-            self._fetch()
 
     def readable(self) -> bool:
         return True
@@ -229,15 +226,16 @@ class _Ahead(io.RawIOBase):
         super().close()
 
     def _take(self, most: int) -> memoryview:
-        if not self._piece and self._coming:
+        if not self._piece:
             self._piece = memoryview(self._next())
         taken, self._piece = self._piece[:most], self._piece[most:]
         self._at += len(taken)
         return taken
 
     def _next(self) -> bytes:
-        size, future = self._coming.popleft()
-        self._fetch()
+        size, future = next(self._coming, (0, None))
+        if future is None:
+            return b""
         try:
             data = future.result()
         except OSError as error:
@@ -246,11 +244,9 @@ class _Ahead(io.RawIOBase):
             raise WorkspaceError(f"{self._where}: has become shorter while it was read")
         return data
 
-    def _fetch(self) -> None:
-        for offset in self._offsets:
-            size = min(_PIECE, self._size - offset)
-            self._coming.append((size, self._pool.submit(self._file.read_at, size, offset)))
-            return
+    def _fetch(self, offset: int) -> tuple[int, Future[bytes]]:
+        size = min(_PIECE, self._size - offset)
+        return size, self._pool.submit(self._file.read_at, size, offset)
 
 
 def _place(url: str) -> str:

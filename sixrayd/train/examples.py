@@ -1,7 +1,6 @@
 """What a detector learns from: examples, the order of an epoch, batches."""
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sixrayd.core.ahead import begun_ahead
 from sixrayd.core.arrays import RGBImage
 from sixrayd.train.augment import LabelledImage, change_light, draw_view, draw_window, take_view
 
@@ -110,15 +110,14 @@ class ExampleSet:
         order = self.order(epoch)
         size = min(size, len(order))
         pool = ThreadPoolExecutor(workers)
-        pending: deque[_Pending] = deque()
+
+        def begin(start: int) -> _Pending:
+            places = range(start, start + size)[part]
+            return self._begin(pool, epoch, [(p, order[p]) for p in places], pinned)
+
         try:
-            for start in range(0, len(order) - size + 1, size):
-                places = range(start, start + size)[part]
-                pending.append(self._begin(pool, epoch, [(p, order[p]) for p in places], pinned))
-                if len(pending) > _AHEAD:
-                    yield pending.popleft().batch()
-            while pending:
-                yield pending.popleft().batch()
+            starts = range(0, len(order) - size + 1, size)
+            yield from (pending.batch() for pending in begun_ahead(begin, starts, _AHEAD))
         finally:
             pool.shutdown(cancel_futures=True)
 

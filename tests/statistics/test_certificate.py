@@ -262,15 +262,18 @@ def test_assumptions_are_one_line_each():
         "confidence: 95 %",
         "looks: as many as one likes",
         "rule where reviewers differ: adjudicator",
-        "sensitivity with proposals: NOT MEASURED, taken as 100 %",
-        "sensitivity without proposals: NOT MEASURED, taken as 100 %",
+        "checks: nobody chose which to answer, and a check and the queue would judge alike",
+        "sensitivity with proposals: NOT MEASURED, taken as 100 %; `sixrayd review plant` "
+        "measures it",
+        "sensitivity without proposals: NOT MEASURED, taken as 100 %; `sixrayd review plant` "
+        "measures it",
     )
     lower = percent_down(Sensitivity(1, 30, 30).lower(0.001))
     assert lines(planted, confidence=0.99, once=True)[:2] == (
         "confidence: 99 %",
         "looks: a single one, at a number of checks announced in advance",
     )
-    assert lines(planted, confidence=0.99)[3:] == (
+    assert lines(planted, confidence=0.99)[4:] == (
         f"sensitivity with proposals: measured, {lower} or more, 30 of 30 planted threats found",
         f"sensitivity without proposals: NOT MEASURED, {lower} stated or from the other side",
     )
