@@ -1,0 +1,158 @@
+"""Versions of answers: what was said stays, what follows names what it follows."""
+
+import copy
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sixrayd.decisions.versions import identity, new_versions, newest_versions, withdrawals
+
+MOMENT = "2026-02-01T10:00:00+00:00"
+NOTE = "withdrawn by carl: wrong bag"
+# One task answered by two, one annotation that holds the answers of two, one that is alone.
+ANSWERS = ((1, 11, "ann", "N1"), (1, 12, "bob", "N1"), (2, 21, "ann", "N2"), (2, 21, "bob", "N2"))
+
+
+def row(answer=ANSWERS[0], verdict="unsure", decided_at="2026-01-02T10:00:00+00:00", **more):
+    task, annotation, reviewer, image_id = answer
+    return {
+        "image_id": image_id,
+        "version": 0,
+        "verdict": verdict,
+        "reviewer": reviewer,
+        "decided_at": decided_at,
+        "lead_time_s": 4.0,
+        "server": "local",
+        "task": task,
+        "annotation": annotation,
+        "lane": "1",
+        "follows": 0,
+        "withdrawn": False,
+        "note": "",
+        "boxes": [],
+        **more,
+    }
+
+
+def of(rows, answer):
+    return [each for each in rows if identity(each) == answer]
+
+
+def test_an_answer_is_one_reviewers_in_one_annotation_about_one_image():
+    one, other = row(), row(ANSWERS[2])
+    assert identity(one) == (1, 11, "ann", "N1")
+    assert newest_versions([one, other]) == {ANSWERS[0]: one, ANSWERS[2]: other}
+    assert newest_versions([]) == {}
+
+
+def test_the_newest_version_is_that_of_the_highest_number_wherever_it_stands():
+    versions = [row(version=n, verdict=f"v{n}") for n in (2, 3, 1)]
+    assert newest_versions(versions) == {ANSWERS[0]: versions[1]}
+
+
+def test_versions_that_withdraw_are_left_out_where_what_was_given_is_asked_for():
+    said, ended = row(version=1), row(version=2, withdrawn=True)
+    assert newest_versions([said, ended], given=True) == {ANSWERS[0]: said}
+    assert newest_versions([said, ended]) == {ANSWERS[0]: ended}
+    assert newest_versions([ended], given=True) == {}
+
+
+def test_every_change_is_a_version_whatever_has_changed():
+    known = new_versions([row()], [])
+    changes = {
+        "verdict": "nothing there",
+        "decided_at": MOMENT,
+        "lead_time_s": 5.0,
+        "boxes": [{"label": "Gun", "x1": 1.0, "y1": 2.0, "x2": 3.0, "y2": 4.0}],
+        "lane": "2",
+    }
+    for key, value in changes.items():
+        (fresh,) = new_versions([row(**{key: value})], known)
+        assert fresh == {**row(**{key: value}), "version": 2, "follows": 1}, key
+
+
+def test_a_withdrawal_keeps_what_was_said_and_tells_who_ended_it():
+    (first,) = new_versions([row(verdict="nothing there")], [])
+    (ended,) = withdrawals([first], NOTE, MOMENT)
+    assert ended == {
+        **first,
+        "version": 2,
+        "follows": 1,
+        "withdrawn": True,
+        "note": NOTE,
+        "decided_at": MOMENT,
+    }
+
+
+def test_an_answer_that_was_withdrawn_stays_so_until_it_is_changed():
+    known = new_versions([row()], [])
+    known += withdrawals(known, NOTE, MOMENT)
+    assert new_versions([row()], known) == []
+    (back,) = new_versions([row(verdict="nothing there")], known)
+    assert (back["version"], back["follows"], back["withdrawn"], back["note"]) == (3, 2, False, "")
+
+
+def test_an_answer_changed_back_after_its_withdrawal_comes_back_too():
+    known = new_versions([row()], [])
+    known += new_versions([row(verdict="nothing there")], known)
+    known += withdrawals([known[-1]], NOTE, MOMENT)
+    (back,) = new_versions([row()], known)
+    assert (back["verdict"], back["version"], back["follows"]) == ("unsure", 4, 3)
+
+
+def test_a_withdrawal_of_one_leaves_the_other_answer_in_the_annotation():
+    known = new_versions([row(ANSWERS[2]), row(ANSWERS[3])], [])
+    known += withdrawals(of(known, ANSWERS[2]), NOTE, MOMENT)
+    newest = newest_versions(known)
+    assert newest[ANSWERS[2]]["withdrawn"] and not newest[ANSWERS[3]]["withdrawn"]
+
+
+says = st.tuples(
+    st.just("say"),
+    st.integers(0, len(ANSWERS) - 1),
+    st.sampled_from(["unsure", "nothing there", "contraband missed"]),
+    st.integers(0, 1),
+)
+history = st.lists(
+    st.one_of(
+        says,
+        st.tuples(st.just("withdraw"), st.integers(0, len(ANSWERS) - 1)),
+        st.tuples(st.just("pull")),
+    ),
+    max_size=25,
+)
+
+
+@given(history)
+def test_whatever_happens_what_stands_is_the_last_word(steps):
+    """Against a model that keeps of each answer its last word, and whether that was ended."""
+    server, known, stands, ended = {}, [], {}, {}
+    for what, *about in [*steps, ("pull",)]:
+        if what == "say":
+            number, verdict, minute = about
+            when = f"2026-01-02T10:0{minute}:00+00:00"
+            server[ANSWERS[number]] = row(ANSWERS[number], verdict, when)
+        elif what == "withdraw":
+            answer = ANSWERS[about[0]]
+            if answer in stands:
+                before = copy.deepcopy(known)
+                known += withdrawals([newest_versions(known)[answer]], NOTE, MOMENT)
+                assert known[:-1] == before
+                ended[answer] = stands.pop(answer)
+        else:
+            told = list(server.values())
+            before = copy.deepcopy((told, known))
+            fresh = new_versions(told, known)
+            assert (told, known) == before
+            known += fresh
+            assert new_versions(told, known) == []  # a second pull brings nothing
+            for answer, said in server.items():
+                if ended.get(answer) != said:
+                    stands[answer] = said
+                    ended.pop(answer, None)
+    found = {a: r for a, r in newest_versions(known).items() if not r["withdrawn"]}
+    assert {a: {**r, "version": 0, "follows": 0} for a, r in found.items()} == stands
+    for answer in server:
+        versions = [(r["version"], r["follows"]) for r in of(known, answer)]
+        assert versions == [(n, n - 1) for n in range(1, len(versions) + 1)]
+        assert versions
