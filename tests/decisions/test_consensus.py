@@ -1,6 +1,6 @@
 """Boxes paired one to one, and decisions of several reviewers settled by each rule."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -275,3 +275,124 @@ def test_conflicts_show_matched_boxes_once():
         "N5", "reviewers disagree: ann: contraband missed; bob: nothing there", (KNIFE.box,)
     )
     assert conflicts(decisions, Rule.STRICTEST) == ()
+
+
+def by_the_book(verdicts, rule):
+    """The verdict as docs/agreement.md words it, None where it waits."""
+    sure = [verdict for verdict in verdicts if verdict != UNSURE]
+    if not sure or len(set(verdicts)) == 1:
+        return verdicts[0] if not sure else sure[0]
+    if rule == Rule.ADJUDICATOR:
+        return None  # any difference waits, unsure beside a verdict as well
+    saw, cleared = sure.count(MISSED), sure.count(NOTHING)
+    if rule == Rule.STRICTEST:
+        return MISSED if saw else NOTHING
+    return None if saw == cleared else MISSED if saw > cleared else NOTHING
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_every_combination_of_up_to_five_verdicts(rule):
+    combinations = [said for n in range(1, 6) for said in product(Verdict, repeat=n)]
+    assert len(combinations) == 3 + 9 + 27 + 81 + 243
+    for verdicts in combinations:
+        said = [says(f"r{n}", verdict, hour=n) for n, verdict in enumerate(verdicts)]
+        settled = settle(said, rule).decision
+        expected = by_the_book(verdicts, rule)
+        assert (settled and settled.verdict) == expected, (verdicts, rule)
+        if settled:  # it is the answer of those who said so, and of nobody else
+            side = [f"r{n}" for n, verdict in enumerate(verdicts) if verdict == expected]
+            assert settled.reviewer == ", ".join(side)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_adjudicators_who_agree_settle_together(rule):
+    before = [says("ann", MISSED, GUN), says("bob", NOTHING)]
+    dora = says("dora", MISSED, KNIFE, hour=1, lane=ADJUDICATION)
+    eve = says("eve", MISSED, NEAR, hour=2, lane=ADJUDICATION)
+    settled = settle([*before, dora, eve], rule)
+    assert settled.reason == "adjudicated; before: ann: contraband missed; bob: nothing there"
+    assert (settled.decision.reviewer, settled.decision.lane) == ("dora, eve", ADJUDICATION)
+    merged = DecidedBox(Box("Knife", 11, 20, 40, 51), "agreed", "N1/rfb/0")
+    assert settled.decision.boxes == (merged,)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_adjudicators_whose_boxes_differ_settle_nothing(rule):
+    dora = says("dora", MISSED, KNIFE, lane=ADJUDICATION)
+    eve = says("eve", MISSED, KNIFE, GUN, hour=1, lane=ADJUDICATION)
+    words = "adjudicators disagree: dora: contraband missed; eve: contraband missed"
+    assert settle([dora, eve], rule) == Settled(None, words)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_an_adjudicator_who_is_unsure_settles_that_it_is(rule):
+    dora = says("dora", UNSURE, hour=3, lane=ADJUDICATION)
+    settled = settle([says("ann", MISSED, KNIFE), says("bob", NOTHING), dora], rule)
+    assert (settled.decision.verdict, settled.decision.boxes) == (UNSURE, ())
+    assert settled.decision.lane == ADJUDICATION
+
+
+@pytest.mark.parametrize(
+    ("drew", "of", "stands"),
+    [(1, 2, None), (1, 3, False), (2, 3, True), (1, 4, False), (2, 4, None), (3, 4, True)],
+)
+def test_a_box_needs_more_than_half_of_those_who_saw(drew, of, stands):
+    said = [
+        says(f"r{n}", MISSED, *((GUN, KNIFE) if n < drew else (GUN,)), hour=n) for n in range(of)
+    ]
+    # Who is unsure or saw nothing has no say in boxes.
+    said.append(says("blind", UNSURE, hour=8))
+    settled = settle(said, Rule.MAJORITY)
+    if stands is None:
+        assert settled.decision is None
+        assert "Knife at (10, 20, 40, 50)" in settled.reason
+    else:
+        assert (KNIFE in settled.decision.boxes) == stands
+        assert GUN in settled.decision.boxes
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_boxes_of_one_who_is_unsure_do_not_count(rule):
+    said = [says("ann", UNSURE, KNIFE), says("bob", UNSURE, GUN, hour=1)]
+    assert settle(said, rule).decision.boxes == ()
+    alone = settle([says("ann", UNSURE, KNIFE)], rule).decision
+    assert alone.boxes == (KNIFE,)  # as he left it; nobody takes it for a find
+
+
+def test_a_conflict_shows_the_boxes_of_all_of_whatever_verdict():
+    said = [says("ann", UNSURE, KNIFE), says("bob", NOTHING, hour=1), says("cid", MISSED, GUN)]
+    (found,) = conflicts({"N1": said}, Rule.MAJORITY)
+    assert found.reason == (
+        "reviewers disagree: ann: unsure; bob: nothing there; cid: contraband missed"
+    )
+    assert set(found.boxes) == {KNIFE.box, GUN.box}
+    assert conflicts({}, Rule.ADJUDICATOR) == ()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(Verdict), decided), min_size=1, max_size=4),
+    st.sampled_from(Rule),
+)
+def test_what_is_settled_is_what_somebody_said(answers, rule):
+    said = [
+        says(f"r{n}", verdict, *(boxes if verdict == MISSED else ()), hour=n)
+        for n, (verdict, boxes) in enumerate(answers)
+    ]
+    before = list(said)
+    settled = settle(said, rule)
+    assert said == before
+    assert settled == settle(said, rule)
+    if settled.decision is None:
+        assert settled.reason.startswith("reviewers disagree: ")
+        assert len(conflicts({"N1": said}, rule)) == 1
+        return
+    assert settled.decision.verdict in {verdict for verdict, _ in answers}
+    drawn = [item.box for decision in said for item in decision.boxes]
+    for item in settled.decision.boxes:  # inside what was drawn under that label
+        same = [box for box in drawn if box.label == item.box.label]
+        for edge in range(4):
+            edges = [box.xyxy[edge] for box in same]
+            assert min(edges) <= item.box.xyxy[edge] <= max(edges)
+    if settled.decision.verdict != MISSED:
+        assert settled.decision.boxes == ()
