@@ -1,0 +1,76 @@
+"""What a pull knew is read back as it was written, or not at all."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
+
+CURSOR = Cursor(
+    project=3,
+    tasks=40,
+    moment="2026-01-02T10:00:00+00:00",
+    drafts=1,
+    foreign=2,
+    annotations=(
+        Known(7, 1, Outcome.DECISION),
+        Known(8, 2, Outcome.EMPTY, (Problem("N1", 2, 8, "was submitted with nothing in it"),)),
+    ),
+)
+DOCUMENT = json.loads(json.dumps(asdict(CURSOR)))
+
+numbers, texts = st.integers(0, 2**63), st.text(max_size=6)
+problems = st.builds(Problem, texts, numbers, numbers, texts)
+several = st.lists(problems, max_size=2).map(tuple)
+known = st.builds(Known, numbers, numbers, st.sampled_from(Outcome), several)
+cursors = st.builds(
+    Cursor, numbers, numbers, texts, numbers, numbers, st.lists(known, max_size=3).map(tuple)
+)
+
+
+@settings(max_examples=20)
+@given(cursors)
+def test_a_cursor_survives_json(cursor):
+    assert Cursor.of(json.loads(json.dumps(asdict(cursor)))) == cursor
+
+
+def test_what_was_not_counted_by_earlier_versions_is_nothing():
+    old = {key: DOCUMENT[key] for key in ("project", "tasks", "annotations")}
+    assert Cursor.of(old) == Cursor(3, 40, annotations=CURSOR.annotations)
+
+
+def broken(**changed):
+    first = DOCUMENT["annotations"][0] | changed
+    return DOCUMENT | {"annotations": [first]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        "cursor",
+        DOCUMENT | {"annotations": None},
+        DOCUMENT | {"annotations": [7]},
+        DOCUMENT | {"colour": "red"},
+        {key: value for key, value in DOCUMENT.items() if key != "tasks"},
+        broken(outcome="lost"),
+        broken(annotation="seven"),
+        broken(task=None),
+        broken(problems=None),
+        broken(problems=[{"what": "odd"}]),
+        broken(problems=[{**asdict(CURSOR.annotations[1].problems[0]), "more": 1}]),
+        {key: value for key, value in broken().items() if key != "annotations"},
+    ],
+)
+def test_what_is_no_cursor(document):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Cursor.of(document)
+
+
+def test_a_problem_is_one_line_that_leads_to_it():
+    problem = CURSOR.annotations[1].problems[0]
+    assert str(problem) == "N1: task 2, annotation 8: was submitted with nothing in it"
