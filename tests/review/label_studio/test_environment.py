@@ -1,0 +1,148 @@
+"""The server's environment: where it is, when it is whole, and what it gets to see."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import sixrayd
+from sixrayd.core.errors import ServiceError
+from sixrayd.review.label_studio.environment import (
+    QUIET,
+    VERSION,
+    empty_database,
+    environment_folder,
+    server_program,
+    server_variables,
+)
+
+PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
+CONSTRAINTS = Path(sixrayd.__file__).parent / "review" / "label_studio" / "constraints.txt"
+
+
+def recipe():
+    """The mark of an environment that is whole; those that people have are known by it."""
+    pins = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return f"1: label-studio {VERSION}, python {python}, {pins}"
+
+
+def finished(folder, mark):
+    program = folder / "bin" / "label-studio"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    (folder / "sixrayd-begun").touch()
+    (folder / "sixrayd-finished").write_text(mark, "utf-8")
+    return program
+
+
+def never(text):
+    raise AssertionError(f"nothing is to be said, got {text!r}")
+
+
+def test_it_lies_in_the_cache_of_its_user(monkeypatch, tmp_path):
+    monkeypatch.delenv(PLACE, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = f"label-studio-{VERSION}"
+    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / name
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / name
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert environment_folder() == tmp_path / "cache" / "sixrayd" / name
+
+
+def test_another_place_may_be_named(monkeypatch, tmp_path):
+    monkeypatch.setenv(PLACE, str(tmp_path / "venv"))
+    assert environment_folder() == tmp_path / "venv"
+    assert empty_database() == tmp_path / "venv" / "empty" / "label_studio.sqlite3"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(PLACE, "~/venv")
+    assert environment_folder() == tmp_path / "venv"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PLACE, "relative")
+    assert environment_folder() == tmp_path / "relative"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_an_environment_that_is_whole_is_used_as_it_is(monkeypatch, tmp_path, end):
+    monkeypatch.setenv(PLACE, str(tmp_path / "venv"))
+    program = finished(tmp_path / "venv", recipe() + end)
+    before = sorted(tmp_path.rglob("*"))
+    assert server_program(never) == program
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_one_whose_program_was_removed_is_not_mended_in_silence(monkeypatch, tmp_path):
+    folder = tmp_path / "venv"
+    monkeypatch.setenv(PLACE, str(folder))
+    program = finished(folder, recipe())
+    program.unlink()
+    with pytest.raises(ServiceError) as caught:
+        server_program(never)
+    assert str(caught.value) == (f"{program}: missing; remove {folder} and start the server again")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "",
+        recipe().replace(VERSION, "1.0.0"),
+        recipe().replace("python 3", "python 2"),
+        recipe()[:-1],
+    ],
+)
+def test_one_of_another_recipe_is_not_whole_and_a_strangers_is_not_touched(
+    monkeypatch, tmp_path, mark
+):
+    folder = tmp_path / "venv"
+    monkeypatch.setenv(PLACE, str(folder))
+    finished(folder, mark)
+    (folder / "sixrayd-begun").unlink()  # so that nothing says that sixrayd made it
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ServiceError) as caught:
+        server_program(never)
+    assert str(caught.value) == (
+        f"{folder}: not an environment that sixrayd made; "
+        "name an empty folder in SIXRAYD_LABEL_STUDIO_VENV"
+    )
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_the_server_sees_little_of_the_environment_and_no_secret(monkeypatch):
+    secrets = {
+        "SIXRAYD_LABEL_STUDIO_TOKEN": "a-token",
+        "AWS_SECRET_ACCESS_KEY": "a-key",
+        "LABEL_STUDIO_SENTRY_DSN": "https://crash.example.org",
+        "DATABASE_URL": "postgres://elsewhere",
+        "PYTHONPATH": "/elsewhere",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    seen = server_variables()
+    assert (seen["PATH"], seen["TZ"]) == ("/usr/bin", "UTC")
+    assert seen.keys() - QUIET.keys() <= {"PATH", "HOME", "LANG", "TMPDIR", "TZ"}
+    assert not set(seen.values()) & set(secrets.values())
+
+
+def test_the_server_calls_nobody():
+    assert {key: server_variables()[key] for key in QUIET} == {
+        "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
+        "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
+        "LABEL_STUDIO_SENTRY_DSN": "",
+        "LABEL_STUDIO_FRONTEND_SENTRY_DSN": "",
+        "LABEL_STUDIO_FEATURE_FLAGS_OFFLINE": "true",
+    }
+
+
+def test_every_package_beside_the_server_has_one_version():
+    first, *lines = CONSTRAINTS.read_text("utf-8").splitlines()
+    assert f"Label Studio {VERSION} " in first
+    names = [line.partition("==")[0] for line in lines]
+    assert len(names) > 50
+    assert [line for line in lines if line.count("==") != 1 or len(line.split()) != 1] == []
+    assert sorted(set(names)) == sorted(names)
