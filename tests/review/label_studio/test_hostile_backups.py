@@ -1,0 +1,370 @@
+"""Backups that somebody made or changed, and backups and restores that were killed."""
+
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import sys
+import tarfile
+from contextlib import closing
+from random import Random
+
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.backup import back_up, backups, restore
+from sixrayd.review.label_studio.server import server_folder
+from tests.processes import ran
+from tests.review.label_studio.test_backup import listed, repacked, small
+
+DATABASE = "server/data/label_studio.sqlite3"
+# Does each again and again, every time in a process that ends without warning one change later.
+_STRUCK = """
+import os, shutil, signal, sys
+from pathlib import Path
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio import backup
+
+CALLS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod")
+root = Path(sys.argv[1])
+
+def strike(what, folder, calls):
+    def count(event, args):
+        nonlocal calls
+        changes = event in CALLS or (event == "open" and args[2] & os.O_ACCMODE)
+        calls -= bool(changes)
+        if changes and calls < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    what(Workspace(folder))
+
+for what in (backup.back_up, backup.restore):
+    moment, status = 0, signal.SIGKILL
+    while status == signal.SIGKILL:
+        folder = root.with_name(f"{what.__name__}-{moment:03}")
+        shutil.copytree(root, folder)
+        child = os.fork()
+        if not child:
+            try:
+                strike(what, folder, moment)
+            except BaseException as error:
+                print(error, file=sys.stderr)
+                os._exit(1)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        moment += 1
+    assert status == 0, status
+"""
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory):
+    """Copies of a workspace by what was done there when it was struck; the last ones were not."""
+    folder = tmp_path_factory.mktemp("struck")
+    workspace = backed_up(folder / "w")
+    database(workspace, 3)
+    shutil.rmtree(workspace.folder("review", "r"))
+    done = ran([sys.executable, "-c", _STRUCK, str(workspace.root)])
+    assert done.returncode == 0, done.stderr
+    return {
+        what: [Workspace(path) for path in sorted(folder.glob(f"{what}-*"))]
+        for what in ("back_up", "restore")
+    }
+
+
+def backed_up(root):
+    """A workspace with a database of one task, and its backup."""
+    workspace = small(root)
+    (server_folder(workspace) / "secret.json").write_text("{}")
+    back_up(workspace)
+    return workspace
+
+
+def database(workspace, tasks):
+    """Give the server's database so many tasks."""
+    path = server_folder(workspace) / "data" / "label_studio.sqlite3"
+    with closing(sqlite3.connect(path)) as opened, opened:
+        opened.execute("DELETE FROM task")
+        opened.executemany("INSERT INTO task VALUES (?)", [(n,) for n in range(tasks)])
+
+
+def tasks_in(path):
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+        return opened.execute("SELECT count(*) FROM task").fetchone()[0]
+
+
+def databases(workspace):
+    """How many tasks each database has that somebody might miss."""
+    found = server_folder(workspace).rglob("label_studio.sqlite3")
+    return sorted(tasks_in(path) for path in found if ".restoring" not in path.parts)
+
+
+def contents(workspace):
+    files = (path for path in workspace.root.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(workspace.root).as_posix(): path.read_bytes() for path in files}
+
+
+def refused(workspace, archive):
+    """What is said of an archive that is not put back; nothing has changed then."""
+    before = contents(workspace)
+    with pytest.raises(WorkspaceError) as caught:
+        restore(workspace, archive)
+    assert contents(workspace) == before
+    assert not (server_folder(workspace) / ".restoring").exists()
+    return str(caught.value).removeprefix(f"{archive}: ")
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return backed_up(tmp_path / "w")
+
+
+@pytest.fixture
+def archive(workspace, tmp_path):
+    return shutil.copy(backups(workspace)[0], tmp_path / "given.tar.gz")
+
+
+def test_killed_at_any_moment_a_backup_is_there_whole_or_not_at_all(struck, tmp_path):
+    copies = struck["back_up"]
+    assert len(copies) > 6
+    whole = 0
+    for number, copy in enumerate(copies):
+        there = backups(copy)
+        fresh = Workspace(tmp_path / f"fresh-{number}")
+        found = [restore(fresh, path).tasks for path in there]
+        assert found in ([1], [1, 3])
+        whole += len(found) == 2
+        again = back_up(copy)
+        assert (again.tasks, backups(copy)[-1].name) == (3, again.file.rpartition("/")[2])
+    assert whole >= 1
+
+
+def test_killed_at_any_moment_a_restore_loses_nothing_and_can_be_done_again(struck):
+    copies = struck["restore"]
+    assert len(copies) > 12
+    for copy in copies:
+        assert 3 in databases(copy)  # what was there before, in its place or aside
+        result = restore(copy)
+        assert (result.tasks, result.kept) == (1, ())
+        server = server_folder(copy)
+        assert tasks_in(server / "data" / "label_studio.sqlite3") == 1
+        assert (server / "secret.json").read_text() == "{}"
+        assert (copy.folder("review", "r") / "project.json").read_text() == "{}"
+        assert 3 in databases(copy)
+        assert not (server / ".restoring").exists()
+
+
+def with_member(archive, out, name, kind, link=""):
+    """The archive with one more member that is no plain file, listed like any other."""
+    with tarfile.open(archive) as tar:
+        members = [(m.name, tar.extractfile(m).read()) for m in tar]
+    with tarfile.open(out, "w:gz") as tar:
+        for file, data in listed(members, name, b"")[:-1]:
+            member = tarfile.TarInfo(file)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        tar.addfile(member)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("kind", "link"),
+    [
+        (tarfile.SYMTYPE, "/etc/passwd"),
+        (tarfile.SYMTYPE, "../../../../../outside"),
+        (tarfile.LNKTYPE, "review/r/project.json"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.BLKTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+        (tarfile.DIRTYPE, ""),
+    ],
+)
+def test_links_devices_and_folders_are_refused(workspace, archive, tmp_path, kind, link):
+    odd = with_member(archive, tmp_path / "odd.tar.gz", "review/r/odd", kind, link)
+    assert refused(workspace, odd) == (
+        "not a whole backup: it holds 'review/r/odd', which it should not; take another"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/cron.d/x",
+        "../x",
+        "review/../../x",
+        "server/data/../../../x",
+        "shards/index.parquet",
+        "models/rfb/weights.safetensors",
+        "sixrayd.toml",
+        ".pseudonyms.key",
+        "./review/../x",
+    ],
+)
+def test_files_that_belong_elsewhere_are_refused(workspace, archive, tmp_path, name):
+    odd = repacked(archive, tmp_path / "odd.tar.gz", lambda m: listed(m, name, b"harm"))
+    assert refused(workspace, odd) == (
+        f"not a whole backup: it holds {name!r}, which it should not; take another"
+    )
+
+
+def test_a_file_that_comes_twice_is_refused(workspace, archive, tmp_path):
+    twice = repacked(archive, tmp_path / "twice.tar.gz", lambda m: [*m, m[-1]])
+    assert refused(workspace, twice) == (
+        "not a whole backup: it holds 'review/r/project.json', which it should not; take another"
+    )
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"files": []}',
+        b'{"files": {}, "counts": 5}',
+        b'{"files": {}, "counts": {"tasks": 1}}',
+        b'{"files": {}, "counts": {"tasks": "many", "annotations": 0}}',
+        b"\xff",
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(workspace, tmp_path, manifest):
+    odd = tmp_path / "odd.tar.gz"
+    with tarfile.open(odd, "w:gz") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(manifest)
+        tar.addfile(member, io.BytesIO(manifest))
+    said = refused(workspace, odd)
+    assert said.startswith("not a whole backup: ") and said.endswith("; take another")
+
+
+def test_a_manifest_too_large_to_read_is_refused_unread(workspace, tmp_path):
+    member = tarfile.TarInfo("manifest.json")
+    member.size = 65 * 1024**2
+    odd = tmp_path / "odd.tar.gz"
+    odd.write_bytes(gzip.compress(member.tobuf()))
+    assert refused(workspace, odd) == (
+        "not a whole backup: it does not begin with a manifest; take another"
+    )
+
+
+def with_database(archive, out, data, **counts):
+    """The archive with another database, its hash and counts in the manifest."""
+
+    def change(members):
+        manifest = json.loads(members[0][1])
+        manifest["files"][DATABASE] = hashlib.sha256(data).hexdigest()
+        manifest["counts"] |= counts
+        rest = [(name, data if name == DATABASE else old) for name, old in members[1:]]
+        return [("manifest.json", json.dumps(manifest).encode()), *rest]
+
+    return repacked(archive, out, change)
+
+
+def test_a_database_that_is_damaged_or_another_is_refused(workspace, archive, tmp_path):
+    noise = with_database(archive, tmp_path / "noise.tar.gz", b"no database" * 100)
+    assert refused(workspace, noise) == "its database is damaged (file is not a database)"
+    bare = sqlite3.connect(":memory:")
+    bare.execute("CREATE TABLE task (id)")
+    less = with_database(archive, tmp_path / "less.tar.gz", bare.serialize())
+    assert refused(workspace, less) == ("its database is damaged (no such table: task_completion)")
+    bare.execute("CREATE TABLE task_completion (id)")
+    other = with_database(archive, tmp_path / "other.tar.gz", bare.serialize(), tasks=1)
+    bare.close()
+    assert refused(workspace, other) == (
+        "its database holds {'tasks': 0, 'annotations': 0}, expected {'tasks': 1, 'annotations': 0}"
+    )
+
+
+def is_refused(archive, whole, fresh):
+    """Whether nothing comes of an archive; else all comes that came of the whole one."""
+    try:
+        restore(fresh, archive)
+    except WorkspaceError as error:
+        assert str(error).startswith(f"{archive}: ")
+        assert contents(fresh) == {}
+        return True
+    assert contents(fresh) == whole
+    return False
+
+
+def test_a_backup_that_was_cut_short_is_refused(workspace, archive, tmp_path):
+    restore(first := Workspace(tmp_path / "first"), archive)
+    whole, data, cut = contents(first), archive.read_bytes(), tmp_path / "cut.tar.gz"
+    refusals = []
+    for part in range(30):
+        cut.write_bytes(data[: len(data) * part // 30])
+        refusals.append(is_refused(cut, whole, Workspace(tmp_path / f"fresh-{part}")))
+    assert all(refusals[:28])  # after the last file's last byte there is but padding
+
+
+def test_a_byte_that_has_changed_is_found_or_changes_nothing(workspace, archive, tmp_path):
+    restore(first := Workspace(tmp_path / "first"), archive)
+    whole, data, spoilt = contents(first), archive.read_bytes(), tmp_path / "spoilt.tar.gz"
+    refusals = []
+    for place in Random(3).sample(range(len(data)), 40):
+        spoilt.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        refusals.append(is_refused(spoilt, whole, Workspace(tmp_path / f"fresh-{place}")))
+    assert sum(refusals) > 30
+
+
+@pytest.mark.parametrize("what", ["missing", "a folder", "empty", "a text", "a plain tar"])
+def test_what_is_no_archive(workspace, archive, tmp_path, what):
+    path = tmp_path / "odd.tar.gz"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a plain tar":
+        path.write_bytes(gzip.decompress(archive.read_bytes()))
+    elif what != "missing":
+        path.write_bytes(b"" if what == "empty" else b"a text")
+    said = refused(workspace, path)
+    assert said.startswith("not a whole backup: ") and said.endswith("; take another")
+
+
+def test_without_a_backup_the_message_says_where_it_looked(tmp_path):
+    with pytest.raises(WorkspaceError) as caught:
+        restore(Workspace(tmp_path))
+    assert str(caught.value) == f"{tmp_path / 'review' / 'server' / 'backups'}: no backup here"
+
+
+def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(workspace):
+    root, server = workspace.root, server_folder(workspace)
+    kept = {
+        "review/r/decisions/00001.parquet": root,
+        "estimate/r/sample.parquet": root,
+        "data/.env": server,
+        "data/media/upload/3/ab-cd.jpg": server,
+        "secret.json": server,
+    }
+    left_out = {
+        "review/r/.part": root,
+        "review/.hidden/project.json": root,
+        "estimate/r/.sample.part": root,
+        "images/first/ab.jpg": server,
+        "server.log": server,
+        "state.json": server,
+        "data/export/all.json": server,
+        "shards/index.parquet": root,
+    }
+    for number, (name, base) in enumerate((kept | left_out).items()):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text(f"{number}")
+    with tarfile.open(back_up(workspace).file) as tar:
+        names = tar.getnames()
+    expected = {name if base == root else f"server/{name}" for name, base in kept.items()}
+    assert names[0] == "manifest.json"
+    assert set(names[1:]) == expected | {DATABASE, "review/r/project.json"}
+    assert len(names) == len(set(names)) == 8
+
+
+def test_while_somebody_writes_nothing_is_put_back(workspace):
+    before = contents(workspace)
+    with workspace.lock(), pytest.raises(WorkspaceError, match="in use by process"):
+        restore(Workspace(workspace.root))
+    assert contents(workspace) == before
