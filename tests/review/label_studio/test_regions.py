@@ -188,3 +188,203 @@ def test_verdicts():
         "verdict 'maybe': expected one of contraband missed, nothing there, unsure",
     )
     assert read(MISSED, verdict_region(Verdict.UNSURE)).verdict is None
+
+
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        (["unsure", "unsure"], "verdict 'unsure, unsure': "),
+        (["nothing there", "contraband missed"], "verdict 'nothing there, contraband missed': "),
+        (["Unsure"], "verdict 'Unsure': "),
+        ([""], "verdict '': "),
+        ([None], "verdict 'None': "),
+        (["unsure\x1b[31m"], "verdict 'unsure\\x1b[31m': "),
+    ],
+)
+def test_a_verdict_that_is_not_one_of_ours_is_none(said, note):
+    answer = read(MISSED | {"value": {"choices": said}}, region("c", CANDIDATE, SIZE))
+    expected = "expected one of contraband missed, nothing there, unsure"
+    assert (answer.verdict, answer.notes) == (None, (note + expected,))
+    assert [box.candidate for box in answer.boxes] == ["c"]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"choices": None}, {"choices": 5}, "unsure", []])
+def test_choices_that_are_none_cost_only_themselves(value):
+    answer = read(MISSED | {"value": value}, verdict_region(Verdict.UNSURE))
+    note = "region 1: left out, not a region that Label Studio would write"
+    assert answer == ReadAnswer(Verdict.UNSURE, (), (note,))
+
+
+def test_no_choice_is_no_verdict_and_no_fault():
+    assert read(MISSED | {"value": {"choices": []}}) == ReadAnswer(None, (), ())
+    assert read() == ReadAnswer(None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        ({"type": "brushlabels", "from_name": "brush", "value": {"rle": [1]}}, "'brushlabels'"),
+        ({"type": "relation", "from_id": "a", "to_id": "b"}, "'relation'"),
+        ({"type": "textarea", "from_name": "note", "value": {"text": ["a bag"]}}, "'textarea'"),
+        ({"type": "choices", "from_name": "colour", "value": {"choices": ["unsure"]}}, "'choices'"),
+        (region("r", CANDIDATE, SIZE) | {"from_name": "other"}, "'rectanglelabels'"),
+        (region("r", CANDIDATE, SIZE) | {"type": None}, "None"),
+        ({}, "None"),
+    ],
+)
+def test_regions_of_another_configuration_are_left_out_by_name(item, what):
+    answer = read(item, verdict_region(Verdict.NOTHING))
+    note = f"region 1: left out, a {what} where a box was expected"
+    assert answer == ReadAnswer(Verdict.NOTHING, (), (note,))
+
+
+@pytest.mark.parametrize("item", [None, 5, "region", ["type"], True])
+def test_what_is_no_region_at_all_is_left_out(item):
+    note = "region 1: left out, not a region that Label Studio would write"
+    assert read(item, verdict_region(Verdict.NOTHING)) == ReadAnswer(Verdict.NOTHING, (), (note,))
+
+
+@pytest.mark.parametrize("key", ["x", "y", "width", "height"])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_coordinates_that_are_no_numbers_cost_their_box(key, number):
+    answer = read(changed(**{key: number}), MISSED)
+    assert answer == ReadAnswer(
+        Verdict.MISSED,
+        (),
+        (
+            "region 1: left out, its coordinates are not numbers",
+            "says 'contraband missed' but has no box",
+        ),
+    )
+
+
+@pytest.mark.parametrize("lost", ["x", "y", "width", "height", "rectanglelabels"])
+def test_a_box_that_lacks_something_is_left_out(lost):
+    item = changed()
+    del item["value"][lost]
+    note = "region 1: left out, not a region that Label Studio would write"
+    assert read(item, verdict_region(Verdict.NOTHING)).notes == (note,)
+
+
+@pytest.mark.parametrize("rotation", [None, 0, 360, -720.0, "0", False])
+def test_a_turn_of_nothing_is_none(rotation):
+    answer = read(changed(rotation=rotation), MISSED)
+    assert answer.notes == ()
+    assert answer.boxes == (ReviewedBox(CANDIDATE, Origin.CONFIRMED, "c"),)
+
+
+def test_a_box_turned_a_quarter_stands_upright_beside_its_corner():
+    # 128 x 48 pixels turned by 90 degrees about the corner (320, 240): 48 wide, 128 high.
+    item = changed(x=50, y=50, width=20, height=10, rotation=90)
+    (box,) = read(item, MISSED, candidates={}).boxes
+    assert box.box.xyxy == pytest.approx((272, 240, 320, 368))
+    (box,) = read(changed(x=50, y=50, width=20, height=10, rotation=-270), MISSED).boxes
+    assert box.box.xyxy == pytest.approx((272, 240, 320, 368))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"x": -10, "width": 20}, (0, 48, 64, 240)),
+        ({"y": -10, "height": 20}, (64, 0, 320, 48)),
+        ({"x": 90, "width": 50}, (576, 48, 640, 240)),
+        ({"x": -100, "y": -100, "width": 300, "height": 300}, (0, 0, 640, 480)),
+    ],
+)
+def test_a_box_that_reaches_past_the_image_is_cut(value, kept):
+    answer = read(changed(**value), MISSED, candidates={})
+    assert answer.notes == ("region 1: reaches past the image, cut at its edge",)
+    assert answer.boxes[0].box.xyxy == pytest.approx(kept)
+
+
+@pytest.mark.parametrize("value", [{"x": -20, "width": 20}, {"x": 100}, {"y": 100.0}, {"y": -90}])
+def test_a_box_that_only_touches_the_image_is_outside(value):
+    note = "region 1: left out, it lies outside the image of 640 x 480 pixels"
+    assert read(changed(**value)).notes == (note,)
+
+
+def test_a_pixel_past_the_edge_is_cut_without_a_word():
+    answer = read(changed(x=90, width=10 + 0.9 / 6.4), MISSED)
+    assert answer.notes == () and answer.boxes[0].box.x2 == 640
+
+
+@pytest.mark.parametrize(("name", "label"), [("gun", "Gun"), (" PLIER ", "Pliers")])
+def test_labels_by_another_name_are_taken_for_the_class(name, label):
+    (box,) = read(changed(rectanglelabels=[name]), MISSED, candidates={}).boxes
+    assert box.box.label == label
+
+
+def test_of_two_candidates_in_one_place_each_is_confirmed_once():
+    both = {"c": CANDIDATE, "d": CANDIDATE}
+    shown = [region(name, CANDIDATE, SIZE) for name in ("d", "c")]
+    answer = read(*shown, MISSED, candidates=both)
+    assert [(b.origin, b.candidate) for b in answer.boxes] == [
+        (Origin.CONFIRMED, "d"),
+        (Origin.CONFIRMED, "c"),
+    ]
+    # Without their ids the first that is left is taken.
+    unnamed = read(*(region(f"x{n}", CANDIDATE, SIZE) for n in range(3)), candidates=both)
+    assert [(b.origin, b.candidate) for b in unnamed.boxes] == [
+        (Origin.CONFIRMED, "c"),
+        (Origin.CONFIRMED, "d"),
+        (Origin.DRAWN, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edge", "origin"), [(0.5, Origin.CONFIRMED), (-0.5, Origin.CONFIRMED), (0.51, Origin.MOVED)]
+)
+def test_half_a_pixel_is_not_moved(edge, origin):
+    x1, y1, x2, y2 = CANDIDATE.xyxy
+    moved = Box("Knife", x1 + edge, y1, x2, y2)
+    (box,) = read(region("c", moved, SIZE)).boxes
+    assert (box.origin, box.candidate) == (origin, "c")
+    kept = CANDIDATE if origin == Origin.CONFIRMED else moved
+    assert box.box.xyxy == pytest.approx(kept.xyxy, abs=1e-9)
+
+
+def test_what_was_given_is_not_changed():
+    candidates = {"c": CANDIDATE}
+    items = [region("c", CANDIDATE, SIZE), MISSED]
+    before = json.dumps(items)
+    read_answer(items, SIZE, candidates, CLASSES)
+    assert (json.dumps(items), candidates) == (before, {"c": CANDIDATE})
+
+
+number = st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, 0, None, "", "5", [], True])
+value = st.fixed_dictionaries(
+    dict.fromkeys(("x", "y", "width", "height"), number),
+    optional={
+        "rotation": number,
+        "rectanglelabels": st.sampled_from([["Gun"], ["gun"], ["Bomb"], [], "Gun", None]),
+        "choices": st.sampled_from([["unsure"], ["?"], [], None, "unsure"]),
+    },
+)
+hostile = st.fixed_dictionaries(
+    {"value": value | st.none()},
+    optional={
+        "type": st.sampled_from(["rectanglelabels", "choices", "polygonlabels", None]),
+        "from_name": st.sampled_from(["boxes", "verdict", "other", None]),
+        "id": st.sampled_from(["c", "d", 5, None, ["c"]]),
+        "original_width": st.sampled_from([640, 641, "640", None]),
+        "original_height": st.sampled_from([480, None]),
+    },
+)
+
+
+@given(st.lists(hostile | st.none() | st.text(max_size=3), max_size=6))
+def test_whatever_the_server_tells_boxes_are_boxes_in_the_image(regions):
+    answer = read(*regions)
+    assert answer.verdict is None or answer.verdict == Verdict.UNSURE
+    for each in answer.boxes:
+        x1, y1, x2, y2 = each.box.xyxy
+        assert 0 <= x1 < x2 <= 640 and 0 <= y1 < y2 <= 480
+        assert each.box.label in CLASSES.names
+    confirmed = [each.candidate for each in answer.boxes if each.candidate]
+    assert confirmed in ([], ["c"])  # a candidate is the origin of one box at most
+    left_out = sum(": left out, " in note for note in answer.notes)
+    chosen = sum(
+        isinstance(r, dict) and (r.get("type"), r.get("from_name")) == ("choices", "verdict")
+        for r in regions
+    )
+    assert len(regions) - chosen <= len(answer.boxes) + left_out <= len(regions)
