@@ -1,7 +1,7 @@
 """Agreement of a review's reviewers, by hand on a few images, and as a file."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple, replace
 
 import pytest
 
@@ -184,3 +184,136 @@ def test_it_is_printed(tmp_path, capsys, monkeypatch):
     assert f"{ANN} 1 1.00 none 1.00 none none 1.00 none" in lines
     assert f"{BOB} 1 0 2 0 0" in lines
     assert any(line.startswith("AC1 0.") and " to " in line for line in lines)
+
+
+def two_say(root, cells):
+    """A review of two people; `cells` counts images by what the one and the other said."""
+    answers, ids = [], []
+    for (first, second), count in cells.items():
+        for _ in range(count):
+            ids.append(f"N{len(ids) + 1:07d}")
+            answers += [Says(ids[-1], first, (), ANN), Says(ids[-1], second, (), BOB)]
+    workspace = Workspace(root)
+    build_shards(workspace, [Picture(IDS[0])])  # groups of the others are their own
+    build_mine(workspace, "first", ids)
+    build_review(workspace, "first", ids, [answers])
+    return workspace
+
+
+def table(*rows):
+    """Cells of a table of three categories, the first reviewer's in rows."""
+    verdicts = (MISSED, NOTHING, UNSURE)
+    return {
+        (one, two): count
+        for one, row in zip(verdicts, rows, strict=True)
+        for two, count in zip(verdicts, row, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("cells", "percent", "kappa"),
+    [
+        # Cohen 1960, Educ. Psychol. Meas. 20:37-46.
+        (table((88, 10, 2), (14, 40, 6), (18, 10, 12)), 0.70, 0.492),
+        # Fleiss, Cohen and Everitt 1969, Psychol. Bull. 72:323-327.
+        (table((106, 10, 4), (22, 28, 10), (2, 12, 6)), 0.70, 0.429),
+        # Feinstein and Cicchetti 1990: the same agreement, and another prevalence.
+        (table((40, 9, 0), (6, 45, 0), (0, 0, 0)), 0.85, 0.700),
+        (table((80, 10, 0), (5, 5, 0), (0, 0, 0)), 0.85, 0.318),
+    ],
+)
+def test_published_tables_of_two(tmp_path, cells, percent, kappa):
+    result = agreement(two_say(tmp_path, cells), AgreementSettings(resamples=20))
+    (pair,) = result.pairs
+    assert pair.coefficients.images == result.shared == sum(cells.values())
+    found = values(pair.coefficients)
+    assert (round(found["percent"], 6), round(found["kappa"], 3)) == (percent, kappa)
+    # Of two who answer everything, percent and alpha of all are those of the pair.
+    overall = values(result.overall)
+    assert {k: overall[k] for k in found if k != "kappa"} == {
+        k: found[k] for k in found if k != "kappa"
+    }
+
+
+def test_two_who_always_agree(tmp_path):
+    cells = {(MISSED, MISSED): 4, (NOTHING, NOTHING): 6}
+    result = agreement(two_say(tmp_path, cells), AgreementSettings(resamples=50))
+    found = result.pairs[0].coefficients
+    for name in ("percent", "positive", "negative", "kappa", "alpha", "ac1"):
+        assert getattr(found, name) == Interval(1.0, 1.0, 1.0), name
+    assert found.iou is None  # nobody drew a box
+    assert (result.open_conflicts, result.settled_conflicts) == (0, 0)
+
+
+def test_two_who_never_agree(tmp_path):
+    result = agreement(two_say(tmp_path, {(MISSED, NOTHING): 5, (NOTHING, MISSED): 5}))
+    found = values(result.pairs[0].coefficients)
+    assert (found["percent"], found["positive"], found["negative"]) == (0, 0, 0)
+    assert found["kappa"] == pytest.approx(-1)
+    assert (result.open_conflicts, len(result.scores)) == (10, 2)
+    # Nothing is settled, so nobody is compared with it.
+    assert {astuple(score)[1:] for score in result.scores} == {(0, 0, 0, 0, 0)}
+
+
+def test_where_nobody_sees_contraband_there_is_no_positive_agreement(tmp_path):
+    result = agreement(two_say(tmp_path, {(NOTHING, NOTHING): 5, (NOTHING, UNSURE): 1}))
+    found = result.pairs[0].coefficients
+    assert found.positive is None
+    assert found.negative.value == pytest.approx(10 / 11)
+    assert found.kappa.value == pytest.approx(0)
+
+
+def test_another_seed_draws_other_intervals_of_the_same_values(tmp_path):
+    workspace = two_say(tmp_path, table((8, 2, 1), (3, 6, 2), (1, 1, 4)))
+    one, two = (agreement(workspace, AgreementSettings(seed=n, resamples=99)) for n in (0, 1))
+    assert values(one.overall) == values(two.overall)
+    assert one.overall != two.overall
+    assert agreement(workspace, AgreementSettings(seed=0, resamples=99)) == one
+
+
+def test_a_broken_table_of_decisions_leaves_the_last_result(tmp_path):
+    workspace = built(tmp_path)
+    agreement(workspace, AgreementSettings(resamples=20))
+    folder = workspace.folder("review", "first")
+    before = (folder / "agreement.json").read_bytes()
+    (folder / "decisions" / "00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WorkspaceError, match=r"00001\.parquet: not a readable Parquet table"):
+        agreement(workspace, AgreementSettings(resamples=20))
+    assert (folder / "agreement.json").read_bytes() == before
+
+
+def test_a_review_that_is_not_there_is_named(tmp_path):
+    workspace = built(tmp_path)
+    with pytest.raises(WorkspaceError) as caught:
+        agreement(workspace, AgreementSettings("other"))
+    path = workspace.folder("review", "other") / "run.json"
+    assert str(caught.value) == (f"{path}: missing; run `sixrayd review push -w {tmp_path}` first")
+    assert not path.parent.exists()
+
+
+def test_a_long_name_is_folded_and_cuts_no_number(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = f"{'a' * 40}@example.org"
+    answers = [replace(says, reviewer=long) if says.reviewer == ANN else says for says in ANSWERS]
+    print_agreement(agreement(built(tmp_path, answers), AgreementSettings(resamples=20)))
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    shown = "".join(line.split()[0] for line in said.splitlines() if line.strip())
+    assert long in shown
+
+
+def test_one_reviewer_alone_is_printed_without_pairs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    print_agreement(agreement(built(tmp_path, [Says(IDS[0], NOTHING)])))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:5] == [
+        "of the agreement images",
+        "answered 1",
+        "by two or more 0",
+        "conflicts open 0",
+        "conflicts settled 0",
+    ]
+    assert "agree none" in lines and "IoU none" in lines
+    assert not any(line.startswith("pair ") for line in lines)
+    assert f"{ANN} 0 0 0 0 0" in lines
