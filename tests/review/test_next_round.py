@@ -1,10 +1,14 @@
 import json
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import read_table, sha256_file
 from sixrayd.core.records import TRAINING_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.next_round import NextRound, decided_on, next_round
@@ -198,3 +202,86 @@ def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
     with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push -w "):
         next_round(workspace, NextSettings("other"))
     assert decided_on(workspace) == {}
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_the_rule_settles_what_reviewers_differ_about(tmp_path, rule):
+    answers = [Says("N0000001", MISSED, (GUN,)), Says("N0000001", NOTHING, (), BOB)]
+    answers += [Says("N0000002", who, (), f"r{n}") for n, who in enumerate((NOTHING, NOTHING))]
+    answers.append(Says("N0000002", MISSED, (GUN,), "cid"))
+    result = next_round(reviewed(tmp_path, *answers), NextSettings(rule=rule))
+    expected = {
+        Rule.ADJUDICATOR: ("left out", "left out"),
+        Rule.MAJORITY: ("left out", "hard negative"),
+        Rule.STRICTEST: ("positive", "positive"),
+    }
+    roles = {image_id: role for image_id, (role, _) in rows(result).items()}
+    assert (roles["N0000001"], roles["N0000002"]) == expected[rule]
+
+
+def test_boxes_of_reviewers_who_agree_are_taught_once(tmp_path):
+    near = ("Gun", 3, 2, 30, 42, "drawn", "")
+    both = (Says("N0000001", MISSED, (GUN,)), Says("N0000001", MISSED, (near,), BOB))
+    assert rows(next_round(reviewed(tmp_path, *both))) == {
+        "N0000001": ("positive", [("Gun", 2, 2, 30, 41)])
+    }
+
+
+def test_a_second_set_replaces_the_first_and_says_of_what_it_is(tmp_path):
+    workspace = reviewed(tmp_path, Says("N0000001", NOTHING))
+    first = next_round(workspace)
+    folder = workspace.folder("review", "first")
+    before = json.loads((folder / "training.json").read_text())
+    build_review(workspace, "first", ["N0000001"], [[Says("N0000001", MISSED, (GUN,), version=2)]])
+    second = next_round(workspace)
+    assert (first.hard_negatives, first.found) == (1, 0)
+    assert (second.hard_negatives, second.found) == (0, 1)
+    after = json.loads((folder / "training.json").read_text())
+    assert after["inputs"] != before["inputs"]
+    assert after["outputs"] == {"training.parquet": sha256_file(Path(second.file))}
+    # The review itself is as finished as it was.
+    assert workspace.run("review", "first").outputs == {}
+
+
+def test_a_broken_table_writes_no_set(tmp_path):
+    workspace = reviewed(tmp_path, Says("N0000001", NOTHING))
+    path = workspace.folder("review", "first") / "decisions" / "00001.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(WorkspaceError, match=r"00001\.parquet: not a readable Parquet table"):
+        next_round(workspace)
+    assert not (path.parents[1] / "training.parquet").exists()
+
+
+answers_of_some = st.lists(
+    st.tuples(
+        st.sampled_from([*(f"N{n:07d}" for n in range(1, 6)), "N0000077", "P00001", "P00002"]),
+        st.sampled_from([MISSED, NOTHING, UNSURE]),
+        st.sampled_from([(), (GUN,), (("plier", 1, 2, 30, 40, "drawn", ""), GUN)]),
+        st.sampled_from(["ann", "bob"]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=12)
+@given(answers_of_some, st.sampled_from(Rule))
+def test_every_image_decided_is_counted_once_whatever_was_said(said, rule):
+    with TemporaryDirectory() as root:
+        answers = [Says(i, v, b, who, withdrawn=w) for i, v, b, who, w in said]
+        workspace = reviewed(root, *answers)
+        result = next_round(workspace, NextSettings(rule=rule))
+        decided = decided_on(workspace)
+        taught = rows(result)
+    kept = (result.found, result.corrected, result.hard_negatives, result.left_out)
+    apart = (result.cleared, result.test_side, result.not_in_release)
+    assert sum(kept) + sum(apart) == len(decided)
+    assert len(taught) == sum(kept)
+    assert taught.keys() <= decided.keys() - {"N0000005", "N0000077"}  # test side, unknown
+    roles = Counter(role for role, _ in taught.values())
+    assert roles["positive"] == result.found + result.corrected
+    assert (roles["hard negative"], roles["left out"]) == (result.hard_negatives, result.left_out)
+    labels = Counter(box[0] for _, boxes in taught.values() for box in boxes)
+    assert labels == Counter({label: n for label, n in result.boxes.items() if n})
+    assert all(bool(boxes) == (role == "positive") for role, boxes in taught.values())
