@@ -1,5 +1,6 @@
 """The server of a workspace, and servers that are not what they should be."""
 
+import fcntl
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import (
+    Server,
     find_server,
     running,
     server_folder,
@@ -266,3 +268,87 @@ def test_a_failed_installation_says_why(tmp_path, monkeypatch):
         "Label Studio cannot be installed: ERROR: No matching distribution found for "
         f"label-studio==1.23.2; see {folder / 'install.log'}, and pip's index settings"
     )
+
+
+SECRET = {"user": "reviewer@sixrayd.local", "password": "a-password", "token": TOKEN}
+STATE = {"url": "http://127.0.0.1:8080", "pid": 7}
+
+
+@contextmanager
+def held(workspace, state=STATE, secret=SECRET):
+    """The files of a server that is up, and the lock that lives as long as it does."""
+    folder = server_folder(workspace)
+    folder.mkdir(parents=True)
+    for name, document in (("state.json", state), ("secret.json", secret)):
+        if document is not None:
+            text = document if isinstance(document, str) else json.dumps(document)
+            (folder / name).write_text(text)
+    with (folder / "running").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def test_a_server_is_known_by_its_lock(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert running(workspace) is None
+    with held(workspace) as folder:
+        server = running(workspace)
+        assert server == Server(
+            "http://127.0.0.1:8080", 7, SECRET["user"], TOKEN, folder / "secret.json"
+        )
+        assert TOKEN not in repr(server) and "a-password" not in repr(server)
+        assert find_server(workspace, "", None) == Connection(server.url, TOKEN, local=True)
+    assert running(workspace) is None  # killed; its files are still there
+    assert (folder / "state.json").exists()
+    assert stop(workspace) is False
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"state": None},
+        {"state": ""},
+        {"state": "{"},
+        {"state": {"url": "http://127.0.0.1:8080"}},
+        {"state": {"pid": 7}},
+        {"secret": None},
+        {"secret": "{"},
+        {"secret": {"user": "reviewer@sixrayd.local"}},
+    ],
+)
+def test_one_that_has_not_said_where_it_is_cannot_be_used_yet(tmp_path, files):
+    workspace = Workspace(tmp_path)
+    with held(workspace, **files), pytest.raises(ServiceError) as caught:
+        find_server(workspace, "", None)
+    assert str(caught.value) == (
+        f"{tmp_path}: its Label Studio is not running; start it with "
+        "`sixrayd review serve --background`, or name another server with --url"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", '{"user": "u", "password": "p"}', '"a-password"']
+)
+def test_a_spoilt_secret_is_not_replaced_and_not_shown(tmp_path, text):
+    folder = server_folder(Workspace(tmp_path))
+    folder.mkdir(parents=True)
+    (folder / "secret.json").write_text(text)
+    with pytest.raises(ServiceError) as caught:
+        start(Workspace(tmp_path))
+    assert str(caught.value) == (
+        f"{folder / 'secret.json'}: expected user, password and token; "
+        "put the file back from a backup"
+    )
+    assert (folder / "secret.json").read_text() == text
+    assert not (folder / "data" / "label_studio.sqlite3").exists()
+
+
+def test_where_one_is_up_no_second_is_started(tmp_path):
+    workspace = Workspace(tmp_path)
+    with held(workspace) as folder:
+        with pytest.raises(ServiceError) as caught:
+            start(workspace)
+        assert str(caught.value) == (
+            f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
+        )
+        assert json.loads((folder / "state.json").read_text()) == STATE
