@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
+from sixrayd.core.records import INDEX_SCHEMA, SAMPLE_SCHEMA
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
+from tests.review.conftest import build
 from tests.workspaces import build_mine
 
 ROOT = Path(__file__).parents[2]
@@ -204,3 +207,29 @@ def test_candidates_are_kept_as_they_were_sent(site):
     sent = pq.read_table(site.workspace.folder("review", "kept") / "candidates.parquet")
     mined = pq.read_table(site.workspace.folder("mine", "kept") / "candidates.parquet")
     assert sent.equals(mined)
+
+
+def test_a_limit_goes_on_to_the_end_of_a_group_and_spot_checks_come_on_top(
+    site, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", site.connection.token)
+    workspace = build(tmp_path, 9)
+    images = [f"N{n:07d}" for n in range(1, 10)]
+    path = workspace.shards / "index.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows[1:4]:
+        row["group"] = images[1]
+    write_table(path, rows, INDEX_SCHEMA)
+    build_mine(workspace, "first", images[:7])
+    drawn = {"stratum": "a", "draw": 1}
+    sample = [{"image_id": i, "group": i, "place": n, **drawn} for n, i in enumerate(images[7:])]
+    write_table(workspace.folder("estimate", "first") / "sample.parquet", sample, SAMPLE_SCHEMA)
+
+    def sent(limit):
+        push(workspace, PushSettings("first", limit=limit, url=site.server.url))
+        tasks = ReviewFolder(workspace, "first").tasks()
+        return {row["image_id"]: row["kind"] for row in tasks}
+
+    checks = dict.fromkeys(images[7:], "spot check")
+    assert sent(2) == dict.fromkeys(images[:4], "candidate") | checks
+    assert sent(5) == dict.fromkeys(images[:5], "candidate") | checks
