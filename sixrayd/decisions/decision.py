@@ -55,8 +55,27 @@ def mining_of(workspace: Workspace, review: str) -> str:
 
 
 def decision_files(workspace: Workspace, review: str) -> list[Path]:
-    """The tables of a review's decisions in the order they were pulled; none before the first."""
-    return sorted((workspace.folder("review", review) / "decisions").glob("*.parquet"))
+    """The tables of a review's decisions in the order they were pulled; none before the first.
+
+    Raises:
+        WorkspaceError: a table bears no number.
+    """
+    return numbered_tables(workspace.folder("review", review) / "decisions")
+
+
+def numbered_tables(folder: Path) -> list[Path]:
+    """`00001.parquet` and so on.
+
+    Raises:
+        WorkspaceError: a table bears no such number, as a copy would.
+    """
+    found = sorted(folder.glob("*.parquet"))
+    for path in found:
+        if not re.fullmatch(r"\d{5,}", path.stem):
+            raise WorkspaceError(
+                f"{path}: decisions are in tables named by number; move this one elsewhere"
+            )
+    return found
 
 
 def reviews_with_decisions(workspace: Workspace) -> list[str]:
@@ -82,8 +101,9 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
     """
     found: list[Decision] = []
     for path in decision_files(workspace, review):
+        rows = read_decisions(path)
         try:
-            found += decisions_of(read_decisions(path), review)
+            found += decisions_of(rows, review)
         except WorkspaceError as error:
             raise WorkspaceError(f"{path}: {error}") from error
     return tuple(found)
@@ -150,7 +170,11 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
     return Decision(review=review, verdict=verdict, boxes=boxes, **{key: row[key] for key in kept})
 
 
-def _when(decision: Decision) -> tuple[datetime, str, int, int]:
+def moment_of(decision: Decision) -> datetime:
+    """When it was decided; UTC where its time names no zone."""
     moment = datetime.fromisoformat(decision.decided_at)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment, decision.reviewer, decision.version, decision.annotation
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _when(decision: Decision) -> tuple[datetime, str, int, int]:
+    return moment_of(decision), decision.reviewer, decision.version, decision.annotation

@@ -27,6 +27,7 @@ from sixrayd.decisions.decision import (
     decision_files,
     decisions_of,
     load_decisions,
+    numbered_tables,
     read_decisions,
     reviews_with_decisions,
     standing_decisions,
@@ -210,7 +211,7 @@ class ReviewFolder:
 
     def _decision_files(self, planted: bool) -> list[Path]:
         if planted:
-            return sorted((self.path / "planted" / "decisions").glob("*.parquet"))
+            return numbered_tables(self.path / "planted" / "decisions")
         return decision_files(self.workspace, self.name)
 
     def _rows(
@@ -283,6 +284,7 @@ def pushed_project(folder: ReviewFolder) -> Project:
     project = folder.project()
     if project is None or not (folder.path / "tasks.parquet").exists():
         raise WorkspaceError(
-            f"{folder.path}: nothing was pushed, or not to the end; run `sixrayd review push`"
+            f"{folder.path}: nothing was pushed, or not to the end; run "
+            f"`{folder.workspace.command('sixrayd review push')}`"
         )
     return project

@@ -9,7 +9,7 @@ from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
 from sixrayd.decisions.consensus import settle
-from sixrayd.decisions.decision import Decision, answers, standing_decisions
+from sixrayd.decisions.decision import Decision, answers, moment_of, standing_decisions
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
 _RECENT = timedelta(days=7)
@@ -110,8 +110,7 @@ def _images_an_hour(decisions: Iterable[Decision]) -> dict[str, float]:
     moments: dict[str, list[datetime]] = {}
     for decision in decisions:
         if decision.lane != ADJUDICATION:
-            when = datetime.fromisoformat(decision.decided_at)
-            moments.setdefault(decision.reviewer, []).append(when)
+            moments.setdefault(decision.reviewer, []).append(moment_of(decision))
     speeds = {}
     for reviewer, times in sorted(moments.items()):
         times.sort()
@@ -128,7 +127,7 @@ def _forecast(
     if not speeds:
         return None, ""
     hours_left = round(left * len(speeds) / sum(speeds.values()), 2)
-    times = sorted(datetime.fromisoformat(decision.decided_at) for decision in decisions)
+    times = sorted(map(moment_of, decisions))
     recent = [when for when in times if when >= times[-1] - _RECENT]
     span = (recent[-1] - recent[0]).total_seconds()
     if not left or not span:

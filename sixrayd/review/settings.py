@@ -1,5 +1,6 @@
 """What the commands of the review are asked for."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -154,5 +155,5 @@ class PlantSettings:
     def __post_init__(self) -> None:
         if not 0 < self.share <= MOST_SHARE:
             raise SettingsError(f"share {self.share:g}: needs to be above 0, at most {MOST_SHARE}")
-        if self.shams < 0 or self.seed < 0:
+        if not 0 <= self.shams < math.inf or self.seed < 0:
             raise SettingsError(f"shams {self.shams:g}, seed {self.seed}: need to be 0 or more")

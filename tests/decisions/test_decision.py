@@ -154,6 +154,27 @@ def test_tables_come_in_the_order_in_which_they_were_pulled(tmp_path):
     ]
 
 
+def test_a_copy_of_a_table_is_named_and_not_read_twice(tmp_path):
+    workspace = Workspace(tmp_path)
+    folder = by_hand(workspace, "first", [ROW])
+    copy = folder / "00001 copy.parquet"
+    copy.write_bytes((folder / "00001.parquet").read_bytes())
+    with pytest.raises(WorkspaceError) as caught:
+        load_decisions(workspace, "first")
+    assert str(caught.value) == (
+        f"{copy}: decisions are in tables named by number; move this one elsewhere"
+    )
+
+
+def test_a_broken_table_is_named_once(tmp_path):
+    workspace = Workspace(tmp_path)
+    folder = by_hand(workspace, "first", [ROW])
+    (folder / "00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WorkspaceError) as caught:
+        load_decisions(workspace, "first")
+    assert str(caught.value).startswith(f"{folder / '00001.parquet'}: not a ")
+
+
 def test_a_review_without_decisions_has_none(tmp_path):
     workspace = Workspace(tmp_path)
     assert (decision_files(workspace, "first"), load_decisions(workspace, "first")) == ([], ())

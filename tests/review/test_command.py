@@ -197,7 +197,8 @@ def test_without_a_server_the_message_says_how_to_start_one(workspace, failure, 
     ReviewFolder(workspace, "first").new_project("local")
     assert failure(command, "-w", workspace.root) == (
         f"error: {workspace.root}: its Label Studio is not running; start it with "
-        "`sixrayd review serve --background`, or name another server with --url"
+        f"`sixrayd review serve --background -w {workspace.root}`, or name another "
+        "server with --url"
     )
     assert workspace.names("review") == ["first"]  # as finished as it was
 
@@ -209,7 +210,7 @@ def test_before_a_push_there_is_nothing_to_ask_about(tmp_path, failure, command)
     )
     assert failure(command, "-w", tmp_path, "--name", "first") == (
         f"error: {tmp_path / 'review' / 'first'}: nothing was pushed, or not to the end; "
-        "run `sixrayd review push`"
+        f"run `sixrayd review push -w {tmp_path}`"
     )
 
 

@@ -384,7 +384,8 @@ def test_a_review_that_was_never_pushed_here_is_found_by_its_run(tmp_path):
 
 def test_a_push_that_did_not_end_is_no_review_yet(tmp_path):
     first = reviewed(tmp_path)
-    told = f"{first.path}: nothing was pushed, or not to the end; run `sixrayd review push`"
+    advice = f"run `sixrayd review push -w {first.workspace.root}`"
+    told = f"{first.path}: nothing was pushed, or not to the end; {advice}"
     with pytest.raises(WorkspaceError) as caught:
         pushed_project(first)
     assert str(caught.value) == told

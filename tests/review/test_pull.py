@@ -87,7 +87,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
         server.submit(foreign, [verdict_region(Verdict.UNSURE)], 1)
 
     result = pull(site.workspace, PullSettings("odd"))
-    by_number = {a.annotation: t.task for t in tasks.values() for a in t.annotations}
+    by_number = {a.annotation_id: t.task_id for t in tasks.values() for a in t.annotations}
     expected = [
         (images[0], empty, "has no verdict, so it is no decision"),
         (images[1], clash, "says 'nothing there' but keeps 1 box"),
@@ -142,5 +142,6 @@ def test_nothing_pushed_is_said(site):
         pull(site.workspace, PullSettings("never"))
     folder = site.workspace.folder("review", "never")
     assert str(caught.value) == (
-        f"{folder}: nothing was pushed, or not to the end; run `sixrayd review push`"
+        f"{folder}: nothing was pushed, or not to the end; run "
+        f"`sixrayd review push -w {site.workspace.root}`"
     )

@@ -135,7 +135,8 @@ def test_a_review_that_was_not_pushed_has_nothing_to_withdraw(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         withdraw(workspace, asked(IMAGES[1], name="first"))
     assert str(caught.value) == (
-        f"{folder}: nothing was pushed, or not to the end; run `sixrayd review push`"
+        f"{folder}: nothing was pushed, or not to the end; run "
+        f"`sixrayd review push -w {workspace.root}`"
     )
     assert tables(workspace) == before
 

@@ -17,7 +17,7 @@ from typing import IO
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import replacing, sha256_file, sync_folder
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.server import running, server_folder
+from sixrayd.review.label_studio.server import is_up, server_folder
 
 KEPT = 10  # older ones go
 EVERY = timedelta(hours=1)  # what is made on the way, by serve and pull
@@ -64,6 +64,9 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
     path = server / "backups" / f"{moment}.tar.gz"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in server.glob(".copy-*.sqlite3"):  # of a backup that was killed
+        if not Path(f"/proc/{left.stem.removeprefix('.copy-')}").exists():
+            left.unlink()
     copy = server / f".copy-{os.getpid()}.sqlite3"
     try:
         counts = _copy_database(server / _DATABASE, copy)
@@ -107,10 +110,9 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
     Raises:
         WorkspaceError: the server runs, or the backup is not whole.
     """
-    if running(workspace) is not None:
-        raise WorkspaceError(
-            f"{workspace.root}: its Label Studio is running; run `sixrayd review stop` first"
-        )
+    if is_up(workspace):
+        advice = workspace.command("sixrayd review stop")
+        raise WorkspaceError(f"{workspace.root}: its Label Studio is running; run `{advice}` first")
     if archive is None:
         found = backups(workspace)
         if not found:
@@ -221,8 +223,10 @@ def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _is_ours(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.parts[0] in ("server", "review", "estimate") and ".." not in path.parts
+    parts = PurePosixPath(name).parts
+    ours = parts[:1] in (("review",), ("estimate",)) and len(parts) > 1
+    ours = ours or parts[:2] == ("server", "data") or parts == ("server", "secret.json")
+    return ours and ".." not in parts
 
 
 def _extract(source: IO[bytes], target: Path, digest: str) -> None:

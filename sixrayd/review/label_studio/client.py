@@ -13,7 +13,7 @@ import httpx
 
 from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio.connection import Connection
-from sixrayd.review.label_studio.exports import OpenTask, read_tasks
+from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, read_tasks
 from sixrayd.review.server import AwayError, ServerTask
 
 try:
@@ -340,7 +340,7 @@ class LabelStudio:
             raise AwayError(
                 f"{url}: Label Studio does not answer; is it running, and the address right?"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*NONSENSE, httpx.InvalidURL) as error:
             raise ServiceError(f"{url}: does not answer like Label Studio") from error
 
 

@@ -26,28 +26,42 @@ class Connection:
     local: bool = False  # the workspace's own server, which reads images from disk
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.url)
-            host = parts.hostname or ""
-            _ = parts.port
-        except ValueError as error:
-            raise SettingsError(f"--url {self.url!r}: not an address ({error})") from error
-        if parts.username or parts.password:
+        check_address(self.url)
+        if not (self.token.isascii() and self.token.isprintable()):
             raise SettingsError(
-                "--url: must not carry a user name or password; "
-                f"set {TOKEN_VARIABLE} or pass --token-file"
-            )
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-            raise SettingsError(f"--url {self.url!r}: expected https://HOST[:PORT]")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise SettingsError(
-                f"--url {self.url}: plain http would show the token to the network; use https"
+                f"{self.url}: the token holds what no token does; copy it anew from Label Studio"
             )
 
     @property
     def loopback(self) -> bool:
         """Whether the server is on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no server's address, or unsafe; what may hold a password is not shown.
+
+    Raises:
+        SettingsError: see `Connection`.
+    """
+    if "@" in url:
+        raise SettingsError(
+            "--url: must not carry a user name or password; "
+            f"set {TOKEN_VARIABLE} or pass --token-file"
+        )
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError(f"--url {url!r}: not an address ({error})") from error
+    odd = parts.query or parts.fragment or not url.isprintable()
+    if parts.scheme not in ("http", "https") or not host or odd:
+        raise SettingsError(f"--url {url!r}: expected https://HOST[:PORT]")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise SettingsError(
+            f"--url {url}: plain http would show the token to the network; use https"
+        )
 
 
 def project_address(connection: Connection, project: int) -> str:

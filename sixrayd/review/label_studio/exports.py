@@ -1,6 +1,7 @@
 """What the server tells of tasks and annotations, before anything in it is believed."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +19,15 @@ class OpenTask:
     regions: tuple[Mapping[str, Any], ...]
 
 
+# What comes of taking an answer apart that is none.
+NONSENSE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
 def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
     """The tasks of an export by number.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is no export of Label Studio's.
+        one of NONSENSE: it is no export of Label Studio's.
     """
     document = json.loads(b"".join(chunks))
     return tuple(sorted(map(_server_task, document), key=lambda task: task.task_id))
@@ -49,10 +54,19 @@ def _server_annotation(row: Any) -> ServerAnnotation:
         reviewer=editor or author,
         author=author,
         updated_at=str(row["updated_at"]),
-        lead_time_s=float(row["lead_time"] or 0.0),
+        lead_time_s=_seconds(row["lead_time"]),
         cancelled=bool(row["was_cancelled"]),
         regions=tuple(dict(region) for region in row["result"]),
     )
+
+
+def _seconds(value: Any) -> float:
+    """Of work; 0 where the server knows none, or knows nonsense."""
+    try:
+        seconds = float(value or 0.0)
+    except OverflowError:
+        return 0.0
+    return seconds if 0 <= seconds < math.inf else 0.0
 
 
 def _person(value: Any) -> int:

@@ -43,7 +43,7 @@ def read_answer(
                 notes += [f"region {number}: {note}"] if note else []
         except AnnotationError as error:
             notes.append(f"region {number}: {error}")
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
     verdict, said = _one_verdict(verdicts)
     return ReadAnswer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))

@@ -18,7 +18,7 @@ from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import replacing, write_bytes, write_json
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
-from sixrayd.review.label_studio.connection import Connection, read_token
+from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
 
 USER = "reviewer@sixrayd.local"
@@ -59,8 +59,13 @@ def running(workspace: Workspace) -> Server | None:
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def is_up(workspace: Workspace) -> bool:
+    """Whether a server of the workspace is up, or starting."""
+    return _is_held(server_folder(workspace) / "running")
 
 
 def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Connection:
@@ -75,12 +80,15 @@ def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Conn
         SettingsError: the address is unfit, or there is no token for it.
     """
     if url:
-        return Connection(url.rstrip("/"), read_token(url, token_file))
+        address = url.rstrip("/")
+        check_address(address)  # before a message may name it
+        return Connection(address, read_token(address, token_file))
     server = running(workspace)
     if server is None:
         raise ServiceError(
             f"{workspace.root}: its Label Studio is not running; start it with "
-            "`sixrayd review serve --background`, or name another server with --url"
+            f"`{workspace.command('sixrayd review serve --background')}`, or name another server "
+            "with --url"
         )
     return Connection(server.url, server.token, local=True)
 

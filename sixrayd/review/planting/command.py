@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
 from sixrayd.core.workspace import Workspace
@@ -67,11 +68,19 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
     rows = planted_rows(workspace, name)
     path = planted_folder(workspace, name) / "detections.parquet"
     seen = read_table(path, CANDIDATE_SCHEMA).to_pylist() if path.exists() else []
-    found = hit_rates(rows, planted_decisions(workspace, name), seen)
+    answers = planted_decisions(workspace, name)
+    if strangers := {d.image_id for d in answers} - {row["image_id"] for row in rows}:
+        raise WorkspaceError(
+            f"{planted_folder(workspace, name)}: {len(strangers)} images with answers are not in "
+            "planted.parquet; put it back from a backup"
+        )
+    found = hit_rates(rows, answers, seen)
     if as_json:
         print_json([asdict(rate) for rate in found])
         return
-    table = Table("who", "class", "size", "found", "of", "rate", "95 %", box=None)
+    table = Table(
+        Column("who", overflow="fold"), "class", "size", "found", "of", "rate", "95 %", box=None
+    )
     for rate in found:
         what = rate.label or ("all" if rate.kind == Kind.PLANTED else "false alarms on shams")
         low, high = f"{rate.low:.0%}", f"{rate.high:.0%}"

@@ -13,9 +13,14 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, clip_xyxy
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.records import ADJUDICATION, ImageRecord, Source, Verdict
+from sixrayd.core.records import ADJUDICATION, ImageRecord, Rule, Source, Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import load_decisions, standing_decisions
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import (
+    load_decisions,
+    reviews_with_decisions,
+    standing_decisions,
+)
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
@@ -116,22 +121,25 @@ def near_positives(
 
 
 def positive_boxes(workspace: Workspace, index: Index) -> dict[str, tuple[Box, ...]]:
-    """The boxes of every known positive: of the release, or found by reviewers who agree.
-
-    Where conflicts were settled, the last word there counts.
+    """The boxes of every known positive: of the release, or found by all reviewers, or where an
+    adjudicator says so. Of reviewers who box different things the last one's count.
     """
     sources = index.rows(source=Source.POSITIVE)["image_id"].to_pylist()
     annotations = load_annotations(workspace)
     boxes = {i: tuple(each.box for each in annotations.get(i, ())) for i in sources}
     decisions = (
         decision
-        for review in workspace.names("review")
+        for review in reviews_with_decisions(workspace)
         for decision in load_decisions(workspace, review)
     )
     for image_id, said in standing_decisions(decisions).items():
-        last = [d for d in said if d.lane == ADJUDICATION][-1:] or said
-        if image_id not in boxes and all(d.verdict == Verdict.MISSED for d in last):
-            boxes[image_id] = tuple(item.box for item in last[-1].boxes)
+        settled = settle(said, Rule.ADJUDICATOR).decision
+        if settled is None and all(
+            d.verdict == Verdict.MISSED and d.lane != ADJUDICATION for d in said
+        ):
+            settled = said[-1]
+        if image_id not in boxes and settled is not None and settled.verdict == Verdict.MISSED:
+            boxes[image_id] = tuple(item.box for item in settled.boxes)
     return boxes
 
 

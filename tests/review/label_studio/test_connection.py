@@ -115,6 +115,23 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(who):
     )
 
 
+@pytest.mark.parametrize("rest", ["", ":99999", "/x?y"])
+def test_a_password_is_not_repeated_whatever_else_is_wrong(monkeypatch, tmp_path, rest):
+    monkeypatch.delenv("SIXRAYD_LABEL_STUDIO_TOKEN", raising=False)
+    with pytest.raises(SettingsError) as caught:
+        find_server(Workspace(tmp_path), f"https://me:secret@labels.example.org{rest}", None)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "é", "\x00"])
+def test_a_token_that_cannot_be_one_is_said_and_not_shown(token):
+    with pytest.raises(SettingsError) as caught:
+        Connection(URL, token)
+    assert str(caught.value) == (
+        f"{URL}: the token holds what no token does; copy it anew from Label Studio"
+    )
+
+
 def test_a_token_is_in_no_text_about_a_connection():
     connection = Connection(URL, TOKEN)
     assert TOKEN not in f"{connection} {connection!r}"
@@ -229,7 +246,8 @@ def test_the_server_that_a_command_uses(tmp_path, monkeypatch):
         find_server(workspace, "", None)
     assert str(caught.value) == (
         f"{tmp_path}: its Label Studio is not running; start it with "
-        "`sixrayd review serve --background`, or name another server with --url"
+        f"`sixrayd review serve --background -w {tmp_path}`, or name another "
+        "server with --url"
     )
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     assert find_server(workspace, f"{URL}//", None) == Connection(URL, TOKEN)

@@ -1,16 +1,17 @@
 """Exports of a server that is believed nothing: what is read, and what is no export at all."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.review.label_studio.exports import read_tasks
+from sixrayd.review.label_studio.exports import NONSENSE, read_tasks
 from sixrayd.review.server import ServerAnnotation, ServerTask
 
 # What the boundary to the server takes for "does not answer like Label Studio".
-NOT_LABEL_STUDIO = (ValueError, KeyError, TypeError, AttributeError)
+NOT_LABEL_STUDIO = NONSENSE
 REGION = {"id": "r", "type": "rectanglelabels", "value": {"x": 1}}
 ANNOTATION = {
     "id": 70,
@@ -154,11 +155,19 @@ def test_one_task_that_is_none_spoils_the_export(task):
         b"\xff\xfe",
         b"[" + json.dumps(TASK).encode(),
         b'[{"id": ' + b"9" * 5000 + b"}]",
+        b"[" * 100_000,
+        b'[{"id": Infinity, "annotations": [], "data": {}}]',
     ],
 )
 def test_what_is_no_export(data):
     with pytest.raises(NOT_LABEL_STUDIO):
         read_tasks([data])
+
+
+@pytest.mark.parametrize("seconds", [None, 0, -1.5, 10**400, math.inf, math.nan])
+def test_a_time_that_is_none_is_no_time(seconds):
+    (task,) = read(annotated(lead_time=seconds))
+    assert task.annotations[0].lead_time_s == 0.0
 
 
 anything = st.recursive(

@@ -245,6 +245,14 @@ def test_what_is_no_region_at_all_is_left_out(item):
 
 
 @pytest.mark.parametrize("key", ["x", "y", "width", "height"])
+@pytest.mark.parametrize("number", [10**400, -(10**400)])
+def test_a_number_too_large_for_any_box_costs_its_box(key, number):
+    answer = read(changed(**{key: number}), MISSED)
+    assert answer.boxes == ()
+    assert answer.notes[0] == "region 1: left out, not a region that Label Studio would write"
+
+
+@pytest.mark.parametrize("key", ["x", "y", "width", "height"])
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_coordinates_that_are_no_numbers_cost_their_box(key, number):
     answer = read(changed(**{key: number}), MISSED)

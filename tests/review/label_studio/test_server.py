@@ -14,11 +14,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from click.testing import CliRunner
 
-from sixrayd.core.errors import ServiceError, SettingsError
+from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.command import review
 from sixrayd.review.label_studio import environment
+from sixrayd.review.label_studio.backup import restore
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
@@ -92,7 +93,8 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
         pull(workspace, PullSettings())
     assert str(caught.value) == (
         f"{workspace.root}: its Label Studio is not running; start it with "
-        "`sixrayd review serve --background`, or name another server with --url"
+        f"`sixrayd review serve --background -w {workspace.root}`, or name another "
+        "server with --url"
     )
     again = start(workspace)
     try:
@@ -314,6 +316,8 @@ def test_a_server_is_known_by_its_lock(tmp_path):
         {"secret": None},
         {"secret": "{"},
         {"secret": {"user": "reviewer@sixrayd.local"}},
+        {"state": []},
+        {"secret": 5},
     ],
 )
 def test_one_that_has_not_said_where_it_is_cannot_be_used_yet(tmp_path, files):
@@ -322,7 +326,8 @@ def test_one_that_has_not_said_where_it_is_cannot_be_used_yet(tmp_path, files):
         find_server(workspace, "", None)
     assert str(caught.value) == (
         f"{tmp_path}: its Label Studio is not running; start it with "
-        "`sixrayd review serve --background`, or name another server with --url"
+        f"`sixrayd review serve --background -w {tmp_path}`, or name another "
+        "server with --url"
     )
 
 
@@ -352,3 +357,12 @@ def test_where_one_is_up_no_second_is_started(tmp_path):
             f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
         )
         assert json.loads((folder / "state.json").read_text()) == STATE
+
+
+def test_nothing_is_restored_beneath_a_server_that_starts(tmp_path):
+    workspace = Workspace(tmp_path)
+    with held(workspace, state=None), pytest.raises(WorkspaceError) as caught:
+        restore(workspace)
+    assert str(caught.value) == (
+        f"{tmp_path}: its Label Studio is running; run `sixrayd review stop -w {tmp_path}` first"
+    )

@@ -174,6 +174,17 @@ def test_what_reviewers_must_say_for_an_image_to_be_a_positive(tmp_path):
     }
 
 
+def test_adjudicators_who_differ_make_no_positive_whoever_came_last(tmp_path):
+    workspace = build(tmp_path / "workspace", SCANS)
+    build_mine(workspace, "first", ["N0000001"])
+    gun = (("Gun", 1, 2, 3, 4, "drawn", ""),)
+    first = Says("N0000001", NOTHING, (), "dora@example.org", lane="adjudication")
+    last = Says("N0000001", MISSED, gun, "eve@example.org", lane="adjudication")
+    build_review(workspace, "first", ["N0000001"], [[first], [last]])
+
+    assert "N0000001" not in positive_boxes(workspace, Index.load(workspace))
+
+
 def test_without_anything_near_no_model_is_needed(tmp_path):
     workspace = build(tmp_path / "workspace", SCANS[:3])
     (workspace.folder("models", "chance") / "run.json").unlink()
