@@ -1,0 +1,153 @@
+"""A folder that appears whole or not at all, and what may take whose place."""
+
+import hashlib
+import subprocess
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.export.tree import Staging, refuse_to_overwrite, staged
+
+FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
+
+
+def contents(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def write_all(staging, files=FILES):
+    for name, data in files.items():
+        staging.write(name, data)
+
+
+def test_the_manifest_lists_every_file_by_name(tmp_path):
+    staging = Staging(tmp_path)
+    write_all(staging)
+
+    digest = staging.write_manifest()
+
+    text = (tmp_path / "manifest.sha256").read_text()
+    assert text == (
+        f"{hashlib.sha256(b'one').hexdigest()}  a.txt\n"
+        f"{hashlib.sha256(b'').hexdigest()}  c c.txt\n"
+        f"{hashlib.sha256(bytes(range(256))).hexdigest()}  deep/er/b.bin\n"
+    )
+    assert digest == hashlib.sha256(text.encode()).hexdigest()
+    done = subprocess.run(
+        ["sha256sum", "--strict", "--quiet", "-c", "manifest.sha256"], cwd=tmp_path
+    )
+    assert done.returncode == 0
+
+
+def test_a_file_written_twice_is_listed_once_as_it_is(tmp_path):
+    staging = Staging(tmp_path)
+    staging.write("a.txt", b"first")
+    staging.write("a.txt", b"second")
+    staging.write_manifest()
+
+    assert (tmp_path / "manifest.sha256").read_text() == (
+        f"{hashlib.sha256(b'second').hexdigest()}  a.txt\n"
+    )
+
+
+def test_tables_and_lines(tmp_path):
+    staging = Staging(tmp_path)
+    schema = pa.schema([pa.field("id", pa.string(), nullable=False)])
+    staging.write_table("t/states.parquet", pa.table([["a"]], schema=schema), schema)
+    staging.write_lines("none.txt", [])
+    staging.write_lines("two.txt", iter(["Ünal", "b"]))
+
+    written = contents(tmp_path)
+    assert sorted(written) == ["none.txt", "t/states.parquet", "two.txt"]
+    assert (written["none.txt"], written["two.txt"]) == (b"", "Ünal\nb\n".encode())
+    assert staging.sha256 == {
+        name: hashlib.sha256(data).hexdigest() for name, data in written.items()
+    }
+
+
+@settings(max_examples=8)  # each one waits for the disk
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,3}\.txt", fullmatch=True), st.binary(max_size=9)))
+def test_a_folder_holds_what_was_written_and_nothing_of_what_it_replaces(tmp_path_factory, files):
+    target = tmp_path_factory.mktemp("replaced") / "out"
+    for round_ in (FILES, files):
+        with staged(target) as staging:
+            write_all(staging, round_)
+
+    assert contents(target) == files
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("after", range(4))
+def test_an_error_at_any_write_changes_nothing(tmp_path, after, there):
+    target = tmp_path / "out"
+    if there:
+        with staged(target) as staging:
+            staging.write("old.txt", b"old")
+
+    class Killed(BaseException):
+        pass
+
+    with pytest.raises(Killed), staged(target) as staging:
+        write_all(staging, dict(list(FILES.items())[:after]))
+        raise Killed
+
+    assert contents(tmp_path) == ({"out/old.txt": b"old"} if there else {})
+    assert [path.name for path in tmp_path.iterdir()] == (["out"] if there else [])
+
+
+def test_what_a_kill_left_is_swept_away_or_put_back(tmp_path):
+    part, old = tmp_path / ".out.sixrayd-part", tmp_path / ".out.sixrayd-old"
+    for folder in (part, old):
+        folder.mkdir()
+        (folder / "left.txt").write_text(folder.name)
+
+    # Killed between the two renames: only the old one is whole.
+    with pytest.raises(KeyError), staged(tmp_path / "out"):
+        raise KeyError
+
+    assert contents(tmp_path) == {"out/left.txt": b".out.sixrayd-old"}
+    old.mkdir()  # killed after both renames: the new one is whole
+    (old / "left.txt").write_text("older")
+    with pytest.raises(KeyError), staged(tmp_path / "out"):
+        raise KeyError
+    assert contents(tmp_path) == {"out/left.txt": b".out.sixrayd-old"}
+
+
+def test_folders_above_the_target_are_made(tmp_path):
+    with staged(tmp_path / "a/b/out") as staging:
+        write_all(staging)
+
+    assert contents(tmp_path / "a/b/out") == FILES
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_free_targets(tmp_path, force):
+    refuse_to_overwrite(tmp_path / "absent", ours=False, force=force)
+    refuse_to_overwrite(tmp_path, ours=False, force=force)
+    (tmp_path / "run.json").write_text("{}")
+    refuse_to_overwrite(tmp_path, ours=False, force=force)
+
+
+def test_targets_that_are_not_free(tmp_path):
+    (tmp_path / ".hidden").write_text("")
+    file = tmp_path / "file"
+    file.write_text("")
+    for target in (tmp_path, file):
+        for force in (False, True):
+            with pytest.raises(WorkspaceError) as caught:
+                refuse_to_overwrite(target, ours=False, force=force)
+            assert str(caught.value) == (
+                f"{target}: exists and is no export; name a new folder with --out"
+            )
+    with pytest.raises(WorkspaceError) as caught:
+        refuse_to_overwrite(tmp_path, ours=True, force=False)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds an export of other inputs or settings; replace it with --force, or "
+        "name a new folder with --out"
+    )
+    refuse_to_overwrite(tmp_path, ours=True, force=True)
