@@ -1,0 +1,271 @@
+"""Exports of odd releases, of odd workspaces, and of those that were killed on the way."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import write_table
+from sixrayd.core.workspace import Workspace
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
+from tests.workspaces import (
+    MISSED,
+    NOTHING,
+    Picture,
+    Says,
+    Small,
+    build_mine,
+    build_review,
+    build_shards,
+    finish,
+)
+
+GUN = (("Gun", 1, 1, 9, 9, "drawn", ""),)
+STATES = (
+    "source positive",
+    "found positive",
+    "confusing negative",
+    "audited empty",
+    "undecided",
+    "flagged but unreviewed",
+    "unflagged",
+    "unreadable",
+)
+
+
+def release(root, pictures, flagged=(), *says):
+    workspace = Workspace(root)
+    build_shards(workspace, pictures)
+    build_mine(workspace, "first", list(flagged))
+    build_review(workspace, "first", list(flagged), [list(says)] if says else [])
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    return Small().build(tmp_path_factory.mktemp("untouched") / "ws")
+
+
+@pytest.fixture
+def workspace(untouched, tmp_path):
+    """One in which every state occurs."""
+    shutil.copytree(untouched.root, tmp_path / "ws")
+    return Workspace(tmp_path / "ws")
+
+
+def files(folder):
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("picture", "state", "images", "boxes"),
+    [
+        (Picture("P1", boxes=(("Gun", 1, 1, 9, 9, False),)), "source positive", 1, 1),
+        (Picture("P1", labels=("Gun",)), "source positive", 0, 0),
+        (Picture("N1"), "unflagged", 0, 0),
+        (Picture("P1", error="truncated"), "unreadable", 0, 0),
+        (Picture("N1", boxes=(("Gun", 1, 1, 9, 9, False),)), "undecided", 0, 0),
+    ],
+)
+def test_a_release_of_one_image(tmp_path, picture, state, images, boxes):
+    result = export(release(tmp_path / "ws", [picture]), ExportSettings())
+
+    assert result.states == dict.fromkeys(STATES, 0) | {state: 1}
+    assert result.images == {"train": images, "test": 0}
+    assert sum(result.origins.values()) == boxes
+    written = files(Path(result.tree))
+    assert written["VOC2007/ImageSets/Main/train.txt"] == b"P1\n" * images
+    assert sum(name.endswith(".jpg") for name in written) == images
+
+
+def test_everything_is_found_and_nothing_is_left(tmp_path):
+    ids = [f"N{n}" for n in range(1, 8)]
+    pictures = [Picture(i, "test" if i == "N7" else "train") for i in ids]
+    workspace = release(tmp_path / "ws", pictures, ids, *(Says(i, MISSED, GUN) for i in ids))
+
+    result = export(workspace, ExportSettings(with_negatives=True))
+
+    assert result.states == dict.fromkeys(STATES, 0) | {"found positive": 7}
+    assert result.images == {"train": 6, "test": 1}
+    assert result.origins == {"drawn": 7}
+    assert result.notes == ()
+    tree = Path(result.tree)
+    assert (tree / "found_positives.txt").read_text().split() == ids
+    assert (tree / "negatives.txt").read_text() == ""
+
+
+def test_negatives_that_are_copied_are_in_no_image_set(tmp_path):
+    pictures = [Picture("N1"), Picture("N2"), Picture("N3", error="cut"), Picture("N4")]
+    workspace = release(tmp_path / "ws", pictures, ["N2", "N4"], Says("N2", NOTHING))
+
+    tree = Path(export(workspace, ExportSettings(with_negatives=True)).tree)
+
+    assert sorted(p.name for p in (tree / "VOC2007/JPEGImages").iterdir()) == ["N1.jpg", "N2.jpg"]
+    assert [p.name for p in (tree / "VOC2007/Annotations").iterdir()] == ["N2.xml"]
+    sets = (tree / "VOC2007/ImageSets/Main").iterdir()
+    assert {path.read_text() for path in sets} == {""}
+    assert json.loads((tree / "splits.json").read_text()) == {"train": [], "test": []}
+
+
+def test_lists_and_states_agree(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+
+    rows = pq.read_table(tree / "states.parquet").to_pylist()
+    listed = {
+        "found_positives": "found positive",
+        "negatives": "unflagged",
+        "confusing_negatives": "confusing negative",
+        "audited_empty": "audited empty",
+        "undecided": "undecided",
+        "unreadable": "unreadable",
+    }
+    for name, state in listed.items():
+        expected = [row["image_id"] for row in rows if row["state"] == state]
+        assert (tree / f"{name}.txt").read_text().split() == expected
+        assert expected
+
+
+def test_one_difference_in_the_settings_is_another_export(workspace):
+    export(workspace, ExportSettings())
+    for other in (
+        {"with_negatives": True},
+        {"consensus": "majority"},
+        {"pseudonyms": True},
+    ):
+        with pytest.raises(WorkspaceError, match="holds an export of other inputs or settings"):
+            export(workspace, ExportSettings(**other))
+    assert not (workspace.root / ".pseudonyms.key").exists()
+    assert not export(workspace, ExportSettings(force=True)).written
+
+
+def test_an_export_elsewhere_takes_the_place_of_one_inside_only_by_force(workspace, tmp_path):
+    inside = Path(export(workspace, ExportSettings()).tree)
+    before = files(inside)
+
+    beside = export(workspace, ExportSettings(out=tmp_path / "D"))
+    assert (beside.written, beside.tree) == (True, str(tmp_path / "D"))
+    assert files(inside) == before
+    assert sorted(workspace.names("export")) == ["D", "first"]
+    assert workspace.run("export", "D").settings["out"] == str(tmp_path / "D")
+
+    moved = export(workspace, ExportSettings(out=tmp_path / "E", force=True))
+    assert (moved.written, moved.tree) == (True, str(tmp_path / "E"))
+    assert list(files(inside)) == ["run.json"]
+    assert workspace.run("export", "first").settings["out"] == str(tmp_path / "E")
+
+
+def test_a_relative_folder_is_the_one_below_the_caller(workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    result = export(workspace, ExportSettings(out=Path("a/../D")))
+
+    assert result.tree == str(tmp_path / "D")
+    assert not export(workspace, ExportSettings(out=tmp_path / "D")).written
+
+
+@pytest.mark.parametrize("name", ["shards/index.parquet", "shards/annotations.parquet"])
+def test_a_table_that_is_gone_or_broken(workspace, name):
+    path = workspace.root / name
+    path.write_bytes(b"PAR1")
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+    assert str(caught.value).startswith(f"{path}: not a readable Parquet table (")
+    path.unlink()
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+    assert str(caught.value) == f"{path}: missing; `sixrayd status` names the next command"
+    assert not list((workspace.root / "export").glob("*"))
+
+
+def test_a_decision_that_makes_no_sense_names_its_table(workspace):
+    path = workspace.folder("review", "first") / "decisions/00002.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[1]["verdict"] = "perhaps"
+    write_table(path, rows, table.schema)
+
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+
+    assert str(caught.value) == (f"{path}: decision on N0000005: 'perhaps' is not a valid Verdict")
+
+
+def test_stages_before_that_have_not_finished(tmp_path):
+    workspace = release(tmp_path / "ws", [Picture("N1")], ["N1"])
+    run = workspace.folder("mine", "first") / "run.json"
+    kept = run.read_bytes()
+    run.unlink()
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+    mine = f"sixrayd mine -w {workspace.root}"
+    assert str(caught.value) == f"{run}: missing; run `{mine}` first"
+    run.write_bytes(kept)
+    finish(workspace, "shards", images=2)
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+    assert str(caught.value) == (
+        f"{workspace.shards / 'index.parquet'}: 1 images, the ingest counted 2; run `sixrayd "
+        "download` again"
+    )
+
+
+_KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from sixrayd.core.workspace import Workspace
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
+
+owners = {"write_bytes": Path, "rename": Path, "sync": os, "rmtree": shutil}
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    if os.fork():
+        os.wait()
+        continue
+    name, number = folder.name.split("-")
+    step, steps = getattr(owners[name], name), iter(range(999))
+
+    def counted(*given, **named):
+        if next(steps) == int(number):
+            os._exit(9)
+        return step(*given, **named)
+
+    setattr(owners[name], name, counted)
+    export(Workspace(folder), ExportSettings(force=True))
+    os._exit(0)
+"""
+# Step that the process ends before → what is there then. Two leftovers are swept away first.
+MOMENTS = {
+    "write_bytes-20": "old",
+    "rename-1": "nothing",
+    "rmtree-2": "new",
+}
+
+
+def test_killed_at_any_step_the_old_export_or_the_new_one_is_there_whole(workspace, tmp_path):
+    old = files(Path(export(workspace, ExportSettings()).tree))
+    answers = [*Small().rounds, [Says("N0000006", MISSED, GUN)]]
+    build_review(workspace, "first", ["N0000006"], answers)
+    for moment in MOMENTS:
+        shutil.copytree(workspace.root, tmp_path / "killed" / moment)
+    new = files(Path(export(workspace, ExportSettings(force=True)).tree))
+
+    words = [sys.executable, "-c", _KILLED, str(tmp_path / "killed")]
+    subprocess.run(words, check=True, cwd=Path(__file__).parents[2], capture_output=True)
+
+    there = {}
+    for moment in MOMENTS:
+        killed = Workspace(tmp_path / "killed" / moment)
+        tree = killed.folder("export", "first")
+        found = files(tree) if tree.exists() else {}
+        known = {"nothing": {}, "old": old, "new": new}
+        there[moment] = next((name for name, kept in known.items() if kept == found), "a part")
+        assert export(killed, ExportSettings(force=True)).written == (there[moment] != "new")
+        assert files(tree) == new
+    assert there == MOMENTS
