@@ -1,0 +1,376 @@
+"""Files inside archives and folders: read whole, in order, or refused with a reason."""
+
+import bz2
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.download.faults import Faults
+from sixrayd.download.members import (
+    IMAGES,
+    TEXTS,
+    JoinedParts,
+    Member,
+    loose_files,
+    loose_members,
+    tar_members,
+    zip_members,
+)
+from tests.releases import cut, tar_gz, write_zip
+
+ALL = IMAGES | TEXTS
+FILES = {
+    "a/P00001.jpg": b"one",
+    "a/b/P00002.JPEG": b"two" * 1000,
+    "P00001.xml": b"<annotation/>",
+    "ä/ö.png": b"",
+    "sets.csv": b"name,Gun\n",
+}
+
+
+def plain_tar(files, form=tarfile.GNU_FORMAT):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def read_tar(folder, data, name="a.tar.gz", faults=None, suffixes=ALL, parts=1):
+    paths = cut(folder, data, parts, name)
+    found = tar_members(paths, name, faults or Faults(), suffixes)
+    return {member.where: member.data for member in found}
+
+
+def read_zip(path, faults=None, suffixes=ALL):
+    return {m.where: m.data for m in zip_members(path, faults or Faults(), suffixes)}
+
+
+def stopped(read, *given):
+    with pytest.raises(ReleaseError) as caught:
+        read(*given)
+    return str(caught.value).removesuffix("; mend it or pass --on-error skip")
+
+
+def skipped(read, *given):
+    faults = Faults("skip")
+    return read(*given, faults), faults.found
+
+
+@pytest.mark.parametrize(
+    ("where", "stem", "suffix"),
+    [
+        ("a.tar.gz/x/P00001.JPG", "P00001", ".jpg"),
+        ("P1.jpg.rf.0a.png", "P1.jpg.rf.0a", ".png"),
+        ("folder.d/name", "name", ""),
+        (".jpg", ".jpg", ""),
+    ],
+)
+def test_stem_and_suffix(where, stem, suffix):
+    member = Member(where, b"")
+    assert (member.stem, member.suffix) == (stem, suffix)
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=6), st.integers(1, 30))
+def test_joined_parts_read_as_one_file(tmp_path_factory, pieces, step):
+    folder = tmp_path_factory.mktemp("parts")
+    paths = [folder / str(number) for number in range(len(pieces))]
+    for path, piece in zip(paths, pieces, strict=True):
+        path.write_bytes(piece)
+
+    with JoinedParts(paths) as joined:
+        found = list(iter(lambda: joined.read(step), b""))
+
+    assert b"".join(found) == b"".join(pieces)
+    assert joined.closed
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(("name", "pack"), [("a.tar.gz", gzip.compress), ("A.TAR", bytes)])
+def test_tars_of_every_form(tmp_path, form, name, pack):
+    files = {**FILES, f"{'long/' * 15}{'n' * 70}.jpg": b"far down"}
+
+    found = read_tar(tmp_path, pack(plain_tar(files, form)), name, parts=3)
+
+    assert found == {f"{name}/{path}": data for path, data in files.items()}
+
+
+@settings(max_examples=8)
+@given(st.integers(1, 99))
+def test_a_tar_may_be_cut_anywhere(tmp_path_factory, parts):
+    folder = tmp_path_factory.mktemp("cut")
+    data = tar_gz(FILES)
+
+    found = read_tar(folder, data, parts=min(parts, len(data)))
+
+    assert found == {f"a.tar.gz/{path}": data for path, data in FILES.items()}
+
+
+def test_only_the_suffixes_that_are_asked_for_are_read(tmp_path):
+    packed = tar_gz(FILES | {"notes.txt": b"x", "P00003.jpg/": b""})
+    write_zip(tmp_path / "a.zip", FILES | {"notes.txt": b"x", "P00003.jpg/": b""})
+
+    assert list(read_tar(tmp_path, packed, suffixes=(".xml",))) == ["a.tar.gz/P00001.xml"]
+    assert list(read_zip(tmp_path / "a.zip", suffixes=(".csv",))) == ["a.zip/sets.csv"]
+
+
+def test_a_gzip_of_several_members_is_read_to_its_end(tmp_path):
+    whole = plain_tar(FILES)
+    packed = gzip.compress(whole[:700]) + gzip.compress(whole[700:]) + bytes(512)
+
+    assert len(read_tar(tmp_path, packed)) == len(FILES)
+
+
+def test_more_after_the_end_of_a_tar_is_a_fault_and_zeros_are_not(tmp_path):
+    whole = plain_tar(FILES)
+    assert len(read_tar(tmp_path, gzip.compress(whole + bytes(99999)))) == len(FILES)
+
+    message = "a.tar.gz00: more data follows the tar's end"
+    assert stopped(read_tar, tmp_path, gzip.compress(whole + b"\0x")) == message
+    # A second tar glued to the first is no part of it.
+    assert stopped(read_tar, tmp_path, gzip.compress(whole + whole)) == message
+
+
+@pytest.mark.parametrize("keep", [2, 9, 20, 60, -9, -1])
+def test_a_gzip_that_ends_too_early(tmp_path, keep):
+    packed = tar_gz(FILES)
+
+    assert stopped(read_tar, tmp_path, packed[:keep]) == (
+        "a.tar.gz00: ends too early: its last part is missing or truncated"
+    )
+
+
+def test_a_flipped_bit_is_found_by_the_checksum(tmp_path):
+    packed = bytearray(gzip.compress(plain_tar(FILES), compresslevel=0))
+    packed[packed.index(b"one")] ^= 1
+
+    assert stopped(read_tar, tmp_path, bytes(packed)).startswith(
+        "a.tar.gz00: broken (CRC check failed 0x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "broken (no end mark, empty header)"),
+        (b"\x1f", "broken (Not a gzipped file (b'\\x1f'))"),
+        (b"x" * 2000, "broken (Not a gzipped file (b'xx'))"),
+        (bz2.compress(plain_tar(FILES)), "broken (Not a gzipped file (b'BZ'))"),
+        (gzip.compress(b""), "broken (no end mark, empty header)"),
+        (gzip.compress(b"x" * 600), "broken (no end mark, invalid header)"),
+    ],
+    ids=["empty", "one byte", "text", "bz2", "empty gzip", "gzipped text"],
+)
+def test_what_is_no_tar_at_all(tmp_path, data, reason):
+    paths = cut(tmp_path, data, 1, "a.tar.gz")
+    faults = Faults("skip")
+
+    assert list(tar_members(paths, "a.tar.gz", faults, ALL)) == []
+    assert faults.found == [("a.tar.gz00", reason)]
+
+
+def test_members_before_a_fault_are_kept_when_faults_are_passed_over(tmp_path):
+    entry = tarfile.TarInfo("../P00009.jpg")
+    link = tarfile.TarInfo("P00008.jpg")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for one in (entry, link):
+            tar.addfile(one, io.BytesIO())
+        good = tarfile.TarInfo("P00001.jpg")
+        good.size = 3
+        tar.addfile(good, io.BytesIO(b"one"))
+    paths = cut(tmp_path, gzip.compress(buffer.getvalue()), 1, "a.tar.gz")
+    faults = Faults("skip")
+
+    found = list(tar_members(paths, "a.tar.gz", faults, ALL))
+
+    assert found == [Member("a.tar.gz/P00001.jpg", b"one")]
+    assert faults.found == [
+        ("a.tar.gz/../P00009.jpg", "a path that leaves the archive; refused"),
+        ("a.tar.gz/P00008.jpg", "a link, device or sparse file; refused"),
+    ]
+
+
+def test_zips_with_folders_backslashes_and_clutter(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(
+        path,
+        {
+            "a/": b"",
+            "a\\b\\P00001.jpg": b"one",
+            "P00002.jpg": b"two",
+            "__MACOSX/a/P00001.jpg": b"x",
+            "a/._P00001.jpg": b"x",
+            "a/.hidden.xml": b"x",
+        },
+    )
+
+    assert read_zip(path) == {"a.zip/a/b/P00001.jpg": b"one", "a.zip/P00002.jpg": b"two"}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_zips_of_every_method(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        for name, data in FILES.items():
+            archive.writestr(name, data)
+
+    assert read_zip(tmp_path / "a.zip") == {f"a.zip/{name}": data for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize("name", ["../P1.jpg", "/P1.jpg", "a/../../P1.jpg", "..\\P1.jpg"])
+def test_zip_paths_that_leave_the_archive(tmp_path, name):
+    write_zip(tmp_path / "a.zip", {name: b"x", "P2.jpg": b"two"})
+
+    found, faults = skipped(read_zip, tmp_path / "a.zip")
+
+    assert found == {"a.zip/P2.jpg": b"two"}
+    where = f"a.zip/{name}".replace("\\", "/")
+    assert faults == [(where, "a path that leaves the archive; refused")]
+
+
+def changed_zip(path, old, new):
+    """A zip of one stored JPEG in which some bytes are others."""
+    write_zip(path, {"P1.jpg": b"some bytes"})
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+def test_encrypted_members(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(path, {"P1.jpg": b"one"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[6] |= 1  # in the local header
+    data[at + 8] |= 1  # and in the directory
+    path.write_bytes(data)
+
+    assert stopped(read_zip, path) == "a.zip/P1.jpg: encrypted"
+
+
+def test_broken_zips(tmp_path):
+    path = tmp_path / "a.zip"
+    assert stopped(read_zip, changed_zip(path, b"some bytes", b"same bytes")) == (
+        "a.zip: broken zip (Bad CRC-32 for file 'P1.jpg')"
+    )
+    whole = path.read_bytes()
+    for data in (b"", b"PK\x03\x04", whole[:-30], b"PK" + b"x" * 100):
+        path.write_bytes(data)
+        assert stopped(read_zip, path) == "a.zip: broken zip (File is not a zip file)"
+    path.unlink()
+    assert stopped(read_zip, path).startswith("a.zip: broken zip ([Errno 2] No such file")
+
+
+def test_a_method_that_is_not_known(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(path, {"P1.jpg": b"one"})
+    data = bytearray(path.read_bytes())
+    data[8] = data[data.index(b"PK\x01\x02") + 10] = 99  # AES
+    path.write_bytes(data)
+
+    assert stopped(read_zip, path) == (
+        "a.zip: broken zip (That compression method is not supported)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "limit"),
+    [
+        ("P1.xml", (4 << 20) + 1, 4 << 20),
+        ("P1.jpg", (64 << 20) + 1, 64 << 20),
+        ("x.csv", (256 << 20) + 1, 256 << 20),
+    ],
+)
+def test_sizes_beyond_reason_are_refused_unread(tmp_path, name, size, limit):
+    (tmp_path / "loose").mkdir()
+    with (tmp_path / "loose" / name).open("wb") as file:
+        file.truncate(size)  # takes no room on the disk
+    write_zip(tmp_path / "a.zip", {name: b"x"})
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = size.to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data)
+
+    words = f"{size} bytes, at most {limit} are read"
+    assert stopped(read_zip, tmp_path / "a.zip") == f"a.zip/{name}: {words}"
+    faults = Faults("skip")
+    assert list(loose_members(tmp_path / "loose", faults, ALL)) == []
+    assert faults.found == [(name, words)]
+
+
+def test_a_zip_that_unpacks_to_more_than_it_says_is_not_believed(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("P1.jpg", bytes(100_000))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (10).to_bytes(4, "little")
+    path.write_bytes(data)
+
+    assert stopped(read_zip, path) == "a.zip: broken zip (Bad CRC-32 for file 'P1.jpg')"
+
+
+def test_loose_files_are_sorted_and_clutter_stays_out(tmp_path):
+    for name in ("b/P2.jpg", "b/P1.JPG", "a/x.xml", ".git/P3.jpg", "__MACOSX/._P4.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "README").write_text("x")
+
+    def names(suffixes):
+        return [path.relative_to(tmp_path).as_posix() for path in loose_files(tmp_path, suffixes)]
+
+    assert names(IMAGES) == ["b/P1.JPG", "b/P2.jpg"]
+    assert names(None) == ["README", "a/x.xml", "b/P1.JPG", "b/P2.jpg"]
+    assert list(loose_members(tmp_path, Faults(), ALL)) == [
+        Member("a/x.xml", b"a/x.xml"),
+        Member("b/P1.JPG", b"b/P1.JPG"),
+        Member("b/P2.jpg", b"b/P2.jpg"),
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path):
+    (tmp_path / "P1.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "P2.jpg").symlink_to("P2.jpg")  # to itself
+    (tmp_path / "P3.jpg").write_bytes(b"three")
+    faults = Faults("skip")
+
+    assert [m.where for m in loose_members(tmp_path, faults, IMAGES)] == ["P3.jpg"]
+    assert faults.found == [
+        ("P1.jpg", "cannot be read (No such file or directory)"),
+        ("P2.jpg", "cannot be read (Too many levels of symbolic links)"),
+    ]
+
+
+@given(st.data())
+def test_no_damage_to_an_archive_escapes_as_anything_but_a_fault(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    packed = tar_gz(FILES)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in FILES.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    changes = data.draw(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255))))
+
+    def damaged(whole):
+        changed = bytearray(whole)
+        for at, value in changes:
+            changed[at % len(changed)] = value
+        return bytes(changed)
+
+    Path(folder, "a.zip").write_bytes(damaged(buffer.getvalue()))
+    faults = Faults("skip")
+    read = (read_zip(folder / "a.zip", faults), read_tar(folder, damaged(packed), faults=faults))
+    assert [len(found) <= len(FILES) for found in read] == [True, True]
+    if not changes:
+        assert ([len(found) for found in read], faults.found) == ([len(FILES)] * 2, [])
