@@ -1,0 +1,219 @@
+"""The index's order, groups and split, and boxes from one XML."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.index import Index
+from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.download.faults import Faults
+from sixrayd.download.members import Member
+from sixrayd.download.tables import IndexRows, annotation_rows, is_test
+from tests.releases import voc
+
+CLASSES = ClassList(("Gun", "Knife"))
+
+
+def row(image_id, phash="", source="negative", error=""):
+    return {
+        "image_id": image_id,
+        "shard": "x-00000.tar",
+        "offset": 512,
+        "size": 9,
+        "width": 0 if error else 96,
+        "height": 0 if error else 64,
+        "sha256": "00",
+        "phash": phash,
+        "source": source,
+        "labels": [],
+        "error": error,
+    }
+
+
+def table_of(rows, seed=0, test_share=0.5, hash_distance=0):
+    made = IndexRows()
+    for one in rows:
+        made.add(one)
+    return made.table(seed, test_share, hash_distance)
+
+
+def test_rows_are_sorted_and_near_duplicates_named_after_their_first():
+    rows = [row("P3", "f" * 16), row("N9", "f" * 16), row("N1"), row("A1"), row("P2", "0" * 16)]
+
+    table = table_of(rows)
+
+    assert table.schema.names == INDEX_SCHEMA.names
+    assert table["image_id"].to_pylist() == ["A1", "N1", "N9", "P2", "P3"]
+    assert table["group"].to_pylist() == ["A1", "N1", "N9", "P2", "N9"]
+
+
+def test_more_rows_than_fit_into_one_batch():
+    table = table_of([row(f"N{n:07d}") for n in range(20_001, 0, -1)], test_share=0.25)
+
+    assert table["image_id"].to_pylist() == [f"N{n:07d}" for n in range(1, 20_002)]
+    assert table["group"].to_pylist() == table["image_id"].to_pylist()
+    assert table["split"].to_pylist().count("test") == 5000
+
+
+@pytest.mark.parametrize(
+    ("images", "share", "expected"),
+    [
+        (1, 0.4, 0),
+        (2, 0.001, 1),
+        (2, 0, 0),
+        (10, 0.25, 2),
+        (10, 0.94, 9),
+        (0, 0.5, 0),
+    ],
+)
+def test_how_many_are_on_the_test_side(images, share, expected):
+    """Of one kind: rounded, and at least one of two or more unless none is wanted."""
+    table = table_of([row(f"N{n}") for n in range(images)], test_share=share)
+
+    assert table["split"].to_pylist().count("test") == expected
+
+
+def split(ids, groups, positive, seed, share):
+    arrays = (np.array(groups, np.int64), np.array(positive, bool))
+    return is_test(pa.array(ids), *arrays, seed, share).tolist()
+
+
+groupings = st.lists(st.integers(0, 9), min_size=1, max_size=30).map(
+    lambda heads: [heads.index(head) for head in heads]
+)
+
+
+@given(groupings, st.data(), st.integers(0, 3), st.floats(0, 0.99))
+def test_a_group_is_never_parted_and_both_kinds_have_their_share(groups, data, seed, share):
+    positive = data.draw(st.lists(st.booleans(), min_size=len(groups), max_size=len(groups)))
+    ids = [f"I{number:03d}" for number in range(len(groups))]
+
+    found = split(ids, groups, positive, seed, share)
+
+    sides = {
+        group: {t for t, g in zip(found, groups, strict=True) if g == group} for group in groups
+    }
+    assert all(len(side) == 1 for side in sides.values())
+    shown = {g for g, p in zip(groups, positive, strict=True) if p}
+    for kind in (shown, set(groups) - shown):
+        drawn = sum(True in sides[group] for group in kind)
+        least = 1 if share > 0 and len(kind) > 1 else 0
+        assert drawn == max(round(share * len(kind)), least)
+    assert split(ids, groups, positive, seed, share) == found
+
+
+def test_another_seed_draws_another_side_and_more_images_leave_most_where_they_are():
+    ids = [f"N{n:04d}" for n in range(400)]
+    own, none = list(range(400)), [False] * 400
+
+    first = split(ids, own, none, 0, 0.5)
+    other = split(ids, own, none, 1, 0.5)
+    fewer = split(ids[:360], own[:360], none[:360], 0, 0.5)
+
+    assert sum(first) == sum(other) == 200
+    assert sum(a != b for a, b in zip(first, other, strict=True)) > 100
+    assert sum(a != b for a, b in zip(first, fewer, strict=False)) < 40
+
+
+@pytest.fixture(scope="module")
+def index():
+    return Index(table_of([row("P1"), row("P2", error="truncated")]), Path("none"))
+
+
+def rows_of(index, image, data, on_error="stop"):
+    faults = Faults(on_error)
+    return annotation_rows(
+        image, Member(f"x/{image}.xml", data), index, CLASSES, faults
+    ), faults.found
+
+
+def test_boxes_are_numbered_in_file_order(index):
+    data = voc("P1", ("knife", 1, 1, 5, 5), ("pistol", 96, 64, 96, 64))
+
+    (rows, notes), _ = rows_of(index, "P1", data)
+
+    flags = {"difficult": False, "truncated": False}
+    assert rows == [
+        {"box_id": "P1/a0", "image_id": "P1", "label": "Knife", **edges(0, 0, 5, 5), **flags},
+        {"box_id": "P1/a1", "image_id": "P1", "label": "Gun", **edges(95, 63, 96, 64), **flags},
+    ]
+    assert notes == []
+
+
+def edges(*xyxy):
+    return dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
+
+
+def test_the_image_s_own_size_beats_the_xml_unless_it_cannot_be_read(index):
+    data = voc("P1", ("Gun", 1, 1, 200, 200), size="300,300")
+
+    (rows, notes), _ = rows_of(index, "P1", data)
+    (unread, _), _ = rows_of(index, "P2", data.replace(b"P1", b"P2"))
+
+    assert (rows[0]["x2"], rows[0]["y2"]) == (96, 64)
+    assert notes == [
+        "x/P1.xml: <size> says 300 x 300; the image is 96 x 64",
+        "x/P1.xml: object 1: xmax 200 exceeds width 96; clipped",
+        "x/P1.xml: object 1: ymax 200 exceeds height 64; clipped",
+    ]
+    assert (unread[0]["x2"], unread[0]["y2"]) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"", "not XML ("),
+        (b"<annotation>", "not XML ("),
+        (b"<html/>", "root is <html>, expected <annotation>; fix the file or pass --on-error skip"),
+        (
+            b"<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><annotation>&e;</annotation>",
+            "has a DTD, which no annotation needs; refused",
+        ),
+        (
+            voc("P1", ("Bomb", 1, 1, 5, 5)),
+            "object 1: class 'Bomb' is none of Gun, Knife; name the release's classes with "
+            "`sixrayd download --classes`; fix the file or pass --on-error skip",
+        ),
+        (
+            voc("P1", ("Gun", 97, 1, 99, 5)),
+            "object 1: 97,1,99,5 lies outside the image of 96 x 64; fix the file or pass "
+            "--on-error skip",
+        ),
+        (
+            voc("P1", ("Gun", 1, 1, 5, 5)).replace(b"<xmin>1<", b"<xmin>left<"),
+            "object 1: xmin is 'left', expected a number; fix the file or pass --on-error skip",
+        ),
+        (
+            voc("P1", ("Gun", 1, 1, 5, 5)).replace(b"<ymax>5<", b"<ymax>inf<"),
+            "object 1: ymax is 'inf', expected a finite number; fix the file or pass --on-error "
+            "skip",
+        ),
+    ],
+    ids=["empty", "cut", "html", "dtd", "class", "outside", "word", "infinite"],
+)
+def test_annotations_that_cannot_be_used(index, data, fault):
+    with pytest.raises(AnnotationError) as caught:
+        rows_of(index, "P1", data)
+    assert str(caught.value).startswith(f"x/P1.xml: {fault}")
+    found, faults = rows_of(index, "P1", data, "skip")
+    assert len(faults) == 1
+    assert faults[0][0] == "x/P1.xml"
+    assert faults[0][1].startswith(fault)
+    assert found is None or found[0] == []
+
+
+def test_the_sound_objects_of_a_faulty_xml_are_kept(index):
+    data = voc("P1", ("Gun", 1, 1, 5, 5), ("Bomb", 1, 1, 5, 5), ("Knife", 2, 2, 6, 6))
+
+    (rows, notes), faults = rows_of(index, "P1", data, "skip")
+
+    assert [(r["box_id"], r["label"]) for r in rows] == [("P1/a0", "Gun"), ("P1/a1", "Knife")]
+    assert len(notes) == len(faults) == 1
+    assert notes[0].startswith("x/P1.xml: object 2: class 'Bomb' is none of Gun, Knife; ")
+    assert notes[0].endswith("; left out")
