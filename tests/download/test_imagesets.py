@@ -75,3 +75,54 @@ def test_which_csv_is_an_image_set() -> None:
     assert is_image_set(Member("x/train.csv", b"\xef\xbb\xbfname,Gun"))
     assert not is_image_set(Member("x/labels.csv", b"image,Gun"))
     assert not is_image_set(Member("ImageSet/x.xml", b"name,"))
+
+
+def skipping(data: bytes, name: str = "ImageSet/train.csv") -> tuple[ImageSets, list]:
+    sets, faults = ImageSets(CLASSES), Faults("skip")
+    sets.read(Member(name, data), faults)
+    return sets, faults.found
+
+
+def test_bad_lines_are_told_with_their_number_and_the_others_are_read() -> None:
+    sets, found = skipping(
+        b"name,Gun,Knife\n\nP1,1,0\nP2,1\nP3,yes,no\n,1,1\n\xff\xfe.jpg,1,1\nP4,1,1\n"
+    )
+
+    assert list(sets.bits) == ["P1", "P4"]
+    assert [where for where, _ in found] == [f"ImageSet/train.csv: line {n}" for n in (4, 5, 6, 7)]
+    words = "expected a name and 2 of 1, 0, -1, got"
+    assert [what for _, what in found[:2]] == [
+        f"{words} ['P2', '1']",
+        f"{words} ['P3', 'yes', 'no']",
+    ]
+    assert found[2][1].startswith("file name '': an image's name takes 1 to 90 of the letters")
+
+
+def test_lines_that_are_quoted_or_end_without_a_break() -> None:
+    sets, found = skipping(b'name,"Gun", Knife \r\n"JPEGImage/P1.jpg"," 1 ",-1\rN1,0,0')
+
+    assert found == []
+    assert sets.bits == {"P1": 1, "N1": 0}
+
+
+def test_a_field_without_end_is_one_fault() -> None:
+    sets, found = skipping(b'name,Gun,Knife\nP1,1,1\nP2,"' + b"x" * 200_000)
+
+    assert sets.bits == {"P1": 3}
+    assert found == [
+        ("ImageSet/train.csv: line 3", "not CSV (field larger than field limit (131072))")
+    ]
+
+
+def test_an_image_set_without_lines_lists_nothing() -> None:
+    sets, found = skipping(b"name,Gun,Knife\n")
+
+    assert (sets.bits, found) == ({}, [])
+    assert sets.source("P1") is Source.POSITIVE
+    assert sets.labels("P1") == []
+
+
+def test_dots_in_names_are_no_suffix_unless_they_are_one() -> None:
+    sets, _ = skipping(b"name,Gun,Knife\na.v1,1,0\nb.v1.JPEG,1,0\nc.xml,1,0\nd.gif,1,0\n")
+
+    assert list(sets.bits) == ["a.v1", "b.v1", "c", "d.gif"]
