@@ -242,3 +242,93 @@ def test_what_a_release_may_be_called(tmp_path: Path) -> None:
     known = find_place("sixray")
     assert known.name == "http://aivc.ks3-cn-beijing.ksyun.com/data/public_data/SIXray/"
     assert len(known.files) == 21
+
+
+def stored(tmp_path: Path, served: Path, faults: Faults | None = None) -> Path:
+    place = ReleasePlace(url=f"local://{served}", files=("Annotation.zip", "JPEGImage.tar.gz00"))
+    return fetch_release(place, tmp_path / "here", faults or Faults(), lambda *_: None)
+
+
+def test_a_storage_s_transfer_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    served = TinyRelease().write(tmp_path / "served")
+    whole = (served / "Annotation.zip").read_bytes()
+    (tmp_path / "here").mkdir()
+    for kept in (whole[:100], whole, whole + b"longer"):
+        (tmp_path / "here/Annotation.zip").unlink(missing_ok=True)
+        (tmp_path / "here/.Annotation.zip.part").write_bytes(kept)
+        folder = stored(tmp_path, served)
+        assert (folder / "Annotation.zip").read_bytes() == whole
+    assert [path.name for path in folder.glob(".*")] == []
+
+
+def test_a_storage_s_wrong_sum_is_not_stored(tmp_path: Path) -> None:
+    served = TinyRelease().write(tmp_path / "served")
+    whole = (served / "Annotation.zip").read_bytes()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/.Annotation.zip.part").write_bytes(b"of another release")
+
+    with pytest.raises(ReleaseError) as caught:
+        stored(tmp_path, served)
+
+    glued = hashlib.sha256(b"of another release" + whole[18:]).hexdigest()
+    assert str(caught.value) == (
+        f"Annotation.zip: SHA-256 is {glued[:12]}…, SHA256SUMS says "
+        f"{hashlib.sha256(whole).hexdigest()[:12]}…; run it again"
+    )
+    assert (stored(tmp_path, served) / "Annotation.zip").read_bytes() == whole
+
+
+def test_what_a_storage_lacks_is_told_file_by_file(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "Annotation.zip").write_bytes(b"PK")
+    with pytest.raises(ReleaseError) as caught:
+        stored(tmp_path, served)
+    where = ReleasePlace(url=f"local://{served}").name
+    assert str(caught.value) == (
+        f"{where}/JPEGImage.tar.gz00: not there; mend it or pass --on-error skip"
+    )
+    faults = Faults("skip")
+    assert sorted(path.name for path in stored(tmp_path, served, faults).iterdir()) == [
+        "Annotation.zip",
+        "source.json",
+    ]
+    assert faults.found == [(f"{where}/JPEGImage.tar.gz00", "not there")]
+    (served / "Annotation.zip").unlink()
+    (tmp_path / "here/Annotation.zip").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        stored(tmp_path, served, Faults("skip"))
+    assert str(caught.value) == (f"{where}: none of Annotation.zip, JPEGImage.tar.gz00 … is there")
+
+
+def test_files_in_folders_that_the_sums_name_are_fetched_into_folders(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    (served / "deep").mkdir(parents=True)
+    (served / "deep/a.zip").write_bytes(b"PK")
+    digest = hashlib.sha256(b"PK").hexdigest()
+    (served / "SHA256SUMS").write_text(f"{digest}  ./deep/a.zip\n")
+
+    assert (stored(tmp_path, served) / "deep/a.zip").read_bytes() == b"PK"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://ann:secret@example.org:8443/data/?key=1#top", "https://example.org:8443/data/"),
+        ("s3://key:secret@bucket/folder", "s3://bucket/folder"),
+        ("http://Example.org/a%20b/", "http://example.org/a%20b/"),
+    ],
+)
+def test_a_place_s_name_tells_no_secret(url: str, name: str) -> None:
+    place = find_place(url)
+
+    assert place.name == name
+    assert place.files[:2] == ("Annotation.zip", "ImageSet.zip")
+
+
+def test_a_storage_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, "nosuch://ann:secret@host/folder")
+    assert str(caught.value) == (
+        "nosuch://host/folder: cannot be opened (Protocol not known: nosuch)"
+    )
