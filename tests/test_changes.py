@@ -97,6 +97,7 @@ def test_a_class(changed):
     assert "Hammer" not in run("-m", "sixrayd", "synth", "--help")  # which could not draw it
 
 
+@pytest.mark.long
 def test_a_detector(changed, tmp_path):
     run = changed("A detector")
     workspace = ingest(tmp_path, squares(positives=8, negatives=6, hidden=0))

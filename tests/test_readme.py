@@ -13,6 +13,10 @@ SETTINGS = """
 [train]
 input-size = 96
 
+[mine]
+backend = "torch"
+mirror = false
+
 [benchmark]
 timing = 3
 resamples = 50

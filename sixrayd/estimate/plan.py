@@ -35,7 +35,8 @@ class Costs:
     rows: tuple[Cost, ...]
     target: Target
     target_left: int | None  # what the targets come to
-    target_checks: tuple[int, int] | None  # checks they take, at a single and at every look
+    # Checks they take, at a single and at every look; None where not even all would do.
+    target_checks: tuple[int | None, int | None] | None
 
 
 def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
@@ -67,7 +68,9 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
         ]
         return (once_limits if once else joint_limits)(strata, alpha).upper + reopened
 
-    def fewest(most: int, once: bool) -> int:
+    def fewest(most: int, once: bool) -> int | None:
+        if bound(pool, once) > most:
+            return None
         return bisect_left(range(pool), True, key=lambda checks: bound(checks, once) <= most)
 
     return Costs(

@@ -46,10 +46,11 @@ def print_costs(costs: Costs) -> None:
         " % sure, if no check finds anything and reviewers overlook nothing"
     ]
     if costs.target_checks is not None:
-        once, every = costs.target_checks
+        once, every = (
+            "no number of" if checks is None else f"{checks:,}" for checks in costs.target_checks
+        )
         notes.append(
-            f"at most {costs.target_left:,} left: {once:,} checks at one look, {every:,} at every "
-            "look"
+            f"at most {costs.target_left:,} left: {once} checks at one look, {every} at every look"
         )
     _console.print(table, *notes, sep="\n")
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 import sixrayd
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import write_json
+from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
@@ -32,7 +32,13 @@ from sixrayd.export.states import (
     assign_states,
     gather,
 )
-from sixrayd.export.tree import MANIFEST, Staging, refuse_to_overwrite, staged
+from sixrayd.export.tree import (
+    MANIFEST,
+    Staging,
+    refuse_to_overwrite,
+    remove_leftovers,
+    staged,
+)
 
 _LISTS = {
     "found_positives.txt": State.FOUND_POSITIVE,
@@ -73,16 +79,19 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         planned = _plan(workspace, settings)
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder
+        pointer = _pointer(workspace, planned, target, settings.force)
+        remove_leftovers(target)
         existing = _run_at(target)
-        if existing is not None and existing.same_work(planned):
-            _point_to(workspace, existing, target, settings.force)
+        whole = not settings.force or _is_whole(target)
+        if existing is not None and existing.same_work(planned) and whole:
+            _point_to(pointer, existing, target)
             return _result(existing, target, written=False)
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         alias = pseudonym(workspace) if settings.pseudonyms else str
         evidence = gather(workspace, planned.settings["review"], alias)
         with staged(target) as staging:
             run = _write(staging, planned, evidence, settings.consensus)
-        _point_to(workspace, run, target, settings.force)
+        _point_to(pointer, run, target)
         return _result(run, target, written=True)
 
 
@@ -121,22 +130,41 @@ def _run_at(folder: Path) -> Run | None:
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
 
 
-def _point_to(workspace: Workspace, run: Run, target: Path, force: bool) -> None:
-    """Leave `run.json` in the workspace for an export that lies elsewhere.
+def _is_whole(tree: Path) -> bool:
+    """Whether every file of the manifest is there as it was written."""
+    try:
+        lines = (tree / MANIFEST).read_text("utf-8").splitlines()
+        files = (line.split("  ", 1) for line in lines)
+        return all(sha256_file(tree / name) == digest for digest, name in files)
+    except (OSError, ValueError):
+        return False
 
-    Where the workspace itself holds an export of that name, `force` replaces that; without, the
-    new one goes by the name of its folder.
+
+def _pointer(workspace: Workspace, run: Run, target: Path, force: bool) -> Path:
+    """The folder of the workspace that says where an export lies.
+
+    Where the workspace itself holds an export of that name, `force` replaces that; without, one
+    elsewhere goes by the name of its folder.
+
+    Raises:
+        WorkspaceError: that name is taken, or none.
     """
     folder = workspace.folder("export", run.name)
-    if target == folder:
+    if target.resolve() == folder.resolve() or force or not (folder / MANIFEST).exists():
+        return folder
+    other = workspace.folder("export", target.name)
+    if other == folder or (other / MANIFEST).exists():
+        raise WorkspaceError(f"{other}: is an export, too; give --out another name")
+    return other
+
+
+def _point_to(pointer: Path, run: Run, target: Path) -> None:
+    """Leave `run.json` in the workspace for an export that lies elsewhere."""
+    if target.resolve() == pointer.resolve():
         return
-    if (folder / MANIFEST).exists() and force:
-        shutil.rmtree(folder)
-    elif (folder / MANIFEST).exists():
-        folder = workspace.folder("export", target.name)
-        if (folder / MANIFEST).exists():
-            raise WorkspaceError(f"{folder}: is an export, too; give --out another name")
-    write_json(folder / "run.json", asdict(run))
+    if (pointer / MANIFEST).exists():
+        shutil.rmtree(pointer)
+    write_json(pointer / "run.json", asdict(run))
 
 
 def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
@@ -146,8 +174,8 @@ def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
         tree=str(target),
         written=written,
         states={str(state): summary["states"][state] for state in State},
-        images=summary["images"],
-        boxes=summary["boxes"],
+        images={str(side): summary["images"][side] for side in Split},
+        boxes=dict(sorted(summary["boxes"].items())),
         origins=summary["origins"],
         notes=tuple(summary["notes"]),
     )

@@ -54,25 +54,43 @@ class Staging:
 def staged(target: Path) -> Iterator[Staging]:
     """A folder beside `target`; on a clean exit it is synced and takes `target`'s place.
 
-    An interrupted attempt's folder is removed by the next one.
+    Raises:
+        WorkspaceError: it cannot be written; `target` is as it was.
     """
-    beside, replaced = (target.with_name(f".{target.name}.sixrayd-{e}") for e in ("part", "old"))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if replaced.exists() and not target.exists():
-        replaced.rename(target)  # ended between the two renames
-    for leftover in (beside, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    beside.mkdir()
+    beside, replaced = _neighbours(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+        beside.mkdir()
         yield Staging(beside)
         os.sync()  # one call for tens of thousands of files
         if target.exists():
             target.rename(replaced)
         beside.rename(target)
         sync_folder(target.parent)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{target}: cannot be written ({error.strerror or error}); make room for it, or name "
+            "another folder with --out"
+        ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Put right what an export to `target` left that was killed."""
+    beside, replaced = _neighbours(target)
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)  # ended between the two renames
+    for leftover in (beside, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _neighbours(target: Path) -> tuple[Path, Path]:
+    """Where an export is written, and where the one before goes meanwhile."""
+    part, old = (target.with_name(f".{target.name}.sixrayd-{end}") for end in ("part", "old"))
+    return part, old
 
 
 def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:

@@ -26,7 +26,12 @@ option = options_of(TrainSettings)
 @option("--name", help="Name of the result.  [default: the detector's]")
 @option("--epochs", help="Passes over the positives.  [default: the recipe's]")
 @option("--batch", help="Images a step.  [default: the recipe's]")
-@option("--learning-rate", "--rate", help="Peak learning rate.  [default: the recipe's]")
+@option(
+    "--learning-rate",
+    "--rate",
+    envvar="SIXRAYD_TRAIN_RATE",
+    help="Peak learning rate.  [default: the recipe's]",
+)
 @option(
     "--background",
     help="Negatives shown for each positive; 0 learns from positives alone, as the paper does.  "

@@ -1,14 +1,16 @@
 """Options from four places, and one JSON document."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 
@@ -57,7 +59,7 @@ def test_workspace_from_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[other]\nx = 1\n", "[other] is no command; known are take"),
+        ("[other]\nx = 1\n", "[other] is no command; known are "),
         ("[take]\nshare = 1\n", "'share' is no setting of `cli take`"),
         ("[take\n", "not TOML: "),
     ],
@@ -67,3 +69,57 @@ def test_file_with_faults(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError) as caught:
         told("-w", str(tmp_path))
     assert str(caught.value).startswith(f"{tmp_path}/sixrayd.toml: {message}")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    learning_rate: float | None = None
+    seed: int = 0
+    kind: Literal["one", "two"] = "one"
+    names: tuple[str, ...] = ("a", "b")
+    origin: str = "here"
+    force: bool = False
+    mirror: bool = True
+
+
+wish = options_of(Wishes)
+
+
+@cli.command()
+@workspace_option
+@wish("--learning-rate", "--rate", envvar="SIXRAYD_ASK_RATE", help="Peak.")
+@wish("--seed", help="Seed.")
+@wish("--kind", help="Kind.")
+@wish("--names", help="Names.")
+@wish("--from", "origin", help="Whence.  [default: here]")
+@wish("--force", help="Replace.")
+@wish("--mirror/--no-mirror", help="Mirror.")
+def ask(workspace: Workspace, **options: object) -> None:
+    print_json(Wishes(**options))  # type: ignore[arg-type]
+
+
+def asked(*words: str, **env: str) -> Wishes:
+    result = CliRunner().invoke(cli, ["ask", *words], env=env, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    return Wishes(**{**document, "names": tuple(document["names"])})
+
+
+def test_options_have_the_defaults_of_their_settings() -> None:
+    assert asked() == Wishes()
+    words = ("--seed", "3", "--kind", "two", "--names", "c, d", "--from", "there", "--force")
+    assert asked(*words, "--no-mirror") == Wishes(None, 3, "two", ("c", "d"), "there", True, False)
+
+
+def test_older_names_of_an_option_keep_working(tmp_path: Path) -> None:
+    assert asked("--rate", "0.1") == asked("--learning-rate", "0.1") == Wishes(0.1)
+    assert asked(SIXRAYD_ASK_RATE="0.2") == asked(SIXRAYD_ASK_LEARNING_RATE="0.2") == Wishes(0.2)
+    for name in ("rate", "learning-rate", "learning_rate"):
+        (tmp_path / "sixrayd.toml").write_text(f"[ask]\n{name} = 0.3\nfrom = 'there'\n")
+        assert asked("-w", str(tmp_path)) == Wishes(0.3, origin="there")
+
+
+def test_help_shows_defaults_that_say_something() -> None:
+    text = " ".join(CliRunner().invoke(cli, ["ask", "--help"]).stdout.split())
+    shown = re.findall(r"\[default: ([^]]*)\]", text)
+    assert shown == ["workspace", "0", "one", "a,b", "here", "mirror"]

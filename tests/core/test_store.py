@@ -113,7 +113,10 @@ def test_a_disk_that_fails_is_one_line(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkspaceError) as caught:
         Store(tmp_path / "file").write_bytes("x", b"1")
-    assert str(caught.value) == f"{tmp_path}/file/x: {os.strerror(errno.ENOTDIR)}"
+    assert str(caught.value) == (
+        f"{tmp_path}/file/x: cannot be written ({os.strerror(errno.EEXIST)}); make room for it, "
+        "then run the same command again"
+    )
     (tmp_path / "folder").mkdir()
     with pytest.raises(WorkspaceError) as caught:
         Store(tmp_path).read_bytes("folder")

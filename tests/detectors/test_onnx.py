@@ -34,6 +34,7 @@ def exported(detector, tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_graph_gives_the_detectors_boxes_and_scores(detector, exported, batch):
     from sixrayd.detectors.coding import decode

@@ -9,7 +9,7 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.statistics.settings import BoundSettings
 from tests.estimate.campaigns import Campaign, name_of
-from tests.workspaces import Picture, build_mine, build_review, build_shards
+from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +122,14 @@ def test_nothing_is_mined_yet(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path}/mine: nothing yet; run `sixrayd mine -w {tmp_path}` first"
     )
+
+
+def test_what_no_number_of_checks_gives_is_said(tmp_path):
+    """An answer that is withdrawn after a draw leaves an image that no draw takes."""
+    campaign = Campaign.build(tmp_path / "ws", [1] * 10, [1, 2])
+    campaign.clear(name_of(1), name_of(2))
+    draw_sample(campaign.workspace, SampleSettings(units=3, seed="dice"))
+    campaign.pull(Says(name_of(2), NOTHING, version=2, annotation=1002, withdrawn=True))
+
+    assert costs(campaign, left=0).target_checks == (None, None)
+    assert costs(campaign, left=1).target_checks == (8, 8)

@@ -240,11 +240,11 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
     export(Workspace(folder), ExportSettings(force=True))
     os._exit(0)
 """
-# Step that the process ends before → what is there then. Two leftovers are swept away first.
+# Step that the process ends before → what is there then. Two leftovers are swept away first, twice.
 MOMENTS = {
     "write_bytes-20": "old",
     "rename-1": "nothing",
-    "rmtree-2": "new",
+    "rmtree-4": "new",
 }
 
 
@@ -269,3 +269,55 @@ def test_killed_at_any_step_the_old_export_or_the_new_one_is_there_whole(workspa
         assert export(killed, ExportSettings(force=True)).written == (there[moment] != "new")
         assert files(tree) == new
     assert there == MOMENTS
+
+
+def test_an_export_elsewhere_stands_beside_the_workspaces_own(workspace, tmp_path):
+    own = export(workspace, ExportSettings())
+    before = files(Path(own.tree))
+
+    other = export(workspace, ExportSettings(out=tmp_path / "SIXray-D"))
+
+    assert files(Path(own.tree)) == before
+    assert workspace.names("export") == [own.name, "SIXray-D"]
+    assert workspace.run("export", "SIXray-D").settings["out"] == other.tree
+    again = export(workspace, ExportSettings(out=tmp_path / "SIXray-D"))
+    assert (again.written, list(again.images)) == (False, ["train", "test"])
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("other/{name}", "is an export, too; give --out another name"),
+        (".hidden", "name '.hidden': needs to be a plain folder name"),
+        ("file/D", "cannot be written (File exists); make room for it, or name another"),
+    ],
+)
+def test_where_it_cannot_go_is_said_before_anything_is_written(workspace, tmp_path, out, message):
+    own = export(workspace, ExportSettings())
+    (tmp_path / "file").write_text("")
+    target = tmp_path / out.format(name=own.name)
+
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings(out=target))
+
+    assert message in str(caught.value)
+    assert not target.exists()
+
+
+def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    before = files(tree)
+    (tree / "VOC2007/JPEGImages/P00001.jpg").unlink()
+
+    assert export(workspace, ExportSettings(force=True)).written
+    assert files(tree) == before
+    assert not export(workspace, ExportSettings(force=True)).written
+
+
+def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    leftover = tree.with_name(f".{tree.name}.sixrayd-old")
+    leftover.mkdir()
+
+    assert not export(workspace, ExportSettings()).written
+    assert not leftover.exists()

@@ -14,8 +14,9 @@ from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.mine.inference import InferenceSettings, open_inference
 from tests.elsewhere import AWAY, Elsewhere
 
-# Those at 300 differ from those at 512 in priors and depth alone.
-EACH = [pytest.param(n, marks=pytest.mark.long) if "300" in n else n for n in DETECTORS]
+# The large ones are made of the same blocks and heads.
+LARGE = ("rfb300", "ssd300", "ssd512", "retinanet512")
+EACH = [pytest.param(n, marks=pytest.mark.long) if n in LARGE else n for n in DETECTORS]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:CUDA is not available", "ignore:User provided device"
 )
