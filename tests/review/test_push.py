@@ -106,7 +106,7 @@ def test_images_decided_in_another_review_are_not_pushed_again(site):
     "step",
     [
         "new_project",
-        pytest.param("create_project", marks=pytest.mark.long),
+        pytest.param("make_project", marks=pytest.mark.long),
         "import_tasks",
         pytest.param("write_tasks", marks=pytest.mark.long),
     ],

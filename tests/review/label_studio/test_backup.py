@@ -41,7 +41,7 @@ def test_a_lost_server_comes_back_from_its_backup(tmp_path):
         assert len(backups(workspace)) == 1  # made by the pull
         made = back_up(workspace)
         assert (made.tasks, made.annotations) == (2, 2)
-        with pytest.raises(WorkspaceError, match="is running; run `sixrayd review stop` first"):
+        with pytest.raises(WorkspaceError, match=r"is running; run `sixrayd review stop -w "):
             restore(workspace)
     secret = (server_folder(workspace) / "secret.json").read_bytes()
     shutil.rmtree(server_folder(workspace) / "data")
