@@ -45,15 +45,23 @@ def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> 
 
 def _section(path: Path, context: click.Context) -> dict[str, Any]:
     try:
-        table: Any = tomllib.loads(path.read_text("utf-8"))
+        table: Any = tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
     root = context.find_root()
     if isinstance(root.command, click.Group):
         known = root.command.list_commands(root)
-        for name in table:
+        for name, settings in table.items():
             if name not in known:
                 raise SettingsError(f"{path}: [{name}] is no command; known are {', '.join(known)}")
+            if not isinstance(settings, dict):
+                raise SettingsError(
+                    f"{path}: {name} = {settings!r}: expected settings below [{name}]"
+                )
     for name in context.command_path.split()[1:]:
         table = table.get(name, {})
     return {key.replace("-", "_"): v for key, v in table.items() if not isinstance(v, dict)}

@@ -21,7 +21,10 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_MAGIC = {b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"RIFF": ".webp"}
+_MAGIC = {
+    **{b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"RIFF": ".webp"},
+    **{b"II*\x00": ".tif", b"MM\x00*": ".tif"},
+}
 
 
 @dataclass(frozen=True, slots=True)

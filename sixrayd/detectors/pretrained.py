@@ -1,6 +1,7 @@
 """Starting a detector from weights that others have published, or from our own."""
 
 import json
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -210,11 +211,15 @@ def _other_classes(target: str, tensor: Tensor, place: Tensor) -> bool:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """Tensors by name; no code of the file is run."""
     try:
+        with path.open("rb") as file:
+            head = file.read(64)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: not readable weights ({_what(head)})") from error
     except Exception as error:  # a broken pickle fails in whatever way its bytes lead to
-        first = str(error).partition("\n")[0]
+        first = str(error).partition(". ")[0].partition("\n")[0]
         raise CheckpointError(f"{path}: not readable weights ({first})") from error
     for wrapping in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
@@ -231,6 +236,15 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in weights):  # saved from DataParallel
         weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
     return weights
+
+
+def _what(head: bytes) -> str:
+    """What a file that holds no tensors alone seems to be, by its first bytes."""
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer; fetch the file that it stands for"
+    if head.lstrip().startswith(b"<"):
+        return "a web page under the file's name; fetch it again"
+    return "it holds more than tensors, which could run code; save its state_dict alone"
 
 
 def _shape(tensor: Tensor) -> str:

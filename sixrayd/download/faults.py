@@ -1,6 +1,7 @@
 """What is wrong with a release: the first fault stops, or all are kept and listed."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,12 +10,25 @@ from sixrayd.core.files import write_bytes
 from sixrayd.download.settings import OnError
 
 
+def shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def why(error: OSError, path: Path) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"a link to {shown(str(path.readlink()))}, where nothing is"
+    return f"cannot be read ({error.strerror or error})"
+
+
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Collects faults under "skip"; under "stop" the first is raised."""
 
     on_error: OnError = "stop"
     found: list[tuple[str, str]] = field(default_factory=list)  # where, what
+    passed_over: Counter[str] = field(default_factory=Counter)  # files that are nothing, by suffix
 
     def add(self, where: str, what: str) -> None:
         """Take note of one fault.
@@ -23,8 +37,8 @@ class Faults:
             ReleaseError: faults are to stop the ingest.
         """
         if self.on_error == "stop":
-            raise ReleaseError(f"{where}: {what}; mend it or pass --on-error skip")
-        self.found.append((where, what))
+            raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
+        self.found.append((shown(where), what))
 
     def write(self, path: Path) -> None:
         """Write a JSON line a fault; no file when there is none."""

@@ -1,5 +1,6 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
+import codecs
 import csv
 import io
 import posixpath
@@ -44,13 +45,15 @@ class ImageSets:
         Raises:
             ReleaseError: the header names other classes, or a fault stops.
         """
-        text = io.StringIO(member.data.decode("utf-8-sig", "replace"), newline="")
-        rows = csv.reader(text)
+        text = _text(member.data)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         try:
-            columns = self._columns(next(rows, []), member.where)
+            header = _trimmed(next(rows, []))
+            numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
+            columns = self._columns(header[numbered:], member.where)
             for row in rows:
-                if row:
-                    self._add(row, columns, f"{member.where}: line {rows.line_num}", faults)
+                if cells := _trimmed(row)[numbered:]:
+                    self._add(cells, columns, f"{member.where}: line {rows.line_num}", faults)
         except csv.Error as error:
             faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
 
@@ -82,11 +85,11 @@ class ImageSets:
         return columns
 
     def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> None:
-        values = [_VALUES.get(value.strip()) for value in row[1:]]
+        values = [_VALUES.get(value.removesuffix(".0")) for value in row[1:]]
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
             return
-        stem, suffix = posixpath.splitext(posixpath.basename(row[0].strip()))
+        stem, suffix = posixpath.splitext(posixpath.basename(row[0].replace("\\", "/")))
         if suffix.lower() not in _SUFFIXES:
             stem += suffix
         try:
@@ -100,7 +103,27 @@ class ImageSets:
 
 def is_image_set(member: Member) -> bool:
     """Whether a CSV is an image set: by its folder, or by a header that begins with `name`."""
-    inside = "imageset" in member.where.lower()
-    return member.suffix == ".csv" and (
-        inside or member.data[:8].lstrip(b"\xef\xbb\xbf").lower().startswith(b"name,")
-    )
+    if member.suffix != ".csv":
+        return False
+    head = _text(member.data[:64]).lower().lstrip(",;\t ")
+    return "imageset" in member.where.lower() or re.match(r"name\s*[,;\t]", head) is not None
+
+
+def _text(data: bytes) -> str:
+    """What a CSV holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
+
+
+def _delimiter(text: str) -> str:
+    """The one that the header has most of."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _trimmed(row: list[str]) -> list[str]:
+    """Cells without blanks around them, and none for empty ones at the end."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells

@@ -6,6 +6,7 @@ sizes beyond reason are faults.
 
 import gzip
 import io
+import lzma
 import os
 import posixpath
 import tarfile
@@ -17,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.shards import StrictTarInfo
-from sixrayd.download.faults import Faults
+from sixrayd.download.faults import Faults, shown, why
 
-IMAGES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 TEXTS = frozenset((".xml", ".csv"))
 _MAX_BYTES = {".xml": 4 << 20, ".csv": 256 << 20}
 _MAX_IMAGE_BYTES = 64 << 20
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
-_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
+_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,18 @@ def _plain_files(
     while (entry := tar.next()) is not None:
         # tarfile would keep every header
         tar.members = []  # type: ignore[attr-defined]
-        where = f"{name}/{entry.name}"
-        suffix = _suffix(entry.name)
-        if entry.isdir() or _is_clutter(entry.name) or suffix not in suffixes:
+        inside = _plain(entry.name)
+        where = shown(f"{name}/{inside}")
+        suffix = _suffix(inside)
+        if entry.isdir() or _is_clutter(inside):
+            continue
+        if suffix not in suffixes:
+            _pass_over(where, suffix, faults)
             continue
         file = tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
         if file is None:
             faults.add(where, "a link, device or sparse file; refused")
-        elif _is_welcome(entry.name, entry.size, where, faults):
+        elif _is_welcome(inside, entry.size, where, faults):
             yield Member(where, file.read())
 
 
@@ -119,10 +124,14 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                name = entry.filename.replace("\\", "/")
-                where = f"{path.name}/{name}"
+                name = _plain(entry.filename)
+                where = shown(f"{path.name}/{name}")
                 suffix = _suffix(name)
-                if entry.is_dir() or _is_clutter(name) or suffix not in suffixes:
+                if entry.is_dir() or _is_clutter(name):
+                    continue
+                if suffix not in suffixes:
+                    if suffixes is IMAGES:  # the other pass, for texts, need not say it again
+                        _pass_over(where, suffix, faults)
                     continue
                 if entry.flag_bits & 1:
                     faults.add(where, "encrypted")
@@ -132,9 +141,29 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
         faults.add(path.name, f"broken zip ({error})")
 
 
-def loose_files(root: Path, suffixes: Collection[str] | None) -> Iterator[Path]:
-    """Files with one of the suffixes, or any, below a folder; sorted within each folder."""
-    for folder, folders, names in os.walk(root):
+def loose_files(
+    root: Path, suffixes: Collection[str] | None, faults: Faults | None = None
+) -> Iterator[Path]:
+    """Files with one of the suffixes, or any, below a folder; sorted within each folder.
+
+    Links to folders are followed, each folder once.
+
+    Args:
+        faults: told of folders that cannot be read.
+    """
+
+    def report(error: OSError) -> None:
+        if faults is not None:
+            folder = Path(error.filename)
+            faults.add(folder.relative_to(root).as_posix(), why(error, folder))
+
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=report):
+        place = Path(folder).stat()
+        if (place.st_dev, place.st_ino) in seen:
+            folders[:] = []
+            continue
+        seen.add((place.st_dev, place.st_ino))
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for name in sorted(names):
             wanted = suffixes is None or _suffix(name) in suffixes
@@ -145,12 +174,25 @@ def loose_files(root: Path, suffixes: Collection[str] | None) -> Iterator[Path]:
 def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files with one of the suffixes anywhere below a folder."""
     for path in loose_files(root, suffixes):
-        where = path.relative_to(root).as_posix()
+        where = _plain(shown(path.relative_to(root).as_posix()))
         try:
             if _is_welcome(path.name, path.stat().st_size, where, faults):
                 yield Member(where, path.read_bytes())
         except OSError as error:
-            faults.add(where, f"cannot be read ({error.strerror})")
+            faults.add(where, why(error, path))
+
+
+def _plain(name: str) -> str:
+    """A path with slashes, as some programs on Windows do not write it."""
+    return name if "/" in name else name.replace("\\", "/")
+
+
+def _pass_over(where: str, suffix: str, faults: Faults) -> None:
+    """Count a file that is neither image nor text; an archive within one is a fault."""
+    if suffix in (".tar", ".tgz", ".zip", ".rar", ".7z") or where.lower().endswith(".tar.gz"):
+        faults.add(where, "an archive within an archive; unpack it beside the others")
+    elif suffix not in TEXTS:
+        faults.passed_over[suffix or "no suffix"] += 1
 
 
 def _suffix(name: str) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Workspace
-from sixrayd.download.faults import Faults
+from sixrayd.download.faults import Faults, why
 from sixrayd.download.members import IMAGES, TEXTS, loose_files
 
 SUMS = "SHA256SUMS"
-_TAR = re.compile(r"(?P<name>.+\.(?:tar\.gz|tgz|tar))[._-]?(?P<part>\d*)", re.IGNORECASE)
+_TAR = re.compile(
+    r"(?P<name>.+\.(?:tar\.gz|tgz|tar))(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
+    re.IGNORECASE,
+)
 _CLOSED = {".rar", ".7z", ".xz", ".bz2", ".zst"}
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 
@@ -45,27 +48,46 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
         raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
     named: dict[str, dict[int, Path]] = {}
     zips = []
-    for path in loose_files(root, None):
+    for path in loose_files(root, None, faults):
+        suffix = path.suffix.lower()
         if match := _TAR.fullmatch(path.name):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
-            named.setdefault(key, {})[int(match["part"] or 0)] = path
-        elif path.suffix.lower() == ".zip" and _is_archive(path, _ZIP, faults):
-            zips.append(path)
-        elif path.suffix.lower() in _CLOSED:
+            parts, number = named.setdefault(key, {}), _number(match["part"] or "0")
+            if number in parts:
+                faults.add(path.name, f"is the same part as {parts[number].name}; keep one of them")
+            parts.setdefault(number, path)
+        elif suffix == ".zip":
+            zips += [path] * _is_archive(path, _ZIP, faults)
+        elif suffix in _CLOSED:
             faults.add(path.name, "an archive that is not read; unpack it here and move it away")
+        elif suffix not in IMAGES | TEXTS and path.name != SUMS:
+            faults.passed_over[suffix or "no suffix"] += 1
     tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
     return release
 
 
+def _number(part: str) -> int:
+    """Of a part: 00, 01 … or, as `split` names them, aa, ab …"""
+    if part.isdecimal():
+        return int(part)
+    number = 0
+    for letter in part.lower():
+        number = 26 * number + ord(letter) - ord("a")
+    return number
+
+
 def release_inputs(release: Release, workspace: Workspace) -> dict[str, str]:
     """Hashes of the archives, and of a listing of loose files with their sizes and times."""
     lines = []
     for path in loose_files(release.root, IMAGES | TEXTS):
-        stat = path.stat()
         name = path.relative_to(release.root).as_posix()
-        lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{name}\n")
+        try:
+            stat = path.stat()
+            lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{name}\n")
+        except OSError:
+            lines.append(f"unreadable\t\t{name}\n")
     listing = workspace.root / "release" / "loose.tsv"
     if lines:
         write_bytes(listing, "".join(lines).encode("utf-8", "surrogateescape"))
@@ -77,8 +99,7 @@ def release_inputs(release: Release, workspace: Workspace) -> dict[str, str]:
 def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, ...]:
     gzipped = not name.lower().endswith(".tar")
     start = min(parts)
-    first = parts[start].open("rb").read(2)
-    if start > 0 and gzipped and first != _GZIP:
+    if start > 0 and gzipped and _head(parts[start], faults)[:2] != _GZIP:
         faults.add(name, f"part {_part_name(parts, 0)} is missing, found {parts[start].name}")
         return ()
     for number in range(start, max(parts)):
@@ -93,14 +114,32 @@ def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, 
 
 def _part_name(parts: dict[int, Path], number: int) -> str:
     path = parts[min(parts)]
-    digits = re.search(r"\d*$", path.name)
-    width = len(digits[0]) if digits else 0
-    return path.name[: len(path.name) - width] + f"{number:0{width}d}"
+    match = _TAR.fullmatch(path.name)
+    part = (match["part"] if match else None) or ""
+    if part.isdecimal():
+        other = f"{number:0{len(part)}d}"
+    else:
+        other = "".join(chr(ord("a") + number // 26**n % 26) for n in reversed(range(len(part))))
+    return path.name[: len(path.name) - len(part)] + other
+
+
+def _head(path: Path, faults: Faults) -> bytes:
+    """The first bytes of a file; none, and a fault, where it is empty or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(tarfile.BLOCKSIZE)
+    except OSError as error:
+        faults.add(path.name, why(error, path))
+        return b""
+    if not head:
+        faults.add(path.name, "is empty; fetch it again")
+    return head
 
 
 def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
-    with path.open("rb") as file:
-        head = file.read(tarfile.BLOCKSIZE)
+    head = _head(path, faults)
+    if not head:
+        return False
     if head.lstrip()[:6].lower().startswith((b"<?xml", b"<!doct", b"<html", b"<error")):
         text = head.lstrip()[:60].decode("ascii", "replace")
         faults.add(

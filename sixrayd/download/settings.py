@@ -1,5 +1,6 @@
 """What the ingest is told, and what it says in the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,3 +59,5 @@ class DownloadResult:
     merged: int  # files that repeat another byte for byte
     absent: int  # images that the image sets list and the release lacks
     skipped: int  # faults, listed in skipped.jsonl
+    # Files that are neither image nor text nor archive, by suffix.
+    passed_over: Mapping[str, int] = field(default_factory=dict)

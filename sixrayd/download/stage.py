@@ -99,6 +99,7 @@ class _Ingest:
             self._take_text(member)
         self._write_shards(self._images(release))
         if not self.hashes:
+            self.faults.write(self.folder / "skipped.jsonl")
             raise ReleaseError(
                 f"{release.root}: no image found; expected JPEGImage.tar.gz00 … or folders of JPEGs"
             )
@@ -115,6 +116,7 @@ class _Ingest:
             "merged": self.merged,
             "absent": absent,
             "skipped": len(self.faults.found),
+            "passed_over": dict(sorted(self.faults.passed_over.items())),
         }
 
     def _images(self, release: Release) -> Iterator[Member]:
@@ -291,4 +293,6 @@ def _begin(workspace: Workspace, run: Run, force: bool) -> bool:
 
 
 def _result(summary: Any) -> DownloadResult:
-    return DownloadResult(**{name: summary[name] for name in DownloadResult.__slots__})
+    # Earlier versions counted less.
+    known = {name: summary[name] for name in DownloadResult.__slots__ if name in summary}
+    return DownloadResult(**known)

@@ -15,7 +15,7 @@ except ImportError:  # decoding is slower and the pixels are the same
     simplejpeg = None
 
 MAX_PIXELS = 50_000_000
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -47,6 +47,19 @@ def decode_rgb(
         return _decode_pillow(data, size_wh, factor)
     except Exception as error:  # the one place where a decoder's failures are translated
         raise ImageError(f"{where}: cannot be decoded ({error})") from error
+
+
+def browsable(data: bytes, where: str) -> bytes:
+    """An encoded image in a form that browsers show: TIFF becomes PNG, others stay as they are.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    if not data.startswith((b"II*\x00", b"MM\x00*")):
+        return data
+    file = io.BytesIO()
+    Image.fromarray(decode_rgb(data, where)).save(file, "PNG")
+    return file.getvalue()
 
 
 def image_size_wh(data: bytes, where: str) -> tuple[int, int]:

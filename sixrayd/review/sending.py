@@ -13,6 +13,7 @@ from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.core.shards import extension
+from sixrayd.imaging.decode import browsable
 from sixrayd.review.folder import Book, Project, ReviewFolder
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
@@ -185,7 +186,7 @@ class Sender:
     ) -> list[NewTask]:
         names, images = {}, {}
         for item in batch:
-            data = self.pictures.read(item.image_id)
+            data = browsable(self.pictures.read(item.image_id), item.image_id)
             name = self._name(project, item.image_id) + extension(data)
             names[item.image_id], images[name] = name, data
         addresses = self.server.show_images(book.number, self.folder.name, images)

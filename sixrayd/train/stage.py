@@ -1,5 +1,6 @@
 """The stage: choose examples, fit, validate, write the result."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +10,7 @@ import torch
 
 from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
-from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
@@ -109,7 +110,14 @@ def _train_in_team(
             )
         fresh = _begin(workspace, run, team)
         if fresh:
-            _train(workspace, run, recipe, device, team)
+            try:
+                _train(workspace, run, recipe, device, team)
+            except SixraydError:
+                # Nothing was learnt: the name is free for another try.
+                folder = workspace.folder("models", run.name)
+                if team.leads and not (folder / "checkpoint.pt").exists():
+                    shutil.rmtree(folder)
+                raise
         team.wait()
         done = workspace.run("models", run.name)
     summary = done.summary

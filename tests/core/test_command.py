@@ -51,6 +51,16 @@ def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> No
     assert told(*place, "--test-share", "0.4", SIXRAYD_TAKE_TEST_SHARE="0.3")["test_share"] == 0.4
 
 
+def test_a_file_with_a_mark_is_read_and_one_in_another_encoding_named(tmp_path: Path) -> None:
+    file = tmp_path / "sixrayd.toml"
+    file.write_bytes(b"\xef\xbb\xbf[take]\ntest-share = 0.2\n")
+    assert told("-w", str(tmp_path))["test_share"] == 0.2
+    file.write_bytes(b"[take]\n# f\xfcr\n")
+    with pytest.raises(SettingsError) as caught:
+        told("-w", str(tmp_path))
+    assert str(caught.value) == f"{file}: byte 10 is no UTF-8; save it as UTF-8"
+
+
 def test_workspace_from_the_environment(tmp_path: Path) -> None:
     assert told(SIXRAYD_WORKSPACE=str(tmp_path))["root"] == str(tmp_path)
     assert told()["root"] == "workspace"
@@ -60,6 +70,7 @@ def test_workspace_from_the_environment(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[other]\nx = 1\n", "[other] is no command; known are "),
+        ("take = 3\n", "take = 3: expected settings below [take]"),
         ("[take]\nshare = 1\n", "'share' is no setting of `cli take`"),
         ("[take\n", "not TOML: "),
     ],

@@ -347,7 +347,7 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path):
 
     assert [m.where for m in loose_members(tmp_path, faults, IMAGES)] == ["P3.jpg"]
     assert faults.found == [
-        ("P1.jpg", "cannot be read (No such file or directory)"),
+        ("P1.jpg", f"a link to {tmp_path / 'gone.jpg'}, where nothing is"),
         ("P2.jpg", "cannot be read (Too many levels of symbolic links)"),
     ]
 

@@ -133,3 +133,13 @@ def test_bomb_is_refused_by_its_header() -> None:
 
 def test_size_from_the_header() -> None:
     assert image_size_wh(jpeg(1, 301, 201), "x.jpg") == (301, 201)
+
+
+def test_browsers_are_shown_tiffs_as_pngs():
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "TIFF")
+    shown = decode.browsable(file.getvalue(), "x")
+    assert shown.startswith(b"\x89PNG")
+    assert np.array_equal(decode.decode_rgb(shown, "x"), pixels)
+    assert decode.browsable(shown, "x") is shown

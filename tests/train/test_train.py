@@ -146,6 +146,22 @@ def test_a_rate_that_blows_up_stops_with_the_batch(workspace):
         train(workspace, replace(TINY, epochs=60, learning_rate=1e30))
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"<!DOCTYPE html><title>Virus scan warning</title>", "a web page under the file's name"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", "a Git LFS pointer"),
+    ],
+)
+def test_weights_that_are_none_are_named_and_leave_the_name_free(workspace, tmp_path, data, reason):
+    path = tmp_path / "page.pth"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError) as caught:
+        train(workspace, replace(TINY, init=str(path), name="i-page"))
+    assert str(caught.value).startswith(f"{path}: not readable weights ({reason}")
+    assert not workspace.folder("models", "i-page").exists()
+
+
 def test_views_too_small_to_normalise_by_are_refused(workspace):
     with pytest.raises(SettingsError, match=r"^batch 1 of views of 32 x 32 pixels: too little"):
         train(workspace, replace(TINY, batch=1, input_size=64, window=0.1, name="small"))

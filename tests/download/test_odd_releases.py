@@ -1,0 +1,204 @@
+"""Releases as people have them: nothing in them vanishes without a word."""
+
+import io
+import os
+import tarfile
+
+import pytest
+from PIL import Image
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.workspace import Workspace
+from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc
+
+
+def pixels(seed):
+    return Image.open(io.BytesIO(jpeg(seed)))
+
+
+@pytest.fixture
+def loose(tmp_path):
+    return TinyRelease().write_loose(tmp_path / "release")
+
+
+def test_folder_names_of_any_encoding(tmp_path, loose):
+    folder = loose / os.fsdecode("安检".encode("gbk"))
+    folder.mkdir()
+    (loose / "Annotations/P00001.xml").unlink()
+    (folder / "P00001.xml").write_bytes(voc("P00001", ("Gun", 1, 1, 20, 30), size="97,64"))
+
+    result = take(tmp_path, loose)
+
+    assert (result.boxes, result.notes) == (5, 1)
+    notes = (tmp_path / "ws/shards/notes.txt").read_text("utf-8")
+    assert notes.startswith("\\xb0\\xb2\\xbc\\xec/P00001.xml: <size> says 97 x 64")
+
+
+def test_names_of_any_encoding_in_a_tar(tmp_path, loose):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz", encoding="gbk", format=tarfile.GNU_FORMAT) as tar:
+        for stem, content in (("N0000008", jpeg(8)), ("N0000009", jpeg(9)[:300])):
+            entry = tarfile.TarInfo(f"安检/{stem}.jpg")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    (loose / "more.tar.gz").write_bytes(data.getvalue())
+
+    result = take(tmp_path, loose, "skip")
+
+    assert (result.images, result.unreadable) == (10, 1)
+    assert skipped(tmp_path)[0]["where"] == "more.tar.gz/\\xb0\\xb2\\xbc\\xec/N0000009.jpg"
+
+
+def test_links_to_folders_are_followed_once(tmp_path, loose):
+    nas = tmp_path / "nas"
+    (loose / "Image/1").rename(nas)
+    (loose / "Image/1").symlink_to(nas)
+    (loose / "Image/again").symlink_to(nas)
+    (nas / "loop").symlink_to(loose)
+
+    result = take(tmp_path, loose)
+
+    assert (result.images, result.merged) == (8, 0)
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path, loose):
+    for name in ("N0000009.jpg", "a.zip", "b.tar.gz"):
+        (loose / name).symlink_to("/nowhere")
+
+    result = take(tmp_path, loose, "skip")
+
+    assert (result.images, result.skipped) == (8, 3)
+    assert skipped(tmp_path) == [
+        {"where": name, "error": "a link to /nowhere, where nothing is"}
+        for name in ("a.zip", "b.tar.gz", "N0000009.jpg")
+    ]
+
+
+def test_what_is_passed_over_is_counted_by_suffix(tmp_path, loose):
+    for name in ("readme.txt", "a/b.txt", "movie.mp4", "LICENSE"):
+        (loose / name).parent.mkdir(exist_ok=True)
+        (loose / name).write_bytes(b"x")
+    (loose / "more.tgz").write_bytes(tar_gz({"N0000008.jpg": jpeg(8), "thumbs.db": b"x"}))
+
+    result = take(tmp_path, loose)
+
+    assert result.images == 9
+    assert result.passed_over == {".db": 1, ".mp4": 1, ".txt": 2, "no suffix": 1}
+
+
+def test_images_of_other_suffixes_are_images(tmp_path, loose):
+    (loose / "N0000006.tif").write_bytes(encode(pixels(6), "TIFF"))
+    (loose / "N0000007.jfif").write_bytes(jpeg(7))
+    (loose / "N0000008.JPE").write_bytes(jpeg(8))
+
+    result = take(tmp_path, loose)
+
+    assert (result.images, result.unreadable, result.passed_over) == (11, 0, {})
+    index = Index.load(Workspace(tmp_path / "ws"))
+    assert index.read("N0000006")[:4] == b"II*\x00"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"JPEGImage.tar.gz{part}" for part in ("aa", "ab", "ac")],
+        [f"JPEGImage.tar.gz.{part}" for part in ("aa", "ab", "ac")],
+        [f"JPEGImage.tar.gz.part{part}" for part in (0, 1, 2)],
+        [f"JPEGImage.tgz_{part}" for part in ("07", "08", "09")],
+    ],
+)
+def test_parts_by_any_of_their_names(tmp_path, names):
+    release = TinyRelease().write(tmp_path / "release", sums=False)
+    second = names[1]
+    renamed = dict(zip(sorted(release.glob("*.gz0?")), names, strict=True))
+    for path, name in renamed.items():
+        path.rename(release / name)
+    assert take(tmp_path, release).images == 8
+
+    (release / second).unlink()
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, release, force=True)
+    assert str(caught.value).endswith(f"part {second} is missing; mend it or pass --on-error skip")
+
+
+def test_two_files_of_one_part_are_named(tmp_path):
+    release = TinyRelease().write(tmp_path / "release", sums=False)
+    (release / "JPEGImage.tar.gz").write_bytes(tar_gz({"P00009.jpg": jpeg(9)}))
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, release)
+    assert str(caught.value) == (
+        "JPEGImage.tar.gz00: is the same part as JPEGImage.tar.gz; keep one of them; "
+        "mend it or pass --on-error skip"
+    )
+
+
+def test_an_archive_within_an_archive_is_named(tmp_path, loose):
+    inner = tar_gz({"N0000008.jpg": jpeg(8)})
+    (loose / "more.tar.gz").write_bytes(tar_gz({"raw/JPEGImage.tar.gz": inner}))
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, loose)
+    assert str(caught.value) == (
+        "more.tar.gz/raw/JPEGImage.tar.gz: an archive within an archive; unpack it beside the "
+        "others; mend it or pass --on-error skip"
+    )
+
+
+def test_paths_that_windows_wrote(tmp_path):
+    tiny = TinyRelease()
+    tiny.rows = [f"JPEGImage\\{row}" for row in tiny.rows]
+    release = tiny.write_loose(tmp_path / "release")
+    (release / "JPEGImage\\N0000008.jpg").write_bytes(jpeg(8))
+    (release / "more.tar.gz").write_bytes(tar_gz({"JPEGImage\\N0000009.jpg": jpeg(9)}))
+
+    assert (take(tmp_path, release).images, take(tmp_path, release).absent) == (10, 0)
+
+
+SET = TinyRelease().csv().decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + SET.replace("\n", "\r\n").replace(",", ", ").encode(),
+        SET.replace(",", ";").encode(),
+        SET.replace(",", "\t").encode(),
+        "".join(f"{n or ''},{line}\n" for n, line in enumerate(SET.splitlines())).encode(),
+        SET.replace("\n", ",,\n").encode(),
+        SET.replace(",1", ",1.0").replace(",-1", ",-1.0").encode(),
+        SET.encode("utf-16"),
+    ],
+    ids=["mark and blanks", "semicolons", "tabs", "numbered", "trailing", "floats", "utf-16"],
+)
+def test_image_sets_as_spreadsheets_save_them(tmp_path, loose, data):
+    plain = take(tmp_path, loose)
+    before = Index.load(Workspace(tmp_path / "ws")).table
+    (loose / "ImageSet/10/train.csv").write_bytes(data)
+
+    assert take(tmp_path, loose, force=True) == plain
+    assert Index.load(Workspace(tmp_path / "ws")).table == before
+
+
+def test_a_box_that_clipping_leaves_too_thin_is_dropped_and_named(tmp_path):
+    tiny = TinyRelease()
+    tiny.xml["P00001"] = voc("P00001", ("Gun", 97, 10, 120, 40), ("Knife", 1, 1, 30, 30)).replace(
+        b"<xmin>97", b"<xmin>96.5"
+    )
+    result = take(tmp_path, tiny.write_loose(tmp_path / "release"))
+
+    assert (result.boxes, result.notes) == (5, 3)
+    notes = (tmp_path / "ws/shards/notes.txt").read_text().splitlines()
+    assert notes[-1] == (
+        "Annotations/P00001.xml: object 1: Gun is 0.5 x 31 pixels within the image; left out"
+    )
+    boxes = load_annotations(Workspace(tmp_path / "ws"))["P00001"]
+    assert [(a.box_id, a.box.label) for a in boxes] == [("P00001/a1", "Knife")]
+
+
+def test_without_any_image_the_faults_are_listed(tmp_path):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "a.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(ReleaseError, match="no image found"):
+        take(tmp_path, release, "skip")
+    assert [line["where"] for line in skipped(tmp_path)] == ["a.tar.gz"]
