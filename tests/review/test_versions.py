@@ -203,7 +203,7 @@ def test_an_adjudication_changes_nothing_that_was_said_before(site):
 
     rulings = [(Verdict.NOTHING, []), (Verdict.MISSED, [drawn])]
     with site.client() as server:
-        task = server.next_task(where).task
+        task = server.next_task(where).task_id
         for (verdict, boxes), person in zip(rulings, [site.person(), site.person()], strict=True):
             with LabelStudio(person) as client:
                 client.submit(task, [*boxes, verdict_region(verdict)], 1)
