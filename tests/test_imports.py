@@ -8,7 +8,9 @@ from pathlib import Path
 import sixrayd
 
 ROOT = Path(sixrayd.__file__).parent
-LIBRARIES = ("core", "imaging", "evaluation", "decisions", "statistics", "detectors", "crop")
+LIBRARIES = (
+    *("core", "datasets", "imaging", "evaluation", "decisions", "statistics", "detectors", "crop"),
+)
 COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py"}
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {

@@ -61,6 +61,10 @@ class ClassList:
             return False
         return True
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether `name` is a class that `manifests/` knows to be in releases and not asked for."""
+        return name.strip().lower() in _left_out() and not self.covers(name)
+
     @classmethod
     def parse(cls, text: str) -> "ClassList":
         """Classes from one comma-separated line."""
@@ -71,6 +75,11 @@ class ClassList:
 def _aliases() -> dict[str, tuple[str, ...]]:
     table = _table()["aliases"]
     return {label.lower(): tuple(other.lower() for other in table[label]) for label in table}
+
+
+@cache
+def _left_out() -> frozenset[str]:
+    return frozenset(name.lower() for name in _table()["left_out"])
 
 
 def _table() -> dict[str, Any]:

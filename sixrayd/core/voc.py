@@ -14,10 +14,13 @@ from lxml import etree
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
 
 MAX_BYTES = 4 << 20
 _MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
+_GRID = Grid(PIXEL_EDGES, first=1)
 _ADVICE = "fix the file or pass --on-error skip"
 
 
@@ -57,7 +60,7 @@ class VocAnnotation:
     width: int  # pixels
     height: int
     objects: tuple[VocObject, ...]
-    notes: tuple[str, ...] = ()  # what was repaired or left out, a message each
+    findings: tuple[Finding, ...] = ()  # what was repaired or left out
     depth: int = 3  # channels
 
     def __post_init__(self) -> None:
@@ -71,10 +74,6 @@ class VocAnnotation:
                     f"{self.stem}: object {number}: {item.box.xyxy} reaches beyond the image of "
                     f"{self.width} x {self.height}; clip it first"
                 )
-
-
-class _ObjectError(Exception):
-    """Why one object cannot be used."""
 
 
 def read_voc(
@@ -94,27 +93,31 @@ def read_voc(
     Raises:
         AnnotationError: not VOC XML, a DTD, no size at all, or (with "stop") a useless object.
     """
-    notes: list[str] = []
-    root = _parse(data, where, notes)
+    findings: list[Finding] = []
+    root = _parse(data, where, findings)
     stem = PurePosixPath(where).stem
-    _compare_name(root, stem, where, notes)
-    width, height = _size(root, where, size_wh, notes)
-    objects = []
+    _compare_name(root, stem, where, findings)
+    size_wh = _size(root, where, size_wh, findings)
+    objects: list[VocObject] = []
     for number, element in enumerate(root.findall("object"), 1):
         at = f"{where}: object {number}"
         if len(element) == 0:
-            notes.append(f"{at}: empty; left out")
+            findings.append(Finding(Flaw.EMPTY_OBJECT, at, "empty; left out"))
             continue
         try:
-            objects.append(_object(element, at, classes, (width, height), notes))
-        except _ObjectError as fault:
-            if on_error == "stop":
+            item = _object(element, at, classes, size_wh, findings)
+        except UselessBoxError as fault:
+            if on_error == "stop" and not fault.expected:
                 raise AnnotationError(f"{at}: {fault}; {_ADVICE}") from fault
-            notes.append(f"{at}: {fault}; left out")
+            findings.append(Finding(fault.flaw, at, f"{fault}; left out"))
+            continue
+        if item.box in (other.box for other in objects):
+            findings.append(Finding(Flaw.REPEATED_BOX, at, f"the same {item.box.label} again"))
+        objects.append(item)
     if not objects:
-        notes.append(f"{where}: no usable object")
+        findings.append(Finding(Flaw.NO_OBJECT, where, "no usable object"))
     depth = _count(root.findtext("size/depth")) or 3
-    return VocAnnotation(stem, width, height, tuple(objects), tuple(notes), depth)
+    return VocAnnotation(stem, *size_wh, tuple(objects), tuple(findings), depth)
 
 
 def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = ".jpg") -> bytes:
@@ -167,7 +170,7 @@ def _first_and_last(low: float, high: float, limit: int) -> tuple[int, int]:
     return first, last
 
 
-def _parse(data: bytes, where: str, notes: list[str]) -> etree._Element:
+def _parse(data: bytes, where: str, findings: list[Finding]) -> etree._Element:
     if len(data) > MAX_BYTES:
         raise AnnotationError(f"{where}: {len(data)} bytes, expected at most {MAX_BYTES}")
     parser = etree.XMLParser(
@@ -179,37 +182,41 @@ def _parse(data: bytes, where: str, notes: list[str]) -> etree._Element:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(_readable(data, where, notes), parser)
+        root = etree.fromstring(_readable(data, where, findings), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise AnnotationError(f"{where}: not XML ({error}); {_ADVICE}") from error
     document = root.getroottree().docinfo
     if document.doctype or document.internalDTD is not None:
         raise AnnotationError(f"{where}: has a DTD, which no annotation needs; refused")
+    for element in root.iter():
+        element.tag = etree.QName(element).localname
     if root.tag != "annotation":
         raise AnnotationError(f"{where}: root is <{root.tag}>, expected <annotation>; {_ADVICE}")
     return root
 
 
-def _readable(data: bytes, where: str, notes: list[str]) -> bytes:
+def _readable(data: bytes, where: str, findings: list[Finding]) -> bytes:
     data = data.lstrip(b" \t\r\n")
     if data.startswith((b"<?xml", b"\xff\xfe", b"\xfe\xff")):
         return data  # it names its own encoding
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        notes.append(f"{where}: not UTF-8 and no declaration; unreadable letters replaced")
+        text = "not UTF-8 and no declaration; unreadable letters replaced"
+        findings.append(Finding(Flaw.ENCODING, where, text))
         return data.decode("utf-8", "replace").encode("utf-8")
     return data
 
 
-def _compare_name(root: etree._Element, stem: str, where: str, notes: list[str]) -> None:
+def _compare_name(root: etree._Element, stem: str, where: str, findings: list[Finding]) -> None:
     named = (root.findtext("filename") or "").strip()
     if named and PureWindowsPath(named).stem != stem:
-        notes.append(f"{where}: <filename> says {named!r}; taken for {stem}")
+        text = f"<filename> says {named!r}; taken for {stem}"
+        findings.append(Finding(Flaw.OTHER_NAME, where, text))
 
 
 def _size(
-    root: etree._Element, where: str, size_wh: tuple[int, int] | None, notes: list[str]
+    root: etree._Element, where: str, size_wh: tuple[int, int] | None, findings: list[Finding]
 ) -> tuple[int, int]:
     said = (_count(root.findtext("size/width")), _count(root.findtext("size/height")))
     given = said[0] > 0 and said[1] > 0
@@ -218,7 +225,8 @@ def _size(
     if size_wh is None or said == size_wh:
         return said
     text = f"<size> says {said[0]} x {said[1]}" if given else "no usable <size>"
-    notes.append(f"{where}: {text}; the image is {size_wh[0]} x {size_wh[1]}")
+    text += f"; the image is {size_wh[0]} x {size_wh[1]}"
+    findings.append(Finding(Flaw.OTHER_SIZE, where, text))
     return size_wh
 
 
@@ -236,55 +244,25 @@ def _object(
     at: str,
     classes: ClassList,
     size_wh: tuple[int, int],
-    notes: list[str],
+    findings: list[Finding],
 ) -> VocObject:
-    try:
-        label = classes.canonical(element.findtext("name") or "")
-    except AnnotationError as error:
-        raise _ObjectError(str(error)) from error
-    edges = _ordered(
-        {edge: _coordinate(element, edge, at, notes) for edge in PIXEL_EDGES}, at, notes
-    )
-    _note_overhang(edges, size_wh, at, notes)
-    box = clip_box(box_of_pixels(label, edges), *size_wh)
-    if box is None:
-        corners = ",".join(f"{edges[edge]:g}" for edge in PIXEL_EDGES)
-        raise _ObjectError(f"{corners} lies outside the image of {size_wh[0]} x {size_wh[1]}")
+    label = settle_label(element.findtext("name") or "", classes)
+    xmin, ymin, xmax, ymax = (_coordinate(element, edge) for edge in PIXEL_EDGES)
+    box = settle_box(label, (xmin, ymin, xmax, ymax), at, size_wh, _GRID, findings)
     difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
     return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
 
 
-def _coordinate(element: etree._Element, edge: str, at: str, notes: list[str]) -> float:
+def _coordinate(element: etree._Element, edge: str) -> float:
     text = (element.findtext(f"bndbox/{edge}") or "").strip()
     try:
         value = float(text)
     except ValueError as error:
-        raise _ObjectError(f"{edge} is {text!r}, expected a number") from error
+        raise UselessBoxError(Flaw.NO_NUMBER, f"{edge} is {text!r}, expected a number") from error
     if not math.isfinite(value):
-        raise _ObjectError(f"{edge} is {text!r}, expected a finite number")
-    if not value.is_integer():
-        notes.append(f"{at}: {edge} {text} is not a whole pixel; kept")
+        text = f"{edge} is {text!r}, expected a finite number"
+        raise UselessBoxError(Flaw.NO_NUMBER, text)
     return value
-
-
-def _ordered(edges: dict[str, float], at: str, notes: list[str]) -> dict[str, float]:
-    ordered = dict(edges)
-    for low, high in (("xmin", "xmax"), ("ymin", "ymax")):
-        if edges[high] < edges[low]:
-            ordered[low], ordered[high] = edges[high], edges[low]
-            notes.append(f"{at}: {high} {edges[high]:g} below {low} {edges[low]:g}; swapped")
-    return ordered
-
-
-def _note_overhang(
-    edges: dict[str, float], size_wh: tuple[int, int], at: str, notes: list[str]
-) -> None:
-    for edge in ("xmin", "ymin"):
-        if edges[edge] < 1:
-            notes.append(f"{at}: {edge} {edges[edge]:g} is below 1; clipped")
-    for edge, name, limit in zip(("xmax", "ymax"), ("width", "height"), size_wh, strict=True):
-        if edges[edge] > limit:
-            notes.append(f"{at}: {edge} {edges[edge]:g} exceeds {name} {limit}; clipped")
 
 
 def _flag(text: str | None) -> bool:

@@ -95,26 +95,17 @@ def annotation_rows(
     annotation = _read(member, classes, size_wh, faults)
     if annotation is None:
         return None
-    notes, rows = list(annotation.notes), []
-    for number, item in enumerate(annotation.objects):
-        box = item.box
-        width, height = box.x2 - box.x1, box.y2 - box.y1
-        if min(width, height) < 1:  # training would refuse it
-            notes.append(
-                f"{member.where}: object {number + 1}: {box.label} is {width:g} x {height:g} "
-                "pixels within the image; left out"
-            )
-            continue
-        rows.append(
-            {
-                "box_id": f"{image}/a{number}",
-                "image_id": image,
-                **box.as_row(),
-                "difficult": item.difficult,
-                "truncated": item.truncated,
-            }
-        )
-    return rows, notes
+    rows = [
+        {
+            "box_id": f"{image}/a{number}",
+            "image_id": image,
+            **item.box.as_row(),
+            "difficult": item.difficult,
+            "truncated": item.truncated,
+        }
+        for number, item in enumerate(annotation.objects)
+    ]
+    return rows, [str(finding) for finding in annotation.findings]
 
 
 def _read(

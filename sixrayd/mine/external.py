@@ -236,9 +236,9 @@ class _Taking:
             if isinstance(error, AnnotationError) and self.settings.on_error == "stop":
                 raise
             raise _RowError(str(error).removeprefix(f"{where}: ")) from error
-        for note in found.notes:
-            if note.endswith("; left out"):
-                self._fault(where, note.removeprefix(f"{where}: "))
+        for finding in found.findings:
+            if finding.text.endswith("; left out"):
+                self._fault(where, str(finding).removeprefix(f"{where}: "))
         for number, item in enumerate(found.objects, 1):
             score = item.provenance.score if item.provenance else None
             try:

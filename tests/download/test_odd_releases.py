@@ -192,7 +192,7 @@ def test_a_box_that_clipping_leaves_too_thin_is_dropped_and_named(tmp_path):
         "Annotations/P00001.xml: object 1: Gun is 0.5 x 31 pixels within the image; left out"
     )
     boxes = load_annotations(Workspace(tmp_path / "ws"))["P00001"]
-    assert [(a.box_id, a.box.label) for a in boxes] == [("P00001/a1", "Knife")]
+    assert [(a.box_id, a.box.label) for a in boxes] == [("P00001/a0", "Knife")]
 
 
 def test_without_any_image_the_faults_are_listed(tmp_path):

@@ -1,0 +1,36 @@
+"""What can be wrong with a detection set, by name: one catalogue for every form and command."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Flaw(StrEnum):
+    """A kind of finding, in the words that tables and pages show."""
+
+    UNREADABLE_LABELS = "annotation that cannot be read"
+    NO_OBJECT = "annotation without a usable object"
+    EMPTY_OBJECT = "object without content"
+    UNKNOWN_CLASS = "class that is not known"
+    LEFT_OUT_CLASS = "class that is known and left out"
+    NO_NUMBER = "coordinate that is no number"
+    BETWEEN_PIXELS = "coordinate between pixels"
+    SWAPPED_CORNERS = "box with swapped corners"
+    OVERHANG = "box past the image's edge"
+    OUTSIDE = "box outside the image"
+    THIN_BOX = "box thinner than a pixel"
+    REPEATED_BOX = "box that repeats another"
+    OTHER_SIZE = "annotation of another size"
+    OTHER_NAME = "annotation that names another image"
+    ENCODING = "text in no known encoding"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, where, and what was made of it."""
+
+    flaw: Flaw
+    where: str  # a file, and the place in it
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
