@@ -116,25 +116,31 @@ class ShardWriter:
         tar.addfile(header, io.BytesIO(data))
         # tarfile would keep every header
         tar.members = []  # type: ignore[attr-defined]
-        shard = self._name()
+        shard = self.name
         self._count += 1
         if self._count == self.images_per_shard:
             self.close()
         return shard, offset, len(data)
 
+    @property
+    def name(self) -> str:
+        """File name of the shard that the next image goes to."""
+        return f"{self.prefix}-{len(self.sha256):05d}.tar"
+
+    def keep(self, sha256: str) -> None:
+        """Leave the next shard as it is there: whoever wrote it wrote the same."""
+        self.sha256[self.name] = sha256
+
     def close(self) -> None:
         """Complete the shard being written, if any."""
         if self._tar is not None:
             self._tar.close()
-            self.sha256[self._name()] = self._file.sha256.hexdigest()
+            self.sha256[self.name] = self._file.sha256.hexdigest()
             self._open.close()
             self._tar, self._count = None, 0
 
-    def _name(self) -> str:
-        return f"{self.prefix}-{len(self.sha256):05d}.tar"
-
     def _begin(self) -> tarfile.TarFile:
-        beside = self._open.enter_context(replacing(self.folder / self._name()))
+        beside = self._open.enter_context(replacing(self.folder / self.name))
         self._file = _HashingFile(self._open.enter_context(beside.open("wb")))
         self._tar = tarfile.TarFile(
             fileobj=self._file,  # type: ignore[arg-type]

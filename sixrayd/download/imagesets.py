@@ -11,6 +11,7 @@ from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.records import Source
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
+from sixrayd.download.register import Register
 
 _NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)
 _ID = re.compile(r"\w[\w.\- ()]{0,89}", re.ASCII)
@@ -37,7 +38,8 @@ class ImageSets:
 
     def __init__(self, classes: ClassList) -> None:
         self.classes = classes
-        self.bits: dict[str, int] = {}  # image id → sum of 1 << class index; 0 is a negative
+        self.register = Register()
+        self.contradictions: list[str] = []  # a note each
 
     def read(self, member: Member, faults: Faults) -> None:
         """Add a CSV; where an image occurs more than once, any 1 counts.
@@ -53,13 +55,13 @@ class ImageSets:
             columns = self._columns(header[numbered:], member.where)
             for row in rows:
                 if cells := _trimmed(row)[numbered:]:
-                    self._add(cells, columns, f"{member.where}: line {rows.line_num}", faults)
+                    self._add(cells, columns, member.where, rows.line_num, faults)
         except csv.Error as error:
             faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
 
     def source(self, image: str) -> Source | None:
         """What the sets say, or else the name's first letter; None when neither says."""
-        bits = self.bits.get(image)
+        bits = self.register.bits(image)
         if bits is not None:
             return Source.POSITIVE if bits else Source.NEGATIVE
         if _NUMBERED.fullmatch(image):
@@ -68,7 +70,9 @@ class ImageSets:
 
     def labels(self, image: str) -> list[str]:
         """Classes that the sets name, in class order."""
-        bits = self.bits.get(image, 0)
+        return self._names(self.register.bits(image) or 0)
+
+    def _names(self, bits: int) -> list[str]:
         return [label for i, label in enumerate(self.classes.names) if bits >> i & 1]
 
     def _columns(self, header: list[str], where: str) -> list[int]:
@@ -84,7 +88,10 @@ class ImageSets:
             )
         return columns
 
-    def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> None:
+    def _add(
+        self, row: list[str], columns: list[int], file: str, line: int, faults: Faults
+    ) -> None:
+        where = f"{file}: line {line}"
         values = [_VALUES.get(value.removesuffix(".0")) for value in row[1:]]
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
@@ -98,7 +105,9 @@ class ImageSets:
             faults.add(where, str(error))
             return
         shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
-        self.bits[image] = self.bits.get(image, 0) | shown
+        if other := self.register.list(image, shown, file):
+            here, there = (", ".join(self._names(bits)) or "nothing" for bits in (shown, other[0]))
+            self.contradictions.append(f"{where}: {image} shows {here}, in {other[1]} {there}")
 
 
 def is_image_set(member: Member) -> bool:

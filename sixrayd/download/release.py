@@ -1,5 +1,7 @@
 """Which files make up a release, and whether they are what their names say."""
 
+import hashlib
+import json
 import re
 import tarfile
 from dataclasses import dataclass
@@ -7,11 +9,12 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sha256_file, write_bytes
-from sixrayd.core.workspace import Workspace
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.faults import Faults, why
-from sixrayd.download.members import IMAGES, TEXTS, loose_files
+from sixrayd.download.members import IMAGES, TEXTS, Member, loose_files, loose_members
 
 SUMS = "SHA256SUMS"
+LISTING = "release/loose.tsv"  # of loose files, in the workspace
 _TAR = re.compile(
     r"(?P<name>.+\.(?:tar\.gz|tgz|tar))(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
@@ -88,12 +91,52 @@ def release_inputs(release: Release, workspace: Workspace) -> dict[str, str]:
             lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{name}\n")
         except OSError:
             lines.append(f"unreadable\t\t{name}\n")
-    listing = workspace.root / "release" / "loose.tsv"
+    listing = workspace.root / LISTING
     if lines:
         write_bytes(listing, "".join(lines).encode("utf-8", "surrogateescape"))
     else:
         listing.unlink(missing_ok=True)
     return workspace.inputs(*release.archives, *([listing] if lines else []))
+
+
+class LooseDigest:
+    """A hash over loose files in the order in which an ingest reads them: names and bytes."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.files = 0
+
+    def add(self, member: Member) -> None:
+        """Take one file into account."""
+        self.files += 1
+        digest = hashlib.sha256(member.data).hexdigest()
+        self._sha256.update(f"{digest}  {member.where}\n".encode("utf-8", "surrogateescape"))
+
+    def hex(self) -> str:
+        """64 hex digits."""
+        return self._sha256.hexdigest()
+
+
+def is_same_elsewhere(there: Run, asked: Run, release: Release) -> bool:
+    """Whether a finished ingest is of the same bytes, which only lie elsewhere now."""
+    mine, theirs = (_placeless(run) for run in (asked, there))
+    if mine == theirs:
+        return True
+    loose = LooseDigest()
+    for suffixes in (TEXTS, IMAGES):
+        if mine[:2] != theirs[:2] or not there.summary.get("loose"):
+            return False
+        for member in loose_members(release.root, Faults("skip"), suffixes):
+            loose.add(member)
+    return loose.hex() == str(there.summary["loose"])
+
+
+def _placeless(run: Run) -> tuple[object, dict[str, str], str]:
+    """Settings, archives and listing of loose files, without the place of the release."""
+    settings = json.loads(json.dumps({**run.settings, "release": ""}))
+    root = f"{run.settings['release']}/"
+    archives = {key.removeprefix(root): sha256 for key, sha256 in run.inputs.items()}
+    return settings, archives, archives.pop(LISTING, "")
 
 
 def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, ...]:

@@ -1,46 +1,88 @@
-"""What an image's bytes say: hash, size, perceptual hash, or why it cannot be read."""
+"""What images' bytes say: size, perceptual hash, or why they cannot be read; shard by shard.
 
-import hashlib
-from collections.abc import Iterable, Iterator
+Run as a module it measures the shards that its standard input names and ends with that.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
 
 from sixrayd.core.ahead import map_ahead
-from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ImageError
-from sixrayd.download.members import Member
+from sixrayd.core.files import write_table
+from sixrayd.core.shards import ShardImage, iter_shard
 from sixrayd.imaging.decode import decode_rgb, image_size_wh
 from sixrayd.imaging.hashes import perceptual_hash
 
 _HASH_SIDE_PX = 128  # a quarter of the time of a full decode; hashes differ in 2 bits at most
+_TELL = 100  # images between two words about progress
+# parts/SHARD.parquet: a row an image, in the shard's order.
+MEASURED_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),  # pixels; 0 when unreadable
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("phash", pa.string(), nullable=False),  # empty when unreadable
+        pa.field("error", pa.string(), nullable=False),  # empty when readable
+    ]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredImage:
-    """One image, measured."""
-
-    member: Member
-    sha256: str
-    width: int  # pixels; 0 when unreadable
-    height: int
-    phash: str  # empty when unreadable
-    error: str  # empty when readable
-
-
-def scan(member: Member) -> MeasuredImage:
-    """Decode and measure one image."""
-    sha256 = hashlib.sha256(member.data).hexdigest()
+def scan(image: ShardImage) -> dict[str, Any]:
+    """Decode and measure one image: a row of `MEASURED_SCHEMA`."""
+    row = {"image_id": image.image_id, "width": 0, "height": 0, "phash": "", "error": ""}
     try:
-        width, height = image_size_wh(member.data, member.where)
-        pixels = decode_rgb(member.data, member.where, min_side_px=_HASH_SIDE_PX)
+        width, height = image_size_wh(image.data, image.image_id)
+        pixels = decode_rgb(image.data, image.image_id, min_side_px=_HASH_SIDE_PX)
     except ImageError as error:
-        reason = str(error).removeprefix(f"{member.where}: ")
-        return MeasuredImage(member, sha256, 0, 0, "", reason)
-    return MeasuredImage(member, sha256, width, height, perceptual_hash(pixels), "")
+        return {**row, "error": str(error).removeprefix(f"{image.image_id}: ")}
+    return {**row, "width": width, "height": height, "phash": perceptual_hash(pixels)}
 
 
-def scan_all(members: Iterable[Member]) -> Iterator[MeasuredImage]:
-    """Scan images on all cores, in their order, with few of them in memory at a time."""
-    workers = available_cores()
-    with ThreadPoolExecutor(workers) as pool:
-        yield from map_ahead(pool, scan, members, 4 * workers)
+def scan_shard(
+    shard: Path,
+    told: Callable[[int], None] = lambda images: None,
+    file: BinaryIO | None = None,
+    threads: int = 1,
+) -> pa.Table:
+    """Measure every image of a shard.
+
+    Args:
+        told: called now and then with the images measured since.
+        file: to read instead, where the shard is not at hand as a file; the path names it.
+
+    Raises:
+        ShardError, WorkspaceError: see `iter_shard`.
+    """
+    rows = []
+    with ThreadPoolExecutor(threads) as pool:
+        for row in map_ahead(pool, scan, iter_shard(shard, file), 4 * threads):
+            rows.append(row)
+            if len(rows) % _TELL == 0:
+                told(_TELL)
+    told(len(rows) % _TELL)
+    return pa.Table.from_pylist(rows, schema=MEASURED_SCHEMA)
+
+
+def _serve(lines: Iterable[str]) -> None:
+    """Measure what each line asks for, `[SHARD, PART]` in JSON; say how many, then "done"."""
+    for line in lines:
+        shard, part = map(Path, json.loads(line))
+        write_table(part, scan_shard(shard, _say), MEASURED_SCHEMA)
+        _say("done")
+
+
+def _say(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks waits for the shard, and closes
+    _serve(sys.stdin)

@@ -54,10 +54,11 @@ class DownloadResult:
     negatives_like_positives: int  # negatives in a group with a positive
     unannotated: int  # positives without a usable XML
     boxless: int  # positives whose XML holds no usable box
-    negatives_with_boxes: int
-    notes: int  # repairs in annotations, listed in notes.txt
+    negatives_with_boxes: int  # by the image sets; positives for their boxes
+    notes: int  # on repairs in annotations and on lists that differ, in notes.txt
     merged: int  # files that repeat another byte for byte
     absent: int  # images that the image sets list and the release lacks
     skipped: int  # faults, listed in skipped.jsonl
+    contradictions: int = 0  # listings that name other classes of an image than one before
     # Files that are neither image nor text nor archive, by suffix.
     passed_over: Mapping[str, int] = field(default_factory=dict)

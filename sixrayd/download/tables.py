@@ -1,6 +1,8 @@
 """The tables of an ingest: the index with groups and split, and the release's boxes."""
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,49 +10,73 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError
-from sixrayd.core.index import Index
+from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.files import read_table, write_table
 from sixrayd.core.records import INDEX_SCHEMA, Source, Split
 from sixrayd.core.voc import VocAnnotation, read_voc
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
+from sixrayd.download.scan import MEASURED_SCHEMA
+from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
 from sixrayd.imaging.hashes import Indices, duplicate_groups
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
-_BATCH = 10_000
-_LATER = ("group", "split")
-_FIRST_SCHEMA = pa.schema([field for field in INDEX_SCHEMA if field.name not in _LATER])
+
+def shard_rows(parts: Path, shard: str) -> pa.Table:
+    """What is known of a finished shard's images: `INDEX_SCHEMA` without what `complete` adds,
+    and `where`.
+
+    Raises:
+        WorkspaceError: what was measured is not there, or of other images.
+    """
+    listed = read_table(listed_path(parts, shard), LISTED_SCHEMA).drop_columns("shard")
+    path = measured_path(parts, shard)
+    measured = read_table(path, MEASURED_SCHEMA)
+    if not listed["image_id"].equals(measured["image_id"]):
+        raise WorkspaceError(f"{path}: of other images; remove it, then run the same command again")
+    for name in ("width", "height", "phash", "error"):
+        listed = listed.append_column(name, measured[name])
+    return listed.append_column("shard", pa.repeat(shard, len(listed)))
 
 
-class IndexRows:
-    """Rows on their way to the index; they wait in Arrow, which takes a tenth of the memory."""
+def recall(folder: Path, sha256: Mapping[str, str]) -> None:
+    """Write down what a finished ingest knows of its shards, for another to keep.
 
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._batches: list[pa.RecordBatch] = []
+    Args:
+        sha256: shard → hash of its bytes.
+    """
+    table = read_table(folder / "index.parquet", INDEX_SCHEMA)
+    table = table.append_column("where", table["image_id"])
+    for shard in pc.unique(table["shard"]).to_pylist():
+        rows = table.filter(pc.equal(table["shard"], shard)).sort_by("offset")
+        digests = pa.repeat(sha256[shard], len(rows))
+        measured, listed = (path(folder / PARTS, shard) for path in (measured_path, listed_path))
+        write_table(measured, rows.select(MEASURED_SCHEMA.names), MEASURED_SCHEMA)
+        rows = rows.set_column(rows.schema.get_field_index("shard"), "shard", digests)
+        write_table(listed, rows.select(LISTED_SCHEMA.names), LISTED_SCHEMA)
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Append one row, without group and split."""
-        self._rows.append(row)
-        if len(self._rows) == _BATCH:
-            self._pack()
 
-    def table(self, seed: int, test_share: float, hash_distance: int) -> pa.Table:
-        """The index, sorted by image id, with near-duplicate groups and the split."""
-        self._pack()
-        table = pa.Table.from_batches(self._batches, schema=_FIRST_SCHEMA).sort_by("image_id")
-        ids = table["image_id"].combine_chunks()
-        groups = duplicate_groups(table["phash"].to_pylist(), hash_distance)  # (N,)
-        positive = np.asarray(pc.equal(table["source"], Source.POSITIVE.value))  # (N,)
-        test = is_test(ids, groups, positive, seed, test_share)  # (N,)
-        names = np.where(test, Split.TEST.value, Split.TRAIN.value)
-        table = table.append_column("group", ids.take(pa.array(groups)))
-        return table.append_column("split", pa.array(names)).select(INDEX_SCHEMA.names)
+def complete(
+    table: pa.Table, positive: Flags, seed: int, test_share: float, hash_distance: int
+) -> pa.Table:
+    """The index: near-duplicate groups, the split and the source added.
 
-    def _pack(self) -> None:
-        self._batches.append(pa.RecordBatch.from_pylist(self._rows, schema=_FIRST_SCHEMA))
-        self._rows = []
+    Args:
+        table: sorted by image id.
+        positive: (N,) bool.
+    """
+    ids = table["image_id"].combine_chunks()
+    groups = duplicate_groups(table["phash"].to_pylist(), hash_distance)  # (N,)
+    test = is_test(ids, groups, positive, seed, test_share)  # (N,)
+    added = {
+        "group": ids.take(pa.array(groups)),
+        "split": pa.array(np.where(test, Split.TEST.value, Split.TRAIN.value)),
+        "source": pa.array(np.where(positive, Source.POSITIVE.value, Source.NEGATIVE.value)),
+    }
+    for name, column in added.items():
+        table = table.append_column(name, column)
+    return table.select(INDEX_SCHEMA.names)
 
 
 def is_test(ids: pa.Array, groups: Indices, positive: Flags, seed: int, test_share: float) -> Flags:
@@ -87,11 +113,13 @@ def _lot(seed: int, group: str) -> int:
 
 
 def annotation_rows(
-    image: str, member: Member, index: Index, classes: ClassList, faults: Faults
+    image: str,
+    member: Member,
+    size_wh: tuple[int, int] | None,
+    classes: ClassList,
+    faults: Faults,
 ) -> tuple[list[dict[str, Any]], list[str]] | None:
     """Rows of `ANNOTATION_SCHEMA` and notes from one XML; None when it cannot be used."""
-    record = index.record(image)
-    size_wh = (record.width, record.height) if record.width else None
     annotation = _read(member, classes, size_wh, faults)
     if annotation is None:
         return None

@@ -37,14 +37,14 @@ def test_every_remark_has_a_line(runner, tmp_path):
 
     assert said.exit_code == 3
     assert said.stdout.splitlines() == [
-        "7 images: 3 positives, 4 negatives, 1 of them unreadable; 3 boxes",
+        "7 images: 4 positives, 3 negatives, 1 of them unreadable; 3 boxes",
         "5 train, 2 test",
         "1 near-duplicate groups",
         "1 negatives that look like a positive",
         "1 positives without a usable annotation",
         "1 positives whose annotation holds no box",
-        "1 negatives with boxes in their annotation",
-        "1 repairs in annotations (notes.txt)",
+        "1 negatives of the image sets that their boxes make positives",
+        "2 notes on annotations and lists (notes.txt)",
         "1 files that repeat another",
         "1 listed images that are not in the release",
         "2 faults passed over (skipped.jsonl)",
@@ -63,8 +63,8 @@ def test_json_is_one_document_of_the_same_counts_and_the_same_exit_code(runner, 
     assert first.stdout == again.stdout
     assert json.loads(first.stdout) == {
         "images": 7,
-        "positives": 3,
-        "negatives": 4,
+        "positives": 4,
+        "negatives": 3,
         "unreadable": 1,
         "train": 5,
         "test": 2,
@@ -74,10 +74,11 @@ def test_json_is_one_document_of_the_same_counts_and_the_same_exit_code(runner, 
         "unannotated": 1,
         "boxless": 1,
         "negatives_with_boxes": 1,
-        "notes": 1,
+        "notes": 2,
         "merged": 1,
         "absent": 1,
         "skipped": 2,
+        "contradictions": 0,
         "passed_over": {},
     }
 

@@ -12,6 +12,10 @@ from sixrayd.download.members import Member
 CLASSES = ClassList(("Gun", "Knife"))
 
 
+def bits(sets: ImageSets) -> dict[str, int | None]:
+    return {image: sets.register.bits(image) for image in sets.register.absent()}
+
+
 def read(*texts: str) -> ImageSets:
     sets = ImageSets(CLASSES)
     for number, text in enumerate(texts):
@@ -23,17 +27,27 @@ def test_names_values_and_columns_in_any_form() -> None:
     sets = read(
         "name,KNIFE,gun\r\nP00001.jpg,-1,1\r\n\r\np00002,1,-1\r\nJPEGImage/N0000003.JPG,0,0"
     )
-    assert {image: sets.labels(image) for image in sets.bits} == {
+    assert {image: sets.labels(image) for image in bits(sets)} == {
         "P00001": ["Gun"],
         "P00002": ["Knife"],
         "N0000003": [],
     }
+    assert sets.contradictions == []
 
 
 def test_any_1_counts_where_sets_overlap() -> None:
     sets = read("name,Gun,Knife\nP1,1,-1\nN1,0,0", "name,Gun,Knife\nP1,-1,1\nN1,-1,-1")
     assert sets.labels("P1") == ["Gun", "Knife"]
     assert (sets.source("P1"), sets.source("N1")) == (Source.POSITIVE, Source.NEGATIVE)
+
+
+def test_listings_that_contradict_each_other_are_named() -> None:
+    sets = read("name,Gun,Knife\nN1,0,0\nP1,1,0", "name,Gun,Knife\nP1,1,0\nN1,-1,1\nN1,0,0")
+    assert sets.contradictions == [
+        "ImageSet/1/train.csv: line 3: N1 shows Knife, in ImageSet/0/train.csv nothing",
+        "ImageSet/1/train.csv: line 4: N1 shows nothing, in ImageSet/1/train.csv Knife",
+    ]
+    assert sets.source("N1") is Source.POSITIVE
 
 
 def test_sets_beat_the_name_and_the_name_stands_in() -> None:
@@ -88,7 +102,7 @@ def test_bad_lines_are_told_with_their_number_and_the_others_are_read() -> None:
         b"name,Gun,Knife\n\nP1,1,0\nP2,1\nP3,yes,no\n,1,1\n\xff\xfe.jpg,1,1\nP4,1,1\n"
     )
 
-    assert list(sets.bits) == ["P1", "P4"]
+    assert list(bits(sets)) == ["P1", "P4"]
     assert [where for where, _ in found] == [f"ImageSet/train.csv: line {n}" for n in (4, 5, 6, 7)]
     words = "expected a name and 2 of 1, 0, -1, got"
     assert [what for _, what in found[:2]] == [
@@ -102,13 +116,13 @@ def test_lines_that_are_quoted_or_end_without_a_break() -> None:
     sets, found = skipping(b'name,"Gun", Knife \r\n"JPEGImage/P1.jpg"," 1 ",-1\rN1,0,0')
 
     assert found == []
-    assert sets.bits == {"P1": 1, "N1": 0}
+    assert bits(sets) == {"P1": 1, "N1": 0}
 
 
 def test_a_field_without_end_is_one_fault() -> None:
     sets, found = skipping(b'name,Gun,Knife\nP1,1,1\nP2,"' + b"x" * 200_000)
 
-    assert sets.bits == {"P1": 3}
+    assert bits(sets) == {"P1": 3}
     assert found == [
         ("ImageSet/train.csv: line 3", "not CSV (field larger than field limit (131072))")
     ]
@@ -117,7 +131,7 @@ def test_a_field_without_end_is_one_fault() -> None:
 def test_an_image_set_without_lines_lists_nothing() -> None:
     sets, found = skipping(b"name,Gun,Knife\n")
 
-    assert (sets.bits, found) == ({}, [])
+    assert (bits(sets), found) == ({}, [])
     assert sets.source("P1") is Source.POSITIVE
     assert sets.labels("P1") == []
 
@@ -125,4 +139,4 @@ def test_an_image_set_without_lines_lists_nothing() -> None:
 def test_dots_in_names_are_no_suffix_unless_they_are_one() -> None:
     sets, _ = skipping(b"name,Gun,Knife\na.v1,1,0\nb.v1.JPEG,1,0\nc.xml,1,0\nd.gif,1,0\n")
 
-    assert list(sets.bits) == ["a.v1", "b.v1", "c", "d.gif"]
+    assert list(bits(sets)) == ["a.v1", "b.v1", "c", "d.gif"]

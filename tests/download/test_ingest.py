@@ -106,7 +106,7 @@ def test_killed_ingest_ends_in_the_same_bytes(tmp_path: Path) -> None:
     settings = DownloadSettings(str(release), CLASSES, images_per_shard=2)
     with pytest.raises(Killed):
         download(workspace, settings, kill)
-    assert "run.json" not in files_of(workspace.shards)
+    assert not (workspace.shards / "run.json").exists()
     (workspace.shards / ".negatives-00009.tar.1.part").write_bytes(b"left by a kill")
     download(workspace, settings)
     assert files_of(workspace.shards) == whole
@@ -175,7 +175,7 @@ def test_no_image_sets_and_odd_names(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, release, force=True)
     assert str(caught.value) == (
-        "bag7.jpg: in no image set, and its name is neither P… nor N…; "
+        "bag7.jpg: in no image set, without annotation, and its name is neither P… nor N…; "
         "mend it or pass --on-error skip"
     )
 
@@ -190,6 +190,8 @@ def test_positive_without_xml_is_not_an_empty_one(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     assert unannotated_ids(workspace) == {"P00001"}
     assert (workspace.shards / "notes.txt").read_text() == (
+        "Annotation.zip/Annotation/N0000001.xml: the image sets call it negative; a positive for "
+        "its boxes\n"
         "Annotation.zip/Annotation/P00002.xml: no usable object\n"
     )
 

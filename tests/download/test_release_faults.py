@@ -143,7 +143,8 @@ def test_unreadable_images_stay_in_the_index(tmp_path: Path) -> None:
     tiny.images["N0000003"] = b"<?xml version='1.0'?><Error/>"
     tiny.images["P00002"] = b""
     release = tiny.write(tmp_path / "release")
-    with pytest.raises(ReleaseError, match=r"^JPEGImage.tar.gz/JPEGImage/P00002.jpg: empty file"):
+    told = r"^JPEGImage.tar.gz/JPEGImage/N0000002.jpg: cannot be decoded"
+    with pytest.raises(ReleaseError, match=told):
         take(tmp_path, release)
     result = take(tmp_path, release, "skip")
     assert (result.images, result.unreadable, result.skipped, result.boxes) == (8, 3, 3, 6)
@@ -156,7 +157,7 @@ def test_unreadable_images_stay_in_the_index(tmp_path: Path) -> None:
     assert bad[1].error == 'begins with b"<?xml version=\'1", expected JPEG, PNG, BMP or WebP'
     assert index.read("N0000002") == tiny.images["N0000002"]
     assert [line["where"] for line in skipped(tmp_path)] == [
-        f"JPEGImage.tar.gz/JPEGImage/{stem}.jpg" for stem in ("P00002", "N0000002", "N0000003")
+        f"JPEGImage.tar.gz/JPEGImage/{stem}.jpg" for stem in ("N0000002", "N0000003", "P00002")
     ]
 
 
@@ -264,7 +265,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, tmp_path / "empty")
     assert str(caught.value) == (
-        f"{tmp_path}/empty: no image found; expected JPEGImage.tar.gz00 … or folders of JPEGs"
+        f"{tmp_path}/empty: no image found; expected JPEGImage.tar.gz00 … or folders of images"
     )
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, tmp_path / "absent")

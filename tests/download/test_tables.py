@@ -1,7 +1,5 @@
 """The index's order, groups and split, and boxes from one XML."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,11 +8,10 @@ from hypothesis import strategies as st
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
-from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
-from sixrayd.download.tables import IndexRows, annotation_rows, is_test
+from sixrayd.download.tables import annotation_rows, complete, is_test
 from tests.releases import voc
 
 CLASSES = ClassList(("Gun", "Knife"))
@@ -30,6 +27,8 @@ def row(image_id, phash="", source="negative", error=""):
         "height": 0 if error else 64,
         "sha256": "00",
         "phash": phash,
+        "group": "",
+        "split": "",
         "source": source,
         "labels": [],
         "error": error,
@@ -37,10 +36,10 @@ def row(image_id, phash="", source="negative", error=""):
 
 
 def table_of(rows, seed=0, test_share=0.5, hash_distance=0):
-    made = IndexRows()
-    for one in rows:
-        made.add(one)
-    return made.table(seed, test_share, hash_distance)
+    table = pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).sort_by("image_id")
+    positive = np.array([source == "positive" for source in table["source"].to_pylist()], bool)
+    first = table.drop_columns(["group", "split", "source"])
+    return complete(first, positive, seed, test_share, hash_distance)
 
 
 def test_rows_are_sorted_and_near_duplicates_named_after_their_first():
@@ -53,7 +52,7 @@ def test_rows_are_sorted_and_near_duplicates_named_after_their_first():
     assert table["group"].to_pylist() == ["A1", "N1", "N9", "P2", "N9"]
 
 
-def test_more_rows_than_fit_into_one_batch():
+def test_many_rows():
     table = table_of([row(f"N{n:07d}") for n in range(20_001, 0, -1)], test_share=0.25)
 
     assert table["image_id"].to_pylist() == [f"N{n:07d}" for n in range(1, 20_002)]
@@ -121,22 +120,19 @@ def test_another_seed_draws_another_side_and_more_images_leave_most_where_they_a
     assert sum(a != b for a, b in zip(first, fewer, strict=False)) < 40
 
 
-@pytest.fixture(scope="module")
-def index():
-    return Index(table_of([row("P1"), row("P2", error="truncated")]), Path("none"))
+SIZES = {"P1": (96, 64), "P2": None}  # of which P2 cannot be read
 
 
-def rows_of(index, image, data, on_error="stop"):
+def rows_of(image, data, on_error="stop"):
     faults = Faults(on_error)
-    return annotation_rows(
-        image, Member(f"x/{image}.xml", data), index, CLASSES, faults
-    ), faults.found
+    member = Member(f"x/{image}.xml", data)
+    return annotation_rows(image, member, SIZES[image], CLASSES, faults), faults.found
 
 
-def test_boxes_are_numbered_in_file_order(index):
+def test_boxes_are_numbered_in_file_order():
     data = voc("P1", ("knife", 1, 1, 5, 5), ("pistol", 96, 64, 96, 64))
 
-    (rows, notes), _ = rows_of(index, "P1", data)
+    (rows, notes), _ = rows_of("P1", data)
 
     flags = {"difficult": False, "truncated": False}
     assert rows == [
@@ -150,11 +146,11 @@ def edges(*xyxy):
     return dict(zip(("x1", "y1", "x2", "y2"), xyxy, strict=True))
 
 
-def test_the_image_s_own_size_beats_the_xml_unless_it_cannot_be_read(index):
+def test_the_image_s_own_size_beats_the_xml_unless_it_cannot_be_read():
     data = voc("P1", ("Gun", 1, 1, 200, 200), size="300,300")
 
-    (rows, notes), _ = rows_of(index, "P1", data)
-    (unread, _), _ = rows_of(index, "P2", data.replace(b"P1", b"P2"))
+    (rows, notes), _ = rows_of("P1", data)
+    (unread, _), _ = rows_of("P2", data.replace(b"P1", b"P2"))
 
     assert (rows[0]["x2"], rows[0]["y2"]) == (96, 64)
     assert notes == [
@@ -197,21 +193,21 @@ def test_the_image_s_own_size_beats_the_xml_unless_it_cannot_be_read(index):
     ],
     ids=["empty", "cut", "html", "dtd", "class", "outside", "word", "infinite"],
 )
-def test_annotations_that_cannot_be_used(index, data, fault):
+def test_annotations_that_cannot_be_used(data, fault):
     with pytest.raises(AnnotationError) as caught:
-        rows_of(index, "P1", data)
+        rows_of("P1", data)
     assert str(caught.value).startswith(f"x/P1.xml: {fault}")
-    found, faults = rows_of(index, "P1", data, "skip")
+    found, faults = rows_of("P1", data, "skip")
     assert len(faults) == 1
     assert faults[0][0] == "x/P1.xml"
     assert faults[0][1].startswith(fault)
     assert found is None or found[0] == []
 
 
-def test_the_sound_objects_of_a_faulty_xml_are_kept(index):
+def test_the_sound_objects_of_a_faulty_xml_are_kept():
     data = voc("P1", ("Gun", 1, 1, 5, 5), ("Bomb", 1, 1, 5, 5), ("Knife", 2, 2, 6, 6))
 
-    (rows, notes), faults = rows_of(index, "P1", data, "skip")
+    (rows, notes), faults = rows_of("P1", data, "skip")
 
     assert [(r["box_id"], r["label"]) for r in rows] == [("P1/a0", "Gun"), ("P1/a1", "Knife")]
     assert len(notes) == len(faults) == 1

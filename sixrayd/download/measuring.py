@@ -1,0 +1,102 @@
+"""Measuring finished shards beside the reading of the next: in processes, one a core."""
+
+import json
+import queue
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sixrayd.core.cores import available_cores
+from sixrayd.core.files import write_table
+from sixrayd.download.scan import MEASURED_SCHEMA, scan_shard
+from sixrayd.download.sharding import measured_path
+
+_WORTH_A_PROCESS = 2000  # images; fewer are measured sooner than processes start
+
+
+class Measuring:
+    """Measures shards into parts; used in a `with` statement, which ends what runs.
+
+    Args:
+        folder: holds the shards.
+        parts: see `measured_path`.
+        told: called, by any thread, with the images measured since.
+    """
+
+    def __init__(self, folder: Path, parts: Path, told: Callable[[int], None]) -> None:
+        self._folder, self._parts, self._told = folder, parts, told
+        self._threads = ThreadPoolExecutor(available_cores())
+        self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+        self._children = ExitStack()
+        self._begun: list[Future[str]] = []
+        self._images = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A shard under way is finished: it is kept for the next time.
+        self._threads.shutdown(cancel_futures=True)
+        self._children.close()
+
+    def begin(self, shard: str, images: int) -> None:
+        """Have a shard measured."""
+        self._images += images
+        far = self._images > _WORTH_A_PROCESS
+        self._begun.append(self._threads.submit(self._far if far else self._near, shard))
+
+    def check(self) -> None:
+        """Raise what measuring has met so far."""
+        for future in [future for future in self._begun if future.done()]:
+            future.result()
+
+    def wait(self) -> None:
+        """Until every shard that was begun is measured."""
+        for future in as_completed(self._begun):
+            future.result()
+
+    def _near(self, shard: str) -> str:
+        table = scan_shard(self._folder / shard, self._told, threads=available_cores())
+        write_table(measured_path(self._parts, shard), table, MEASURED_SCHEMA)
+        return shard
+
+    def _far(self, shard: str) -> str:
+        child = self._child()
+        paths = [str(self._folder / shard), str(measured_path(self._parts, shard))]
+        try:
+            assert child.stdin and child.stdout
+            child.stdin.write(json.dumps(paths) + "\n")
+            child.stdin.flush()
+            for line in child.stdout:
+                if line == "done\n":
+                    self._free.put(child)
+                    return shard
+                self._told(int(line))
+        except OSError:
+            pass  # it has ended
+        return self._near(shard)  # which says what it ended of, unless it was killed
+
+    def _child(self) -> subprocess.Popen[str]:
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            pass
+        child = subprocess.Popen(
+            [sys.executable, "-m", "sixrayd.download.scan"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._children.enter_context(child)  # closes its pipes, at which it ends
+        return child
