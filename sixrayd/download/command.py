@@ -50,7 +50,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, note="")
+                tasks[what] = bars.add_task(what, total=total or None, note="")
             bars.update(tasks[what], completed=done, total=total or None)
 
         result = take(workspace, settings, show)
