@@ -39,6 +39,8 @@ from sixrayd.core.command import progress
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.index import Index
+from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
@@ -80,25 +82,32 @@ def benchmark(
 
     Raises:
         ServiceError: the benchmark's extra is not installed.
-        WorkspaceError: no tree, no weights at all, weights that have seen test images, or the
+        WorkspaceError: no tree, no such split, no weights at all, weights that have seen test images, or the
             name is taken by a benchmark of other settings.
     """
     import_extra("faster_coco_eval", "benchmark")  # not after hours of looking
     tree = VocTree.find(settings.voc or _newest_export(workspace))
     name = settings.name or (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
+    if settings.split and not settings.name:
+        name = f"{name}-{settings.split}"
     data = Workspace(workspace.root / "trees" / name)
     known = workspace.classes() if (workspace.shards / "run.json").exists() else None
     classes = tree_classes(tree, settings.classes, known)
     device = pick_device(settings.device)
     wanted = settings.detectors or (PUBLISHED if device.type == "cuda" else SMALL)
+    sides = None
+    if settings.split:
+        sides = tree.sides_by(Index.load(workspace, settings.split), settings.split)
     with data.lock():
-        ingest(tree, data, classes)
-    models = find_models(workspace, data, wanted, classes)
+        ingest(tree, data, classes, sides=sides)
+    tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
+    models = find_models(workspace, data, wanted, classes, tested)
     for detector in wanted:
-        if detector not in models and train_missing and trainer is not None:
+        fits = detector in models and not models[detector].knows(tested)
+        if not fits and train_missing and trainer is not None:
             trainer(data, detector)
     with workspace.lock():
-        models = find_models(workspace, data, wanted, classes)
+        models = find_models(workspace, data, wanted, classes, tested)
         if not models:
             raise WorkspaceError(
                 f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
@@ -140,6 +149,8 @@ def _planned(
     lasting = asdict(settings) | {"detectors": list(wanted)}
     for key in ("voc", "force", "name"):
         del lasting[key]
+    if not settings.split:  # as benchmarks were recorded before there were given splits
+        del lasting["split"]
     lasting["device"] = pick_device(settings.device).type
     files = [
         data.shards / "run.json",
@@ -207,10 +218,9 @@ class _Job:
         self._finish(results)
 
     def _refuse_overlap(self) -> None:
-        test = {*self.sides.test.ids, *self.sides.negatives.ids}
+        test = frozenset((*self.sides.test.ids, *self.sides.negatives.ids))
         for model in self.models.values():
-            both = sorted(test & model.lineage.images)
-            if both:
+            if both := model.knows(test):
                 raise WorkspaceError(
                     f"{model.weights}: learnt from {len(both)} of the test images, itself or "
                     f"before, first {both[0]}; judge weights that have not, or pass "

@@ -9,7 +9,7 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults, why
-from sixrayd.download.members import IMAGES, TEXTS, loose_files
+from sixrayd.download.members import IMAGES, TEXTS, loose_files, suffix_of
 
 SUMS = "SHA256SUMS"
 _TAR = re.compile(
@@ -49,7 +49,7 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     named: dict[str, dict[int, Path]] = {}
     zips = []
     for path in loose_files(root, None, faults):
-        suffix = path.suffix.lower()
+        suffix = suffix_of(path.as_posix())
         if match := _TAR.fullmatch(path.name):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
             parts, number = named.setdefault(key, {}), _number(match["part"] or "0")

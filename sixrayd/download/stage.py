@@ -22,6 +22,7 @@ from sixrayd.download.imagesets import ImageSets, image_id, is_image_set
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
+    VOC_LIST,
     Member,
     loose_members,
     tar_members,
@@ -30,6 +31,7 @@ from sixrayd.download.members import (
 from sixrayd.download.release import Release, open_release, release_inputs
 from sixrayd.download.scan import MeasuredImage, scan_all
 from sixrayd.download.settings import DownloadResult, DownloadSettings
+from sixrayd.download.splits import GivenSplits, SplitFile
 from sixrayd.download.tables import IndexRows, annotation_rows
 
 
@@ -57,6 +59,8 @@ def download(
         root = place.folder or fetch_release(place, folder, faults, report)
         release = open_release(root, workspace, faults)
         kept = {k: v for k, v in asdict(settings).items() if k not in ("release", "force")}
+        if files := [SplitFile.of(text) for text in kept.pop("split")]:
+            kept["split"] = [(file.name, file.sha256()) for file in files]
         run = Run(
             stage="shards",
             name="",
@@ -82,6 +86,7 @@ class _Ingest:
     faults: Faults
     report: Report
     sets: ImageSets = field(init=False)
+    splits: GivenSplits = field(init=False)
     rows: IndexRows = field(default_factory=IndexRows)
     hashes: dict[str, bytes] = field(default_factory=dict)  # image id → SHA-256 of its bytes
     texts: dict[str, Member] = field(default_factory=dict)  # image id → its XML
@@ -95,6 +100,9 @@ class _Ingest:
             The fields of `DownloadResult`, and the ids of positives without XML.
         """
         self.sets = ImageSets(ClassList(self.settings.classes))
+        self.splits = GivenSplits(self.faults)
+        for text in self.settings.split:
+            self.splits.add_file(SplitFile.of(text))
         for member in _texts(release, self.faults):
             self._take_text(member)
         self._write_shards(self._images(release))
@@ -108,6 +116,7 @@ class _Ingest:
         table = self.rows.table(settings.seed, settings.test_share, settings.hash_distance)
         write_table(self.folder / "index.parquet", table, INDEX_SCHEMA)
         index = Index(table, self.folder)
+        splits = self.splits.write(index)
         counts = self._write_annotations(index)
         self.faults.write(self.folder / "skipped.jsonl")
         return {
@@ -117,6 +126,7 @@ class _Ingest:
             "absent": absent,
             "skipped": len(self.faults.found),
             "passed_over": dict(sorted(self.faults.passed_over.items())),
+            **({"splits": splits} if splits else {}),
         }
 
     def _images(self, release: Release) -> Iterator[Member]:
@@ -137,8 +147,11 @@ class _Ingest:
                 raise ReleaseError(
                     f"{member.where}: an image set among the images; unpack it beside the archive"
                 )
-            self.sets.read(member, self.faults)
+            self.splits.add_list(member.where, self.sets.read(member, self.faults))
+        elif member.suffix == VOC_LIST:
+            self.splits.add_voc_list(member)
         elif member.suffix == ".xml" and (image := self._id(member)):
+            self.splits.add_xml(member.where, image)
             other = self.texts.setdefault(image, member)
             if other.data != member.data:
                 self.faults.add(member.where, f"differs from {other.where}")

@@ -79,6 +79,7 @@ def test_json_is_one_document_of_the_same_counts_and_the_same_exit_code(runner, 
         "absent": 1,
         "skipped": 2,
         "passed_over": {},
+        "splits": {},
     }
 
 
