@@ -82,22 +82,19 @@ def benchmark(
 
     Raises:
         ServiceError: the benchmark's extra is not installed.
-        WorkspaceError: no tree, no such split, no weights at all, weights that have seen test images, or the
-            name is taken by a benchmark of other settings.
+        WorkspaceError: no tree, no such split, no weights at all, weights that have seen test
+            images, or the name is taken by a benchmark of other settings.
     """
     import_extra("faster_coco_eval", "benchmark")  # not after hours of looking
     tree = VocTree.find(settings.voc or _newest_export(workspace))
-    name = settings.name or (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
-    if settings.split and not settings.name:
-        name = f"{name}-{settings.split}"
+    name = settings.name or _name_of(tree, settings.split)
     data = Workspace(workspace.root / "trees" / name)
     known = workspace.classes() if (workspace.shards / "run.json").exists() else None
     classes = tree_classes(tree, settings.classes, known)
     device = pick_device(settings.device)
     wanted = settings.detectors or (PUBLISHED if device.type == "cuda" else SMALL)
-    sides = None
-    if settings.split:
-        sides = tree.sides_by(Index.load(workspace, settings.split), settings.split)
+    given = Index.load(workspace, settings.split) if settings.split else None
+    sides = tree.sides_by(given, settings.split) if given else None
     with data.lock():
         ingest(tree, data, classes, sides=sides)
     tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
@@ -130,6 +127,12 @@ def benchmark(
 
 def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {key: summary[key] for key in ("means", "chosen_k", "absent")}
+
+
+def _name_of(tree: VocTree, split: str) -> str:
+    """The tree's folder, and the split where it is not the tree's own."""
+    folder = (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
+    return "-".join(filter(None, (folder, split)))
 
 
 def _newest_export(workspace: Workspace) -> Path:

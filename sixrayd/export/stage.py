@@ -213,8 +213,7 @@ def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Ru
     text = card(
         planned.name,
         sixrayd.__version__,
-        *(summary[key] for key in ("states", "images", "boxes", "origins")),
-        split=split,
+        *(*(summary[key] for key in ("states", "images", "boxes", "origins")), split),
     )
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
