@@ -110,6 +110,7 @@ def benchmark(
                 f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
                 f"{', '.join(classes.names)}; pass --train-missing"
             )
+        _refuse_overlap(models, tested)
         run = _planned(workspace, data, settings, name, wanted, models)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -123,6 +124,15 @@ def benchmark(
         done = workspace.run("benchmark", name)
     folder = workspace.folder("benchmark", name)
     return BenchmarkResult(name, str(folder), **_summary(done.summary), fresh=fresh)
+
+
+def _refuse_overlap(models: Mapping[str, Model], tested: frozenset[str]) -> None:
+    for model in models.values():
+        if both := model.knows(tested):
+            raise WorkspaceError(
+                f"{model.weights}: learnt from {len(both)} of the test images, itself or before, "
+                f"first {both[0]}; judge weights that have not, or pass --train-missing"
+            )
 
 
 def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +193,6 @@ class _Job:
         self.sides = load_sides(data, classes, seen, settings.validation, settings.seed)
         if not self.sides.test.ids:
             raise WorkspaceError(f"{data.root}: no test image has an object of {classes.names}")
-        self._refuse_overlap()
         self.detectors = {d: load_checkpoint(m.weights).detector for d, m in models.items()}
         self.main = list(models)[-1]
         self.cropped: Detector | None = None  # the last detector, trained on crops
@@ -219,16 +228,6 @@ class _Job:
         pictures = take_pictures(results, self.sides.test, runners, parts)
         write_report(self.folder, results, pictures)
         self._finish(results)
-
-    def _refuse_overlap(self) -> None:
-        test = frozenset((*self.sides.test.ids, *self.sides.negatives.ids))
-        for model in self.models.values():
-            if both := model.knows(test):
-                raise WorkspaceError(
-                    f"{model.weights}: learnt from {len(both)} of the test images, itself or "
-                    f"before, first {both[0]}; judge weights that have not, or pass "
-                    "--train-missing"
-                )
 
     def _scale(self) -> float:
         """What makes a median training image as large as the fixed input."""

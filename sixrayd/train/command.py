@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json, split_option, workspace_option
+from sixrayd.core.records import LEAK_FREE
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
@@ -97,6 +98,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if result.validation.get("mean", 1.0) < _LEARNT:
         click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
         longer = f"sixrayd train --detector {result.detector} --epochs {2 * result.epochs} --force"
+        longer += f" --split {options['split']}" * (options["split"] != LEAK_FREE)
         following = workspace.command(longer)
     if result.caution:
         click.echo(f"caution: {result.caution}")
