@@ -23,7 +23,7 @@ SIXRAY_D = "sixray-d"
 # Nobody who publishes figures trains on `train` and leaves `val` alone: both are learnt from.
 _SIDES = {"train": Split.TRAIN, "val": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
 _LIST_FOLDERS = ("imageset", "imagesets", "main")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
 _MAX_BYTES = 256 << 20
 
 
@@ -62,12 +62,11 @@ class SplitFile:
             ReleaseError: it cannot be read, or is too large.
         """
         try:
-            size, digest = self.path.stat().st_size, sha256_file(self.path)
+            if (size := self.path.stat().st_size) > _MAX_BYTES:
+                raise ReleaseError(f"{self.path}: {size} bytes, at most {_MAX_BYTES} are read")
+            return sha256_file(self.path)
         except OSError as error:
             raise ReleaseError(f"{self.path}: {why(error, self.path)}") from error
-        if size > _MAX_BYTES:
-            raise ReleaseError(f"{self.path}: {size} bytes, at most {_MAX_BYTES} are read")
-        return digest
 
     def rows(self, faults: Faults) -> Iterator[tuple[Split, str]]:
         """Side and image, as often as the file has them."""
@@ -183,8 +182,8 @@ class GivenSplits:
 def _split_name(folder: str) -> str:
     """What the lists of a folder are called: SIXray's numbered ones, others by their name."""
     plain = folder.lower()
-    if plain.isdecimal():
-        return f"sixray{plain}"
+    if plain.isascii() and plain.isdecimal():
+        return f"sixray{plain[:50]}"
     if plain in _LIST_FOLDERS or plain.endswith((".zip", ".gz", ".tgz", ".tar")):
         return GIVEN
     return plain if _NAME.fullmatch(plain) and plain != LEAK_FREE else GIVEN
