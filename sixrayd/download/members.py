@@ -168,8 +168,9 @@ def loose_files(
             continue
         seen.add((place.st_dev, place.st_ino))
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
+        below = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            wanted = suffixes is None or suffix_of(f"{folder}/{name}") in suffixes
+            wanted = suffixes is None or suffix_of(f"{below}/{name}") in suffixes
             if wanted and not _is_clutter(name):
                 yield Path(folder, name)
 

@@ -49,7 +49,7 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     named: dict[str, dict[int, Path]] = {}
     zips = []
     for path in loose_files(root, None, faults):
-        suffix = suffix_of(path.as_posix())
+        suffix = suffix_of(path.relative_to(root).as_posix())
         if match := _TAR.fullmatch(path.name):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
             parts, number = named.setdefault(key, {}), _number(match["part"] or "0")
