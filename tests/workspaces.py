@@ -14,6 +14,7 @@ from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     DECISION_SCHEMA,
     INDEX_SCHEMA,
+    SPLIT_SCHEMA,
     TASK_SCHEMA,
 )
 from sixrayd.core.shards import ShardWriter
@@ -90,6 +91,16 @@ def build_shards(workspace, pictures, images_per_shard=5):
     write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
     write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
     finish(workspace, "shards", images=len(rows))
+
+
+def build_splits(workspace, **splits):
+    """Given splits: name → image id → side; dashes in a name are written as underscores."""
+    rows = [
+        {"split": name.replace("_", "-"), "image_id": image_id, "side": side}
+        for name, sides in sorted(splits.items())
+        for image_id, side in sorted(sides.items())
+    ]
+    write_table(workspace.shards / "splits.parquet", rows, SPLIT_SCHEMA)
 
 
 def _index_row(picture, writer):

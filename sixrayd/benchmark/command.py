@@ -28,6 +28,11 @@ option = options_of(BenchmarkSettings)
     "[default: ssd512,retinanet512,rfb512 on a GPU, else their small forms]",
 )
 @option("--classes", help="Classes in order.  [default: the tree's]")
+@option(
+    "--split",
+    metavar="NAME",
+    help="Judge by this split of the workspace, given or leak-free.  [default: the tree's lists]",
+)
 @click.option("--train-missing", is_flag=True, help="Train detectors that have no weights.")
 @option(
     "--train-cropped", help="Also train the last detector on TDC's crops, for a row of its own."

@@ -21,6 +21,10 @@ class Model:
     lineage: Lineage
     run: Run
 
+    def knows(self, images: frozenset[str]) -> list[str]:
+        """Those of the images that it has learnt from, itself or before; sorted."""
+        return sorted(self.lineage.images & images)
+
     def facts(self) -> ModelFacts:
         """What the report says of it."""
         validation: Mapping[str, float] = self.run.summary["validation"]
@@ -36,12 +40,17 @@ class Model:
 
 
 def find_models(
-    workspace: Workspace, data: Workspace, wanted: tuple[str, ...], classes: ClassList
+    workspace: Workspace,
+    data: Workspace,
+    wanted: tuple[str, ...],
+    classes: ClassList,
+    tested: frozenset[str] = frozenset(),
 ) -> dict[str, Model]:
     """The newest weights of each wanted detector for these classes, where there are any.
 
     Args:
         data: the tree's own workspace, whose models come first.
+        tested: images of which weights should not have learnt, where there are others.
 
     Raises:
         WorkspaceError: weights have changed since they were trained.
@@ -51,9 +60,11 @@ def find_models(
         for name in reversed(place.names("models")):
             run = place.run("models", name)
             detector = run.settings["detector"]
-            if detector not in wanted or detector in found:
+            if detector not in wanted or (detector in found and not found[detector].knows(tested)):
                 continue
             weights = place.output("models", name, "weights.safetensors")
             if load_checkpoint(weights).classes == classes:
-                found[detector] = Model(name, detector, weights, lineage_of(place, name), run)
+                model = Model(name, detector, weights, lineage_of(place, name), run)
+                if detector not in found or not model.knows(tested):
+                    found[detector] = model
     return {detector: found[detector] for detector in wanted if detector in found}

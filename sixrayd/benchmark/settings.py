@@ -28,6 +28,7 @@ class BenchmarkSettings:
             as the fixed input.
         margin: how much mean AP TDC may lose and still count as not inferior, as a fraction.
         resamples: of the bootstrap over near-duplicate groups.
+        split: a given split of the workspace, in place of the tree's own lists.
         validation: most images of the training side, unseen by every model, that k is chosen on.
         timing: images that every system is timed on.
         train_cropped: also train the last detector on TDC's crops of the training side.
@@ -49,6 +50,7 @@ class BenchmarkSettings:
     validation: int = 200
     timing: int = 50
     train_cropped: bool = False
+    split: str = ""
     saliency: Path | None = None
     regression: Path | None = None
     seed: int = 0

@@ -39,6 +39,8 @@ from sixrayd.core.command import progress
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.index import Index
+from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
@@ -80,30 +82,35 @@ def benchmark(
 
     Raises:
         ServiceError: the benchmark's extra is not installed.
-        WorkspaceError: no tree, no weights at all, weights that have seen test images, or the
-            name is taken by a benchmark of other settings.
+        WorkspaceError: no tree, no such split, no weights at all, weights that have seen test
+            images, or the name is taken by a benchmark of other settings.
     """
     import_extra("faster_coco_eval", "benchmark")  # not after hours of looking
     tree = VocTree.find(settings.voc or _newest_export(workspace))
-    name = settings.name or (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
+    name = settings.name or _name_of(tree, settings.split)
     data = Workspace(workspace.root / "trees" / name)
     known = workspace.classes() if (workspace.shards / "run.json").exists() else None
     classes = tree_classes(tree, settings.classes, known)
     device = pick_device(settings.device)
     wanted = settings.detectors or (PUBLISHED if device.type == "cuda" else SMALL)
+    given = Index.load(workspace, settings.split) if settings.split else None
+    sides = tree.sides_by(given, settings.split) if given else None
     with data.lock():
-        ingest(tree, data, classes)
-    models = find_models(workspace, data, wanted, classes)
+        ingest(tree, data, classes, sides=sides)
+    tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
+    models = find_models(workspace, data, wanted, classes, tested)
     for detector in wanted:
-        if detector not in models and train_missing and trainer is not None:
+        fits = detector in models and not models[detector].knows(tested)
+        if not fits and train_missing and trainer is not None:
             trainer(data, detector)
     with workspace.lock():
-        models = find_models(workspace, data, wanted, classes)
+        models = find_models(workspace, data, wanted, classes, tested)
         if not models:
             raise WorkspaceError(
                 f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
                 f"{', '.join(classes.names)}; pass --train-missing"
             )
+        _refuse_overlap(models, tested)
         run = _planned(workspace, data, settings, name, wanted, models)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -119,8 +126,23 @@ def benchmark(
     return BenchmarkResult(name, str(folder), **_summary(done.summary), fresh=fresh)
 
 
+def _refuse_overlap(models: Mapping[str, Model], tested: frozenset[str]) -> None:
+    for model in models.values():
+        if both := model.knows(tested):
+            raise WorkspaceError(
+                f"{model.weights}: learnt from {len(both)} of the test images, itself or before, "
+                f"first {both[0]}; judge weights that have not, or pass --train-missing"
+            )
+
+
 def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {key: summary[key] for key in ("means", "chosen_k", "absent")}
+
+
+def _name_of(tree: VocTree, split: str) -> str:
+    """The tree's folder, and the split where it is not the tree's own."""
+    folder = (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
+    return "-".join(filter(None, (folder, split)))
 
 
 def _newest_export(workspace: Workspace) -> Path:
@@ -140,6 +162,8 @@ def _planned(
     lasting = asdict(settings) | {"detectors": list(wanted)}
     for key in ("voc", "force", "name"):
         del lasting[key]
+    if not settings.split:  # as benchmarks were recorded before there were given splits
+        del lasting["split"]
     lasting["device"] = pick_device(settings.device).type
     files = [
         data.shards / "run.json",
@@ -169,7 +193,6 @@ class _Job:
         self.sides = load_sides(data, classes, seen, settings.validation, settings.seed)
         if not self.sides.test.ids:
             raise WorkspaceError(f"{data.root}: no test image has an object of {classes.names}")
-        self._refuse_overlap()
         self.detectors = {d: load_checkpoint(m.weights).detector for d, m in models.items()}
         self.main = list(models)[-1]
         self.cropped: Detector | None = None  # the last detector, trained on crops
@@ -205,17 +228,6 @@ class _Job:
         pictures = take_pictures(results, self.sides.test, runners, parts)
         write_report(self.folder, results, pictures)
         self._finish(results)
-
-    def _refuse_overlap(self) -> None:
-        test = {*self.sides.test.ids, *self.sides.negatives.ids}
-        for model in self.models.values():
-            both = sorted(test & model.lineage.images)
-            if both:
-                raise WorkspaceError(
-                    f"{model.weights}: learnt from {len(both)} of the test images, itself or "
-                    f"before, first {both[0]}; judge weights that have not, or pass "
-                    "--train-missing"
-                )
 
     def _scale(self) -> float:
         """What makes a median training image as large as the fixed input."""

@@ -1,19 +1,22 @@
 """Taking in a VOC tree: its images become shards that training and the benchmark both read."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from lxml import etree
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
+from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source, Split
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, read_voc
@@ -76,6 +79,19 @@ class VocTree:
             )
         return learnt | test
 
+    def sides_by(self, index: Index, split: str) -> dict[str, Split]:
+        """Image id → its side in an index, for the images of the tree that are on one.
+
+        Args:
+            split: names the index's split in messages.
+        """
+        table = index.table.select(["image_id", "split"])
+        rows = table.filter(pc.is_in(table["image_id"], pa.array(self.images(), pa.string())))
+        sides = zip(*rows.to_pydict().values(), strict=True)
+        if not (found := {image_id: Split(side) for image_id, side in sides if side}):
+            raise WorkspaceError(f"{self.root}: split {split} lists none of its images")
+        return found
+
     def images(self) -> dict[str, Path]:
         """Image id → file."""
         files = (self.root / "JPEGImages").iterdir()
@@ -105,7 +121,13 @@ class VocTree:
         return tuple(sorted(names - {""}))
 
 
-def ingest(tree: VocTree, workspace: Workspace, classes: ClassList, distance: int = 6) -> Run:
+def ingest(
+    tree: VocTree,
+    workspace: Workspace,
+    classes: ClassList,
+    distance: int = 6,
+    sides: Mapping[str, Split] | None = None,
+) -> Run:
     """Shards, index and annotations of a tree; an unchanged tree is not read again.
 
     An image whose annotation names no object is a negative; one without an annotation is left
@@ -114,6 +136,7 @@ def ingest(tree: VocTree, workspace: Workspace, classes: ClassList, distance: in
     Args:
         distance: bits in which hashes of near-duplicates may differ; they form the groups that
             intervals are drawn over.
+        sides: image id → its side; None takes the tree's lists.
 
     Raises:
         WorkspaceError: the lists name an image that the tree does not have.
@@ -125,10 +148,14 @@ def ingest(tree: VocTree, workspace: Workspace, classes: ClassList, distance: in
         "classes": list(classes.names),
         "distance": distance,
     }
+    if sides is not None:
+        settings["sides"] = hashlib.sha256(json.dumps(sorted(sides.items())).encode()).hexdigest()
     run = Run("shards", "", settings, {})
     if not workspace.begin(run):
         return workspace.run("shards")
-    rows, boxes, origins, skipped = _read(tree, workspace, classes)
+    rows, boxes, origins, skipped = _read(
+        tree, workspace, classes, tree.sides() if sides is None else sides
+    )
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])))
     ids = table["image_id"].combine_chunks()
     groups = duplicate_groups(table["phash"].to_pylist(), distance)  # (N,)
@@ -154,9 +181,9 @@ def load_origins(workspace: Workspace) -> dict[str, str]:
 
 
 def _read(
-    tree: VocTree, workspace: Workspace, classes: ClassList
+    tree: VocTree, workspace: Workspace, classes: ClassList, sides: Mapping[str, Split]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], int]:
-    sides, images = tree.sides(), tree.images()
+    images = tree.images()
     missing = sorted(sides.keys() - images.keys())
     if missing:
         raise WorkspaceError(

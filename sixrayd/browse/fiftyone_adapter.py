@@ -126,7 +126,7 @@ def _sample(fiftyone: ModuleType, sample: ShownImage) -> Any:
     }
     return fiftyone.Sample(
         filepath=str(sample.path.resolve()),
-        tags=[sample.state, sample.split],
+        tags=[tag for tag in (sample.state, sample.split) if tag],  # on no side of a given split
         metadata=fiftyone.ImageMetadata(width=sample.size_wh[0], height=sample.size_wh[1]),
         image_id=sample.image_id,
         state=sample.state,

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.records import Rule
+from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,6 +157,18 @@ def consensus_option(command: F) -> F:
         show_default=True,
         callback=lambda context, option, value: Rule(value),
         help="How reviewers who differ are settled; what this cannot settle stays undecided.",
+    )(command)
+
+
+def split_option(command: F) -> F:
+    """Add `--split`; the command gets the name of a split."""
+    return click.option(
+        "--split",
+        metavar="NAME",
+        default=LEAK_FREE,
+        show_default=True,
+        help="Which images train and which test: the ingest's own division, or a given split of "
+        "those that `sixrayd status` names.",
     )(command)
 
 

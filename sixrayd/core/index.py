@@ -17,6 +17,8 @@ from sixrayd.core.files import read_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     INDEX_SCHEMA,
+    LEAK_FREE,
+    SPLIT_SCHEMA,
     ImageRecord,
     Source,
     Split,
@@ -58,17 +60,21 @@ class Index:
             )
 
     @classmethod
-    def load(cls, workspace: Workspace) -> Self:
+    def load(cls, workspace: Workspace, split: str = "") -> Self:
         """The index of a finished ingest.
 
+        Args:
+            split: name of a given split, whose sides the column `split` then holds: empty for an
+                image that it does not list. Empty or "leak-free" is the ingest's own.
+
         Raises:
-            WorkspaceError: the release has not been ingested.
+            WorkspaceError: the release has not been ingested, or has no such split.
         """
         workspace.run("shards")
-        return cls(
-            read_table(workspace.shards / "index.parquet", INDEX_SCHEMA),
-            workspace.shards,
-        )
+        table = read_table(workspace.shards / "index.parquet", INDEX_SCHEMA)
+        if name := find_split(workspace, split):
+            table = _divided(table, _given(workspace), name)
+        return cls(table, workspace.shards)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -144,6 +150,47 @@ class Index:
         ids = self.table["image_id"]
         row = bisect.bisect_left(range(len(ids)), image_id, key=lambda i: ids[i].as_py())
         return row if row < len(ids) and ids[row].as_py() == image_id else None
+
+
+def find_split(workspace: Workspace, name: str) -> str:
+    """The name of a given split as `run.json` records it; empty for the ingest's own.
+
+    Raises:
+        WorkspaceError: the release has no such split.
+    """
+    if name in ("", LEAK_FREE):
+        return ""
+    known = pc.unique(_given(workspace)["split"]).to_pylist()
+    if name not in known:
+        raise WorkspaceError(
+            f"{workspace.shards}: no split {name!r}; there is {', '.join([LEAK_FREE, *known])}"
+        )
+    return name
+
+
+def split_setting(workspace: Workspace, name: str) -> dict[str, str]:
+    """What the settings in a `run.json` say of the split: nothing of the ingest's own.
+
+    Raises:
+        WorkspaceError: the release has no such split.
+    """
+    found = find_split(workspace, name)
+    return {"split": found} if found else {}
+
+
+def _given(workspace: Workspace) -> pa.Table:
+    """Of `SPLIT_SCHEMA`; without rows where the release brought no split."""
+    path = workspace.shards / "splits.parquet"
+    return read_table(path, SPLIT_SCHEMA) if path.exists() else SPLIT_SCHEMA.empty_table()
+
+
+def _divided(table: pa.Table, given: pa.Table, name: str) -> pa.Table:
+    """An index with the sides of a given split."""
+    rows = given.filter(pc.equal(given["split"], name))
+    places = pc.index_in(table["image_id"], rows["image_id"].combine_chunks())
+    sides = pc.fill_null(rows["side"].combine_chunks().take(places.combine_chunks()), "")
+    column = table.schema.get_field_index("split")
+    return table.set_column(column, table.schema.field(column), sides)
 
 
 def shard_sizes(workspace: Workspace, source: Source) -> dict[str, int]:

@@ -16,10 +16,13 @@ class Source(StrEnum):
 
 
 class Split(StrEnum):
-    """The side of the train/test division, fixed at ingest for a whole near-duplicate group."""
+    """The side of a train/test division; an image may be on no side of a given one."""
 
     TRAIN = "train"
     TEST = "test"
+
+
+LEAK_FREE = "leak-free"  # the split that the ingest makes: whole near-duplicate groups
 
 
 class Verdict(StrEnum):
@@ -110,6 +113,15 @@ INDEX_SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("error", pa.string(), nullable=False),
+    ]
+)
+
+# shards/splits.parquet: splits that came with the release or a file; there is none without any.
+SPLIT_SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),  # its name
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),  # see Split
     ]
 )
 

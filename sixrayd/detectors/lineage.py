@@ -60,6 +60,16 @@ def lineage_of(workspace: Workspace, model: str) -> Lineage:
     return _lineage(workspace, model, ())
 
 
+def split_of(workspace: Workspace, model: str) -> str:
+    """The given split by which a model was trained; empty for the ingest's own.
+
+    A model that is not of this workspace says nothing either.
+    """
+    if model not in workspace.names("models"):
+        return ""
+    return str(workspace.run("models", model).settings.get("split", ""))
+
+
 def lineage_of_all(workspace: Workspace) -> Lineage:
     """What all models together have learnt from, those included whose training has not ended.
 

@@ -1,5 +1,6 @@
 """`sixrayd download`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -30,6 +31,15 @@ option = options_of(DownloadSettings)
     type=click.IntRange(0, 16),
     help="Bits in which the perceptual hashes of near-duplicates may differ.",
 )
+@option(
+    "--split",
+    multiple=True,
+    type=str,
+    default=None,
+    metavar="[NAME=]FILE",
+    help="Take a given split from a CSV with columns image,side or an export's splits.json; may be "
+    "repeated.",
+)
 @option("--on-error", help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.")
 @option("--force", help="Replace a finished ingest of something else.")
 @json_option
@@ -41,6 +51,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     Example:
       sixrayd download --release sixray/
       sixrayd download --release sixray/ --classes Gun,Knife --on-error skip
+      sixrayd download --release sixray/ --split paper=splits.json
     """
     from sixrayd.download.stage import download as take
 
@@ -68,6 +79,8 @@ def _print(workspace: Workspace, result: Any) -> None:
         f"{result.unreadable} of them unreadable; {result.boxes} boxes"
     )
     click.echo(f"{result.train} train, {result.test} test")
+    for name, counts in result.splits.items():
+        click.echo(f"split {name}: {_in_words(counts)}")
     remarks = {
         "near-duplicate groups": result.duplicate_groups,
         "negatives that look like a positive": result.negatives_like_positives,
@@ -87,3 +100,13 @@ def _print(workspace: Workspace, result: Any) -> None:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
         click.echo(f"passed over, neither image nor annotation nor archive: {kinds}")
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+
+
+def _in_words(split: Mapping[str, int]) -> str:
+    """A given split's sizes, and what is doubtful about it."""
+    remarks = {
+        "groups of near-duplicates on both sides": split["groups_on_both_sides"],
+        "listed images that are not in the release": split["not_in_release"],
+    }
+    said = [f"{count} {text}" for text, count in remarks.items() if count]
+    return "; ".join([f"{split['train']} train, {split['test']} test", *said])

@@ -5,6 +5,7 @@ import csv
 import io
 import posixpath
 import re
+from collections.abc import Iterator
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError
@@ -41,23 +42,22 @@ class ImageSets:
         self.register = Register()
         self.contradictions: list[str] = []  # a note each
 
-    def read(self, member: Member, faults: Faults) -> None:
+    def read(self, member: Member, faults: Faults) -> list[str]:
         """Add a CSV; where an image occurs more than once, any 1 counts.
+
+        Returns:
+            The images that it lists.
 
         Raises:
             ReleaseError: the header names other classes, or a fault stops.
         """
-        text = _text(member.data)
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        try:
-            header = _trimmed(next(rows, []))
-            numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
-            columns = self._columns(header[numbered:], member.where)
-            for row in rows:
-                if cells := _trimmed(row)[numbered:]:
-                    self._add(cells, columns, member.where, rows.line_num, faults)
-        except csv.Error as error:
-            faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
+        rows = csv_rows(member, faults)
+        header = next(rows, None)
+        if header is None:
+            return []
+        columns = self._columns(header[1], member.where)
+        listed = (self._add(cells, columns, where, faults) for where, cells in rows)
+        return [image for image in listed if image]
 
     def source(self, image: str) -> Source | None:
         """What the sets say, or else the name's first letter; None when neither says."""
@@ -88,24 +88,19 @@ class ImageSets:
             )
         return columns
 
-    def _add(
-        self, row: list[str], columns: list[int], file: str, line: int, faults: Faults
-    ) -> None:
-        where = f"{file}: line {line}"
+    def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> str:
+        """Take one row; the image that it is of, empty where it is a fault."""
         values = [_VALUES.get(value.removesuffix(".0")) for value in row[1:]]
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
-            return
-        stem, suffix = posixpath.splitext(posixpath.basename(row[0].replace("\\", "/")))
-        if suffix.lower() not in _SUFFIXES:
-            stem += suffix
-        try:
-            image = image_id(stem)
-        except ReleaseError as error:
-            faults.add(where, str(error))
-            return
-        shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
-        if other := self.register.list(image, shown, file):
+            return ""
+        if image := listed_image(row[0], where, faults):
+            shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
+            self._list(image, shown, where)
+        return image
+
+    def _list(self, image: str, shown: int, where: str) -> None:
+        if other := self.register.list(image, shown, where.partition(": line ")[0]):
             here, there = (", ".join(self._names(bits)) or "nothing" for bits in (shown, other[0]))
             self.contradictions.append(f"{where}: {image} shows {here}, in {other[1]} {there}")
 
@@ -114,12 +109,39 @@ def is_image_set(member: Member) -> bool:
     """Whether a CSV is an image set: by its folder, or by a header that begins with `name`."""
     if member.suffix != ".csv":
         return False
-    head = _text(member.data[:64]).lower().lstrip(",;\t ")
+    head = text_of(member.data[:64]).lower().lstrip(",;\t ")
     return "imageset" in member.where.lower() or re.match(r"name\s*[,;\t]", head) is not None
 
 
-def _text(data: bytes) -> str:
-    """What a CSV holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
+def listed_image(name: str, where: str, faults: Faults) -> str:
+    """The image that a list names, with or without folder and suffix; empty where it is a fault."""
+    stem, suffix = posixpath.splitext(posixpath.basename(name.replace("\\", "/")))
+    if suffix.lower() not in _SUFFIXES:
+        stem += suffix
+    try:
+        return image_id(stem)
+    except ReleaseError as error:
+        faults.add(where, str(error))
+        return ""
+
+
+def csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, list[str]]]:
+    """Where each row is, and its cells: the header first, then those that are not empty."""
+    text = text_of(member.data)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        header = _trimmed(next(rows, []))
+        numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
+        yield member.where, header[numbered:]
+        for row in rows:
+            if cells := _trimmed(row)[numbered:]:
+                yield f"{member.where}: line {rows.line_num}", cells
+    except csv.Error as error:
+        faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
+
+
+def text_of(data: bytes) -> str:
+    """What a list holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if wide else "utf-8-sig", "replace")
 

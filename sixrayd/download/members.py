@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import posixpath
+import re
 import tarfile
 import zipfile
 import zlib
@@ -21,7 +22,9 @@ from sixrayd.core.shards import StrictTarInfo
 from sixrayd.download.faults import Faults, shown, why
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-TEXTS = frozenset((".xml", ".csv"))
+VOC_LIST = "ImageSets/Main/*.txt"  # stands for the suffix of VOC's lists; other .txt is nothing
+TEXTS = frozenset((".xml", ".csv", VOC_LIST))
+_VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
 _MAX_BYTES = {".xml": 4 << 20, ".csv": 256 << 20}
 _MAX_IMAGE_BYTES = 64 << 20
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -42,8 +45,8 @@ class Member:
 
     @property
     def suffix(self) -> str:
-        """Lower-case suffix with its dot."""
-        return _suffix(self.where)
+        """Lower-case suffix with its dot; `VOC_LIST` for one of VOC's lists."""
+        return suffix_of(self.where)
 
 
 class JoinedParts(io.RawIOBase):
@@ -106,7 +109,7 @@ def _plain_files(
         tar.members = []  # type: ignore[attr-defined]
         inside = _plain(entry.name)
         where = shown(f"{name}/{inside}")
-        suffix = _suffix(inside)
+        suffix = suffix_of(inside)
         if entry.isdir() or _is_clutter(inside):
             continue
         if suffix not in suffixes:
@@ -126,7 +129,7 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
             for entry in archive.infolist():
                 name = _plain(entry.filename)
                 where = shown(f"{path.name}/{name}")
-                suffix = _suffix(name)
+                suffix = suffix_of(name)
                 if entry.is_dir() or _is_clutter(name):
                     continue
                 if suffix not in suffixes:
@@ -165,8 +168,9 @@ def loose_files(
             continue
         seen.add((place.st_dev, place.st_ino))
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
+        below = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            wanted = suffixes is None or _suffix(name) in suffixes
+            wanted = suffixes is None or suffix_of(f"{below}/{name}") in suffixes
             if wanted and not _is_clutter(name):
                 yield Path(folder, name)
 
@@ -195,7 +199,10 @@ def _pass_over(where: str, suffix: str, faults: Faults) -> None:
         faults.passed_over[suffix or "no suffix"] += 1
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """See `Member.suffix`."""
+    if _VOC_LIST.fullmatch(name):
+        return VOC_LIST
     return posixpath.splitext(name)[1].lower()
 
 
@@ -205,7 +212,7 @@ def _is_clutter(name: str) -> bool:
 
 
 def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
-    limit = _MAX_BYTES.get(_suffix(name), _MAX_IMAGE_BYTES)
+    limit = _MAX_BYTES.get(suffix_of(name), _MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
         faults.add(where, "a path that leaves the archive; refused")
     elif size > limit:

@@ -11,7 +11,14 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.faults import Faults, why
-from sixrayd.download.members import IMAGES, TEXTS, Member, loose_files, loose_members
+from sixrayd.download.members import (
+    IMAGES,
+    TEXTS,
+    Member,
+    loose_files,
+    loose_members,
+    suffix_of,
+)
 
 SUMS = "SHA256SUMS"
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
@@ -52,7 +59,7 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     named: dict[str, dict[int, Path]] = {}
     zips = []
     for path in loose_files(root, None, faults):
-        suffix = path.suffix.lower()
+        suffix = suffix_of(path.relative_to(root).as_posix())
         if match := _TAR.fullmatch(path.name):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
             parts, number = named.setdefault(key, {}), _number(match["part"] or "0")

@@ -25,6 +25,7 @@ class DownloadSettings:
     images_per_shard: int = 2000
     hash_distance: int = 0  # bits in which the hashes of near-duplicates may differ
     on_error: OnError = "stop"
+    split: tuple[str, ...] = ()  # files with a split: FILE, or NAME=FILE
     force: bool = False  # replace a finished ingest of something else
 
     def __post_init__(self) -> None:
@@ -62,3 +63,5 @@ class DownloadResult:
     contradictions: int = 0  # listings that name other classes of an image than one before
     # Files that are neither image nor text nor archive, by suffix.
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    # Given splits by name: images train and test, groups_on_both_sides, listed not_in_release.
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from sixrayd.download.measuring import Measuring
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
+    VOC_LIST,
     Member,
     loose_members,
     tar_members,
@@ -41,6 +42,7 @@ from sixrayd.download.release import (
 )
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
+from sixrayd.download.splits import GivenSplits, SplitFile
 from sixrayd.download.tables import annotation_rows, complete, recall, shard_rows
 
 
@@ -68,6 +70,8 @@ def download(
         root = place.folder or fetch_release(place, folder, faults, report)
         release = open_release(root, workspace, faults)
         kept = {k: v for k, v in asdict(settings).items() if k not in ("release", "force")}
+        if files := [SplitFile.of(text) for text in kept.pop("split")]:
+            kept["split"] = [(file.name, file.sha256()) for file in files]
         run = Run(
             stage="shards",
             name="",
@@ -94,6 +98,7 @@ class _Ingest:
     faults: Faults
     report: Report
     sets: ImageSets = field(init=False)
+    splits: GivenSplits = field(init=False)
     texts: dict[str, Member] = field(default_factory=dict)  # image id → its XML
     sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
     notes: list[str] = field(default_factory=list)
@@ -118,6 +123,9 @@ class _Ingest:
         """
         self.sets = ImageSets(ClassList(self.settings.classes))
         self.parts.mkdir(exist_ok=True)
+        self.splits = GivenSplits(self.faults)
+        for text in self.settings.split:
+            self.splits.add_file(SplitFile.of(text))
         for path in release.zips:
             for member in zip_members(path, self.faults, TEXTS):
                 self._take_text(member)
@@ -129,6 +137,7 @@ class _Ingest:
         table = self._measured()
         boxes, counts = self._settle(table)
         index = self._write_index(table, boxes)
+        splits = self.splits.write(index)
         counts |= self._boxless(index, boxes)
         if self.notes:
             write_bytes(self.folder / "notes.txt", ("\n".join(self.notes) + "\n").encode("utf-8"))
@@ -143,6 +152,7 @@ class _Ingest:
             "skipped": len(self.faults.found),
             **({"loose": self.loose.hex()} if self.loose.files else {}),
             "passed_over": dict(sorted(self.faults.passed_over.items())),
+            **({"splits": splits} if splits else {}),
         }
 
     def _write_shards(self, release: Release) -> int:
@@ -210,8 +220,11 @@ class _Ingest:
                 raise ReleaseError(
                     f"{member.where}: an image set among the images; unpack it beside the archive"
                 )
-            self.sets.read(member, self.faults)
+            self.splits.add_list(member.where, self.sets.read(member, self.faults))
+        elif member.suffix == VOC_LIST:
+            self.splits.add_voc_list(member)
         elif member.suffix == ".xml" and (image := self._id(member)):
+            self.splits.add_xml(member.where, image)
             other = self.texts.setdefault(image, member)
             if other.data != member.data:
                 self.faults.add(member.where, f"differs from {other.where}")

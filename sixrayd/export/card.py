@@ -36,8 +36,7 @@ Every image of the release is in exactly one state.
 The lists below leave out flagged images that nobody has looked at, and undecided ones.
 
 ## Boxes
-{images_train} training and {images_test} test images. Splits were fixed at ingest, a whole
-group of near-duplicates at a time.
+{images_train} training and {images_test} test images. {split}
 
 | class | train images | train boxes | test images | test boxes |
 |---|---:|---:|---:|---:|
@@ -59,6 +58,14 @@ Origin of the boxes: {origins}.
 - `run.json`: settings and the hash of every input.
 """
 
+_OWN = """\
+Splits were fixed at ingest, a whole
+group of near-duplicates at a time."""
+_GIVEN = """\
+They are those of the split
+`{split}`, as it was given: near-duplicates may lie on both sides of it. Images that it does not
+list have an empty `split` in `states.parquet` and are in neither of the lists."""
+
 
 def card(
     name: str,
@@ -67,6 +74,7 @@ def card(
     images: Mapping[str, int],
     boxes: Mapping[str, Mapping[str, int]],
     origins: Mapping[str, int],
+    split: str = "",
 ) -> str:
     """Markdown that says what the dataset is, with its counts.
 
@@ -75,6 +83,7 @@ def card(
         images: split → images in the VOC tree.
         boxes: class → `train_images`, `train_boxes`, `test_images`, `test_boxes`.
         origins: origin → boxes.
+        split: name of the given split that the lists go by; empty is the ingest's own.
     """
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
@@ -84,6 +93,7 @@ def card(
         total=sum(states.values()),
         images_train=images["train"],
         images_test=images["test"],
+        split=_GIVEN.format(split=split) if split else _OWN,
         boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
         origins=", ".join(f"{count} {origin}" for origin, count in origins.items()) or "none",
     )

@@ -11,6 +11,7 @@ from sixrayd.core.command import (
     json_option,
     options_of,
     print_json,
+    split_option,
     workspace_option,
 )
 from sixrayd.core.workspace import Workspace
@@ -48,6 +49,7 @@ def _form_options(command: F) -> F:
 )
 @option("--with-negatives/--without-negatives", help="Copy images that hold nothing, too.")
 @consensus_option
+@split_option
 @option(
     "--pseudonyms",
     help="Replace reviewers' names, by the same pseudonyms in every export of the workspace.",

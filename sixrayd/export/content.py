@@ -18,7 +18,7 @@ class Content:
 
     Args:
         annotations: of the positives, by image id, boxes with their provenance.
-        splits: image id → split, of the annotated images.
+        splits: image id → side of the split, of the annotated images; empty for one on no side.
         named: image id → classes that the release's image sets name.
         copied: images that hold nothing, or of which nobody knows, to be written as well.
         empty: those that are known to hold nothing.

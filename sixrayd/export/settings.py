@@ -23,6 +23,7 @@ class ExportSettings:
     pseudonyms: bool = False  # name no reviewer in anything exported
     force: bool = False  # replace an export of other inputs or settings
     form: str = VOC  # a key of `FORMS`
+    split: str = ""  # a given split, for the lists; empty is the ingest's own
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import sixrayd
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
-from sixrayd.core.index import Index
+from sixrayd.core.index import Index, split_setting
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
 from sixrayd.core.voc import VocAnnotation
@@ -72,7 +72,8 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
     reviewers differ on it is undecided, and what was flagged but not reviewed is in no list.
 
     Raises:
-        WorkspaceError: a stage before has not finished, or something else is at the target.
+        WorkspaceError: a stage before has not finished, there is no such split, or something else
+            is at the target.
         ShardError: a shard has changed since the ingest.
     """
     with workspace.lock():
@@ -88,7 +89,7 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
             return _result(existing, target, written=False)
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         alias = pseudonym(workspace) if settings.pseudonyms else str
-        evidence = gather(workspace, planned.settings["review"], alias)
+        evidence = gather(workspace, planned.settings["review"], alias, settings.split)
         with staged(target) as staging:
             run = _write(staging, planned, evidence, settings.consensus)
         _point_to(pointer, run, target)
@@ -116,6 +117,7 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
             "consensus": str(settings.consensus),
             "pseudonyms": settings.pseudonyms,
             **({"form": settings.form} if settings.form != VOC else {}),
+            **split_setting(workspace, settings.split),
         },
         inputs={**upstream, **workspace.inputs(*tables)},
     )
@@ -205,11 +207,13 @@ def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Ru
     staging.write_table("states.parquet", states.table, STATE_SCHEMA)
     sides = {str(side): [i for i in splits if splits[i] == side] for side in Split}
     staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
+    split = planned.settings.get("split", "")
     summary = _summary(annotations, splits, states, bare, evidence)
+    summary["notes"] += _split_notes(split, splits)
     text = card(
         planned.name,
         sixrayd.__version__,
-        *(summary[key] for key in ("states", "images", "boxes", "origins")),
+        *(*(summary[key] for key in ("states", "images", "boxes", "origins")), split),
     )
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
@@ -278,3 +282,13 @@ def _notes(states: States, bare: Sequence[str]) -> list[str]:
             f"the decisions were not used, first {states.unused[0]}"
         )
     return notes
+
+
+def _split_notes(split: str, splits: Mapping[str, str]) -> list[str]:
+    """What a given split leaves out."""
+    if not (left_out := sum(not side for side in splits.values())):
+        return []
+    return [
+        f"{left_out} of {len(splits)} positives are on no side of split {split}: they are in the "
+        "tree, and in none of its lists"
+    ]

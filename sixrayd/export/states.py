@@ -80,16 +80,19 @@ class States:
         return {str(state): counted[str(state)] for state in State}
 
 
-def gather(workspace: Workspace, reviews: Sequence[str], alias: Callable[[str], str]) -> Evidence:
+def gather(
+    workspace: Workspace, reviews: Sequence[str], alias: Callable[[str], str], split: str = ""
+) -> Evidence:
     """Read index, annotations, candidates and decisions.
 
     Args:
         alias: a reviewer's name → what is to be exported in its place.
+        split: of the index.
 
     Raises:
         WorkspaceError: a stage has not finished, or a candidate is of no image of the release.
     """
-    index = Index.load(workspace)
+    index = Index.load(workspace, split)
     expected = workspace.run("shards").summary.get("images", len(index))
     if expected != len(index):
         raise WorkspaceError(

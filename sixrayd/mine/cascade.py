@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from sixrayd.core.ahead import chunked
@@ -14,7 +15,7 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import Source, Split
 from sixrayd.core.workspace import Workspace
-from sixrayd.detectors.lineage import lineage_of, unlearnt
+from sixrayd.detectors.lineage import lineage_of, split_of, unlearnt
 from sixrayd.evaluation.matching import match
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.inference import Inference, image_score
@@ -141,8 +142,8 @@ def validation_images(
 ) -> Iterator[Shown]:
     """Images that no model has learnt from, nor what it started from, nor from a near-duplicate.
 
-    All positives of the training side that have boxes, then negatives of either side, on which
-    nothing is chosen.
+    All positives that have boxes and are of the training side, by the split of every model, then
+    negatives of either side, on which nothing is chosen.
 
     Args:
         models: names of all that take part.
@@ -152,9 +153,13 @@ def validation_images(
         WorkspaceError: a model is missing, or no positive is left: each model held out others.
     """
     index, annotations = Index.load(workspace), load_annotations(workspace)
+    splits = sorted({split_of(workspace, model) for model in models})
     classes = workspace.classes()
     learnt = {i for model in models for i in lineage_of(workspace, model).images}
-    rows = index.rows(source=Source.POSITIVE, split=Split.TRAIN)
+    rows = index.rows(source=Source.POSITIVE)
+    for split in splits:
+        trained = Index.load(workspace, split).rows(split=Split.TRAIN)["image_id"]
+        rows = rows.filter(pc.is_in(rows["image_id"], trained.combine_chunks()))
     held = unlearnt(index, rows, learnt)["image_id"].to_pylist()
     positives = [image_id for image_id in held if image_id in annotations]
     if not positives:

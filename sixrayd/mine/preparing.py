@@ -16,7 +16,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.detectors.checkpoints import architecture_of, load_checkpoint
 from sixrayd.detectors.devices import pick_device
-from sixrayd.detectors.lineage import lineage_of
+from sixrayd.detectors.lineage import lineage_of, split_of
 from sixrayd.detectors.quantising import quantise
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.cascade import calibrate, validation_images
@@ -148,7 +148,7 @@ def _settled(
     )
     if inference.backend == "openvino-int8":
         detector = load_checkpoint(models.weights).detector
-        quantise(detector, _training_images(workspace), folder / "int8.zip")
+        quantise(detector, _training_images(workspace, models.name), folder / "int8.zip")
     if models.first is not None:
         quantised = folder / "int8.zip" if inference.backend == "openvino-int8" else None
         calibration = calibrate(
@@ -166,9 +166,9 @@ def _settled(
     return inference
 
 
-def _training_images(workspace: Workspace) -> list[RGBImage]:
-    """Images of the training side, drawn by the hash of their ids."""
-    index = Index.load(workspace)
+def _training_images(workspace: Workspace, model: str) -> list[RGBImage]:
+    """Images of a model's training side, drawn by the hash of their ids."""
+    index = Index.load(workspace, split_of(workspace, model))
     ids = index.rows(split=Split.TRAIN)["image_id"].to_pylist()
     ids.sort(key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
     return [decode_rgb(index.read(image_id), image_id) for image_id in ids[:_QUANTISE_ON]]

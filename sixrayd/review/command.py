@@ -18,9 +18,10 @@ from sixrayd.core.command import (
     options_of,
     print_json,
     progress,
+    split_option,
     workspace_option,
 )
-from sixrayd.core.records import Rule
+from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
@@ -268,8 +269,9 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
 @workspace_option
 @_name_option("review")
 @consensus_option
+@split_option
 @json_option
-def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) -> None:
+def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_json: bool) -> None:
     """Write what the next round trains on: found boxes, cleared images, nothing of the test side.
 
     \b
@@ -278,12 +280,13 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, as_json: bool) ->
     """
     from sixrayd.review.next_round import next_round
 
-    result = next_round(workspace, NextSettings(name, consensus))
+    result = next_round(workspace, NextSettings(name, consensus, split))
     if as_json:
         print_json(result)
     else:
         click.echo(str(result))
         following = f"sixrayd train --round {result.name} --init MODEL --name NEW"
+        following += f" --split {split}" * (split != LEAK_FREE)
         click.echo(f"next: {workspace.command(following)}")
 
 

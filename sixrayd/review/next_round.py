@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
-from sixrayd.core.index import Index
+from sixrayd.core.index import Index, split_setting
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     TRAINING_SCHEMA,
@@ -49,6 +49,7 @@ class NextRound:
         left_out: unsure, in conflict, or with boxes that cannot be used.
         cleared: nothing there and nothing flagged; negatives like any other.
         test_side: decided, but nothing is learnt from the test side.
+        no_side: decided, but on no side of the given split.
         not_in_release: decided, but the index does not have them.
     """
 
@@ -62,12 +63,14 @@ class NextRound:
     cleared: int
     test_side: int
     not_in_release: int
+    no_side: int = 0
 
     def __str__(self) -> str:
+        no_side = f", {self.no_side} are on no side of the split" if self.no_side else ""
         return (
             f"{self.name}: {self.found + self.corrected} positives ({self.found} found, "
             f"{self.corrected} corrected), {self.hard_negatives} hard negatives, "
-            f"{self.left_out} left out; {self.test_side} of the test side are not used"
+            f"{self.left_out} left out; {self.test_side} of the test side are not used{no_side}"
         )
 
 
@@ -77,7 +80,8 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
     The same decisions give the same bytes; `training.json` beside it names its inputs.
 
     Raises:
-        WorkspaceError: nothing is ingested or reviewed, or a table is broken.
+        WorkspaceError: nothing is ingested or reviewed, a table is broken, or there is no such
+            split.
     """
     with workspace.lock():
         name = settings.name or workspace.newest("review")
@@ -88,7 +92,7 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
                 f"{workspace.folder('review')}: no decisions; once somebody has answered, run "
                 f"`{workspace.command('sixrayd review pull')}`"
             )
-        sorting = _Sorting(workspace)
+        sorting = _Sorting(workspace, settings.split)
         for image_id, said in decided_on(workspace).items():
             sorting.add(image_id, said, settings.rule)
         return _write(workspace, name, settings, reviews, sorting)
@@ -108,8 +112,8 @@ def decided_on(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
 class _Sorting:
     """The rows of the table, and what was counted on the way."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.index = Index.load(workspace)
+    def __init__(self, workspace: Workspace, split: str) -> None:
+        self.index = Index.load(workspace, split)
         self.classes = workspace.classes()
         self.flagged = _flagged(workspace)
         self.rows: list[dict[str, Any]] = []
@@ -122,7 +126,7 @@ class _Sorting:
             return
         record = self.index.record(image_id)
         if record.split != Split.TRAIN:
-            self.counts["test_side"] += 1
+            self.counts["test_side" if record.split else "no_side"] += 1
             return
         role, boxes = self._role(record, settle(said, rule).decision)
         if role is None:
@@ -181,12 +185,15 @@ def _write(
     labels = Counter(box["label"] for row in sorting.rows for box in row["boxes"])
     kept = ("found", "corrected", "hard_negatives", "left_out", "cleared")
     counts = {key: sorting.counts[key] for key in (*kept, "test_side", "not_in_release")}
+    if sorting.counts["no_side"]:
+        counts["no_side"] = sorting.counts["no_side"]
     boxes = {label: labels[label] for label in sorting.classes.names}
     inputs = workspace.upstream(("shards", "")) | workspace.inputs(
         *(file for review in reviews for file in decision_files(workspace, review))
     )
+    rule = {"rule": str(settings.rule), **split_setting(workspace, settings.split)}
     run = Run(
-        *("review", name, {"rule": str(settings.rule)}, inputs),
+        *("review", name, rule, inputs),
         outputs={path.name: sha256_file(path)},
         summary={**counts, "boxes": boxes},
     )

@@ -107,10 +107,11 @@ class AgreementSettings:
 
 @dataclass(frozen=True, slots=True)
 class NextSettings:
-    """Which review's folder takes the set, and how reviewers who differ are settled."""
+    """Which review's folder takes the set, how reviewers who differ are settled, which split."""
 
     name: str = ""  # of the review; empty takes the newest
     rule: Rule = Rule.ADJUDICATOR
+    split: str = ""  # a given split; empty is the ingest's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,4 +31,7 @@ def status(workspace: Workspace, as_json: bool) -> None:
                 click.echo(f"  {text}: {', '.join(names[:3])}{more}")
         if result.error:
             click.echo(f"  {result.error}")
+        if result.stage == "shards":
+            for name, counts in report.splits.items():
+                click.echo(f"  split {name}: {counts['train']} train, {counts['test']} test")
     click.echo(f"next: {report.next_command}" if report.next_command else "every stage is done")

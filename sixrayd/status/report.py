@@ -1,7 +1,8 @@
 """Which stages of a workspace are finished, which must run again, and what comes next."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class StatusReport:
     workspace: str
     results: tuple[ResultStatus, ...]
     next_command: str  # empty when every stage is done
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # given ones, counted
 
 
 def status_report(workspace: Workspace) -> StatusReport:
@@ -58,7 +60,14 @@ def status_report(workspace: Workspace) -> StatusReport:
         if newest is not StageProgress.DONE and not next_command:
             forced = newest is StageProgress.STALE and stage in _REPLACED
             next_command = workspace.command(command + " --force" * forced)
-    return StatusReport(str(workspace.root), tuple(results), next_command)
+    return StatusReport(str(workspace.root), tuple(results), next_command, _splits(workspace))
+
+
+def _splits(workspace: Workspace) -> dict[str, dict[str, int]]:
+    try:
+        return dict(workspace.run("shards").summary.get("splits", {}))
+    except WorkspaceError:  # said where the stages are
+        return {}
 
 
 def _stage_results(

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, split_option, workspace_option
+from sixrayd.core.records import LEAK_FREE
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
@@ -57,6 +58,7 @@ option = options_of(TrainSettings)
     help="A review to learn from as well, after `sixrayd review next`: found boxes, and half of "
     "the backgrounds from images that people cleared.  [default: none]",
 )
+@split_option
 @option("--validation", help="Share of near-duplicate groups held out, 0 to 1.")
 @option("--seed", help="Seed of what is held out and of all that is drawn.")
 @option("--device", help="Where to train; auto takes the GPU where there is one.")
@@ -96,6 +98,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if result.validation.get("mean", 1.0) < _LEARNT:
         click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
         longer = f"sixrayd train --detector {result.detector} --epochs {2 * result.epochs} --force"
+        longer += f" --split {options['split']}" * (options["split"] != LEAK_FREE)
         following = workspace.command(longer)
     if result.caution:
         click.echo(f"caution: {result.caution}")

@@ -30,11 +30,12 @@ class TrainingData:
 
     def __init__(self, workspace: Workspace, run: Run, recipe: Recipe) -> None:
         self.classes = workspace.classes()
-        self.index = Index.load(workspace)
+        split = run.settings.get("split", "")
+        self.index = Index.load(workspace, split)
         self._annotations = load_annotations(workspace)
         self._recipe, self._seed = recipe, run.settings["seed"]
         name, share = run.settings.get("round", ""), run.settings["validation"]
-        self._round = load_round(workspace, name)
+        self._round = load_round(workspace, name, split)
         records = self.index.select(source=Source.POSITIVE, split=Split.TRAIN)
         records = [record for record in records if record.image_id in self._annotations]
         self._held = {r.group for r in records if _draw(self._seed, r.group) < share}
@@ -62,7 +63,7 @@ class TrainingData:
         for record in records:
             if record.split != Split.TRAIN:
                 raise WorkspaceError(
-                    f"{record.image_id}: is of the test side, and in the round; "
+                    f"{record.image_id}: is not of the training side, and in the round; "
                     "run `sixrayd review next` again"
                 )
         return [r.image_id for r in records if r.group not in self._held]

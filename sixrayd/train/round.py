@@ -1,5 +1,6 @@
 """What reviewers' decisions add to a training: `review/NAME/training.parquet`."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import TRAINING_SCHEMA, Role
+from sixrayd.core.records import LEAK_FREE, TRAINING_SCHEMA, Role
 from sixrayd.core.workspace import Workspace
 
 
@@ -40,14 +41,18 @@ def round_file(workspace: Workspace, name: str) -> Path:
     return path
 
 
-def load_round(workspace: Workspace, name: str) -> Round:
+def load_round(workspace: Workspace, name: str, split: str = "") -> Round:
     """The set of a review; nothing where the name is empty.
 
+    Args:
+        split: that the training goes by.
+
     Raises:
-        WorkspaceError: missing or broken.
+        WorkspaceError: missing, broken, or sorted by another split.
     """
     if not name:
         return NO_ROUND
+    _check_split(round_file(workspace, name).with_suffix(".json"), name, split)
     ids: dict[Role, set[str]] = {role: set() for role in Role}
     positives = {}
     for row in read_table(round_file(workspace, name), TRAINING_SCHEMA).to_pylist():
@@ -55,3 +60,21 @@ def load_round(workspace: Workspace, name: str) -> Round:
         if row["role"] == Role.POSITIVE:
             positives[row["image_id"]] = tuple(map(Box.from_row, row["boxes"]))
     return Round(positives, frozenset(ids[Role.HARD_NEGATIVE]), frozenset(ids[Role.LEFT_OUT]))
+
+
+def _check_split(path: Path, name: str, split: str) -> None:
+    """Insist that a set was sorted by this split: it lacks what people said of other images."""
+    try:
+        sorted_by = json.loads(path.read_text("utf-8"))["settings"].get("split", "")
+    except FileNotFoundError:
+        sorted_by = ""
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WorkspaceError(
+            f"{path}: not what `sixrayd review next` wrote; run it again with --name {name}"
+        ) from error
+    if sorted_by != split:
+        raise WorkspaceError(
+            f"{path}: sorted by split {sorted_by or LEAK_FREE}, this training goes by "
+            f"{split or LEAK_FREE}; run `sixrayd review next --name {name} --split "
+            f"{split or LEAK_FREE}` first"
+        )

@@ -29,6 +29,7 @@ class TrainSettings:
         init: weights to start from: a file, a trained model's name, or a name of
             `detectors/pretrained.py`; "" is random.
         round: name of a review whose `training.parquet` is learnt from as well.
+        split: which images train: a given split's; "" is the ingest's own.
         validation: share of the training side's groups held out, seeded.
         device: "auto", "cpu" or "cuda".
         force: replace a training of the same name with other settings.
@@ -47,6 +48,7 @@ class TrainSettings:
     input_size: int | None = None
     init: str = ""
     round: str = ""
+    split: str = ""
     validation: float = 0.1
     seed: int = 0
     device: Device = "auto"

@@ -12,6 +12,8 @@ from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.core.index import Index, split_setting
+from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
@@ -31,7 +33,7 @@ from sixrayd.train.curves import draw_curves
 from sixrayd.train.data import TrainingData
 from sixrayd.train.examples import ExampleSet
 from sixrayd.train.fit import Fit, write_metrics
-from sixrayd.train.round import round_file
+from sixrayd.train.round import load_round, round_file
 from sixrayd.train.settings import TrainSettings, as_saved
 from sixrayd.train.team import Team, join
 
@@ -64,8 +66,9 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
     """Train a detector on the training side of the release, or finish an interrupted training.
 
     Raises:
-        WorkspaceError: nothing is ingested, no positive of the training side has boxes, or the
-            name is taken by a training on other settings.
+        WorkspaceError: nothing is ingested, no positive of the training side has boxes, there is
+            no such split, what it starts from knows the test side, or the name is taken by a
+            training on other settings.
         SettingsError: the weights to start from are in the folder that is to be replaced.
         AnnotationError: a box is thinner than a pixel.
         CheckpointError: the weights to start from do not fit.
@@ -92,16 +95,20 @@ def _train_in_team(
     lasting = as_saved(replace(settings, detector=detector)) | {"recipe": as_saved(recipe)}
     del lasting["force"]
     lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
+    del lasting["split"]
     if not settings.round:  # as trainings were recorded before there were rounds
         del lasting["round"]
     # Only the leader writes; the others wait until the folder is ready, and until it is finished.
     with workspace.lock() if team.leads else nullcontext():
         inputs = workspace.upstream(("shards", ""))
+        lasting |= split_setting(workspace, settings.split)
         name = settings.name or detector
         if settings.init:
             inputs |= workspace.inputs(_weights_before(workspace, name, settings.init))
+            _refuse_tested(workspace, settings)
         if settings.round:
             inputs |= workspace.inputs(round_file(workspace, settings.round))
+            load_round(workspace, settings.round, lasting.get("split", ""))
         run = Run("models", name, lasting, inputs)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -147,6 +154,17 @@ def _weights_before(workspace: Workspace, name: str, source: str) -> Path:
             f"--init {source}: is what this training would replace; give it another --name"
         )
     return path
+
+
+def _refuse_tested(workspace: Workspace, settings: TrainSettings) -> None:
+    """Weights that know the test side are no start: what they led to could not be tested."""
+    tested = Index.load(workspace, settings.split).rows(split=Split.TEST)["image_id"].to_pylist()
+    both = sorted(lineage_of_start(workspace, settings.init).images.intersection(tested))
+    if both:
+        raise WorkspaceError(
+            f"--init {settings.init}: learnt from {len(both)} images of the test side of split "
+            f"{settings.split or LEAK_FREE}, first {both[0]}; start from weights that have not"
+        )
 
 
 def _begin(workspace: Workspace, run: Run, team: Team) -> bool:

@@ -13,6 +13,7 @@ from sixrayd.core.errors import AnnotationError, ImageError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
+from tests.workspaces import Picture, build_shards, build_splits
 
 CLASSES = ClassList(("Gun", "Knife"))
 
@@ -152,3 +153,21 @@ def test_broken_trees_get_one_clear_line(tree, tmp_path, damage, error, message)
     with pytest.raises(error) as caught:
         ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
     assert str(caught.value).startswith(message.format(tree=tree))
+
+
+def test_sides_by_a_given_split(tree, tmp_path):
+    release = Workspace(tmp_path / "workspace")
+    build_shards(release, [Picture("A1", "test"), Picture("B1", "test"), Picture("C9", "test")])
+    build_splits(release, given={"A1": "test", "B1": "train", "C9": "test"}, far={"C9": "test"})
+    data = Workspace(tmp_path / "data")
+    ingest(VocTree(tree), data, CLASSES)
+
+    sides = VocTree(tree).sides_by(Index.load(release, "given"), "given")
+    ingest(VocTree(tree), data, CLASSES, sides=sides)
+
+    assert sides == {"A1": "test", "B1": "train"}
+    rows = [(r.image_id, r.split) for r in Index.load(data).select()]
+    assert rows == [("A1", "test"), ("B1", "train")]
+    with pytest.raises(WorkspaceError) as caught:
+        VocTree(tree).sides_by(Index.load(release, "far"), "far")
+    assert str(caught.value) == f"{tree}: split far lists none of its images"

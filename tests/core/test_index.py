@@ -10,11 +10,19 @@ import pytest
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import write_table
-from sixrayd.core.index import Annotation, Index, load_annotations, unannotated_ids
+from sixrayd.core.index import (
+    Annotation,
+    Index,
+    find_split,
+    load_annotations,
+    split_setting,
+    unannotated_ids,
+)
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, ImageRecord
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace
 from tests.releases import jpeg
+from tests.workspaces import build_splits
 
 KINDS = {  # image id → source, split, error
     "N0000001": ("negative", "train", ""),
@@ -134,3 +142,39 @@ def test_unsorted_index_and_missing_ingest(workspace: Workspace, tmp_path: Path)
 def test_empty_index(tmp_path: Path) -> None:
     index = Index(INDEX_SCHEMA.empty_table(), tmp_path)
     assert (len(index), index.select(), index.shards(), "P1" in index) == (0, [], [], False)
+
+
+def test_a_given_split_takes_the_place_of_the_own(workspace: Workspace) -> None:
+    build_splits(
+        workspace,
+        sixray10={"P00001": "test", "N0000001": "train", "P77": "test"},
+        b={"P00002": "test"},
+    )
+    given = Index.load(workspace, "sixray10")
+    own = Index.load(workspace)
+
+    assert given.table["split"].to_pylist() == ["train", "", "", "test", ""]
+    assert given.table.drop_columns("split") == own.table.drop_columns("split")
+    assert given.table.schema == INDEX_SCHEMA
+    assert own.table["split"].to_pylist() == [split for _, split, _ in KINDS.values()]
+    assert Index.load(workspace, "leak-free").table == own.table
+    assert [r.image_id for r in given.select(split="test")] == ["P00001"]
+    assert given.record("P00002").split == ""
+
+
+def test_a_split_that_is_not_there_is_one_line(workspace: Workspace) -> None:
+    with pytest.raises(WorkspaceError) as caught:
+        Index.load(workspace, "sixray10")
+    assert str(caught.value) == f"{workspace.shards}: no split 'sixray10'; there is leak-free"
+    build_splits(workspace, sixray10={"P00001": "test"}, given={"P00002": "test"})
+    with pytest.raises(WorkspaceError) as caught:
+        find_split(workspace, "sixray100")
+    assert str(caught.value) == (
+        f"{workspace.shards}: no split 'sixray100'; there is leak-free, given, sixray10"
+    )
+
+
+def test_what_is_recorded_of_a_split(workspace: Workspace) -> None:
+    build_splits(workspace, given={"P00002": "test"})
+    found = [split_setting(workspace, name) for name in ("", "leak-free", "given")]
+    assert found == [{}, {}, {"split": "given"}]

@@ -124,3 +124,16 @@ def test_what_weights_of_others_learnt_from_is_not_known(workspace, tmp_path):
 def test_a_model_of_another_workspace_keeps_its_lineage(workspace, tmp_path):
     path = workspace.folder("models", "third") / "weights.safetensors"
     assert lineage_of_start(Workspace(tmp_path), str(path)) == lineage_of(workspace, "third")
+
+
+def test_the_benchmark_takes_weights_that_have_not_learnt_from_what_is_tested(workspace):
+    third, first = shown(workspace, "third"), shown(workspace, "first")
+    classes = workspace.classes()
+    only = frozenset(third - shown(workspace, "first", "second"))
+    assert only
+    found = [
+        find_models(workspace, workspace, ("rfb-small",), classes, tested)["rfb-small"]
+        for tested in (frozenset(), only, frozenset(first & third))
+    ]
+    assert [model.name for model in found] == ["third", "second", "third"]
+    assert found[0].knows(only) == sorted(only)

@@ -80,6 +80,7 @@ def test_json_is_one_document_of_the_same_counts_and_the_same_exit_code(runner, 
         "skipped": 2,
         "contradictions": 0,
         "passed_over": {},
+        "splits": {},
     }
 
 

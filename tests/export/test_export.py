@@ -28,6 +28,7 @@ from tests.workspaces import (
     build_mine,
     build_review,
     build_shards,
+    build_splits,
     finish,
 )
 
@@ -484,3 +485,48 @@ def test_command(workspace, tmp_path):
     assert bad.stderr == (
         f"error: {tmp_path / 'D2'}: exists and is no export; name a new folder with --out\n"
     )
+
+
+def test_lists_by_a_given_split(workspace):
+    plain = export(workspace, ExportSettings())
+    own = files(Path(plain.tree))
+    sides = {"P00001": "test", "P00002": "train", "N0000001": "train", "N0000002": "test"}
+    build_splits(workspace, sixray_d=sides)
+
+    result = export(workspace, ExportSettings(split="sixray-d", force=True))
+
+    tree = Path(result.tree)
+    assert lines(tree, "VOC2007/ImageSets/Main/train.txt") == ["N0000001", "P00002"]
+    assert lines(tree, "VOC2007/ImageSets/Main/trainval.txt") == ["N0000001", "P00002"]
+    assert lines(tree, "VOC2007/ImageSets/Main/test.txt") == ["P00001"]
+    assert json.loads((tree / "splits.json").read_text()) == {
+        "train": ["N0000001", "P00002"],
+        "test": ["P00001"],
+    }
+    assert result.images == {"train": 2, "test": 1}
+    note = (
+        "2 of 5 positives are on no side of split sixray-d: they are in the tree, and in none of "
+        "its lists"
+    )
+    assert result.notes == (*plain.notes, note)
+    states = pq.read_table(tree / "states.parquet").to_pylist()
+    assert {r["image_id"]: r["split"] for r in states if r["split"]} == sides
+    now = files(tree)
+    unlisted = [n for n in own if "/Annotations/" in n or "/JPEGImages/" in n]
+    assert len(unlisted) == 10
+    assert {n: now[n] for n in unlisted} == {n: own[n] for n in unlisted}
+    assert json.loads(now["run.json"])["settings"]["split"] == "sixray-d"
+    assert "They are those of the split\n`sixray-d`, as it was given" in now["README.md"].decode()
+
+
+def test_the_own_split_by_its_name_is_the_same_export(workspace):
+    export(workspace, ExportSettings())
+    assert not export(workspace, ExportSettings(split="leak-free")).written
+
+
+def test_a_split_that_is_not_there_replaces_nothing(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    before = files(tree)
+    with pytest.raises(WorkspaceError, match=r"no split 'sixray-d'; there is leak-free$"):
+        export(workspace, ExportSettings(split="sixray-d", force=True))
+    assert files(tree) == before

@@ -1,5 +1,8 @@
 """Calibrating a cascade: which threshold, what is said of it, and on which images."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import beta
@@ -7,7 +10,7 @@ from scipy.stats import beta
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
-from sixrayd.core.workspace import Run
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.mine.cascade import (
     Calibration,
     Shown,
@@ -16,6 +19,7 @@ from sixrayd.mine.cascade import (
     validation_images,
 )
 from tests.squares import ingest, picture, squares
+from tests.workspaces import build_splits
 
 BOX = np.array([[0.0, 0, 8, 8]])
 
@@ -239,3 +243,19 @@ def test_models_that_held_out_different_images_cannot_be_calibrated(workspace):
 def test_a_model_that_is_not_there(workspace):
     with pytest.raises(WorkspaceError, match=r"models/none/run\.json: missing; run `sixrayd train"):
         list(validation_images(workspace, ("none",)))
+
+
+def test_images_of_both_models_training_sides_alone(workspace, tmp_path):
+    copy = Workspace(tmp_path / "workspace")
+    shutil.copytree(workspace.root, copy.root)
+    twins = ("P00002", "P00009", "P00010")  # alike, and without boxes
+    one, two, three, *more = (i for i in training_side(copy, "P") if i not in twins)
+    build_splits(copy, given={one: "test", two: "train", three: "train"})
+    learn(copy, "own", [three])
+    learn(copy, "theirs", [])
+    run = copy.run("models", "theirs")
+    copy.finish(replace(run, settings={"split": "given"}))
+
+    held = set(ids_of(copy, validation_images(copy, ("own", "own"), 0)))
+    assert held - set(twins) == {one, two, *more}
+    assert ids_of(copy, validation_images(copy, ("own", "theirs"), 0)) == [two]

@@ -24,6 +24,7 @@ from tests.workspaces import (
     build_mine,
     build_review,
     build_shards,
+    build_splits,
     finish,
 )
 
@@ -285,3 +286,27 @@ def test_every_image_decided_is_counted_once_whatever_was_said(said, rule):
     labels = Counter(box[0] for _, boxes in taught.values() for box in boxes)
     assert labels == Counter({label: n for label, n in result.boxes.items() if n})
     assert all(bool(boxes) == (role == "positive") for role, boxes in taught.values())
+
+
+def test_by_a_given_split_nothing_but_its_training_side_is_learnt(tmp_path):
+    said = [Says(f"N{n:07d}", MISSED, (GUN,)) for n in (1, 2, 3, 5)]
+    workspace = reviewed(tmp_path, *said)
+    own = next_round(workspace)
+    assert (sorted(rows(own)), own.test_side, own.no_side) == (
+        ["N0000001", "N0000002", "N0000003"],
+        1,
+        0,
+    )
+    before = json.loads(Path(own.file).with_suffix(".json").read_text())
+    assert before["settings"] == {"rule": "adjudicator"}
+    assert "no_side" not in before["summary"]
+
+    build_splits(workspace, sixray10={"N0000001": "test", "N0000002": "train", "N0000005": "train"})
+    result = next_round(workspace, NextSettings(split="sixray10"))
+
+    assert sorted(rows(result)) == ["N0000002", "N0000005"]
+    assert (result.found, result.test_side, result.no_side) == (2, 1, 1)
+    assert str(result).endswith("1 of the test side are not used, 1 are on no side of the split")
+    after = json.loads(Path(result.file).with_suffix(".json").read_text())
+    assert after["settings"] == {"rule": "adjudicator", "split": "sixray10"}
+    assert after["summary"]["no_side"] == 1

@@ -109,3 +109,15 @@ def test_text_and_json(tmp_path: Path) -> None:
     document = json.loads(CliRunner().invoke(status, ["-w", str(tmp_path), "--json"]).stdout)
     assert document["next_command"] == f"sixrayd train --force -w {tmp_path}"
     assert document["results"][0]["progress"] == "done"
+
+
+def test_given_splits_are_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    counts = {"train": 52, "test": 8, "groups_on_both_sides": 3, "not_in_release": 0}
+    workspace.finish(Run("shards", "", {}, {}, summary={"n": 1, "splits": {"sixray10": counts}}))
+
+    said = CliRunner().invoke(status, ["-w", str(tmp_path)])
+    document = CliRunner().invoke(status, ["-w", str(tmp_path), "--json"])
+
+    assert said.stdout.splitlines()[1] == "  split sixray10: 52 train, 8 test"
+    assert json.loads(document.stdout)["splits"] == {"sixray10": counts}

@@ -133,7 +133,7 @@ def test_a_round_with_an_image_of_the_test_side_is_refused(workspace):
         train(workspace, replace(ONCE, name="second", round="first"))
 
     assert str(caught.value) == (
-        f"{foreign}: is of the test side, and in the round; run `sixrayd review next` again"
+        f"{foreign}: is not of the training side, and in the round; run `sixrayd review next` again"
     )
 
 

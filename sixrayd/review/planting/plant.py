@@ -30,7 +30,7 @@ from sixrayd.decisions.decision import (
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.devices import pick_device
-from sixrayd.detectors.lineage import lineage_of, lineage_of_all, unlearnt
+from sixrayd.detectors.lineage import lineage_of, lineage_of_all, split_of, unlearnt
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import decode_rgb
@@ -145,7 +145,8 @@ class _Planting:
 
     def __init__(self, workspace: Workspace, name: str, settings: PlantSettings) -> None:
         self.workspace, self.name, self.settings = workspace, name, settings
-        self.index = Index.load(workspace)
+        model = workspace.run("mine", name).settings.get("model", "")
+        self.index = Index.load(workspace, split_of(workspace, model))
         self.annotations = load_annotations(workspace)
         self.learnt = lineage_of_all(workspace)
         self.rng = np.random.default_rng(settings.seed)

@@ -1,6 +1,7 @@
 """Planting threats: which items, which scans, what is kept, and who found what."""
 
 import hashlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -30,7 +31,15 @@ from sixrayd.review.planting.planted import (
 from sixrayd.review.planting.rates import HitRate, hit_rates
 from sixrayd.review.settings import PlantSettings
 from tests.releases import encode
-from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
+from tests.workspaces import (
+    NOTHING,
+    Picture,
+    Says,
+    build_mine,
+    build_review,
+    build_shards,
+    build_splits,
+)
 
 SIZE_WH = (240, 200)
 ITEM = (60, 70, 126, 94)
@@ -94,6 +103,18 @@ def contents(workspace):
 def planted(tmp_path_factory):
     workspace = build(tmp_path_factory.mktemp("planted"))
     return workspace, plant(workspace, PlantSettings())
+
+
+def test_items_are_of_the_test_side_that_the_model_goes_by(tmp_path):
+    workspace = build(tmp_path)
+    build_splits(workspace, given={"P00001": "train", "P00003": "test", "P00009": "test"})
+    run = workspace.run("models", "rfb")
+    workspace.finish(replace(run, settings={"split": "given"}))
+
+    plant(workspace, PlantSettings())
+
+    items = {row["item"] for row in planted_rows(workspace, "first")}
+    assert items == {"P00003/a0", ""}  # shams have none; P00009 was learnt from
 
 
 def test_two_per_cent_are_planted_and_as_many_shams(planted):

@@ -1,0 +1,241 @@
+"""Splits that a release, or a file beside it, brings: which images train, and which test."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.errors import ReleaseError, SettingsError
+from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.index import Index
+from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
+from sixrayd.download.faults import Faults, why
+from sixrayd.download.imagesets import csv_rows, listed_image, text_of
+from sixrayd.download.members import Member
+
+GIVEN = "given"
+SIXRAY_D = "sixray-d"
+# Nobody who publishes figures trains on `train` and leaves `val` alone: both are learnt from.
+_SIDES = {"train": Split.TRAIN, "val": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
+_LIST_FOLDERS = ("imageset", "imagesets", "main")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
+_MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFile:
+    """A file that `--split` names: `NAME=FILE`, or a file whose stem is the name.
+
+    Raises:
+        SettingsError: it is neither CSV nor JSON, or the name does not serve.
+    """
+
+    name: str
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == LEAK_FREE:
+            raise SettingsError(
+                f"--split: {self.name[:80]!r} cannot name a split; pass --split NAME={self.path} "
+                f"with a NAME of letters, digits, dots, _ and -, other than {LEAK_FREE}"
+            )
+        if self.path.suffix.lower() not in (".csv", ".json"):
+            raise SettingsError(f"--split: {self.path}: need a .csv or .json file")
+
+    @classmethod
+    def of(cls, text: str) -> "SplitFile":
+        """What was typed."""
+        name, equals, file = text.partition("=")
+        if equals and not Path(text).exists():
+            return cls(name, Path(file))
+        return cls(Path(text).stem, Path(text))
+
+    def sha256(self) -> str:
+        """Of its bytes.
+
+        Raises:
+            ReleaseError: it cannot be read, or is too large.
+        """
+        try:
+            if (size := self.path.stat().st_size) > _MAX_BYTES:
+                raise ReleaseError(f"{self.path}: {size} bytes, at most {_MAX_BYTES} are read")
+            return sha256_file(self.path)
+        except OSError as error:
+            raise ReleaseError(f"{self.path}: {why(error, self.path)}") from error
+
+    def rows(self, faults: Faults) -> Iterator[tuple[Split, str]]:
+        """Side and image, as often as the file has them."""
+        member = Member(str(self.path), self.path.read_bytes())
+        read = _json_rows if member.suffix == ".json" else _csv_rows
+        for where, side, name in read(member, faults):
+            if image := listed_image(name, where, faults):
+                yield side, image
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What one file says of one side."""
+
+    side: Split
+    where: str
+    ids: pa.Array
+
+
+class GivenSplits:
+    """All splits of a release, by name; what several files say of one name is put together.
+
+    An image on both sides of a split is a fault, and on neither where faults are passed over.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._sides: defaultdict[str, list[_Side]] = defaultdict(list)  # of which split
+        self._folders: dict[str, tuple[Split, str]] = {}  # image id → side and XML of SIXray-D
+        self._both: defaultdict[str, set[str]] = defaultdict(set)  # split → on both its sides
+
+    def add_file(self, file: SplitFile) -> None:
+        """Read what `--split` names.
+
+        Raises:
+            ReleaseError: it is not of the form, has but one side, or a fault stops.
+        """
+        listed: dict[Split, list[str]] = {side: [] for side in Split}
+        for side, image in file.rows(self._faults):
+            listed[side].append(image)
+        for side, ids in listed.items():
+            if not ids:
+                raise ReleaseError(f"{file.path}: no image of the {side} side; a split needs both")
+            self._add(file.name, side, str(file.path), ids)
+
+    def add_list(self, where: str, ids: Sequence[str]) -> None:
+        """Take the images of an image set; its file's name is the side, its folder's the split."""
+        *folders, name = where.split("/")
+        if side := _SIDES.get(name.rpartition(".")[0].lower()):
+            self._add(_split_name(folders[-1] if folders else ""), side, where, ids)
+
+    def add_voc_list(self, member: Member) -> None:
+        """Read one of VOC's lists: an image in each line."""
+        lines = enumerate(text_of(member.data).splitlines(), 1)
+        named = ((f"{member.where}: line {n}", line.strip()) for n, line in lines)
+        ids = [listed_image(name, where, self._faults) for where, name in named if name]
+        self.add_list(member.where, [image for image in ids if image])
+
+    def add_xml(self, where: str, image: str) -> None:
+        """Take note of the side that an XML's folder says, as SIXray-D is handed out."""
+        said = (_SIDES.get(folder.lower()) for folder in reversed(where.split("/")[:-1]))
+        if side := next(filter(None, said), None):
+            other, there = self._folders.setdefault(image, (side, where))
+            if other != side:
+                self._on_both(SIXRAY_D, image, where, there)
+
+    def write(self, index: Index) -> dict[str, dict[str, int]]:
+        """Write `splits.parquet` beside the index; no file where no split is given.
+
+        Returns:
+            Counts by split: train, test, groups_on_both_sides, not_in_release.
+        """
+        for side in Split:
+            if ids := [image for image, said in self._folders.items() if said[0] == side]:
+                self._add(SIXRAY_D, side, f"an XML in a folder {side}", ids)
+        tables = {
+            name: self._table(name, sides)
+            for name, sides in sorted(self._sides.items())
+            if {one.side for one in sides} == {*Split}  # a list of one side divides nothing
+        }
+        known = {n: t.filter(_is_in(t["image_id"], index)) for n, t in tables.items()}
+        if any(table.num_rows for table in known.values()):
+            table = pa.concat_tables(known.values())
+            write_table(index.folder / "splits.parquet", table, SPLIT_SCHEMA)
+        return {
+            name: _counts(table, index) | {"not_in_release": tables[name].num_rows - table.num_rows}
+            for name, table in known.items()
+        }
+
+    def _add(self, name: str, side: Split, where: str, ids: Iterable[str]) -> None:
+        new = pa.array(ids, pa.string()).unique()
+        for other in self._sides[name]:
+            if other.side != side:
+                for image in new.filter(pc.is_in(new, other.ids)).to_pylist():
+                    self._on_both(name, image, where, other.where)
+        self._sides[name].append(_Side(side, where, new))
+
+    def _on_both(self, name: str, image: str, where: str, there: str) -> None:
+        self._both[name].add(image)
+        self._faults.add(where, f"{image} is on the other side of split {name} by {there}")
+
+    def _table(self, name: str, sides: Sequence[_Side]) -> pa.Table:
+        both = pa.array(sorted(self._both[name]), pa.string())
+        parts = []
+        for side in Split:
+            ids = pa.chunked_array([one.ids for one in sides if one.side == side]).unique()
+            ids = ids.filter(pc.invert(pc.is_in(ids, both)))
+            columns = [pa.repeat(name, len(ids)), ids, pa.repeat(str(side), len(ids))]
+            parts.append(pa.table(columns, schema=SPLIT_SCHEMA))
+        return pa.concat_tables(parts).sort_by("image_id")
+
+
+def _split_name(folder: str) -> str:
+    """What the lists of a folder are called: SIXray's numbered ones, others by their name."""
+    plain = folder.lower()
+    if plain.isascii() and plain.isdecimal():
+        return f"sixray{plain[:50]}"
+    if plain in _LIST_FOLDERS or plain.endswith((".zip", ".gz", ".tgz", ".tar")):
+        return GIVEN
+    return plain if _NAME.fullmatch(plain) and plain != LEAK_FREE else GIVEN
+
+
+def _counts(table: pa.Table, index: Index) -> dict[str, int]:
+    places = pc.index_in(table["image_id"], index.table["image_id"].combine_chunks())
+    groups = pa.table([index.table["group"].take(places), table["side"]], ["group", "side"])
+    sides = groups.group_by("group").aggregate([("side", "count_distinct")])["side_count_distinct"]
+    counts = {str(side): pc.sum(pc.equal(table["side"], str(side))) for side in Split}
+    counts["groups_on_both_sides"] = pc.sum(pc.greater(sides, 1))
+    return {key: int(count.as_py() or 0) for key, count in counts.items()}
+
+
+def _is_in(ids: pa.ChunkedArray, index: Index) -> pa.ChunkedArray:
+    return pc.is_in(ids, index.table["image_id"].combine_chunks())
+
+
+def _csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]]:
+    """Where, side and image of each row below a header with `image` and `side`."""
+    rows = csv_rows(member, faults)
+    header = [name.lower() for name in next(rows, ("", []))[1]]
+    if not {"image", "side"} <= set(header):
+        raise ReleaseError(
+            f"{member.where}: columns are {','.join(header)[:80] or 'missing'}, expected image,side"
+        )
+    for where, cells in rows:
+        row = dict(zip(header, cells, strict=False))
+        side = _SIDES.get(row.get("side", "").lower())
+        if side:
+            yield where, side, row["image"]
+        else:
+            faults.add(where, f"expected an image and one of {', '.join(_SIDES)}, got {cells[:9]}")
+
+
+def _json_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]]:
+    """Where, side and image of each entry of an export's `splits.json`."""
+    try:
+        document = json.loads(text_of(member.data))
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{member.where}: not JSON ({error})") from error
+    if not isinstance(document, dict) or not document.keys() <= _SIDES.keys():
+        raise ReleaseError(
+            f'{member.where}: expected {{"train": [image, …], "test": [image, …]}}, as in the '
+            "splits.json of an export"
+        )
+    for key, names in document.items():
+        if not isinstance(names, list):
+            raise ReleaseError(f"{member.where}: {key}: expected a list of images")
+        for number, name in enumerate(names, 1):
+            where = f"{member.where}: {key}: image {number}"
+            if isinstance(name, str):
+                yield where, _SIDES[key], name
+            else:
+                faults.add(where, f"expected the name of an image, got {str(name)[:80]}")
