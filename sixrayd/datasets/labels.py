@@ -1,0 +1,159 @@
+"""What a set's text files say of its images, whatever the form: VOC, COCO or YOLO.
+
+Files come one by one, in any order, from wherever they lie; then images are asked for.
+"""
+
+import posixpath
+from collections.abc import Mapping, Set
+from typing import Protocol
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.voc import MAX_BYTES, OnFault, VocAnnotation
+from sixrayd.datasets.image_lists import ImageLists
+from sixrayd.datasets.voc_files import VocFiles
+
+# bytes of one file that are read, by suffix
+LIMITS = {
+    ".xml": MAX_BYTES,
+    ".json": 512 << 20,
+    ".txt": 64 << 20,
+    ".csv": 256 << 20,
+    ".yaml": 1 << 20,
+    ".yml": 1 << 20,
+    ".names": 1 << 20,
+    ".data": 1 << 20,
+}
+MAX_SUM = 4 << 30  # bytes of all files together
+
+
+class FormFiles(Protocol):
+    """Files of one form."""
+
+    form: str
+    proof: str  # a file that is surely of this form; empty for none
+
+    @property
+    def image_ids(self) -> Set[str]: ...
+
+    def class_names(self) -> tuple[str, ...]: ...
+
+    def sides(self) -> Mapping[str, Mapping[str, str]]: ...
+
+    def annotation(
+        self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
+    ) -> VocAnnotation | None: ...
+
+
+class Labels:
+    """Labels of a set.
+
+    Attributes:
+        findings: what is wrong with files as a whole; an image's own are in its annotation.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self._voc = VocFiles(self.findings)
+        self._lists = ImageLists(self.findings)
+        self._sum = 0
+
+    def wants(self, where: str, data: bytes | None = None) -> bool:
+        """Whether a file may hold labels, names of classes or a split.
+
+        Args:
+            where: its path within the set.
+            data: what it holds, which tells more than the path alone.
+        """
+        where = _slashes(where)
+        return suffix_of(where) == ".xml" or self._lists.wants(where)
+
+    def take(self, where: str, data: bytes) -> None:
+        """Add a file that `wants` wants; others are passed over.
+
+        Raises:
+            AnnotationError: all files together are beyond `MAX_SUM`.
+        """
+        where = _slashes(where)
+        if not self.wants(where, data) or not self._has_room(where, data):
+            return
+        if self._lists.wants(where):
+            self._lists.take(where, data)
+        elif suffix_of(where) == ".xml":
+            self._voc.take(where, data)
+
+    @property
+    def form(self) -> str:
+        """ "voc", "coco" or "yolo"; empty where nothing was taken.
+
+        Raises:
+            AnnotationError: files of two forms were.
+        """
+        chosen = self._chosen()
+        return chosen.form if chosen else ""
+
+    @property
+    def image_ids(self) -> Set[str]:
+        """Images that the set says something of, be it that they show nothing."""
+        chosen = self._chosen()
+        return chosen.image_ids if chosen else frozenset()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As the files spell them: COCO's by id, YOLO's by number, VOC's sorted."""
+        chosen = self._chosen()
+        return chosen.class_names() if chosen else ()
+
+    @property
+    def sides(self) -> Mapping[str, Mapping[str, str]]:
+        """Given splits: name → image id → "train" or "test"."""
+        chosen = self._chosen()
+        return {**(chosen.sides() if chosen else {}), **self._lists.sides()}
+
+    def annotation(
+        self,
+        image_id: str,
+        size_wh: tuple[int, int] | None,
+        classes: ClassList,
+        on_error: OnFault = "stop",
+    ) -> VocAnnotation | None:
+        """What the set says of an image; None where it says nothing.
+
+        Args:
+            size_wh: of the image itself, which beats what its labels say.
+
+        Raises:
+            AnnotationError: they cannot be used, or (with "stop") one of the objects cannot.
+        """
+        chosen = self._chosen()
+        return chosen.annotation(image_id, size_wh, classes, on_error) if chosen else None
+
+    def _chosen(self) -> FormFiles | None:
+        forms: tuple[FormFiles, ...] = (self._voc,)
+        proven = [form for form in forms if form.proof]
+        if len(proven) > 1:
+            found = " and ".join(f"{form.form.upper()} ({form.proof})" for form in proven)
+            raise AnnotationError(f"labels in two forms: {found}; keep those of one form")
+        return proven[0] if proven else self._voc if self._voc.image_ids else None
+
+    def _has_room(self, where: str, data: bytes) -> bool:
+        limit = LIMITS[suffix_of(where)]
+        if len(data) > limit:
+            text = f"{len(data)} bytes, at most {limit} are read"
+            self.findings.append(Finding(Flaw.NOT_READ, where, text))
+            return False
+        self._sum += len(data)
+        if self._sum > MAX_SUM:
+            raise AnnotationError(f"{where}: labels of more than {MAX_SUM} bytes; split the set")
+        return True
+
+
+def suffix_of(where: str) -> str:
+    """Lower-case suffix with its dot."""
+    return posixpath.splitext(where)[1].lower()
+
+
+def _slashes(where: str) -> str:
+    """A path with slashes, as some programs on Windows do not write it."""
+    return where if "/" in where else where.replace("\\", "/")
