@@ -38,7 +38,7 @@ class ImageLists:
                 continue
             if not cell.lower().endswith(_SUFFIXES):
                 cell += ".jpg"  # a stem may have a dot of its own
-            if image := image_of(cell, self._findings):
+            if image := image_of(cell, self._findings, where):
                 sides.add(image, side, where)
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:

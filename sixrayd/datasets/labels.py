@@ -11,6 +11,8 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import MAX_BYTES, OnFault, VocAnnotation
+from sixrayd.datasets.coco_files import CocoFiles
+from sixrayd.datasets.coco_json import is_coco
 from sixrayd.datasets.image_lists import ImageLists
 from sixrayd.datasets.voc_files import VocFiles
 
@@ -56,6 +58,7 @@ class Labels:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self._voc = VocFiles(self.findings)
+        self._coco = CocoFiles(self.findings)
         self._lists = ImageLists(self.findings)
         self._sum = 0
 
@@ -67,6 +70,8 @@ class Labels:
             data: what it holds, which tells more than the path alone.
         """
         where = _slashes(where)
+        if suffix_of(where) == ".json":
+            return data is None or is_coco(where, data)
         return suffix_of(where) == ".xml" or self._lists.wants(where)
 
     def take(self, where: str, data: bytes) -> None:
@@ -82,6 +87,8 @@ class Labels:
             self._lists.take(where, data)
         elif suffix_of(where) == ".xml":
             self._voc.take(where, data)
+        elif suffix_of(where) == ".json":
+            self._coco.take(where, data)
 
     @property
     def form(self) -> str:
@@ -130,7 +137,7 @@ class Labels:
         return chosen.annotation(image_id, size_wh, classes, on_error) if chosen else None
 
     def _chosen(self) -> FormFiles | None:
-        forms: tuple[FormFiles, ...] = (self._voc,)
+        forms: tuple[FormFiles, ...] = (self._voc, self._coco)
         proven = [form for form in forms if form.proof]
         if len(proven) > 1:
             found = " and ".join(f"{form.form.upper()} ({form.proof})" for form in proven)

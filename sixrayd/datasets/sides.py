@@ -54,11 +54,15 @@ def _folders(where: str) -> list[str]:
     return where.split("/")[:-1]
 
 
-def image_of(where: str, findings: list[Finding]) -> str:
-    """The id of the image that a path's stem names; empty, with a finding, where it is none."""
-    stem = posixpath.splitext(posixpath.basename(where))[0]
+def image_of(path: str, findings: list[Finding], where: str = "") -> str:
+    """The id of the image that a path's stem names; empty, with a finding, where it is none.
+
+    Args:
+        where: names the path in the finding, where it is no file's own.
+    """
+    stem = posixpath.splitext(posixpath.basename(path))[0]
     try:
         return image_id(stem)
     except ReleaseError as error:
-        findings.append(Finding(Flaw.BAD_NAME, where, str(error)))
+        findings.append(Finding(Flaw.BAD_NAME, where or path, str(error)))
         return ""
