@@ -12,8 +12,10 @@ from sixrayd.core.errors import AnnotationError
 Key = int | str  # an id, whether the file writes 7 or "7"
 
 _USED = frozenset(
-    ("images", "annotations", "categories", "id", "file_name", "width", "height", "image_id")
-    + ("category_id", "bbox", "iscrowd", "ignore", "name", "supercategory")
+    (
+        *("images", "annotations", "categories", "id", "file_name", "width", "height"),
+        *("image_id", "category_id", "bbox", "iscrowd", "ignore", "name", "supercategory"),
+    )
 )
 _NAMED = re.compile(r"(^|/)(instances_[^/]*|[^/]*[._]coco)\.json$", re.IGNORECASE)
 _RESULTS = re.compile(rb'\s*\[\s*\{[^{}]*"(image_id|bbox)"')

@@ -15,6 +15,7 @@ from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.coco_json import is_coco
 from sixrayd.datasets.image_lists import ImageLists
 from sixrayd.datasets.voc_files import VocFiles
+from sixrayd.datasets.yolo_files import YoloFiles
 
 # bytes of one file that are read, by suffix
 LIMITS = {
@@ -34,7 +35,9 @@ class FormFiles(Protocol):
     """Files of one form."""
 
     form: str
-    proof: str  # a file that is surely of this form; empty for none
+
+    @property
+    def proof(self) -> str: ...  # a file that is surely of this form; empty for none
 
     @property
     def image_ids(self) -> Set[str]: ...
@@ -59,6 +62,7 @@ class Labels:
         self.findings: list[Finding] = []
         self._voc = VocFiles(self.findings)
         self._coco = CocoFiles(self.findings)
+        self._yolo = YoloFiles(self.findings)
         self._lists = ImageLists(self.findings)
         self._sum = 0
 
@@ -72,7 +76,9 @@ class Labels:
         where = _slashes(where)
         if suffix_of(where) == ".json":
             return data is None or is_coco(where, data)
-        return suffix_of(where) == ".xml" or self._lists.wants(where)
+        if suffix_of(where) == ".xml" or self._lists.wants(where):
+            return True
+        return self._yolo.wants(where, data)
 
     def take(self, where: str, data: bytes) -> None:
         """Add a file that `wants` wants; others are passed over.
@@ -89,6 +95,8 @@ class Labels:
             self._voc.take(where, data)
         elif suffix_of(where) == ".json":
             self._coco.take(where, data)
+        else:
+            self._yolo.take(where, data)
 
     @property
     def form(self) -> str:
@@ -137,7 +145,7 @@ class Labels:
         return chosen.annotation(image_id, size_wh, classes, on_error) if chosen else None
 
     def _chosen(self) -> FormFiles | None:
-        forms: tuple[FormFiles, ...] = (self._voc, self._coco)
+        forms: tuple[FormFiles, ...] = (self._voc, self._coco, self._yolo)
         proven = [form for form in forms if form.proof]
         if len(proven) > 1:
             found = " and ".join(f"{form.form.upper()} ({form.proof})" for form in proven)
