@@ -32,7 +32,6 @@ class Flaw(StrEnum):
     NO_IMAGE = "box of an image that is not listed"
     POLYGON = "outline in place of a box"
     CONFIDENCE = "box with a confidence"
-    NO_SIZE = "image whose size nothing says"
     UNREADABLE_IMAGE = "image that cannot be read"
     OTHER_IMAGE = "image that another of its name differs from"
     FOLDER_TWICE = "folder that is met twice"

@@ -3,7 +3,6 @@
 Files come one by one, in any order, from wherever they lie; then images are asked for.
 """
 
-import posixpath
 from collections.abc import Mapping, Set
 from typing import Protocol
 
@@ -14,6 +13,8 @@ from sixrayd.core.voc import MAX_BYTES, OnFault, VocAnnotation
 from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.coco_json import is_coco
 from sixrayd.datasets.image_lists import ImageLists
+from sixrayd.datasets.places import slashed, suffix_of
+from sixrayd.datasets.sides import side_of_folders
 from sixrayd.datasets.voc_files import VocFiles
 from sixrayd.datasets.yolo_files import YoloFiles
 
@@ -73,7 +74,7 @@ class Labels:
             where: its path within the set.
             data: what it holds, which tells more than the path alone.
         """
-        where = _slashes(where)
+        where = slashed(where)
         if suffix_of(where) == ".json":
             return data is None or is_coco(where, data)
         if suffix_of(where) == ".xml" or self._lists.wants(where):
@@ -86,7 +87,7 @@ class Labels:
         Raises:
             AnnotationError: all files together are beyond `MAX_SUM`.
         """
-        where = _slashes(where)
+        where = slashed(where)
         if not self.wants(where, data) or not self._has_room(where, data):
             return
         if self._lists.wants(where):
@@ -126,6 +127,13 @@ class Labels:
         chosen = self._chosen()
         return {**(chosen.sides() if chosen else {}), **self._lists.sides()}
 
+    def side_of_image(self, where: str) -> str:
+        """ "train" or "test", as an image's path tells in the given split; empty for neither."""
+        where = slashed(where)
+        if self._chosen() is self._yolo:
+            return self._yolo.side_of_image(where)
+        return side_of_folders(where)
+
     def annotation(
         self,
         image_id: str,
@@ -162,13 +170,3 @@ class Labels:
         if self._sum > MAX_SUM:
             raise AnnotationError(f"{where}: labels of more than {MAX_SUM} bytes; split the set")
         return True
-
-
-def suffix_of(where: str) -> str:
-    """Lower-case suffix with its dot."""
-    return posixpath.splitext(where)[1].lower()
-
-
-def _slashes(where: str) -> str:
-    """A path with slashes, as some programs on Windows do not write it."""
-    return where if "/" in where else where.replace("\\", "/")

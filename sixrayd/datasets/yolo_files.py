@@ -11,12 +11,12 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
 from sixrayd.datasets.yolo_names import YoloNames
 from sixrayd.datasets.yolo_rows import has_rows, rows_of, settle_row
 
 _FOLDER = "labels"
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _PROSE = frozenset(("readme", "license", "licence", "notice", "requirements"))
 
 Texts = tuple[tuple[str, bytes], ...]
@@ -33,7 +33,8 @@ class YoloFiles:
         self._texts: dict[str, Texts] = {}  # image id → where and rows of what may be its labels
         self._row_folders: set[str] = set()  # with a text that has rows
         self._lists: list[tuple[str, list[str]]] = []  # where, lines
-        self._known: dict[str, Texts] | None = None
+        self._known: dict[str, Texts] | None = None  # made when asked for, as are the sides
+        self._sides: GivenSides | None = None
 
     @staticmethod
     def wants(where: str, data: bytes | None) -> bool:
@@ -53,7 +54,7 @@ class YoloFiles:
 
     def take(self, where: str, data: bytes) -> None:
         """Add a file."""
-        self._known = None
+        self._known = self._sides = None
         if YoloNames.wants(where, data):
             self._names.take(where, data)
         elif _is_list(data):
@@ -81,6 +82,11 @@ class YoloFiles:
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:
         """By lists of images, or else by the folders that data.yaml or their names tell."""
+        if self._sides is None:
+            self._sides = self._given_sides()
+        return {GIVEN: self._sides.found} if self._sides.found else {}
+
+    def _given_sides(self) -> GivenSides:
         sides = GivenSides(self._findings)
         for where, lines in self._lists:
             if side := self._names.side_of(where) or side_of_name(where):
@@ -92,7 +98,7 @@ class YoloFiles:
             for where, _ in texts if image not in listed else ():
                 if side := self.side_of_image(_image_path(where)):
                     sides.add(image, side, where)
-        return {GIVEN: sides.found} if sides.found else {}
+        return sides
 
     def side_of_image(self, path: str) -> str:
         """The side that an image's path tells; empty where it tells none."""
@@ -137,7 +143,7 @@ def _in_labels(where: str) -> bool:
 def _is_list(data: bytes) -> bool:
     """Whether a text begins with the path of an image."""
     first = data[:65_536].lstrip().partition(b"\n")[0]
-    return first.strip().lower().endswith(tuple(suffix.encode() for suffix in _IMAGES))
+    return suffix_of(first.decode("utf-8", "replace").strip()) in IMAGES
 
 
 def _image_path(where: str) -> str:
