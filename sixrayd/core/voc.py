@@ -84,6 +84,7 @@ def read_voc(
     classes: ClassList,
     size_wh: tuple[int, int] | None = None,
     on_error: OnFault = "stop",
+    judge: str = "the image is",
 ) -> VocAnnotation:
     """The annotation in an XML file, with the quirks of SIXray's copies repaired.
 
@@ -91,6 +92,7 @@ def read_voc(
         where: the file's name; its stem names the image, whatever `<filename>` says.
         size_wh: of the actual image, which beats `<size>`.
         on_error: whether an object that cannot be used stops, or is left out with a note.
+        judge: in messages, who says `size_wh`.
 
     Raises:
         AnnotationError: not VOC XML, a DTD, no size at all, or (with "stop") a useless object.
@@ -99,7 +101,7 @@ def read_voc(
     root = _parse(data, where, findings)
     stem = PurePosixPath(where).stem
     _compare_name(root, stem, where, findings)
-    size_wh = _size(root, where, size_wh, findings)
+    size_wh = _size(root, where, size_wh, judge, findings)
     things = ((f"{where}: object {n}", e) for n, e in enumerate(root.findall("object"), 1))
 
     def settle(element: etree._Element, at: str) -> VocObject:
@@ -248,7 +250,11 @@ def _compare_name(root: etree._Element, stem: str, where: str, findings: list[Fi
 
 
 def _size(
-    root: etree._Element, where: str, size_wh: tuple[int, int] | None, findings: list[Finding]
+    root: etree._Element,
+    where: str,
+    size_wh: tuple[int, int] | None,
+    judge: str,
+    findings: list[Finding],
 ) -> tuple[int, int]:
     said = (_count(root.findtext("size/width")), _count(root.findtext("size/height")))
     given = said[0] > 0 and said[1] > 0
@@ -257,7 +263,7 @@ def _size(
     if size_wh is None or said == size_wh:
         return said
     text = f"<size> says {said[0]} x {said[1]}" if given else "no usable <size>"
-    text += f"; the image is {size_wh[0]} x {size_wh[1]}"
+    text += f"; {judge} {size_wh[0]} x {size_wh[1]}"
     findings.append(Finding(Flaw.OTHER_SIZE, where, text))
     return size_wh
 

@@ -58,7 +58,7 @@ class CocoFiles:
             document = read_json(where, data)
         except AnnotationError as error:
             self.fault = self.fault or error
-            self._note(Flaw.UNREADABLE_LABELS, where, str(error))
+            self._note(Flaw.UNREADABLE_LABELS, where, str(error).removeprefix(f"{where}: "))
             return
         self.proof = self.proof or where
         file = _CocoFile(where)
@@ -89,12 +89,16 @@ class CocoFiles:
             AnnotationError: no size, or (with "stop") an object that cannot be used.
         """
         parts: list[FilePart] = []
+        known: set[tuple[Any, ...]] = set()  # what the parts say
         for listing in self._listings.get(image_id, ()):
+            size, judge = size_wh, "the image is"
             if parts and size_wh is None:
-                size_wh = (parts[0].annotation.width, parts[0].annotation.height)
-            part = _read(image_id, listing, size_wh, classes, on_error)
-            if all(part.annotation.objects != other.annotation.objects for other in parts):
+                size, judge = parts[0].size_wh, f"{parts[0].where} says"
+            part = _read(image_id, listing, size, judge, classes, on_error)
+            said = (listing.size_wh, *part.annotation.objects)
+            if said not in known:
                 parts.append(part)
+            known.add(said)
         return merge(image_id, parts) if parts else None
 
     def _take_images(self, file: _CocoFile, rows: list[Any]) -> dict[Key, str]:
@@ -174,13 +178,14 @@ def _read(
     image_id: str,
     listing: _Listing,
     size_wh: tuple[int, int] | None,
+    judge: str,
     classes: ClassList,
     on_error: OnFault,
 ) -> FilePart:
     file = listing.file
     where = f"{file.where}: {image_id}"
     findings: list[Finding] = []
-    size = _size(where, listing.size_wh, size_wh, findings)
+    size = _size(where, listing.size_wh, size_wh, judge, findings)
 
     def settle(box: CocoBox, at: str) -> VocObject:
         label = settle_label(_name(box, file), classes)
@@ -210,6 +215,7 @@ def _size(
     where: str,
     said: tuple[int, int],
     size_wh: tuple[int, int] | None,
+    judge: str,
     findings: list[Finding],
 ) -> tuple[int, int]:
     if size_wh is None and 0 in said:
@@ -217,7 +223,7 @@ def _size(
     if size_wh is None or said == size_wh:
         return said
     text = "no usable width and height" if 0 in said else f"said to be {said[0]} x {said[1]}"
-    text += f"; the image is {size_wh[0]} x {size_wh[1]}"
+    text += f"; {judge} {size_wh[0]} x {size_wh[1]}"
     findings.append(Finding(Flaw.OTHER_SIZE, where, text))
     return size_wh
 

@@ -18,6 +18,11 @@ class FilePart:
     where: str
     annotation: VocAnnotation
 
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Of the image."""
+        return self.annotation.width, self.annotation.height
+
 
 def merge(
     image_id: str, parts: Sequence[FilePart], others: Sequence[Finding] = ()

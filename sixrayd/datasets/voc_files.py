@@ -65,11 +65,15 @@ class VocFiles:
         broken: list[Finding] = []
         texts = self._texts.get(image_id, ())
         for number, (where, data) in enumerate(texts, 1):
-            size = (parts[0].annotation.width, parts[0].annotation.height) if parts else size_wh
+            size, judge = size_wh, "the image is"
+            if parts and size_wh is None:
+                size, judge = parts[0].size_wh, f"{parts[0].where} says"
             try:
-                parts.append(FilePart(where, read_voc(data, where, classes, size, on_error)))
+                annotation = read_voc(data, where, classes, size, on_error, judge)
+                parts.append(FilePart(where, annotation))
             except AnnotationError as error:
                 if on_error == "stop" or (number == len(texts) and not parts):
                     raise
-                broken.append(Finding(Flaw.UNREADABLE_LABELS, where, str(error)))
+                text = str(error).removeprefix(f"{where}: ")
+                broken.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
         return merge(image_id, parts, broken) if parts else None
