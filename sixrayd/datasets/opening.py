@@ -14,7 +14,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
-from sixrayd.datasets.labels import LIMITS, Labels
+from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
 from sixrayd.datasets.sides import GIVEN, image_of
 
@@ -73,16 +73,20 @@ def covering(names: tuple[str, ...]) -> ClassList:
 
 def _labels_at(place: Path) -> Labels:
     labels = Labels()
-    count = 0
+    total, empty = 0, True
     for file in files_at(place, labels.findings):
-        count += 1
-        if labels.wants(file.where):
-            data = _read(file, LIMITS[file.suffix], labels.findings)
-            if data is not None:
-                labels.take(file.where, data)
+        empty = False
+        if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], labels.findings):
+            continue
+        total += file.size
+        if total > MAX_SUM:
+            raise AnnotationError(f"{place}: texts of more than {MAX_SUM} bytes; split the set")
+        data = _read(file, labels.findings)
+        if data is not None:
+            labels.take(file.where, data)
     if labels.form == "":
         why = f"; {labels.findings[0]}" if labels.findings else ""
-        what = f"{count} files, and none is" if count else "no file, expected"
+        what = "empty, expected" if empty else "no file is"
         raise AnnotationError(f"{place}: {what} labels in VOC's, COCO's or YOLO's form{why}")
     return labels
 
@@ -133,9 +137,7 @@ def _size_wh(file: IO[bytes]) -> tuple[int, int] | None:
             return None
 
 
-def _read(file: PlacedFile, limit: int, findings: list[Finding]) -> bytes | None:
-    if not _fits(file, limit, findings):
-        return None
+def _read(file: PlacedFile, findings: list[Finding]) -> bytes | None:
     try:
         return file.read()
     except BROKEN as error:

@@ -3,6 +3,7 @@
 import lzma
 import os
 import posixpath
+import re
 import stat
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+_CLOSED = re.compile(r"\.(tar|tgz|rar|7z)(\.|\d|$)", re.IGNORECASE)
 BROKEN = (  # what reading a hostile archive or file may raise
     *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -107,6 +109,8 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
                 note(Flaw.NOT_READ, path, "no plain file")
             elif path.suffix.lower() == ".zip":
                 yield from _in_zip(path, f"{where}/", findings)
+            elif _CLOSED.search(path.name):
+                note(Flaw.NOT_READ, path, "an archive that is not read; unpack it")
             else:
                 yield _loose(path, where, state.st_size)
 
@@ -124,6 +128,9 @@ def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[Placed
                     continue
                 if entry.flag_bits & 1:
                     findings.append(Finding(Flaw.NOT_READ, where, "encrypted"))
+                elif where.lower().endswith(".zip") or _CLOSED.search(where):
+                    text = "an archive within a zip, which is not read; unpack it"
+                    findings.append(Finding(Flaw.NOT_READ, where, text))
                 else:
                     yield _packed(archive, entry, where)
     except BROKEN as error:
@@ -145,4 +152,4 @@ def _shown(name: str) -> str:
 
 
 def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return name == "__MACOSX" or (name.startswith(".") and name not in (".", ".."))
