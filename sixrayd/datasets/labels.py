@@ -53,18 +53,14 @@ class FormFiles(Protocol):
 
 
 class Labels:
-    """Labels of a set.
-
-    Attributes:
-        findings: what is wrong with files as a whole; an image's own are in its annotation.
-    """
+    """Labels of a set."""
 
     def __init__(self) -> None:
-        self.findings: list[Finding] = []
-        self._voc = VocFiles(self.findings)
-        self._coco = CocoFiles(self.findings)
-        self._yolo = YoloFiles(self.findings)
-        self._lists = ImageLists(self.findings)
+        self._findings: list[Finding] = []
+        self._voc = VocFiles(self._findings)
+        self._coco = CocoFiles(self._findings)
+        self._yolo = YoloFiles()
+        self._lists = ImageLists(self._findings)
         self._sum = 0
 
     def wants(self, where: str, data: bytes | None = None) -> bool:
@@ -98,6 +94,12 @@ class Labels:
             self._coco.take(where, data)
         else:
             self._yolo.take(where, data)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is wrong with files as a whole; an image's own are in its annotation."""
+        other = self._voc.proof or self._coco.proof
+        return self._findings + ([] if other else self._yolo.findings)
 
     @property
     def form(self) -> str:
@@ -164,7 +166,7 @@ class Labels:
         limit = LIMITS[suffix_of(where)]
         if len(data) > limit:
             text = f"{len(data)} bytes, at most {limit} are read"
-            self.findings.append(Finding(Flaw.NOT_READ, where, text))
+            self._findings.append(Finding(Flaw.NOT_READ, where, text))
             return False
         self._sum += len(data)
         if self._sum > MAX_SUM:

@@ -44,8 +44,8 @@ def open_set(
     Raises:
         AnnotationError: nothing there has one of the forms, or two have different ones.
     """
-    labels = _labels_at(place)
-    findings = labels.findings
+    findings: list[Finding] = []
+    labels = _labels_at(place, findings)
     images = _images_at(place, with_images, findings)
     if labels.form == "yolo" and not images:
         raise AnnotationError(
@@ -56,7 +56,8 @@ def open_set(
     found: dict[str, ImageLabels] = {}
     for image_id in sorted({*labels.image_ids, *images}):
         found[image_id] = _image(image_id, labels, images.get(image_id), classes, findings)
-    return LabelledSet(labels.form, classes, found, _splits(labels, images), tuple(findings))
+    splits = _splits(labels, images)  # which has findings of its own
+    return LabelledSet(labels.form, classes, found, splits, (*labels.findings, *findings))
 
 
 def covering(names: tuple[str, ...]) -> ClassList:
@@ -71,21 +72,22 @@ def covering(names: tuple[str, ...]) -> ClassList:
     return ClassList(kept)
 
 
-def _labels_at(place: Path) -> Labels:
+def _labels_at(place: Path, findings: list[Finding]) -> Labels:
     labels = Labels()
     total, empty = 0, True
-    for file in files_at(place, labels.findings):
+    for file in files_at(place, findings):
         empty = False
-        if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], labels.findings):
+        if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], findings):
             continue
         total += file.size
         if total > MAX_SUM:
             raise AnnotationError(f"{place}: texts of more than {MAX_SUM} bytes; split the set")
-        data = _read(file, labels.findings)
+        data = _read(file, findings)
         if data is not None:
             labels.take(file.where, data)
     if labels.form == "":
-        why = f"; {labels.findings[0]}" if labels.findings else ""
+        wrong = [*labels.findings, *findings]
+        why = f"; {wrong[0]}" if wrong else ""
         what = "empty, expected" if empty else "no file is"
         raise AnnotationError(f"{place}: {what} labels in VOC's, COCO's or YOLO's form{why}")
     return labels

@@ -66,7 +66,7 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
         yield from _in_folder(place, findings)
     elif not place.exists():
         raise AnnotationError(f"{place}: no such file or folder")
-    elif zipfile.is_zipfile(place):
+    elif place.is_file() and zipfile.is_zipfile(place):
         yield from _in_zip(place, "", findings)
     elif place.suffix.lower() == ".json" and place.is_file():
         yield PlacedFile(place.name, place.stat().st_size, lambda: place.open("rb"))

@@ -27,9 +27,9 @@ class YoloFiles:
 
     form = "yolo"
 
-    def __init__(self, findings: list[Finding]) -> None:
-        self._findings = findings
-        self._names = YoloNames(findings)
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []  # for nobody where the set has another form
+        self._names = YoloNames(self.findings)
         self._texts: dict[str, Texts] = {}  # image id → where and rows of what may be its labels
         self._row_folders: set[str] = set()  # with a text that has rows
         self._lists: list[tuple[str, list[str]]] = []  # where, lines
@@ -59,7 +59,7 @@ class YoloFiles:
             self._names.take(where, data)
         elif _is_list(data):
             self._lists.append((where, data.decode("utf-8-sig", "replace").splitlines()))
-        elif image := image_of(where, self._findings):
+        elif image := image_of(where, self.findings):
             if has_rows(data):
                 self._row_folders.add(posixpath.dirname(where))
             known = self._texts.get(image, ())
@@ -87,11 +87,11 @@ class YoloFiles:
         return {GIVEN: self._sides.found} if self._sides.found else {}
 
     def _given_sides(self) -> GivenSides:
-        sides = GivenSides(self._findings)
+        sides = GivenSides(self.findings)
         for where, lines in self._lists:
             if side := self._names.side_of(where) or side_of_name(where):
                 for line in filter(None, map(str.strip, lines)):
-                    if image := image_of(line.replace("\\", "/"), self._findings, where):
+                    if image := image_of(line.replace("\\", "/"), self.findings, where):
                         sides.add(image, side, where)
         listed = set(sides.found)
         for image, texts in self._labels().items():

@@ -13,7 +13,7 @@ from sixrayd.datasets.sides import TEST, TRAIN
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tables alone: safe
 _NAMES = re.compile(rb"^['\"]?names['\"]?\s*:", re.MULTILINE)
-_MAX_NUMBER = 100_000  # of a class
+_NUMBER = re.compile(r"\d{1,6}", re.ASCII)  # of a class
 _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
 _YAML, _LISTED, _BESIDE = range(3)  # which file's names hold
 
@@ -88,8 +88,8 @@ class YoloNames:
             pairs = value.items()
         names: dict[int, str] = {}
         for key, name in pairs:
-            number = int(key) if str(key).isascii() and str(key)[:6].isdigit() else -1
-            if not 0 <= number < _MAX_NUMBER or not isinstance(name, str) or not name.strip():
+            number = int(key) if _NUMBER.fullmatch(str(key)) else -1
+            if number < 0 or not isinstance(name, str) or not name.strip():
                 text = f"names: {str(key)[:20]!r} is no number with a name; left out"
                 self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
             else:

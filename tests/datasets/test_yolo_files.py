@@ -8,6 +8,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.labels import Labels
+from tests.releases import voc
 
 WHERE = "labels/train/P00001.txt"
 YAML = b"names: [Gun, Knife]\n"
@@ -183,6 +184,18 @@ def test_which_texts_are_labels(files, ids, backwards):
                 )
             ],
         ),
+        (
+            {"data.yaml": b"names: {0: Gun, 1234567: Knife, 1x: Saw}\n"},
+            ("Gun",),
+            [
+                Finding(
+                    Flaw.UNREADABLE_LABELS,
+                    "data.yaml",
+                    f"names: {key!r} is no number with a name; left out",
+                )
+                for key in ("1234567", "1x")
+            ],
+        ),
         ({"data.yaml": b"names: !!python/object/apply:os.getcwd []\n"}, (), []),
     ],
 )
@@ -267,3 +280,11 @@ def test_sides(files, sides):
 def test_folders_name_sides(layout):
     for name, side in {"train": "train", "valid": "train", "test": "test"}.items():
         assert taken({layout.format(name): ROW}).sides == {"given": {"a": side}}
+
+
+def test_texts_of_a_set_in_another_form_have_no_findings():
+    labels = taken(
+        {"P1.xml": voc("P1", ("Gun", 1, 1, 9, 9)), "a/é.txt": ROW, "x.yaml": b"names: ["}
+    )
+
+    assert (labels.form, labels.findings) == ("voc", [])
