@@ -22,7 +22,7 @@ _MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _GRID = Grid(PIXEL_EDGES, first=1)
 OnFault = Literal["stop", "skip"]
-T = TypeVar("T")
+_T = TypeVar("_T")
 _ADVICE = "fix the file or pass --on-error skip"
 
 
@@ -115,8 +115,8 @@ def read_voc(
 
 
 def settle_objects(
-    things: Iterable[tuple[str, T]],
-    settle: Callable[[T, str], VocObject],
+    things: Iterable[tuple[str, _T]],
+    settle: Callable[[_T, str], VocObject],
     on_error: OnFault,
     findings: list[Finding],
 ) -> tuple[VocObject, ...]:

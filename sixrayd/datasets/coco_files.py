@@ -46,7 +46,6 @@ class CocoFiles:
 
     def __init__(self, findings: list[Finding]) -> None:
         self.proof = ""  # the first file that is surely of this form
-        self.fault: AnnotationError | None = None  # of the first that cannot be read
         self._findings = findings
         self._files: list[_CocoFile] = []
         self._listings: dict[str, tuple[_Listing, ...]] = {}  # by image id
@@ -57,7 +56,6 @@ class CocoFiles:
         try:
             document = read_json(where, data)
         except AnnotationError as error:
-            self.fault = self.fault or error
             self._note(Flaw.UNREADABLE_LABELS, where, str(error).removeprefix(f"{where}: "))
             return
         self.proof = self.proof or where

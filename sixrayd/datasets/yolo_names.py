@@ -48,7 +48,7 @@ class YoloNames:
             self._add_entries({key.strip(): value.strip() for key, _, value in pairs})
         else:
             rank = _BESIDE if name == "classes.txt" else _LISTED
-            self._add(rank, where, dict(enumerate(_lines(data))))
+            self._add(rank, where, {n: name for n, name in enumerate(_lines(data)) if name})
 
     def by_number(self) -> dict[int, str]:
         """Those of data.yaml, or else of obj.names, or else of classes.txt."""
@@ -136,4 +136,4 @@ def _common(entry: Folders, parts: Folders) -> int:
 
 def _lines(data: bytes) -> list[str]:
     text = data.decode("utf-8-sig", "replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in text.splitlines()]

@@ -204,6 +204,14 @@ def test_no_more_than_the_limit_is_read(tmp_path, name, size, limit):
     assert found.findings == (Finding(Flaw.NOT_READ, name, text),)
 
 
+def test_no_more_than_the_sum_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("sixrayd.datasets.opening.MAX_SUM", 500)
+    for stem in ("P1", "P2", "P3"):
+        write(tmp_path / f"{stem}.xml", voc(stem, GUN))
+
+    assert refused(tmp_path) == f"{tmp_path}: texts of more than 500 bytes; split the set"
+
+
 def test_a_zip_that_unpacks_to_more_than_the_limit(tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

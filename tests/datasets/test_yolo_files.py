@@ -206,6 +206,12 @@ def test_names_of_classes(files, names, findings):
     assert labels.findings == findings
 
 
+def test_a_blank_line_among_names_counts():
+    labels = taken({"obj.names": b"Gun\n\nKnife\n", "labels/P1.txt": b"2 .5 .5 .2 .2"})
+
+    assert labels.annotation("P1", (10, 10), ClassList()).objects[0].box.label == "Knife"
+
+
 def test_a_class_that_nothing_names():
     labels = taken({WHERE: ROW})
 
