@@ -125,9 +125,12 @@ class Labels:
 
     @property
     def sides(self) -> Mapping[str, Mapping[str, str]]:
-        """Given splits: name → image id → "train" or "test"."""
-        chosen = self._chosen()
-        return {**(chosen.sides() if chosen else {}), **self._lists.sides()}
+        """Given splits: name → image id → "train" or "test"; lists beat folders and names."""
+        chosen, lists = self._chosen(), self._lists.sides()
+        splits = dict(chosen.sides() if chosen else {})
+        for name in lists:
+            splits[name] = {**splits.get(name, {}), **lists[name]}
+        return splits
 
     def side_of_image(self, where: str) -> str:
         """ "train" or "test", as an image's path tells in the given split; empty for neither."""

@@ -151,6 +151,14 @@ def test_lists_give_splits(files, splits):
     assert taken(files).sides == splits
 
 
+def test_lists_beat_folders():
+    xml = voc("P1", ("Gun", 1, 1, 9, 9))
+
+    labels = taken({"train/P1.xml": xml, "train/P2.xml": xml, "ImageSets/Main/test.txt": b"P1\n"})
+
+    assert labels.sides == {"given": {"P1": "test", "P2": "train"}}
+
+
 def test_an_image_on_both_sides_is_a_test_image():
     labels = taken({"ImageSets/Main/test.txt": b"P1\n", "ImageSets/Main/train.txt": b"P1\nP2\n"})
 
