@@ -22,6 +22,20 @@ class Flaw(StrEnum):
     OTHER_SIZE = "annotation of another size"
     OTHER_NAME = "annotation that names another image"
     ENCODING = "text in no known encoding"
+    BAD_NAME = "file name that cannot be an id"
+    TWO_FILES = "image that two files annotate"
+    TWO_SIDES = "image on both sides of a split"
+    REPEATED_IMAGE = "image listed twice"
+    REPEATED_CLASS = "class listed twice"
+    GROUPING_CLASS = "class that only groups others"
+    OTHER_CLASSES = "class list at odds with another"
+    NO_IMAGE = "box of an image that is not listed"
+    POLYGON = "outline in place of a box"
+    CONFIDENCE = "box with a confidence"
+    UNREADABLE_IMAGE = "image that cannot be read"
+    OTHER_IMAGE = "image that another of its name differs from"
+    FOLDER_TWICE = "folder that is met twice"
+    NOT_READ = "file that is not read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ VOC's `xmin` 1 is our `x1` 0, and VOC's `xmax` is our `x2`: the last pixel's far
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Literal
+from typing import Literal, TypeVar
 
 from lxml import etree
 
@@ -21,6 +21,8 @@ MAX_BYTES = 4 << 20
 _MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _GRID = Grid(PIXEL_EDGES, first=1)
+OnFault = Literal["stop", "skip"]
+_T = TypeVar("_T")
 _ADVICE = "fix the file or pass --on-error skip"
 
 
@@ -81,7 +83,8 @@ def read_voc(
     where: str,
     classes: ClassList,
     size_wh: tuple[int, int] | None = None,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnFault = "stop",
+    judge: str = "the image is",
 ) -> VocAnnotation:
     """The annotation in an XML file, with the quirks of SIXray's copies repaired.
 
@@ -89,6 +92,7 @@ def read_voc(
         where: the file's name; its stem names the image, whatever `<filename>` says.
         size_wh: of the actual image, which beats `<size>`.
         on_error: whether an object that cannot be used stops, or is left out with a note.
+        judge: in messages, who says `size_wh`.
 
     Raises:
         AnnotationError: not VOC XML, a DTD, no size at all, or (with "stop") a useless object.
@@ -97,15 +101,39 @@ def read_voc(
     root = _parse(data, where, findings)
     stem = PurePosixPath(where).stem
     _compare_name(root, stem, where, findings)
-    size_wh = _size(root, where, size_wh, findings)
+    size_wh = _size(root, where, size_wh, judge, findings)
+    things = ((f"{where}: object {n}", e) for n, e in enumerate(root.findall("object"), 1))
+
+    def settle(element: etree._Element, at: str) -> VocObject:
+        return _object(element, at, classes, size_wh, findings)
+
+    objects = settle_objects(things, settle, on_error, findings)
+    if not objects:
+        findings.append(Finding(Flaw.NO_OBJECT, where, "no usable object"))
+    depth = _count(root.findtext("size/depth")) or 3
+    return VocAnnotation(stem, *size_wh, objects, tuple(findings), depth)
+
+
+def settle_objects(
+    things: Iterable[tuple[str, _T]],
+    settle: Callable[[_T, str], VocObject],
+    on_error: OnFault,
+    findings: list[Finding],
+) -> tuple[VocObject, ...]:
+    """What is usable of an image's objects, whatever their form.
+
+    Args:
+        things: where each is, and what the file says of it.
+        settle: makes the object of it, or raises `UselessBoxError`.
+        findings: told of repeats and of what is left out.
+
+    Raises:
+        AnnotationError: one cannot be used, which is not expected of it, and faults stop.
+    """
     objects: list[VocObject] = []
-    for number, element in enumerate(root.findall("object"), 1):
-        at = f"{where}: object {number}"
-        if len(element) == 0:
-            findings.append(Finding(Flaw.EMPTY_OBJECT, at, "empty; left out"))
-            continue
+    for at, thing in things:
         try:
-            item = _object(element, at, classes, size_wh, findings)
+            item = settle(thing, at)
         except UselessBoxError as fault:
             if on_error == "stop" and not fault.expected:
                 raise AnnotationError(f"{at}: {fault}; {_ADVICE}") from fault
@@ -114,10 +142,16 @@ def read_voc(
         if item.box in (other.box for other in objects):
             findings.append(Finding(Flaw.REPEATED_BOX, at, f"the same {item.box.label} again"))
         objects.append(item)
-    if not objects:
-        findings.append(Finding(Flaw.NO_OBJECT, where, "no usable object"))
-    depth = _count(root.findtext("size/depth")) or 3
-    return VocAnnotation(stem, *size_wh, tuple(objects), tuple(findings), depth)
+    return tuple(objects)
+
+
+def names_in(data: bytes, where: str) -> list[str]:
+    """Class names as an XML file spells them; none where it cannot be read."""
+    try:
+        root = _parse(data, where, [])
+    except AnnotationError:
+        return []
+    return [name for text in root.findall("object/name") if (name := (text.text or "").strip())]
 
 
 def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = ".jpg") -> bytes:
@@ -216,7 +250,11 @@ def _compare_name(root: etree._Element, stem: str, where: str, findings: list[Fi
 
 
 def _size(
-    root: etree._Element, where: str, size_wh: tuple[int, int] | None, findings: list[Finding]
+    root: etree._Element,
+    where: str,
+    size_wh: tuple[int, int] | None,
+    judge: str,
+    findings: list[Finding],
 ) -> tuple[int, int]:
     said = (_count(root.findtext("size/width")), _count(root.findtext("size/height")))
     given = said[0] > 0 and said[1] > 0
@@ -225,7 +263,7 @@ def _size(
     if size_wh is None or said == size_wh:
         return said
     text = f"<size> says {said[0]} x {said[1]}" if given else "no usable <size>"
-    text += f"; the image is {size_wh[0]} x {size_wh[1]}"
+    text += f"; {judge} {size_wh[0]} x {size_wh[1]}"
     findings.append(Finding(Flaw.OTHER_SIZE, where, text))
     return size_wh
 
@@ -246,6 +284,8 @@ def _object(
     size_wh: tuple[int, int],
     findings: list[Finding],
 ) -> VocObject:
+    if len(element) == 0:
+        raise UselessBoxError(Flaw.EMPTY_OBJECT, "empty", expected=True)
     label = settle_label(element.findtext("name") or "", classes)
     xmin, ymin, xmax, ymax = (_coordinate(element, edge) for edge in PIXEL_EDGES)
     box = settle_box(label, (xmin, ymin, xmax, ymax), at, size_wh, _GRID, findings)

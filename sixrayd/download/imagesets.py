@@ -9,29 +9,15 @@ from collections.abc import Iterator
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError
+from sixrayd.core.image_ids import NUMBERED
+from sixrayd.core.image_ids import image_id as image_id
 from sixrayd.core.records import Source
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
-_NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)
-_ID = re.compile(r"\w[\w.\- ()]{0,89}", re.ASCII)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
 _VALUES = {"1": 1, "-1": 0, "0": 0}
-
-
-def image_id(stem: str) -> str:
-    """The id that a file name means: SIXray's own in capitals, others as they are.
-
-    Raises:
-        ReleaseError: the name cannot serve as an id.
-    """
-    if not _ID.fullmatch(stem):
-        raise ReleaseError(
-            f"file name {stem[:100]!r}: an image's name takes 1 to 90 of the letters A-Z, a-z, "
-            "0-9, _, -, dot, blank and brackets; rename the file"
-        )
-    return stem.upper() if _NUMBERED.fullmatch(stem) else stem
 
 
 class ImageSets:
@@ -64,7 +50,7 @@ class ImageSets:
         bits = self.register.bits(image)
         if bits is not None:
             return Source.POSITIVE if bits else Source.NEGATIVE
-        if _NUMBERED.fullmatch(image):
+        if NUMBERED.fullmatch(image):
             return Source.POSITIVE if image[0] == "P" else Source.NEGATIVE
         return None
 

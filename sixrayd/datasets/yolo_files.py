@@ -1,0 +1,182 @@
+"""YOLO: a text file an image, beside it or in `labels/` where the image is in `images/`.
+
+An empty file says that the image shows nothing. No file says nothing.
+"""
+
+import posixpath
+from collections.abc import Mapping, Set
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
+from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.places import IMAGES, suffix_of
+from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
+from sixrayd.datasets.yolo_names import YoloNames
+from sixrayd.datasets.yolo_rows import has_rows, rows_of, settle_row
+
+_FOLDER = "labels"
+_PROSE = frozenset(("readme", "license", "licence", "notice", "requirements"))
+
+Texts = tuple[tuple[str, bytes], ...]
+
+
+class YoloFiles:
+    """Text files of a set. Which of them are labels is known when all are there."""
+
+    form = "yolo"
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []  # for nobody where the set has another form
+        self._names = YoloNames(self.findings)
+        self._texts: dict[str, Texts] = {}  # image id → where and rows of what may be its labels
+        self._row_folders: set[str] = set()  # with a text that has rows
+        self._lists: list[tuple[str, list[str]]] = []  # where, lines
+        self._known: dict[str, Texts] | None = None  # made when asked for, as are the sides
+        self._sides: GivenSides | None = None
+
+    @staticmethod
+    def wants(where: str, data: bytes | None) -> bool:
+        """Whether a file may be labels, a list of images, or name classes."""
+        if YoloNames.wants(where, data):
+            return True
+        stem, suffix = posixpath.splitext(posixpath.basename(where).lower())
+        if suffix != ".txt" or stem.partition(".")[0] in _PROSE:
+            return False
+        return (
+            data is None
+            or _in_labels(where)
+            or not data.strip()
+            or has_rows(data)
+            or _is_list(data)
+        )
+
+    def take(self, where: str, data: bytes) -> None:
+        """Add a file."""
+        self._known = self._sides = None
+        if YoloNames.wants(where, data):
+            self._names.take(where, data)
+        elif _is_list(data):
+            self._lists.append((where, data.decode("utf-8-sig", "replace").splitlines()))
+        elif image := image_of(where, self.findings):
+            if has_rows(data):
+                self._row_folders.add(posixpath.dirname(where))
+            known = self._texts.get(image, ())
+            if all(data != other for _, other in known):
+                self._texts[image] = (*known, (where, data))
+
+    @property
+    def proof(self) -> str:
+        """The first file of labels; empty where there is none."""
+        return next((texts[0][0] for texts in self._labels().values()), "")
+
+    @property
+    def image_ids(self) -> Set[str]:
+        """Images with a file of labels, be it empty."""
+        return self._labels().keys()
+
+    def class_names(self) -> tuple[str, ...]:
+        """By number."""
+        return first_spellings(self._names.by_number().values())
+
+    def sides(self) -> Mapping[str, Mapping[str, str]]:
+        """By lists of images, or else by the folders that data.yaml or their names tell."""
+        if self._sides is None:
+            self._sides = self._given_sides()
+        return {GIVEN: self._sides.found} if self._sides.found else {}
+
+    def _given_sides(self) -> GivenSides:
+        sides = GivenSides(self.findings)
+        for where, lines in self._lists:
+            if side := self._names.side_of(where) or side_of_name(where):
+                for line in filter(None, map(str.strip, lines)):
+                    if image := image_of(line.replace("\\", "/"), self.findings, where):
+                        sides.add(image, side, where)
+        listed = set(sides.found)
+        for image, texts in self._labels().items():
+            for where, _ in texts if image not in listed else ():
+                if side := self.side_of_image(_image_path(where)):
+                    sides.add(image, side, where)
+        return sides
+
+    def side_of_image(self, path: str) -> str:
+        """The side that an image's path tells; empty where it tells none."""
+        return self._names.side_of(posixpath.dirname(path)) or side_of_folders(path)
+
+    def annotation(
+        self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
+    ) -> VocAnnotation | None:
+        """What the files say of an image; None where there is none.
+
+        Raises:
+            AnnotationError: no size, or (with "stop") a row that cannot be used.
+        """
+        parts = [
+            _read(image_id, where, data, self._names.by_number(), size_wh, classes, on_error)
+            for where, data in self._labels().get(image_id, ())
+        ]
+        return merge(image_id, parts) if parts else None
+
+    def _labels(self) -> dict[str, Texts]:
+        if self._known is None:
+            chosen = (
+                (image, tuple(text for text in texts if self._is_label(*text)))
+                for image, texts in self._texts.items()
+            )
+            self._known = {image: texts for image, texts in chosen if texts}
+        return self._known
+
+    def _is_label(self, where: str, data: bytes) -> bool:
+        folder = posixpath.dirname(where)
+        if not self._names.where and not self._row_folders:
+            return False
+        if _in_labels(where):
+            return True
+        return self._names.where != "" and (has_rows(data) or folder in self._row_folders)
+
+
+def _in_labels(where: str) -> bool:
+    return _FOLDER in where.lower().split("/")[:-1]
+
+
+def _is_list(data: bytes) -> bool:
+    """Whether a text begins with the path of an image."""
+    first = data[:65_536].lstrip().partition(b"\n")[0]
+    return suffix_of(first.decode("utf-8", "replace").strip()) in IMAGES
+
+
+def _image_path(where: str) -> str:
+    """Where the image of a file of labels lies, but for its suffix."""
+    folders = where.split("/")
+    for at in reversed(range(len(folders) - 1)):
+        if folders[at].lower() == _FOLDER:
+            folders[at] = "images"
+            break
+    return "/".join(folders)
+
+
+def _read(
+    image_id: str,
+    where: str,
+    data: bytes,
+    names: Mapping[int, str],
+    size_wh: tuple[int, int] | None,
+    classes: ClassList,
+    on_error: OnFault,
+) -> FilePart:
+    if size_wh is None:
+        raise AnnotationError(
+            f"{where}: fractions of an image that is not there to be measured; put "
+            f"{image_id} beside its labels"
+        )
+    size, findings = size_wh, list[Finding]()
+
+    def settle(columns: list[str], at: str) -> VocObject:
+        return VocObject(settle_row(columns, at, names, classes, size, findings))
+
+    rows = rows_of(data, where)
+    objects = settle_objects(rows, settle, on_error, findings)
+    if rows and not objects:
+        findings.append(Finding(Flaw.NO_OBJECT, where, "no usable object"))
+    return FilePart(where, VocAnnotation(image_id, *size, objects, tuple(findings)))

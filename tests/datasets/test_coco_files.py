@@ -1,0 +1,365 @@
+"""COCO's quirks, each with its finding."""
+
+import json
+
+import pytest
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.voc import VocObject
+from sixrayd.datasets.labels import Labels
+
+WHERE = "annotations/instances_all.json"
+
+
+def document(**changes):
+    return {
+        "images": [{"id": 1, "file_name": "P00001.jpg", "width": 96, "height": 64}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [10, 20, 30, 40]}],
+        "categories": [{"id": 2, "name": "Gun"}, {"id": 1, "name": "Knife"}],
+    } | changes
+
+
+def taken(*documents, where=WHERE):
+    labels = Labels()
+    for number, given in enumerate(documents):
+        data = given if isinstance(given, bytes) else json.dumps(given).encode()
+        labels.take(where if number == 0 else f"{number}/{where}", data)
+    return labels
+
+
+def box(bbox=(10, 20, 30, 40), **more):
+    row = {"id": 1, "image_id": 1, "category_id": 2, "bbox": bbox, **more}
+    return document(annotations=[row])
+
+
+def read(labels, image="P00001", on_error="skip"):
+    return labels.annotation(image, None, ClassList(), on_error)
+
+
+def test_boxes_are_left_top_width_height_from_0():
+    labels = taken(document())
+
+    assert read(labels).objects == (VocObject(Box("Gun", 10, 20, 40, 60)),)
+    assert labels.class_names == ("Knife", "Gun")
+    assert labels.findings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("train\\P00001.jpg", "P00001"),
+        ("../JPEGImages/p00001.JPG", "P00001"),
+        ("P00001_jpg.rf.0a1b.jpg", "P00001_jpg.rf.0a1b"),
+        ("P00001", "P00001"),
+    ],
+)
+def test_file_names_as_they_come(name, image):
+    images = [{"id": 1, "file_name": name, "width": 96, "height": 64}]
+
+    assert set(taken(document(images=images)).image_ids) == {image}
+
+
+@pytest.mark.parametrize("ids", [("1", 1), (1, "1"), (1.0, "1"), ("a", "a")])
+def test_ids_are_numbers_or_texts(ids):
+    images = [{"id": ids[0], "file_name": "P00001.jpg", "width": 96, "height": 64}]
+    rows = [{"image_id": ids[1], "category_id": "2", "bbox": ["10", "20", "30", 40.0]}]
+
+    annotation = read(taken(document(images=images, annotations=rows)))
+
+    assert annotation.objects == (VocObject(Box("Gun", 10, 20, 40, 60)),)
+
+
+def test_sums_are_free_of_noise():
+    annotation = read(taken(box([0.1, 20, 0.2 + 9.5, 40])))
+
+    assert annotation.objects[0].box == Box("Gun", 0.1, 20, 9.8, 60)
+    assert [str(finding) for finding in annotation.findings] == [
+        f"{WHERE}: P00001: annotation 1: x1 0.1 is not a whole pixel; kept",
+        f"{WHERE}: P00001: annotation 1: x2 9.8 is not a whole pixel; kept",
+    ]
+
+
+@pytest.mark.parametrize("flag", ("iscrowd", "ignore"))
+def test_a_crowd_is_difficult(flag):
+    assert read(taken(box(**{flag: 1}))).objects[0].difficult
+    assert not read(taken(box(**{flag: 0}))).objects[0].difficult
+
+
+def test_an_image_without_boxes_is_known_to_show_nothing():
+    annotation = read(taken(document(annotations=[])))
+
+    assert (annotation.objects, annotation.findings) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "flaw", "text"),
+    [
+        (
+            {"category_id": 9},
+            Flaw.UNKNOWN_CLASS,
+            "category_id 9 is none of the file's categories",
+        ),
+        (
+            {"category_id": None},
+            Flaw.UNKNOWN_CLASS,
+            "category_id None is none of the file's categories",
+        ),
+        ({"bbox": [1, 2, 3]}, Flaw.NO_NUMBER, "bbox is no list of four"),
+        ({"bbox": None}, Flaw.NO_NUMBER, "bbox is no list of four"),
+        (
+            {"bbox": [float("nan"), 2, 3, 4]},
+            Flaw.NO_NUMBER,
+            "bbox's x is nan, expected a finite number",
+        ),
+        (
+            {"bbox": [1, 2, float("inf"), 4]},
+            Flaw.NO_NUMBER,
+            "bbox's width is inf, expected a finite number",
+        ),
+        (
+            {"bbox": [1, 2, 3, "four"]},
+            Flaw.NO_NUMBER,
+            "bbox's height is nan, expected a finite number",
+        ),
+        (
+            {"bbox": [1, 10**400, 3, 4]},
+            Flaw.NO_NUMBER,
+            "bbox's y is nan, expected a finite number",
+        ),
+        (
+            {"bbox": [100, 2, 30, 40]},
+            Flaw.OUTSIDE,
+            "100,2,130,42 lies outside the image of 96 x 64",
+        ),
+        ({"bbox": [10, 20, 0, 40]}, Flaw.THIN_BOX, "Gun is 0 x 40 pixels within the image"),
+    ],
+)
+def test_a_row_that_cannot_be_used(row, flaw, text):
+    labels = taken(box(**row))
+    at = f"{WHERE}: P00001: annotation 1"
+
+    annotation = read(labels)
+
+    assert annotation.objects == ()
+    assert [found for found in annotation.findings if found.flaw != Flaw.OVERHANG] == [
+        Finding(flaw, at, f"{text}; left out"),
+        Finding(Flaw.NO_OBJECT, f"{WHERE}: P00001", "no usable object"),
+    ]
+    if flaw is not Flaw.THIN_BOX:
+        with pytest.raises(AnnotationError) as stopped:
+            read(labels, on_error="stop")
+        assert str(stopped.value) == f"{at}: {text}; fix the file or pass --on-error skip"
+
+
+CATEGORIES = [
+    {"id": 0, "name": "threats", "supercategory": "none"},
+    {"id": 7, "name": "Gun", "supercategory": "threats"},
+    {"id": 2, "name": "Knife", "supercategory": "threats"},
+]
+
+
+def test_a_row_that_only_groups_others_is_no_class():
+    rows = [{"image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40]}]
+    labels = taken(document(categories=CATEGORIES, annotations=rows))
+
+    assert labels.class_names == ("Knife", "Gun")  # by id, gaps and all, used or not
+    assert labels.findings == [
+        Finding(
+            Flaw.GROUPING_CLASS,
+            f"{WHERE}: category 1",
+            "threats has no box and groups other categories; left out",
+        )
+    ]
+
+
+def test_a_row_that_groups_others_and_has_boxes_is_a_class():
+    rows = [{"image_id": 1, "category_id": 0, "bbox": [10, 20, 30, 40]}]
+
+    labels = taken(document(categories=CATEGORIES, annotations=rows))
+
+    assert labels.class_names == ("threats", "Knife", "Gun")
+
+
+@pytest.mark.parametrize(
+    ("changes", "flaw", "place", "text"),
+    [
+        (
+            {"annotations": [{"image_id": 5, "category_id": 2, "bbox": [1, 2, 3, 4]}]},
+            Flaw.NO_IMAGE,
+            "annotation 1",
+            "image_id 5 is not among the images; left out",
+        ),
+        (
+            {"annotations": ["odd"]},
+            Flaw.NO_IMAGE,
+            "annotation 1",
+            "image_id None is not among the images; left out",
+        ),
+        (
+            {"images": [*document()["images"], {"id": "1", "file_name": "P00002.jpg"}]},
+            Flaw.REPEATED_IMAGE,
+            "image 2",
+            "id 1 is P00001's as well; left out",
+        ),
+        (
+            {"images": [*document()["images"], {"file_name": "P00002.jpg"}]},
+            Flaw.UNREADABLE_LABELS,
+            "image 2",
+            "no usable id and file_name; left out",
+        ),
+        (
+            {"images": [*document()["images"], {"id": 2, "file_name": ["P00002.jpg"]}]},
+            Flaw.UNREADABLE_LABELS,
+            "image 2",
+            "no usable id and file_name; left out",
+        ),
+        (
+            {"categories": [*document()["categories"], {"id": 2, "name": "Pliers"}]},
+            Flaw.REPEATED_CLASS,
+            "category 3",
+            "id 2 is Gun's as well; Gun holds",
+        ),
+        (
+            {"categories": [*document()["categories"], {"id": 3, "name": "Gun"}]},
+            Flaw.REPEATED_CLASS,
+            "category 3",
+            "Gun again; both ids mean it",
+        ),
+        (
+            {
+                "categories": [
+                    *document()["categories"],
+                    {"id": 3, "name": " ", "supercategory": []},
+                ]
+            },
+            Flaw.UNREADABLE_LABELS,
+            "category 3",
+            "no usable id and name; left out",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_lists(changes, flaw, place, text):
+    labels = taken(document(**changes))
+
+    assert labels.findings == [Finding(flaw, f"{WHERE}: {place}", text)]
+    assert set(labels.image_ids) == {"P00001"}
+    assert labels.class_names == ("Knife", "Gun")
+
+
+def test_a_name_that_is_no_id():
+    labels = taken(document(images=[{"id": 1, "file_name": "röntgen.jpg"}]))
+
+    assert [(f.flaw, f.where) for f in labels.findings] == [(Flaw.BAD_NAME, f"{WHERE}: image 1")]
+    assert set(labels.image_ids) == set()
+
+
+DEEP = b'{"images": [], "categories": [], "annotations": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (
+            b'[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]',
+            "a list, as of a detector's results; labels have images, annotations and categories",
+        ),
+        (
+            b'{"annotations": {}, "images": []}',
+            "no list annotations and no list categories; labels in COCO's form have images, "
+            "annotations and categories",
+        ),
+        (DEEP, "lists within lists, too deep to be read"),
+        (
+            json.dumps(document()).encode()[:-1],
+            "not JSON (Expecting ',' delimiter: line 1 column 234 (char 233)); fetch or write it "
+            "again",
+        ),
+    ],
+)
+def test_a_file_that_is_none(data, text):
+    labels = taken(data)
+
+    assert labels.form == ""
+    assert labels.findings == [Finding(Flaw.UNREADABLE_LABELS, WHERE, text)]
+
+
+@pytest.mark.parametrize(
+    ("where", "data", "wanted"),
+    [
+        ("a/_annotations.coco.json", b"", True),
+        ("labels.json", json.dumps(document()).encode(), True),
+        ("results.json", b'[ {"image_id": 1, "bbox": [1, 2, 3, 4]}]', True),
+        ("package.json", b'{"name": "x"}', False),
+    ],
+)
+def test_which_json_is_labels(where, data, wanted):
+    assert Labels().wants(where, data) == wanted
+    assert Labels().wants(where)
+
+
+def test_an_image_in_two_files_that_say_the_same_is_one():
+    assert read(taken(document(), document())).findings == ()
+
+
+def test_an_image_in_two_files_is_merged():
+    labels = taken(document(), box([1, 2, 3, 4]))
+
+    annotation = read(labels)
+
+    assert [item.box.xyxy for item in annotation.objects] == [(10, 20, 40, 60), (1, 2, 4, 6)]
+    text = f"P00001 is in {WHERE}: P00001 as well; merged, 1 of 1 objects new"
+    assert annotation.findings == (Finding(Flaw.TWO_FILES, f"1/{WHERE}: P00001", text),)
+
+
+def test_two_files_that_say_other_sizes():
+    images = [{"id": 1, "file_name": "P00001.jpg", "width": 50, "height": 64}]
+
+    annotation = read(taken(document(), document(images=images)))
+
+    assert (annotation.width, annotation.height) == (96, 64)
+    text = f"said to be 50 x 64; {WHERE}: P00001 says 96 x 64"
+    assert annotation.findings[0] == Finding(Flaw.OTHER_SIZE, f"1/{WHERE}: P00001", text)
+    assert [finding.flaw for finding in annotation.findings] == [Flaw.OTHER_SIZE, Flaw.TWO_FILES]
+
+
+def test_the_image_beats_the_size_that_is_said():
+    annotation = taken(document()).annotation("P00001", (50, 60), ClassList())
+
+    assert (annotation.width, annotation.height) == (50, 60)
+    text = "said to be 96 x 64; the image is 50 x 60"
+    assert annotation.findings == (Finding(Flaw.OTHER_SIZE, f"{WHERE}: P00001", text),)
+
+
+@pytest.mark.parametrize("size", [{}, {"width": 0, "height": 64}, {"width": 1e9, "height": "x"}])
+def test_no_size_at_all(size):
+    labels = taken(document(images=[{"id": 1, "file_name": "P00001.jpg", **size}]))
+
+    with pytest.raises(AnnotationError) as none:
+        read(labels)
+
+    assert str(none.value) == (
+        f"{WHERE}: P00001: no usable width and height, and no image to measure"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "side"),
+    [
+        ("annotations/instances_train2017.json", "P00001.jpg", "train"),
+        ("annotations/instances_val2017.json", "P00001.jpg", "train"),
+        ("valid/_annotations.coco.json", "P00001.jpg", "train"),
+        ("test/_annotations.coco.json", "P00001.jpg", "test"),
+        ("instances_test-dev.json", "train/P00001.jpg", "test"),
+        ("labels.json", "test/P00001.jpg", "test"),
+        ("trained/latest.json", "P00001.jpg", None),
+    ],
+)
+def test_the_side_is_told_by_file_or_folder(where, name, side):
+    images = [{"id": 1, "file_name": name, "width": 96, "height": 64}]
+
+    labels = taken(document(images=images), where=where)
+
+    assert labels.sides == ({"given": {"P00001": side}} if side else {})

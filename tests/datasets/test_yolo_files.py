@@ -1,0 +1,296 @@
+"""YOLO's quirks, each with its finding."""
+
+import pytest
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.voc import VocObject
+from sixrayd.datasets.labels import Labels
+from tests.releases import voc
+
+WHERE = "labels/train/P00001.txt"
+YAML = b"names: [Gun, Knife]\n"
+
+
+def taken(files):
+    labels = Labels()
+    for where, data in files.items():
+        if labels.wants(where) and labels.wants(where, data):
+            labels.take(where, data)
+    return labels
+
+
+def read(row, on_error="skip"):
+    labels = taken({"data.yaml": YAML, WHERE: row})
+    return labels.annotation("P00001", (100, 50), ClassList(), on_error)
+
+
+def test_fractions_become_pixels():
+    assert read(b"\xef\xbb\xbf1 0.5 0.5 0.2 0.2\r\n\r\n0.0 .15 .5 .1 1\n").objects == (
+        VocObject(Box("Knife", 40, 20, 60, 30)),
+        VocObject(Box("Gun", 10, 0, 20, 50)),
+    )
+
+
+def test_an_empty_file_says_that_the_image_shows_nothing():
+    annotation = read(b"\n")
+
+    assert (annotation.objects, annotation.findings) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "box", "flaw", "text"),
+    [
+        (
+            b"0 .1 .2 .3 .2 .3 .6 .1 .6",
+            (10, 10, 30, 30),
+            Flaw.POLYGON,
+            "an outline of 4 points; the box around it is taken",
+        ),
+        (
+            b"0 .5 .5 .2 .2 0.91",
+            (40, 20, 60, 30),
+            Flaw.CONFIDENCE,
+            "a sixth column, 0.91, taken for a confidence and left out",
+        ),
+        (b"0 .95 .5 .2 .2", (85, 20, 100, 30), Flaw.OVERHANG, "x2 105 exceeds width 100; clipped"),
+        (b"0 .05 .5 .2 .2", (0, 20, 15, 30), Flaw.OVERHANG, "x1 -5 is below 0; clipped"),
+        (b"0 .5 .5 -.2 .2", (40, 20, 60, 30), Flaw.SWAPPED_CORNERS, "x2 40 below x1 60; swapped"),
+    ],
+)
+def test_a_row_that_is_repaired(row, box, flaw, text):
+    annotation = read(row, on_error="stop")
+
+    assert [item.box for item in annotation.objects] == [Box("Gun", *box)]
+    assert annotation.findings == (Finding(flaw, f"{WHERE}: line 1", text),)
+
+
+@pytest.mark.parametrize(
+    ("row", "flaw", "text"),
+    [
+        (b"0 .5 .5 .2", Flaw.UNREADABLE_LABELS, "4 columns, expected a class and cx cy w h"),
+        (
+            b"0 .5 .5 .2 .2 .1 .1 .1",
+            Flaw.UNREADABLE_LABELS,
+            "8 columns, expected a class and cx cy w h",
+        ),
+        (b"0 .5 .5 wide .2", Flaw.NO_NUMBER, "w is 'wide', expected a number"),
+        (b"0 .5 nan .2 .2", Flaw.NO_NUMBER, "cy is 'nan', expected a finite number"),
+        (b"0 inf .5 .2 .2", Flaw.NO_NUMBER, "cx is 'inf', expected a finite number"),
+        (
+            b"2 .5 .5 .2 .2",
+            Flaw.UNKNOWN_CLASS,
+            "class 2 is none of 0 to 1; data.yaml, obj.names or classes.txt names them",
+        ),
+        (
+            b"0.5 .5 .5 .2 .2",
+            Flaw.UNKNOWN_CLASS,
+            "class 0.5 is none of 0 to 1; data.yaml, obj.names or classes.txt names them",
+        ),
+        (b"Gun .5 .5 .2 .2", Flaw.NO_NUMBER, "class is 'Gun', expected a number"),
+        (
+            b"0 120 40 30 20",
+            Flaw.OUTSIDE,
+            "10500,1500,13500,2500 lies outside the image of 100 x 50",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be_used(row, flaw, text):
+    annotation = read(row)
+
+    assert annotation.objects == ()
+    findings = [f for f in annotation.findings if f.flaw != Flaw.OVERHANG]
+    assert findings == [
+        Finding(flaw, f"{WHERE}: line 1", f"{text}; left out"),
+        Finding(Flaw.NO_OBJECT, WHERE, "no usable object"),
+    ]
+    with pytest.raises(AnnotationError) as stopped:
+        read(row, on_error="stop")
+    assert str(stopped.value) == f"{WHERE}: line 1: {text}; fix the file or pass --on-error skip"
+
+
+ROW = b"0 .5 .5 .2 .2\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (
+            {"data.yaml": YAML, "labels/a.txt": ROW, "README.txt": ROW, "labels/LICENSE.txt": b""},
+            "a",
+        ),
+        ({"labels/a.txt": ROW, "labels/b.txt": b"", "notes.txt": ROW}, "ab"),
+        ({"obj/a.txt": ROW, "obj/b.txt": b"", "notes.txt": b"", "obj.names": b"Gun"}, "ab"),
+        ({"a.txt": ROW, "b.txt": b"some text\n", "classes.txt": b"Gun"}, "a"),
+        ({"a.txt": ROW, "b.txt": b""}, ""),
+        ({"labels/a.txt": b""}, ""),
+        ({"labels/a.txt": b"", "data.yaml": YAML}, "a"),
+        ({"train.txt": b"images/a.jpg\nimages/b.jpg\n", "data.yaml": YAML}, ""),
+        ({"compose.yaml": b"services: {}\n", "a.txt": ROW}, ""),
+    ],
+)
+@pytest.mark.parametrize("backwards", (False, True))
+def test_which_texts_are_labels(files, ids, backwards):
+    labels = taken(dict(reversed(files.items())) if backwards else files)
+
+    assert set(labels.image_ids) == set(ids)
+    assert labels.form == ("yolo" if ids else "")
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "findings"),
+    [
+        ({"data.yaml": b"names: {1: Knife, 0: Gun}\nnc: 2\n"}, ("Gun", "Knife"), []),
+        ({"data.yaml": b"names:\n- no\n- 7\n"}, ("no", "7"), []),
+        ({"obj.names": b"Gun\r\nKnife\r\n\r\n"}, ("Gun", "Knife"), []),
+        (
+            {"classes.txt": b"Knife\n", "data.yaml": b"names: [Gun]"},
+            ("Gun",),
+            [Finding(Flaw.OTHER_CLASSES, "data.yaml", "names other classes than classes.txt")],
+        ),
+        (
+            {"data.yaml": b"names: [Gun, gun]\n"},
+            ("Gun",),
+            [Finding(Flaw.REPEATED_CLASS, "data.yaml", "gun again, as 1; both numbers mean it")],
+        ),
+        (
+            {"data.yaml": b"names: [Gun]\nnc: 5\n"},
+            ("Gun",),
+            [Finding(Flaw.OTHER_CLASSES, "data.yaml", "nc is 5, names has 1; names holds")],
+        ),
+        (
+            {"data.yaml": b"names: {0: Gun, one: Knife, 2: [x]}\n"},
+            ("Gun",),
+            [
+                Finding(
+                    Flaw.UNREADABLE_LABELS,
+                    "data.yaml",
+                    f"names: {key!r} is no number with a name; left out",
+                )
+                for key in ("one", "2")
+            ],
+        ),
+        (
+            {"data.yaml": b"names: [Gun\n"},
+            (),
+            [
+                Finding(
+                    Flaw.UNREADABLE_LABELS,
+                    "data.yaml",
+                    'not YAML (while parsing a flow sequence in "<byte string>", line 1, column 8 '
+                    "did not find expected ',' or ']' in \"<byte string>\", line 2, column 1)",
+                )
+            ],
+        ),
+        (
+            {"data.yaml": b"names: {0: Gun, 1234567: Knife, 1x: Saw}\n"},
+            ("Gun",),
+            [
+                Finding(
+                    Flaw.UNREADABLE_LABELS,
+                    "data.yaml",
+                    f"names: {key!r} is no number with a name; left out",
+                )
+                for key in ("1234567", "1x")
+            ],
+        ),
+        ({"data.yaml": b"names: !!python/object/apply:os.getcwd []\n"}, (), []),
+    ],
+)
+def test_names_of_classes(files, names, findings):
+    labels = taken({**files, "labels/P00001.txt": ROW})
+
+    assert labels.class_names == names
+    assert labels.findings == findings
+
+
+def test_a_blank_line_among_names_counts():
+    labels = taken({"obj.names": b"Gun\n\nKnife\n", "labels/P1.txt": b"2 .5 .5 .2 .2"})
+
+    assert labels.annotation("P1", (10, 10), ClassList()).objects[0].box.label == "Knife"
+
+
+def test_a_class_that_nothing_names():
+    labels = taken({WHERE: ROW})
+
+    with pytest.raises(AnnotationError) as none:
+        labels.annotation("P00001", (100, 50), ClassList())
+
+    assert str(none.value) == (
+        f"{WHERE}: line 1: class 0 has no name; data.yaml, obj.names or classes.txt names them; "
+        "fix the file or pass --on-error skip"
+    )
+
+
+def test_fractions_need_an_image():
+    with pytest.raises(AnnotationError) as none:
+        taken({WHERE: ROW}).annotation("P00001", None, ClassList())
+
+    assert str(none.value) == (
+        f"{WHERE}: fractions of an image that is not there to be measured; put P00001 beside its "
+        "labels"
+    )
+
+
+def test_two_files_of_one_stem_are_merged():
+    other = "labels/more/P00001.txt"
+    labels = taken({"data.yaml": YAML, WHERE: ROW, other: ROW + b"1 .5 .5 .4 .4"})
+
+    annotation = labels.annotation("P00001", (100, 50), ClassList())
+
+    assert [item.box.label for item in annotation.objects] == ["Gun", "Knife"]
+    text = f"P00001 is in {WHERE} as well; merged, 1 of 2 objects new"
+    assert annotation.findings == (Finding(Flaw.TWO_FILES, other, text),)
+
+
+LABELS = {"labels/one/a.txt": ROW, "labels/two/b.txt": ROW}
+
+
+@pytest.mark.parametrize(
+    ("files", "sides"),
+    [
+        ({"data.yaml": b"names: [Gun]\ntrain: images/one\ntest: images/two\n"}, "train test"),
+        ({"data.yaml": b"names: [Gun]\ntrain: ../images/two\nval: ../images/one\n"}, "train train"),
+        ({"data.yaml": b"names: [Gun]\ntrain: [/root/x/images/one/]\ntest: two\n"}, "train test"),
+        ({"data.yaml": b"names: [Gun]\ntrain: images\ntest: images\n"}, ""),
+        (
+            {
+                "data.yaml": b"names: [Gun]\ntrain: first.txt\ntest: ./second.txt\n",
+                "first.txt": b"./images/two/b.jpg\n",
+                "second.txt": b"C:\\images\\one\\a.JPG\n",
+            },
+            "test train",
+        ),
+        (
+            {
+                "obj.data": b"classes = 1\ntrain = data/first.txt\nvalid = data/test.txt\n",
+                "first.txt": b"data/a.jpg\n",
+                "test.txt": b"data/b.jpg\n",
+            },
+            "train train",
+        ),
+        ({"train.txt": b"images/a.jpg\n", "test.txt": b"images/b.jpg\n"}, "train test"),
+    ],
+)
+def test_sides(files, sides):
+    labels = taken({**LABELS, **files})
+
+    expected = dict(zip("ab", sides.split(), strict=bool(sides)))
+    assert labels.sides == ({"given": expected} if expected else {})
+    assert labels.findings == []
+
+
+@pytest.mark.parametrize("layout", ("{}/labels/a.txt", "labels/{}/a.txt"))
+def test_folders_name_sides(layout):
+    for name, side in {"train": "train", "valid": "train", "test": "test"}.items():
+        assert taken({layout.format(name): ROW}).sides == {"given": {"a": side}}
+
+
+def test_texts_of_a_set_in_another_form_have_no_findings():
+    labels = taken(
+        {"P1.xml": voc("P1", ("Gun", 1, 1, 9, 9)), "a/é.txt": ROW, "x.yaml": b"names: ["}
+    )
+
+    assert (labels.form, labels.findings) == ("voc", [])
