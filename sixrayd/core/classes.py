@@ -19,11 +19,15 @@ def default_classes() -> tuple[str, ...]:
 class ClassList:
     """Class names in the order of the model's outputs; background is not among them.
 
+    Args:
+        left_out: names that annotations may hold and that are no class.
+
     Raises:
         SettingsError: no class, or two that differ only in case.
     """
 
     names: tuple[str, ...] = field(default_factory=default_classes)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names or not all(name.strip() == name and name for name in self.names):
@@ -52,6 +56,11 @@ class ClassList:
             f"class {name!r} is none of {', '.join(self.names)}; "
             f"name the release's classes with `sixrayd download --classes`"
         )
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a name is known, and known to be no class."""
+        known = {other.lower() for other in self.left_out}
+        return name.strip().lower() in known and not self.covers(name)
 
     def covers(self, name: str) -> bool:
         """Whether `canonical` knows the name."""

@@ -105,6 +105,9 @@ def read_voc(
         if len(element) == 0:
             notes.append(f"{at}: empty; left out")
             continue
+        if classes.leaves_out(name := element.findtext("name") or ""):
+            notes.append(f"{at}: {name.strip()} is none of the classes; left out, as announced")
+            continue
         try:
             objects.append(_object(element, at, classes, (width, height), notes))
         except _ObjectError as fault:

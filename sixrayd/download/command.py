@@ -15,7 +15,13 @@ option = options_of(DownloadSettings)
 @workspace_option
 @option(
     "--release",
-    help="Folder with the archives or images, URL of one, or a name of manifests/sources.toml.",
+    help="Folder with the archives or images, an archive, a URL, a name (sixray, sixray-d) or a "
+    "manifest of your own (FILE.toml).",
+)
+@option(
+    "--from",
+    "source",
+    help="Folder, archive or URL to take a release of a manifest from, instead of its mirrors.",
 )
 @option("--classes", help="Classes in the order of the models' outputs.")
 @option("--seed", help="Seed of the draw of the test side.")
@@ -31,6 +37,11 @@ option = options_of(DownloadSettings)
     help="Bits in which the perceptual hashes of near-duplicates may differ.",
 )
 @option("--on-error", help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.")
+@option("--connections", type=click.IntRange(1, 32), help="Files that are fetched at once.")
+@option(
+    "--keep-archives/--no-keep-archives",
+    help="Keep the archives that were fetched, or remove them once they are taken in.",
+)
 @option("--force", help="Replace a finished ingest of something else.")
 @json_option
 @click.pass_context
@@ -41,10 +52,16 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     Example:
       sixrayd download --release sixray/
       sixrayd download --release sixray/ --classes Gun,Knife --on-error skip
+      sixrayd download --release sixray --no-keep-archives
+      sixrayd download --release sixray-d --from SIXray-D.zip
     """
+    from sixrayd.download.place import find_place
     from sixrayd.download.stage import download as take
 
     settings = DownloadSettings(**options)
+    place = find_place(settings.release, settings.source)
+    if place.caution:
+        click.echo(place.caution, err=True)
     with progress() as bars:
         tasks: dict[str, Any] = {}
 
@@ -58,6 +75,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
         print_json(result)
     else:
         _print(workspace, result)
+        _print_announced(place.expected, result)
     if result.skipped:
         ctx.exit(3)
 
@@ -86,3 +104,11 @@ def _print(workspace: Workspace, result: Any) -> None:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
         click.echo(f"passed over, neither image nor annotation nor archive: {kinds}")
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+
+
+def _print_announced(expected: Any, result: Any) -> None:
+    """Where a manifest announces another count than was found, both."""
+    for name in ("images", "positives", "negatives", "boxes"):
+        announced, found = getattr(expected, name), getattr(result, name)
+        if announced and announced != found:
+            click.echo(f"{found} {name}, where {announced} are announced")

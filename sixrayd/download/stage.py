@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.download.acquire import acquire, remove_fetched, resolved, settings_of
 from sixrayd.download.faults import Faults
-from sixrayd.download.fetch import Report, fetch_release, find_place
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set
 from sixrayd.download.members import (
     IMAGES,
@@ -27,10 +27,13 @@ from sixrayd.download.members import (
     tar_members,
     zip_members,
 )
+from sixrayd.download.place import find_place
 from sixrayd.download.release import Release, open_release, release_inputs
 from sixrayd.download.scan import MeasuredImage, scan_all
 from sixrayd.download.settings import DownloadResult, DownloadSettings
+from sixrayd.download.sources import Expected
 from sixrayd.download.tables import IndexRows, annotation_rows
+from sixrayd.download.transfer import Report
 
 
 def download(
@@ -51,25 +54,24 @@ def download(
         WorkspaceError: a finished ingest of something else is there and `force` is not set.
     """
     with workspace.lock():
-        place = find_place(settings.release)
+        place = find_place(settings.release, settings.source)
+        settings = resolved(settings, place)
         faults = Faults(settings.on_error)
-        folder = workspace.root / "release"
-        root = place.folder or fetch_release(place, folder, faults, report)
-        release = open_release(root, workspace, faults)
-        kept = {k: v for k, v in asdict(settings).items() if k not in ("release", "force")}
-        run = Run(
-            stage="shards",
-            name="",
-            settings={"release": place.name, **kept},
-            inputs=release_inputs(release, workspace),
-        )
-        if not _begin(workspace, run, settings.force):
+        run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
+        if place.mirrors and run.inputs and _is_finished(workspace, run, settings.force):
             return _result(workspace.run("shards").summary)
-        ingest = _Ingest(workspace.shards, settings, faults, report)
+        root = acquire(place, workspace, settings, faults, report)
+        release = open_release(root, workspace, faults)
+        run = replace(run, inputs=release_inputs(release, workspace))
+        if not _begin(workspace, run, settings.force):
+            remove_fetched(release, place, workspace, settings)
+            return _result(workspace.run("shards").summary)
+        ingest = _Ingest(workspace.shards, settings, faults, report, place.expected)
         summary = ingest.take(release)
         names = sorted(p.name for p in workspace.shards.iterdir() if p.name != "plan.json")
         outputs = {n: ingest.sha256.get(n) or sha256_file(workspace.shards / n) for n in names}
         workspace.finish(replace(run, outputs=outputs, summary=summary))
+        remove_fetched(release, place, workspace, settings)
         return _result(summary)
 
 
@@ -81,6 +83,7 @@ class _Ingest:
     settings: DownloadSettings
     faults: Faults
     report: Report
+    expected: Expected = field(default_factory=Expected)
     sets: ImageSets = field(init=False)
     rows: IndexRows = field(default_factory=IndexRows)
     hashes: dict[str, bytes] = field(default_factory=dict)  # image id → SHA-256 of its bytes
@@ -204,8 +207,12 @@ class _Ingest:
         )
 
     def _find_absent(self) -> int:
-        """Count listed images that did not come; each is a fault."""
-        absent = sorted(image for image in self.sets.bits if image not in self.hashes)
+        """Count listed images that did not come; each is a fault, but for as many positives as
+        are known to be in no copy."""
+        every = sorted(image for image in self.sets.bits if image not in self.hashes)
+        positives = [image for image in every if self.sets.bits[image]]
+        expected = set(positives if len(positives) <= self.expected.absent_positives else ())
+        absent = [image for image in every if image not in expected]
         if absent and self.faults.on_error == "stop":
             first = ", ".join(absent[:3])
             self.faults.add(
@@ -215,10 +222,10 @@ class _Ingest:
             )
         for image in absent:
             self.faults.add(image, "listed by the image sets, not in the release")
-        return len(absent)
+        return len(every)
 
     def _write_annotations(self, index: Index) -> dict[str, Any]:
-        classes = ClassList(self.settings.classes)
+        classes = ClassList(self.settings.classes, self.expected.left_out)
         rows: list[dict[str, Any]] = []
         notes: list[str] = []
         boxes: dict[str, int] = {}  # images with a usable XML
@@ -275,18 +282,24 @@ def _index_counts(index: Index) -> dict[str, int]:
     }
 
 
-def _begin(workspace: Workspace, run: Run, force: bool) -> bool:
+def _is_finished(workspace: Workspace, run: Run, force: bool) -> bool:
     folder = workspace.shards
-    if (folder / "run.json").exists():
-        other = workspace.run("shards")
-        if not other.same_work(run) and not force:
-            raise WorkspaceError(
-                f"{folder}: holds a finished ingest of {other.settings['release']} with other "
-                "files or settings; pass --force to replace it, or name another workspace with -w"
-            )
+    if not (folder / "run.json").exists():
+        return False
+    other = workspace.run("shards")
+    if not other.same_work(run) and not force:
+        raise WorkspaceError(
+            f"{folder}: holds a finished ingest of {other.settings['release']} with other "
+            "files or settings; pass --force to replace it, or name another workspace with -w"
+        )
+    return other.same_work(run)
+
+
+def _begin(workspace: Workspace, run: Run, force: bool) -> bool:
+    _is_finished(workspace, run, force)
     if not workspace.begin(run):
         return False
-    for path in folder.iterdir():  # what a killed ingest left
+    for path in workspace.shards.iterdir():  # what a killed ingest left
         if path.name != "plan.json":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return True

@@ -12,11 +12,13 @@ import pytest
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.workspace import Workspace
-from sixrayd.download import fetch
 from sixrayd.download.faults import Faults
-from sixrayd.download.fetch import ReleasePlace, fetch_release, find_place
+from sixrayd.download.fetch import fetch_release
+from sixrayd.download.place import ReleasePlace, find_place
 from sixrayd.download.settings import DownloadResult, DownloadSettings
+from sixrayd.download.sources import ListedArchive
 from sixrayd.download.stage import download
+from sixrayd.download.transfer import refuse_downgrade
 from tests.releases import TinyRelease, write_sums
 
 CLASSES = ("Gun", "Knife")
@@ -79,6 +81,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.answer(self)
+
+        def do_HEAD(self) -> None:
+            self.send_error(405) if not (state.folder / self.path.split("/")[-1]).is_file() else 0
 
         def log_message(self, *_: object) -> None:
             pass
@@ -214,13 +219,12 @@ def test_https_never_becomes_http() -> None:
     request = httpx.Request("GET", "https://example.org/SHA256SUMS")
     answer = httpx.Response(302, headers={"location": "http://example.org/x"}, request=request)
     with pytest.raises(ReleaseError) as caught:
-        fetch._refuse_downgrade(answer)
+        refuse_downgrade(answer)
     assert str(caught.value) == (
-        "example.org: redirects from https to http; refused: name the other address yourself if "
-        "you trust it"
+        "redirects from https to http; refused: name the other address yourself if you trust it"
     )
     safe = httpx.Response(302, headers={"location": "/other"}, request=request)
-    fetch._refuse_downgrade(safe)
+    refuse_downgrade(safe)
 
 
 def test_redirects_within_http_are_followed(tmp_path: Path, server: Server) -> None:
