@@ -168,7 +168,7 @@ class HttpMirror:
         start = max(_size(part), 0)
         length = answer.headers.get("content-length")
         with _written(part), part.open("ab") as out:
-            for chunk in answer.iter_raw(_CHUNK):
+            for chunk in answer.iter_raw():
                 if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
                     raise ReleaseError(page)
                 out.write(chunk)
