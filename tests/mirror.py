@@ -32,6 +32,7 @@ class FileServer:
     tags: bool = True
     if_range: bool = True  # whether it minds what it sent before
     head: bool = True
+    sizes: dict[str, int] = field(default_factory=dict)  # that HEAD says, whatever is there
     redirect: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -108,10 +109,15 @@ def serving(folder: Path) -> Iterator[FileServer]:
             state.get(self)
 
         def do_HEAD(self) -> None:
-            if state.head:
-                state._answer(self, self.path.split("?")[0].rsplit("/", 1)[-1], "")
-            else:
+            name = self.path.split("?")[0].rsplit("/", 1)[-1]
+            if not state.head:
                 self.send_error(501)
+            elif name in state.sizes:
+                self.send_response(200)
+                self.send_header("Content-Length", str(state.sizes[name]))
+                self.end_headers()
+            else:
+                state._answer(self, name, "")
 
         def log_message(self, *_: object) -> None:
             pass

@@ -13,6 +13,7 @@ from sixrayd.download.members import IMAGES, TEXTS, loose_files
 from sixrayd.download.rar import rar_as_tar
 
 SUMS = "SHA256SUMS"
+_OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 _TAR = re.compile(
     r"(?P<name>.+\.(?:tar\.gz|tgz|tar))(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
@@ -64,7 +65,7 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
             rars += [path] * _is_archive(path, _RAR, faults)
         elif suffix in _CLOSED:
             faults.add(path.name, "an archive that is not read; unpack it here and move it away")
-        elif suffix not in IMAGES | TEXTS and path.name != SUMS:
+        elif suffix not in IMAGES | TEXTS and path.name not in _OURS:
             faults.passed_over[suffix or "no suffix"] += 1
     tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
     tars |= {f"{path.name}.tar": rar_as_tar(path, rars, workspace, faults) for path in rars}

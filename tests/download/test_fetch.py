@@ -159,12 +159,6 @@ def test_https_never_becomes_http() -> None:
     refuse_downgrade(safe)
 
 
-def test_redirects_within_http_are_followed(tmp_path: Path, server: FileServer) -> None:
-    server.redirect = "http://127.0.0.1:1/gone"
-    with pytest.raises(ReleaseError, match=r"run it again to go on$"):
-        take(tmp_path, server.url)
-
-
 def test_any_fsspec_storage(tmp_path: Path, server: FileServer) -> None:
     folder = fetched(tmp_path, ReleasePlace(mirrors=(f"local://{server.folder}",)))
     names = sorted(path.name for path in server.folder.iterdir())
