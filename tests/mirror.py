@@ -1,12 +1,15 @@
 """A file server on 127.0.0.1 that can break off, stall, move, change and lie."""
 
 import hashlib
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+_PIECE = 2048
 
 
 @dataclass
@@ -34,6 +37,8 @@ class FileServer:
     head: bool = True
     sizes: dict[str, int] = field(default_factory=dict)  # that HEAD says, whatever is there
     redirect: str = ""
+    sent: int = 0  # bytes of files, so far
+    told: Callable[[int], object] = lambda sent: None  # of each piece that was sent
     ended: threading.Event = field(default_factory=threading.Event)
 
     def get(self, request: BaseHTTPRequestHandler) -> None:
@@ -93,15 +98,26 @@ class FileServer:
         if request.command == "HEAD":
             return
         body = data[start:]
-        request.wfile.write(body if odd.cut < 0 else body[: odd.cut])
+        self._write(request, body if odd.cut < 0 else body[: odd.cut])
         if odd.stall:
             request.wfile.flush()
             self.ended.wait()
 
+    def _write(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        for start in range(0, len(body), _PIECE):
+            piece = body[start : start + _PIECE]
+            request.wfile.write(piece)
+            self.sent += len(piece)
+            self.told(self.sent)
+
 
 @contextmanager
-def serving(folder: Path) -> Iterator[FileServer]:
-    """A server of the files right in a folder, until the block ends."""
+def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """A server of the files right in a folder, until the block ends.
+
+    Args:
+        context: serve over TLS.
+    """
     state = FileServer(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -122,8 +138,14 @@ def serving(folder: Path) -> Iterator[FileServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_port}/data/"
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass  # whoever asked has gone
+
+    http = Quiet(("127.0.0.1", 0), Handler)
+    if context:
+        http.socket = context.wrap_socket(http.socket, server_side=True)
+    state.url = f"http{'s' * bool(context)}://127.0.0.1:{http.server_port}/data/"
     thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
     yield state

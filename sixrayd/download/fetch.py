@@ -1,10 +1,11 @@
 """Bringing a release: every file from the first mirror that has it, checked before it counts."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
@@ -70,11 +71,15 @@ def fetch_release(
         found = _survey(_readable(missing, faults), place, faults, settings.connections)
         here = [file.path for file in files if file.path.exists()]
         tally.total = check_room(workspace, [(f.path, size) for f, size in found], here)
-        fetched = _fetch_all([f for f, _ in found], place, faults, settings.connections, tally)
-    for receipt in fetched:
-        workspace.remember(folder / receipt.file, receipt.sha256)
+        fetch = partial(_fetch, receipts=receipts)
+        fetched = _side_by_side(fetch, [f for f, _ in found], settings.connections, tally)
+        for file in fetched:
+            if isinstance(file, WantedFile):
+                _tell_absent(file, place, faults)
+    for file in fetched:
+        if isinstance(file, Receipt):
+            workspace.remember(folder / file.file, file.sha256)
     receipts.compare(here, workspace, faults)
-    receipts.add(fetched)
     if not any(file.path.exists() for file in files):
         first = ", ".join(file.name for file in files[:3])
         raise ReleaseError(f"{place.name}: none of {first} … is there")
@@ -197,9 +202,12 @@ def _asked(file: WantedFile) -> tuple[WantedFile, int | None]:
     return replace(file, mirrors=tuple(having), tried=tuple(tried)), known
 
 
-def _fetch_all(
-    files: Sequence[WantedFile], place: ReleasePlace, faults: Faults, connections: int, tally: Tally
-) -> list[Receipt]:
+def _side_by_side(
+    fetch: Callable[[WantedFile], Receipt | WantedFile],
+    files: Sequence[WantedFile],
+    connections: int,
+    tally: Tally,
+) -> list[Receipt | WantedFile]:
     """Fetch several files at once; what fails ends the others, and their parts stay.
 
     Raises:
@@ -207,22 +215,18 @@ def _fetch_all(
     """
     pool = ThreadPoolExecutor(connections)
     try:
-        futures = [pool.submit(_fetch, file) for file in files]
+        futures = [pool.submit(fetch, file) for file in files]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
             if future.done():
                 future.result()
-        results = [future.result() for future in futures]
+        return [future.result() for future in futures]
     finally:
         tally.stop.set()
         pool.shutdown(cancel_futures=True)
-    for result in results:
-        if isinstance(result, WantedFile):
-            _tell_absent(result, place, faults)
-    return [result for result in results if isinstance(result, Receipt)]
 
 
-def _fetch(file: WantedFile) -> Receipt | WantedFile:
+def _fetch(file: WantedFile, receipts: Receipts) -> Receipt | WantedFile:
     """One file from the first mirror that gives it.
 
     Returns:
@@ -235,7 +239,7 @@ def _fetch(file: WantedFile) -> Receipt | WantedFile:
     for mirror in file.mirrors:
         try:
             mirror.bring(file.name, part_of(file.path))
-            return _kept(file, mirror)
+            return _kept(file, mirror, receipts)
         except AbsentError as error:
             tried.append(f"{_at(mirror, file.name)} ({error})")
         except ReleaseError as error:
@@ -246,15 +250,17 @@ def _fetch(file: WantedFile) -> Receipt | WantedFile:
     return replace(file, mirrors=(), tried=tuple(tried))
 
 
-def _kept(file: WantedFile, mirror: Mirror) -> Receipt:
+def _kept(file: WantedFile, mirror: Mirror, receipts: Receipts) -> Receipt:
     """Check a complete part and give it its name."""
     part = part_of(file.path)
     size, digest = part.stat().st_size, sha256_file(part)
     if fault := _fault(file, part, size, digest):
         forget(part)
         raise ReleaseError(fault)
+    receipt = Receipt(file.name, size, digest, mirror.name)
+    receipts.add(receipt)  # first: killed here, the file comes again and is compared
     _name(part, file.path)
-    return Receipt(file.name, size, digest, mirror.name)
+    return receipt
 
 
 def _fault(file: WantedFile, part: Path, size: int, digest: str) -> str:

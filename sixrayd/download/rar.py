@@ -3,6 +3,7 @@
 What the tar holds is then checked as that of any other: paths, links, sizes.
 """
 
+import glob
 import re
 import shutil
 import subprocess
@@ -49,6 +50,10 @@ def rar_as_tar(
     tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
     said = tar.with_suffix(".said")
     if not tar.exists():
+        for left in tar.parent.glob(
+            f"*{glob.escape(path.name)}.*"
+        ):  # of another version, or a kill
+            left.unlink()
         with replacing(tar) as unfinished:
             complaint = _convert(tool, path.resolve(), unfinished)
             write_bytes(said, complaint.encode("utf-8"))

@@ -1,9 +1,10 @@
 """What was fetched, from where, and its hash: recorded at first, compared after."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sixrayd.core.errors import ReleaseError
@@ -28,7 +29,7 @@ class Receipts:
     """`source.json` of a workspace's release folder."""
 
     def __init__(self, path: Path, document: dict[str, Any]) -> None:
-        self._path, self._document = path, document
+        self._path, self._document, self._lock = path, document, Lock()
 
     @classmethod
     def open(cls, folder: Path, place: ReleasePlace) -> "Receipts":
@@ -38,6 +39,8 @@ class Receipts:
             ReleaseError: the folder holds files of another place, or its `source.json` is broken.
         """
         path = folder / "source.json"
+        for left in folder.glob(".source.json.*.part"):  # by a kill
+            left.unlink()
         document = _read(path) or {"url": place.name}
         if document["url"] not in [shown_url(url) for url in place.mirrors]:
             raise ReleaseError(
@@ -62,11 +65,15 @@ class Receipts:
         """The hash of a file as it came first; empty where it never came."""
         return str(self._document["files"].get(file, {}).get("sha256", ""))
 
-    def add(self, receipts: Iterable[Receipt]) -> None:
-        """Record files that came."""
-        for receipt in receipts:
-            self._record(receipt)
-        self._write()
+    def add(self, receipt: Receipt) -> None:
+        """Record a file that came."""
+        with self._lock:
+            self._document["files"][receipt.file] = {
+                "bytes": receipt.bytes,
+                "sha256": receipt.sha256,
+                "from": receipt.mirror,
+            }
+            self._write()
 
     def compare(self, paths: Sequence[Path], workspace: Workspace, faults: Faults) -> None:
         """Compare files with what is recorded of them, and record those that are not yet."""
@@ -81,14 +88,7 @@ class Receipts:
                     "it to fetch it again",
                 )
             elif not first:
-                self._record(Receipt(name, path.stat().st_size, digest, ""))
-
-    def _record(self, receipt: Receipt) -> None:
-        self._document["files"][receipt.file] = {
-            "bytes": receipt.bytes,
-            "sha256": receipt.sha256,
-            "from": receipt.mirror,
-        }
+                self.add(Receipt(name, path.stat().st_size, digest, ""))
 
     def _write(self) -> None:
         write_json(self._path, self._document)

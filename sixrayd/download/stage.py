@@ -95,7 +95,8 @@ class _Ingest:
         """Write shards and tables.
 
         Returns:
-            The fields of `DownloadResult`, and the ids of positives without XML.
+            The fields of `DownloadResult`, the ids of positives without XML, and of announced
+            ones that are absent.
         """
         self.sets = ImageSets(ClassList(self.settings.classes))
         for member in _texts(release, self.faults):
@@ -106,7 +107,7 @@ class _Ingest:
             raise ReleaseError(
                 f"{release.root}: no image found; expected JPEGImage.tar.gz00 … or folders of JPEGs"
             )
-        absent = self._find_absent()
+        absent, announced = self._find_absent()
         settings = self.settings
         table = self.rows.table(settings.seed, settings.test_share, settings.hash_distance)
         write_table(self.folder / "index.parquet", table, INDEX_SCHEMA)
@@ -118,6 +119,7 @@ class _Ingest:
             **counts,
             "merged": self.merged,
             "absent": absent,
+            "absent_as_announced": announced,
             "skipped": len(self.faults.found),
             "passed_over": dict(sorted(self.faults.passed_over.items())),
         }
@@ -206,13 +208,17 @@ class _Ingest:
             }
         )
 
-    def _find_absent(self) -> int:
-        """Count listed images that did not come; each is a fault, but for as many positives as
-        are known to be in no copy."""
+    def _find_absent(self) -> tuple[int, list[str]]:
+        """Count listed images that did not come; each is a fault, unless the release's manifest
+        announces as many positives that nobody has.
+
+        Returns:
+            How many, and those of them that are announced.
+        """
         every = sorted(image for image in self.sets.bits if image not in self.hashes)
         positives = [image for image in every if self.sets.bits[image]]
-        expected = set(positives if len(positives) <= self.expected.absent_positives else ())
-        absent = [image for image in every if image not in expected]
+        announced = positives if len(positives) <= self.expected.absent_positives else []
+        absent = sorted(set(every).difference(announced))
         if absent and self.faults.on_error == "stop":
             first = ", ".join(absent[:3])
             self.faults.add(
@@ -222,7 +228,7 @@ class _Ingest:
             )
         for image in absent:
             self.faults.add(image, "listed by the image sets, not in the release")
-        return len(every)
+        return len(every), announced
 
     def _write_annotations(self, index: Index) -> dict[str, Any]:
         classes = ClassList(self.settings.classes, self.expected.left_out)

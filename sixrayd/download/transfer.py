@@ -231,14 +231,14 @@ class StorageMirror:
 @contextmanager
 def web_client(patience: Patience) -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
-    hooks: dict[str, list[Any]] = {"response": [refuse_downgrade]}
+    hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
     with httpx.Client(
         timeout=patience.timeout_s, follow_redirects=True, event_hooks=hooks
     ) as client:
         yield client
 
 
-def refuse_downgrade(answer: httpx.Response) -> None:
+def _refuse_downgrade(answer: httpx.Response) -> None:
     """Never go on without encryption where it began with it.
 
     Raises:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fsspec
-import httpx
 import pytest
 
 from sixrayd.core.errors import ReleaseError
@@ -16,7 +15,7 @@ from sixrayd.download.place import ReleasePlace, find_place
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sources import ListedArchive
 from sixrayd.download.stage import download
-from sixrayd.download.transfer import Patience, Report, refuse_downgrade
+from sixrayd.download.transfer import Patience, Report
 from tests.mirror import FileServer, Odd, serving
 from tests.releases import TinyRelease, write_sums
 
@@ -145,18 +144,6 @@ def test_password_and_query_are_not_written_down(tmp_path: Path, server: FileSer
     assert str(caught.value) == (
         f"{server.url}Annotation.zip: not there; mend it or pass --on-error skip"
     )
-
-
-def test_https_never_becomes_http() -> None:
-    request = httpx.Request("GET", "https://example.org/SHA256SUMS")
-    answer = httpx.Response(302, headers={"location": "http://example.org/x"}, request=request)
-    with pytest.raises(ReleaseError) as caught:
-        refuse_downgrade(answer)
-    assert str(caught.value) == (
-        "redirects from https to http; refused: name the other address yourself if you trust it"
-    )
-    safe = httpx.Response(302, headers={"location": "/other"}, request=request)
-    refuse_downgrade(safe)
 
 
 def test_any_fsspec_storage(tmp_path: Path, server: FileServer) -> None:

@@ -47,6 +47,7 @@ def test_a_changed_rar_is_read_anew(tmp_path):
     positives_in_a_rar(tmp_path / "release", **{"N0000009.jpg": jpeg(9)})
 
     assert take(tmp_path, release, force=True).images == 9
+    assert len(list((tmp_path / "ws/release/.unpacked").iterdir())) == 2  # tar, and what was said
 
 
 @needs_bsdtar

@@ -1,6 +1,7 @@
 """Transfers from a server that misbehaves: byte for byte the file, or what failed and where."""
 
 import hashlib
+import ssl
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.download.faults import Faults
+from tests.certificates import certificate
 from tests.download.test_fetch import at, fetched
 from tests.mirror import Odd, serving
 
@@ -199,6 +201,30 @@ def test_a_redirect_to_nowhere(tmp_path, server):
 
     assert said.startswith(f"{server.url}SHA256SUMS: ")
     assert said.endswith("; run it again to go on")
+
+
+@pytest.fixture
+def safe(tmp_path, monkeypatch):
+    """A server of the same file over TLS, whose certificate is trusted."""
+    path = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with serving(tmp_path / "served", context) as state:
+        yield state
+
+
+def test_https_never_becomes_http(tmp_path, server, safe):
+    assert got(tmp_path / "safe", safe) == ZIP
+    safe.redirect = server.url + NAME
+
+    assert failed(tmp_path, safe) == (
+        f"{safe.url}SHA256SUMS: redirects from https to http; refused: name the other address "
+        "yourself if you trust it"
+    )
+    assert server.asked == []
+    server.redirect, safe.redirect = safe.url + NAME, ""
+    assert failed(tmp_path / "up", server).startswith("SHA256SUMS: line 1: ")  # http to https
 
 
 def test_a_server_without_head_says_what_it_has(tmp_path, server):
