@@ -183,10 +183,11 @@ class Workspace:
             ) from error
 
     def remove_inputs(self, inputs: Mapping[str, str]) -> None:
-        """Remove input files inside the workspace; their hashes are kept first."""
-        write_json(self.root / REMOVED, self.removed_inputs() | dict(inputs))
+        """Remove input files inside the workspace, no others; their hashes are kept first."""
+        write_json(self.root / REMOVED, dict(inputs))
         for key in inputs:
-            (self.root / key).unlink(missing_ok=True)
+            if not Path(key).is_absolute():
+                (self.root / key).unlink(missing_ok=True)
 
     def upstream(self, *stages: tuple[str, str]) -> dict[str, str]:
         """Inputs that are whole stages: the hash of a `run.json` covers all that it lists.

@@ -10,7 +10,6 @@ from sixrayd.download.faults import Faults
 from sixrayd.download.fetch import fetch_release
 from sixrayd.download.given import given_folder
 from sixrayd.download.place import ReleasePlace
-from sixrayd.download.release import Release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.transfer import Report
 
@@ -48,12 +47,10 @@ def acquire(
     return given_folder(place.path, place.archives, workspace, faults)
 
 
-def remove_fetched(
-    release: Release, place: ReleasePlace, workspace: Workspace, settings: DownloadSettings
-) -> None:
+def remove_fetched(place: ReleasePlace, workspace: Workspace, settings: DownloadSettings) -> None:
     """Remove archives that were fetched and are taken in, unless they are to be kept."""
     if not place.mirrors or settings.keep_archives:
         return
     workspace.remove_inputs(workspace.run("shards").inputs)
-    for rar in release.root.glob("*.rar"):  # which served as tar
+    for rar in (workspace.root / "release").glob("*.rar"):  # which served as tar
         rar.unlink()

@@ -25,7 +25,7 @@ from sixrayd.download.transfer import (
     Patience,
     Report,
     StorageMirror,
-    Tally,
+    Traffic,
     forget,
     part_of,
     web_client,
@@ -63,16 +63,16 @@ def fetch_release(
     """
     folder = workspace.root / "release"
     receipts = Receipts.open(folder, place)
-    tally = Tally(report)
+    traffic = Traffic(report)
     with ExitStack() as stack:
-        mirrors = _Mirrors(stack, patience, tally)
+        mirrors = _Mirrors(stack, patience, traffic)
         files = list(_wanted(place, folder, receipts, mirrors))
         missing = [file for file in files if not file.path.exists()]
         found = _survey(_readable(missing, faults), place, faults, settings.connections)
         here = [file.path for file in files if file.path.exists()]
-        tally.total = check_room(workspace, [(f.path, size) for f, size in found], here)
+        traffic.total = check_room(workspace, [(f.path, size) for f, size in found], here)
         fetch = partial(_fetch, receipts=receipts)
-        fetched = _side_by_side(fetch, [f for f, _ in found], settings.connections, tally)
+        fetched = _side_by_side(fetch, [f for f, _ in found], settings.connections, traffic)
         for file in fetched:
             if isinstance(file, WantedFile):
                 _tell_absent(file, place, faults)
@@ -89,8 +89,8 @@ def fetch_release(
 class _Mirrors:
     """Opens each place once."""
 
-    def __init__(self, stack: ExitStack, patience: Patience, tally: Tally) -> None:
-        self._stack, self._patience, self._tally = stack, patience, tally
+    def __init__(self, stack: ExitStack, patience: Patience, traffic: Traffic) -> None:
+        self._stack, self._patience, self._traffic = stack, patience, traffic
         self._client = stack.enter_context(web_client(patience))
         self._open: dict[str, Mirror] = {}
 
@@ -113,8 +113,8 @@ class _Mirrors:
 
     def _mirror(self, url: str) -> Mirror:
         if url.startswith(("http://", "https://")):
-            return HttpMirror(url, self._client, self._patience, self._tally)
-        return StorageMirror(url, self._tally)
+            return HttpMirror(url, self._client, self._patience, self._traffic)
+        return StorageMirror(url, self._traffic)
 
 
 def _wanted(
@@ -206,7 +206,7 @@ def _side_by_side(
     fetch: Callable[[WantedFile], Receipt | WantedFile],
     files: Sequence[WantedFile],
     connections: int,
-    tally: Tally,
+    traffic: Traffic,
 ) -> list[Receipt | WantedFile]:
     """Fetch several files at once; what fails ends the others, and their parts stay.
 
@@ -222,7 +222,7 @@ def _side_by_side(
                 future.result()
         return [future.result() for future in futures]
     finally:
-        tally.stop.set()
+        traffic.stop.set()
         pool.shutdown(cancel_futures=True)
 
 

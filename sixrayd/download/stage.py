@@ -59,19 +59,20 @@ def download(
         faults = Faults(settings.on_error)
         run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
         if place.mirrors and run.inputs and _is_finished(workspace, run, settings.force):
+            remove_fetched(place, workspace, settings)
             return _result(workspace.run("shards").summary)
         root = acquire(place, workspace, settings, faults, report)
         release = open_release(root, workspace, faults)
         run = replace(run, inputs=release_inputs(release, workspace))
         if not _begin(workspace, run, settings.force):
-            remove_fetched(release, place, workspace, settings)
+            remove_fetched(place, workspace, settings)
             return _result(workspace.run("shards").summary)
         ingest = _Ingest(workspace.shards, settings, faults, report, place.expected)
         summary = ingest.take(release)
         names = sorted(p.name for p in workspace.shards.iterdir() if p.name != "plan.json")
         outputs = {n: ingest.sha256.get(n) or sha256_file(workspace.shards / n) for n in names}
         workspace.finish(replace(run, outputs=outputs, summary=summary))
-        remove_fetched(release, place, workspace, settings)
+        remove_fetched(place, workspace, settings)
         return _result(summary)
 
 
@@ -119,7 +120,7 @@ class _Ingest:
             **counts,
             "merged": self.merged,
             "absent": absent,
-            "absent_as_announced": announced,
+            **({"absent_as_announced": announced} if announced else {}),
             "skipped": len(self.faults.found),
             "passed_over": dict(sorted(self.faults.passed_over.items())),
         }

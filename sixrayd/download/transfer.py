@@ -46,7 +46,7 @@ class _AgainError(Exception):
 
 
 @dataclass(slots=True)
-class Tally:
+class Traffic:
     """What all transfers have brought, for progress; ends them when the work stops."""
 
     report: Report
@@ -92,14 +92,17 @@ class Mirror(Protocol):
 class HttpMirror:
     """A folder served over HTTP."""
 
-    def __init__(self, url: str, client: httpx.Client, patience: Patience, tally: Tally) -> None:
+    def __init__(
+        self, url: str, client: httpx.Client, patience: Patience, traffic: Traffic
+    ) -> None:
         self.name = shown_url(url)
         self._base = httpx.URL(url).copy_with(fragment=None)
-        self._client, self._patience, self._tally = client, patience, tally
+        self._client, self._patience, self._traffic = client, patience, traffic
 
     def size(self, file: str) -> int | None:
-        url, plain = self._url(file), {"Accept-Encoding": "identity"}
+        plain = {"Accept-Encoding": "identity"}
         try:
+            url = self._url(file)
             answer = self._client.head(url, headers=plain)
             if answer.status_code not in (200, *_GONE):  # some know no HEAD
                 with self._client.stream("GET", url, headers=plain | {"Range": "bytes=0-0"}) as got:
@@ -119,8 +122,8 @@ class HttpMirror:
             try:
                 self._append(file, part)
                 return
-            except httpx.InvalidURL as error:  # of a redirect
-                raise ReleaseError(f"redirects to no URL ({error})") from error
+            except httpx.InvalidURL as error:  # of a redirect, or by its name
+                raise ReleaseError(f"not a URL ({error})") from error
             except (httpx.HTTPError, _AgainError) as error:
                 size = _size(part)
                 failures = 1 if size > farthest else failures + 1  # since the last progress
@@ -141,7 +144,7 @@ class HttpMirror:
             raise ReleaseError(
                 f"{reason} and asks for a wait of {asked:.0f} s; run it again then"
             ) from error
-        if self._tally.stop.wait(max(asked, self._patience.pause_s * 2 ** (failures - 1))):
+        if self._traffic.stop.wait(max(asked, self._patience.pause_s * 2 ** (failures - 1))):
             raise ReleaseError(reason) from error
 
     def _url(self, file: str) -> httpx.URL:
@@ -172,7 +175,7 @@ class HttpMirror:
                 if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
                     raise ReleaseError(page)
                 out.write(chunk)
-                self._tally.at(part, out.tell())
+                self._traffic.at(part, out.tell())
         if length is not None and _size(part) - start != int(length):
             raise _AgainError(f"{_size(part) - start} of {length} bytes came")
 
@@ -180,10 +183,10 @@ class HttpMirror:
 class StorageMirror:
     """A folder in any storage that fsspec knows."""
 
-    def __init__(self, url: str, tally: Tally) -> None:
+    def __init__(self, url: str, traffic: Traffic) -> None:
         import fsspec
 
-        self.name, self._tally = shown_url(url), tally
+        self.name, self._traffic = shown_url(url), traffic
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
@@ -207,7 +210,7 @@ class StorageMirror:
                 source.seek(out.tell())
             while chunk := self._read(source):
                 out.write(chunk)
-                self._tally.at(part, out.tell())
+                self._traffic.at(part, out.tell())
         if size is not None and _size(part) != size:
             raise ReleaseError(f"{_size(part)} of {size} bytes came; run it again to go on")
 

@@ -47,6 +47,12 @@ def test_each_file_comes_from_a_mirror_that_has_it(tmp_path, two):
     }
 
 
+def test_a_name_that_no_url_can_hold(tmp_path, two):
+    with pytest.raises(ReleaseError) as caught:
+        fetched(tmp_path, at(two[0].url, files=("a\n.zip",)))
+    assert str(caught.value).startswith(f"{two[0].url}a\n.zip: not a URL (")
+
+
 def test_a_mirror_that_fails_is_followed_by_the_next(tmp_path, two):
     one, other = two
     (other.folder / "a.zip").write_bytes(b"PK of another")
@@ -214,6 +220,17 @@ def test_archives_go_later_and_are_compared_when_they_come_again(tmp_path, serve
     (served.folder / "SHA256SUMS").unlink()
     with pytest.raises(ReleaseError, match=r"the first one fetched had .*; run it again$"):
         taken(tmp_path, served, seed=1, force=True, on_error="skip")
+
+
+def test_what_a_killed_removal_left_goes_next_time(tmp_path, served):
+    taken(tmp_path, served, keep_archives=False)
+    left = tmp_path / "ws/release/Annotation.zip"
+    left.write_bytes((served.folder / "Annotation.zip").read_bytes())
+
+    assert taken(tmp_path, served) == WHOLE
+    assert left.exists()
+    assert taken(tmp_path, served, keep_archives=False) == WHOLE
+    assert not left.exists()
 
 
 def test_the_users_own_archives_are_never_removed(tmp_path):

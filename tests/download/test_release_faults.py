@@ -269,7 +269,9 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, tmp_path / "absent")
     assert str(caught.value) == (
-        f"release '{tmp_path}/absent': no such folder, no URL, and none of the known names (sixray)"
+        f"release '{tmp_path}/absent': no such folder or archive, no URL, and none of the known "
+        "names: sixray (SIXray, by the list of its public repository and the positives reported "
+        "beside it); sixray-d (SIXray-D, the corrected set of Nguyen et al. 2022)"
     )
     with pytest.raises(ReleaseError, match="holds the workspace; name a workspace elsewhere"):
         take(tmp_path, tmp_path)
