@@ -43,6 +43,7 @@ class WantedFile:
     sha256_by: str = ""  # who says so
     bytes: int = 0  # that the manifest says; 0 is unknown
     tried: tuple[str, ...] = ()  # mirrors that do not have it, and why
+    elsewhere: str = ""  # where else it may be had, after a semicolon
 
 
 def fetch_release(
@@ -64,18 +65,21 @@ def fetch_release(
     folder = workspace.root / "release"
     receipts = Receipts.open(folder, place)
     traffic = Traffic(report)
+    listed = [name for archive in place.archives for name in archive.files]
+    refused = _refused_rars(listed, folder, faults)
     with ExitStack() as stack:
         mirrors = _Mirrors(stack, patience, traffic)
         files = list(_wanted(place, folder, receipts, mirrors))
-        missing = [file for file in files if not file.path.exists()]
-        found = _survey(_readable(missing, faults), place, faults, settings.connections)
+        refused += _refused_rars([f.name for f in files if f.name not in listed], folder, faults)
+        missing = [f for f in files if not f.path.exists() and f.name not in refused]
+        found = _survey(missing, faults, settings.connections)
         here = [file.path for file in files if file.path.exists()]
         traffic.total = check_room(workspace, [(f.path, size) for f, size in found], here)
         fetch = partial(_fetch, receipts=receipts)
         fetched = _side_by_side(fetch, [f for f, _ in found], settings.connections, traffic)
         for file in fetched:
             if isinstance(file, WantedFile):
-                _tell_absent(file, place, faults)
+                _tell_absent(file, faults)
     for file in fetched:
         if isinstance(file, Receipt):
             workspace.remember(folder / file.file, file.sha256)
@@ -121,8 +125,8 @@ def _wanted(
     place: ReleasePlace, folder: Path, receipts: Receipts, mirrors: _Mirrors
 ) -> Iterator[WantedFile]:
     """Every file of the release: as SHA256SUMS lists them where it is served, else as expected."""
-    usual = mirrors.at(place.mirrors)
-    sums = _published_sums(folder, receipts, usual)
+    usual, elsewhere = mirrors.at(place.mirrors), _elsewhere(place)
+    sums = _published_sums(folder, receipts, usual, elsewhere)
     listed = {name: archive for archive in place.archives for name in archive.files}
     names = [*sums, *(n for n, a in listed.items() if n not in sums and (a.mirrors or not sums))]
     entry = place.entry
@@ -135,10 +139,13 @@ def _wanted(
         ]
         digest, by = next((pair for pair in said if pair[0]), ("", ""))
         size = entry.bytes.get(name, 0) if entry else 0
-        yield WantedFile(name, folder / name, mirrors.at(own) if own else usual, digest, by, size)
+        asked = mirrors.at(own) if own else usual
+        yield WantedFile(name, folder / name, asked, digest, by, size, elsewhere=elsewhere)
 
 
-def _published_sums(folder: Path, receipts: Receipts, usual: Sequence[Mirror]) -> dict[str, str]:
+def _published_sums(
+    folder: Path, receipts: Receipts, usual: Sequence[Mirror], elsewhere: str
+) -> dict[str, str]:
     """What the first mirror with a SHA256SUMS says; asked for once."""
     path = folder / SUMS
     if not path.exists() and not receipts.asked_for_sums:
@@ -153,7 +160,7 @@ def _published_sums(folder: Path, receipts: Receipts, usual: Sequence[Mirror]) -
             except ReleaseError as error:
                 problems.append(f"{_at(mirror, SUMS)}: {error}")
         if len(problems) == len(usual):
-            raise ReleaseError("; ".join(problems))
+            raise ReleaseError("; ".join(problems) + elsewhere)
     try:
         sums = read_sums(path) if path.exists() else {}
     except ReleaseError:
@@ -163,18 +170,18 @@ def _published_sums(folder: Path, receipts: Receipts, usual: Sequence[Mirror]) -
     return sums
 
 
-def _readable(missing: Sequence[WantedFile], faults: Faults) -> list[WantedFile]:
-    """Files that can be read once they are here; what nobody can read is not fetched."""
+def _refused_rars(names: Sequence[str], folder: Path, faults: Faults) -> list[str]:
+    """Files that nobody here can read, which are not fetched."""
     if rar_tool() is not None:
-        return list(missing)
-    for file in missing:
-        if file.path.suffix == ".rar":
-            faults.add(file.name, f"{NEEDS_TOOL}; nothing of it was fetched")
-    return [file for file in missing if file.path.suffix != ".rar"]
+        return []
+    refused = [n for n in names if n.lower().endswith(".rar") and not (folder / n).exists()]
+    for name in refused:
+        faults.add(name, f"{NEEDS_TOOL}; nothing of it was fetched")
+    return refused
 
 
 def _survey(
-    missing: Sequence[WantedFile], place: ReleasePlace, faults: Faults, connections: int
+    missing: Sequence[WantedFile], faults: Faults, connections: int
 ) -> list[tuple[WantedFile, int | None]]:
     """Ask who has which file, and how large; what nobody has is told before anything comes."""
     found = []
@@ -183,7 +190,7 @@ def _survey(
             if file.mirrors:
                 found.append((file, size))
             else:
-                _tell_absent(file, place, faults)
+                _tell_absent(file, faults)
     return found
 
 
@@ -246,7 +253,7 @@ def _fetch(file: WantedFile, receipts: Receipts) -> Receipt | WantedFile:
             tried.append(f"{_at(mirror, file.name)}: {error}")
             failed = True
     if failed:
-        raise ReleaseError("; ".join(tried))
+        raise ReleaseError("; ".join(tried) + file.elsewhere)
     return replace(file, mirrors=(), tried=tuple(tried))
 
 
@@ -282,12 +289,15 @@ def _name(part: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _tell_absent(file: WantedFile, place: ReleasePlace, faults: Faults) -> None:
-    elsewhere = f"; {place.entry.notes}" if place.entry and place.entry.notes else ""
+def _tell_absent(file: WantedFile, faults: Faults) -> None:
     if len(file.tried) == 1:
-        faults.add(file.tried[0].rpartition(" (")[0], f"not there{elsewhere}")
+        faults.add(file.tried[0].rpartition(" (")[0], f"not there{file.elsewhere}")
     else:
-        faults.add(file.name, f"not there, asked {', '.join(file.tried)}{elsewhere}")
+        faults.add(file.name, f"not there, asked {', '.join(file.tried)}{file.elsewhere}")
+
+
+def _elsewhere(place: ReleasePlace) -> str:
+    return f"; {place.entry.notes}" if place.entry and place.entry.notes else ""
 
 
 def _at(mirror: Mirror, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.sources import ReleaseEntry
 from sixrayd.download.stage import download
 from tests.download.test_fetch import at, fetched
 from tests.mirror import Odd, serving
@@ -98,6 +100,22 @@ def test_what_one_mirror_lacks_and_another_fails_to_give(tmp_path, two):
 
     assert str(caught.value) == (
         f"{one.url}b.zip (404); {other.url}b.zip: the server answered 500; run it again to go on"
+    )
+
+
+def test_the_notes_of_a_manifest_say_where_else_it_may_be_had(tmp_path, two):
+    entry = ReleaseEntry("own", "Own", "none", True, "here", notes="the third shelf has a copy")
+    place = replace(at(two[0].url, files=("a.zip", "c.zip")), entry=entry)
+    with pytest.raises(ReleaseError) as caught:
+        fetched(tmp_path, place)
+    assert str(caught.value) == (
+        f"{two[0].url}c.zip: not there; the third shelf has a copy; mend it or pass --on-error skip"
+    )
+    two[0].odd["a.zip"] = [Odd(401)]
+    with pytest.raises(ReleaseError) as caught:
+        fetched(tmp_path, replace(place, archives=place.archives[:1]))
+    assert str(caught.value) == (
+        f"{two[0].url}a.zip: the server answered 401; the third shelf has a copy"
     )
 
 

@@ -128,11 +128,11 @@ def test_error_page_under_an_archive_name(tmp_path: Path, name: str) -> None:
 
 def test_archives_of_other_kinds_are_named(tmp_path: Path) -> None:
     release = TinyRelease().write(tmp_path / "release", sums=False)
-    (release / "dataset.part10.rar").write_bytes(b"Rar!")
+    (release / "dataset.part10.7z").write_bytes(b"7z")
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, release)
     assert str(caught.value) == (
-        "dataset.part10.rar: an archive that is not read; unpack it here and move it away; "
+        "dataset.part10.7z: an archive that is not read; unpack it here and move it away; "
         "mend it or pass --on-error skip"
     )
 
