@@ -47,6 +47,12 @@ def acquire(
     return given_folder(place.path, place.archives, workspace, faults)
 
 
+def archives_are_gone(place: ReleasePlace, workspace: Workspace) -> bool:
+    """Whether archives that were fetched have been removed since, and not come again."""
+    removed = workspace.removed_inputs() if place.mirrors else {}
+    return any(not (workspace.root / key).exists() for key in removed)
+
+
 def remove_fetched(place: ReleasePlace, workspace: Workspace, settings: DownloadSettings) -> None:
     """Remove archives that were fetched and are taken in, unless they are to be kept."""
     if not place.mirrors or settings.keep_archives:

@@ -1,10 +1,13 @@
 """`sixrayd download`."""
 
+from collections import Counter
 from typing import Any
 
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
+from sixrayd.core.files import read_table
+from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 
@@ -60,8 +63,8 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
 
     settings = DownloadSettings(**options)
     place = find_place(settings.release, settings.source)
-    if place.caution:
-        click.echo(place.caution, err=True)
+    for notice in place.notices:
+        click.echo(notice, err=True)
     with progress() as bars:
         tasks: dict[str, Any] = {}
 
@@ -75,7 +78,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
         print_json(result)
     else:
         _print(workspace, result)
-        _print_announced(place.expected, result)
+        _print_announced(workspace, place.expected, result)
     if result.skipped:
         ctx.exit(3)
 
@@ -106,9 +109,14 @@ def _print(workspace: Workspace, result: Any) -> None:
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 
 
-def _print_announced(expected: Any, result: Any) -> None:
+def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
     """Where a manifest announces another count than was found, both."""
-    for name in ("images", "positives", "negatives", "boxes"):
-        announced, found = getattr(expected, name), getattr(result, name)
-        if announced and announced != found:
-            click.echo(f"{found} {name}, where {announced} are announced")
+    names = ("images", "positives", "negatives", "boxes")
+    counts = [(name, getattr(expected, name), getattr(result, name)) for name in names]
+    if by_class := expected.boxes_by_class:
+        path = workspace.shards / "annotations.parquet"
+        found = Counter(read_table(path, ANNOTATION_SCHEMA)["label"].to_pylist())
+        counts += [(f"boxes of {label}", by_class[label], found[label]) for label in by_class]
+    for name, announced, count in counts:
+        if announced and announced != count:
+            click.echo(f"{count} {name}, where {announced} are announced")

@@ -37,11 +37,13 @@ class ReleasePlace:
         return self.entry.expected if self.entry else Expected()
 
     @property
-    def caution(self) -> str:
-        """What is to be said of a release that nobody has verified; else empty."""
-        if self.entry is None or self.entry.verified:
-            return ""
-        return f"{self.entry.name}: unverified: {self.entry.seen}"
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of it first: title, terms, and whether it is unverified."""
+        if self.entry is None:
+            return ()
+        entry = self.entry
+        caution = () if entry.verified else (f"{entry.name}: unverified: {entry.seen}",)
+        return (f"{entry.name}: {entry.title}; terms: {entry.terms}", *caution)
 
 
 def find_place(release: str, source: str = "") -> ReleasePlace:

@@ -87,7 +87,7 @@ def _convert(tool: str, path: Path, tar: Path) -> str:
             try:
                 assert process.stdout is not None
                 with tar.open("wb") as out:
-                    if not _copied(process.stdout, out, limit):
+                    if not copied_within(process.stdout, out, limit):
                         return f"unpacks to more than {limit} bytes"
                 status = process.wait()
             finally:
@@ -100,7 +100,8 @@ def _convert(tool: str, path: Path, tar: Path) -> str:
     return f"broken, or of a kind that bsdtar does not read ({first[:200]})"
 
 
-def _copied(source: IO[bytes], out: IO[bytes], limit: int) -> bool:
+def copied_within(source: IO[bytes], out: IO[bytes], limit: int) -> bool:
+    """Copy a stream; False where it is longer than so many bytes, which are not exceeded."""
     while chunk := source.read(_CHUNK):
         if out.tell() + len(chunk) > limit:
             return False

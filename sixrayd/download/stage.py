@@ -16,7 +16,13 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.download.acquire import acquire, remove_fetched, resolved, settings_of
+from sixrayd.download.acquire import (
+    acquire,
+    archives_are_gone,
+    remove_fetched,
+    resolved,
+    settings_of,
+)
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set
 from sixrayd.download.members import (
@@ -58,7 +64,8 @@ def download(
         settings = resolved(settings, place)
         faults = Faults(settings.on_error)
         run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
-        if place.mirrors and run.inputs and _is_finished(workspace, run, settings.force):
+        gone = archives_are_gone(place, workspace)
+        if gone and _is_finished(workspace, run, settings.force):
             remove_fetched(place, workspace, settings)
             return _result(workspace.run("shards").summary)
         root = acquire(place, workspace, settings, faults, report)

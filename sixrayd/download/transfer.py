@@ -17,6 +17,7 @@ from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
 
 _CHUNK = 1 << 20
+_CONNECT_S = 15.0
 _ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
 _GONE = (404, 410)
 _AGAIN = (408, 425, 429)
@@ -98,6 +99,7 @@ class HttpMirror:
         self.name = shown_url(url)
         self._base = httpx.URL(url).copy_with(fragment=None)
         self._client, self._patience, self._traffic = client, patience, traffic
+        self._attempts = patience.attempts
 
     def size(self, file: str) -> int | None:
         plain = {"Accept-Encoding": "identity"}
@@ -121,6 +123,7 @@ class HttpMirror:
         while True:
             try:
                 self._append(file, part)
+                self._attempts = self._patience.attempts
                 return
             except httpx.InvalidURL as error:  # of a redirect, or by its name
                 raise ReleaseError(f"not a URL ({error})") from error
@@ -138,7 +141,8 @@ class HttpMirror:
         """
         reason = str(error) or type(error).__name__
         asked = getattr(error, "after_s", 0.0)
-        if failures == self._patience.attempts:
+        if failures >= self._attempts:
+            self._attempts = 1  # for the next file: another mirror may have it
             raise ReleaseError(f"{reason}; run it again to go on") from error
         if asked > self._patience.longest_s:
             raise ReleaseError(
@@ -235,9 +239,8 @@ class StorageMirror:
 def web_client(patience: Patience) -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
     hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
-    with httpx.Client(
-        timeout=patience.timeout_s, follow_redirects=True, event_hooks=hooks
-    ) as client:
+    timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_S))
+    with httpx.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks) as client:
         yield client
 
 

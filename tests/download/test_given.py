@@ -34,6 +34,7 @@ images = 9
 positives = 3
 negatives = 5
 absent_positives = 1
+boxes_by_class = {Gun = 2}
 """
 
 
@@ -176,6 +177,9 @@ def test_what_is_typed_and_seen(runner, tmp_path, manifest):
         "1 listed images that are not in the release",
         "7 images, where 9 are announced",
         "2 positives, where 3 are announced",
+        "0 boxes of Gun, where 2 are announced",
     ]
-    assert said.stderr.splitlines()[0] == "tiny: unverified: in a test"
-    assert "Traceback" not in said.output
+    assert said.stderr.splitlines()[:2] == [
+        "tiny: A tiny release; terms: none",
+        "tiny: unverified: in a test",
+    ]

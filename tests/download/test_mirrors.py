@@ -9,9 +9,11 @@ import pytest
 from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
+from sixrayd.download.fetch import fetch_release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sources import ReleaseEntry
 from sixrayd.download.stage import download
+from sixrayd.download.transfer import Patience
 from tests.download.test_fetch import at, fetched
 from tests.mirror import Odd, serving
 from tests.releases import CLASSES, WHOLE, TinyRelease
@@ -64,6 +66,23 @@ def test_a_mirror_that_fails_is_followed_by_the_next(tmp_path, two):
 
     assert (folder / "a.zip").read_bytes() == b"PK of another"  # whole, not glued
     assert other.asked[-1] == ("a.zip", "")
+
+
+def test_a_mirror_that_was_given_up_is_asked_once_for_each_other_file(tmp_path, two):
+    one, other = two
+    names = ("a.zip", "b.zip", "c.zip")
+    for name in names:
+        (one.folder / name).write_bytes(ZIP)
+        (other.folder / name).write_bytes(ZIP)
+        one.odd[name] = [Odd(503)] * 9
+    settings = DownloadSettings("by URL", connections=1)
+    workspace, waits = Workspace(tmp_path / "here"), Patience(attempts=3, pause_s=0)
+
+    place = at(one.url, other.url, files=names)
+    fetch_release(place, workspace, settings, Faults(), lambda *_: None, waits)
+
+    asked = [name for name, _ in one.asked]
+    assert asked == ["SHA256SUMS", "a.zip", "a.zip", "a.zip", "b.zip", "c.zip"]
 
 
 def test_a_mirror_that_is_no_storage_or_serves_pages(tmp_path, two):
@@ -224,6 +243,10 @@ def test_other_settings_without_archives_are_refused_before_anything_is_fetched(
     assert len(served.asked) == 5
     assert (tmp_path / "ws/release/Annotation.zip").exists()
     assert Workspace(tmp_path / "ws").stale("shards") == []
+    (served.folder / "SHA256SUMS").unlink()
+    served.asked.clear()
+    assert taken(tmp_path, served, seed=1).images == 8  # what was removed once is here again
+    assert served.asked == []
 
 
 def test_archives_go_later_and_are_compared_when_they_come_again(tmp_path, served):

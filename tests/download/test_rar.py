@@ -1,10 +1,12 @@
 """Rars of a release: read through bsdtar where it is, told in one line where it is not."""
 
+import io
 import shutil
 
 import pytest
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.download.rar import copied_within
 from tests.download.test_fetch import at, fetched
 from tests.mirror import serving
 from tests.rars import rar
@@ -81,6 +83,14 @@ def test_a_cut_rar_is_a_fault_each_time(tmp_path):
         assert str(caught.value).startswith(
             "dataset.part10.rar: broken, or of a kind that bsdtar does not read (bsdtar: "
         )
+
+
+@pytest.mark.parametrize(("limit", "whole"), [(9, False), (10, True), (11, True)])
+def test_what_grows_beyond_reason_is_cut(limit, whole):
+    out = io.BytesIO()
+
+    assert copied_within(io.BytesIO(b"x" * 10), out, limit) is whole
+    assert len(out.getvalue()) <= limit
 
 
 @needs_bsdtar

@@ -235,9 +235,11 @@ def test_what_no_file_is_called(text):
 
 
 def test_a_place_says_that_it_is_unverified(tmp_path):
-    assert find_place("sixray").caution == (
+    assert find_place("sixray").notices == (
+        "sixray: SIXray, by the list of its public repository and the positives reported beside "
+        "it; terms: for academic purposes only",
         "sixray: unverified: the list of 21 files was read; nothing was fetched from this host, "
-        "and what the archives hold is only reported"
+        "and what the archives hold is only reported",
     )
-    assert find_place(str(written(tmp_path))).caution == ""
-    assert ReleasePlace(path=tmp_path).caution == ""
+    assert find_place(str(written(tmp_path))).notices == ("own: Own scans; terms: ours",)
+    assert ReleasePlace(path=tmp_path).notices == ()
