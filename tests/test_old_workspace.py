@@ -4,6 +4,7 @@
 certificate. Left out are the server's folder and the weights, those of `tests/detectors/learnt.py`.
 """
 
+import json
 import tarfile
 from pathlib import Path
 
@@ -51,17 +52,17 @@ def said(workspace, runner):
 
 
 def test_nothing_is_stale(workspace, said):
-    lines = said("status").splitlines()
-    assert [line.split() for line in lines[:-1]] == [
-        ["shards", "done"],
-        ["models/rfb-small", "done"],
-        ["models/second", "done"],
-        ["mine/first", "done"],
-        ["review/first", "done"],
-        ["estimate", "missing"],
-        ["export/first", "done"],
-        ["benchmark", "missing"],
-    ]
+    results = json.loads(said("status --json"))["results"]
+    assert {f"{each['stage']}/{each['name']}": each["progress"] for each in results} == {
+        "shards/": "done",
+        "models/rfb-small": "done",
+        "models/second": "done",
+        "mine/first": "done",
+        "review/first": "done",
+        "estimate/": "missing",
+        "export/first": "done",
+        "benchmark/": "missing",
+    }
 
 
 def test_what_was_done_is_not_done_again(workspace, said):

@@ -19,11 +19,16 @@ def default_classes() -> tuple[str, ...]:
 class ClassList:
     """Class names in the order of the model's outputs; background is not among them.
 
+    Args:
+        left_out: names that annotations may hold and that are no class, beside those that
+            `manifests/classes.toml` leaves out.
+
     Raises:
         SettingsError: no class, or two that differ only in case.
     """
 
     names: tuple[str, ...] = field(default_factory=default_classes)
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names or not all(name.strip() == name and name for name in self.names):
@@ -62,8 +67,9 @@ class ClassList:
         return True
 
     def leaves_out(self, name: str) -> bool:
-        """Whether `name` is a class that `manifests/` knows to be in releases and not asked for."""
-        return name.strip().lower() in _left_out() and not self.covers(name)
+        """Whether a name is known to be in releases, and no class that is asked for."""
+        known = _left_out() | {other.lower() for other in self.left_out}
+        return name.strip().lower() in known and not self.covers(name)
 
     @classmethod
     def parse(cls, text: str) -> "ClassList":

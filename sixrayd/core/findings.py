@@ -37,6 +37,16 @@ class Flaw(StrEnum):
     FOLDER_TWICE = "folder that is met twice"
     NOT_READ = "file that is not read"
 
+    @property
+    def stops(self) -> bool:
+        """Whether it is a fault, which stops an ingest unless faults are passed over."""
+        return self in _STOP
+
+
+_STOP = frozenset(
+    (Flaw.NOT_READ, Flaw.UNREADABLE_LABELS, Flaw.BAD_NAME, Flaw.NO_IMAGE, Flaw.TWO_SIDES)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

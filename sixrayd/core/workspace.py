@@ -17,6 +17,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
 
 FORMAT = 1
+REMOVED = "release/removed.json"
 # Stage folder → the command that fills it, in the order of the pipeline.
 STAGES = {
     "shards": "sixrayd download --release FOLDER",
@@ -157,6 +158,37 @@ class Workspace:
         write_json(self.root / ".hashes.json", cache)
         return found
 
+    def remember(self, path: Path, digest: str) -> None:
+        """Take a file's SHA-256 as known, so that `inputs` need not read it."""
+        stat = path.stat()
+        cache = self._hashes() | {self._key(path): [stat.st_size, stat.st_mtime_ns, digest]}
+        write_json(self.root / ".hashes.json", cache)
+
+    def removed_inputs(self) -> dict[str, str]:
+        """SHA-256 of inputs that were removed once they had served, by path; they stand for them.
+
+        Raises:
+            WorkspaceError: the list is broken.
+        """
+        path = self.root / REMOVED
+        try:
+            removed = json.loads(path.read_text("utf-8"))
+            return {str(key): str(digest) for key, digest in removed.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError) as error:
+            raise WorkspaceError(
+                f"{path}: not a list of removed files ({error}); remove it: what is missing is "
+                "fetched again"
+            ) from error
+
+    def remove_inputs(self, inputs: Mapping[str, str]) -> None:
+        """Remove input files inside the workspace, no others; their hashes are kept first."""
+        write_json(self.root / REMOVED, dict(inputs))
+        for key in inputs:
+            if not Path(key).is_absolute():
+                (self.root / key).unlink(missing_ok=True)
+
     def upstream(self, *stages: tuple[str, str]) -> dict[str, str]:
         """Inputs that are whole stages: the hash of a `run.json` covers all that it lists.
 
@@ -216,11 +248,12 @@ class Workspace:
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""
-        cache = self._hashes()
+        cache, removed = self._hashes(), self.removed_inputs()
         changed = []
         for key, digest in self.run(stage, name).inputs.items():
             path = self.root / key
-            if not path.exists() or self._hash(path, cache) != digest:
+            found = self._hash(path, cache) if path.exists() else removed.get(key)
+            if found != digest:
                 changed.append(key)
         return changed
 

@@ -78,6 +78,14 @@ class CocoFiles:
         """By the files' names or folders, or else by the images' folders."""
         return {GIVEN: self._sides.found} if self._sides.found else {}
 
+    def where(self, image_id: str) -> str:
+        """The first file that lists an image."""
+        return f"{self._listings[image_id][0].file.where}: {image_id}"
+
+    def shows(self, image_id: str) -> bool:
+        """Whether a file has a box of the image."""
+        return any(listing.file.boxes.get(listing.key) for listing in self._listings[image_id])
+
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
     ) -> VocAnnotation | None:

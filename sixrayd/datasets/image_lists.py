@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 
 from sixrayd.core.findings import Finding
-from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_word
+from sixrayd.datasets.sides import GivenSides, image_of, side_of_word, split_of_list
 
 _CELLS = re.compile(r"[,;\t]")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
 
 
 class ImageLists:
-    """Given splits, by the folder that their lists lie in; VOC's `Main` is the given one."""
+    """Given splits, by the folder that their lists lie in; see `split_of_list`."""
 
     def __init__(self, findings: list[Finding]) -> None:
         self._findings = findings
@@ -27,10 +27,8 @@ class ImageLists:
 
     def take(self, where: str, data: bytes) -> None:
         """Add a list's images to their side."""
-        folder, _, name = where.rpartition("/")
-        last = folder.rpartition("/")[2]
-        split = GIVEN if last.lower() in ("main", "imageset", "imagesets") else last
-        sides = self._sides.setdefault(split, GivenSides(self._findings))
+        name = where.rpartition("/")[2]
+        sides = self._sides.setdefault(split_of_list(where), GivenSides(self._findings))
         side = side_of_word(name.rpartition(".")[0])
         for line in data.decode("utf-8-sig", "replace").splitlines():
             cell = _CELLS.split(line, maxsplit=1)[0].strip().strip('"')

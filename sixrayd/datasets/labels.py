@@ -47,6 +47,10 @@ class FormFiles(Protocol):
 
     def sides(self) -> Mapping[str, Mapping[str, str]]: ...
 
+    def where(self, image_id: str) -> str: ...
+
+    def shows(self, image_id: str) -> bool: ...
+
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
     ) -> VocAnnotation | None: ...
@@ -131,6 +135,21 @@ class Labels:
         for name in lists:
             splits[name] = {**splits.get(name, {}), **lists[name]}
         return splits
+
+    @property
+    def repeats(self) -> int:
+        """Files that repeat another byte for byte."""
+        return self._voc.repeats
+
+    def where(self, image_id: str) -> str:
+        """A file that speaks of an image, which is one of `image_ids`."""
+        chosen = self._chosen()
+        return chosen.where(image_id) if chosen else ""
+
+    def shows(self, image_id: str) -> bool:
+        """Whether labels say that something is in an image, usable or not."""
+        chosen = self._chosen()
+        return chosen is not None and chosen.shows(image_id)
 
     def side_of_image(self, where: str) -> str:
         """ "train" or "test", as an image's path tells in the given split; empty for neither."""

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.voc import VocAnnotation
+from sixrayd.core.voc import VocAnnotation, VocObject
+
+_SAME_IOU = 0.5  # from which boxes of one class in two files are versions of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class FilePart:
 def merge(
     image_id: str, parts: Sequence[FilePart], others: Sequence[Finding] = ()
 ) -> VocAnnotation:
-    """The objects of all parts, equal boxes of different parts once, with what was found.
+    """The objects of all parts, with what was found; of things that several parts box, the first.
 
     Args:
         parts: at least one, of equal sizes.
@@ -37,8 +40,7 @@ def merge(
     objects = list(first.annotation.objects)
     findings = [*others, *first.annotation.findings]
     for part in parts[1:]:
-        known = {item.box for item in objects}
-        new = [item for item in part.annotation.objects if item.box not in known]
+        new = [item for item in part.annotation.objects if not _is_known(item.box, objects)]
         said = len(part.annotation.objects)
         text = f"{image_id} is in {first.where} as well; merged, {len(new)} of {said} objects new"
         findings += [*part.annotation.findings, Finding(Flaw.TWO_FILES, part.where, text)]
@@ -46,6 +48,12 @@ def merge(
     return replace(
         first.annotation, stem=image_id, objects=tuple(objects), findings=tuple(findings)
     )
+
+
+def _is_known(box: Box, objects: Sequence[VocObject]) -> bool:
+    """Whether one of the objects is the same thing: its class, and most of its place."""
+    same = stack_xyxy(item.box for item in objects if item.box.label == box.label)
+    return bool((iou_matrix(stack_xyxy([box]), same) >= _SAME_IOU).any())
 
 
 def first_spellings(names: Iterable[str]) -> tuple[str, ...]:

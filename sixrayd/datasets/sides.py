@@ -9,9 +9,13 @@ import re
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import image_id
+from sixrayd.core.records import LEAK_FREE
 
 TRAIN, TEST = "train", "test"
 GIVEN = "given"  # the split of a set that gives one
+SIXRAY_D = "sixray-d"
+SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
+_LIST_FOLDERS = ("", "imageset", "imagesets", "main")
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "val", "valid", "validation"), TRAIN),
     **dict.fromkeys(("test", "testing"), TEST),
@@ -32,6 +36,21 @@ class GivenSides:
             text = f"puts {image} in {side}, another file in {other}; taken for test"
             self._findings.append(Finding(Flaw.TWO_SIDES, where, text))
             self.found[image] = TEST
+
+
+def split_of_list(where: str) -> str:
+    """What a list's split is called, by its folder: `sixray10` of `10`, others by their name."""
+    plain = where.rpartition("/")[0].rpartition("/")[2].lower()
+    if plain.isascii() and plain.isdecimal():
+        return f"sixray{plain[:50]}"
+    if plain in _LIST_FOLDERS or plain.endswith((".zip", ".gz", ".tgz", ".tar")):
+        return GIVEN
+    return plain if SPLIT_NAME.fullmatch(plain) and plain != LEAK_FREE else GIVEN
+
+
+def split_of_tree(where: str) -> str:
+    """What the split is called that folders `train` and `test` make."""
+    return SIXRAY_D if "sixray-d" in where.lower() else GIVEN
 
 
 def side_of_word(word: str) -> str:

@@ -8,7 +8,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, names_in, read_voc
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
-from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders
+from sixrayd.datasets.sides import GivenSides, image_of, side_of_folders, split_of_tree
 
 _ROOT = re.compile(rb"<(?:\w+:)?annotation[\s>/]")
 _HEAD = 4096  # bytes in which the root lies
@@ -23,7 +23,8 @@ class VocFiles:
         self.proof = ""  # the first file that is surely of this form
         self._findings = findings
         self._texts: dict[str, tuple[tuple[str, bytes], ...]] = {}  # image id → (where, XML) …
-        self._sides = GivenSides(findings)
+        self._sides: dict[str, GivenSides] = {}
+        self.repeats = 0  # files that repeat another byte for byte
 
     def take(self, where: str, data: bytes) -> None:
         """Add an XML file; one that repeats another byte for byte is that one."""
@@ -35,8 +36,11 @@ class VocFiles:
         known = self._texts.get(image, ())
         if all(data != other for _, other in known):
             self._texts[image] = (*known, (where, data))
+        else:
+            self.repeats += 1
         if side := side_of_folders(where):
-            self._sides.add(image, side, where)
+            sides = self._sides.setdefault(split_of_tree(where), GivenSides(self._findings))
+            sides.add(image, side, where)
 
     @property
     def image_ids(self) -> Set[str]:
@@ -51,7 +55,15 @@ class VocFiles:
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:
         """By the folders `train`, `val` and `test` that the files lie in."""
-        return {GIVEN: self._sides.found} if self._sides.found else {}
+        return {name: sides.found for name, sides in self._sides.items()}
+
+    def where(self, image_id: str) -> str:
+        """The first file of an image."""
+        return self._texts[image_id][0][0]
+
+    def shows(self, image_id: str) -> bool:
+        """Whether a file of the image names an object."""
+        return any(b"<object" in data for _, data in self._texts[image_id])
 
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault

@@ -104,6 +104,14 @@ class YoloFiles:
         """The side that an image's path tells; empty where it tells none."""
         return self._names.side_of(posixpath.dirname(path)) or side_of_folders(path)
 
+    def where(self, image_id: str) -> str:
+        """The first file of an image."""
+        return self._labels()[image_id][0][0]
+
+    def shows(self, image_id: str) -> bool:
+        """Whether a file of the image has a row."""
+        return any(data.strip() for _, data in self._labels()[image_id])
+
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
     ) -> VocAnnotation | None:

@@ -1,11 +1,14 @@
 """`sixrayd download`."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
+from sixrayd.core.files import read_table
+from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 
@@ -16,7 +19,13 @@ option = options_of(DownloadSettings)
 @workspace_option
 @option(
     "--release",
-    help="Folder with the archives or images, URL of one, or a name of manifests/sources.toml.",
+    help="Folder with the archives or images, an archive, a URL, a name (sixray, sixray-d) or a "
+    "manifest of your own (FILE.toml).",
+)
+@option(
+    "--from",
+    "source",
+    help="Folder, archive or URL to take a release of a manifest from, instead of its mirrors.",
 )
 @option("--classes", help="Classes in the order of the models' outputs.")
 @option("--seed", help="Seed of the draw of the test side.")
@@ -41,6 +50,11 @@ option = options_of(DownloadSettings)
     "repeated.",
 )
 @option("--on-error", help="Stop at the first fault, or list all in skipped.jsonl and exit with 3.")
+@option("--connections", type=click.IntRange(1, 32), help="Files that are fetched at once.")
+@option(
+    "--keep-archives/--no-keep-archives",
+    help="Keep the archives that were fetched, or remove them once they are taken in.",
+)
 @option("--force", help="Replace a finished ingest of something else.")
 @json_option
 @click.pass_context
@@ -52,10 +66,16 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
       sixrayd download --release sixray/
       sixrayd download --release sixray/ --classes Gun,Knife --on-error skip
       sixrayd download --release sixray/ --split paper=splits.json
+      sixrayd download --release sixray --no-keep-archives
+      sixrayd download --release sixray-d --from SIXray-D.zip
     """
+    from sixrayd.download.place import find_place
     from sixrayd.download.stage import download as take
 
     settings = DownloadSettings(**options)
+    place = find_place(settings.release, settings.source)
+    for notice in place.notices:
+        click.echo(notice, err=True)
     with progress() as bars:
         tasks: dict[str, Any] = {}
 
@@ -69,6 +89,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
         print_json(result)
     else:
         _print(workspace, result)
+        _print_announced(workspace, place.expected, result)
     if result.skipped:
         ctx.exit(3)
 
@@ -110,3 +131,16 @@ def _in_words(split: Mapping[str, int]) -> str:
     }
     said = [f"{count} {text}" for text, count in remarks.items() if count]
     return "; ".join([f"{split['train']} train, {split['test']} test", *said])
+
+
+def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
+    """Where a manifest announces another count than was found, both."""
+    names = ("images", "positives", "negatives", "boxes")
+    counts = [(name, getattr(expected, name), getattr(result, name)) for name in names]
+    if by_class := expected.boxes_by_class:
+        path = workspace.shards / "annotations.parquet"
+        found = Counter(read_table(path, ANNOTATION_SCHEMA)["label"].to_pylist())
+        counts += [(f"boxes of {label}", by_class[label], found[label]) for label in by_class]
+    for name, announced, count in counts:
+        if announced and announced != count:
+            click.echo(f"{count} {name}, where {announced} are announced")

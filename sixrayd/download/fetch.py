@@ -1,270 +1,305 @@
-"""Bringing a release from a URL: resumed, checked, and stored whole or not at all."""
+"""Bringing a release: every file from the first mirror that has it, checked before it counts."""
 
-import json
 import os
-import time
-import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
-
-import httpx
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import sha256_file, sync_folder, write_json
-from sixrayd.core.resources import resource
+from sixrayd.core.files import sha256_file, sync_folder
+from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
-from sixrayd.download.release import SUMS, read_sums
-
-_ATTEMPTS = 5
-_CHUNK = 1 << 20
-_TIMEOUT_S = 60.0
-Report = Callable[[str, int, int], None]  # of what, how much is done, of how much (0: unknown)
+from sixrayd.download.members import SUMS
+from sixrayd.download.place import ReleasePlace
+from sixrayd.download.rar import NEEDS_TOOL, rar_tool
+from sixrayd.download.receipts import Receipt, Receipts
+from sixrayd.download.release import read_sums, start_of, wrong_start
+from sixrayd.download.room import check_room
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.transfer import (
+    AbsentError,
+    HttpMirror,
+    Mirror,
+    Patience,
+    Report,
+    StorageMirror,
+    Traffic,
+    forget,
+    part_of,
+    web_client,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasePlace:
-    """Where a release is: a folder here, or a URL with the files to expect there."""
+class WantedFile:
+    """A file to have, what is known of it, and who may have it."""
 
-    folder: Path | None = None
-    url: str = ""
-    files: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What may be written down: no user, password or query."""
-        if self.folder is not None:
-            return str(self.folder.resolve())
-        parts = urlsplit(self.url)
-        host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    name: str
+    path: Path
+    mirrors: tuple[Mirror, ...]
+    sha256: str = ""
+    sha256_by: str = ""  # who says so
+    bytes: int = 0  # that the manifest says; 0 is unknown
+    tried: tuple[str, ...] = ()  # mirrors that do not have it, and why
+    elsewhere: str = ""  # where else it may be had, after a semicolon
 
 
-def find_place(release: str) -> ReleasePlace:
-    """What `--release` means: a folder, a URL, or a name in `manifests/sources.toml`.
-
-    Raises:
-        ReleaseError: it is none of them.
-    """
-    sources = tomllib.loads(resource("manifests", "sources.toml").read_text("utf-8"))
-    if release.startswith("file://"):
-        release = url2pathname(urlsplit(release).path)
-    elif "://" in release:
-        return ReleasePlace(url=release, files=tuple(sources["sixray"]["files"]))
-    if Path(release).is_dir():
-        return ReleasePlace(folder=Path(release))
-    if release in sources:
-        return ReleasePlace(url=sources[release]["url"], files=tuple(sources[release]["files"]))
-    raise ReleaseError(
-        f"release {release!r}: no such folder, no URL, and none of the known names "
-        f"({', '.join(sources)})"
-    )
-
-
-def fetch_release(place: ReleasePlace, folder: Path, faults: Faults, report: Report) -> Path:
+def fetch_release(
+    place: ReleasePlace,
+    workspace: Workspace,
+    settings: DownloadSettings,
+    faults: Faults,
+    report: Report,
+    patience: Patience = Patience(),
+) -> Path:
     """Bring the files that are not here yet; a part of a file is kept beside and resumed.
 
     Returns:
         The folder with the files.
 
     Raises:
-        ReleaseError: nothing is there, the transfer fails for good, or a fault stops.
+        ReleaseError: nothing is there, a transfer fails for good, or a fault stops.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder / "source.json", place)
-    with _open_source(place.url, report) as source:
-        if not (folder / SUMS).exists():
-            source.store(SUMS, folder / SUMS)
-        sums = _sums(folder / SUMS)
-        names = tuple(sums) or place.files
-        for name in names:
-            path = folder / name
-            if not path.exists() and not source.store(name, path, sums.get(name, "")):
-                faults.add(f"{place.name.rstrip('/')}/{name}", "not there")
-    if not any((folder / name).exists() for name in names):
-        raise ReleaseError(f"{place.name}: none of {', '.join(names[:3])} … is there")
+    folder = workspace.root / "release"
+    receipts = Receipts.open(folder, place)
+    traffic = Traffic(report)
+    listed = [name for archive in place.archives for name in archive.files]
+    refused = _refused_rars(listed, folder, faults)
+    with ExitStack() as stack:
+        mirrors = _Mirrors(stack, patience, traffic)
+        files = list(_wanted(place, folder, receipts, mirrors))
+        refused += _refused_rars([f.name for f in files if f.name not in listed], folder, faults)
+        missing = [f for f in files if not f.path.exists() and f.name not in refused]
+        found = _survey(missing, faults, settings.connections)
+        here = [file.path for file in files if file.path.exists()]
+        traffic.total = check_room(workspace, [(f.path, size) for f, size in found], here)
+        fetch = partial(_fetch, receipts=receipts)
+        fetched = _side_by_side(fetch, [f for f, _ in found], settings.connections, traffic)
+        for file in fetched:
+            if isinstance(file, WantedFile):
+                _tell_absent(file, faults)
+    for file in fetched:
+        if isinstance(file, Receipt):
+            workspace.remember(folder / file.file, file.sha256)
+    receipts.compare(here, workspace, faults)
+    if not any(file.path.exists() for file in files):
+        first = ", ".join(file.name for file in files[:3])
+        raise ReleaseError(f"{place.name}: none of {first} … is there")
     return folder
 
 
-def _sums(path: Path) -> dict[str, str]:
+class _Mirrors:
+    """Opens each place once."""
+
+    def __init__(self, stack: ExitStack, patience: Patience, traffic: Traffic) -> None:
+        self._stack, self._patience, self._traffic = stack, patience, traffic
+        self._client = stack.enter_context(web_client(patience))
+        self._open: dict[str, Mirror] = {}
+
+    def at(self, urls: Sequence[str]) -> tuple[Mirror, ...]:
+        """The mirrors at these URLs, less those that cannot be opened.
+
+        Raises:
+            ReleaseError: none can.
+        """
+        problem = None
+        for url in urls:
+            try:
+                self._open.setdefault(url, self._mirror(url))
+            except ReleaseError as error:
+                problem = problem or error
+        found = tuple(self._open[url] for url in urls if url in self._open)
+        if not found and problem:
+            raise problem
+        return found
+
+    def _mirror(self, url: str) -> Mirror:
+        if url.startswith(("http://", "https://")):
+            return HttpMirror(url, self._client, self._patience, self._traffic)
+        return StorageMirror(url, self._traffic)
+
+
+def _wanted(
+    place: ReleasePlace, folder: Path, receipts: Receipts, mirrors: _Mirrors
+) -> Iterator[WantedFile]:
+    """Every file of the release: as SHA256SUMS lists them where it is served, else as expected."""
+    usual, elsewhere = mirrors.at(place.mirrors), _elsewhere(place)
+    sums = _published_sums(folder, receipts, usual, elsewhere)
+    listed = {name: archive for archive in place.archives for name in archive.files}
+    names = [*sums, *(n for n, a in listed.items() if n not in sums and (a.mirrors or not sums))]
+    entry = place.entry
+    for name in names:
+        own = listed[name].mirrors if name in listed else ()
+        said = [
+            (sums.get(name, ""), f"{SUMS} says"),
+            (entry.sha256.get(name, "") if entry else "", "the manifest says"),
+            (receipts.sha256(name), "the first one fetched had"),
+        ]
+        digest, by = next((pair for pair in said if pair[0]), ("", ""))
+        size = entry.bytes.get(name, 0) if entry else 0
+        asked = mirrors.at(own) if own else usual
+        yield WantedFile(name, folder / name, asked, digest, by, size, elsewhere=elsewhere)
+
+
+def _published_sums(
+    folder: Path, receipts: Receipts, usual: Sequence[Mirror], elsewhere: str
+) -> dict[str, str]:
+    """What the first mirror with a SHA256SUMS says; asked for once."""
+    path = folder / SUMS
+    if not path.exists() and not receipts.asked_for_sums:
+        problems = []
+        for mirror in usual:
+            try:
+                mirror.bring(SUMS, part_of(path))
+                _name(part_of(path), path)
+                break
+            except AbsentError:
+                continue
+            except ReleaseError as error:
+                problems.append(f"{_at(mirror, SUMS)}: {error}")
+        if len(problems) == len(usual):
+            raise ReleaseError("; ".join(problems) + elsewhere)
     try:
-        return read_sums(path) if path.exists() else {}
+        sums = read_sums(path) if path.exists() else {}
     except ReleaseError:
         path.unlink()  # a page that was served in its place must not stay
         raise
+    receipts.note_sums()
+    return sums
 
 
-class _HttpSource:
-    """A folder served over HTTP."""
-
-    def __init__(self, url: str, client: httpx.Client, report: Report) -> None:
-        self._base = httpx.URL(url).copy_with(fragment=None)
-        self._client, self._report = client, report
-
-    def store(self, name: str, path: Path, sha256: str = "") -> bool:
-        """Fetch one file whole; False when the server does not have it."""
-        where = str(self._url(name).copy_with(userinfo=b"", query=None))
-        part, farthest, failures = _part(path), -1, 0
-        while True:
-            try:
-                if not self._append(name, part, where):
-                    return False
-                break
-            except (httpx.TransportError, _IncompleteError) as error:
-                size = part.stat().st_size if part.exists() else 0
-                failures = 1 if size > farthest else failures + 1  # since the last progress
-                farthest = max(farthest, size)
-                if failures == _ATTEMPTS:
-                    text = str(error) or type(error).__name__
-                    raise ReleaseError(f"{where}: {text}; run it again to go on") from error
-                time.sleep(0.1 * 2**failures)
-        _keep(path, where, sha256)
-        return True
-
-    def _url(self, name: str) -> httpx.URL:
-        return self._base.copy_with(path=self._base.path.rstrip("/") + "/" + name)
-
-    def _append(self, name: str, part: Path, where: str) -> bool:
-        seen = _validator(part)
-        done = part.stat().st_size if part.exists() and seen else 0
-        headers = {"Accept-Encoding": "identity"}
-        if done:
-            headers |= {"Range": f"bytes={done}-", "If-Range": seen}
-        with self._client.stream("GET", self._url(name), headers=headers) as answer:
-            if answer.status_code in (403, 404, 410):  # object stores answer 403 for a missing one
-                return False
-            if answer.status_code == 416:
-                if answer.headers.get("content-range") == f"bytes */{done}":
-                    return True  # all of it is here
-                part.unlink()
-                raise _IncompleteError("its size has changed")
-            if answer.status_code >= 500:
-                raise _IncompleteError(f"the server answered {answer.status_code}")
-            if answer.status_code not in (200, 206):
-                raise ReleaseError(f"{where}: the server answered {answer.status_code}")
-            resumed = answer.status_code == 206 and _starts_at(answer, done)
-            _remember(part, answer)
-            with part.open("ab" if resumed else "wb") as file:
-                for chunk in answer.iter_raw():
-                    file.write(chunk)
-                    self._report(name, file.tell(), _total(answer, done if resumed else 0))
-            _check_length(part, answer, done if resumed else 0)
-        return True
+def _refused_rars(names: Sequence[str], folder: Path, faults: Faults) -> list[str]:
+    """Files that nobody here can read, which are not fetched."""
+    if rar_tool() is not None:
+        return []
+    refused = [n for n in names if n.lower().endswith(".rar") and not (folder / n).exists()]
+    for name in refused:
+        faults.add(name, f"{NEEDS_TOOL}; nothing of it was fetched")
+    return refused
 
 
-class _FsspecSource:
-    """A folder in any storage that fsspec knows."""
+def _survey(
+    missing: Sequence[WantedFile], faults: Faults, connections: int
+) -> list[tuple[WantedFile, int | None]]:
+    """Ask who has which file, and how large; what nobody has is told before anything comes."""
+    found = []
+    with ThreadPoolExecutor(connections) as pool:
+        for file, size in pool.map(_asked, missing):
+            if file.mirrors:
+                found.append((file, size))
+            else:
+                _tell_absent(file, faults)
+    return found
 
-    def __init__(self, url: str, report: Report) -> None:
-        import fsspec
 
-        self._report = report
+def _asked(file: WantedFile) -> tuple[WantedFile, int | None]:
+    """The file with the mirrors that may have it, and its size as the first of them says."""
+    having, sizes, tried = [], [], []
+    for mirror in file.mirrors:
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise ReleaseError(
-                f"{ReleasePlace(url=url).name}: cannot be opened ({error})"
-            ) from error
+            sizes.append(mirror.size(file.name))
+            having.append(mirror)
+        except AbsentError as error:
+            tried.append(f"{_at(mirror, file.name)} ({error})")
+        except ReleaseError:
+            having.append(mirror)  # fetching it will tell
+    known = next((size for size in sizes if size is not None), None)
+    return replace(file, mirrors=tuple(having), tried=tuple(tried)), known
 
-    def store(self, name: str, path: Path, sha256: str = "") -> bool:
-        """Fetch one file whole; False when the storage does not have it."""
-        remote, part = f"{self._root.rstrip('/')}/{name}", _part(path)
+
+def _side_by_side(
+    fetch: Callable[[WantedFile], Receipt | WantedFile],
+    files: Sequence[WantedFile],
+    connections: int,
+    traffic: Traffic,
+) -> list[Receipt | WantedFile]:
+    """Fetch several files at once; what fails ends the others, and their parts stay.
+
+    Raises:
+        ReleaseError: of the first file that failed.
+    """
+    pool = ThreadPoolExecutor(connections)
+    try:
+        futures = [pool.submit(fetch, file) for file in files]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            if future.done():
+                future.result()
+        return [future.result() for future in futures]
+    finally:
+        traffic.stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _fetch(file: WantedFile, receipts: Receipts) -> Receipt | WantedFile:
+    """One file from the first mirror that gives it.
+
+    Returns:
+        What came, or the file with all that lack it.
+
+    Raises:
+        ReleaseError: a mirror that may have it failed, and no other has it.
+    """
+    tried, failed = list(file.tried), False
+    for mirror in file.mirrors:
         try:
-            size = self._fs.size(remote)
-            done = part.stat().st_size if part.exists() else 0
-            with self._fs.open(remote, "rb") as source, part.open("ab") as file:
-                source.seek(done if done <= size else file.truncate(0))
-                while chunk := source.read(_CHUNK):
-                    file.write(chunk)
-                    self._report(name, file.tell(), size)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise ReleaseError(f"{name}: {error}; run it again to go on") from error
-        _keep(path, name, sha256)
-        return True
+            mirror.bring(file.name, part_of(file.path))
+            return _kept(file, mirror, receipts)
+        except AbsentError as error:
+            tried.append(f"{_at(mirror, file.name)} ({error})")
+        except ReleaseError as error:
+            tried.append(f"{_at(mirror, file.name)}: {error}")
+            failed = True
+    if failed:
+        raise ReleaseError("; ".join(tried) + file.elsewhere)
+    return replace(file, mirrors=(), tried=tuple(tried))
 
 
-class _IncompleteError(Exception):
-    """A transfer ended early and can be tried again."""
+def _kept(file: WantedFile, mirror: Mirror, receipts: Receipts) -> Receipt:
+    """Check a complete part and give it its name."""
+    part = part_of(file.path)
+    size, digest = part.stat().st_size, sha256_file(part)
+    if fault := _fault(file, part, size, digest):
+        forget(part)
+        raise ReleaseError(fault)
+    receipt = Receipt(file.name, size, digest, mirror.name)
+    receipts.add(receipt)  # first: killed here, the file comes again and is compared
+    _name(part, file.path)
+    return receipt
 
 
-@contextmanager
-def _open_source(url: str, report: Report) -> Iterator[_HttpSource | _FsspecSource]:
-    if not url.startswith(("http://", "https://")):
-        yield _FsspecSource(url, report)
-        return
-    hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
-    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, event_hooks=hooks) as client:
-        yield _HttpSource(url, client, report)
+def _fault(file: WantedFile, part: Path, size: int, digest: str) -> str:
+    if file.bytes and size != file.bytes:
+        return f"is {size} bytes, the manifest says {file.bytes}; run it again"
+    if file.sha256:
+        said = f"SHA-256 is {digest[:12]}…, {file.sha256_by} {file.sha256[:12]}…; run it again"
+        return said if digest != file.sha256 else ""
+    magic = start_of(file.name)
+    with part.open("rb") as opened:
+        return "" if magic is None else wrong_start(opened.read(512), magic)
 
 
-def _refuse_downgrade(answer: httpx.Response) -> None:
-    if answer.has_redirect_location and answer.url.scheme == "https":
-        target = answer.url.join(answer.headers["location"])
-        if target.scheme != "https":
-            raise ReleaseError(
-                f"{answer.url.host}: redirects from https to {target.scheme}; refused: "
-                "name the other address yourself if you trust it"
-            )
-
-
-def _claim(path: Path, place: ReleasePlace) -> None:
-    """Make sure that files of two places never mix."""
-    if path.exists() and (other := json.loads(path.read_text("utf-8"))["url"]) != place.name:
-        raise ReleaseError(
-            f"{path.parent}: holds files of {other}; remove it, or name another workspace with -w"
-        )
-    write_json(path, {"url": place.name})
-
-
-def _part(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.part")
-
-
-def _validator(part: Path) -> str:
-    beside = part.with_suffix(".validator")
-    return beside.read_text("utf-8") if beside.exists() else ""
-
-
-def _remember(part: Path, answer: httpx.Response) -> None:
-    tag = answer.headers.get("etag", "")
-    mark = answer.headers.get("last-modified", "") if not tag or tag.startswith("W/") else tag
-    part.with_suffix(".validator").write_text(mark, "utf-8")
-
-
-def _starts_at(answer: httpx.Response, done: int) -> bool:
-    if not answer.headers.get("content-range", "").startswith(f"bytes {done}-"):
-        raise _IncompleteError("the server sent another range than asked for")
-    return True
-
-
-def _total(answer: httpx.Response, done: int) -> int:
-    return done + int(answer.headers.get("content-length", -done))
-
-
-def _check_length(part: Path, answer: httpx.Response, done: int) -> None:
-    expected = answer.headers.get("content-length")
-    found = part.stat().st_size - done
-    if expected is not None and found != int(expected):
-        raise _IncompleteError(f"{found} of {expected} bytes came")
-
-
-def _keep(path: Path, where: str, sha256: str) -> None:
-    """Give a complete part its name."""
-    part = _part(path)
+def _name(part: Path, path: Path) -> None:
     part.with_suffix(".validator").unlink(missing_ok=True)
-    if sha256 and (found := sha256_file(part)) != sha256:
-        part.unlink()
-        raise ReleaseError(
-            f"{where}: SHA-256 is {found[:12]}…, {SUMS} says {sha256[:12]}…; run it again"
-        )
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
     sync_folder(path.parent)
+
+
+def _tell_absent(file: WantedFile, faults: Faults) -> None:
+    if len(file.tried) == 1:
+        faults.add(file.tried[0].rpartition(" (")[0], f"not there{file.elsewhere}")
+    else:
+        faults.add(file.name, f"not there, asked {', '.join(file.tried)}{file.elsewhere}")
+
+
+def _elsewhere(place: ReleasePlace) -> str:
+    return f"; {place.entry.notes}" if place.entry and place.entry.notes else ""
+
+
+def _at(mirror: Mirror, name: str) -> str:
+    return f"{mirror.name.rstrip('/')}/{name}"

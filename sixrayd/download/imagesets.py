@@ -17,6 +17,7 @@ from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
+_VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
 
@@ -97,6 +98,11 @@ def is_image_set(member: Member) -> bool:
         return False
     head = text_of(member.data[:64]).lower().lstrip(",;\t ")
     return "imageset" in member.where.lower() or re.match(r"name\s*[,;\t]", head) is not None
+
+
+def is_voc_list(member: Member) -> bool:
+    """Whether a file is one of the four lists that name a side of VOC's `ImageSets/Main`."""
+    return _VOC_LIST.fullmatch(member.where) is not None
 
 
 def listed_image(name: str, where: str, faults: Faults) -> str:

@@ -9,7 +9,6 @@ import io
 import lzma
 import os
 import posixpath
-import re
 import tarfile
 import zipfile
 import zlib
@@ -19,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.shards import StrictTarInfo
+from sixrayd.datasets.labels import LIMITS
+from sixrayd.datasets.places import IMAGES as IMAGES
+from sixrayd.datasets.places import suffix_of as suffix_of
 from sixrayd.download.faults import Faults, shown, why
 
-IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-VOC_LIST = "ImageSets/Main/*.txt"  # stands for the suffix of VOC's lists; other .txt is nothing
-TEXTS = frozenset((".xml", ".csv", VOC_LIST))
-_VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
-_MAX_BYTES = {".xml": 4 << 20, ".csv": 256 << 20}
+TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
 _MAX_IMAGE_BYTES = 64 << 20
+SUMS = "SHA256SUMS"
+_OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
@@ -45,7 +45,7 @@ class Member:
 
     @property
     def suffix(self) -> str:
-        """Lower-case suffix with its dot; `VOC_LIST` for one of VOC's lists."""
+        """Lower-case suffix with its dot."""
         return suffix_of(self.where)
 
 
@@ -168,10 +168,9 @@ def loose_files(
             continue
         seen.add((place.st_dev, place.st_ino))
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
-        below = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            wanted = suffixes is None or suffix_of(f"{below}/{name}") in suffixes
-            if wanted and not _is_clutter(name):
+            wanted = suffixes is None or suffix_of(name) in suffixes
+            if wanted and name not in _OURS and not _is_clutter(name):
                 yield Path(folder, name)
 
 
@@ -199,20 +198,13 @@ def _pass_over(where: str, suffix: str, faults: Faults) -> None:
         faults.passed_over[suffix or "no suffix"] += 1
 
 
-def suffix_of(name: str) -> str:
-    """See `Member.suffix`."""
-    if _VOC_LIST.fullmatch(name):
-        return VOC_LIST
-    return posixpath.splitext(name)[1].lower()
-
-
 def _is_clutter(name: str) -> bool:
     *folders, base = name.rstrip("/").split("/")
     return base.startswith(".") or "__MACOSX" in folders
 
 
 def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
-    limit = _MAX_BYTES.get(suffix_of(name), _MAX_IMAGE_BYTES)
+    limit = LIMITS.get(suffix_of(name), _MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
         faults.add(where, "a path that leaves the archive; refused")
     elif size > limit:

@@ -13,21 +13,23 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.faults import Faults, why
 from sixrayd.download.members import (
     IMAGES,
+    SUMS,
     TEXTS,
     Member,
     loose_files,
     loose_members,
     suffix_of,
 )
+from sixrayd.download.rar import rar_as_tar
 
-SUMS = "SHA256SUMS"
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
 _TAR = re.compile(
     r"(?P<name>.+\.(?:tar\.gz|tgz|tar))(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
 )
-_CLOSED = {".rar", ".7z", ".xz", ".bz2", ".zst"}
-_GZIP, _ZIP = b"\x1f\x8b", b"PK"
+_CLOSED = {".7z", ".xz", ".bz2", ".zst"}
+_GZIP, _ZIP, _RAR = b"\x1f\x8b", b"PK", b"Rar!\x1a\x07"
+_PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,14 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     """Find a folder's archives and check their order, first bytes and, where given, sums.
 
     Raises:
-        ReleaseError: the folder is holds the workspace, or has a fault that stops.
+        ReleaseError: the folder holds the workspace, or has a fault that stops.
     """
     if workspace.root.resolve().is_relative_to(root.resolve()):
         raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
     named: dict[str, dict[int, Path]] = {}
-    zips = []
+    zips, rars = [], []
     for path in loose_files(root, None, faults):
-        suffix = suffix_of(path.relative_to(root).as_posix())
+        suffix = suffix_of(path.name)
         if match := _TAR.fullmatch(path.name):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
             parts, number = named.setdefault(key, {}), _number(match["part"] or "0")
@@ -68,11 +70,14 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
             parts.setdefault(number, path)
         elif suffix == ".zip":
             zips += [path] * _is_archive(path, _ZIP, faults)
+        elif suffix == ".rar":
+            rars += [path] * _is_archive(path, _RAR, faults)
         elif suffix in _CLOSED:
             faults.add(path.name, "an archive that is not read; unpack it here and move it away")
-        elif suffix not in IMAGES | TEXTS and path.name != SUMS:
+        elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
     tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
+    tars |= {f"{path.name}.tar": rar_as_tar(path, rars, workspace, faults) for path in rars}
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
     return release
@@ -190,17 +195,27 @@ def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
     head = _head(path, faults)
     if not head:
         return False
-    if head.lstrip()[:6].lower().startswith((b"<?xml", b"<!doct", b"<html", b"<error")):
-        text = head.lstrip()[:60].decode("ascii", "replace")
-        faults.add(
-            path.name,
-            f"begins with {text!r}: an error page under the archive's name; fetch it again",
-        )
-    elif not head.startswith(magic):
-        faults.add(path.name, f"begins with {head[:8]!r}, expected {magic!r}; fetch it again")
-    else:
-        return True
-    return False
+    if fault := wrong_start(head, magic):
+        faults.add(path.name, f"{fault}; fetch it again")
+    return not fault
+
+
+def start_of(name: str) -> bytes | None:
+    """The bytes that a file of this name begins with; None for what is no archive."""
+    if match := _TAR.fullmatch(name):
+        first = _number(match["part"] or "0") == 0 and not match["name"].lower().endswith(".tar")
+        return _GZIP if first else b""
+    return {".zip": _ZIP, ".rar": _RAR}.get(Path(name).suffix.lower())
+
+
+def wrong_start(head: bytes, magic: bytes = b"") -> str:
+    """What is wrong with an archive's first bytes; empty where nothing is."""
+    if head.lstrip()[:6].lower().startswith(_PAGES):
+        text = " ".join(head[:400].decode("utf-8", "replace").split())[:160]
+        return f"begins with {text!r}: an error page under the archive's name"
+    if not head.startswith(magic):
+        return f"begins with {head[:8]!r}, expected {magic!r}"
+    return ""
 
 
 def read_sums(path: Path) -> dict[str, str]:

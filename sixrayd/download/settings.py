@@ -18,7 +18,7 @@ class DownloadSettings:
         SettingsError: a value is out of range.
     """
 
-    release: str  # folder, URL of a folder, or a name in manifests/sources.toml
+    release: str  # folder, archive, URL of a folder, manifest, or a name of one
     classes: tuple[str, ...] = field(default_factory=default_classes)
     seed: int = 0  # of the train/test membership
     test_share: float = 0.1  # of the near-duplicate groups, 0..1
@@ -27,6 +27,9 @@ class DownloadSettings:
     on_error: OnError = "stop"
     split: tuple[str, ...] = ()  # files with a split: FILE, or NAME=FILE
     force: bool = False  # replace a finished ingest of something else
+    source: str = ""  # folder, archive or URL to take a release of a manifest from
+    connections: int = 4  # files that are fetched at once
+    keep_archives: bool = True  # those that were fetched, once they are taken in
 
     def __post_init__(self) -> None:
         ClassList(self.classes)
@@ -36,6 +39,8 @@ class DownloadSettings:
             raise SettingsError(f"images-per-shard: need 1 or more, got {self.images_per_shard}")
         if not 0 <= self.hash_distance <= 16:
             raise SettingsError(f"hash-distance: need 0 to 16 bits, got {self.hash_distance}")
+        if not 1 <= self.connections <= 32:
+            raise SettingsError(f"connections: need 1 to 32, got {self.connections}")
         if self.on_error not in ("stop", "skip"):
             raise SettingsError(f"on-error: need stop or skip, got {self.on_error!r}")
 

@@ -1,9 +1,8 @@
 """Splits that a release, or a file beside it, brings: which images train, and which test."""
 
 import json
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,11 @@ from sixrayd.core.errors import ReleaseError, SettingsError
 from sixrayd.core.files import sha256_file, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
+from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
 from sixrayd.download.faults import Faults, why
 from sixrayd.download.imagesets import csv_rows, listed_image, text_of
 from sixrayd.download.members import Member
 
-GIVEN = "given"
-SIXRAY_D = "sixray-d"
-# Nobody who publishes figures trains on `train` and leaves `val` alone: both are learnt from.
-_SIDES = {"train": Split.TRAIN, "val": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
-_LIST_FOLDERS = ("imageset", "imagesets", "main")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
 _MAX_BYTES = 256 << 20
 
 
@@ -39,7 +33,7 @@ class SplitFile:
     path: Path
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == LEAK_FREE:
+        if not SPLIT_NAME.fullmatch(self.name) or self.name == LEAK_FREE:
             raise SettingsError(
                 f"--split: {self.name[:80]!r} cannot name a split; pass --split NAME={self.path} "
                 f"with a NAME of letters, digits, dots, _ and -, other than {LEAK_FREE}"
@@ -95,7 +89,6 @@ class GivenSplits:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._sides: defaultdict[str, list[_Side]] = defaultdict(list)  # of which split
-        self._folders: dict[str, tuple[Split, str]] = {}  # image id → side and XML of SIXray-D
         self._both: defaultdict[str, set[str]] = defaultdict(set)  # split → on both its sides
 
     def add_file(self, file: SplitFile) -> None:
@@ -114,9 +107,9 @@ class GivenSplits:
 
     def add_list(self, where: str, ids: Sequence[str]) -> None:
         """Take the images of an image set; its file's name is the side, its folder's the split."""
-        *folders, name = where.split("/")
-        if side := _SIDES.get(name.rpartition(".")[0].lower()):
-            self._add(_split_name(folders[-1] if folders else ""), side, where, ids)
+        stem = where.rpartition("/")[2].rpartition(".")[0]
+        if side := side_of_word(stem):
+            self._add(split_of_list(where), Split(side), where, ids)
 
     def add_voc_list(self, member: Member) -> None:
         """Read one of VOC's lists: an image in each line."""
@@ -125,13 +118,11 @@ class GivenSplits:
         ids = [listed_image(name, where, self._faults) for where, name in named if name]
         self.add_list(member.where, [image for image in ids if image])
 
-    def add_xml(self, where: str, image: str) -> None:
-        """Take note of the side that an XML's folder says, as SIXray-D is handed out."""
-        said = (_SIDES.get(folder.lower()) for folder in reversed(where.split("/")[:-1]))
-        if side := next(filter(None, said), None):
-            other, there = self._folders.setdefault(image, (side, where))
-            if other != side:
-                self._on_both(SIXRAY_D, image, where, there)
+    def add_sides(self, name: str, sides: Mapping[str, str]) -> None:
+        """Take the sides that labels say of images, by their folders or lists."""
+        for side in Split:
+            if ids := [image for image, said in sides.items() if said == side]:
+                self._add(name, side, f"the labels of {side}", ids)
 
     def write(self, index: Index) -> dict[str, dict[str, int]]:
         """Write `splits.parquet` beside the index; no file where no split is given.
@@ -139,9 +130,6 @@ class GivenSplits:
         Returns:
             Counts by split: train, test, groups_on_both_sides, not_in_release.
         """
-        for side in Split:
-            if ids := [image for image, said in self._folders.items() if said[0] == side]:
-                self._add(SIXRAY_D, side, f"an XML in a folder {side}", ids)
         tables = {
             name: self._table(name, sides)
             for name, sides in sorted(self._sides.items())
@@ -179,16 +167,6 @@ class GivenSplits:
         return pa.concat_tables(parts).sort_by("image_id")
 
 
-def _split_name(folder: str) -> str:
-    """What the lists of a folder are called: SIXray's numbered ones, others by their name."""
-    plain = folder.lower()
-    if plain.isascii() and plain.isdecimal():
-        return f"sixray{plain[:50]}"
-    if plain in _LIST_FOLDERS or plain.endswith((".zip", ".gz", ".tgz", ".tar")):
-        return GIVEN
-    return plain if _NAME.fullmatch(plain) and plain != LEAK_FREE else GIVEN
-
-
 def _counts(table: pa.Table, index: Index) -> dict[str, int]:
     places = pc.index_in(table["image_id"], index.table["image_id"].combine_chunks())
     groups = pa.table([index.table["group"].take(places), table["side"]], ["group", "side"])
@@ -212,11 +190,13 @@ def _csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]
         )
     for where, cells in rows:
         row = dict(zip(header, cells, strict=False))
-        side = _SIDES.get(row.get("side", "").lower())
+        side = side_of_word(row.get("side", ""))
         if side:
-            yield where, side, row["image"]
+            yield where, Split(side), row["image"]
         else:
-            faults.add(where, f"expected an image and one of {', '.join(_SIDES)}, got {cells[:9]}")
+            faults.add(
+                where, f"expected an image and a side such as train or test, got {cells[:9]}"
+            )
 
 
 def _json_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]]:
@@ -225,7 +205,7 @@ def _json_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str
         document = json.loads(text_of(member.data))
     except (ValueError, RecursionError) as error:
         raise ReleaseError(f"{member.where}: not JSON ({error})") from error
-    if not isinstance(document, dict) or not document.keys() <= _SIDES.keys():
+    if not isinstance(document, dict) or not all(map(side_of_word, document)):
         raise ReleaseError(
             f'{member.where}: expected {{"train": [image, …], "test": [image, …]}}, as in the '
             "splits.json of an export"
@@ -236,6 +216,6 @@ def _json_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str
         for number, name in enumerate(names, 1):
             where = f"{member.where}: {key}: image {number}"
             if isinstance(name, str):
-                yield where, _SIDES[key], name
+                yield where, Split(side_of_word(key)), name
             else:
                 faults.add(where, f"expected the name of an image, got {str(name)[:80]}")

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
+from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA, Source, Split
-from sixrayd.core.voc import VocAnnotation, read_voc
+from sixrayd.core.voc import VocAnnotation
+from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
-from sixrayd.download.members import Member
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
 from sixrayd.imaging.hashes import Indices, duplicate_groups
@@ -112,15 +113,15 @@ def _lot(seed: int, group: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "big")
 
 
-def annotation_rows(
+def box_rows(
     image: str,
-    member: Member,
+    labels: Labels,
     size_wh: tuple[int, int] | None,
     classes: ClassList,
     faults: Faults,
 ) -> tuple[list[dict[str, Any]], list[str]] | None:
-    """Rows of `ANNOTATION_SCHEMA` and notes from one XML; None when it cannot be used."""
-    annotation = _read(member, classes, size_wh, faults)
+    """Rows of `ANNOTATION_SCHEMA` and notes from what labels say; None when that cannot be used."""
+    annotation = _annotation(image, labels, size_wh, classes, faults)
     if annotation is None:
         return None
     rows = [
@@ -136,16 +137,44 @@ def annotation_rows(
     return rows, [str(finding) for finding in annotation.findings]
 
 
-def _read(
-    member: Member, classes: ClassList, size_wh: tuple[int, int] | None, faults: Faults
+def _annotation(
+    image: str,
+    labels: Labels,
+    size_wh: tuple[int, int] | None,
+    classes: ClassList,
+    faults: Faults,
 ) -> VocAnnotation | None:
     try:
-        return read_voc(member.data, member.where, classes, size_wh)
+        return labels.annotation(image, size_wh, classes)
     except AnnotationError as error:
         if faults.on_error == "stop":
             raise
-        faults.add(member.where, str(error).removeprefix(f"{member.where}: "))
+        where, _, what = str(error).partition(": ")
+        faults.add(where, what)
     try:  # the rest of its objects
-        return read_voc(member.data, member.where, classes, size_wh, "skip")
+        return labels.annotation(image, size_wh, classes, "skip")
     except AnnotationError:
         return None
+
+
+def index_counts(index: Index) -> dict[str, int]:
+    """Counts of images of each kind, as `DownloadResult` names them."""
+    table = index.table
+    positive = pc.equal(table["source"], Source.POSITIVE.value)
+    sizes = pc.value_counts(table["group"]).field("counts")
+    with_positive = pc.is_in(table["group"], value_set=pc.unique(table["group"].filter(positive)))
+    counts = {
+        "positives": pc.sum(positive),
+        "unreadable": pc.sum(pc.not_equal(table["error"], "")),
+        "test": pc.sum(pc.equal(table["split"], "test")),
+        "duplicate_groups": pc.sum(pc.greater(sizes, 1)),
+        "negatives_like_positives": pc.sum(pc.and_(with_positive, pc.invert(positive))),
+    }
+    found = {name: int(count.as_py() or 0) for name, count in counts.items()}
+    images = len(index)
+    return {
+        "images": images,
+        "negatives": images - found["positives"],
+        "train": images - found["test"],
+        **found,
+    }

@@ -56,7 +56,7 @@ def test_zips_within_a_folder_are_read(tmp_path):
     found = open_set(tmp_path)
 
     assert [len(image.objects) for image in found.images.values()] == [1]
-    assert found.splits == {"given": {"N0000001": "train"}}
+    assert found.splits == {"sixray-d": {"N0000001": "train"}}
 
 
 @pytest.mark.parametrize(

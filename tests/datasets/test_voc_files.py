@@ -38,7 +38,7 @@ def test_two_folders_of_one_stem_are_merged():
     text = f"N0000001 is in {SCISSORS} as well; merged, 1 of 2 objects new"
     assert annotation.findings == (Finding(Flaw.TWO_FILES, KNIFE, text),)
     assert labels.class_names == ("Knife", "scissor")
-    assert labels.sides == {"given": {"N0000001": "train"}}
+    assert labels.sides == {"sixray-d": {"N0000001": "train"}}
 
 
 def test_a_file_that_repeats_another_byte_for_byte_is_that_one():
@@ -140,8 +140,8 @@ def test_an_annotation_is_known_by_its_root(start):
                 "ImageSet/100/train.csv": b"name,Gun\np00003,1\n",
             },
             {
-                "10": {"P00001": "train", "N0000002": "train", "P00003": "test"},
-                "100": {"P00003": "train"},
+                "sixray10": {"P00001": "train", "N0000002": "train", "P00003": "test"},
+                "sixray100": {"P00003": "train"},
             },
         ),
         ({"ImageSets/Main/Gun_train.txt": b"P1 1\n", "ImageSets/Main/all.txt": b"P1\n"}, {}),

@@ -1,7 +1,5 @@
-import datetime
 import hashlib
 import http.server
-import ipaddress
 import ssl
 import threading
 from pathlib import Path
@@ -11,6 +9,7 @@ import pytest
 
 from sixrayd.core.errors import CheckpointError
 from sixrayd.detectors.fetching import WEIGHTS, WeightsFile, fetch_file, fetch_weights
+from tests.certificates import certificate
 
 CONTENT = b"weights" * 50_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -42,35 +41,9 @@ def _serve(context=None):
     return server
 
 
-def _certificate(folder):
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "here")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "here.pem"
-    path.write_bytes(private + certificate.public_bytes(pem))
-    return path
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    path = _certificate(tmp_path_factory.mktemp("site"))
+    path = certificate(tmp_path_factory.mktemp("site"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     server, plain = _serve(context), _serve()

@@ -1,96 +1,31 @@
 """A release by URL, over a real server: resumed, checked, whole or not at all."""
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import httpx
+import fsspec
 import pytest
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.workspace import Workspace
-from sixrayd.download import fetch
 from sixrayd.download.faults import Faults
-from sixrayd.download.fetch import ReleasePlace, fetch_release, find_place
+from sixrayd.download.fetch import fetch_release
+from sixrayd.download.place import ReleasePlace, find_place
 from sixrayd.download.settings import DownloadResult, DownloadSettings
+from sixrayd.download.sources import ListedArchive
 from sixrayd.download.stage import download
+from sixrayd.download.transfer import Patience, Report
+from tests.mirror import FileServer, Odd, serving
 from tests.releases import TinyRelease, write_sums
 
 CLASSES = ("Gun", "Knife")
 
 
-@dataclass
-class Server:
-    """A file server with ranges that can break off, move and lie."""
-
-    folder: Path
-    url: str = ""
-    asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
-    break_after: int = 0  # bytes, once for each file
-    ranges: bool = True
-    redirect: str = ""
-    broken: set[str] = field(default_factory=set)
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        name = request.path.split("?")[0].rsplit("/", 1)[-1]
-        asked = request.headers.get("Range", "")
-        self.asked.append((name, asked))
-        path = self.folder / name
-        if self.redirect:
-            request.send_response(302)
-            request.send_header("Location", self.redirect)
-            request.end_headers()
-        elif not path.is_file():
-            request.send_error(404)
-        else:
-            self._send(request, name, path.read_bytes(), asked)
-
-    def _send(self, request: BaseHTTPRequestHandler, name: str, data: bytes, asked: str) -> None:
-        tag = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
-        start = 0
-        if asked and self.ranges and request.headers.get("If-Range") == tag:
-            start = int(asked.removeprefix("bytes=").rstrip("-"))
-        if start and start >= len(data):
-            request.send_response(416)
-            request.send_header("Content-Range", f"bytes */{len(data)}")
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-            return
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        request.send_header("ETag", tag)
-        request.send_header("Content-Length", str(len(data) - start))
-        request.end_headers()
-        body = data[start:]
-        if self.break_after and name not in self.broken:
-            self.broken.add(name)
-            body = body[: self.break_after]
-        request.wfile.write(body)
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    state = Server(TinyRelease().write(tmp_path / "served"))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_port}/data/"
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield state
-    http.shutdown()
-    thread.join()
-    http.server_close()
+def server(tmp_path: Path) -> Iterator[FileServer]:
+    with serving(TinyRelease().write(tmp_path / "served")) as state:
+        yield state
 
 
 def take(tmp_path: Path, url: str, on_error: str = "stop") -> DownloadResult:
@@ -98,7 +33,7 @@ def take(tmp_path: Path, url: str, on_error: str = "stop") -> DownloadResult:
     return download(Workspace(tmp_path / "ws"), settings)
 
 
-def test_release_by_url_and_again_without_a_transfer(tmp_path: Path, server: Server) -> None:
+def test_release_by_url_and_again_without_a_transfer(tmp_path: Path, server: FileServer) -> None:
     result = take(tmp_path, server.url)
     assert (result.images, result.boxes) == (8, 6)
     stored = sorted(path.name for path in (tmp_path / "ws/release").iterdir())
@@ -108,20 +43,21 @@ def test_release_by_url_and_again_without_a_transfer(tmp_path: Path, server: Ser
     assert server.asked == []
 
 
-def test_broken_transfers_are_resumed(tmp_path: Path, server: Server) -> None:
-    server.break_after = 300
+def test_broken_transfers_are_resumed(tmp_path: Path, server: FileServer) -> None:
+    server.odd = {path.name: [Odd(cut=300)] for path in server.folder.iterdir()}
     assert take(tmp_path, server.url).images == 8
     assert ("JPEGImage.tar.gz00", "bytes=300-") in server.asked
     for path in server.folder.iterdir():
         assert (tmp_path / "ws/release" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_server_without_ranges_starts_again(tmp_path: Path, server: Server) -> None:
-    server.break_after, server.ranges = 300, False
+def test_server_without_ranges_starts_again(tmp_path: Path, server: FileServer) -> None:
+    server.odd = {path.name: [Odd(cut=300)] for path in server.folder.iterdir()}
+    server.ranges = False
     assert take(tmp_path, server.url).images == 8
 
 
-def test_complete_part_of_a_killed_transfer_is_kept(tmp_path: Path, server: Server) -> None:
+def test_complete_part_of_a_killed_transfer_is_kept(tmp_path: Path, server: FileServer) -> None:
     folder = tmp_path / "ws/release"
     folder.mkdir(parents=True)
     data = (server.folder / "Annotation.zip").read_bytes()
@@ -133,7 +69,7 @@ def test_complete_part_of_a_killed_transfer_is_kept(tmp_path: Path, server: Serv
     assert asked == [f"bytes={len(data)}-"]
 
 
-def test_changed_file_is_not_glued_to_its_old_part(tmp_path: Path, server: Server) -> None:
+def test_changed_file_is_not_glued_to_its_old_part(tmp_path: Path, server: FileServer) -> None:
     folder = tmp_path / "ws/release"
     folder.mkdir(parents=True)
     (folder / ".Annotation.zip.part").write_bytes(b"old")
@@ -143,7 +79,7 @@ def test_changed_file_is_not_glued_to_its_old_part(tmp_path: Path, server: Serve
     assert (folder / "Annotation.zip").read_bytes() == served
 
 
-def test_wrong_sum_is_not_stored(tmp_path: Path, server: Server) -> None:
+def test_wrong_sum_is_not_stored(tmp_path: Path, server: FileServer) -> None:
     (server.folder / "Annotation.zip").write_bytes(b"another")
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, server.url)
@@ -153,7 +89,7 @@ def test_wrong_sum_is_not_stored(tmp_path: Path, server: Server) -> None:
     assert not (tmp_path / "ws/release/Annotation.zip").exists()
 
 
-def test_without_sums_the_known_files_are_asked_for(tmp_path: Path, server: Server) -> None:
+def test_without_sums_the_known_files_are_asked_for(tmp_path: Path, server: FileServer) -> None:
     (server.folder / "SHA256SUMS").unlink()
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, server.url)
@@ -164,7 +100,7 @@ def test_without_sums_the_known_files_are_asked_for(tmp_path: Path, server: Serv
     assert (result.images, result.absent, result.skipped) == (8, 0, 16)
 
 
-def test_error_page_in_place_of_the_sums_does_not_stay(tmp_path: Path, server: Server) -> None:
+def test_error_page_in_place_of_the_sums_does_not_stay(tmp_path: Path, server: FileServer) -> None:
     (server.folder / "SHA256SUMS").write_text("<html>not found</html>\n")
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, server.url)
@@ -175,7 +111,7 @@ def test_error_page_in_place_of_the_sums_does_not_stay(tmp_path: Path, server: S
     assert take(tmp_path, server.url).images == 8
 
 
-def test_nothing_there(tmp_path: Path, server: Server) -> None:
+def test_nothing_there(tmp_path: Path, server: FileServer) -> None:
     for path in server.folder.iterdir():
         path.unlink()
     with pytest.raises(ReleaseError) as caught:
@@ -185,7 +121,7 @@ def test_nothing_there(tmp_path: Path, server: Server) -> None:
     )
 
 
-def test_two_places_do_not_mix(tmp_path: Path, server: Server) -> None:
+def test_two_places_do_not_mix(tmp_path: Path, server: FileServer) -> None:
     take(tmp_path, server.url)
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, server.url + "other/")
@@ -195,7 +131,7 @@ def test_two_places_do_not_mix(tmp_path: Path, server: Server) -> None:
     )
 
 
-def test_password_and_query_are_not_written_down(tmp_path: Path, server: Server) -> None:
+def test_password_and_query_are_not_written_down(tmp_path: Path, server: FileServer) -> None:
     url = server.url.replace("http://", "http://user:hush@") + "?token=hush"
     take(tmp_path, url)
     written = [p for p in (tmp_path / "ws").rglob("*") if p.is_file() and p.suffix == ".json"]
@@ -210,52 +146,57 @@ def test_password_and_query_are_not_written_down(tmp_path: Path, server: Server)
     )
 
 
-def test_https_never_becomes_http() -> None:
-    request = httpx.Request("GET", "https://example.org/SHA256SUMS")
-    answer = httpx.Response(302, headers={"location": "http://example.org/x"}, request=request)
-    with pytest.raises(ReleaseError) as caught:
-        fetch._refuse_downgrade(answer)
-    assert str(caught.value) == (
-        "example.org: redirects from https to http; refused: name the other address yourself if "
-        "you trust it"
-    )
-    safe = httpx.Response(302, headers={"location": "/other"}, request=request)
-    fetch._refuse_downgrade(safe)
-
-
-def test_redirects_within_http_are_followed(tmp_path: Path, server: Server) -> None:
-    server.redirect = "http://127.0.0.1:1/gone"
-    with pytest.raises(ReleaseError, match=r"run it again to go on$"):
-        take(tmp_path, server.url)
-
-
-def test_any_fsspec_storage(tmp_path: Path, server: Server) -> None:
-    place = ReleasePlace(url=f"local://{server.folder}")
-    folder = fetch_release(place, tmp_path / "here", Faults(), lambda *_: None)
+def test_any_fsspec_storage(tmp_path: Path, server: FileServer) -> None:
+    folder = fetched(tmp_path, ReleasePlace(mirrors=(f"local://{server.folder}",)))
     names = sorted(path.name for path in server.folder.iterdir())
     assert sorted(p.name for p in folder.iterdir()) == sorted([*names, "source.json"])
 
 
 def test_what_a_release_may_be_called(tmp_path: Path) -> None:
-    assert find_place(str(tmp_path)) == ReleasePlace(folder=tmp_path)
-    assert find_place(f"file://{tmp_path}") == ReleasePlace(folder=tmp_path)
+    assert find_place(str(tmp_path)) == ReleasePlace(path=tmp_path)
+    assert find_place(f"file://{tmp_path}") == ReleasePlace(path=tmp_path)
     known = find_place("sixray")
     assert known.name == "http://aivc.ks3-cn-beijing.ksyun.com/data/public_data/SIXray/"
-    assert len(known.files) == 21
+    assert sum(len(archive.files) for archive in known.archives) == 22
+
+
+def fetched(
+    tmp_path: Path,
+    place: ReleasePlace,
+    faults: Faults | None = None,
+    report: Report = lambda *_: None,
+    **patience: float,
+) -> Path:
+    """What is fetched into `tmp_path/here`, without a wait."""
+    workspace, settings = Workspace(tmp_path / "here"), DownloadSettings("by URL")
+    waits = Patience(**{"pause_s": 0.0, "timeout_s": 30.0, **patience})  # type: ignore[arg-type]
+    return fetch_release(place, workspace, settings, faults or Faults(), report, waits)
+
+
+def at(*urls: str, files: Sequence[str] = ("Annotation.zip", "JPEGImage.tar.gz00")) -> ReleasePlace:
+    """Mirrors that are expected to have these files."""
+    return ReleasePlace(mirrors=urls, archives=tuple(ListedArchive((file,)) for file in files))
 
 
 def stored(tmp_path: Path, served: Path, faults: Faults | None = None) -> Path:
-    place = ReleasePlace(url=f"local://{served}", files=("Annotation.zip", "JPEGImage.tar.gz00"))
-    return fetch_release(place, tmp_path / "here", faults or Faults(), lambda *_: None)
+    return fetched(tmp_path, at(f"local://{served}"), faults)
+
+
+def begun(tmp_path: Path, served: Path, data: bytes) -> None:
+    """A part of Annotation.zip as a killed transfer from a storage leaves it."""
+    part = tmp_path / "here/release/.Annotation.zip.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(data)
+    mark = fsspec.filesystem("local").ukey(str(served / "Annotation.zip"))
+    part.with_suffix(".validator").write_text(f"{mark}\n{at(f'local://{served}').name}")
 
 
 def test_a_storage_s_transfer_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     served = TinyRelease().write(tmp_path / "served")
     whole = (served / "Annotation.zip").read_bytes()
-    (tmp_path / "here").mkdir()
     for kept in (whole[:100], whole, whole + b"longer"):
-        (tmp_path / "here/Annotation.zip").unlink(missing_ok=True)
-        (tmp_path / "here/.Annotation.zip.part").write_bytes(kept)
+        (tmp_path / "here/release/Annotation.zip").unlink(missing_ok=True)
+        begun(tmp_path, served, kept)
         folder = stored(tmp_path, served)
         assert (folder / "Annotation.zip").read_bytes() == whole
     assert [path.name for path in folder.glob(".*")] == []
@@ -264,15 +205,15 @@ def test_a_storage_s_transfer_goes_on_where_it_was_cut(tmp_path: Path) -> None:
 def test_a_storage_s_wrong_sum_is_not_stored(tmp_path: Path) -> None:
     served = TinyRelease().write(tmp_path / "served")
     whole = (served / "Annotation.zip").read_bytes()
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here/.Annotation.zip.part").write_bytes(b"of another release")
+    begun(tmp_path, served, b"of another release")
 
     with pytest.raises(ReleaseError) as caught:
         stored(tmp_path, served)
 
     glued = hashlib.sha256(b"of another release" + whole[18:]).hexdigest()
+    where = at(f"local://{served}").name
     assert str(caught.value) == (
-        f"Annotation.zip: SHA-256 is {glued[:12]}…, SHA256SUMS says "
+        f"{where}/Annotation.zip: SHA-256 is {glued[:12]}…, SHA256SUMS says "
         f"{hashlib.sha256(whole).hexdigest()[:12]}…; run it again"
     )
     assert (stored(tmp_path, served) / "Annotation.zip").read_bytes() == whole
@@ -284,7 +225,7 @@ def test_what_a_storage_lacks_is_told_file_by_file(tmp_path: Path) -> None:
     (served / "Annotation.zip").write_bytes(b"PK")
     with pytest.raises(ReleaseError) as caught:
         stored(tmp_path, served)
-    where = ReleasePlace(url=f"local://{served}").name
+    where = at(f"local://{served}").name
     assert str(caught.value) == (
         f"{where}/JPEGImage.tar.gz00: not there; mend it or pass --on-error skip"
     )
@@ -295,7 +236,7 @@ def test_what_a_storage_lacks_is_told_file_by_file(tmp_path: Path) -> None:
     ]
     assert faults.found == [(f"{where}/JPEGImage.tar.gz00", "not there")]
     (served / "Annotation.zip").unlink()
-    (tmp_path / "here/Annotation.zip").unlink()
+    (tmp_path / "here/release/Annotation.zip").unlink()
     with pytest.raises(ReleaseError) as caught:
         stored(tmp_path, served, Faults("skip"))
     assert str(caught.value) == (f"{where}: none of Annotation.zip, JPEGImage.tar.gz00 … is there")
@@ -323,7 +264,10 @@ def test_a_place_s_name_tells_no_secret(url: str, name: str) -> None:
     place = find_place(url)
 
     assert place.name == name
-    assert place.files[:2] == ("Annotation.zip", "ImageSet.zip")
+    assert [archive.files[0] for archive in place.archives][:2] == [
+        "Annotation.zip",
+        "ImageSet.zip",
+    ]
 
 
 def test_a_storage_that_nobody_knows(tmp_path: Path) -> None:

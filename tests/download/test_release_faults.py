@@ -128,11 +128,11 @@ def test_error_page_under_an_archive_name(tmp_path: Path, name: str) -> None:
 
 def test_archives_of_other_kinds_are_named(tmp_path: Path) -> None:
     release = TinyRelease().write(tmp_path / "release", sums=False)
-    (release / "dataset.part10.rar").write_bytes(b"Rar!")
+    (release / "dataset.part10.7z").write_bytes(b"7z")
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, release)
     assert str(caught.value) == (
-        "dataset.part10.rar: an archive that is not read; unpack it here and move it away; "
+        "dataset.part10.7z: an archive that is not read; unpack it here and move it away; "
         "mend it or pass --on-error skip"
     )
 
@@ -183,11 +183,11 @@ def test_annotations_that_differ_or_lack_an_image(tmp_path: Path) -> None:
     write_zip(release / "positive-Annotation.zip", more)
     result = take(tmp_path, release, "skip")
     assert result.boxes == 6
+    assert (tmp_path / "ws/shards/notes.txt").read_text().splitlines()[-1] == (
+        "positive-Annotation.zip/P00001.xml: P00001 is in Annotation.zip/Annotation/P00001.xml as "
+        "well; merged, 0 of 0 objects new"
+    )
     assert skipped(tmp_path) == [
-        {
-            "where": "positive-Annotation.zip/P00001.xml",
-            "error": "differs from Annotation.zip/Annotation/P00001.xml",
-        },
         {
             "where": "positive-Annotation.zip/P00099.xml",
             "error": "an annotation without an image",
@@ -270,7 +270,9 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as caught:
         take(tmp_path, tmp_path / "absent")
     assert str(caught.value) == (
-        f"release '{tmp_path}/absent': no such folder, no URL, and none of the known names (sixray)"
+        f"release '{tmp_path}/absent': no such folder or archive, no URL, and none of the known "
+        "names: sixray (SIXray, by the list of its public repository and the positives reported "
+        "beside it); sixray-d (SIXray-D, the corrected set of Nguyen et al. 2022)"
     )
     with pytest.raises(ReleaseError, match="holds the workspace; name a workspace elsewhere"):
         take(tmp_path, tmp_path)

@@ -14,6 +14,7 @@ def test_defaults():
     assert settings.classes == ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
     assert (settings.seed, settings.test_share, settings.images_per_shard) == (0, 0.1, 2000)
     assert (settings.hash_distance, settings.on_error, settings.force) == (0, "stop", False)
+    assert (settings.source, settings.connections, settings.keep_archives) == ("", 4, True)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ def test_defaults():
         ({"images_per_shard": 0}, "images-per-shard: need 1 or more, got 0"),
         ({"hash_distance": -1}, "hash-distance: need 0 to 16 bits, got -1"),
         ({"hash_distance": 17}, "hash-distance: need 0 to 16 bits, got 17"),
+        ({"connections": 0}, "connections: need 1 to 32, got 0"),
+        ({"connections": 33}, "connections: need 1 to 32, got 33"),
         ({"on_error": "ignore"}, "on-error: need stop or skip, got 'ignore'"),
         ({"classes": ()}, "classes: need at least one name without blanks, got ()"),
         (

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
-from sixrayd.download.members import Member
-from sixrayd.download.tables import annotation_rows, complete, is_test
+from sixrayd.download.tables import box_rows, complete, is_test
 from tests.releases import voc
 
 CLASSES = ClassList(("Gun", "Knife"))
@@ -125,8 +125,9 @@ SIZES = {"P1": (96, 64), "P2": None}  # of which P2 cannot be read
 
 def rows_of(image, data, on_error="stop"):
     faults = Faults(on_error)
-    member = Member(f"x/{image}.xml", data)
-    return annotation_rows(image, member, SIZES[image], CLASSES, faults), faults.found
+    labels = Labels()
+    labels.take(f"x/{image}.xml", data)
+    return box_rows(image, labels, SIZES[image], CLASSES, faults), faults.found
 
 
 def test_boxes_are_numbered_in_file_order():

@@ -1,0 +1,365 @@
+"""One pass over a release: shards, the index, the boxes, given splits."""
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.findings import Finding
+from sixrayd.core.index import Index
+from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
+from sixrayd.datasets.labels import Labels
+from sixrayd.download.faults import Faults
+from sixrayd.download.imagesets import ImageSets, image_id, is_image_set, is_voc_list
+from sixrayd.download.measuring import Measuring
+from sixrayd.download.members import (
+    IMAGES,
+    TEXTS,
+    Member,
+    loose_members,
+    tar_members,
+    zip_members,
+)
+from sixrayd.download.register import Register
+from sixrayd.download.release import LooseDigest, Release
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.sharding import PARTS, Sharding, measured_path
+from sixrayd.download.sources import Expected
+from sixrayd.download.splits import GivenSplits, SplitFile
+from sixrayd.download.tables import box_rows, complete, index_counts, shard_rows
+from sixrayd.download.transfer import Report
+
+
+@dataclass(slots=True)
+class Ingest:
+    """A pass, and what it gathers.
+
+    Args:
+        folder: `shards/` of the workspace.
+        expected: what the release's manifest says is amiss with it.
+    """
+
+    folder: Path
+    settings: DownloadSettings
+    faults: Faults
+    report: Report
+    expected: Expected
+    sets: ImageSets = field(init=False)
+    splits: GivenSplits = field(init=False)
+    labels: Labels = field(default_factory=Labels)
+    sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
+    notes: list[str] = field(default_factory=list)
+    loose: LooseDigest = field(default_factory=LooseDigest)
+    told: set[Finding] = field(default_factory=set)
+    merged: int = 0
+
+    def __post_init__(self) -> None:
+        classes = ClassList(self.settings.classes, self.expected.left_out)
+        self.sets = ImageSets(classes)
+        self.splits = GivenSplits(self.faults)
+
+    @property
+    def parts(self) -> Path:
+        """What is known of finished shards, until the ingest is finished."""
+        return self.folder / PARTS
+
+    @property
+    def register(self) -> Register:
+        """Images that are listed, and those that have come."""
+        return self.sets.register
+
+    def take(self, release: Release) -> dict[str, Any]:
+        """Write shards and tables.
+
+        Returns:
+            The fields of `DownloadResult`, the ids of positives without annotation, and of
+            announced ones that are absent.
+        """
+        for text in self.settings.split:
+            self.splits.add_file(SplitFile.of(text))
+        for path in release.zips:
+            for member in zip_members(path, self.faults, TEXTS):
+                self._take_text(member)
+        for member in loose_members(release.root, self.faults, TEXTS):
+            self.loose.add(member)
+            self._take_text(member)
+        self._check_classes()
+        self._note_labels()
+        absent, announced = self._write_shards(release)
+        self._remove_others()
+        self._note_labels()
+        for name, sides in self.labels.sides.items():
+            self.splits.add_sides(name, sides)
+        table = self._measured()
+        boxes, counts = self._settle(table)
+        index = self._write_index(table, boxes)
+        splits = self.splits.write(index)
+        counts |= _boxless(index, boxes)
+        if self.notes:
+            write_bytes(self.folder / "notes.txt", ("\n".join(self.notes) + "\n").encode("utf-8"))
+        self.faults.write(self.folder / "skipped.jsonl")
+        return {
+            **index_counts(index),
+            **counts,
+            "notes": len(self.notes),
+            "contradictions": len(self.sets.contradictions),
+            "merged": self.merged + self.labels.repeats,
+            "absent": absent,
+            **({"absent_as_announced": announced} if announced else {}),
+            "skipped": len(self.faults.found),
+            **({"loose": self.loose.hex()} if self.loose.files else {}),
+            "passed_over": dict(sorted(self.faults.passed_over.items())),
+            **({"splits": splits} if splits else {}),
+        }
+
+    def _take_text(self, member: Member) -> None:
+        if is_image_set(member):
+            if self.register.come:
+                raise ReleaseError(
+                    f"{member.where}: an image set among the images; unpack it beside the archive"
+                )
+            self.splits.add_list(member.where, self.sets.read(member, self.faults))
+        elif is_voc_list(member):
+            self.splits.add_voc_list(member)
+        elif self.labels.wants(member.where, member.data):
+            self.labels.take(member.where, member.data)
+        else:
+            self.faults.passed_over[member.suffix] += 1
+
+    def _check_classes(self) -> None:
+        """Refuse a set whose own list of classes is another, before anything is decoded."""
+        if self.labels.form in ("coco", "yolo") and self.faults.on_error == "stop":
+            names = self.labels.class_names
+            known = self.sets.classes
+            if not all(known.covers(name) or known.leaves_out(name) for name in names):
+                raise ReleaseError(
+                    f"classes are {','.join(names)} in the labels, {','.join(known.names)} here; "
+                    f"pass `--classes {','.join(names)}`"
+                )
+
+    def _note_labels(self) -> None:
+        """Say what is newly found to be wrong with files of labels as a whole."""
+        for finding in self.labels.findings:
+            if finding in self.told:
+                continue
+            self.told.add(finding)
+            if finding.flaw.stops:
+                self.faults.add(finding.where, finding.text)
+            else:
+                self.notes.append(str(finding))
+
+    def _write_shards(self, release: Release) -> tuple[int, list[str]]:
+        """Write and measure shards; what was known before is kept.
+
+        Returns:
+            See `_find_absent`.
+        """
+        self.parts.mkdir(exist_ok=True)
+        counted = _Counter(self.report, self.register)
+        with Measuring(self.folder, self.parts, counted.measured) as measuring:
+
+            def done(shard: str, images: int) -> None:
+                if measured_path(self.parts, shard).exists():
+                    counted.measured(images)
+                else:
+                    measuring.begin(shard, images)
+                measuring.check()
+
+            with ExitStack() as stack:
+                per_shard = self.settings.images_per_shard
+                shardings = {
+                    source: stack.enter_context(
+                        Sharding(self.folder, f"{source}s", self.parts, per_shard, done)
+                    )
+                    for source in Source
+                }
+                self._fill(release, shardings, counted)
+            for sharding in shardings.values():
+                self.sha256 |= sharding.sha256
+            if not self.sha256:
+                self.faults.write(self.folder / "skipped.jsonl")
+                raise ReleaseError(
+                    f"{release.root}: no image found; expected JPEGImage.tar.gz00 … or folders of "
+                    "images"
+                )
+            found = self._find_absent()
+            measuring.wait()
+        return found
+
+    def _fill(
+        self, release: Release, shardings: dict[Source, Sharding], counted: "_Counter"
+    ) -> None:
+        shown: dict[str, bool] | None = None  # what labels said before the first image came
+        for member in self._images(release):
+            if shown is None:
+                shown = {image: self.labels.shows(image) for image in self.labels.image_ids}
+            self._add(member, shown, shardings)
+            counted.read()
+
+    def _images(self, release: Release) -> Iterator[Member]:
+        """Images of the release; labels that come among them are put aside."""
+        for name, parts in release.tars.items():
+            for member in tar_members(parts, name, self.faults, IMAGES | TEXTS):
+                if member.suffix in TEXTS:
+                    self._take_text(member)
+                else:
+                    yield member
+        for path in release.zips:
+            yield from zip_members(path, self.faults, IMAGES)
+        for member in loose_members(release.root, self.faults, IMAGES):
+            self.loose.add(member)
+            yield member
+
+    def _add(
+        self, member: Member, shown: Mapping[str, bool], shardings: dict[Source, Sharding]
+    ) -> None:
+        try:
+            image = image_id(member.stem)
+        except ReleaseError as error:
+            self.faults.add(member.where, str(error))
+            return
+        source = self.sets.source(image)
+        if shown.get(image):
+            source = Source.POSITIVE
+        elif source is None and image in shown:
+            source = Source.NEGATIVE
+        digest = hashlib.sha256(member.data).digest()
+        if source is None:
+            text = "in no image set, without annotation, and its name is neither P… nor N…"
+            self.faults.add(member.where, text)
+        elif (other := self.register.take(image, digest)) is None:
+            shardings[source].add(image, member.data, digest.hex(), member.where)
+        elif other != digest:
+            self.faults.add(member.where, f"another image is called {image} and differs")
+        else:
+            self.merged += 1
+
+    def _find_absent(self) -> tuple[int, list[str]]:
+        """Count listed images that did not come; each is a fault, unless the release's manifest
+        announces as many positives that nobody has.
+
+        Returns:
+            How many, and those of them that are announced.
+        """
+        every = list(self.register.absent())
+        positives = [image for image in every if self.register.bits(image)]
+        announced = positives if len(positives) <= self.expected.absent_positives else []
+        absent = sorted(set(every).difference(announced))
+        if absent and self.faults.on_error == "stop":
+            first = ", ".join(absent[:3])
+            self.faults.add(
+                "image sets",
+                f"{len(absent)} of {self.register.listed} listed images are not in the release: "
+                f"{first}{' …' if len(absent) > 3 else ''}",
+            )
+        for image in absent:
+            self.faults.add(image, "listed by the image sets, not in the release")
+        return len(every), announced
+
+    def _remove_others(self) -> None:
+        """Remove shards that an ingest of something else left."""
+        for path in self.folder.glob("*.tar"):
+            if path.name not in self.sha256:
+                path.unlink()
+
+    def _measured(self) -> pa.Table:
+        """Rows of all images, sorted by id; those that cannot be read are faults."""
+        tables = []
+        for shard in sorted(self.sha256):
+            rows = shard_rows(self.parts, shard)
+            for row in rows.filter(pc.not_equal(rows["error"], "")).to_pylist():
+                self.faults.add(row["where"], row["error"])
+            ids = rows["image_id"].to_pylist()
+            labels = pa.array(map(self.sets.labels, ids), pa.list_(pa.string()))
+            listed = pa.array([self.sets.source(i) == Source.POSITIVE for i in ids], pa.bool_())
+            rows = rows.drop_columns("where").append_column("labels", labels)
+            tables.append(rows.append_column("listed", listed))
+        return pa.concat_tables(tables).sort_by("image_id")
+
+    def _settle(self, table: pa.Table) -> tuple[dict[str, int], dict[str, Any]]:
+        """Write the boxes.
+
+        Returns:
+            Images with a usable annotation, with the number of their boxes; and counts.
+        """
+        self.notes += self.sets.contradictions
+        rows: list[dict[str, Any]] = []
+        boxes: dict[str, int] = {}
+        found: Counter[str] = Counter()
+        sizes = _sizes(table, self.labels.image_ids)
+        for image in sorted(self.labels.image_ids):
+            bits = self.register.bits(image)
+            if image not in sizes:
+                if bits is None:
+                    where = self.labels.where(image)
+                    self.faults.add(where, "an annotation without an image")
+                continue
+            read = box_rows(image, self.labels, sizes[image], self.sets.classes, self.faults)
+            if read is None:
+                continue
+            rows += read[0]
+            self.notes += read[1]
+            boxes[image] = len(read[0])
+            if read[0] and bits == 0:
+                found["negatives_with_boxes"] += 1
+                text = "the image sets call it negative; a positive for its boxes"
+                self.notes.append(f"{self.labels.where(image)}: {text}")
+        write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
+        return boxes, {"boxes": len(rows), "negatives_with_boxes": found["negatives_with_boxes"]}
+
+    def _write_index(self, table: pa.Table, boxes: Mapping[str, int]) -> Index:
+        settings = self.settings
+        boxed = pa.array([image for image, count in boxes.items() if count], pa.string())
+        positive = np.asarray(pc.or_(table["listed"], pc.is_in(table["image_id"], boxed)))
+        drawn = (settings.seed, settings.test_share, settings.hash_distance)
+        index = Index(complete(table, positive, *drawn), self.folder)
+        write_table(self.folder / "index.parquet", index.table, INDEX_SCHEMA)
+        return index
+
+
+class _Counter:
+    """Tells of progress: images read, and images measured, by any thread."""
+
+    def __init__(self, report: Report, register: Register) -> None:
+        self._report, self._register = report, register
+        self._measured = 0
+        self._lock = threading.Lock()
+
+    def read(self) -> None:
+        self._report("reading", self._register.come, self._register.listed)
+
+    def measured(self, images: int) -> None:
+        with self._lock:
+            self._measured += images
+            self._report("measuring", self._measured, self._register.listed)
+
+
+def _sizes(table: pa.Table, wanted: Iterable[str]) -> dict[str, tuple[int, int] | None]:
+    """Width and height of some images; None of one that cannot be read."""
+    rows = table.select(["image_id", "width", "height"])
+    rows = rows.filter(pc.is_in(rows["image_id"], pa.array(wanted, pa.string())))
+    return {
+        row["image_id"]: (row["width"], row["height"]) if row["width"] else None
+        for row in rows.to_pylist()
+    }
+
+
+def _boxless(index: Index, boxes: Mapping[str, int]) -> dict[str, Any]:
+    positives = index.rows(source=Source.POSITIVE, readable=None)["image_id"].to_pylist()
+    missing = [image for image in positives if image not in boxes]
+    return {
+        "unannotated": len(missing),
+        "unannotated_ids": missing,
+        "boxless": sum(boxes.get(image) == 0 for image in positives),
+    }

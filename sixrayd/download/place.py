@@ -1,0 +1,124 @@
+"""What `--release` and `--from` mean: a folder, an archive, a URL, or a release by its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from sixrayd.core.errors import ReleaseError
+from sixrayd.download.sources import (
+    FOLDER_VARIABLE,
+    Expected,
+    ListedArchive,
+    ReleaseEntry,
+    known_releases,
+    read_manifest,
+    shown_url,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlace:
+    """Where a release is: a folder or archive here, or mirrors with the files to expect there."""
+
+    path: Path | None = None
+    mirrors: tuple[str, ...] = ()
+    archives: tuple[ListedArchive, ...] = ()
+    entry: ReleaseEntry | None = None
+
+    @property
+    def name(self) -> str:
+        """What may be written down: no user, password or query."""
+        return str(self.path.resolve()) if self.path else shown_url(self.mirrors[0])
+
+    @property
+    def expected(self) -> Expected:
+        """What is announced of it."""
+        return self.entry.expected if self.entry else Expected()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of it first: title, terms, and whether it is unverified."""
+        if self.entry is None:
+            return ()
+        entry = self.entry
+        caution = () if entry.verified else (f"{entry.name}: unverified: {entry.seen}",)
+        return (f"{entry.name}: {entry.title}; terms: {entry.terms}", *caution)
+
+
+def find_place(release: str, source: str = "") -> ReleasePlace:
+    """Where a release is.
+
+    Args:
+        release: a folder, an archive, a URL of a folder, a manifest, or a name of one.
+        source: where what goes by a name is to be taken from, instead of its mirrors.
+
+    Raises:
+        ReleaseError: it is none of them.
+    """
+    if not source:
+        if "://" in release and not release.startswith("file://"):
+            sixray = known_releases()["sixray"]
+            listed = tuple(archive for archive in sixray.archives if not archive.mirrors)
+            return _at_url(release, listed)
+        path = _local(release)
+        if path.is_dir() or (path.is_file() and path.suffix != ".toml"):
+            return ReleasePlace(path=path)
+    entry = _entry(release)
+    if source:
+        return _taken_from(source, entry)
+    if not entry.mirrors:
+        raise ReleaseError(
+            f"release {entry.name}: {entry.notes or 'no address is known; name it with --from'}"
+        )
+    return ReleasePlace(mirrors=entry.mirrors, archives=entry.archives, entry=entry)
+
+
+def _entry(release: str) -> ReleaseEntry:
+    if release.endswith(".toml") and _local(release).is_file():
+        entries = read_manifest(_local(release))
+        if len(entries) > 1:
+            raise ReleaseError(
+                f"{release}: describes {', '.join(entries)}, expected one release; name its "
+                f"folder in {FOLDER_VARIABLE}, then each goes by its name"
+            )
+        return next(iter(entries.values()))
+    known = known_releases()
+    if release not in known:
+        names = "; ".join(f"{name} ({entry.title})" for name, entry in known.items())
+        raise ReleaseError(
+            f"release {release!r}: no such folder or archive, no URL, and none of the known "
+            f"names: {names}"
+        )
+    return known[release]
+
+
+def _taken_from(source: str, entry: ReleaseEntry) -> ReleasePlace:
+    if "://" in source and not source.startswith("file://"):
+        return _at_url(source, tuple(ListedArchive(a.files) for a in entry.archives), entry)
+    path = _local(source)
+    if not path.exists():
+        raise ReleaseError(f"from {source!r}: no such folder or archive, and no URL")
+    return ReleasePlace(path=path, archives=entry.archives, entry=entry)
+
+
+def _at_url(
+    url: str, archives: tuple[ListedArchive, ...], entry: ReleaseEntry | None = None
+) -> ReleasePlace:
+    shown_url(url)
+    return ReleasePlace(mirrors=(url,), archives=archives, entry=entry)
+
+
+def _local(text: str) -> Path:
+    """The path that a text means, absent or not.
+
+    Raises:
+        ReleaseError: no file can have it.
+    """
+    try:
+        path = Path(url2pathname(urlsplit(text).path) if text.startswith("file://") else text)
+        path.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReleaseError(f"{text[:100]!r}: neither a path nor a URL ({reason})") from error
+    return path

@@ -1,0 +1,109 @@
+"""Rar archives, which bsdtar turns into a tar; no other program writes a file of it to disk.
+
+What the tar holds is then checked as that of any other: paths, links, sizes.
+"""
+
+import glob
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from sixrayd.core.files import replacing, write_bytes
+from sixrayd.core.workspace import Workspace
+from sixrayd.download.faults import Faults
+
+UNPACKED = ".unpacked"  # in the workspace's release folder; a hidden one is no part of a release
+NEEDS_TOOL = (
+    "a rar is read with bsdtar, which is not on PATH; install it (Debian and Ubuntu: "
+    "libarchive-tools, conda: libarchive)"
+)
+_VOLUME = re.compile(r"(.+)\.part\d+\.rar", re.IGNORECASE)
+_CHUNK = 1 << 20
+_GROWTH, _LEAST_LIMIT = 20, 1 << 30  # a tar of 20 times the rar's size, or 1 GiB, is a bomb
+
+
+def rar_tool() -> str | None:
+    """The program that reads rar archives, where there is one."""
+    return shutil.which("bsdtar")
+
+
+def rar_as_tar(
+    path: Path, beside: Sequence[Path], workspace: Workspace, faults: Faults
+) -> tuple[Path, ...]:
+    """A tar of what a rar holds, kept in the workspace; none, and a fault, where that fails.
+
+    Args:
+        beside: all rars of the release, among which other volumes of this one may be.
+    """
+    tool = rar_tool()
+    if tool is None:
+        faults.add(path.name, f"{NEEDS_TOOL}, or unpack it here and move it away")
+        return ()
+    if sum(_volume_of(other) == _volume_of(path) for other in beside) > 1:
+        faults.add(path.name, "one of several volumes; unpack them here and move them away")
+        return ()
+    (digest,) = workspace.inputs(path).values()
+    tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
+    said = tar.with_suffix(".said")
+    if not tar.exists():
+        for left in tar.parent.glob(
+            f"*{glob.escape(path.name)}.*"
+        ):  # of another version, or a kill
+            left.unlink()
+        with replacing(tar) as unfinished:
+            complaint = _convert(tool, path.resolve(), unfinished)
+            write_bytes(said, complaint.encode("utf-8"))
+    if complaint := said.read_text("utf-8"):
+        faults.add(path.name, f"{complaint}; what came before it can be read")
+    return (tar,) if tar.stat().st_size else ()
+
+
+def _volume_of(path: Path) -> Path:
+    match = _VOLUME.fullmatch(path.name)
+    return path.with_name(match[1]) if match else path
+
+
+def _convert(tool: str, path: Path, tar: Path) -> str:
+    """Write the tar.
+
+    Returns:
+        Why it is not whole; empty when it is.
+    """
+    command = [tool, "-cf", "-", "--format", "gnutar", f"@{path}"]
+    limit = max(_GROWTH * path.stat().st_size, _LEAST_LIMIT)
+    with tempfile.TemporaryFile() as errors:
+        # In a session of its own it has no terminal to ask for a password.
+        with subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                with tar.open("wb") as out:
+                    if not copied_within(process.stdout, out, limit):
+                        return f"unpacks to more than {limit} bytes"
+                status = process.wait()
+            finally:
+                process.kill()
+        errors.seek(0)
+        said = errors.read(4096).decode("utf-8", "replace").strip()
+    if status == 0:
+        return ""
+    first = (said.splitlines() or [f"exit code {status}"])[0]
+    return f"broken, or of a kind that bsdtar does not read ({first[:200]})"
+
+
+def copied_within(source: IO[bytes], out: IO[bytes], limit: int) -> bool:
+    """Copy a stream; False where it is longer than so many bytes, which are not exceeded."""
+    while chunk := source.read(_CHUNK):
+        if out.tell() + len(chunk) > limit:
+            return False
+        out.write(chunk)
+    return True

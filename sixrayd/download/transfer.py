@@ -1,0 +1,346 @@
+"""The transfer of one file over HTTP or from any storage: resumed, repeated, and never glued."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from sixrayd.core.errors import ReleaseError, SixraydError, WorkspaceError
+from sixrayd.download.release import start_of, wrong_start
+from sixrayd.download.sources import shown_url
+
+_CHUNK = 1 << 20
+_CONNECT_S = 15.0
+_ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
+_GONE = (404, 410)
+_AGAIN = (408, 425, 429)
+Report = Callable[[str, int, int], None]  # of what, how much is done, of how much (0: unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a transfer waits, in seconds, and how often it tries."""
+
+    attempts: int = 5  # without a byte of progress
+    timeout_s: float = 60.0  # that a server may be silent
+    pause_s: float = 0.2  # after the first failure; doubled after each further one
+    longest_s: float = 600.0  # that a server may ask for with Retry-After
+
+
+class AbsentError(Exception):
+    """A mirror does not have the file."""
+
+
+class _AgainError(Exception):
+    """A transfer ended early and can be tried again."""
+
+    def __init__(self, reason: str, after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all transfers have brought, for progress; ends them when the work stops."""
+
+    report: Report
+    total: int = 0  # bytes, 0 is unknown
+    stop: Event = field(default_factory=Event)
+    _done: dict[Path, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def at(self, part: Path, size: int) -> None:
+        """A part has grown to this size.
+
+        Raises:
+            ReleaseError: the work has stopped.
+        """
+        if self.stop.is_set():
+            raise ReleaseError("another transfer has stopped")
+        with self._lock:
+            self._done[part] = size
+            self.report("MB fetched", sum(self._done.values()) >> 20, self.total >> 20)
+
+
+class Mirror(Protocol):
+    """A place with the files of a release."""
+
+    name: str  # that may be shown
+
+    def size(self, file: str) -> int | None:
+        """Bytes of a file, where the place says so.
+
+        Raises:
+            AbsentError: it does not have the file.
+        """
+
+    def bring(self, file: str, part: Path) -> None:
+        """Bring what a part lacks, so that it is whole.
+
+        Raises:
+            AbsentError: the place does not have the file.
+            ReleaseError: the transfer fails for good; the message is a reason without a place.
+        """
+
+
+class HttpMirror:
+    """A folder served over HTTP."""
+
+    def __init__(
+        self, url: str, client: httpx.Client, patience: Patience, traffic: Traffic
+    ) -> None:
+        self.name = shown_url(url)
+        self._base = httpx.URL(url).copy_with(fragment=None)
+        self._client, self._patience, self._traffic = client, patience, traffic
+        self._attempts = patience.attempts
+
+    def size(self, file: str) -> int | None:
+        plain = {"Accept-Encoding": "identity"}
+        try:
+            url = self._url(file)
+            answer = self._client.head(url, headers=plain)
+            if answer.status_code not in (200, *_GONE):  # some know no HEAD
+                with self._client.stream("GET", url, headers=plain | {"Range": "bytes=0-0"}) as got:
+                    answer = got
+        except (httpx.HTTPError, httpx.InvalidURL, ReleaseError):
+            return None  # fetching it will tell
+        if answer.status_code in _ABSENT:
+            raise AbsentError(str(answer.status_code))
+        length = answer.headers.get("content-length", "")
+        if answer.status_code == 206:
+            length = answer.headers.get("content-range", "").rpartition("/")[2]
+        return int(length) if answer.status_code in (200, 206) and length.isdecimal() else None
+
+    def bring(self, file: str, part: Path) -> None:
+        farthest, failures = -1, 0
+        while True:
+            try:
+                self._append(file, part)
+                self._attempts = self._patience.attempts
+                return
+            except httpx.InvalidURL as error:  # of a redirect, or by its name
+                raise ReleaseError(f"not a URL ({error})") from error
+            except (httpx.HTTPError, _AgainError) as error:
+                size = _size(part)
+                failures = 1 if size > farthest else failures + 1  # since the last progress
+                farthest = max(farthest, size)
+                self._wait(error, failures)
+
+    def _wait(self, error: Exception, failures: int) -> None:
+        """Pause before another attempt.
+
+        Raises:
+            ReleaseError: it is not worth one.
+        """
+        reason = str(error) or type(error).__name__
+        asked = getattr(error, "after_s", 0.0)
+        if failures >= self._attempts:
+            self._attempts = 1  # for the next file: another mirror may have it
+            raise ReleaseError(f"{reason}; run it again to go on") from error
+        if asked > self._patience.longest_s:
+            raise ReleaseError(
+                f"{reason} and asks for a wait of {asked:.0f} s; run it again then"
+            ) from error
+        if self._traffic.stop.wait(max(asked, self._patience.pause_s * 2 ** (failures - 1))):
+            raise ReleaseError(reason) from error
+
+    def _url(self, file: str) -> httpx.URL:
+        return self._base.copy_with(path=self._base.path.rstrip("/") + "/" + file)
+
+    def _append(self, file: str, part: Path) -> None:
+        seen = _validator(part, self.name)
+        done = _size(part) if seen else 0
+        headers = {"Accept-Encoding": "identity"}
+        if done > 0:
+            headers |= {"Range": f"bytes={done}-", "If-Range": seen}
+        with self._client.stream("GET", self._url(file), headers=headers) as answer:
+            if answer.status_code == 416:
+                _check_all_is_here(answer, part, done)
+                return
+            _check_status(answer)
+            if answer.status_code == 206:
+                _check_resumed(answer, part, done, seen)
+            else:
+                _begin_anew(part, _mark(answer), self.name)
+            self._receive(answer, file, part)
+
+    def _receive(self, answer: httpx.Response, file: str, part: Path) -> None:
+        start = max(_size(part), 0)
+        length = answer.headers.get("content-length")
+        with _written(part), part.open("ab") as out:
+            for chunk in answer.iter_raw():
+                if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
+                    raise ReleaseError(page)
+                out.write(chunk)
+                self._traffic.at(part, out.tell())
+        if length is not None and _size(part) - start != int(length):
+            raise _AgainError(f"{_size(part) - start} of {length} bytes came")
+
+
+class StorageMirror:
+    """A folder in any storage that fsspec knows."""
+
+    def __init__(self, url: str, traffic: Traffic) -> None:
+        import fsspec
+
+        self.name, self._traffic = shown_url(url), traffic
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ReleaseError(f"{self.name}: cannot be opened ({error})") from error
+        self._root = root.rstrip("/")
+
+    def size(self, file: str) -> int | None:
+        with self._failures():
+            size = self._fs.size(f"{self._root}/{file}")
+        return None if size is None else int(size)
+
+    def bring(self, file: str, part: Path) -> None:
+        remote = f"{self._root}/{file}"
+        with self._failures():
+            size, mark = self._fs.size(remote), str(self._fs.ukey(remote))
+            if mark != _validator(part, self.name) or (size is not None and _size(part) > size):
+                _begin_anew(part, mark, self.name)
+            source = self._fs.open(remote, "rb")
+        with source, _written(part), part.open("ab") as out:
+            with self._failures():
+                source.seek(out.tell())
+            while chunk := self._read(source):
+                out.write(chunk)
+                self._traffic.at(part, out.tell())
+        if size is not None and _size(part) != size:
+            raise ReleaseError(f"{_size(part)} of {size} bytes came; run it again to go on")
+
+    def _read(self, source: Any) -> bytes:
+        with self._failures():
+            return bytes(source.read(_CHUNK))
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise AbsentError("not there") from error
+        except SixraydError:
+            raise
+        except Exception as error:  # each storage has errors of its own
+            reason = getattr(error, "strerror", None) or type(error).__name__  # no keys, no URL
+            raise ReleaseError(f"{reason}; run it again to go on") from None
+
+
+@contextmanager
+def web_client(patience: Patience) -> Iterator[httpx.Client]:
+    """A client that follows redirects, but none from https to another scheme."""
+    hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
+    timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_S))
+    with httpx.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks) as client:
+        yield client
+
+
+def _refuse_downgrade(answer: httpx.Response) -> None:
+    """Never go on without encryption where it began with it.
+
+    Raises:
+        ReleaseError: the answer sends us there.
+    """
+    if answer.has_redirect_location and answer.url.scheme == "https":
+        scheme = urlsplit(str(answer.url.join(answer.headers["location"]))).scheme
+        if scheme != "https":
+            raise ReleaseError(
+                f"redirects from https to {scheme}; refused: name the other address yourself if "
+                "you trust it"
+            )
+
+
+def part_of(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.part")
+
+
+def forget(part: Path) -> None:
+    """Remove a part and what is known of it."""
+    part.unlink(missing_ok=True)
+    part.with_suffix(".validator").unlink(missing_ok=True)
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _validator(part: Path, mirror: str) -> str:
+    """What a mirror called the version that a part is of; empty where another brought it."""
+    beside = part.with_suffix(".validator")
+    mark, _, whose = (beside.read_text("utf-8", "replace") if beside.exists() else "").partition(
+        "\n"
+    )
+    return mark if whose in ("", mirror) else ""  # earlier versions had one mirror
+
+
+def _begin_anew(part: Path, mark: str, mirror: str) -> None:
+    with _written(part):
+        part.unlink(missing_ok=True)  # first: a new mark never stands beside old bytes
+        part.with_suffix(".validator").write_text(f"{mark}\n{mirror}" if mark else "", "utf-8")
+
+
+def _mark(answer: httpx.Response) -> str:
+    """A strong validator of what a server sends; empty where it gives none."""
+    tag = str(answer.headers.get("etag", ""))
+    weak = not tag or tag.startswith("W/")
+    return str(answer.headers.get("last-modified", "")) if weak else tag
+
+
+def _check_status(answer: httpx.Response) -> None:
+    status = answer.status_code
+    if status in _ABSENT:
+        raise AbsentError(str(status))
+    if status >= 500 or status in _AGAIN:
+        raise _AgainError(f"the server answered {status}", _asked_wait_s(answer))
+    if status not in (200, 206):
+        raise ReleaseError(f"the server answered {status}")
+    if (coding := answer.headers.get("content-encoding", "identity")) != "identity":
+        raise ReleaseError(f"the server encodes it as {coding[:20]!r}, which nobody asked for")
+
+
+def _asked_wait_s(answer: httpx.Response) -> float:
+    """What Retry-After says, in seconds or as a date."""
+    said = answer.headers.get("retry-after", "").strip()
+    if said.isdecimal():
+        return float(said[:9])
+    try:
+        return max((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _check_all_is_here(answer: httpx.Response, part: Path, done: int) -> None:
+    if answer.headers.get("content-range") != f"bytes */{done}":
+        forget(part)
+        raise _AgainError("its size has changed")
+
+
+def _check_resumed(answer: httpx.Response, part: Path, done: int, seen: str) -> None:
+    if not answer.headers.get("content-range", "").startswith(f"bytes {done}-"):
+        forget(part)
+        raise _AgainError("the server sent another range than asked for")
+    if (mark := _mark(answer)) and mark != seen:
+        forget(part)
+        raise _AgainError("it has changed since its first bytes came")
+
+
+@contextmanager
+def _written(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(
+            f"{part}: cannot be written ({error.strerror or error}); make room for it, then run "
+            "the same command again"
+        ) from error
