@@ -289,7 +289,7 @@ def test_an_export_elsewhere_stands_beside_the_workspaces_own(workspace, tmp_pat
     [
         ("other/{name}", "is an export, too; give --out another name"),
         (".hidden", "name '.hidden': needs to be a plain folder name"),
-        ("file/D", "cannot be written (File exists); make room for it, or name another"),
+        ("file/D", "cannot be written (File exists); name another place, or move aside"),
     ],
 )
 def test_where_it_cannot_go_is_said_before_anything_is_written(workspace, tmp_path, out, message):
