@@ -53,7 +53,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: expected failures, storage that refuses, become one line on stderr and exit code 1."""
+    """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
     from sixrayd.core.storage import is_refusal, refusal

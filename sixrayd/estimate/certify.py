@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import table_bytes, write_bytes
-from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.pseudonyms import pseudonym
+from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings

@@ -110,7 +110,7 @@ class LabelStudio:
 
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
-        path = str(folder.absolute())
+        path = str(folder.resolve())  # the same whichever way the workspace is reached
 
         def look() -> None:
             storages = self._sdk.import_storage.local.list(project=project)

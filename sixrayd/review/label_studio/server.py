@@ -59,7 +59,7 @@ def running(workspace: Workspace) -> Server | None:
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -163,7 +163,7 @@ def running_server(
 def _spawn(
     program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: BinaryIO
 ) -> subprocess.Popen[bytes]:
-    folder = server_folder(workspace).absolute()
+    folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
     with (folder / "server.log").open("ab") as log:
