@@ -17,9 +17,8 @@ _IMAGES_AT_ONCE = 100  # in memory
 
 @dataclass(frozen=True, slots=True)
 class ShownAgain:
-    """What `show_all` saw to; `images` have been sent, `written` of them were missing."""
+    """What `show_all` saw to: images that were sent, and those of them that were missing."""
 
-    reviews: int
     images: int
     written: int
 
@@ -69,14 +68,14 @@ def show_all(workspace: Workspace) -> ShownAgain:
         ShardError: a shard is gone or has changed since it was indexed.
         WorkspaceError: an image cannot be written, or a planted one is gone.
     """
-    reviews = images = written = 0
+    images = written = 0
     with refusals_told(workspace.root), connect(workspace, "", None) as server:
         for folder, project in _sent_here(workspace, server):
             ids = {row["image_id"] for row in folder.tasks()}
             pictures = Pictures(workspace, folder.name, ids)
             written += show_again(server, folder.name, project, pictures, ids)
-            reviews, images = reviews + 1, images + len(ids)
-    return ShownAgain(reviews, images, written)
+            images += len(ids)
+    return ShownAgain(images, written)
 
 
 def _sent_here(

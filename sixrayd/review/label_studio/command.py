@@ -125,9 +125,9 @@ def _show_images(workspace: Workspace) -> None:
     except SixraydError as error:  # the server stays up, and `push` tries it again
         _say(f"not all images can be shown: {error}")
         return
-    if shown.reviews:
+    if shown.images:
         _say(
-            f"{shown.images} images of {shown.reviews} reviews are shown from this folder; "
+            f"{shown.images} images that were sent are shown from {workspace.root}; "
             f"{shown.written} were missing and are written again"
         )
 
