@@ -115,6 +115,8 @@ def _checked_table(
             f"{where}: missing; `sixrayd status` names the next command"
         ) from error
     except (OSError, pa.ArrowException) as error:
+        if is_refusal(error):
+            raise WorkspaceError(refusal(error, where, "read")) from error
         raise WorkspaceError(f"{where}: not a readable Parquet table ({error})") from error
     if absent := [name for name in defaults if name not in table.schema.names]:
         for name in absent:

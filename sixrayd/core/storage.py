@@ -40,15 +40,16 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _ADVICE
 
 
-def refusal(error: OSError, place: Path | None = None) -> str:
+def refusal(error: OSError, place: object = None, what: str = "written") -> str:
     """What to tell people of an error that `is_refusal`: where, what, what to do.
 
     Args:
         place: that could not be written; without it the error's own is named, if it has one.
+        what: was to be done there.
     """
     said, advice = os.strerror(error.errno or 0), _ADVICE[error.errno or 0]
     if place is not None:
-        return f"{place}: cannot be written ({said}); {advice}"
+        return f"{place}: cannot be {what} ({said}); {advice}"
     if error.filename is None:
         return f"{said}; {advice}"
     named = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename

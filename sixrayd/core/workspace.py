@@ -149,12 +149,16 @@ class Workspace:
             )
         return path
 
-    def names(self, stage: str) -> list[str]:
-        """Finished results of a stage, the newest last."""
+    def folders(self, stage: str) -> list[Path]:
+        """Folders of a stage by name, those of unfinished results included."""
         try:
-            found = [path for path in (self.root / stage).iterdir() if path.name[0] != "."]
+            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def names(self, stage: str) -> list[str]:
+        """Finished results of a stage, the newest last."""
+        found = [path for path in self.folders(stage) if not path.name.startswith(".")]
         done = [path for path in found if (path / "run.json").exists()]
         return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
 

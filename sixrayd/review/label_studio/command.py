@@ -126,10 +126,8 @@ def _show_images(workspace: Workspace) -> None:
         _say(f"not all images can be shown: {error}")
         return
     if shown.images:
-        _say(
-            f"{shown.images} images that were sent are shown from {workspace.root}; "
-            f"{shown.written} were missing and are written again"
-        )
+        lost = f"; {shown.written} were missing and are written again" * bool(shown.written)
+        _say(f"{shown.images} images that were sent are shown from {workspace.root}{lost}")
 
 
 def _welcome(server: "Server") -> None:
