@@ -3,12 +3,10 @@
 import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,23 +20,13 @@ from sixrayd.estimate.settings import EstimateSettings
 from sixrayd.synth.release import write_release
 from sixrayd.synth.settings import SynthSettings
 from tests.estimate.campaigns import Campaign
+from tests.limits import TOO_LARGE, largest_file
 
 ROOT = Path(__file__).parents[2]
-FULL = "raise `ulimit -f`, or name a place for larger files, then run the same command again"
+ROOM = "make room there, then run the same command again; what is finished is kept"
 
 RIGHTS = "use an account that may, or name another place"
 OTHER = "name another place, or move aside what is there"
-
-
-@contextmanager
-def largest_file(most_bytes):
-    """What a full disk does to a write, without one."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 SEVERAL = """
@@ -87,9 +75,9 @@ def locked(tmp_path):
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        ("ENOSPC", "make room there, then run the same command again; what is finished is kept"),
-        ("EDQUOT", "make room there, then run the same command again; what is finished is kept"),
-        ("EFBIG", f"{FULL}; what is finished is kept"),
+        ("ENOSPC", ROOM),
+        ("EDQUOT", ROOM),
+        ("EFBIG", TOO_LARGE.partition("; ")[2]),
         ("EROFS", "name a place that can be written"),
         ("EACCES", RIGHTS),
         ("ENAMETOOLONG", "choose a shorter name"),
@@ -123,17 +111,14 @@ def test_a_stage_that_finds_no_room(tmp_path):
         ShardWriter(workspace.shards, "negatives") as shards,
     ):
         shards.add("N1", bytes(50_000))
-    assert str(caught.value) == (
-        f"{workspace.shards / 'negatives-00000.tar'}: cannot be written (File too large); {FULL}; "
-        "what is finished is kept"
-    )
+    assert str(caught.value) == f"{workspace.shards / 'negatives-00000.tar'}: {TOO_LARGE}"
     assert list(workspace.shards.iterdir()) == []
 
 
 def test_a_release_that_finds_no_room(tmp_path):
     with largest_file(20_000), pytest.raises(WorkspaceError) as caught:
         write_release(tmp_path / "r", SynthSettings(images=2, workers=1))
-    assert str(caught.value).startswith(f"{tmp_path / 'r'}: cannot be written (File too large); ")
+    assert str(caught.value) == f"{tmp_path / 'r'}: {TOO_LARGE}"
     assert list(tmp_path.iterdir()) == []
 
 
