@@ -15,7 +15,6 @@ from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
 from sixrayd.imaging.decode import browsable
-from sixrayd.imaging.metadata import is_turned
 
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
@@ -148,9 +147,9 @@ def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path
     for suffix in suffixes:
         path = sources.tree / "VOC2007/JPEGImages" / (record.image_id + suffix)
         if path.exists() and path.stat().st_size == record.size:
-            if is_turned(path.read_bytes()):  # a browser would show its boxes elsewhere
-                break
-            return path
+            data = path.read_bytes()
+            if browsable(data, record.image_id) == data:
+                return path
     data = browsable(sources.index.read(record.image_id), record.image_id)
     path = workspace.root / "browse" / "media" / (record.image_id + extension(data))
     if not path.exists() or path.read_bytes() != data:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from PIL import ExifTags, Image
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_APP1, _START_OF_SCAN = 0xE1, 0xDA
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_APP1 = 0xE1
+_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDB))  # markers up to the start of a scan
 _PNG_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _WEBP_CHUNKS = (b"EXIF", b"XMP ")
 _WEBP_FLAGS = 0x08 | 0x04  # in VP8X: such chunks follow
@@ -31,7 +33,7 @@ def without_metadata(data: bytes) -> bytes:
 def is_turned(data: bytes) -> bool:
     """Whether a browser may show an image otherwise than its pixels are stored."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception:  # what its reader cannot make sense of, a browser's might
         return True
@@ -40,7 +42,7 @@ def is_turned(data: bytes) -> bool:
 def _jpeg_parts(data: bytes) -> Iterator[bytes]:
     yield data[:2]
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _WITHOUT_LENGTH:
         if data[at + 1] == 0xFF:  # fills up
             at += 1
             continue

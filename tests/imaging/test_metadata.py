@@ -67,10 +67,11 @@ def test_a_profile_of_colours_stays():
         assert image.info["icc_profile"] == b"a profile"
 
 
-def test_where_a_file_is_broken_its_pixels_are_encoded_again():
+@pytest.mark.parametrize("between", [b"\x00", b"\xff\xd0"])
+def test_where_a_file_is_broken_its_pixels_are_encoded_again(between):
     data = encoded("JPEG", 6)
     head, mark, rest = data.partition(b"\xff\xe1")
-    stray = head + b"\x00" + mark + rest  # decoders pass over it, `without_metadata` ends there
+    stray = head + between + mark + rest  # decoders pass over it, `without_metadata` ends there
     assert without_metadata(stray) == stray and is_turned(stray)
 
     shown = browsable(stray, "x")
