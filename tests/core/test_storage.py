@@ -149,12 +149,16 @@ def test_what_may_not_be_looked_at_is_not_told_to_be_made_again(locked):
 
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    long, below, inside = typed(
+    (tmp_path / "sixrayd.toml").touch(0)
+    settings, long, below, inside = typed(
         tmp_path,
+        "status -w .",
         f"status -w {'n' * 300}",
         "synth file/x --images 2",
         "download --release . -w file/w",
     )
+    told = f"error: sixrayd.toml: cannot be read (Permission denied); {RIGHTS}\n"
+    assert settings == [1, "", told]
     said = "File name too long; choose a shorter name"
     assert long == [1, "", f"error: {'n' * 300}/sixrayd.toml: {said}\n"]
     assert below == [1, "", f"error: file: File exists; {OTHER}\n"]
