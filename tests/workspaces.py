@@ -23,7 +23,7 @@ from sixrayd.core.workspace import Run, Workspace
 SIZE_WH = (96, 64)
 
 
-def jpeg(seed, mode="RGB", size_wh=SIZE_WH):
+def jpeg(seed, mode="RGB", size_wh=SIZE_WH, orientation=1):
     """A JPEG of a few grey rectangles on white, different for each seed."""
     rng = np.random.default_rng(seed)
     pixels = np.full((size_wh[1], size_wh[0], 3), 255, np.uint8)
@@ -31,7 +31,11 @@ def jpeg(seed, mode="RGB", size_wh=SIZE_WH):
         x, y = rng.integers(0, size_wh[0] - 20), rng.integers(0, size_wh[1] - 20)
         pixels[y : y + 18, x : x + 18] = rng.integers(40, 220, 3)
     file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=90)
+    exif = Image.Exif()
+    if orientation != 1:
+        exif[0x0112] = orientation
+    about = {"exif": exif.tobytes()} if exif else {}
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=90, **about)
     return file.getvalue()
 
 
@@ -45,6 +49,7 @@ class Picture:
     boxes: tuple = ()  # (label, x1, y1, x2, y2, difficult)
     mode: str = "RGB"
     error: str = ""
+    orientation: int = 1  # of its EXIF
 
     @property
     def source(self):
@@ -53,7 +58,11 @@ class Picture:
     @property
     def data(self):
         seed = int(self.image_id[1:]) + 1000 * (self.source == "positive")
-        return b"\xff\xd8\xff\xe0 not a picture" if self.error else jpeg(seed, self.mode)
+        return (
+            b"\xff\xd8\xff\xe0 not a picture"
+            if self.error
+            else jpeg(seed, self.mode, orientation=self.orientation)
+        )
 
 
 @dataclass

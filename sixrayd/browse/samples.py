@@ -14,6 +14,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
+from sixrayd.imaging.decode import browsable
 
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
@@ -60,7 +61,8 @@ class _Sources:
 def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> list[ShownImage]:
     """All positives with boxes, and decided or flagged images that are none, the best ranked first.
 
-    Images that the export does not hold are unpacked into `browse/media/`.
+    Images that the export does not hold, or that a browser would turn, are unpacked into
+    `browse/media/`.
 
     Args:
         max_negatives: most images that are not positive.
@@ -142,15 +144,16 @@ def _xml(tree: Path, image_id: str) -> Path:
 
 def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path:
     suffixes = (".jpg", ".png", ".bmp", ".webp")
-    unpacked = workspace.root / "browse" / "media"
-    for folder in (sources.tree / "VOC2007/JPEGImages", unpacked):
-        for suffix in suffixes:
-            path = folder / (record.image_id + suffix)
-            if path.exists() and path.stat().st_size == record.size:
+    for suffix in suffixes:
+        path = sources.tree / "VOC2007/JPEGImages" / (record.image_id + suffix)
+        if path.exists() and path.stat().st_size == record.size:
+            data = path.read_bytes()
+            if browsable(data, record.image_id) == data:
                 return path
-    data = sources.index.read(record.image_id)
-    path = unpacked / (record.image_id + extension(data))
-    write_bytes(path, data)
+    data = browsable(sources.index.read(record.image_id), record.image_id)
+    path = workspace.root / "browse" / "media" / (record.image_id + extension(data))
+    if not path.exists() or path.read_bytes() != data:
+        write_bytes(path, data)
     return path
 
 

@@ -21,6 +21,7 @@ from rich.progress import (
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import LEAK_FREE, Rule
+from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,7 +48,9 @@ def _section(path: Path, context: click.Context) -> dict[str, Any]:
     try:
         table: Any = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+        if not is_refusal(error):
+            raise
+        raise SettingsError(refusal(error, path, "read")) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:

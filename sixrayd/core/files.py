@@ -1,6 +1,5 @@
 """Files that are there whole or not at all, and their hashes."""
 
-import errno
 import hashlib
 import json
 import os
@@ -14,11 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
-
-_CANNOT_WRITE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-)
+from sixrayd.core.storage import is_refusal, refusal
 
 
 @contextmanager
@@ -37,12 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:  # what was to be written could not be had
+        if not is_refusal(error):  # what was to be written could not be had
             raise
-        raise WorkspaceError(
-            f"{path}: cannot be written ({error.strerror or error}); make room for it, then run "
-            "the same command again"
-        ) from error
+        raise WorkspaceError(refusal(error, path)) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -123,6 +115,8 @@ def _checked_table(
             f"{where}: missing; `sixrayd status` names the next command"
         ) from error
     except (OSError, pa.ArrowException) as error:
+        if is_refusal(error):
+            raise WorkspaceError(refusal(error, where, "read")) from error
         raise WorkspaceError(f"{where}: not a readable Parquet table ({error})") from error
     if absent := [name for name in defaults if name not in table.schema.names]:
         for name in absent:

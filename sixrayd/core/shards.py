@@ -191,8 +191,10 @@ def read_image(path: Path, offset: int, size: int) -> bytes:
         with path.open("rb") as file:
             file.seek(offset)
             data = file.read(size)
-    except OSError as error:
-        raise ShardError(f"{path}: {error.strerror or error}; {_NEXT}") from error
+    except FileNotFoundError as error:
+        raise ShardError(f"{path}: {error.strerror}; {_NEXT}") from error
+    except OSError as error:  # the shard may be sound
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) < size:
         raise ShardError(f"{path}: ends after {offset + len(data)} bytes, {offset + size} expected")
     return data

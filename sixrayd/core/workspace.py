@@ -6,15 +6,16 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sixrayd
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.storage import refusals_told
 
 FORMAT = 1
 REMOVED = "release/removed.json"
@@ -80,23 +81,40 @@ class Workspace:
         """Be the only writer.
 
         Raises:
+            WorkspaceError: another process writes here; the message has its number. Or the
+                storage refuses, now or within the block.
+        """
+        with refusals_told(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self._lock_file.open("a+") as handle:
+                self._take(handle, fcntl.LOCK_EX)
+                handle.truncate(0)
+                handle.write(str(os.getpid()))
+                handle.flush()
+                yield
+
+    def check_idle(self) -> None:
+        """Before only reading: nobody writes here now. Nothing is made or written.
+
+        Raises:
             WorkspaceError: another process writes here; the message has its number.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / ".lock"
-        with path.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
-                raise WorkspaceError(
-                    f"{self.root}: in use by process {handle.read().strip() or 'unknown'}; "
-                    "wait for it, or name another workspace with -w"
-                ) from error
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+        with suppress(FileNotFoundError, PermissionError), self._lock_file.open() as handle:
+            self._take(handle, fcntl.LOCK_SH)
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.root / ".lock"
+
+    def _take(self, handle: TextIO, how: int) -> None:
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise WorkspaceError(
+                f"{self.root}: in use by process {handle.read().strip() or 'unknown'}; "
+                "wait for it, or name another workspace with -w"
+            ) from error
 
     def run(self, stage: str, name: str = "") -> Run:
         """What `run.json` of a finished folder says.
@@ -132,9 +150,17 @@ class Workspace:
             )
         return path
 
+    def folders(self, stage: str) -> list[Path]:
+        """Folders of a stage by name, those of unfinished results included."""
+        try:
+            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def names(self, stage: str) -> list[str]:
         """Finished results of a stage, the newest last."""
-        done = [path.parent for path in (self.root / stage).glob("[!.]*/run.json")]
+        found = [path for path in self.folders(stage) if not path.name.startswith(".")]
+        done = [path for path in found if (path / "run.json").exists()]
         return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
 
     def newest(self, stage: str) -> str:
@@ -153,9 +179,11 @@ class Workspace:
     def inputs(self, *paths: Path) -> dict[str, str]:
         """SHA-256 of each input, by path; a file of unchanged size and time is not read again."""
         cache = self._hashes()
+        before = dict(cache)
         found = {self._key(path): self._hash(path, cache) for path in paths}
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / ".hashes.json", cache)
+        if cache != before:
+            with suppress(WorkspaceError):  # who may only read does without
+                write_json(self.root / ".hashes.json", cache)
         return found
 
     def remember(self, path: Path, digest: str) -> None:
@@ -268,7 +296,7 @@ class Workspace:
         path = self.root / ".hashes.json"
         try:
             return dict(json.loads(path.read_text("utf-8")))
-        except (FileNotFoundError, ValueError):
+        except (OSError, TypeError, ValueError):
             return {}
 
     def _hash(self, path: Path, cache: dict[str, Any]) -> str:

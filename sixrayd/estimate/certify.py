@@ -13,6 +13,7 @@ from pathlib import Path
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import table_bytes, write_bytes
 from sixrayd.core.pseudonyms import pseudonym
+from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings
@@ -84,7 +85,9 @@ def _writing(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkspaceError(f"{file}: cannot be written ({error.strerror or error})") from error
+        if not is_refusal(error):
+            raise
+        raise WorkspaceError(refusal(error, file)) from error
 
 
 def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:

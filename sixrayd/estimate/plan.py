@@ -45,8 +45,8 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     Raises:
         WorkspaceError: nothing has been mined yet, or a file has changed.
     """
-    with workspace.lock():
-        material = gather(workspace, settings.name, settings.bound.consensus)
+    workspace.check_idle()
+    material = gather(workspace, settings.name, settings.bound.consensus)
     standing = Standing.of(material.population, material.answers)
     pools = {
         name: int((~standing.decided[rows]).sum())

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, sync_folder, write_table
+from sixrayd.core.storage import is_refusal, refusal
 
 MANIFEST = "manifest.sha256"
 
@@ -69,10 +70,9 @@ def staged(target: Path) -> Iterator[Staging]:
         beside.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise WorkspaceError(
-            f"{target}: cannot be written ({error.strerror or error}); make room for it, or name "
-            "another folder with --out"
-        ) from error
+        if not is_refusal(error):
+            raise
+        raise WorkspaceError(refusal(error, target)) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(replaced, ignore_errors=True)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
+from sixrayd.imaging.metadata import is_turned, without_metadata
 
 try:
     import simplejpeg
@@ -50,13 +51,18 @@ def decode_rgb(
 
 
 def browsable(data: bytes, where: str) -> bytes:
-    """An encoded image in a form that browsers show: TIFF becomes PNG, others stay as they are.
+    """An encoded image in a form that browsers show, its pixels as they are stored.
+
+    TIFF becomes PNG; others lose what browsers turn them by, and are not encoded again unless
+    they are broken there.
 
     Raises:
         ImageError: it cannot be decoded.
     """
     if not data.startswith((b"II*\x00", b"MM\x00*")):
-        return data
+        plain = without_metadata(data)
+        if not is_turned(plain):
+            return plain
     file = io.BytesIO()
     Image.fromarray(decode_rgb(data, where)).save(file, "PNG")
     return file.getvalue()

@@ -327,6 +327,7 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
             * bool(result.decided_elsewhere)
         )
         + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
+        + (f", {result.images_written} lost images written again" * bool(result.images_written))
     )
     for caution in result.cautions:
         click.echo(f"caution: {caution}")

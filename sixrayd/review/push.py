@@ -39,6 +39,7 @@ class PushResult:
     tasks: int
     decided_elsewhere: int
     duplicates_removed: int
+    images_written: int = 0  # of tasks that were there, whose images the server had lost
     cautions: tuple[str, ...] = ()  # where nobody knows what a model has learnt from
 
 
@@ -171,18 +172,20 @@ class _Push:
         workspace = folder.workspace
         self.folder = folder
         self.planned = {item.image_id: item for item in images}
-        pictures = Pictures(workspace, folder.name, self.planned)
+        known = {row["image_id"] for row in folder.tasks()}
+        pictures = Pictures(workspace, folder.name, known.union(self.planned))
         where = (settings.url, settings.token_file, settings.server)
         self.sender = Sender(folder, pictures, lambda: connect(workspace, *where))
         server = self.sender.server
         self.project = self.sender.open_project(LOCAL if server.local else server.address)
         self.places: Places = self.sender.there(self.project)
         self.tasks = 0  # sent
+        self.images_written = 0
         self.drawn: dict[str, list[dict[str, Any]]] = {}
         for row in folder.candidates():
             self.drawn.setdefault(row["image_id"], []).append(row)
-        known = (*folder.decisions(), *folder.decisions(planted=True))
-        self.decided = {(row["lane"], row["image_id"]) for row in known}
+        said = (*folder.decisions(), *folder.decisions(planted=True))
+        self.decided = {(row["lane"], row["image_id"]) for row in said}
 
     def close(self) -> None:
         """Close the client."""
@@ -214,6 +217,7 @@ class _Push:
     def send(self, lanes: Mapping[str, Sequence[ReviewImage]], advance: Advance) -> None:
         """Add the tasks of each lane."""
         total = sum(map(len, lanes.values()))
+        self.images_written = self.sender.show_again(self.project, self.places)
 
         def more(count: int) -> None:
             self.tasks += count
@@ -254,4 +258,5 @@ class _Push:
             tasks=self.tasks,
             decided_elsewhere=elsewhere,
             duplicates_removed=removed,
+            images_written=self.images_written,
         )

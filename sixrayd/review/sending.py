@@ -12,12 +12,11 @@ from typing import Any
 from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
-from sixrayd.core.shards import extension
-from sixrayd.imaging.decode import browsable
 from sixrayd.review.folder import Book, Project, ReviewFolder
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
+from sixrayd.review.showing import pictures_shown, show_again
 
 TASKS_PER_REQUEST = 1000
 TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many
@@ -87,6 +86,13 @@ class Sender:
                     sent = Sent(number, task.task_id, task.untouched)
                     found.setdefault((lane, image_id), []).append(sent)
         return found
+
+    def show_again(self, project: Project, places: Places) -> int:
+        """Have the workspace's own server show the tasks' images; how many it had lost."""
+        if not self.server.local:
+            return 0
+        sent = {image_id for _, image_id in places}
+        return show_again(self.server, self.folder.name, project, self.pictures, sent)
 
     def send(
         self,
@@ -184,11 +190,8 @@ class Sender:
     def _tasks(
         self, project: Project, book: Book, lane: str, batch: Sequence[ReviewImage]
     ) -> list[NewTask]:
-        names, images = {}, {}
-        for item in batch:
-            data = browsable(self.pictures.read(item.image_id), item.image_id)
-            name = self._name(project, item.image_id) + extension(data)
-            names[item.image_id], images[name] = name, data
+        wanted = {item.image_id: self._name(project, item.image_id) for item in batch}
+        names, images = pictures_shown(self.pictures, wanted)
         addresses = self.server.show_images(book.number, self.folder.name, images)
         return [self._task(project, lane, i, addresses[names[i.image_id]]) for i in batch]
 

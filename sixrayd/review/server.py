@@ -156,6 +156,13 @@ class ReviewServer(Protocol):
             images: encoded, by names that tell nothing.
         """
 
+    def lost_images(self, review: str, names: Iterable[str]) -> list[str]:
+        """Those of the images given to `show_images` that it no longer has.
+
+        Args:
+            names: as they were given, without their suffix.
+        """
+
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> list[int]:
         """Add tasks, all of them or none; their numbers in the same order."""
 

@@ -77,7 +77,7 @@ def _stage_results(
     folder = workspace.root / stage
     marks = [
         max(found, key=lambda path: path.stat().st_mtime_ns)
-        for parent in (folder, *sorted(path for path in folder.glob("*") if path.is_dir()))
+        for parent in (folder, *workspace.folders(stage))
         if (found := [p for name in ("run.json", "plan.json") if (p := parent / name).exists()])
     ]
     marks.sort(key=lambda path: path.stat().st_mtime_ns)

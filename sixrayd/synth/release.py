@@ -17,6 +17,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.command import progress
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sync_folder
+from sixrayd.core.storage import refusals_told
 from sixrayd.core.voc import PIXEL_EDGES, pixels_of
 from sixrayd.synth.archive import (
     add_file,
@@ -53,11 +54,12 @@ def write_release(
 
     Raises:
         ReleaseError: `out` or its truth exists and `force` is not given.
+        WorkspaceError: the storage refuses.
     """
     truth = out.with_name(f"{out.name}-truth")
     for folder in (out, truth):
         _check_free(folder, force)
-    with _taking_place(truth) as truth_part, _taking_place(out) as out_part:
+    with refusals_told(out), _taking_place(truth) as truth_part, _taking_place(out) as out_part:
         shown, parts = _write_images(out_part, settings, show_progress)
         positives = [image for image in shown if image.plan.kind == "positive"]
         write_zip(out_part / "Annotation.zip", _annotations(positives))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
-from sixrayd.core.files import replacing, write_bytes
+from sixrayd.core.files import write_bytes
+from sixrayd.core.storage import is_refusal
 from sixrayd.detectors.catalogue import Recipe
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import computes_bfloat16
@@ -151,8 +152,9 @@ class Fit:
             "optimizer": self.optimizer.state_dict(),
             "results": [list(astuple(result)) for result in self.results],
         }
-        with replacing(path) as beside:
-            torch.save(state, beside)
+        data = io.BytesIO()  # a disk that is full would make torch's own file say something else
+        torch.save(state, data)
+        write_bytes(path, data.getvalue())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -168,6 +170,8 @@ class Fit:
             self.optimizer.load_state_dict(state["optimizer"])
             self.results = [EpochResult(*row) for row in state["results"]]
         except Exception as error:  # torch raises many kinds for a broken file
+            if is_refusal(error):
+                raise
             raise CheckpointError(f"{path}: cannot go on from it ({error}); delete it") from error
 
     def loss(self, batch: Batch) -> MultiboxLoss:

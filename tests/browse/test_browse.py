@@ -10,7 +10,9 @@ import sys
 import time
 from contextlib import suppress
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from sixrayd.browse.fiftyone_adapter import load_fiftyone
 from sixrayd.browse.samples import collect_samples
@@ -20,6 +22,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.imaging.decode import decode_rgb
 from tests.processes import started
 from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
 
@@ -76,6 +79,27 @@ def test_only_images_that_the_export_lacks_are_unpacked(workspace):
     assert len(samples) == 11
     for sample in samples:
         assert sample.path.read_bytes() == pictures[sample.image_id]
+
+
+def test_an_image_that_a_browser_would_turn_is_shown_as_it_is_stored(tmp_path):
+    release = Small()
+    turned = {p.image_id: p for p in release.pictures if p.image_id in ("P00001", "N0000002")}
+    for picture in turned.values():
+        picture.orientation = 6
+    made = release.build(tmp_path / "workspace")
+    export(made, ExportSettings())
+
+    samples = {s.image_id: s for s in collect_samples(made, "first", 100)}
+
+    assert len(turned) == 2
+    for image_id, picture in turned.items():
+        sample = samples[image_id]
+        assert sample.path == made.root / "browse" / "media" / f"{image_id}.jpg"
+        with Image.open(sample.path) as shown:
+            assert ImageOps.exif_transpose(shown).size == sample.size_wh == (96, 64)
+        assert np.array_equal(
+            decode_rgb(sample.path.read_bytes(), "shown"), decode_rgb(picture.data, "stored")
+        )
 
 
 def test_fewer_negatives(workspace):

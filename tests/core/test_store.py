@@ -114,8 +114,8 @@ def test_a_disk_that_fails_is_one_line(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         Store(tmp_path / "file").write_bytes("x", b"1")
     assert str(caught.value) == (
-        f"{tmp_path}/file/x: cannot be written ({os.strerror(errno.EEXIST)}); make room for it, "
-        "then run the same command again"
+        f"{tmp_path}/file/x: cannot be written ({os.strerror(errno.EEXIST)}); name another place, "
+        "or move aside what is there"
     )
     (tmp_path / "folder").mkdir()
     with pytest.raises(WorkspaceError) as caught:

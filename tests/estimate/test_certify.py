@@ -167,8 +167,8 @@ def test_a_folder_in_its_place_is_told(campaign, tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         write(campaign, tmp_path, force=True)
     assert str(caught.value) == (
-        f"{tmp_path}: cannot be written (Is a directory); make room for it, then run the same "
-        "command again"
+        f"{tmp_path}: cannot be written (Is a directory); name another place, or move aside "
+        "what is there"
     )
     assert list(tmp_path.iterdir()) == []
 

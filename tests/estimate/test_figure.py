@@ -36,7 +36,7 @@ def test_a_picture_that_cannot_be_written(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         draw_course(tmp_path / "a.png", LOOKS, BoundSettings())
     assert str(caught.value) == (
-        f"{tmp_path / 'a.png'}: cannot be written (Is a directory); make room for it, then run "
-        "the same command again"
+        f"{tmp_path / 'a.png'}: cannot be written (Is a directory); name another place, "
+        "or move aside what is there"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -14,6 +14,7 @@ from sixrayd.core.files import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from tests.limits import TOO_LARGE, largest_file
 from tests.workspaces import (
     MISSED,
     NOTHING,
@@ -289,7 +290,7 @@ def test_an_export_elsewhere_stands_beside_the_workspaces_own(workspace, tmp_pat
     [
         ("other/{name}", "is an export, too; give --out another name"),
         (".hidden", "name '.hidden': needs to be a plain folder name"),
-        ("file/D", "cannot be written (File exists); make room for it, or name another"),
+        ("file/D", "cannot be written (File exists); name another place, or move aside"),
     ],
 )
 def test_where_it_cannot_go_is_said_before_anything_is_written(workspace, tmp_path, out, message):
@@ -302,6 +303,19 @@ def test_where_it_cannot_go_is_said_before_anything_is_written(workspace, tmp_pa
 
     assert message in str(caught.value)
     assert not target.exists()
+
+
+def test_where_no_room_is_left_the_export_before_stays(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    before = files(tree)
+    settings = ExportSettings(with_negatives=True, force=True)
+
+    with largest_file(1000), pytest.raises(WorkspaceError) as caught:
+        export(workspace, settings)
+
+    assert str(caught.value) == f"{tree}: {TOO_LARGE}"
+    assert files(tree) == before
+    assert export(workspace, settings).written
 
 
 def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):

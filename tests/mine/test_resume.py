@@ -161,7 +161,7 @@ def test_an_error_at_each_write_leaves_nothing_half_visible(few, tmp_path, monke
             mine(few, SETTINGS)
         except WorkspaceError as error:
             failures += 1
-            assert f"cannot be written ({os.strerror(number)}); make room for it" in str(error)
+            assert f"cannot be written ({os.strerror(number)}); make room there, then" in str(error)
         else:
             break
         assert not list(folder.rglob("*.part"))

@@ -28,8 +28,10 @@ from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
+from sixrayd.train.fit import Fit
 from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
+from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 from tests.releases import encode
 from tests.squares import QUICK, ingest, squares
@@ -108,6 +110,20 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
     for name in ("weights.safetensors", "metrics.csv", "curves.png", "run.json"):
         first, second = (w.folder("models", "rfb-small") / name for w in (workspace, undisturbed))
         assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_where_no_room_is_left_for_its_state_it_says_so(workspace):
+    with largest_file(100_000), pytest.raises(WorkspaceError) as caught:
+        train(workspace, replace(TINY, epochs=1))
+
+    folder = workspace.folder("models", "rfb-small")
+    assert str(caught.value) == f"{folder / 'checkpoint.pt'}: {TOO_LARGE}"
+    assert not folder.exists()  # nothing was learnt: the name is free
+
+
+def test_a_state_that_may_not_be_read_is_not_told_to_be_deleted(tmp_path):
+    with pytest.raises(IsADirectoryError):  # `cli.main` says what to do
+        Fit.load(None, tmp_path)
 
 
 def test_other_settings_do_not_replace_a_training_unasked(workspace):

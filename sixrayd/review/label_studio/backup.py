@@ -1,5 +1,6 @@
 """Backups of a workspace's Label Studio and of its reviews, and the proof that they restore."""
 
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import replacing, sha256_file, sync_folder
+from sixrayd.core.storage import is_refusal
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.server import is_up, server_folder
 
@@ -25,6 +27,12 @@ _DATABASE = "data/label_studio.sqlite3"
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST = 64 * 1024**2
 _BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_OF_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # in the archive
+# Of a database that may well be sound.
+_NO_STORAGE = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY),
+)
 _TABLES = {"tasks": "task", "annotations": "task_completion"}
 
 
@@ -147,6 +155,11 @@ def _copy_database(source: Path, target: Path) -> dict[str, int]:
             live.backup(copy)
         return _counts(target)
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_STORAGE:
+            raise WorkspaceError(
+                f"{target.parent}: no backup can be written ({error}); make room there, and see "
+                "that it can be written; the database is as it was"
+            ) from error
         raise WorkspaceError(
             f"{source}: damaged ({error}); run `sixrayd review stop`, then `restore`"
         ) from error
@@ -212,6 +225,8 @@ def _unpack(archive: Path, folder: Path) -> dict[str, int]:
                 raise ValueError(f"{min(left)} is missing from it")
             return {what: int(manifest["counts"][what]) for what in _TABLES}
     except (*_BROKEN, tarfile.TarError, zlib.error) as error:
+        if is_refusal(error) and getattr(error, "errno", None) not in _OF_NAMES:
+            raise  # the backup may be whole
         raise WorkspaceError(f"{archive}: not a whole backup: {error}; take another") from error
 
 

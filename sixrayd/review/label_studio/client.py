@@ -30,6 +30,10 @@ TIMEOUT_S = 600.0
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
+_STORAGE = (  # what SQLite and the system say where it cannot write
+    *("database or disk is full", "readonly database", "disk I/O error"),
+    *("unable to open database file", "No space left on device", "Read-only file system"),
+)
 _EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
@@ -110,7 +114,7 @@ class LabelStudio:
 
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
-        path = str(folder.absolute())
+        path = str(folder.resolve())  # the same whichever way the workspace is reached
 
         def look() -> None:
             storages = self._sdk.import_storage.local.list(project=project)
@@ -329,7 +333,8 @@ class LabelStudio:
         try:
             yield
         except ApiError as error:
-            kind = AwayError if error.status_code in _TO_REPEAT else ServiceError
+            away = error.status_code in _TO_REPEAT and not _storage_fault(str(error.body))
+            kind = AwayError if away else ServiceError
             raise kind(f"{url}: {_refusal(error, self.connection.token)}") from error
         except httpx.TimeoutException as error:
             raise AwayError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
@@ -350,6 +355,15 @@ def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]
 
 
 _WITH_DRAFT = _filter("draft_exists", "equal", "Boolean", "True")
+
+
+def _storage_fault(text: str) -> str:
+    """What to tell people where Label Studio says that its storage refuses; else empty."""
+    said = next((words for words in _STORAGE if words in text), "")
+    return said and (
+        f"Label Studio cannot write its database ({said}); make room there, and see that it can "
+        "be written, then run the same command again; what reviewers submitted is kept"
+    )
 
 
 def is_healthy(url: str) -> bool:
@@ -384,5 +398,7 @@ def _refusal(error: ApiError, token: str) -> str:
     if error.status_code is None or error.status_code < 400:
         return "does not answer like Label Studio"
     body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
+    if fault := _storage_fault(str(body)):
+        return fault
     said = " ".join(str(body).replace(token, "…").split())[:200]
     return f"Label Studio answered {error.status_code}: {said}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sixrayd.core.command import console, json_option, print_json, workspace_option
+from sixrayd.core.errors import SixraydError
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
             print_json(_public(server))
         else:
             _welcome(server)
+        _show_images(workspace)
         if not background:
             _say("Ctrl-C ends the server; all work stays in the workspace.")
             wait(workspace)
@@ -113,6 +115,19 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
         click.echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
+
+
+def _show_images(workspace: Workspace) -> None:
+    from sixrayd.review.showing import show_all
+
+    try:
+        shown = show_all(workspace)
+    except SixraydError as error:  # the server stays up, and `push` tries it again
+        _say(f"not all images can be shown: {error}")
+        return
+    if shown.images:
+        lost = f"; {shown.written} were missing and are written again" * bool(shown.written)
+        _say(f"{shown.images} images that were sent are shown from {workspace.root}{lost}")
 
 
 def _welcome(server: "Server") -> None:

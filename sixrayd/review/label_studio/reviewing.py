@@ -1,5 +1,6 @@
 """Label Studio as a `ReviewServer`."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,14 @@ class LabelStudioReview(LabelStudio):
         self.serve_images(project, folder)
         return {name: f"/data/local-files/?d={quote(f'{review}/{name}')}" for name in images}
 
+    def lost_images(self, review: str, names: Iterable[str]) -> list[str]:
+        """As `ReviewServer` has it: uploads are the server's own, files may have been removed."""
+        if not self.local:
+            return []
+        paths = (image_root(self.workspace) / review).glob("[!.]*")
+        there = {path.stem for path in paths if path.stat().st_size}
+        return [name for name in names if name not in there]
+
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> list[int]:
         """As `ReviewServer` has it."""
         return self.import_tasks(project, [_document(task) for task in tasks])
@@ -98,6 +107,6 @@ def _serve(path: Path, data: bytes) -> None:
     # Its bytes can be had again from the shards, so it is not synced; its size tells it is whole.
     if path.exists() and path.stat().st_size == len(data):
         return
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     beside.write_bytes(data)
     beside.replace(path)

@@ -25,6 +25,7 @@ USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 10.0
 _HOST = "127.0.0.1"
+_ROOM = 1 << 20  # bytes; with less it does not start, nor say why
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def running(workspace: Workspace) -> Server | None:
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -102,6 +103,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
 
     Raises:
         ServiceError: a server is up already, the port is taken, or Label Studio does not start.
+        WorkspaceError: its storage refuses.
     """
     program = server_program(say)
     folder = server_folder(workspace)
@@ -109,6 +111,8 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = _secret(folder / "secret.json")
     with _held(folder) as hold:
+        write_bytes(folder / ".room", bytes(_ROOM))
+        (folder / ".room").unlink()
         port = port or _last_port(folder) or _free_port()
         (folder / "state.json").unlink(missing_ok=True)
         _check_free(port)
@@ -163,7 +167,7 @@ def running_server(
 def _spawn(
     program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: BinaryIO
 ) -> subprocess.Popen[bytes]:
-    folder = server_folder(workspace).absolute()
+    folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
     with (folder / "server.log").open("ab") as log:

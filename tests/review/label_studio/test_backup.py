@@ -22,6 +22,7 @@ from sixrayd.review.label_studio.server import find_server, running_server, serv
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
+from tests.limits import TOO_LARGE, largest_file
 from tests.review.conftest import build
 from tests.workspaces import build_mine
 
@@ -118,6 +119,21 @@ def test_what_is_not_a_whole_backup_changes_nothing(tmp_path, change, message):
     after = {p: p.read_bytes() for p in workspace.root.rglob("*") if p.is_file()}
     assert {p: b for p, b in after.items() if p.name != ".lock"} == before
     assert not (tmp_path / "x").exists()
+
+
+def test_where_no_room_is_left_nothing_is_called_damaged(tmp_path):
+    workspace = small(tmp_path / "w")
+    made = back_up(workspace)
+    with largest_file(1000), pytest.raises(WorkspaceError) as caught:
+        back_up(workspace)
+    assert str(caught.value) == (
+        f"{server_folder(workspace)}: no backup can be written (disk I/O error); make room there, "
+        "and see that it can be written; the database is as it was"
+    )
+    with largest_file(1000), pytest.raises(WorkspaceError) as caught:
+        restore(workspace)
+    assert str(caught.value) == f"{workspace.root}: {TOO_LARGE}"
+    assert restore(workspace).file == made.file
 
 
 def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):

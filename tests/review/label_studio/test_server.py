@@ -26,6 +26,7 @@ from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import (
     Server,
     find_server,
+    is_up,
     running,
     server_folder,
     start,
@@ -35,6 +36,7 @@ from sixrayd.review.label_studio.server import (
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
+from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 from tests.review.conftest import build
 from tests.workspaces import build_mine
@@ -190,6 +192,24 @@ def test_servers_that_are_no_label_studio(site):
         )
     with web(418, json.dumps({"detail": f"no {TOKEN}"}).encode()) as url:
         assert refused(url) == f"{url}: Label Studio answered 418: no …"
+
+
+def test_a_server_without_room_is_not_waited_for():
+    said = "database or disk is full"
+    with web(500, json.dumps({"detail": said}).encode()) as url:
+        assert refused(url) == (
+            f"{url}: Label Studio cannot write its database ({said}); make room there, and see "
+            "that it can be written, then run the same command again; what reviewers submitted is "
+            "kept"
+        )
+
+
+def test_no_server_starts_without_room(tmp_path):
+    workspace = Workspace(tmp_path)
+    with largest_file(100_000), pytest.raises(WorkspaceError) as caught:
+        start(workspace)
+    assert str(caught.value) == f"{server_folder(workspace) / '.room'}: {TOO_LARGE}"
+    assert not is_up(workspace)
 
 
 def test_a_redirect_to_another_host_is_refused():

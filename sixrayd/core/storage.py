@@ -1,0 +1,75 @@
+"""Storage that refuses to be read or written: what people are told, in one place."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sixrayd.core.errors import WorkspaceError
+
+_ROOM = "make room there, then run the same command again; what is finished is kept"
+_RIGHTS = "use an account that may, or name another place"
+_OTHER = "name another place, or move aside what is there"
+_DISK = "see to the disk or its connection, then run the same command again"
+_FILES = "raise `ulimit -n`, then run the same command again"
+# What no file of ours can be at fault for; other failures are not of the storage.
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise `ulimit -f`, or name a place for larger files, then run the same command "
+    "again; what is finished is kept",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: _OTHER,
+    errno.EISDIR: _OTHER,
+    errno.ENOTDIR: _OTHER,
+    errno.ELOOP: "mend the links on the way to it",
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.ENOLCK: _DISK,
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+}
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether storage refused; otherwise a file is missing, broken, or it is a fault of ours."""
+    return isinstance(error, OSError) and error.errno in _ADVICE
+
+
+def refusal(error: OSError, place: object = None, what: str = "written") -> str:
+    """What to tell people of an error that `is_refusal`: where, what, what to do.
+
+    Args:
+        place: that could not be written; without it the error's own is named, if it has one.
+        what: was to be done there.
+    """
+    said, advice = os.strerror(error.errno or 0), _ADVICE[error.errno or 0]
+    if place is not None:
+        return f"{place}: cannot be {what} ({said}); {advice}"
+    if error.filename is None:
+        return f"{said}; {advice}"
+    named = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"{named}: {said}; {advice}"
+
+
+@contextmanager
+def refusals_told(place: Path) -> Iterator[None]:
+    """Storage that refuses within the block becomes an error with advice.
+
+    Args:
+        place: named where the storage does not say which file it refused.
+
+    Raises:
+        WorkspaceError: storage refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        where = place if error.filename is None else None
+        raise WorkspaceError(refusal(error, where)) from error

@@ -1,0 +1,78 @@
+"""What browsers turn images by, cut out of their bytes: EXIF and its kin. Pixels stay encoded."""
+
+import io
+import struct
+from collections.abc import Iterator
+
+from PIL import ExifTags, Image
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_APP1 = 0xE1
+_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDB))  # markers up to the start of a scan
+_PNG_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_WEBP_CHUNKS = (b"EXIF", b"XMP ")
+_WEBP_FLAGS = 0x08 | 0x04  # in VP8X: such chunks follow
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A JPEG, PNG or WebP without EXIF, XMP and texts; other bytes as they are.
+
+    What comes after a place where the file is broken stays.
+    """
+    if data.startswith(_JPEG):
+        return b"".join(_jpeg_parts(data))
+    if data.startswith(_PNG):
+        return b"".join(_png_parts(data))
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        body = b"".join(_webp_parts(data))
+        return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+    return data
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether a browser may show an image otherwise than its pixels are stored."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except Exception:  # what its reader cannot make sense of, a browser's might
+        return True
+
+
+def _jpeg_parts(data: bytes) -> Iterator[bytes]:
+    yield data[:2]
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _WITHOUT_LENGTH:
+        if data[at + 1] == 0xFF:  # fills up
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        if data[at + 1] != _APP1:
+            yield data[at:end]
+        at = end
+    yield data[at:]
+
+
+def _png_parts(data: bytes) -> Iterator[bytes]:
+    yield data[:8]
+    at = 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] not in _PNG_CHUNKS:
+            yield data[at:end]
+        at = end
+    yield data[at:]
+
+
+def _webp_parts(data: bytes) -> Iterator[bytes]:
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        if kind == b"VP8X":
+            flags = bytes(byte & ~_WEBP_FLAGS for byte in data[at + 8 : at + 9])
+            yield data[at : at + 8] + flags + data[at + 9 : end]
+        elif kind not in _WEBP_CHUNKS:
+            yield data[at:end]
+        at = end
+    yield data[at:]

@@ -1,0 +1,93 @@
+"""The workspace's own server shows what was sent, wherever the workspace is now."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from sixrayd.core.ahead import chunked
+from sixrayd.core.shards import extension
+from sixrayd.core.storage import refusals_told
+from sixrayd.core.workspace import Workspace
+from sixrayd.imaging.decode import browsable
+from sixrayd.review.folder import LOCAL, Project, ReviewFolder
+from sixrayd.review.queue.plan import Pictures
+from sixrayd.review.server import ReviewServer, connect
+
+_IMAGES_AT_ONCE = 100  # in memory
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAgain:
+    """What `show_all` saw to: images that were sent, and those of them that were missing."""
+
+    images: int
+    written: int
+
+
+def pictures_shown(
+    pictures: Pictures, names: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Images as browsers show them: file names by image id, and bytes by file name.
+
+    Args:
+        names: what an image is called on the server, without the suffix, by image id.
+    """
+    files, images = {}, {}
+    for image_id, name in names.items():
+        data = browsable(pictures.read(image_id), image_id)
+        files[image_id] = name + extension(data)
+        images[files[image_id]] = data
+    return files, images
+
+
+def show_again(
+    server: ReviewServer,
+    review: str,
+    project: Project,
+    pictures: Pictures,
+    image_ids: Iterable[str],
+) -> int:
+    """Have a server show images of tasks from where they are now; how many were missing.
+
+    The tasks, and what people did in them, are not touched.
+    """
+    aliases = {project.alias(image_id): image_id for image_id in image_ids}
+    lost = server.lost_images(review, aliases)
+    for number in project.numbers():
+        server.show_images(number, review, {})
+    for batch in chunked(lost, _IMAGES_AT_ONCE):
+        names = {aliases[alias]: alias for alias in batch}
+        server.show_images(project.numbers()[0], review, pictures_shown(pictures, names)[1])
+    return len(lost)
+
+
+def show_all(workspace: Workspace) -> ShownAgain:
+    """Have the workspace's own server, which is up, show the images of all reviews again.
+
+    Raises:
+        ServiceError: it does not answer, or refuses.
+        ShardError: a shard is gone or has changed since it was indexed.
+        WorkspaceError: an image cannot be written, or a planted one is gone.
+    """
+    images = written = 0
+    with refusals_told(workspace.root), connect(workspace, "", None) as server:
+        for folder, project in _sent_here(workspace, server):
+            ids = {row["image_id"] for row in folder.tasks()}
+            pictures = Pictures(workspace, folder.name, ids)
+            written += show_again(server, folder.name, project, pictures, ids)
+            images += len(ids)
+    return ShownAgain(images, written)
+
+
+def _sent_here(
+    workspace: Workspace, server: ReviewServer
+) -> Iterator[tuple[ReviewFolder, Project]]:
+    """Reviews on the workspace's own server, their books as it knows them."""
+    for path in sorted(workspace.folder("review").glob("[!.]*/project.json")):
+        folder = ReviewFolder(workspace, path.parent.name)
+        project = folder.project()
+        if project is None or project.server != LOCAL:
+            continue
+        found = [(book, server.find_project(project.book_key(book))) for book in project.books]
+        books = tuple(replace(book, number=number) for book, number in found if number)
+        if books and folder.tasks():
+            yield folder, replace(project, books=books)

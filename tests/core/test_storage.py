@@ -1,0 +1,188 @@
+"""Storage that refuses: one line with the right advice, and nothing lost."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.shards import ShardWriter
+from sixrayd.core.storage import is_refusal, refusal, refusals_told
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.estimate.plan import plan_costs
+from sixrayd.estimate.settings import EstimateSettings
+from sixrayd.synth.release import write_release
+from sixrayd.synth.settings import SynthSettings
+from tests.estimate.campaigns import Campaign
+from tests.limits import TOO_LARGE, largest_file
+
+ROOT = Path(__file__).parents[2]
+ROOM = "make room there, then run the same command again; what is finished is kept"
+
+RIGHTS = "use an account that may, or name another place"
+OTHER = "name another place, or move aside what is there"
+
+
+SEVERAL = """
+import contextlib, io, json, sys
+from sixrayd.cli import main
+answers = []
+for sys.argv in json.loads(sys.argv[1]):
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    answers.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(answers))
+"""
+
+
+def typed(cwd, *lines):
+    """Exit code, stdout and stderr of commands of somebody who is not above the rights of files."""
+    words = json.dumps([["sixrayd", *line.split()] for line in lines])
+    command = [sys.executable, "-c", SEVERAL, words]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write anywhere, and setpriv is not there to take that away")
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TMPDIR": tempfile.gettempdir()}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """A campaign's workspace in which nothing can be written."""
+    workspace = Campaign.build(tmp_path / "w", [1] * 6, [1]).workspace
+    folders = [workspace.root, *(path for path in workspace.root.rglob("*") if path.is_dir())]
+    (workspace.root / ".hashes.json").unlink(missing_ok=True)
+    for folder in folders:
+        folder.chmod(0o500)
+    yield workspace
+    for folder in folders:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        ("ENOSPC", ROOM),
+        ("EDQUOT", ROOM),
+        ("EFBIG", TOO_LARGE.partition("; ")[2]),
+        ("EROFS", "name a place that can be written"),
+        ("EACCES", RIGHTS),
+        ("ENAMETOOLONG", "choose a shorter name"),
+        ("EISDIR", OTHER),
+        ("EIO", "see to the disk or its connection, then run the same command again"),
+    ],
+)
+def test_what_is_said(number, advice):
+    code = getattr(errno, number)
+    said = os.strerror(code)
+    nameless, named = OSError(code, said), OSError(code, said, "w/a")
+    assert is_refusal(nameless)
+    assert refusal(nameless) == f"{said}; {advice}"
+    assert refusal(named) == f"w/a: {said}; {advice}"
+    assert refusal(named, Path("b")) == f"b: cannot be written ({said}); {advice}"
+
+
+def test_other_faults_are_not_of_the_storage():
+    assert not is_refusal(OSError("no number"))
+    assert not is_refusal(ValueError())
+    with pytest.raises(FileNotFoundError), refusals_told(Path("w")):
+        Path("nowhere/at all").read_bytes()
+
+
+def test_a_stage_that_finds_no_room(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    with (
+        largest_file(20_000),
+        pytest.raises(WorkspaceError) as caught,
+        workspace.lock(),
+        ShardWriter(workspace.shards, "negatives") as shards,
+    ):
+        shards.add("N1", bytes(50_000))
+    assert str(caught.value) == f"{workspace.shards / 'negatives-00000.tar'}: {TOO_LARGE}"
+    assert list(workspace.shards.iterdir()) == []
+
+
+def test_a_release_that_finds_no_room(tmp_path):
+    with largest_file(20_000), pytest.raises(WorkspaceError) as caught:
+        write_release(tmp_path / "r", SynthSettings(images=2, workers=1))
+    assert str(caught.value) == f"{tmp_path / 'r'}: {TOO_LARGE}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_may_only_read_reads_and_is_told_before_work_begins(locked):
+    told, planned, *writing = typed(
+        locked.root.parent,
+        "status -w w --json",
+        "estimate --plan --json -w w",
+        "estimate -w w",
+        "review agreement -w w",
+        "export --voc -w w",
+    )
+    assert (told[0], told[2], json.loads(told[1])["workspace"]) == (0, "", "w")
+    assert (planned[0], planned[2], json.loads(planned[1])["name"]) == (0, "", "first")
+    assert not (locked.root / ".hashes.json").exists()
+    assert writing == [[1, "", f"error: w/.lock: Permission denied; {RIGHTS}\n"]] * 3
+
+
+def test_what_may_not_be_looked_at_is_not_told_to_be_made_again(locked):
+    table = locked.folder("mine", "first") / "candidates.parquet"
+    table.chmod(0)
+    locked.folder("models").mkdir(0o300)
+    planned, told = typed(locked.root.parent, "estimate --plan -w w", "status -w w")
+    said = f"cannot be read (Permission denied); {RIGHTS}"
+    assert planned == [1, "", f"error: w/mine/first/candidates.parquet: {said}\n"]
+    assert told == [1, "", f"error: w/models: Permission denied; {RIGHTS}\n"]
+
+
+def test_places_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "sixrayd.toml").touch(0)
+    settings, long, below, inside = typed(
+        tmp_path,
+        "status -w .",
+        f"status -w {'n' * 300}",
+        "synth file/x --images 2",
+        "download --release . -w file/w",
+    )
+    told = f"error: sixrayd.toml: cannot be read (Permission denied); {RIGHTS}\n"
+    assert settings == [1, "", told]
+    said = "File name too long; choose a shorter name"
+    assert long == [1, "", f"error: {'n' * 300}/sixrayd.toml: {said}\n"]
+    assert below == [1, "", f"error: file: File exists; {OTHER}\n"]
+    assert inside[0] == 1
+    assert inside[2].splitlines()[-1] == f"error: file/w: Not a directory; {OTHER}"
+
+
+def test_a_plan_waits_for_who_writes_and_writes_nothing(tmp_path):
+    workspace = Campaign.build(tmp_path / "w", [1] * 3, [1]).workspace
+    with (
+        Workspace(workspace.root).lock(),
+        pytest.raises(WorkspaceError, match=f"in use by process {os.getpid()}; wait for it"),
+    ):
+        plan_costs(workspace, EstimateSettings())
+    absent = Workspace(tmp_path / "absent")
+    absent.check_idle()
+    assert not absent.root.exists()
+
+
+def test_hashes_that_cannot_be_read_or_kept_are_made_again(tmp_path):
+    workspace = Workspace(tmp_path)
+    (tmp_path / "a").write_text("a")
+    (tmp_path / ".hashes.json").mkdir()
+    wanted = {"a": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}
+    assert workspace.inputs(tmp_path / "a") == workspace.inputs(tmp_path / "a") == wanted
+    with workspace.lock():
+        assert workspace.begin(Run("mine", "first", {}, wanted))

@@ -1,0 +1,23 @@
+"""A disk that is full, without one."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def largest_file(most_bytes: int) -> Iterator[None]:
+    """Writes beyond a size fail within the block, as they do where no room is left."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# What is said where a file would be larger than `ulimit -f` allows.
+TOO_LARGE = (
+    "cannot be written (File too large); raise `ulimit -f`, or name a place for larger files, then "
+    "run the same command again; what is finished is kept"
+)
