@@ -9,6 +9,7 @@ from .core.workspace import Workspace as Workspace
 from .detectors.checkpoints import load_checkpoint as load_checkpoint
 from .detectors.onnx import OnnxPredictor as OnnxPredictor
 from .detectors.onnx import export_onnx as export_onnx
+from .diff.compare import diff as diff
 from .download.settings import DownloadSettings as DownloadSettings
 from .download.stage import download as download
 from .estimate.certify import certify as certify

@@ -1,0 +1,93 @@
+"""A folder that appears whole or not at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import sha256_file, sync_folder, write_table
+
+MANIFEST = "manifest.sha256"
+
+
+class Staging:
+    """Files of a folder being written, and their hashes.
+
+    Args:
+        root: exists and is empty.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sha256: dict[str, str] = {}
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file; `path` is relative, with forward slashes."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self.sha256[path] = hashlib.sha256(data).hexdigest()
+
+    def write_lines(self, path: str, lines: Iterable[str]) -> None:
+        """Write a text file of one line each, none for no lines."""
+        self.write(path, "".join(f"{line}\n" for line in lines).encode())
+
+    def write_table(self, path: str, table: pa.Table, schema: pa.Schema) -> None:
+        """Write a Parquet table of exactly this schema."""
+        write_table(self.root / path, table, schema)
+        self.sha256[path] = sha256_file(self.root / path)
+
+    def write_manifest(self) -> str:
+        """Write what `sha256sum -c` reads, covering all files so far; gives its own hash."""
+        rows = sorted(self.sha256.items())
+        data = "".join(f"{digest}  {path}\n" for path, digest in rows).encode()
+        (self.root / MANIFEST).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Staging]:
+    """A folder beside `target`; on a clean exit it is synced and takes `target`'s place.
+
+    Raises:
+        WorkspaceError: it cannot be written; `target` is as it was.
+    """
+    beside, replaced = _neighbours(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+        beside.mkdir()
+        yield Staging(beside)
+        os.sync()  # one call for tens of thousands of files
+        if target.exists():
+            target.rename(replaced)
+        beside.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{target}: cannot be written ({error.strerror or error}); make room for it, or name "
+            "another folder with --out"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Put right what an export to `target` left that was killed."""
+    beside, replaced = _neighbours(target)
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)  # ended between the two renames
+    for leftover in (beside, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _neighbours(target: Path) -> tuple[Path, Path]:
+    """Where an export is written, and where the one before goes meanwhile."""
+    part, old = (target.with_name(f".{target.name}.sixrayd-{end}") for end in ("part", "old"))
+    return part, old
