@@ -36,13 +36,15 @@ def complete_export(place: Path, voc: LabelledSet) -> LabelledSet:
     for name in EMPTY_LISTS:
         for image_id in _lines(place / name):
             images.setdefault(image_id, ImageLabels(image_id, ()))
-    splits = dict(voc.splits)
+    split, splits = _split_name(place), dict(voc.splits)
+    if len(splits) == 1:  # which VOC has no name for
+        splits = {split: splits.popitem()[1]}
     if (place / _STATES).is_file():
         columns = read_columns(place / _STATES, ["image_id", "split"])
         for image_id in columns["image_id"]:
             images.setdefault(image_id, ImageLabels(image_id, None))
         sides = dict(zip(columns["image_id"], columns["split"], strict=True))
-        splits = {_split_name(place): sides}
+        splits = {split: sides}
     for image_id, sha256 in _hashes(place):
         if image_id in images:
             images[image_id] = replace(images[image_id], sha256=sha256)

@@ -40,10 +40,11 @@ def plain_labels(labelled: LabelledSet) -> Labels:
 
 def count_labels(labels: Labels) -> LabelCounts:
     """Hash and counts of plain labels."""
-    digest = hashlib.sha256()
+    digest, encode = hashlib.sha256(), json.JSONEncoder().encode
     for image_id in sorted(labels):
-        line = json.dumps([image_id, [_said(item) for item in labels[image_id]]])
-        digest.update(f"{line}\n".encode())
+        objects = labels[image_id]
+        said = encode([_said(item) for item in objects]) if objects else "[]"
+        digest.update(f"[{encode(image_id)}, {said}]\n".encode("ascii"))
     counts = [len(objects) for objects in labels.values()]
     return LabelCounts(digest.hexdigest(), len(counts), sum(map(bool, counts)), sum(counts))
 
