@@ -6,10 +6,10 @@ from .browse.stage import browse as browse
 from .core.classes import ClassList as ClassList
 from .core.errors import SixraydError as SixraydError
 from .core.workspace import Workspace as Workspace
+from .datasets.recognising import open_place as open_place
 from .detectors.checkpoints import load_checkpoint as load_checkpoint
 from .detectors.onnx import OnnxPredictor as OnnxPredictor
 from .detectors.onnx import export_onnx as export_onnx
-from .datasets.places import open_place as open_place
 from .diff.compare import diff as diff
 from .download.settings import DownloadSettings as DownloadSettings
 from .download.stage import download as download

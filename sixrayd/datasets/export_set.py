@@ -35,7 +35,8 @@ def complete_export(place: Path, voc: LabelledSet) -> LabelledSet:
     images = dict(voc.images)
     for name in EMPTY_LISTS:
         for image_id in _lines(place / name):
-            images.setdefault(image_id, ImageLabels(image_id, ()))
+            said = images.get(image_id, ImageLabels(image_id, None))
+            images[image_id] = said if said.objects else replace(said, objects=())
     split, splits = _split_name(place), dict(voc.splits)
     if len(splits) == 1:  # which VOC has no name for
         splits = {split: splits.popitem()[1]}
@@ -48,7 +49,7 @@ def complete_export(place: Path, voc: LabelledSet) -> LabelledSet:
     for image_id, sha256 in _hashes(place):
         if image_id in images:
             images[image_id] = replace(images[image_id], sha256=sha256)
-    return replace(voc, images=images, splits=splits)
+    return replace(voc, images=dict(sorted(images.items())), splits=splits)
 
 
 def _hashes(place: Path) -> Iterator[tuple[str, str]]:

@@ -1,18 +1,14 @@
 """What lies at a place: a workspace, a tree of ours, or a set in another form."""
 
-import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.findings import Finding
-from sixrayd.core.voc import MAX_BYTES, VocObject, read_voc
+from sixrayd.core.voc import VocObject
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_set import TREE, complete_export, is_export
-from sixrayd.datasets.labelled import ImageLabels, LabelledSet
+from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.opening import covering, open_set
 from sixrayd.datasets.workspace_set import read_workspace
 
 
@@ -31,17 +27,17 @@ def open_place(
     if (place / "shards" / "run.json").is_file():
         return _restricted(read_workspace(Workspace(place)), classes)
     if is_export(place):
-        return complete_export(place, _open_voc(place / TREE, classes))  # its manifest has hashes
-    return _open_voc(place, classes)
+        # Its manifest has the hashes of its images.
+        return complete_export(place, open_set(place / TREE, classes, with_images=False))
+    return open_set(place, classes, with_images)
 
 
 def common_classes(one: LabelledSet, other: LabelledSet) -> ClassList:
-    """Class names for both: SIXray's where they cover all, else the first's, then what is new."""
-    names, known = (*one.classes.names, *other.classes.names), ClassList()
-    if all(map(known.covers, names)):
-        return known
-    new = [name for name in other.classes.names if not one.classes.covers(name)]
-    return ClassList((*one.classes.names, *new))
+    """Class names for both sets, each under one spelling."""
+    names = (*one.classes.names, *other.classes.names)
+    classes = covering(names)
+    missing = dict.fromkeys(name for name in names if not classes.covers(name))
+    return ClassList((*classes.names, *missing))
 
 
 def renamed_classes(labelled: LabelledSet, classes: ClassList) -> LabelledSet:
@@ -77,32 +73,3 @@ def _restricted(labelled: LabelledSet, classes: ClassList | None) -> LabelledSet
         for image_id, said in labelled.images.items()
     }
     return replace(labelled, images=images, classes=classes)
-
-
-def _open_voc(place: Path, classes: ClassList | None) -> LabelledSet:
-    images, findings = {}, list[Finding]()
-    texts = dict(_texts(place))
-    if not texts:
-        raise WorkspaceError(f"{place}: no XML in it; name a workspace, an export or a set")
-    wanted = classes or ClassList()
-    for where, data in sorted(texts.items()):
-        said = read_voc(data, where, wanted, on_error="skip")
-        size_wh = (said.width, said.height)
-        images[said.stem] = ImageLabels(said.stem, said.objects, size_wh=size_wh)
-        findings += said.findings
-    return LabelledSet("voc", wanted, images, findings=tuple(findings))
-
-
-def _texts(place: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        if place.is_dir():
-            for path in sorted(place.rglob("*.xml")):
-                with path.open("rb") as file:
-                    yield path.name, file.read(MAX_BYTES + 1)
-            return
-        with zipfile.ZipFile(place) as archive:
-            for entry in archive.infolist():
-                if entry.filename.endswith(".xml") and entry.file_size <= MAX_BYTES:
-                    yield PurePosixPath(entry.filename).name, archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError) as error:
-        raise WorkspaceError(f"{place}: not a folder or zip with labels ({error})") from error

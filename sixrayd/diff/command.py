@@ -52,6 +52,10 @@ def diff(
 
     settings = DiffSettings(**options)
     result = compare_places(a, b, settings, patch)
+    for place, labelled in ((a, result.a), (b, result.b)):
+        if labelled.findings:
+            many, first = len(labelled.findings), labelled.findings[0]
+            click.echo(f"note: {place}: {many:,} findings, the first: {first}", err=True)
     forms = (result.a.form, result.b.form)
     if as_json:
         print_json(diff_document(result.diff, forms))

@@ -19,7 +19,8 @@ def test_the_hash_is_what_the_docs_say():
     said = labelled(
         {"P2": [item("Knife", 3, 4, 9, 9, truncated=True), item("Gun", 1, 2, 5, 6)], "N1": []}
     )
-    text = '["N1", []]\n["P2", [["Gun", 1, 2, 5, 6, false, false], ["Knife", 3, 4, 9, 9, false, true]]]\n'
+    things = '["Gun", 1, 2, 5, 6, false, false], ["Knife", 3, 4, 9, 9, false, true]'
+    text = f'["N1", []]\n["P2", [{things}]]\n'
 
     assert counts(said) == LabelCounts(hashlib.sha256(text.encode()).hexdigest(), 2, 1, 2)
 

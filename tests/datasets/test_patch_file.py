@@ -41,43 +41,49 @@ def refusal(tmp_path, text):
     return str(found.value).removeprefix(f"{path}: ")
 
 
+NO_LINE = "; not a line of a patch"
+CHANGED = "line 2: not as a patch is written; it was changed since: ask for a sound copy"
+FEW = "2 images, and the header says another number; cut short? Ask for a sound copy"
+NO_UTF8 = "line 1: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+FEW_EDGES = "line 2: not enough values to unpack (expected 4, got 3)"
+FORMAT_2 = "line 1: format 2, expected 1; another version wrote it"
 HOSTILE = [
     ("N1", "../N1", "line 2: image id '../N1': no plain file name; refused"),
     ("N1", ".N1", "line 2: image id '.N1': no plain file name; refused"),
     ('"N1"', '""', "line 2: image id '': no plain file name; refused"),
     ("N1", "C:N1", "line 2: image id 'C:N1': no plain file name; refused"),
-    ("N1", "N1\\u0000", "line 2: image is 'N1\\x00', expected a line of text; not a line of a patch"),
+    ("N1", "N1\\u0000", "line 2: image is 'N1\\x00', expected a line of text" + NO_LINE),
     ("N1", "P1", "line 3: P1 is not after P1"),
     ("N1", "Q1", "line 3: P1 is not after Q1"),
     ('"size":[96,64],"before":[]', '"before":[]', ""),
-    ("[96,64]", "[96,0]", "line 2: size is 0; not a line of a patch"),
-    ("[96,64]", "[96.0,64]", "line 2: size is 96.0, expected 0 to 65535; not a line of a patch"),
+    ("[96,64]", "[96,0]", "line 2: size is 0" + NO_LINE),
+    ("[96,64]", "[96.0,64]", "line 2: size is 96.0, expected 0 to 65535" + NO_LINE),
     (
         "[5,5,20,20]",
         "[5,5,20,99]",
-        "line 2: box [5, 5, 20, 99] does not lie in an image of 96 x 64; not a line of a patch",
+        "line 2: box [5, 5, 20, 99] does not lie in an image of 96 x 64" + NO_LINE,
     ),
     (
         "[5,5,20,20]",
         "[5,5,20,1e400]",
-        "line 2: edge is inf, expected 0 to 65535; not a line of a patch",
+        "line 2: edge is inf, expected 0 to 65535" + NO_LINE,
     ),
-    ("[5,5,20,20]", "[5,5,20]", "line 2: not enough values to unpack (expected 4, got 3); not a line of a patch"),
-    ("[5,5,20,20]", "[5,5,20,true]", "line 2: edge is True, expected 0 to 65535; not a line of a patch"),
+    ("[5,5,20,20]", "[5,5,20]", FEW_EDGES + NO_LINE),
+    ("[5,5,20,20]", "[5,5,20,true]", "line 2: edge is True, expected 0 to 65535" + NO_LINE),
     ('"label":"Knife"', '"label":"Knives"', "line 2: class 'Knives' is none of the header's"),
-    ('"drawn"', '7', "line 2: origin is 7, expected a line of text; not a line of a patch"),
+    ('"drawn"', '7', "line 2: origin is 7, expected a line of text" + NO_LINE),
     ('"origin"', '"origins"', None),
-    ('"test"', '"both"', "line 2: side is none of train, test; not a line of a patch"),
-    ('"after":null', '"others":null', "line 3: no 'after'; not a line of a patch"),
+    ('"test"', '"both"', "line 2: side is none of train, test" + NO_LINE),
+    ('"after":null', '"others":null', "line 3: no 'after'" + NO_LINE),
     ('"sha256":"a', '"sha256":"g', None),
-    ('"sixrayd_patch":1', '"sixrayd_patch":2', "line 1: format 2, expected 1; another version wrote it"),
-    ('"sixrayd_patch":1,', "", "line 1: no header; not a line of a patch"),
-    ('"changes":2', '"changes":3', "2 images, and the header says another number; cut short? Ask for a sound copy"),
+    ('"sixrayd_patch":1', '"sixrayd_patch":2', FORMAT_2),
+    ('"sixrayd_patch":1,', "", "line 1: no header" + NO_LINE),
+    ('"changes":2', '"changes":3', FEW),
     ('"Gun","Knife"]', '"Gun","gun"]', "line 1: classes: a name occurs twice in Gun, gun"),
-    ('"difficult":true', '"difficult":1', "line 2: not as a patch is written; it was changed since: ask for a sound copy"),
-    ('{"image":"N1"', '{"image":"N1","image":"N1"', "line 2: not as a patch is written; it was changed since: ask for a sound copy"),
-    ('{"image":"N1"', '{"image": "N1"', "line 2: not as a patch is written; it was changed since: ask for a sound copy"),
-    ('{"image":"N1"', '{"note":1,"image":"N1"', "line 2: not as a patch is written; it was changed since: ask for a sound copy"),
+    ('"difficult":true', '"difficult":1', CHANGED),
+    ('{"image":"N1"', '{"image":"N1","image":"N1"', CHANGED),
+    ('{"image":"N1"', '{"image": "N1"', CHANGED),
+    ('{"image":"N1"', '{"note":1,"image":"N1"', CHANGED),
 ]  # fmt: skip
 
 
@@ -103,9 +109,9 @@ def test_a_hostile_patch_is_one_line(tmp_path, lines, old, new, message):
     [
         ("", "empty or cut short; ask for a sound copy of the patch"),
         ("{}", "empty or cut short; ask for a sound copy of the patch"),
-        ("{}\n", "line 1: no header; not a line of a patch"),
-        ("[]\n", "line 1: expected an object in braces; not a line of a patch"),
-        (b"\xff\xfe\n", "line 1: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte; not a line of a patch"),
+        ("{}\n", "line 1: no header" + NO_LINE),
+        ("[]\n", "line 1: expected an object in braces" + NO_LINE),
+        (b"\xff\xfe\n", NO_UTF8 + NO_LINE),
         ("[" * 100_000 + "\n", None),
         ("9" * 5000 + "\n", None),
         ("x" * (1 << 20) + "x\n", "line 1: 1048577 bytes, at most 1048576 are read"),

@@ -109,8 +109,8 @@ def test_provenance_comes_along_where_labels_change():
         (
             {"N1": [], "N2": [], "P1": [GUN], "P4": [KNIFE]},
             "images that the patch does not change: found 2 boxes on 4 images with label hash "
-            "749f8367752f…, expected 1 boxes on 3 images with label hash b6b28d609919…; apply it to "
-            "the set that it was made from",
+            "749f8367752f…, expected 1 boxes on 3 images with label hash b6b28d609919…; apply it "
+            "to the set that it was made from",
         ),
     ],
 )
@@ -157,5 +157,7 @@ def test_a_hash_that_sides_disagree_on_is_left_out():
 def test_a_patch_that_contradicts_itself_is_refused():
     patch = replace(make_patch(A, B, CLASSES), after=LabelCounts("0" * 64, 4, 2, 2))
 
-    with pytest.raises(AnnotationError, match="^the patch contradicts itself: it leads to 2 boxes"):
+    with pytest.raises(
+        AnnotationError, match=r"^the patch contradicts itself: it leads to 2 boxes"
+    ):
         apply_patch(patch, A)
