@@ -24,12 +24,17 @@ def open_place(
     Raises:
         SixraydError: nothing that can be read as a set.
     """
-    if (place / "shards" / "run.json").is_file():
+    if is_workspace(place):
         return _restricted(read_workspace(Workspace(place)), classes)
     if is_export(place):
         # Its manifest has the hashes of its images.
         return complete_export(place, open_set(place / TREE, classes, with_images=False))
     return open_set(place, classes, with_images)
+
+
+def is_workspace(place: Path) -> bool:
+    """Whether a folder is a workspace with a release."""
+    return (place / "shards" / "run.json").is_file()
 
 
 def common_classes(one: LabelledSet, other: LabelledSet) -> ClassList:

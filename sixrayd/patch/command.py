@@ -26,9 +26,10 @@ def patch() -> None:
 @click.argument("place", metavar="SET", type=click.Path(exists=True, path_type=Path))
 @option("--out", type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
 @option("--reverse", help="Go back: SET has the labels that the patch leads to.")
+@option("--images", help="Copy the images of SET that have boxes, too.")
 @json_option
-def apply(file: Path, place: Path, out: Path, reverse: bool, as_json: bool) -> None:
-    """Write the labels that a patch leads to from those of SET, as a VOC tree without images.
+def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_json: bool) -> None:
+    """Write the labels that a patch leads to from those of SET, as a VOC tree.
 
     SET is the very set that the patch was made from, in any form. Where it is not, the first
     difference is named and nothing is written.
@@ -39,14 +40,15 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, as_json: bool) -> N
     """
     from sixrayd.patch.stage import patch as run_patch
 
-    result = run_patch(file, place, PatchSettings(out, reverse))
+    result = run_patch(file, place, PatchSettings(out, reverse, images))
     for name in result.other_splits:
         click.echo(f"note: split {name} is not written, VOC has place for one", err=True)
     if as_json:
         print_json(result)
         return
     counts = result.labels
-    click.echo(f"wrote {result.tree}: {result.changed:,} images changed")
+    copied = f", {result.images:,} copied" if images else ""
+    click.echo(f"wrote {result.tree}: {result.changed:,} images changed{copied}")
     click.echo(
         f"{counts.positives:,} images with {counts.boxes:,} boxes, label hash {counts.labels}"
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_a_zip_of_xml_and_a_tree_of_other_names(run, exported, tmp_path):
         "       14  only in A:  N0000001  N0000002  N0000003  …",
         "class      unchanged       added     removed       moved  relabelled other flags",
     ]
-    assert found[-1] == "P00002: moved: Knife 0,0,96,64 truncated → Knife 0,0,96,60, IoU 0.94"
+    assert found[-1] == "P00002: moved: Knife 0,0,96,64 → Knife 0,0,96,60, IoU 0.94"
 
 
 def test_what_a_patch_holds(run, workspace, exported, tmp_path):
@@ -240,3 +241,32 @@ def test_rehearsal_labels_and_their_truth(run, tmp_path):
     assert run("patch", "apply", patch, given, "--out", out)[1].endswith(
         "b4f990c5f686cd5834b1373658a6e52eb414162dd34a34a547dc3fb16a575e3a"
     )
+
+
+@pytest.mark.parametrize("place", ["workspace", "exported"])
+def test_images_are_copied_where_asked(run, workspace, exported, tmp_path, place):
+    patch, out = tmp_path / "a.patch", tmp_path / "out"
+    run("diff", workspace, exported, "--patch", patch)
+    there = place == "workspace"
+    given = (workspace,) if there else (exported, "--reverse")
+
+    lines = run("patch", "apply", patch, *given, "--images", "--out", out)
+
+    count = 5 if there else 2
+    assert lines[0] == f"wrote {out}: 7 images changed, {count} copied"
+    copied = sorted((out / "VOC2007" / "JPEGImages").iterdir())
+    assert len(copied) == count
+    for path in copied:
+        assert path.read_bytes() == (exported / "VOC2007" / "JPEGImages" / path.name).read_bytes()
+
+
+def test_an_image_that_was_changed_is_not_copied(refused, run, workspace, exported, tmp_path):
+    patch, tree = tmp_path / "a.patch", tmp_path / "tree"
+    shutil.copytree(exported, tree)
+    run("diff", workspace, exported, "--patch", patch)
+    (tree / "VOC2007" / "JPEGImages" / "P00001.jpg").write_bytes(b"\xff\xd8\xff other")
+
+    typed = ("patch", "apply", patch, tree, "--reverse", "--images", "--out", tmp_path / "out")
+
+    assert refused(*typed) == f"{tree}: P00001: another image than the patch names"
+    assert not (tmp_path / "out").exists()
