@@ -170,6 +170,19 @@ def test_what_a_patch_holds(run, workspace, exported, tmp_path):
     assert said["changes"] == len(said["images"]) == 7
 
 
+def test_the_page_shows_what_is_there(run, workspace, exported, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "diff.md").read_text("utf-8").splitlines()
+
+    shown = run("diff", workspace, exported, "--patch", tmp_path / "a.patch")[:-1]
+    lines = (tmp_path / "a.patch").read_text("utf-8").splitlines()
+
+    start = page.index(shown[0])
+    assert page[start : start + len(shown)] == shown
+    quoted = [line for line in page if line.startswith('{"')]
+    assert quoted == [line for line in lines if line in page]
+    assert len(quoted) == 3
+
+
 def test_refusals_leave_nothing(run, refused, workspace, exported, tmp_path):
     patch = tmp_path / "a.patch"
     run("diff", workspace, exported, "--patch", patch)
