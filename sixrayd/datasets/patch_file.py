@@ -13,7 +13,7 @@ from typing import Any
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError, SixraydError
+from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import write_bytes
 from sixrayd.core.records import Split
 from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
@@ -150,14 +150,14 @@ def _parsed(read: Any, line: bytes, at: str) -> Any:
     except KeyError as error:
         raise AnnotationError(f"{at}: no {error}; not a line of a patch") from error
     except _NONSENSE as error:
-        raise AnnotationError(f"{at}: {_plain(str(error))}; not a line of a patch") from error
+        raise AnnotationError(f"{at}: {printable(error, 100)}; not a line of a patch") from error
 
 
 def _header(said: dict[str, Any]) -> dict[str, Any]:
     if "sixrayd_patch" not in said:
         raise ValueError("no header")
     if said["sixrayd_patch"] != FORMAT:
-        found = _plain(repr(said["sixrayd_patch"]))
+        found = printable(repr(said["sixrayd_patch"]), 100)
         raise AnnotationError(f"format {found}, expected {FORMAT}; another version wrote it")
     return {
         "classes": ClassList(tuple(_text(name, "class") for name in said["classes"])),
@@ -230,19 +230,19 @@ def _size(said: Any) -> tuple[int, int]:
 
 def _whole(value: Any, name: str, most: int = 1 << 40) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError(f"{name} is {_plain(repr(value))}, expected 0 to {most}")
+        raise ValueError(f"{name} is {printable(repr(value), 100)}, expected 0 to {most}")
     return value
 
 
 def _hash(value: Any) -> str:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise ValueError(f"{_plain(repr(value))} is no SHA-256")
+        raise ValueError(f"{printable(repr(value), 100)} is no SHA-256")
     return value
 
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value.isprintable() or len(value) > _MOST_TEXT:
-        raise ValueError(f"{name} is {_plain(repr(value))}, expected a line of text")
+        raise ValueError(f"{name} is {printable(repr(value), 100)}, expected a line of text")
     return value
 
 
@@ -250,15 +250,12 @@ def _require_name(image_id: str) -> None:
     """Refuse an image id that would leave its folder or cannot be a file's name."""
     broken = not image_id.isprintable() or len(image_id.encode("utf-8", "replace")) > _MOST_NAME
     if broken or not image_id or image_id.startswith(".") or set(image_id) & set('/\\:*?"<>|'):
-        raise AnnotationError(f"image id {_plain(repr(image_id))}: no plain file name; refused")
+        raise AnnotationError(
+            f"image id {printable(repr(image_id), 100)}: no plain file name; refused"
+        )
 
 
 def _require_classes(image: ImagePatch, classes: ClassList, at: str) -> None:
     for item in (*(image.before or ()), *(image.after or ())):
         if item.box.label not in classes.names:
             raise AnnotationError(f"{at}: class {item.box.label!r} is none of the header's")
-
-
-def _plain(text: str) -> str:
-    """A short line that no terminal takes for a command."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:100]

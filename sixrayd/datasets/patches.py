@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError
+from sixrayd.core.errors import AnnotationError, printable
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.label_hash import (
     LabelCounts,
@@ -16,6 +16,7 @@ from sixrayd.datasets.label_hash import (
 )
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 
+_SHOWN = 5  # boxes of an image in a message
 Objects = tuple[VocObject, ...] | None
 Sides = tuple[str | None, str | None]  # before, after; None is on no side
 
@@ -116,7 +117,8 @@ def objects_in_words(objects: Objects) -> str:
     """For messages: what is said of an image."""
     if objects is None:
         return "no label"
-    return "; ".join(map(object_in_words, objects)) or "no box"
+    more = f" and {len(objects) - _SHOWN} more" if len(objects) > _SHOWN else ""
+    return ("; ".join(map(object_in_words, objects[:_SHOWN])) or "no box") + more
 
 
 def image_words(change: ImagePatch) -> Iterator[str]:
@@ -135,7 +137,7 @@ def object_in_words(item: VocObject) -> str:
     """Label, edges and flags."""
     edges = ",".join(f"{edge:g}" for edge in item.box.xyxy)
     flags = " difficult" * item.difficult + " truncated" * item.truncated
-    return f"{item.box.label} {edges}{flags}"
+    return f"{printable(item.box.label)} {edges}{flags}"
 
 
 def _image_patches(

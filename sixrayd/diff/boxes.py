@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sixrayd.core.errors import AnnotationError
 from sixrayd.core.voc import VocObject
 from sixrayd.decisions.consensus import Matching, match_boxes
+
+_MOST_PAIRS = 4_000_000  # each takes memory
 
 
 class BoxKind(StrEnum):
@@ -49,10 +52,17 @@ def box_changes(
 
     Boxes that are the same pair first, those with the same flags before others; then boxes of one
     label so that the sum of their IoU is greatest; then what is left, across labels.
+
+    Raises:
+        AnnotationError: more boxes than any image has.
     """
     left, right = list(before), list(after)
     yield from _same(image_id, left, right)
     found = Matching((), ())
+    if len(left) * len(right) > _MOST_PAIRS:
+        raise AnnotationError(
+            f"{image_id}: {len(left)} and {len(right)} boxes that differ are too many to be paired"
+        )
     if left and right:
         found = match_boxes([item.box for item in left], [item.box for item in right], iou)
     kinds = ((BoxKind.MOVED, found.pairs), (BoxKind.RELABELLED, found.clashes))

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.errors import printable
 from sixrayd.diff.settings import DiffSettings
 
 option = options_of(DiffSettings)
@@ -55,7 +56,7 @@ def diff(
     for place, labelled in ((a, result.a), (b, result.b)):
         if labelled.findings:
             many, first = len(labelled.findings), labelled.findings[0]
-            click.echo(f"note: {place}: {many:,} findings, the first: {first}", err=True)
+            click.echo(f"note: {place}: {many:,} findings, the first: {printable(first)}", err=True)
     forms = (result.a.form, result.b.form)
     if as_json:
         print_json(diff_document(result.diff, forms))

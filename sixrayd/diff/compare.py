@@ -1,15 +1,13 @@
 """What changed between two sets: images, what is said of them, boxes, sides of splits."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
-from sixrayd.core.voc import VocObject
 from sixrayd.datasets.label_hash import LabelCounts, Labels, count_labels, plain_labels
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.diff.boxes import BoxChange, BoxKind, box_changes
 
-Objects = tuple[VocObject, ...] | None
 Pairs = list[tuple[str, str]]
 
 
@@ -102,14 +100,14 @@ def _pairs(
 ) -> tuple[Pairs, Pairs, list[str]]:
     """Images that are in both, those of them under other ids, and ids with other bytes."""
     same = {image_id for image_id in a if image_id in b and _agree(a[image_id], b[image_id])}
-    by_bytes: dict[str, list[str]] = {}
+    by_bytes: dict[str, deque[str]] = {}
     for image_id, said in b.items():
         if said.sha256 and image_id not in same:
-            by_bytes.setdefault(said.sha256, []).append(image_id)
+            by_bytes.setdefault(said.sha256, deque()).append(image_id)
     found = {image_id: image_id for image_id in same}
     for image_id, said in a.items():
         if image_id not in same and (others := by_bytes.get(said.sha256)):
-            found[image_id] = others.pop(0)
+            found[image_id] = others.popleft()
     taken = set(found.values())
     other_bytes = [i for i in a if i in b and i not in found and i not in taken]
     found |= {image_id: image_id for image_id in other_bytes}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
+from sixrayd.core.errors import printable
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.label_hash import LabelCounts
 from sixrayd.datasets.patches import object_in_words
@@ -38,7 +39,9 @@ def diff_lines(found: Diff, forms: tuple[str, str], examples: int) -> Iterator[s
             shown = "".join(f"  {_id_words(one)}" for one in ids[:examples])
             yield f"{len(ids):>9,}  {_WORDS[field.name]}:{shown}{'  …' * (len(ids) > examples)}"
     if found.splits:
-        moved = [f"  {s.image_id} {s.split} {s.before} → {s.after}" for s in found.splits]
+        moved = [
+            f"  {s.image_id} {printable(s.split)} {s.before} → {s.after}" for s in found.splits
+        ]
         more = "  …" * (len(moved) > examples)
         yield f"{len(moved):>9,}  on another side:{','.join(moved[:examples])}{more}"
     yield from _table(found)
@@ -68,16 +71,17 @@ def _set_words(form: str, counts: LabelCounts) -> str:
 
 
 def _id_words(one: str | tuple[str, str]) -> str:
-    return one if isinstance(one, str) else f"{one[0]} → {one[1]}"
+    return printable(one if isinstance(one, str) else f"{one[0]} → {one[1]}")
 
 
 def _table(found: Diff) -> Iterator[str]:
     if not any(sum(kinds.values()) for kinds in found.counts.values()):
         return
-    width = max(len("class"), *map(len, found.counts))
+    names = {label: printable(label, 40) for label in found.counts}
+    width = max(len("class"), *map(len, names.values()))
     yield "class".ljust(width) + "".join(f"{kind:>12}" for kind in BoxKind)
     for label, kinds in found.counts.items():
-        yield label.ljust(width) + "".join(f"{kinds[kind]:>12,}" for kind in BoxKind)
+        yield names[label].ljust(width) + "".join(f"{kinds[kind]:>12,}" for kind in BoxKind)
 
 
 def _box_words(change: BoxChange) -> str:
@@ -86,7 +90,7 @@ def _box_words(change: BoxChange) -> str:
     )
     arrow = " → " if before and after else ""
     overlap = f", IoU {change.iou:.2f}" if change.iou is not None and change.iou < 1 else ""
-    return f"{change.image_id}: {change.kind}: {before}{arrow}{after}{overlap}"
+    return f"{printable(change.image_id)}: {change.kind}: {before}{arrow}{after}{overlap}"
 
 
 def _change_said(change: BoxChange) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.core.errors import AnnotationError
 from sixrayd.diff.boxes import BoxChange, BoxKind, box_changes
 from tests.datasets.made import item, objects
 
@@ -83,6 +84,17 @@ def test_the_overlap_that_counts_is_a_setting():
         BoxKind.REMOVED,
         BoxKind.ADDED,
     ]
+
+
+def test_more_boxes_than_an_image_has():
+    crowd = [item("Gun", n, 0, n + 1, 1) for n in range(2001)]
+    others = [item("Gun", n, 1, n + 1, 2) for n in range(2001)]
+
+    with pytest.raises(AnnotationError) as found:
+        changes(crowd, others)
+
+    assert str(found.value) == "P1: 2001 and 2001 boxes that differ are too many to be paired"
+    assert {c.kind for c in changes(crowd, crowd)} == {BoxKind.UNCHANGED}
 
 
 @given(st.lists(objects(), max_size=6), st.lists(objects(), max_size=6))
