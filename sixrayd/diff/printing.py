@@ -75,13 +75,14 @@ def _id_words(one: str | tuple[str, str]) -> str:
 
 
 def _table(found: Diff) -> Iterator[str]:
-    if not any(sum(kinds.values()) for kinds in found.counts.values()):
+    names = {label: printable(label, 40) for label, n in found.counts.items() if any(n.values())}
+    if not names:
         return
-    names = {label: printable(label, 40) for label in found.counts}
     width = max(len("class"), *map(len, names.values()))
     yield "class".ljust(width) + "".join(f"{kind:>12}" for kind in BoxKind)
-    for label, kinds in found.counts.items():
-        yield names[label].ljust(width) + "".join(f"{kinds[kind]:>12,}" for kind in BoxKind)
+    for label, name in names.items():
+        counts = found.counts[label]
+        yield name.ljust(width) + "".join(f"{counts[kind]:>12,}" for kind in BoxKind)
 
 
 def _box_words(change: BoxChange) -> str:

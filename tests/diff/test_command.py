@@ -60,7 +60,6 @@ LINES = [
     "class      unchanged       added     removed       moved  relabelled other flags",
     "Gun                2           1           0           0           0           0",
     "Knife              1           1           0           0           0           0",
-    "Wrench             0           0           0           0           0           0",
     "Pliers             0           1           0           0           0           0",
     "Scissors           0           1           0           0           0           0",
     "N0000001: added: Gun 50,10,70,30",
