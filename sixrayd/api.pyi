@@ -6,9 +6,11 @@ from .browse.stage import browse as browse
 from .core.classes import ClassList as ClassList
 from .core.errors import SixraydError as SixraydError
 from .core.workspace import Workspace as Workspace
+from .datasets.recognising import open_place as open_place
 from .detectors.checkpoints import load_checkpoint as load_checkpoint
 from .detectors.onnx import OnnxPredictor as OnnxPredictor
 from .detectors.onnx import export_onnx as export_onnx
+from .diff.compare import diff as diff
 from .download.settings import DownloadSettings as DownloadSettings
 from .download.stage import download as download
 from .estimate.certify import certify as certify
@@ -29,6 +31,8 @@ from .mine.external import ExternalSettings as ExternalSettings
 from .mine.external import take_detections as take_detections
 from .mine.settings import MineSettings as MineSettings
 from .mine.stage import mine as mine
+from .patch.settings import PatchSettings as PatchSettings
+from .patch.stage import patch as patch
 from .review.agreement import agreement as agreement
 from .review.next_round import next_round as next_round
 from .review.planting.plant import plant as plant

@@ -17,6 +17,8 @@ COMMANDS = {
     "estimate": "Say what is still missed, and draw spot checks for it.",
     "export": "Write the corrected dataset as PASCAL VOC.",
     "verify": "Compute again what a certificate says is still missed.",
+    "diff": "Say what changed between two releases, exports or other sets.",
+    "patch": "Show a patch of labels that `diff` wrote, or apply it.",
     "benchmark": "Compare detectors and crops on the corrected dataset, or on any VOC tree.",
     "browse": "Open the result in FiftyOne.",
     "status": "Say what is done, what is stale, and what to run next.",

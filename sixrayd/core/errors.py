@@ -39,3 +39,8 @@ class CheckpointError(SixraydError):
 
 class ServiceError(SixraydError):
     """Label Studio, FiftyOne or another service did not do what was asked."""
+
+
+def printable(text: object, most: int = 500) -> str:
+    """One line of a stranger's text, which no terminal takes for a command."""
+    return "".join(sign if sign.isprintable() else " " for sign in str(text)[:most])

@@ -18,7 +18,7 @@ from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
 
 MAX_BYTES = 4 << 20
-_MAX_EDGE = 65_535  # pixels, JPEG's own limit
+MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _GRID = Grid(PIXEL_EDGES, first=1)
 OnFault = Literal["stop", "skip"]
@@ -269,12 +269,12 @@ def _size(
 
 
 def _count(text: str | None) -> int:
-    """A whole number up to `_MAX_EDGE`, 0 where there is none."""
+    """A whole number up to `MAX_EDGE`, 0 where there is none."""
     try:
         value = float(text or 0)
     except ValueError:
         return 0
-    return int(value) if 0 < value <= _MAX_EDGE else 0
+    return int(value) if 0 < value <= MAX_EDGE else 0
 
 
 def _object(

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sixrayd.core.staging import Staging
 from sixrayd.export.content import Content
-from sixrayd.export.tree import Staging
 from sixrayd.export.voc_tree import write_voc_tree
 
 VOC = "voc"

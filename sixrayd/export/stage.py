@@ -17,6 +17,7 @@ from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
+from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import decision_files, mining_of
@@ -31,13 +32,6 @@ from sixrayd.export.states import (
     annotation_of,
     assign_states,
     gather,
-)
-from sixrayd.export.tree import (
-    MANIFEST,
-    Staging,
-    refuse_to_overwrite,
-    remove_leftovers,
-    staged,
 )
 
 _LISTS = {
@@ -292,3 +286,24 @@ def _split_notes(split: str, splits: Mapping[str, str]) -> list[str]:
         f"{left_out} of {len(splits)} positives are on no side of split {split}: they are in the "
         "tree, and in none of its lists"
     ]
+
+
+def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:
+    """Stop unless `target` is free, or is an export that may be replaced.
+
+    A folder with nothing but `run.json` is free: it says that the export lies elsewhere.
+
+    Raises:
+        WorkspaceError: something else is there, or another export and `force` is not set.
+    """
+    if not target.exists():
+        return
+    if target.is_dir() and {path.name for path in target.iterdir()} <= {"run.json"}:
+        return
+    if not ours:
+        raise WorkspaceError(f"{target}: exists and is no export; name a new folder with --out")
+    if not force:
+        raise WorkspaceError(
+            f"{target}: holds an export of other inputs or settings; "
+            "replace it with --force, or name a new folder with --out"
+        )

@@ -9,9 +9,9 @@ from PIL import Image
 from sixrayd.core.command import progress
 from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
+from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.export.content import Content, in_shard_order
-from sixrayd.export.tree import Staging
 
 
 def write_voc_tree(staging: Staging, content: Content) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import sixrayd
-from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
 from sixrayd.verify.archive import Archive, read_archive
 
-_MOST_SIGNS = 500
 _DIGITS = 64  # of a commitment
 _NONSENSE = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 
@@ -49,18 +48,20 @@ def verify(path: Path, commitment: str = "") -> Verification:
         checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
         outcome = _check_outcome(archive, checked)
     except SixraydError as error:
-        return Verification(str(path), _plain(str(error)), tuple(checked))
+        return Verification(str(path), printable(error), tuple(checked))
     except _NONSENSE as error:
-        return Verification(str(path), _plain(f"a value makes no sense ({error})"), tuple(checked))
+        return Verification(
+            str(path), printable(f"a value makes no sense ({error})"), tuple(checked)
+        )
     said = archive.statement
     return Verification(
         file=str(path),
         checked=tuple(checked),
         sha256=archive.sha256,
-        name=_plain(said.name),
-        signed_by=_plain(said.signed_by),
-        signed_at=_plain(said.signed_at),
-        version=_plain(said.version),
+        name=printable(said.name),
+        signed_by=printable(said.signed_by),
+        signed_at=printable(said.signed_at),
+        version=printable(said.version),
         commitment=said.commitment,
         rests_on=assumptions(outcome, said.settings),
         bound=outcome.document()["bound"],
@@ -126,11 +127,6 @@ def first_difference(stated: Any, found: Any, where: str) -> str:
         return f"{where}: stated {stated!r:.80}, recomputed {found!r:.80}"
     differences = (first_difference(one, two, f"{where}.{key}") for key, one, two in pairs)
     return next(filter(None, differences), "")
-
-
-def _plain(text: Any) -> str:
-    """One line that no terminal takes for a command."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(text))[:_MOST_SIGNS]
 
 
 def _same(stated: Any, found: Any) -> bool:

@@ -9,10 +9,10 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.index import Index
+from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, VocObject, read_voc
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.content import Content, in_shard_order
-from sixrayd.export.tree import Staging
 from sixrayd.export.voc_tree import write_image_sets, write_voc_tree
 from tests.workspaces import Picture, build_shards
 

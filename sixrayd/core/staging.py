@@ -91,24 +91,3 @@ def _neighbours(target: Path) -> tuple[Path, Path]:
     """Where an export is written, and where the one before goes meanwhile."""
     part, old = (target.with_name(f".{target.name}.sixrayd-{end}") for end in ("part", "old"))
     return part, old
-
-
-def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:
-    """Stop unless `target` is free, or is an export that may be replaced.
-
-    A folder with nothing but `run.json` is free: it says that the export lies elsewhere.
-
-    Raises:
-        WorkspaceError: something else is there, or another export and `force` is not set.
-    """
-    if not target.exists():
-        return
-    if target.is_dir() and {path.name for path in target.iterdir()} <= {"run.json"}:
-        return
-    if not ours:
-        raise WorkspaceError(f"{target}: exists and is no export; name a new folder with --out")
-    if not force:
-        raise WorkspaceError(
-            f"{target}: holds an export of other inputs or settings; "
-            "replace it with --force, or name a new folder with --out"
-        )

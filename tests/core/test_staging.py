@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all, and what may take whose place."""
+"""A folder that appears whole or not at all."""
 
 import hashlib
 import subprocess
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.export.tree import Staging, refuse_to_overwrite, staged
+from sixrayd.core.staging import Staging, staged
 
 FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
 
@@ -123,31 +122,3 @@ def test_folders_above_the_target_are_made(tmp_path):
         write_all(staging)
 
     assert contents(tmp_path / "a/b/out") == FILES
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_free_targets(tmp_path, force):
-    refuse_to_overwrite(tmp_path / "absent", ours=False, force=force)
-    refuse_to_overwrite(tmp_path, ours=False, force=force)
-    (tmp_path / "run.json").write_text("{}")
-    refuse_to_overwrite(tmp_path, ours=False, force=force)
-
-
-def test_targets_that_are_not_free(tmp_path):
-    (tmp_path / ".hidden").write_text("")
-    file = tmp_path / "file"
-    file.write_text("")
-    for target in (tmp_path, file):
-        for force in (False, True):
-            with pytest.raises(WorkspaceError) as caught:
-                refuse_to_overwrite(target, ours=False, force=force)
-            assert str(caught.value) == (
-                f"{target}: exists and is no export; name a new folder with --out"
-            )
-    with pytest.raises(WorkspaceError) as caught:
-        refuse_to_overwrite(tmp_path, ours=True, force=False)
-    assert str(caught.value) == (
-        f"{tmp_path}: holds an export of other inputs or settings; replace it with --force, or "
-        "name a new folder with --out"
-    )
-    refuse_to_overwrite(tmp_path, ours=True, force=True)

@@ -1,0 +1,261 @@
+"""The text form of a patch: JSON Lines, a header and then an image a line, by image id.
+
+Equal patches give equal bytes, and nothing but these bytes is read: a file from elsewhere is
+checked line by line, and what it holds is written again and compared.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sixrayd.core.boxes import Box
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import AnnotationError, SixraydError, printable
+from sixrayd.core.files import write_bytes
+from sixrayd.core.records import Split
+from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
+from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
+from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
+
+FORMAT = 1
+_MOST_BYTES = 1 << 30  # of a file; a million images without a box take a fifth
+_MOST_LINE = 1 << 20
+_MOST_TEXT = 500  # letters of a name
+_MOST_NAME = 200  # bytes of an image id, which becomes the name of a file
+_HASH = re.compile("[0-9a-f]{64}")
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def write_patch(path: Path, patch: LabelPatch) -> None:
+    """Write a patch, whole or not at all.
+
+    Raises:
+        AnnotationError: what it holds could not be read again, such as an image id with a slash.
+    """
+    lines = list(_lines(patch))
+    for number, line in enumerate(lines[1:], 2):
+        _parsed(_image, line, f"{path}: line {number}")
+    data = b"".join(line + b"\n" for line in lines)
+    if len(data) > _MOST_BYTES:
+        raise AnnotationError(f"{path}: {len(data)} bytes are more than {_MOST_BYTES} of a patch")
+    write_bytes(path, data)
+
+
+def read_patch(path: Path) -> LabelPatch:
+    """Read a patch that somebody else wrote: nothing in it is believed.
+
+    Raises:
+        AnnotationError: no patch, one of another format, or one that was changed by hand.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(data) > _MOST_BYTES:
+        raise AnnotationError(f"{path}: more than {_MOST_BYTES >> 20} MiB; too large for a patch")
+    *lines, rest = data.split(b"\n")
+    if rest or not lines:
+        raise AnnotationError(f"{path}: empty or cut short; ask for a sound copy of the patch")
+    head = _parsed(_header, lines[0], f"{path}: line 1")
+    if len(lines) - 1 != head.pop("changes"):
+        raise AnnotationError(
+            f"{path}: {len(lines) - 1} images, and the header says another number; cut short? "
+            "Ask for a sound copy"
+        )
+    images: list[ImagePatch] = []
+    for number, line in enumerate(lines[1:], 2):
+        at = f"{path}: line {number}"
+        image = _parsed(_image, line, at)
+        if images and image.image_id <= images[-1].image_id:
+            raise AnnotationError(f"{at}: {image.image_id} is not after {images[-1].image_id}")
+        _require_classes(image, head["classes"], at)
+        images.append(image)
+    patch = LabelPatch(**head, images=tuple(images))
+    for number, (line, again) in enumerate(zip(lines, _lines(patch), strict=True), 1):
+        if line != again:
+            raise AnnotationError(
+                f"{path}: line {number}: not as a patch is written; it was changed since: ask for "
+                "a sound copy"
+            )
+    return patch
+
+
+def image_line(image: ImagePatch) -> dict[str, Any]:
+    """What a patch's line says of an image."""
+    said: dict[str, Any] = {"image": image.image_id}
+    if image.sha256:
+        said["sha256"] = image.sha256
+    if image.size_wh:
+        said["size"] = list(image.size_wh)
+    said |= {"before": _said(image.before), "after": _said(image.after)}
+    if image.splits:
+        said["splits"] = {name: list(sides) for name, sides in sorted(image.splits.items())}
+    return said
+
+
+def header_line(patch: LabelPatch) -> dict[str, Any]:
+    """What a patch's first line says."""
+    return {
+        "sixrayd_patch": FORMAT,
+        "classes": list(patch.classes.names),
+        "before": _counts_said(patch.before),
+        "after": _counts_said(patch.after),
+        "changes": len(patch.images),
+    }
+
+
+def _lines(patch: LabelPatch) -> Iterator[bytes]:
+    yield _line(header_line(patch))
+    yield from (_line(image_line(image)) for image in patch.images)
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    # Half a sign, as undecoded names of files have it, is refused where the line is read.
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _said(objects: Objects) -> list[dict[str, Any]] | None:
+    return None if objects is None else [_object_said(item) for item in objects]
+
+
+def _object_said(item: VocObject) -> dict[str, Any]:
+    said: dict[str, Any] = {"label": item.box.label, "xyxy": [int(edge) for edge in item.box.xyxy]}
+    said |= {name: True for name in ("difficult", "truncated") if getattr(item, name)}
+    if item.provenance is not None:
+        values = {name: getattr(item.provenance, name) for name in Provenance.__slots__}
+        said["sixrayd"] = {name: v for name, v in values.items() if v not in ("", None)}
+    return said
+
+
+def _counts_said(counts: LabelCounts) -> dict[str, Any]:
+    return {name: getattr(counts, name) for name in LabelCounts.__slots__}
+
+
+def _parsed(read: Any, line: bytes, at: str) -> Any:
+    """What a line says; every way in which it can make no sense is one error."""
+    if len(line) > _MOST_LINE:
+        raise AnnotationError(f"{at}: {len(line)} bytes, at most {_MOST_LINE} are read")
+    try:
+        document = json.loads(line.decode("utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("expected an object in braces")
+        return read(document)
+    except SixraydError as error:
+        raise AnnotationError(f"{at}: {error}") from error
+    except KeyError as error:
+        raise AnnotationError(f"{at}: no {error}; not a line of a patch") from error
+    except _NONSENSE as error:
+        raise AnnotationError(f"{at}: {printable(error, 100)}; not a line of a patch") from error
+
+
+def _header(said: dict[str, Any]) -> dict[str, Any]:
+    if "sixrayd_patch" not in said:
+        raise ValueError("no header")
+    if said["sixrayd_patch"] != FORMAT:
+        found = printable(repr(said["sixrayd_patch"]), 100)
+        raise AnnotationError(f"format {found}, expected {FORMAT}; another version wrote it")
+    return {
+        "classes": ClassList(tuple(_text(name, "class") for name in said["classes"])),
+        "before": _counts(said["before"]),
+        "after": _counts(said["after"]),
+        "changes": _whole(said["changes"], "changes"),
+    }
+
+
+def _counts(said: dict[str, Any]) -> LabelCounts:
+    numbers = [_whole(said[name], name) for name in ("images", "positives", "boxes")]
+    return LabelCounts(_hash(said["labels"]), *numbers)
+
+
+def _image(said: dict[str, Any]) -> ImagePatch:
+    image_id = _text(said["image"], "image")
+    _require_name(image_id)
+    size_wh = _size(said["size"]) if "size" in said else None
+    before, after = (_objects(said[side], size_wh) for side in ("before", "after"))
+    sha256 = _hash(said["sha256"]) if "sha256" in said else ""
+    splits = {_text(n, "split"): _sides(sides) for n, sides in said.get("splits", {}).items()}
+    return ImagePatch(image_id, before, after, sha256, size_wh, splits)
+
+
+def _objects(said: Any, size_wh: tuple[int, int] | None) -> Objects:
+    if said is None:
+        return None
+    objects = tuple(_object(item, size_wh) for item in said)
+    if sorted_objects(objects) != objects:
+        raise ValueError("boxes out of order")
+    return objects
+
+
+def _object(said: dict[str, Any], size_wh: tuple[int, int] | None) -> VocObject:
+    edges = [_whole(edge, "edge", MAX_EDGE) for edge in said["xyxy"]]
+    label = _text(said["label"], "label")
+    x1, y1, x2, y2 = edges
+    width, height = size_wh or (MAX_EDGE, MAX_EDGE)
+    if not (x1 < x2 <= width and y1 < y2 <= height):
+        raise ValueError(f"box {edges} does not lie in an image of {width} x {height}")
+    provenance = _provenance(said["sixrayd"]) if "sixrayd" in said else None
+    difficult, truncated = (said.get(name) is True for name in ("difficult", "truncated"))
+    return VocObject(Box(label, *map(float, edges)), difficult, truncated, provenance)
+
+
+def _provenance(said: dict[str, Any]) -> Provenance:
+    numbers = {name: said[name] for name in ("score", "version") if name in said}
+    score, version = numbers.get("score"), numbers.get("version")
+    if score is not None and not (isinstance(score, float) and math.isfinite(score)):
+        raise ValueError("score is no number")
+    if version is not None:
+        _whole(version, "version")
+    texts = {name: _text(value, name) for name, value in said.items() if name not in numbers}
+    return Provenance(texts.pop("origin", ""), score=score, version=version, **texts)
+
+
+def _sides(said: Any) -> Sides:
+    before, after = said
+    if any(side is not None and side not in set(Split) for side in (before, after)):
+        raise ValueError(f"side is none of {', '.join(Split)}")
+    return before, after
+
+
+def _size(said: Any) -> tuple[int, int]:
+    width, height = (_whole(side, "size", MAX_EDGE) for side in said)
+    if not (width and height):
+        raise ValueError("size is 0")
+    return width, height
+
+
+def _whole(value: Any, name: str, most: int = 1 << 40) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{name} is {printable(repr(value), 100)}, expected 0 to {most}")
+    return value
+
+
+def _hash(value: Any) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValueError(f"{printable(repr(value), 100)} is no SHA-256")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _MOST_TEXT:
+        raise ValueError(f"{name} is {printable(repr(value), 100)}, expected a line of text")
+    return value
+
+
+def _require_name(image_id: str) -> None:
+    """Refuse an image id that would leave its folder or cannot be a file's name."""
+    broken = not image_id.isprintable() or len(image_id.encode("utf-8", "replace")) > _MOST_NAME
+    if broken or not image_id or image_id.startswith(".") or set(image_id) & set('/\\:*?"<>|'):
+        raise AnnotationError(
+            f"image id {printable(repr(image_id), 100)}: no plain file name; refused"
+        )
+
+
+def _require_classes(image: ImagePatch, classes: ClassList, at: str) -> None:
+    for item in (*(image.before or ()), *(image.after or ())):
+        if item.box.label not in classes.names:
+            raise AnnotationError(f"{at}: class {item.box.label!r} is none of the header's")

@@ -1,0 +1,80 @@
+"""What lies at a place: a workspace, a tree of ours, or a set in another form."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.voc import VocObject
+from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.export_set import TREE, complete_export, is_export
+from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.opening import covering, open_set
+from sixrayd.datasets.workspace_set import read_workspace
+
+
+def open_place(
+    place: Path, classes: ClassList | None = None, with_images: bool = True
+) -> LabelledSet:
+    """The set at a place, whatever it is.
+
+    Args:
+        classes: those asked for; None takes what the set names.
+        with_images: whether images of a set that is none of ours are hashed.
+
+    Raises:
+        SixraydError: nothing that can be read as a set.
+    """
+    if is_workspace(place):
+        return _restricted(read_workspace(Workspace(place)), classes)
+    if is_export(place):
+        # Its manifest has the hashes of its images.
+        return complete_export(place, open_set(place / TREE, classes, with_images=False))
+    return open_set(place, classes, with_images)
+
+
+def is_workspace(place: Path) -> bool:
+    """Whether a folder is a workspace with a release."""
+    return (place / "shards" / "run.json").is_file()
+
+
+def common_classes(one: LabelledSet, other: LabelledSet) -> ClassList:
+    """Class names for both sets, each under one spelling."""
+    names = (*one.classes.names, *other.classes.names)
+    classes = covering(names)
+    missing = dict.fromkeys(name for name in names if not classes.covers(name))
+    return ClassList((*classes.names, *missing))
+
+
+def renamed_classes(labelled: LabelledSet, classes: ClassList) -> LabelledSet:
+    """The set with its labels as `classes` spells them; other labels stay."""
+    names = {n: classes.canonical(n) for n in labelled.classes.names if classes.covers(n)}
+    if all(names.get(name, name) == name for name in labelled.classes.names):
+        return labelled
+    images = {
+        image_id: replace(said, objects=tuple(_renamed(item, names) for item in said.objects))
+        if said.objects
+        else said
+        for image_id, said in labelled.images.items()
+    }
+    return replace(labelled, images=images, classes=classes)
+
+
+def _renamed(item: VocObject, names: dict[str, str]) -> VocObject:
+    label = item.box.label
+    return replace(item, box=replace(item.box, label=names.get(label, label)))
+
+
+def _restricted(labelled: LabelledSet, classes: ClassList | None) -> LabelledSet:
+    """The set with the objects of some classes alone."""
+    if classes is None:
+        return labelled
+    labelled = renamed_classes(labelled, classes)
+    images = {
+        image_id: replace(
+            said, objects=tuple(item for item in said.objects if item.box.label in classes.names)
+        )
+        if said.objects
+        else said
+        for image_id, said in labelled.images.items()
+    }
+    return replace(labelled, images=images, classes=classes)

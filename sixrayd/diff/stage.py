@@ -1,0 +1,49 @@
+"""The comparison of two places, and the patch between them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import SettingsError
+from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.patch_file import write_patch
+from sixrayd.datasets.patches import make_patch
+from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
+from sixrayd.diff.compare import Diff, diff
+from sixrayd.diff.settings import DiffSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sets at their places, and what changed."""
+
+    a: LabelledSet
+    b: LabelledSet
+    diff: Diff
+    patched: int | None = None  # images in the patch, where one was written
+
+
+def compare_places(
+    a: Path, b: Path, settings: DiffSettings, patch: Path | None = None
+) -> Comparison:
+    """Compare what lies at two places.
+
+    Args:
+        patch: where to write what leads from A to B.
+
+    Raises:
+        SettingsError: the patch would replace a file, and may not.
+        SixraydError: a place has no set, or the patch cannot be written.
+    """
+    if patch is not None and patch.exists() and not settings.force:
+        raise SettingsError(f"{patch}: exists; replace it with --force, or name another file")
+    classes = ClassList(settings.classes) if settings.classes else None
+    sets = [open_place(place, classes, settings.images) for place in (a, b)]
+    common = common_classes(*sets)
+    first, second = (renamed_classes(labelled, common) for labelled in sets)
+    changes = None
+    if patch is not None:
+        made = make_patch(first, second, common)
+        write_patch(patch, made)
+        changes = len(made.images)
+    return Comparison(first, second, diff(first, second, settings.iou), changes)

@@ -1,0 +1,86 @@
+"""`sixrayd patch`: show a patch of labels, or apply it."""
+
+from pathlib import Path
+
+import click
+
+from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.patch.settings import PatchSettings
+
+option = options_of(PatchSettings)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def patch() -> None:
+    """Show a patch that `sixrayd diff --patch` wrote, or apply it.
+
+    \b
+    Example:
+      sixrayd patch apply sixray-d.patch Annotation.zip --out SIXray-D
+    """
+
+
+@patch.command()
+@click.argument("file", type=_FILE)
+@click.argument("place", metavar="SET", type=click.Path(exists=True, path_type=Path))
+@option("--out", type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
+@option("--reverse", help="Go back: SET has the labels that the patch leads to.")
+@option("--images", help="Copy the images of SET that have boxes, too.")
+@json_option
+def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_json: bool) -> None:
+    """Write the labels that a patch leads to from those of SET, as a VOC tree.
+
+    SET is the very set that the patch was made from, in any form. Where it is not, the first
+    difference is named and nothing is written.
+
+    \b
+    Example:
+      sixrayd patch apply sixray-d.patch Annotation.zip --out SIXray-D
+    """
+    from sixrayd.patch.stage import patch as run_patch
+
+    result = run_patch(file, place, PatchSettings(out, reverse, images))
+    for name in result.other_splits:
+        click.echo(f"note: split {name} is not written, VOC has place for one", err=True)
+    if as_json:
+        print_json(result)
+        return
+    counts = result.labels
+    copied = f", {result.images:,} copied" if images else ""
+    click.echo(f"wrote {result.tree}: {result.changed:,} images changed{copied}")
+    click.echo(
+        f"{counts.positives:,} images with {counts.boxes:,} boxes, label hash {counts.labels}"
+    )
+
+
+@patch.command()
+@click.argument("file", type=_FILE)
+@click.option("--limit", default=20, show_default=True, help="Images that are shown; 0 shows all.")
+@json_option
+def show(file: Path, limit: int, as_json: bool) -> None:
+    """Print what a patch holds, for people.
+
+    \b
+    Example:
+      sixrayd patch show sixray-d.patch
+    """
+    from sixrayd.datasets.patch_file import header_line, image_line, read_patch
+    from sixrayd.datasets.patches import image_words
+
+    said = read_patch(file)
+    if as_json:
+        images = [image_line(image) for image in said.images]
+        print_json({**header_line(said), "images": images})
+        return
+    click.echo(f"classes {', '.join(said.classes.names)}")
+    for name, counts in (("before", said.before), ("after ", said.after)):
+        words = f"{counts.images:,} images, {counts.positives:,} positive, {counts.boxes:,} boxes"
+        click.echo(f"{name}  {words}, label hash {counts.labels}")
+    shown = said.images[: limit or None]
+    for image in shown:
+        click.echo(image.image_id)
+        for line in image_words(image):
+            click.echo(f"  {line}")
+    if len(said.images) > len(shown):
+        click.echo(f"and {len(said.images) - len(shown):,} more images; --limit 0 shows all")

@@ -1,0 +1,284 @@
+"""`sixrayd diff` and `sixrayd patch` as they are typed, on a workspace, its export and others."""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sixrayd.cli import cli
+from sixrayd.core.errors import SixraydError
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
+from tests.releases import voc, write_zip
+from tests.workspaces import Small
+
+BEFORE = "c8b78fcba225f009083d375d1986637b927195820379dd465221c12afdcefa90"
+AFTER = "568af3cad739f71930a2dae8ed896cd81d51da91019a2cb88aa51438030e73c4"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Small().build(tmp_path_factory.mktemp("small") / "ws")
+    export(workspace, ExportSettings())
+    return workspace.root
+
+
+@pytest.fixture(scope="module")
+def exported(workspace):
+    return workspace / "export" / "first"
+
+
+@pytest.fixture
+def run(runner):
+    def typed(*words, code=0):
+        done = runner.invoke(cli, [str(word) for word in words])
+        assert done.exit_code == code, done.output
+        return done.stdout.splitlines()
+
+    return typed
+
+
+@pytest.fixture
+def refused(runner):
+    def typed(*words):
+        found = runner.invoke(cli, [str(word) for word in words]).exception
+        assert isinstance(found, SixraydError)
+        return str(found)
+
+    return typed
+
+
+LINES = [
+    "A  workspace: 13 images with labels, 2 positive, 3 boxes, label hash c8b78fcba225f009",
+    "B  voc: 9 images with labels, 5 positive, 7 boxes, label hash 568af3cad739f719",
+    "       16  images in both",
+    "        3  negative → positive:  N0000001  N0000010  N0000012",
+    "        4  labelled in A alone:  N0000004  N0000005  N0000006  …",
+    "class      unchanged       added     removed       moved  relabelled other flags",
+    "Gun                2           1           0           0           0           0",
+    "Knife              1           1           0           0           0           0",
+    "Pliers             0           1           0           0           0           0",
+    "Scissors           0           1           0           0           0           0",
+    "N0000001: added: Gun 50,10,70,30",
+    "N0000001: added: Knife 10,20,40,50",
+    "N0000010: added: Scissors 11,20,40,50",
+]
+
+
+def test_a_workspace_and_its_export(run, workspace, exported):
+    assert run("diff", workspace, exported) == LINES
+    assert run("diff", workspace, exported, "--check", code=3) == LINES
+    assert run("diff", exported, exported, "--check")[2:] == ["no difference"]
+    assert run("diff", workspace, workspace, "--check")[2:] == ["no difference"]
+
+
+def test_the_json_is_one_document_with_all_of_it(run, workspace, exported):
+    said = json.loads("\n".join(run("diff", workspace, exported, "--json")))
+
+    assert list(said) == ["differs", "a", "b", "images", "boxes", "changes", "splits"]
+    assert (said["a"]["labels"], said["b"]["labels"]) == (BEFORE, AFTER)
+    assert said["images"]["no_longer_labelled"] == [f"N{n:07d}" for n in (4, 5, 6, 11)]
+    assert said["changes"][0] == {
+        "image": "N0000001",
+        "kind": "added",
+        "before": None,
+        "after": {
+            **{"label": "Gun", "x1": 50.0, "y1": 10.0, "x2": 70.0, "y2": 30.0},
+            **{"difficult": False, "truncated": False},
+        },
+        "iou": None,
+    }
+    assert len(said["changes"]) == 4
+
+
+def test_there_and_back_with_a_patch(run, workspace, exported, tmp_path):
+    patch, there, back = (tmp_path / name for name in ("a.patch", "there", "back"))
+    assert run("diff", workspace, exported, "--patch", patch)[-1] == f"wrote {patch}: 7 images"
+
+    assert run("patch", "apply", patch, workspace, "--out", there) == [
+        f"wrote {there}: 7 images changed",
+        f"5 images with 7 boxes, label hash {AFTER}",
+    ]
+    run("patch", "apply", patch, exported, "--reverse", "--out", back)
+
+    stems = ["N0000001", "N0000010", "N0000012", "P00001", "P00002"]
+    written = sorted((there / "VOC2007" / "Annotations").iterdir())
+    assert [path.stem for path in written] == stems
+    found = (there / "VOC2007/Annotations/N0000001.xml").read_text()
+    assert "<origin>confirmed</origin>" in found
+    sides = "VOC2007/ImageSets/Main/test.txt"
+    assert (there / sides).read_text() == (exported / sides).read_text()
+    assert "the labels are the same" in run("diff", there, exported)
+    assert "the labels are the same" in run("diff", back, workspace)
+
+
+def test_the_same_work_leaves_the_same_bytes(run, workspace, exported, tmp_path):
+    for name in "ab":
+        run("diff", workspace, exported, "--patch", tmp_path / f"{name}.patch")
+        run("patch", "apply", tmp_path / f"{name}.patch", workspace, "--out", tmp_path / name)
+
+    assert (tmp_path / "a.patch").read_bytes() == (tmp_path / "b.patch").read_bytes()
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert len(contents(tmp_path / "a")) == 11
+
+
+def contents(folder):
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_zip_of_xml_and_a_tree_of_other_names(run, exported, tmp_path):
+    write_zip(
+        tmp_path / "d.zip",
+        {
+            "SIXray-D/train/P00001.xml": voc("P00001", ("gun", 6, 7, 30, 40)),
+            "SIXray-D/test/P00002.xml": voc("P00002", ("knife", 1, 1, 96, 60)),
+        },
+    )
+
+    found = run("diff", exported, tmp_path / "d.zip")
+
+    assert found[2:5] == [
+        "        2  images in both",
+        "       14  only in A:  N0000001  N0000002  N0000003  …",
+        "class      unchanged       added     removed       moved  relabelled other flags",
+    ]
+    assert found[-1] == "P00002: moved: Knife 0,0,96,64 → Knife 0,0,96,60, IoU 0.94"
+
+
+def test_what_a_patch_holds(run, workspace, exported, tmp_path):
+    run("diff", workspace, exported, "--patch", tmp_path / "a.patch")
+
+    lines = run("patch", "show", tmp_path / "a.patch", "--limit", 2)
+    said = json.loads("\n".join(run("patch", "show", tmp_path / "a.patch", "--json")))
+
+    assert lines == [
+        "classes Gun, Knife, Wrench, Pliers, Scissors",
+        f"before  13 images, 2 positive, 3 boxes, label hash {BEFORE}",
+        f"after   9 images, 5 positive, 7 boxes, label hash {AFTER}",
+        "N0000001",
+        "  + Gun 50,10,70,30",
+        "  + Knife 10,20,40,50",
+        "N0000004",
+        "  no longer labelled",
+        "and 5 more images; --limit 0 shows all",
+    ]
+    assert said["changes"] == len(said["images"]) == 7
+
+
+def test_the_page_shows_what_is_there(run, workspace, exported, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "diff.md").read_text("utf-8").splitlines()
+
+    shown = run("diff", workspace, exported, "--patch", tmp_path / "a.patch")[:-1]
+    lines = (tmp_path / "a.patch").read_text("utf-8").splitlines()
+
+    start = page.index(shown[0])
+    assert page[start : start + len(shown)] == shown
+    quoted = [line for line in page if line.startswith('{"')]
+    assert quoted == [line for line in lines if line in page]
+    assert len(quoted) == 3
+
+
+def test_refusals_leave_nothing(run, refused, workspace, exported, tmp_path):
+    patch = tmp_path / "a.patch"
+    run("diff", workspace, exported, "--patch", patch)
+
+    assert refused("diff", workspace, exported, "--patch", patch) == (
+        f"{patch}: exists; replace it with --force, or name another file"
+    )
+    assert run("diff", workspace, exported, "--patch", patch, "--force")
+    assert refused("patch", "apply", patch, workspace, "--out", tmp_path) == (
+        f"{tmp_path}: exists; name a new folder with --out"
+    )
+    assert refused("patch", "apply", patch, exported, "--out", tmp_path / "out") == (
+        f"{exported}: N0000001: found Gun 50,10,70,30; Knife 10,20,40,50, expected no box; apply "
+        "the patch to the set that it was made from"
+    )
+    assert refused("patch", "apply", workspace / "shards/run.json", workspace, "--out", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.patch"]
+
+
+def test_a_patch_that_brings_a_split(run, tmp_path):
+    things = {f"P{n}.xml": voc(f"P{n}", ("Gun", 1, 1, 20, 30)) for n in (1, 2)}
+    write_zip(tmp_path / "a.zip", {f"Annotations/{name}": xml for name, xml in things.items()})
+    lists = {"VOC/ImageSets/Main/train.txt": b"P1\n", "VOC/ImageSets/Main/test.txt": b"P2\n"}
+    inner = {f"VOC/Annotations/{name}": xml for name, xml in things.items()}
+    write_zip(tmp_path / "b.zip", inner | lists)
+    run("diff", tmp_path / "a.zip", tmp_path / "b.zip", "--patch", tmp_path / "a.patch")
+
+    run("patch", "apply", tmp_path / "a.patch", tmp_path / "a.zip", "--out", tmp_path / "out")
+
+    main = tmp_path / "out" / "VOC2007" / "ImageSets" / "Main"
+    assert {p.name: p.read_text() for p in main.iterdir()} == {
+        "train.txt": "P1\n",
+        "trainval.txt": "P1\n",
+        "test.txt": "P2\n",
+    }
+    assert run("diff", tmp_path / "out", tmp_path / "b.zip", "--check")[2:] == ["no difference"]
+
+
+def test_a_name_that_is_no_set(refused, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.md", "none")
+
+    assert refused("diff", tmp_path / "a.zip", tmp_path / "a.zip").startswith(f"{tmp_path}/a.zip: ")
+
+
+REHEARSAL = [
+    "A  voc: 2,169 images with labels, 2,169 positive, 2,169 boxes, label hash 01ec473c51cd370d",
+    "B  voc: 6,181 images with labels, 2,711 positive, 2,711 boxes, label hash b4f990c5f686cd58",
+    "    2,169  images in both",
+    "    4,012  only in B:  …",
+    "class       unchanged       added     removed       moved  relabelled other flags",
+    "Scissors        1,028         256           0           0           0           0",
+    "Multitool       1,141         286           0           0           0           0",
+]
+
+
+@pytest.mark.long
+def test_rehearsal_labels_and_their_truth(run, tmp_path):
+    data = Path(os.environ.get("SIXRAYD_DATA", "/nowhere"))
+    given, truth = data / "rehearsal/Annotation.zip", data / "rehearsal-truth/all-classes.zip"
+    if not truth.exists():
+        pytest.skip("needs the rehearsal data")
+    patch, out = tmp_path / "truth.patch", tmp_path / "out"
+    classes = ("--classes", "Scissors,Multitool")
+
+    lines = run("diff", given, truth, *classes, "--examples", 0, "--patch", patch)
+
+    assert lines == [*REHEARSAL, f"wrote {patch}: 4,012 images"]
+    assert run("patch", "apply", patch, given, "--out", out)[1].endswith(
+        "b4f990c5f686cd5834b1373658a6e52eb414162dd34a34a547dc3fb16a575e3a"
+    )
+
+
+@pytest.mark.parametrize("place", ["workspace", "exported"])
+def test_images_are_copied_where_asked(run, workspace, exported, tmp_path, place):
+    patch, out = tmp_path / "a.patch", tmp_path / "out"
+    run("diff", workspace, exported, "--patch", patch)
+    there = place == "workspace"
+    given = (workspace,) if there else (exported, "--reverse")
+
+    lines = run("patch", "apply", patch, *given, "--images", "--out", out)
+
+    count = 5 if there else 2
+    assert lines[0] == f"wrote {out}: 7 images changed, {count} copied"
+    copied = sorted((out / "VOC2007" / "JPEGImages").iterdir())
+    assert len(copied) == count
+    for path in copied:
+        assert path.read_bytes() == (exported / "VOC2007" / "JPEGImages" / path.name).read_bytes()
+
+
+def test_an_image_that_was_changed_is_not_copied(refused, run, workspace, exported, tmp_path):
+    patch, tree = tmp_path / "a.patch", tmp_path / "tree"
+    shutil.copytree(exported, tree)
+    run("diff", workspace, exported, "--patch", patch)
+    (tree / "VOC2007" / "JPEGImages" / "P00001.jpg").write_bytes(b"\xff\xd8\xff other")
+
+    typed = ("patch", "apply", patch, tree, "--reverse", "--images", "--out", tmp_path / "out")
+
+    assert refused(*typed) == f"{tree}: P00001: another image than the patch names"
+    assert not (tmp_path / "out").exists()
