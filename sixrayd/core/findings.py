@@ -3,10 +3,37 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import pyarrow as pa
+
+
+class Severity(StrEnum):
+    """Whether a finding makes a check fail."""
+
+    FAULT = "fault"  # the set contradicts itself or lacks something: somebody must look
+    REMARK = "remark"  # worth knowing; harmless, or a peculiarity of releases
+
 
 class Flaw(StrEnum):
     """A kind of finding, in the words that tables and pages show."""
 
+    # What likely hides contraband comes first.
+    NEGATIVE_IS_POSITIVE = "negative with a positive's bytes"
+    NEGATIVE_LIKE_POSITIVE = "negative that resembles a positive"
+    # Images
+    MISSING_IMAGE = "image that is listed and missing"
+    UNLISTED_IMAGE = "image that no image set lists"
+    UNREADABLE_IMAGE = "image that cannot be read"
+    ODD_MODE = "image of an odd mode"
+    GREY = "image without colour"
+    ODD_SIZE = "image of an odd size"
+    ROTATED = "image that EXIF rotates"
+    # Labels
+    LABELS_DISAGREE = "image set and boxes that disagree"
+    SETS_DISAGREE = "image sets that disagree"
+    BOXED_NEGATIVE = "negative with boxes"
+    UNANNOTATED = "positive without an annotation"
+    STRAY_ANNOTATION = "annotation without an image"
+    # Annotations, as they were read
     UNREADABLE_LABELS = "annotation that cannot be read"
     NO_OBJECT = "annotation without a usable object"
     EMPTY_OBJECT = "object without content"
@@ -22,6 +49,31 @@ class Flaw(StrEnum):
     OTHER_SIZE = "annotation of another size"
     OTHER_NAME = "annotation that names another image"
     ENCODING = "text in no known encoding"
+    NOTE = "repair of an unnamed kind"  # from before findings had names
+    PASSED_OVER = "fault that the ingest passed over"
+    # Boxes
+    NARROW_BOX = "box of few pixels"
+    ODD_BOX = "box unlike its class"
+    # Duplicates
+    ACROSS_SPLIT = "duplicates in train and test"
+    SAME_BYTES = "image that repeats another"
+    NEAR_DUPLICATE = "image that resembles another"
+
+    @property
+    def severity(self) -> Severity:
+        """Fault or remark."""
+        return Severity.FAULT if self in _FAULTS else Severity.REMARK
+
+
+_FAULTS = frozenset(
+    {
+        *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
+        *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
+        *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
+        *(Flaw.STRAY_ANNOTATION, Flaw.UNREADABLE_LABELS, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
+        *(Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +86,9 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
+
+
+# shards/findings.parquet: what the ingest found, sorted; there where it found something.
+FINDING_SCHEMA = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in ("flaw", "where", "text", "image_id")]
+)

@@ -8,6 +8,7 @@ import re
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError
+from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import Source
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
@@ -39,7 +40,7 @@ class ImageSets:
     def __init__(self, classes: ClassList) -> None:
         self.classes = classes
         self.register = Register()
-        self.contradictions: list[str] = []  # a note each
+        self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
     def read(self, member: Member, faults: Faults) -> None:
         """Add a CSV; where an image occurs more than once, any 1 counts.
@@ -107,7 +108,8 @@ class ImageSets:
         shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
         if other := self.register.list(image, shown, file):
             here, there = (", ".join(self._names(bits)) or "nothing" for bits in (shown, other[0]))
-            self.contradictions.append(f"{where}: {image} shows {here}, in {other[1]} {there}")
+            text = f"{image} shows {here}, in {other[1]} {there}"
+            self.contradictions.append((image, Finding(Flaw.SETS_DISAGREE, where, text)))
 
 
 def is_image_set(member: Member) -> bool:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes, write_table
+from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.core.workspace import Run, Workspace
@@ -41,7 +42,7 @@ from sixrayd.download.release import (
 )
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
-from sixrayd.download.tables import annotation_rows, complete, recall, shard_rows
+from sixrayd.download.tables import annotation_rows, complete, finding_rows, recall, shard_rows
 
 
 def download(
@@ -96,7 +97,7 @@ class _Ingest:
     sets: ImageSets = field(init=False)
     texts: dict[str, Member] = field(default_factory=dict)  # image id → its XML
     sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
-    notes: list[str] = field(default_factory=list)
+    notes: list[tuple[str, Finding]] = field(default_factory=list)  # by image id
     loose: LooseDigest = field(default_factory=LooseDigest)
     merged: int = 0
 
@@ -131,7 +132,10 @@ class _Ingest:
         index = self._write_index(table, boxes)
         counts |= self._boxless(index, boxes)
         if self.notes:
-            write_bytes(self.folder / "notes.txt", ("\n".join(self.notes) + "\n").encode("utf-8"))
+            notes = "".join(f"{finding}\n" for _, finding in self.notes)
+            write_bytes(self.folder / "notes.txt", notes.encode("utf-8"))
+        if (findings := finding_rows(self.notes, self.register, table["image_id"])).num_rows:
+            write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
         self.faults.write(self.folder / "skipped.jsonl")
         return {
             **_index_counts(index),
@@ -291,11 +295,11 @@ class _Ingest:
                     self.faults.add(member.where, "an annotation without an image")
             elif read := annotation_rows(image, member, sizes[image], classes, self.faults):
                 rows += read[0]
-                self.notes += read[1]
+                self.notes += ((image, finding) for finding in read[1])
                 boxes[image] = len(read[0])
                 if read[0] and self.register.bits(image) == 0:
                     text = "the image sets call it negative; a positive for its boxes"
-                    self.notes.append(f"{member.where}: {text}")
+                    self.notes.append((image, Finding(Flaw.BOXED_NEGATIVE, member.where, text)))
         write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
         promoted = sum(1 for i, count in boxes.items() if count and self.register.bits(i) == 0)
         return boxes, {"boxes": len(rows), "negatives_with_boxes": promoted}

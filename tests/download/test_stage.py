@@ -271,6 +271,7 @@ def test_an_ingest_lists_its_files_with_their_hashes(tmp_path):
     run = Workspace(tmp_path / "ws").run("shards")
     assert sorted(run.outputs) == [
         "annotations.parquet",
+        "findings.parquet",
         "index.parquet",
         "negatives-00000.tar",
         "negatives-00001.tar",
