@@ -65,6 +65,7 @@ class Flaw(StrEnum):
         return Severity.FAULT if self in _FAULTS else Severity.REMARK
 
 
+LIKELY_MISSED = (Flaw.NEGATIVE_IS_POSITIVE, Flaw.NEGATIVE_LIKE_POSITIVE)  # contraband
 _FAULTS = frozenset(
     {
         *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
