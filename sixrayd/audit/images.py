@@ -52,7 +52,7 @@ def image_findings(
     text = joined(
         pa.repeat("EXIF orientation ", len(table)),
         numbers(turned),
-        "; viewers turn it, its boxes do not turn with it",
+        "; its boxes do not turn with it",
     )
     yield found(Flaw.ROTATED, table["image_id"].filter(rotated), text.filter(rotated))
     yield _odd_sizes(table, settings, rules)

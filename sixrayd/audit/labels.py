@@ -48,8 +48,10 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
     rows = noted.filter(pc.invert(pc.is_in(noted["flaw"], known)))
     yield found(Flaw.NOTE, rows["image_id"], rows["text"], where=rows["where"])
     errors = set(pc.unique(tables.index.table["error"]).to_pylist())
+    places = set(noted["where"].to_pylist())
     for where, text in tables.skipped:
-        if text not in errors:  # else the index tells of it
+        # Else the index tells of it, or a finding of the same object.
+        if text not in errors and f"{where}: {text.partition(': ')[0]}" not in places:
             flaw = _PASSED_OVER.get(text) or _by_file(where)
             stem = PurePosixPath(where.partition(": ")[0]).stem
             yield found(flaw, pa.array([stem]), text, where=where)
