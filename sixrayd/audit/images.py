@@ -85,7 +85,8 @@ def _headers(index: Index, batch: pa.Table) -> Iterator[tuple[Pixels, int]]:
             if shard != name or file is None:
                 if file is not None:
                     file.close()
-                name, file = shard, (index.folder / shard).open("rb")
+                name = shard
+                file = (index.folder / shard).open("rb")
             if error:
                 yield Pixels.UNKNOWN, 1
                 continue

@@ -17,7 +17,7 @@ class Flaw(StrEnum):
     """A kind of finding, in the words that tables and pages show."""
 
     # What likely hides contraband comes first.
-    NEGATIVE_IS_POSITIVE = "negative with a positive's bytes"
+    NEGATIVE_IS_POSITIVE = "negative that repeats a positive"
     NEGATIVE_LIKE_POSITIVE = "negative that resembles a positive"
     # Images
     MISSING_IMAGE = "image that is listed and missing"

@@ -1,6 +1,12 @@
 """What an audit says of releases with everything wrong with them, each finding whole."""
 
+import csv
 import io
+import json
+import shutil
+import sys
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +14,13 @@ from PIL import Image
 
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.stage import audit
+from sixrayd.core.errors import SettingsError, ShardError, WorkspaceError
+from sixrayd.core.files import write_table
 from sixrayd.core.findings import Flaw
+from sixrayd.core.index import Index
+from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA
 from sixrayd.core.workspace import Workspace
+from tests.processes import ran
 from tests.releases import TinyRelease, encode, jpeg, take, voc
 
 GUN, KNIFE = ("Gun", 1, 1, 20, 30), ("knife", 31, 11, 60, 50)
@@ -135,7 +146,7 @@ def duplicates():
     near = "0 of 64 bits of their hashes differ"
     return tiny, [
         (Flaw.NEGATIVE_IS_POSITIVE, "N0000004", "the same bytes", "", "P00001"),
-        (Flaw.NEGATIVE_LIKE_POSITIVE, "N0000005", near, "", "P00001"),
+        (Flaw.NEGATIVE_IS_POSITIVE, "N0000005", near + "; correlation …", "", "P00003"),
         (Flaw.SAME_BYTES, "N0000002", "the same bytes", "", "N0000001"),
         (Flaw.NEAR_DUPLICATE, "N0000003", near, "", "N0000001"),
         (Flaw.NEAR_DUPLICATE, "P00003", near, "", "P00001"),
@@ -175,3 +186,259 @@ def test_each_flaw_is_found_and_named(tmp_path, release):
     assert [want for one, want in zip(found, wanted, strict=True) if not same(one, want)] == []
     faults = sum(want[0].severity == "fault" for want in wanted)
     assert (result.faults, result.remarks) == (faults, len(wanted) - faults)
+
+
+def examples(result):
+    """Kind, image and twin of each finding."""
+    kinds = [kind.examples for kind in result.kinds]
+    return [(one["flaw"], one["image_id"], one["other_id"]) for found in kinds for one in found]
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory):
+    """A tidy release, taken in."""
+    folder = tmp_path_factory.mktemp("tidy")
+    take(folder, tidy().write(folder / "release"))
+    return folder / "ws"
+
+
+@pytest.fixture
+def workspace(ingested, tmp_path):
+    shutil.copytree(ingested, tmp_path / "ws")
+    return Workspace(tmp_path / "ws")
+
+
+def edit_index(workspace, **changes):
+    """Change the index: image id → columns."""
+    rows = Index.load(workspace).table.to_pylist()
+    for row in rows:
+        row |= changes.get(row["image_id"], {})
+    write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
+
+
+def test_a_hash_that_coincides_is_no_repeated_picture(workspace):
+    edit_index(workspace, N0000001={"group": "N0000001"}, P00001={"group": "N0000001"})
+
+    found = audit(workspace).kinds[0]
+
+    assert (found.flaw, found.severity, found.count) == (
+        *("negative that resembles a positive", "remark"),
+        1,
+    )
+    assert (found.examples[0]["image_id"], found.examples[0]["other_id"]) == ("N0000001", "P00001")
+    bits, correlation = found.examples[0]["text"].split(" of 64 bits of their hashes differ; ")
+    assert int(bits) > 10
+    assert -1 <= float(correlation.removeprefix("correlation ")) < 0.9
+
+
+def test_of_a_group_s_positives_the_most_alike_stands_beside_the_negative(tmp_path):
+    tiny = tidy()
+    tiny.images["N0000001"] = again(tiny.images["P00002"])
+    take(tmp_path, tiny.write(tmp_path / "release"))
+    workspace = Workspace(tmp_path / "ws")
+    group = {"group": "N0000001"}
+    edit_index(workspace, N0000001=group, P00001=group, P00002=group, P00003=group)
+
+    assert examples(audit(workspace))[0] == (
+        *("negative that repeats a positive", "N0000001", "P00002"),
+    )
+
+
+def test_duplicates_in_train_and_test_are_a_fault(workspace):
+    rows = {row["image_id"]: row for row in Index.load(workspace).table.to_pylist()}
+    test = next(i for i, row in rows.items() if row["split"] == "test" and i[0] == "N")
+    train = next(i for i, row in rows.items() if row["split"] == "train" and i[0] == "N")
+    edit_index(workspace, **{name: {"group": min(test, train)} for name in (test, train)})
+
+    result = audit(workspace)
+
+    assert examples(result)[0] == ("duplicates in train and test", test, train)
+    assert [kind.severity for kind in result.kinds] == ["fault", "remark"]
+
+
+def boxes_of(rng, count):
+    """(N, 4): Guns of 40 x 30 pixels, give or take a tenth, around the middle of 96 x 64."""
+    sides = np.array([40, 30]) * rng.uniform(0.9, 1.1, (count, 2))
+    low = np.array([48, 32]) * rng.uniform(0.9, 1.1, (count, 2)) - sides / 2
+    return np.concatenate([low, low + sides], axis=1)
+
+
+ODD_BOXES = {
+    "size": ((40, 28, 50, 36), "Gun: area 80 px²"),
+    "shape": ((30, 2, 50, 62), "Gun: shape 0.33"),
+    "place": ((0, 34, 40, 64), "Gun: across 0.21, down 0.77"),
+}
+
+
+def set_boxes(workspace, edges):
+    rows = [
+        {"box_id": f"P00001/a{number}", "image_id": "P00001", "label": "Gun"}
+        | dict(zip(("x1", "y1", "x2", "y2"), map(float, xyxy), strict=True))
+        | {"difficult": False, "truncated": False}
+        for number, xyxy in enumerate(edges)
+    ]
+    write_table(workspace.shards / "annotations.parquet", rows, ANNOTATION_SCHEMA)
+
+
+@pytest.mark.parametrize("case", ODD_BOXES)
+def test_a_box_unlike_its_class_is_found_and_no_other(workspace, case):
+    odd, text = ODD_BOXES[case]
+    set_boxes(workspace, [*boxes_of(np.random.default_rng(1), 60), odd])
+
+    found = next(kind for kind in audit(workspace).kinds if kind.flaw == Flaw.ODD_BOX)
+
+    assert [(one["box_id"], one["text"]) for one in found.examples] == [("P00001/a60", text)]
+
+
+def test_few_boxes_of_a_class_have_no_rule(workspace):
+    set_boxes(workspace, [*boxes_of(np.random.default_rng(1), 48), ODD_BOXES["size"][0]])
+
+    result = audit(workspace)
+
+    assert Flaw.ODD_BOX not in [kind.flaw for kind in result.kinds]
+    assert result.rules == ()
+
+
+def test_notes_of_an_older_ingest_are_one_kind(workspace):
+    (workspace.shards / "notes.txt").write_text(
+        "Annotation.zip/Annotation/P00001.xml: object 2: xmax 97 exceeds width 96; clipped\n"
+    )
+
+    (found,) = audit(workspace).kinds
+
+    assert (found.flaw, found.severity, found.count) == ("repair of an unnamed kind", "remark", 1)
+    assert found.examples[0] | {"severity": "", "flaw": ""} == {
+        **dict.fromkeys(("severity", "flaw", "other_id", "box_id"), ""),
+        "image_id": "P00001",
+        "where": "Annotation.zip/Annotation/P00001.xml: object 2",
+        "text": "xmax 97 exceeds width 96; clipped",
+    }
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_same_audit_is_left_as_it_is_and_a_change_makes_it_again(workspace):
+    first = audit(workspace)
+    before = files(workspace.folder("audit"))
+    second = audit(workspace)
+
+    assert (first.written, second.written) == (True, False)
+    assert files(workspace.folder("audit")) == before
+    assert second.kinds == first.kinds
+    assert set(before) == {"findings.parquet", "findings.csv", "report.html", "run.json"}
+    set_boxes(workspace, [(1, 1, 9, 9), (1, 1, 9, 9)])
+    changed = audit(workspace)
+    assert (changed.written, changed.faults) == (True, 2)
+    assert audit(workspace, AuditSettings(most=1)).written
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sixrayd.audit.stage import audit
+from sixrayd.core.workspace import Workspace
+
+steps, replace = iter(range(99)), Path.replace
+
+def counted(self, target):
+    if self.parent.name == "audit" and next(steps) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = counted
+audit(Workspace(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_killed_it_goes_on_and_ends_in_the_same_bytes(workspace, tmp_path, step):
+    shutil.copytree(workspace.root, tmp_path / "other")
+    other = Workspace(tmp_path / "other")
+    audit(other)
+
+    words = [sys.executable, "-c", KILLED, str(workspace.root), str(step)]
+    died = ran(words, cwd=Path(__file__).parents[2])
+    left = set(files(workspace.folder("audit")))
+
+    assert died.returncode == -9, died.stderr
+    assert "run.json" not in left
+    assert any(name.endswith(".part") for name in left)
+    assert audit(workspace).written
+    assert files(workspace.folder("audit")) == files(other.folder("audit"))
+
+
+def test_what_is_broken_is_one_line(workspace):
+    with pytest.raises(WorkspaceError, match=r"run `sixrayd download"):
+        audit(Workspace(workspace.root / "none"))
+    (workspace.shards / "skipped.jsonl").write_text("{}\n")
+    with pytest.raises(WorkspaceError, match=r"skipped.jsonl: not a list of faults \('where'\)"):
+        audit(workspace)
+    (workspace.shards / "skipped.jsonl").unlink()
+    (workspace.shards / "negatives-00000.tar").unlink()
+    with pytest.raises(ShardError, match=r"negatives-00000.tar: No such file"):
+        audit(workspace)
+    edit_index(workspace, P00001={"image_id": "P00000"})
+    with pytest.raises(WorkspaceError, match=r"boxes of images that index.parquet lacks"):
+        audit(workspace)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"most": 201}, "most: need 0 to 200, got 201"),
+        ({"reach": 0}, "reach: need more than 0, got 0"),
+        ({"least": 3}, "least: need 4 or more, got 3"),
+        ({"narrow_px": -1}, "narrow-px: need 0 or more, got -1"),
+    ],
+)
+def test_settings_out_of_range(settings, said):
+    with pytest.raises(SettingsError) as raised:
+        AuditSettings(**settings)
+    assert str(raised.value) == said
+
+
+def test_a_million_rows_take_columns_and_no_objects(workspace):
+    rows = Index.load(workspace).table.slice(0, 1).to_pylist() * 20_000
+    rng = np.random.default_rng(3)
+    hashes = rng.integers(0, 2**63, len(rows))
+    rows = [
+        row
+        | {"image_id": f"N{n:07d}", "phash": f"{hashes[n]:016x}", "sha256": f"{hashes[n]:064x}"}
+        | {"group": f"N{n:07d}", "source": "negative", "labels": [], "error": "truncated"}
+        for n, row in enumerate(rows)
+    ]
+    write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
+    write_table(workspace.shards / "annotations.parquet", [], ANNOTATION_SCHEMA)
+    del rows
+
+    tracemalloc.start()
+    result = audit(workspace)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert [(kind.flaw, kind.count, len(kind.examples)) for kind in result.kinds] == [
+        ("image that cannot be read", 20_000, 12)
+    ]
+    assert peak < 3_000_000  # a dictionary a row takes more
+
+
+def test_a_cell_is_no_formula_and_csv_holds_all(workspace):
+    (workspace.shards / "skipped.jsonl").write_text(
+        json.dumps({"where": "=1+1.xml", "error": '+"quoted", here'}) + "\n"
+    )
+    audit(workspace, AuditSettings(most=0))
+
+    text = (workspace.folder("audit") / "findings.csv").read_text()
+    assert list(csv.DictReader(io.StringIO(text))) == [
+        {
+            "severity": "fault",
+            "flaw": "annotation that cannot be read",
+            "image_id": "'=1+1",
+            "other_id": "",
+            "box_id": "",
+            "where": "'=1+1.xml",
+            "text": '\'+"quoted", here',
+        }
+    ]
