@@ -25,21 +25,40 @@ option = options_of(AuditSettings)
 )
 @option("--least", type=click.IntRange(4), help="Boxes of a class from which on that is told.")
 @option("--narrow-px", type=click.FloatRange(0), help="Pixels below which a box's side is narrow.")
+@click.option("--fix", is_flag=True, help="First leave out repeated and narrow boxes, see --undo.")
+@click.option("--undo", is_flag=True, help="First put back what --fix left out.")
 @json_option
 @click.pass_context
-def audit(context: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
+def audit(
+    context: click.Context,
+    /,
+    workspace: Workspace,
+    as_json: bool,
+    fix: bool,
+    undo: bool,
+    **options: Any,
+) -> None:
     """Check the images, labels and boxes of a release; exit with 3 where there are faults.
 
     \b
     Example:
       sixrayd audit
       sixrayd audit --json --most 100
+      sixrayd audit --fix
     """
+    from sixrayd.audit.fix import apply_fix, undo_fix
     from sixrayd.audit.stage import audit as check
 
+    if fix and undo:
+        raise click.UsageError("--fix, --undo: one of them")
+    settings = AuditSettings(**options)
+    changes = apply_fix(workspace, settings.narrow_px) if fix else ()
+    for change in changes:
+        click.echo(_plain(str(change)), err=as_json)
+    if undo:
+        click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
     with progress() as bars:
         task = bars.add_task("headers", total=None, note="")
-        settings = AuditSettings(**options)
         result = check(
             workspace,
             settings,
@@ -70,8 +89,13 @@ def _print(workspace: Workspace, result: "AuditResult") -> None:
 
 
 def _first(example: Any) -> str:
-    """One finding on one line, without what a terminal would obey."""
+    """One finding on one line."""
     beside = f" = {example['other_id']}" if example["other_id"] else ""
     name = example["box_id"] or example["image_id"] or example["where"]
-    text = "".join(c if c.isprintable() else "\ufffd" for c in f"{name}{beside}: {example['text']}")
+    text = _plain(f"{name}{beside}: {example['text']}")
     return text if len(text) <= 78 else text[:77] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -88,6 +88,8 @@ def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dic
         ("Boxes", f"{len(tables.boxes):,}"),
         ("Findings", f"{summary['faults']:,} faults, {summary['remarks']:,} remarks"),
     ]
+    if left_out := workspace.run("shards").summary.get("left_out"):
+        facts.append(("Left out by --fix", f"{left_out:,} boxes, listed in shards/fix/patch.jsonl"))
     kinds = _kinds(table, summary["kinds"], settings.most)
     push = push_command(workspace)
     page = audit_page(facts, kinds, rules, Thumbnails(tables), push)
