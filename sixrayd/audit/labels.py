@@ -12,10 +12,10 @@ from sixrayd.audit.tables import IngestTables, Marks, marks
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Flaw
 
-# What the ingest says of a fault that it passes over → its kind.
+# How the ingest's words for a fault that it passes over begin → its kind.
 _PASSED_OVER = {
     "listed by the image sets, not in the release": Flaw.MISSING_IMAGE,
-    "in no image set, and its name is neither P… nor N…": Flaw.UNLISTED_IMAGE,
+    "in no image set, ": Flaw.UNLISTED_IMAGE,
     "an annotation without an image": Flaw.STRAY_ANNOTATION,
 }
 # Told from the tables, whatever the ingest said: a fix changes them.
@@ -52,12 +52,15 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
     for where, text in tables.skipped:
         # Else the index tells of it, or a finding of the same object.
         if text not in errors and f"{where}: {text.partition(': ')[0]}" not in places:
-            flaw = _PASSED_OVER.get(text) or _by_file(where)
+            flaw = _kind_of(where, text)
             stem = PurePosixPath(where.partition(": ")[0]).stem
             yield found(flaw, pa.array([stem]), text, where=where)
 
 
-def _by_file(where: str) -> Flaw:
+def _kind_of(where: str, text: str) -> Flaw:
+    for begins, flaw in _PASSED_OVER.items():
+        if text.startswith(begins):
+            return flaw
     xml = where.partition(": ")[0].lower().endswith(".xml")
     return Flaw.UNREADABLE_LABELS if xml else Flaw.PASSED_OVER
 

@@ -75,7 +75,7 @@ def odd_images():
         "N0000008": turned(6),
         "bag": jpeg(71),
     }
-    stray = "in no image set, and its name is neither P… nor N…"
+    stray = "in no image set, without annotation, and its name is neither P… nor N…"
     return tiny, [
         (Flaw.MISSING_IMAGE, "P00009", "listed by the image sets, not in the release", "P00009"),
         (Flaw.UNREADABLE_IMAGE, "N0000001", "begins with b'no image', expected…"),
@@ -111,14 +111,16 @@ def odd_labels():
         "P00777": voc("P00777", GUN),
     }
     at = {number: f"{XML}P0000{number}.xml" for number in range(1, 10)}
-    line = "ImageSet.zip/ImageSet/10/train.csv: line 16"
+    file = "ImageSet.zip/ImageSet/10/train.csv"
+    line = f"{file}: line 16"
     left_out = "none of the classes that are asked for; left out"
+    negative = "the image sets call it negative; a positive for its boxes"
     twice = "the same box of the same class stands before"
     odd = "Gun: area 104 px², shape 0.04, down 0.53"
     return tiny, [
         (Flaw.LABELS_DISAGREE, "P00002", "the image sets say Gun, Knife, boxes are Knife"),
-        (Flaw.SETS_DISAGREE, "P00003", "Gun, Knife; another line says Gun", line),
-        (Flaw.BOXED_NEGATIVE, "N0000001", "the release calls it negative"),
+        (Flaw.SETS_DISAGREE, "P00003", f"P00003 shows Gun, Knife, in {file} Gun", line),
+        (Flaw.BOXED_NEGATIVE, "N0000001", negative, f"{XML}N0000001.xml"),
         (Flaw.UNANNOTATED, "P00003", "no annotation that can be used"),
         (Flaw.UNANNOTATED, "P00005", "no annotation that can be used"),
         (Flaw.STRAY_ANNOTATION, "P00777", "an annotation without an image", f"{XML}P00777.xml"),
