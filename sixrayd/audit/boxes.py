@@ -18,6 +18,8 @@ from sixrayd.core.findings import Flaw
 # Measure → least interquartile range to go by, in its own unit.
 _SPREADS = {"area": 0.4, "shape": 0.2, "across": 0.1, "down": 0.1}
 
+_TINY = 1e-6  # pixel; a box without area has a logarithm, too
+
 
 def box_findings(
     tables: IngestTables, classes: ClassList, settings: AuditSettings, rules: list[str]
@@ -85,7 +87,7 @@ def _unlike(
 def _measures(tables: IngestTables) -> dict[str, FloatArray]:
     """(B,) each: logarithm of area and of width by height, and the centre in the image, 0..1."""
     xyxy = tables.xyxy
-    width, height = (xyxy[:, 2:] - xyxy[:, :2]).T
+    width, height = np.maximum(xyxy[:, 2:] - xyxy[:, :2], _TINY).T
     size = [np.asarray(tables.index.table[side])[tables.image] for side in ("width", "height")]
     across, down = (
         (xyxy[:, edge] + xyxy[:, edge + 2]) / 2 / np.maximum(size[edge], 1) for edge in (0, 1)

@@ -58,11 +58,11 @@ def audit(
     if undo:
         click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
     with progress() as bars:
-        task = bars.add_task("headers", total=None, note="")
+        task = bars.add_task("headers", total=None, note="", visible=False)
         result = check(
             workspace,
             settings,
-            lambda what, done, total: bars.update(task, completed=done, total=total),
+            lambda what, done, total: bars.update(task, completed=done, total=total, visible=True),
         )
     if as_json:
         print_json(result)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.audit.found import found
-from sixrayd.audit.tables import IngestTables, Marks, marks
+from sixrayd.audit.tables import IngestTables, Marks, Rows, marks
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Flaw
 
@@ -72,12 +72,11 @@ def _disagreeing(tables: IngestTables, classes: ClassList, both: Marks) -> pa.Ta
         both: (N,) bool: images with boxes that may also be listed.
     """
     said = _bits(tables.index.table["labels"], classes)  # (N, C)
-    drawn = np.zeros_like(said)
-    names = pa.array(classes.names)
-    drawn[tables.image, np.asarray(pc.index_in(tables.boxes["label"], names))] = True
+    drawn = _marked(tables.image, tables.boxes["label"], len(said), classes)  # (N, C)
     rows = np.flatnonzero(both & said.any(axis=1) & (said != drawn).any(axis=1))
     texts = [
-        f"the image sets say {_named(said[row], classes)}, boxes are {_named(drawn[row], classes)}"
+        f"the image sets say {_named(said[row], classes)}, "
+        f"boxes are {_named(drawn[row], classes) or 'of other classes'}"
         for row in rows
     ]
     ids = tables.index.table["image_id"].take(pa.array(rows))
@@ -85,12 +84,21 @@ def _disagreeing(tables: IngestTables, classes: ClassList, both: Marks) -> pa.Ta
 
 
 def _bits(labels: pa.ChunkedArray, classes: ClassList) -> Marks:
-    """(N, C) bool: which classes each list names; others are passed over."""
+    """(N, C) bool: which classes each list names."""
     labels = labels.combine_chunks()
-    rows = np.asarray(pc.list_parent_indices(labels))
-    places = pc.index_in(pc.list_flatten(labels), pa.array(classes.names))
+    rows = np.asarray(pc.list_parent_indices(labels), dtype=np.int64)
+    return _marked(rows, pc.list_flatten(labels), len(labels), classes)
+
+
+def _marked(rows: Rows, labels: pa.Array, count: int, classes: ClassList) -> Marks:
+    """(count, C) bool: which classes the labels of each row are; others are passed over.
+
+    Args:
+        rows: (L,) row of each label.
+    """
+    places = pc.index_in(labels, pa.array(classes.names))
     known = marks(pc.is_valid(places))
-    bits = np.zeros((len(labels), len(classes)), bool)
+    bits = np.zeros((count, len(classes)), bool)
     bits[rows[known], np.asarray(pc.fill_null(places, 0))[known]] = True
     return bits
 

@@ -4,6 +4,7 @@ import base64
 import io
 
 import numpy as np
+import pyarrow.compute as pc
 from PIL import Image, ImageDraw
 
 from sixrayd.audit.tables import IngestTables
@@ -46,8 +47,8 @@ class Thumbnails:
 
     def _draw(self, picture: Image.Image, image_id: str, box_id: str, scale: FloatArray) -> None:
         canvas = ImageDraw.Draw(picture)
-        rows = np.flatnonzero(np.asarray(self.tables.boxes["image_id"]) == image_id)
-        boxes = self.tables.boxes.take(rows).select(["box_id", *EDGES]).to_pylist()
+        boxes = self.tables.boxes.filter(pc.equal(self.tables.boxes["image_id"], image_id))
+        boxes = boxes.select(["box_id", *EDGES]).to_pylist()
         for box in sorted(boxes, key=lambda box: box["box_id"] == box_id):
             edges = np.array([box[edge] for edge in EDGES]) * scale
             meant = box["box_id"] == box_id
