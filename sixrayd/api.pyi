@@ -1,4 +1,6 @@
 # The names of `sixrayd.api`; their modules are imported when a name is first asked for.
+from .audit.settings import AuditSettings as AuditSettings
+from .audit.stage import audit as audit
 from .benchmark.settings import BenchmarkSettings as BenchmarkSettings
 from .benchmark.stage import benchmark as benchmark
 from .browse.settings import BrowseSettings as BrowseSettings

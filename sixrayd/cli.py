@@ -11,6 +11,7 @@ import sixrayd
 COMMANDS = {
     "synth": "Write a synthetic release in SIXray's format.",
     "download": "Take a release: check it and write shards, index and annotations.",
+    "audit": "Say what is wrong with a release: images, labels, boxes, duplicates.",
     "train": "Train a detector on the release's positives.",
     "mine": "Run the detector over the negatives and rank candidates.",
     "review": "Send candidates to people in Label Studio and bring decisions back.",

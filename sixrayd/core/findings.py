@@ -3,10 +3,37 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import pyarrow as pa
+
+
+class Severity(StrEnum):
+    """Whether a finding makes a check fail."""
+
+    FAULT = "fault"  # the set contradicts itself or lacks something: somebody must look
+    REMARK = "remark"  # worth knowing; harmless, or a peculiarity of releases
+
 
 class Flaw(StrEnum):
     """A kind of finding, in the words that tables and pages show."""
 
+    # What likely hides contraband comes first.
+    NEGATIVE_IS_POSITIVE = "negative that repeats a positive"
+    NEGATIVE_LIKE_POSITIVE = "negative that resembles a positive"
+    # Images
+    MISSING_IMAGE = "image that is listed and missing"
+    UNLISTED_IMAGE = "image that no image set lists"
+    UNREADABLE_IMAGE = "image that cannot be read"
+    ODD_MODE = "image of an odd mode"
+    GREY = "image without colour"
+    ODD_SIZE = "image of an odd size"
+    ROTATED = "image that EXIF rotates"
+    # Labels
+    LABELS_DISAGREE = "image set and boxes that disagree"
+    SETS_DISAGREE = "image sets that disagree"
+    BOXED_NEGATIVE = "negative with boxes"
+    UNANNOTATED = "positive without an annotation"
+    STRAY_ANNOTATION = "annotation without an image"
+    # Annotations, as they were read
     UNREADABLE_LABELS = "annotation that cannot be read"
     NO_OBJECT = "annotation without a usable object"
     EMPTY_OBJECT = "object without content"
@@ -32,20 +59,41 @@ class Flaw(StrEnum):
     NO_IMAGE = "box of an image that is not listed"
     POLYGON = "outline in place of a box"
     CONFIDENCE = "box with a confidence"
-    UNREADABLE_IMAGE = "image that cannot be read"
     OTHER_IMAGE = "image that another of its name differs from"
     FOLDER_TWICE = "folder that is met twice"
     NOT_READ = "file that is not read"
+    NOTE = "repair of an unnamed kind"  # from before findings had names
+    PASSED_OVER = "fault that the ingest passed over"
+    # Boxes
+    NARROW_BOX = "box of few pixels"
+    ODD_BOX = "box unlike its class"
+    # Duplicates
+    ACROSS_SPLIT = "duplicates in train and test"
+    SAME_BYTES = "image that repeats another"
+    NEAR_DUPLICATE = "image that resembles another"
+
+    @property
+    def severity(self) -> Severity:
+        """Fault or remark."""
+        return Severity.FAULT if self in _FAULTS else Severity.REMARK
 
     @property
     def stops(self) -> bool:
-        """Whether it is a fault, which stops an ingest unless faults are passed over."""
+        """Whether it stops an ingest unless faults are passed over."""
         return self in _STOP
 
 
+LIKELY_MISSED = (Flaw.NEGATIVE_IS_POSITIVE, Flaw.NEGATIVE_LIKE_POSITIVE)  # contraband
 _STOP = frozenset(
     (Flaw.NOT_READ, Flaw.UNREADABLE_LABELS, Flaw.BAD_NAME, Flaw.NO_IMAGE, Flaw.TWO_SIDES)
 )
+_FAULTS = _STOP | {
+    *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
+    *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
+    *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
+    *(Flaw.STRAY_ANNOTATION, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
+    *(Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +106,9 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
+
+
+# shards/findings.parquet: what the ingest found, sorted; there where it found something.
+FINDING_SCHEMA = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in ("flaw", "where", "text", "image_id")]
+)

@@ -120,6 +120,7 @@ def _print(workspace: Workspace, result: Any) -> None:
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
         click.echo(f"passed over, neither image nor annotation nor archive: {kinds}")
+    click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError
+from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
 from sixrayd.core.records import Source
@@ -27,7 +28,7 @@ class ImageSets:
     def __init__(self, classes: ClassList) -> None:
         self.classes = classes
         self.register = Register()
-        self.contradictions: list[str] = []  # a note each
+        self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
     def read(self, member: Member, faults: Faults) -> list[str]:
         """Add a CSV; where an image occurs more than once, any 1 counts.
@@ -89,7 +90,8 @@ class ImageSets:
     def _list(self, image: str, shown: int, where: str) -> None:
         if other := self.register.list(image, shown, where.partition(": line ")[0]):
             here, there = (", ".join(self._names(bits)) or "nothing" for bits in (shown, other[0]))
-            self.contradictions.append(f"{where}: {image} shows {here}, in {other[1]} {there}")
+            text = f"{image} shows {here}, in {other[1]} {there}"
+            self.contradictions.append((image, Finding(Flaw.SETS_DISAGREE, where, text)))
 
 
 def is_image_set(member: Member) -> bool:

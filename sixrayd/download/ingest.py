@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import write_bytes, write_table
-from sixrayd.core.findings import Finding
+from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.datasets.labels import Labels
@@ -37,7 +36,7 @@ from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
 from sixrayd.download.sources import Expected
 from sixrayd.download.splits import GivenSplits, SplitFile
-from sixrayd.download.tables import box_rows, complete, index_counts, shard_rows
+from sixrayd.download.tables import box_rows, complete, finding_rows, index_counts, shard_rows
 from sixrayd.download.transfer import Report
 
 
@@ -59,7 +58,7 @@ class Ingest:
     splits: GivenSplits = field(init=False)
     labels: Labels = field(default_factory=Labels)
     sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
-    notes: list[str] = field(default_factory=list)
+    notes: list[tuple[str, Finding]] = field(default_factory=list)  # by image id, empty for none
     loose: LooseDigest = field(default_factory=LooseDigest)
     told: set[Finding] = field(default_factory=set)
     merged: int = 0
@@ -106,8 +105,7 @@ class Ingest:
         index = self._write_index(table, boxes)
         splits = self.splits.write(index)
         counts |= _boxless(index, boxes)
-        if self.notes:
-            write_bytes(self.folder / "notes.txt", ("\n".join(self.notes) + "\n").encode("utf-8"))
+        self._write_notes(table["image_id"])
         self.faults.write(self.folder / "skipped.jsonl")
         return {
             **index_counts(index),
@@ -157,7 +155,7 @@ class Ingest:
             if finding.flaw.stops:
                 self.faults.add(finding.where, finding.text)
             else:
-                self.notes.append(str(finding))
+                self.notes.append(("", finding))
 
     def _write_shards(self, release: Release) -> tuple[int, list[str]]:
         """Write and measure shards; what was known before is kept.
@@ -296,7 +294,7 @@ class Ingest:
         self.notes += self.sets.contradictions
         rows: list[dict[str, Any]] = []
         boxes: dict[str, int] = {}
-        found: Counter[str] = Counter()
+        promoted = 0
         sizes = _sizes(table, self.labels.image_ids)
         for image in sorted(self.labels.image_ids):
             bits = self.register.bits(image)
@@ -309,14 +307,23 @@ class Ingest:
             if read is None:
                 continue
             rows += read[0]
-            self.notes += read[1]
+            self.notes += ((image, finding) for finding in read[1])
             boxes[image] = len(read[0])
             if read[0] and bits == 0:
-                found["negatives_with_boxes"] += 1
+                promoted += 1
                 text = "the image sets call it negative; a positive for its boxes"
-                self.notes.append(f"{self.labels.where(image)}: {text}")
+                where = self.labels.where(image)
+                self.notes.append((image, Finding(Flaw.BOXED_NEGATIVE, where, text)))
         write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
-        return boxes, {"boxes": len(rows), "negatives_with_boxes": found["negatives_with_boxes"]}
+        return boxes, {"boxes": len(rows), "negatives_with_boxes": promoted}
+
+    def _write_notes(self, ids: pa.ChunkedArray) -> None:
+        """Write what is wrong and was settled: as lines for people, and as a table."""
+        if self.notes:
+            notes = "".join(f"{finding}\n" for _, finding in self.notes)
+            write_bytes(self.folder / "notes.txt", notes.encode("utf-8"))
+        if (findings := finding_rows(self.notes, self.register, ids)).num_rows:
+            write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
 
     def _write_index(self, table: pa.Table, boxes: Mapping[str, int]) -> Index:
         settings = self.settings

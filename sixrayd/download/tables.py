@@ -1,7 +1,7 @@
 """The tables of an ingest: the index with groups and split, and the release's boxes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
+from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA, Source, Split
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
+from sixrayd.download.register import Register
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
 from sixrayd.imaging.hashes import Indices, duplicate_groups
@@ -119,8 +121,10 @@ def box_rows(
     size_wh: tuple[int, int] | None,
     classes: ClassList,
     faults: Faults,
-) -> tuple[list[dict[str, Any]], list[str]] | None:
-    """Rows of `ANNOTATION_SCHEMA` and notes from what labels say; None when that cannot be used."""
+) -> tuple[list[dict[str, Any]], tuple[Finding, ...]] | None:
+    """Rows of `ANNOTATION_SCHEMA` and findings from what labels say; None when that cannot be
+    used.
+    """
     annotation = _annotation(image, labels, size_wh, classes, faults)
     if annotation is None:
         return None
@@ -134,7 +138,29 @@ def box_rows(
         }
         for number, item in enumerate(annotation.objects)
     ]
-    return rows, [str(finding) for finding in annotation.findings]
+    return rows, annotation.findings
+
+
+def finding_rows(
+    found: Iterable[tuple[str, Finding]], register: Register, ids: pa.ChunkedArray
+) -> pa.Table:
+    """`FINDING_SCHEMA`: what annotations and image sets say wrongly, sorted.
+
+    Args:
+        found: by image id.
+        ids: of the images that the release brings; where there are image sets, they list them.
+    """
+    rows = [
+        {"flaw": str(finding.flaw), "where": finding.where, "text": finding.text, "image_id": image}
+        for image, finding in found
+    ]
+    unlisted = [i for i in ids.to_pylist() if register.listed and register.bits(i) is None]
+    texts = (str(Flaw.UNLISTED_IMAGE), "image sets", "listed by none")
+    columns = [pa.repeat(pa.scalar(text), len(unlisted)) for text in texts]
+    columns.append(pa.array(unlisted, pa.string()))
+    listed = pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
+    table = pa.concat_tables([listed, pa.table(columns, schema=FINDING_SCHEMA)])
+    return table.sort_by([(name, "ascending") for name in FINDING_SCHEMA.names])
 
 
 def _annotation(

@@ -24,7 +24,9 @@ def status(workspace: Workspace, as_json: bool) -> None:
         return
     for result in report.results:
         title = f"{result.stage}/{result.name}" if result.name else result.stage
-        click.echo(f"{title:<24} {result.progress}")
+        found = (result.summary or {}) if result.stage == "audit" else {}
+        faults = f": {found['faults']} faults, {found['remarks']} remarks" if found else ""
+        click.echo(f"{title:<24} {result.progress}{faults}")
         for text, names in (("changed", result.changed), ("no longer there", result.gone)):
             if names:
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""

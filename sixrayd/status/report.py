@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.workspace import STAGES, Workspace
+from sixrayd.core.workspace import ASIDE, STAGES, Workspace
 
 _REPLACED = ("models", "mine", "export", "benchmark")  # not unasked, however stale
 
@@ -57,7 +57,7 @@ def status_report(workspace: Workspace) -> StatusReport:
         found = _stage_results(workspace, stage, results)
         newest = found[-1].progress if found else StageProgress.MISSING
         results += found or [ResultStatus(stage, "", StageProgress.MISSING)]
-        if newest is not StageProgress.DONE and not next_command:
+        if newest is not StageProgress.DONE and not next_command and stage not in ASIDE:
             forced = newest is StageProgress.STALE and stage in _REPLACED
             next_command = workspace.command(command + " --force" * forced)
     return StatusReport(str(workspace.root), tuple(results), next_command, _splits(workspace))

@@ -43,10 +43,11 @@ def test_any_1_counts_where_sets_overlap() -> None:
 
 def test_listings_that_contradict_each_other_are_named() -> None:
     sets = read("name,Gun,Knife\nN1,0,0\nP1,1,0", "name,Gun,Knife\nP1,1,0\nN1,-1,1\nN1,0,0")
-    assert sets.contradictions == [
+    assert [str(finding) for _, finding in sets.contradictions] == [
         "ImageSet/1/train.csv: line 3: N1 shows Knife, in ImageSet/0/train.csv nothing",
         "ImageSet/1/train.csv: line 4: N1 shows nothing, in ImageSet/1/train.csv Knife",
     ]
+    assert [image for image, _ in sets.contradictions] == ["N1", "N1"]
     assert sets.source("N1") is Source.POSITIVE
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.findings import FINDING_SCHEMA
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
@@ -271,6 +273,7 @@ def test_an_ingest_lists_its_files_with_their_hashes(tmp_path):
     run = Workspace(tmp_path / "ws").run("shards")
     assert sorted(run.outputs) == [
         "annotations.parquet",
+        "findings.parquet",
         "index.parquet",
         "negatives-00000.tar",
         "negatives-00001.tar",
@@ -284,6 +287,38 @@ def test_an_ingest_lists_its_files_with_their_hashes(tmp_path):
     assert (tmp_path / "ws/shards/notes.txt").read_text() == (
         "Annotation.zip/Annotation/P00001.xml: <filename> says 'other.jpg'; taken for P00001\n"
     )
+
+
+def test_findings_are_a_sorted_table(tmp_path):
+    tiny = TinyRelease()
+    tiny.rows.append("P00002,-1,-1")
+    tiny.images["N0000009"] = jpeg(70)
+    tiny.xml["P00003"] = voc("other", ("Gun", 1, 1, 97, 9))
+    take(tmp_path, tiny.write(tmp_path / "release"))
+
+    table = read_table(tmp_path / "ws/shards/findings.parquet", FINDING_SCHEMA)
+    xml, sets = "Annotation.zip/Annotation/P00003.xml", "ImageSet.zip/ImageSet/10/train.csv"
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        (
+            "annotation that names another image",
+            xml,
+            "<filename> says 'other.jpg'; taken for P00003",
+            "P00003",
+        ),
+        (
+            "box past the image's edge",
+            f"{xml}: object 1",
+            "xmax 97 exceeds width 96; clipped",
+            "P00003",
+        ),
+        (
+            "image sets that disagree",
+            f"{sets}: line 10",
+            "P00002 shows nothing, in ImageSet.zip/ImageSet/10/train.csv Gun, Knife",
+            "P00002",
+        ),
+        ("image that no image set lists", "image sets", "listed by none", "N0000009"),
+    ]
 
 
 def test_progress_is_told(tmp_path):

@@ -1,0 +1,1 @@
+"""What is wrong with a detection set: images, labels, boxes, duplicates."""

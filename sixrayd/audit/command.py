@@ -1,0 +1,101 @@
+"""`sixrayd audit`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sixrayd.audit.settings import AuditSettings
+from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
+from sixrayd.core.findings import LIKELY_MISSED
+from sixrayd.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sixrayd.audit.settings import AuditResult
+
+option = options_of(AuditSettings)
+
+
+@click.command()
+@workspace_option
+@option("--most", type=click.IntRange(0, 200), help="Examples of a kind on the page and in JSON.")
+@option(
+    "--reach",
+    type=click.FloatRange(0, min_open=True),
+    help="Interquartile ranges beyond the quartiles from which a box or image is unlike the rest.",
+)
+@option("--least", type=click.IntRange(4), help="Boxes of a class from which on that is told.")
+@option("--narrow-px", type=click.FloatRange(0), help="Pixels below which a box's side is narrow.")
+@click.option("--fix", is_flag=True, help="First leave out repeated and narrow boxes, see --undo.")
+@click.option("--undo", is_flag=True, help="First put back what --fix left out.")
+@json_option
+@click.pass_context
+def audit(
+    context: click.Context,
+    /,
+    workspace: Workspace,
+    as_json: bool,
+    fix: bool,
+    undo: bool,
+    **options: Any,
+) -> None:
+    """Check the images, labels and boxes of a release; exit with 3 where there are faults.
+
+    \b
+    Example:
+      sixrayd audit
+      sixrayd audit --json --most 100
+      sixrayd audit --fix
+    """
+    from sixrayd.audit.fix import apply_fix, undo_fix
+    from sixrayd.audit.stage import audit as check
+
+    if fix and undo:
+        raise click.UsageError("--fix, --undo: one of them")
+    settings = AuditSettings(**options)
+    changes = apply_fix(workspace, settings.narrow_px) if fix else ()
+    for change in changes:
+        click.echo(_plain(str(change)), err=as_json)
+    if undo:
+        click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
+    with progress() as bars:
+        task = bars.add_task("headers", total=None, note="", visible=False)
+        result = check(
+            workspace,
+            settings,
+            lambda what, done, total: bars.update(task, completed=done, total=total, visible=True),
+        )
+    if as_json:
+        print_json(result)
+    else:
+        _print(workspace, result)
+    if result.faults:
+        context.exit(3)
+
+
+def _print(workspace: Workspace, result: "AuditResult") -> None:
+    from sixrayd.audit.stage import push_command
+
+    width = max((len(kind.flaw) for kind in result.kinds), default=0)
+    for kind in result.kinds:
+        line = f"{kind.severity:<6}  {kind.flaw:<{width}}  {kind.count:>7}"
+        click.echo(f"{line}  {_first(kind.examples[0])}" if kind.examples else line)
+    click.echo(
+        f"{result.images} images, {result.boxes} boxes: "
+        f"{result.faults} faults, {result.remarks} remarks"
+    )
+    if any(kind.flaw in LIKELY_MISSED for kind in result.kinds):
+        click.echo(f"likely missed contraband; send it: {push_command(workspace)}", err=True)
+    click.echo(f"in {result.page}", err=True)
+
+
+def _first(example: Any) -> str:
+    """One finding on one line."""
+    beside = f" = {example['other_id']}" if example["other_id"] else ""
+    name = example["box_id"] or example["image_id"] or example["where"]
+    text = _plain(f"{name}{beside}: {example['text']}")
+    return text if len(text) <= 78 else text[:77] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

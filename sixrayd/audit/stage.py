@@ -1,0 +1,144 @@
+"""The audit: findings of an ingest as a table, a page and counts."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from sixrayd.audit.boxes import box_findings
+from sixrayd.audit.duplicates import duplicate_findings
+from sixrayd.audit.found import FOUND_SCHEMA, ORDER, sorted_findings
+from sixrayd.audit.images import Report, image_findings
+from sixrayd.audit.labels import ingest_findings, label_findings
+from sixrayd.audit.page import audit_page
+from sixrayd.audit.settings import AuditResult, AuditSettings, FlawCount
+from sixrayd.audit.tables import FILES, IngestTables
+from sixrayd.audit.thumbnails import Thumbnails
+from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
+from sixrayd.core.findings import Severity
+from sixrayd.core.workspace import Run, Workspace
+
+STAGE = "audit"
+_OUTPUTS = ("findings.parquet", "findings.csv", "report.html")
+
+
+def audit(
+    workspace: Workspace,
+    settings: AuditSettings = AuditSettings(),
+    report: Report = lambda what, done, total: None,
+) -> AuditResult:
+    """Check an ingested detection set and say what is wrong with it.
+
+    A finished audit of the same ingest with the same settings is left as it is.
+
+    Args:
+        report: told of progress: of what, how much is done, of how much.
+
+    Raises:
+        WorkspaceError: nothing is ingested, or a table is broken.
+        ShardError: a shard is gone or has changed since the ingest.
+    """
+    with workspace.lock():
+        workspace.run("shards")
+        files = (path for name in FILES if (path := workspace.shards / name).exists())
+        inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
+        run = Run(STAGE, "", asdict(settings), inputs)
+        folder = workspace.folder(STAGE)
+        written = workspace.begin(run)
+        if written:
+            for path in folder.iterdir():  # what a killed audit left
+                if path.name != "plan.json":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            summary = _write(workspace, settings, report)
+            outputs = {name: sha256_file(folder / name) for name in _OUTPUTS}
+            workspace.finish(replace(run, outputs=outputs, summary=summary))
+        return _result(workspace, settings.most, written)
+
+
+def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dict[str, Any]:
+    tables = IngestTables.load(workspace)
+    classes = workspace.classes()
+    rules: list[str] = []
+    table = sorted_findings(
+        [
+            *image_findings(tables, settings, report, rules),
+            *label_findings(tables, classes),
+            *ingest_findings(tables),
+            *box_findings(tables, classes, settings, rules),
+            *duplicate_findings(tables),
+        ]
+    )
+    folder = workspace.folder(STAGE)
+    write_table(folder / "findings.parquet", table, FOUND_SCHEMA)
+    write_bytes(folder / "findings.csv", _csv(table))
+    summary: dict[str, Any] = {
+        "images": len(tables.index),
+        "boxes": len(tables.boxes),
+        **{f"{severity}s": _count(table, "severity", severity) for severity in Severity},
+        "kinds": {str(flaw): n for flaw in ORDER if (n := _count(table, "flaw", flaw))},
+        "rules": rules,
+    }
+    facts = [
+        ("Release", str(workspace.run("shards").settings.get("release", ""))),
+        ("Images", f"{len(tables.index):,}"),
+        ("Boxes", f"{len(tables.boxes):,}"),
+        ("Findings", f"{summary['faults']:,} faults, {summary['remarks']:,} remarks"),
+    ]
+    if left_out := workspace.run("shards").summary.get("left_out"):
+        facts.append(("Left out by --fix", f"{left_out:,} boxes, listed in shards/fix/patch.jsonl"))
+    kinds = _kinds(table, summary["kinds"], settings.most)
+    push = push_command(workspace)
+    page = audit_page(facts, kinds, rules, Thumbnails(tables), push)
+    write_bytes(folder / "report.html", page.encode("utf-8"))
+    return summary
+
+
+def push_command(workspace: Workspace) -> str:
+    """What sends negatives that resemble a positive to reviewers."""
+    return workspace.command("sixrayd review push --duplicates")
+
+
+def _count(table: pa.Table, column: str, value: str) -> int:
+    return int(pc.sum(pc.equal(table[column], str(value))).as_py() or 0)
+
+
+def _kinds(table: pa.Table, counts: Mapping[str, int], most: int) -> tuple[FlawCount, ...]:
+    """Each kind with its first findings; the table is sorted by kind."""
+    kinds, start = [], 0
+    for flaw in ORDER:
+        if count := counts.get(str(flaw), 0):
+            first = table.slice(start, min(count, most)).to_pylist()
+            kinds.append(FlawCount(str(flaw), str(flaw.severity), count, tuple(first)))
+            start += count
+    return tuple(kinds)
+
+
+def _csv(table: pa.Table) -> bytes:
+    """The table as CSV, in which no cell is a spreadsheet's formula."""
+    formula = r"^[=+\-@\t\r]"
+    for place, name in enumerate(table.schema.names):
+        column = table[name]
+        quoted = pc.binary_join_element_wise("'", column, "")
+        safe = pc.if_else(pc.match_substring_regex(column, formula), quoted, column)
+        table = table.set_column(place, name, safe)
+    sink = pa.BufferOutputStream()
+    csv.write_csv(table, sink)
+    return bytes(sink.getvalue())
+
+
+def _result(workspace: Workspace, most: int, written: bool) -> AuditResult:
+    folder = workspace.folder(STAGE)
+    summary = workspace.run(STAGE).summary
+    table = read_table(folder / "findings.parquet", FOUND_SCHEMA)
+    return AuditResult(
+        **{key: summary[key] for key in ("faults", "remarks", "images", "boxes")},
+        kinds=_kinds(table, summary["kinds"], most),
+        rules=tuple(summary["rules"]),
+        page=str(folder / "report.html"),
+        table=str(folder / "findings.parquet"),
+        written=written,
+    )

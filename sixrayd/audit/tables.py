@@ -1,0 +1,115 @@
+"""What an audit looks at: the tables of a finished ingest."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.boxes import EDGES
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.findings import FINDING_SCHEMA, Flaw
+from sixrayd.core.index import Index
+from sixrayd.core.records import ANNOTATION_SCHEMA, Source
+from sixrayd.core.workspace import Workspace
+
+Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Marks = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+FILES = ("index.parquet", "annotations.parquet", "findings.parquet", "notes.txt", "skipped.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTables:
+    """Tables of an ingest.
+
+    Args:
+        boxes: of `ANNOTATION_SCHEMA`.
+        image: (B,) row in the index of each box's image.
+        noted: of `FINDING_SCHEMA`: what the ingest found.
+        skipped: where and what, of each fault that the ingest passed over.
+        unannotated: ids of positives without a usable annotation.
+    """
+
+    index: Index
+    boxes: pa.Table
+    image: Rows
+    noted: pa.Table
+    skipped: tuple[tuple[str, str], ...]
+    unannotated: pa.Array
+
+    @classmethod
+    def load(cls, workspace: Workspace) -> Self:
+        """The tables of a workspace.
+
+        Raises:
+            WorkspaceError: the release has not been ingested, or a table is broken.
+        """
+        index = Index.load(workspace)
+        folder = workspace.shards
+        boxes = read_table(folder / "annotations.parquet", ANNOTATION_SCHEMA).combine_chunks()
+        image = pc.index_in(boxes["image_id"], index.table["image_id"])
+        if image.null_count:
+            raise WorkspaceError(
+                f"{folder / 'annotations.parquet'}: boxes of images that index.parquet lacks; "
+                "run `sixrayd download` again"
+            )
+        ids = workspace.run("shards").summary.get("unannotated_ids", ())
+        return cls(
+            index,
+            boxes,
+            np.asarray(image, dtype=np.int64),
+            _noted(folder),
+            _skipped(folder / "skipped.jsonl"),
+            pa.array(ids, pa.string()),
+        )
+
+    @property
+    def positive(self) -> Marks:
+        """(N,) which images the release calls positive."""
+        return marks(pc.equal(self.index.table["source"], str(Source.POSITIVE)))
+
+    @property
+    def xyxy(self) -> FloatArray:
+        """(B, 4)."""
+        return np.stack([np.asarray(self.boxes[edge]) for edge in EDGES], axis=1)
+
+
+def marks(column: Any) -> Marks:
+    """A column of truth values as an array."""
+    return np.asarray(column, dtype=bool)
+
+
+def _noted(folder: Path) -> pa.Table:
+    if (folder / "findings.parquet").exists():
+        return read_table(folder / "findings.parquet", FINDING_SCHEMA)
+    try:  # from before findings had names
+        lines = (folder / "notes.txt").read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    parts = [line.rpartition(": ") for line in lines]
+    rows = [
+        {"flaw": str(Flaw.NOTE), "where": where, "text": text, "image_id": Path(stem).stem}
+        for where, _, text in parts
+        for stem in [where.partition(": ")[0]]
+    ]
+    return pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
+
+
+def _skipped(path: Path) -> tuple[tuple[str, str], ...]:
+    try:
+        lines: list[Mapping[str, str]] = [
+            json.loads(line) for line in path.read_text("utf-8").splitlines()
+        ]
+        return tuple((str(line["where"]), str(line["error"])) for line in lines)
+    except FileNotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{path}: not a list of faults ({error}); run `sixrayd download` again"
+        ) from error
