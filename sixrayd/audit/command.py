@@ -1,11 +1,20 @@
 """`sixrayd audit`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sixrayd.audit.settings import AuditSettings
-from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
+from sixrayd.core.command import (
+    Names,
+    json_option,
+    options_of,
+    print_json,
+    reported,
+    workspace_option,
+)
 from sixrayd.core.findings import LIKELY_MISSED
 from sixrayd.core.workspace import Workspace
 
@@ -25,6 +34,13 @@ option = options_of(AuditSettings)
 )
 @option("--least", type=click.IntRange(4), help="Boxes of a class from which on that is told.")
 @option("--narrow-px", type=click.FloatRange(0), help="Pixels below which a box's side is narrow.")
+@click.option(
+    "--set",
+    "place",
+    type=click.Path(exists=True, path_type=Path),
+    help="First take in this VOC, COCO or YOLO set, in a workspace of its own: -w, or NAME-audit.",
+)
+@click.option("--classes", type=Names(), help="Classes of --set.  [default: those it names]")
 @click.option("--fix", is_flag=True, help="First leave out repeated and narrow boxes, see --undo.")
 @click.option("--undo", is_flag=True, help="First put back what --fix left out.")
 @json_option
@@ -34,6 +50,8 @@ def audit(
     /,
     workspace: Workspace,
     as_json: bool,
+    place: Path | None,
+    classes: tuple[str, ...] | None,
     fix: bool,
     undo: bool,
     **options: Any,
@@ -43,6 +61,7 @@ def audit(
     \b
     Example:
       sixrayd audit
+      sixrayd audit --set VOC2007/
       sixrayd audit --json --most 100
       sixrayd audit --fix
     """
@@ -51,25 +70,33 @@ def audit(
 
     if fix and undo:
         raise click.UsageError("--fix, --undo: one of them")
+    if classes and place is None:
+        raise click.UsageError("--classes: goes with --set")
     settings = AuditSettings(**options)
+    if place is not None:
+        if context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
+            workspace = Workspace(Path(f"{place.resolve().name}-audit"))
+        _take(place, workspace, classes or ())
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
     for change in changes:
         click.echo(_plain(str(change)), err=as_json)
     if undo:
         click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
-    with progress() as bars:
-        task = bars.add_task("headers", total=None, note="", visible=False)
-        result = check(
-            workspace,
-            settings,
-            lambda what, done, total: bars.update(task, completed=done, total=total, visible=True),
-        )
+    with reported() as report:
+        result = check(workspace, settings, report)
     if as_json:
         print_json(result)
     else:
         _print(workspace, result)
     if result.faults:
         context.exit(3)
+
+
+def _take(place: Path, workspace: Workspace, classes: tuple[str, ...]) -> None:
+    from sixrayd.audit.other_sets import take_set
+
+    with reported() as report:
+        take_set(place, workspace, classes, report)
 
 
 def _print(workspace: Workspace, result: "AuditResult") -> None:

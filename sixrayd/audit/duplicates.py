@@ -38,7 +38,7 @@ def duplicate_findings(tables: IngestTables) -> Iterator[pa.Table]:
         rows = np.flatnonzero(~told & again)
         yield _pairs(tables, twin, rows, before[rows])
         told |= again
-    yield _across(tables, bytes_of, group_of)
+    yield from _across(tables, bytes_of, group_of)
 
 
 def _like_positives(tables: IngestTables, rows: Rows, group_of: Rows) -> Iterator[pa.Table]:
@@ -64,12 +64,13 @@ def _like_positives(tables: IngestTables, rows: Rows, group_of: Rows) -> Iterato
         yield _pairs(tables, flaw, rows[mask], other[mask], more)
 
 
-def _across(tables: IngestTables, *codes: Rows) -> pa.Table:
-    """Test images with a twin on the training side."""
-    train = marks(pc.equal(tables.index.table["split"], str(Split.TRAIN)))
-    other = np.minimum.reduce([_first(each, train) for each in codes])
-    rows = np.flatnonzero(~train & (other != _NONE))
-    return _pairs(tables, Flaw.ACROSS_SPLIT, rows, other[rows])
+def _across(tables: IngestTables, *codes: Rows) -> Iterator[pa.Table]:
+    """Test images with a twin on the training side, of each split."""
+    for name, sides in tables.sides.items():
+        train, test = (marks(pc.equal(sides, str(side))) for side in (Split.TRAIN, Split.TEST))
+        other = np.minimum.reduce([_first(each, train) for each in codes])
+        rows = np.flatnonzero(test & (other != _NONE))
+        yield _pairs(tables, Flaw.ACROSS_SPLIT, rows, other[rows], f"; split {name}")
 
 
 def _pairs(
@@ -79,9 +80,9 @@ def _pairs(
     table = tables.index.table.select(["image_id", "sha256", "phash"])
     here, there = table.take(pa.array(rows)), table.take(pa.array(other))
     one, two = (_hashes(side["phash"]) for side in (here, there))
-    bits = joined(numbers(np.bitwise_count(one ^ two)), " of 64 bits of their hashes differ", more)
+    bits = joined(numbers(np.bitwise_count(one ^ two)), " of 64 bits of their hashes differ")
     same = pc.equal(here["sha256"], there["sha256"])
-    text = pc.if_else(same, "the same bytes", bits)
+    text = joined(pc.if_else(same, "the same bytes", bits), more)
     return found(flaw, here["image_id"], text, other=there["image_id"])
 
 

@@ -16,12 +16,15 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
 from sixrayd.core.index import Index
-from sixrayd.core.records import ANNOTATION_SCHEMA, Source
+from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, Source
 from sixrayd.core.workspace import Workspace
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Marks = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-FILES = ("index.parquet", "annotations.parquet", "findings.parquet", "notes.txt", "skipped.jsonl")
+FILES = (
+    *("index.parquet", "annotations.parquet", "splits.parquet"),
+    *("findings.parquet", "notes.txt", "skipped.jsonl"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class IngestTables:
         noted: of `FINDING_SCHEMA`: what the ingest found.
         skipped: where and what, of each fault that the ingest passed over.
         unannotated: ids of positives without a usable annotation.
+        sides: (N,) of each split, empty where it does not list an image; the ingest's own first.
     """
 
     index: Index
@@ -42,6 +46,7 @@ class IngestTables:
     noted: pa.Table
     skipped: tuple[tuple[str, str], ...]
     unannotated: pa.Array
+    sides: Mapping[str, pa.ChunkedArray]
 
     @classmethod
     def load(cls, workspace: Workspace) -> Self:
@@ -59,14 +64,17 @@ class IngestTables:
                 f"{folder / 'annotations.parquet'}: boxes of images that index.parquet lacks; "
                 "run `sixrayd download` again"
             )
-        ids = workspace.run("shards").summary.get("unannotated_ids", ())
+        summary = workspace.run("shards").summary
+        given = {name: Index.load(workspace, name) for name in summary.get("splits", ())}
+        indexes = {LEAK_FREE: index, **given}
         return cls(
             index,
             boxes,
             np.asarray(image, dtype=np.int64),
             _noted(folder),
             _skipped(folder / "skipped.jsonl"),
-            pa.array(ids, pa.string()),
+            pa.array(summary.get("unannotated_ids", ()), pa.string()),
+            {name: each.table["split"] for name, each in indexes.items()},
         )
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json, progress, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
@@ -76,15 +76,8 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     place = find_place(settings.release, settings.source)
     for notice in place.notices:
         click.echo(notice, err=True)
-    with progress() as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total or None, note="")
-            bars.update(tasks[what], completed=done, total=total or None)
-
-        result = take(workspace, settings, show)
+    with reported() as report:
+        result = take(workspace, settings, report)
     if as_json:
         print_json(result)
     else:

@@ -258,6 +258,22 @@ def test_duplicates_in_train_and_test_are_a_fault(workspace):
     assert [kind.severity for kind in result.kinds] == ["fault", "remark"]
 
 
+def test_duplicates_on_both_sides_of_a_given_split_are_a_fault(tmp_path):
+    tiny = tidy()
+    tiny.images["N0000002"] = tiny.images["N0000001"]
+    sides = {"train": ["P00001", "N0000001"], "test": ["P00002", "N0000002"]}
+    (tmp_path / "paper.json").write_text(json.dumps(sides))
+    take(tmp_path, tiny.write(tmp_path / "release"), split=(str(tmp_path / "paper.json"),))
+
+    (fault,) = [
+        kind for kind in audit(Workspace(tmp_path / "ws")).kinds if kind.severity == "fault"
+    ]
+
+    assert [(one["image_id"], one["other_id"], one["text"]) for one in fault.examples] == [
+        ("N0000002", "N0000001", "the same bytes; split paper")
+    ]
+
+
 def boxes_of(rng, count):
     """(N, 4): Guns of 40 x 30 pixels, give or take a tenth, around the middle of 96 x 64."""
     sides = np.array([40, 30]) * rng.uniform(0.9, 1.1, (count, 2))
