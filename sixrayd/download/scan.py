@@ -17,10 +17,9 @@ from sixrayd.core.ahead import map_ahead
 from sixrayd.core.errors import ImageError
 from sixrayd.core.files import write_table
 from sixrayd.core.shards import ShardImage, iter_shard
-from sixrayd.imaging.decode import decode_rgb, image_size_wh
-from sixrayd.imaging.hashes import perceptual_hash
+from sixrayd.imaging.decode import image_size_wh
+from sixrayd.imaging.hashes import image_hash
 
-_HASH_SIDE_PX = 128  # a quarter of the time of a full decode; hashes differ in 2 bits at most
 _TELL = 100  # images between two words about progress
 # parts/SHARD.parquet: a row an image, in the shard's order.
 MEASURED_SCHEMA = pa.schema(
@@ -39,10 +38,10 @@ def scan(image: ShardImage) -> dict[str, Any]:
     row = {"image_id": image.image_id, "width": 0, "height": 0, "phash": "", "error": ""}
     try:
         width, height = image_size_wh(image.data, image.image_id)
-        pixels = decode_rgb(image.data, image.image_id, min_side_px=_HASH_SIDE_PX)
+        phash = image_hash(image.data, image.image_id)
     except ImageError as error:
         return {**row, "error": str(error).removeprefix(f"{image.image_id}: ")}
-    return {**row, "width": width, "height": height, "phash": perceptual_hash(pixels)}
+    return {**row, "width": width, "height": height, "phash": phash}
 
 
 def scan_shard(

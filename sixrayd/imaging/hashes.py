@@ -10,11 +10,25 @@ from scipy.sparse.csgraph import connected_components
 
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ShapeError
+from sixrayd.imaging.decode import decode_rgb
 
 BITS = 64
+_SIDE_PX = 128  # a quarter of the time of a full decode; hashes differ in 2 bits at most
 MAX_GROUP = 500
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+def image_hash(data: bytes, source: str) -> str:
+    """The hash by which images are compared: of an encoded image, decoded at reduced scale.
+
+    Args:
+        source: names the image in messages.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    return perceptual_hash(decode_rgb(data, source, min_side_px=_SIDE_PX))
 
 
 def perceptual_hash(image: RGBImage) -> str:

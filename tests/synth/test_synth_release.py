@@ -115,7 +115,7 @@ def test_annotations_say_what_the_truth_says_of_positives(written) -> None:
 def test_annotations_read_without_a_repair(written) -> None:
     with zipfile.ZipFile(written.out / "Annotation.zip") as archive:
         read = [read_voc(archive.read(name), name, ClassList()) for name in archive.namelist()]
-    assert [annotation.notes for annotation in read] == [()] * 6
+    assert [annotation.findings for annotation in read] == [()] * 6
     assert sum(len(annotation.objects) for annotation in read) == written.boxes - 3
 
 
