@@ -18,7 +18,6 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
-from sixrayd.imaging.hashes import duplicate_groups
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,19 @@ class Ranked:
     near_positive: BoolArray  # (N,) shares a near-duplicate group with a positive
 
 
-def rank_negatives(workspace: Workspace, mining: str, truth: Path, distance: int) -> Ranked:
+def rank_negatives(workspace: Workspace, mining: str, truth: Path) -> Ranked:
     """Join a mining with the truth.
 
     Args:
         truth: CSV with the columns `name` and `hidden`.
-        distance: bits in which the hashes of near-duplicates may differ.
     """
     index = Index.load(workspace)
     path = workspace.output("mine", mining, "candidates.parquet")
     candidates = read_table(path, CANDIDATE_SCHEMA).select(["image_id", "rank"]).to_pylist()
     ranks = {row["image_id"]: row["rank"] for row in candidates}
-    rows = index.rows().select(["image_id", "source", "phash"]).to_pylist()
-    groups = duplicate_groups([row["phash"] for row in rows], distance)
-    positive = {g for g, row in zip(groups, rows, strict=True) if row["source"] == Source.POSITIVE}
-    near = {row["image_id"] for g, row in zip(groups, rows, strict=True) if g in positive}
+    rows = index.rows().select(["image_id", "source", "group"]).to_pylist()
+    positive = {row["group"] for row in rows if row["source"] == Source.POSITIVE}
+    near = {row["image_id"] for row in rows if row["group"] in positive}
     with truth.open(encoding="utf-8", newline="") as file:
         hidden = {row["name"] for row in csv.DictReader(file) if row["hidden"] == "1"}
     negatives = [row["image_id"] for row in rows if row["source"] == Source.NEGATIVE]
@@ -104,15 +101,12 @@ def draw(path: Path, curve: FindsCurve, thinned: FloatArray, title: str) -> None
 @click.option("--truth", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), default="finds.png", show_default=True)
 @click.option("--resamples", type=int, default=200, show_default=True)
-@click.option("--distance", type=int, default=6, show_default=True, help="Bits, near-duplicates.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def main(
-    workspace: Path, mining: str, truth: Path, out: Path, resamples: int, distance: int, seed: int
-) -> None:
+def main(workspace: Path, mining: str, truth: Path, out: Path, resamples: int, seed: int) -> None:
     """Draw recall of the hidden images against images reviewed, and print it as JSON."""
     place = Workspace(workspace)
     name = mining or place.newest("mine")
-    ranked = rank_negatives(place, name, truth, distance)
+    ranked = rank_negatives(place, name, truth)
     curve = finds_curve(ranked.hidden)
     thinned = thinned_curve(ranked, 0.005, resamples, seed)
     draw(out, curve, thinned, f"{len(ranked.hidden)} negatives, {ranked.hidden.sum()} hidden")

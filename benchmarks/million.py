@@ -59,7 +59,7 @@ def write_release(workspace: Workspace, images: int) -> None:
     constant = {
         "width": SIDE_PX,
         "height": SIDE_PX,
-        "phash": "0" * 16,
+        "phash": "0" * 64,
         "split": "train",
         "source": "negative",
         "labels": [],

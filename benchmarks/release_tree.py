@@ -15,9 +15,10 @@ from typing import IO, cast
 
 import click
 
+from sixrayd.core.records import NEAR_BITS
 from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.imaging.hashes import duplicate_groups, perceptual_hash
+from sixrayd.imaging.hashes import duplicate_groups, image_hash
 
 
 class _Joined:
@@ -52,7 +53,7 @@ def read_images(release: Path) -> dict[str, bytes]:
 def draw_test_side(images: dict[str, bytes], share: float, distance: int) -> set[str]:
     """Ids of whole near-duplicate groups, drawn by the hash of the group's first id."""
     ids = sorted(images)
-    hashes = [perceptual_hash(decode_rgb(images[i], i)) for i in ids]
+    hashes = [image_hash(images[i], i) for i in ids]
     heads = [ids[group] for group in duplicate_groups(hashes, distance)]
     lots = {h: int.from_bytes(hashlib.sha256(h.encode()).digest()[:8], "big") for h in set(heads)}
     return {i for i, h in zip(ids, heads, strict=True) if lots[h] < share * 2**64}
@@ -68,7 +69,9 @@ def _nothing(image_id: str, data: bytes) -> bytes:
 @click.option("--annotations", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--test-share", type=float, default=0.1, show_default=True)
-@click.option("--distance", type=int, default=6, show_default=True, help="Bits, near-duplicates.")
+@click.option(
+    "--distance", type=int, default=NEAR_BITS, show_default=True, help="Bits, near-duplicates."
+)
 @click.option("--empty", is_flag=True, help="Images without an annotation hold nothing: keep them.")
 def main(
     release: Path, annotations: Path, out: Path, test_share: float, distance: int, empty: bool

@@ -123,7 +123,7 @@ def _index_row(picture, writer):
         "width": width,
         "height": height,
         "sha256": hashlib.sha256(picture.data).hexdigest(),
-        "phash": "" if picture.error else "0" * 16,
+        "phash": "" if picture.error else "0" * 64,
         "group": picture.image_id,
         "split": picture.split,
         "source": picture.source,

@@ -83,7 +83,7 @@ def _row(
     return {
         **{"image_id": image_id, "shard": shard, "offset": offset, "size": size},
         **{"width": width, "height": height, "sha256": hashlib.sha256(jpeg).hexdigest()},
-        **{"phash": "0" * 16, "group": image_id, "split": "train", "source": str(source)},
+        **{"phash": "0" * 64, "group": image_id, "split": "train", "source": str(source)},
         **{"labels": sorted({box.label for box in boxes}), "error": ""},
     }
 

@@ -17,12 +17,12 @@ from sixrayd.core.command import progress
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
-from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source, Split
+from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.imaging.hashes import duplicate_groups, perceptual_hash
+from sixrayd.imaging.hashes import duplicate_groups, image_hash
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Boxes by who is behind them: the release, or people whom mining led to the image.
@@ -125,7 +125,7 @@ def ingest(
     tree: VocTree,
     workspace: Workspace,
     classes: ClassList,
-    distance: int = 6,
+    distance: int = NEAR_BITS,
     sides: Mapping[str, Split] | None = None,
 ) -> Run:
     """Shards, index and annotations of a tree; an unchanged tree is not read again.
@@ -135,7 +135,7 @@ def ingest(
 
     Args:
         distance: bits in which hashes of near-duplicates may differ; they form the groups that
-            intervals are drawn over.
+            intervals are drawn over, as those of an ingest do.
         sides: image id → its side; None takes the tree's lists.
 
     Raises:
@@ -158,7 +158,7 @@ def ingest(
     )
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])))
     ids = table["image_id"].combine_chunks()
-    groups = duplicate_groups(table["phash"].to_pylist(), distance)  # (N,)
+    groups = duplicate_groups(table["phash"].combine_chunks(), distance)  # (N,)
     table = table.append_column("group", ids.take(pa.array(groups))).select(INDEX_SCHEMA.names)
     write_table(workspace.shards / "index.parquet", table, INDEX_SCHEMA)
     write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
@@ -213,7 +213,7 @@ def _read(
                     "width": size_wh[0],
                     "height": size_wh[1],
                     "sha256": hashlib.sha256(data).hexdigest(),
-                    "phash": perceptual_hash(pixels),
+                    "phash": image_hash(data, image_id),
                     "split": str(sides[image_id]),
                     "source": str(Source.POSITIVE if annotation.objects else Source.NEGATIVE),
                     "labels": sorted({item.box.label for item in annotation.objects}),

@@ -22,6 +22,8 @@ class Split(StrEnum):
     TEST = "test"
 
 
+NEAR_BITS = 24  # of 256, in which hashes of near-duplicates may differ; see docs/splits.md
+MAX_NEAR_BITS = 64
 LEAK_FREE = "leak-free"  # the split that the ingest makes: whole near-duplicate groups
 
 
@@ -90,7 +92,7 @@ class ImageRecord:
     width: int  # pixels; 0 when unreadable
     height: int
     sha256: str
-    phash: str  # 16 hex digits; empty when unreadable
+    phash: str  # 64 hex digits, of version 0.1 16; empty when unreadable
     group: str  # smallest image id of the near-duplicate group
     split: str
     source: str

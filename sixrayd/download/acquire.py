@@ -13,6 +13,7 @@ from sixrayd.download.place import ReleasePlace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.splits import SplitFile
 from sixrayd.download.transfer import Report
+from sixrayd.imaging.hashes import BITS
 
 _NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives")
 
@@ -30,7 +31,7 @@ def settings_of(settings: DownloadSettings, place: ReleasePlace) -> dict[str, An
     entry = {"entry": place.entry.name} if place.entry else {}
     files = [SplitFile.of(text) for text in kept.pop("split")]
     splits = {"split": [(file.name, file.sha256()) for file in files]} if files else {}
-    return {"release": place.name, **entry, **kept, **splits}
+    return {"release": place.name, **entry, **kept, "hash_bits": BITS, **splits}
 
 
 def acquire(

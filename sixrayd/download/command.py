@@ -8,7 +8,7 @@ import click
 
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.files import read_table
-from sixrayd.core.records import ANNOTATION_SCHEMA
+from sixrayd.core.records import ANNOTATION_SCHEMA, MAX_NEAR_BITS
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 
@@ -37,8 +37,8 @@ option = options_of(DownloadSettings)
 @option("--images-per-shard", type=click.IntRange(1), help="Images in a shard, at most.")
 @option(
     "--hash-distance",
-    type=click.IntRange(0, 16),
-    help="Bits in which the perceptual hashes of near-duplicates may differ.",
+    type=click.IntRange(0, MAX_NEAR_BITS),
+    help="Bits of 256 in which the perceptual hashes of near-duplicates may differ.",
 )
 @option(
     "--split",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
 
 OnError = Literal["stop", "skip"]
 
@@ -23,7 +24,7 @@ class DownloadSettings:
     seed: int = 0  # of the train/test membership
     test_share: float = 0.1  # of the near-duplicate groups, 0..1
     images_per_shard: int = 2000
-    hash_distance: int = 0  # bits in which the hashes of near-duplicates may differ
+    hash_distance: int = NEAR_BITS  # of 256, in which the hashes of near-duplicates may differ
     on_error: OnError = "stop"
     split: tuple[str, ...] = ()  # files with a split: FILE, or NAME=FILE
     force: bool = False  # replace a finished ingest of something else
@@ -37,8 +38,10 @@ class DownloadSettings:
             raise SettingsError(f"test-share: need 0 or more and below 1, got {self.test_share}")
         if self.images_per_shard < 1:
             raise SettingsError(f"images-per-shard: need 1 or more, got {self.images_per_shard}")
-        if not 0 <= self.hash_distance <= 16:
-            raise SettingsError(f"hash-distance: need 0 to 16 bits, got {self.hash_distance}")
+        if not 0 <= self.hash_distance <= MAX_NEAR_BITS:
+            raise SettingsError(
+                f"hash-distance: need 0 to {MAX_NEAR_BITS} bits, got {self.hash_distance}"
+            )
         if not 1 <= self.connections <= 32:
             raise SettingsError(f"connections: need 1 to 32, got {self.connections}")
         if self.on_error not in ("stop", "skip"):

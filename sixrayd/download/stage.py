@@ -81,6 +81,7 @@ def _is_finished(
     if not (folder / "run.json").exists():
         return False
     other = workspace.run("shards")
+    run = _as_written_then(run, other)
     same = other.same_work(run) or (release is not None and is_same_elsewhere(other, run, release))
     if not same and not force:
         raise WorkspaceError(
@@ -88,6 +89,17 @@ def _is_finished(
             "files or settings; pass --force to replace it, or name another workspace with -w"
         )
     return same
+
+
+def _as_written_then(run: Run, other: Run) -> Run:
+    """The same work as an earlier version wrote it down, which knew shorter hashes: what it
+    finished stays.
+    """
+    if "hash_bits" in other.settings:
+        return run
+    settings = {**run.settings, "hash_distance": other.settings.get("hash_distance")}
+    del settings["hash_bits"]
+    return replace(run, settings=settings)
 
 
 def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> bool:

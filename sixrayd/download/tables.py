@@ -21,7 +21,7 @@ from sixrayd.download.faults import Faults
 from sixrayd.download.register import Register
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
-from sixrayd.imaging.hashes import Indices, duplicate_groups
+from sixrayd.imaging.hashes import Indices, duplicate_groups, hashes_are_whole
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -55,7 +55,8 @@ def recall(folder: Path, sha256: Mapping[str, str]) -> None:
         rows = table.filter(pc.equal(table["shard"], shard)).sort_by("offset")
         digests = pa.repeat(sha256[shard], len(rows))
         measured, listed = (path(folder / PARTS, shard) for path in (measured_path, listed_path))
-        write_table(measured, rows.select(MEASURED_SCHEMA.names), MEASURED_SCHEMA)
+        if hashes_are_whole(rows["phash"]):
+            write_table(measured, rows.select(MEASURED_SCHEMA.names), MEASURED_SCHEMA)
         rows = rows.set_column(rows.schema.get_field_index("shard"), "shard", digests)
         write_table(listed, rows.select(LISTED_SCHEMA.names), LISTED_SCHEMA)
 
@@ -70,7 +71,7 @@ def complete(
         positive: (N,) bool.
     """
     ids = table["image_id"].combine_chunks()
-    groups = duplicate_groups(table["phash"].to_pylist(), hash_distance)  # (N,)
+    groups = duplicate_groups(table["phash"].combine_chunks(), hash_distance)  # (N,)
     test = is_test(ids, groups, positive, seed, test_share)  # (N,)
     added = {
         "group": ids.take(pa.array(groups)),

@@ -1,29 +1,43 @@
-"""Perceptual hashes of images, and the groups of near-duplicates that they form."""
+"""Perceptual hashes of images, and the groups of near-duplicates that they form.
+
+A hash is 256 bits, a sign for each of the lowest 16 x 16 frequencies of an image. Its *key* is the
+64 bits of the lowest 8 x 8: near-duplicates are looked for by their keys and told by their hashes,
+since keys of other pictures coincide (docs/splits.md has the figures).
+"""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import imagehash
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sixrayd.core.arrays import RGBImage
-from sixrayd.core.errors import ShapeError
+from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
 from sixrayd.imaging.decode import decode_rgb
 
-BITS = 64
-_SIDE_PX = 128  # a quarter of the time of a full decode; hashes differ in 2 bits at most
-MAX_GROUP = 500
+BITS = 256
+KEY_BITS = 64
+NEAR_KEY_BITS = 4  # of 64
+MAX_GROUP = 500  # images
+_SIDE_PX = 128  # a quarter of the time of a full decode
+_AT_ONCE = 4096  # hashes
+_KEY_OCTETS = slice(0, 16, 2)  # the left half of the upper 8 of 16 rows
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def image_hash(data: bytes, source: str) -> str:
-    """The hash by which images are compared: of an encoded image, decoded at reduced scale.
+    """64 hex digits that stay the same, or nearly, under scaling and recompression.
 
     Args:
-        source: names the image in messages.
+        data: an encoded image.
+        source: names it in messages.
 
     Raises:
         ImageError: it cannot be decoded.
@@ -32,18 +46,72 @@ def image_hash(data: bytes, source: str) -> str:
 
 
 def perceptual_hash(image: RGBImage) -> str:
-    """16 hex digits that stay the same, or nearly, under scaling and recompression.
+    """The hash of a decoded image.
 
     Args:
         image: (H, W, 3) uint8; 128 pixels a side are enough.
     """
-    return str(imagehash.phash(Image.fromarray(image)))
+    return str(imagehash.phash(Image.fromarray(image), hash_size=16))
+
+
+def hash_words(hashes: Sequence[str] | pa.Array) -> Hashes:
+    """(N, 4): the bits of hashes, none of which is empty.
+
+    Raises:
+        WorkspaceError: they are not of 64 digits each.
+    """
+    return np.ascontiguousarray(_octets(hashes, BITS)).view(np.uint64)
+
+
+def hash_keys(hashes: Sequence[str] | pa.Array) -> Hashes:
+    """(N,): the keys of hashes, none of which is empty. Hashes of 16 digits, which version 0.1
+    wrote, are keys themselves.
+
+    Raises:
+        WorkspaceError: they are not all of 64 digits, or all of 16.
+    """
+    if len(hashes) and len(str(hashes[0])) * 4 == KEY_BITS:
+        keys = _octets(hashes, KEY_BITS)
+    else:
+        keys = _octets(hashes, BITS)[:, _KEY_OCTETS]
+    return np.ascontiguousarray(keys).view(np.uint64).ravel()
+
+
+def _octets(hashes: Sequence[str] | pa.Array, bits: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(N, bits / 8)."""
+    digits = bits // 4
+    try:
+        texts = pa.array(hashes, pa.string()).cast(pa.binary()).cast(pa.binary(digits))
+    except pa.ArrowInvalid as error:
+        raise WorkspaceError(
+            f"hashes of other than {digits} digits; run `sixrayd download --force`"
+        ) from error
+    letters = np.frombuffer(texts.buffers()[1], np.uint8).reshape(-1, digits)
+    octets = np.empty((len(texts), digits // 2), np.uint8)
+    for start in range(0, len(texts), _AT_ONCE):
+        some = letters[start : start + _AT_ONCE]
+        values = np.where(some >= ord("a"), some - (ord("a") - 10), some - ord("0"))
+        octets[start : start + _AT_ONCE] = values[:, 0::2] << 4 | values[:, 1::2]
+    return octets
+
+
+def hashes_are_whole(hashes: pa.ChunkedArray) -> bool:
+    """Whether those that are not empty have all their digits, which version 0.1 did not write."""
+    lengths = pc.unique(pc.utf8_length(hashes)).to_pylist()
+    return set(lengths) <= {0, BITS // 4}
+
+
+def bits_between(one: Hashes, other: Hashes) -> Indices:
+    """(N,) bits in which hashes of (N, W) words differ."""
+    bits: Indices = np.bitwise_count(one ^ other).sum(axis=1, dtype=np.int64)
+    return bits
 
 
 def duplicate_groups(
-    hashes: Sequence[str], max_distance: int = 0, max_group: int = MAX_GROUP
+    hashes: Sequence[str] | pa.Array, max_distance: int = NEAR_BITS, max_group: int = MAX_GROUP
 ) -> Indices:
-    """Groups of images linked by hashes that differ in at most `max_distance` bits.
+    """Groups of images linked by hashes that differ in at most `max_distance` bits, and in at most
+    `NEAR_KEY_BITS` bits of their keys.
 
     Links chain, so two images of a group may differ by more. A group of more than `max_group`
     images is no set of duplicates but a kind of picture that the hash cannot tell apart (blank
@@ -51,23 +119,25 @@ def duplicate_groups(
     small enough; images that share one hash in such numbers stay alone.
 
     Args:
-        hashes: (N,) 16 hex digits each; an empty one stays alone.
-        max_distance: 0..16 bits.
+        hashes: (N,) 64 hex digits each; an empty one stays alone.
+        max_distance: 0..64 bits.
 
     Returns:
         (N,) smallest index of the image's group.
 
     Raises:
         ShapeError: the distance is out of range.
+        WorkspaceError: hashes are of another length.
     """
-    if not 0 <= max_distance <= 16:
-        raise ShapeError(f"max_distance: need 0..16 bits, got {max_distance}")
-    count = len(hashes)
-    known = np.flatnonzero(np.fromiter((bool(h) for h in hashes), bool, count))  # (K,)
-    values = np.fromiter((int(hashes[i], 16) for i in known), np.uint64, len(known))
-    unique, inverse, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    parts = _bounded_components(unique, sizes, max_distance, max_group)  # (U,)
-    groups = np.arange(count, dtype=np.int64)
+    if not 0 <= max_distance <= MAX_NEAR_BITS:
+        raise ShapeError(f"max_distance: need 0..{MAX_NEAR_BITS} bits, got {max_distance}")
+    texts = pa.array(hashes, pa.string())
+    known = np.flatnonzero(np.asarray(pc.not_equal(texts, ""), bool))  # (K,)
+    texts = texts.take(pa.array(known)).dictionary_encode()
+    inverse = np.asarray(texts.indices, np.int64)  # (K,)
+    sizes = np.bincount(inverse, minlength=len(texts.dictionary))  # (U,)
+    parts = _bounded_components(texts.dictionary, sizes, max_distance, max_group)  # (U,)
+    groups = np.arange(len(hashes), dtype=np.int64)
     groups[known] = _smallest_member(parts[inverse], known)
     crowded = sizes[inverse] > max_group  # (K,)
     groups[known[crowded]] = known[crowded]
@@ -75,10 +145,10 @@ def duplicate_groups(
 
 
 def _bounded_components(
-    unique: Hashes, sizes: Indices, max_distance: int, max_group: int
+    unique: pa.Array, sizes: Indices, max_distance: int, max_group: int
 ) -> Indices:
     """Component of each hash, after dropping links from components that hold too many images."""
-    pairs, distances = _links(unique, max_distance)  # (L, 2), (L,)
+    pairs, distances = _links(hash_words(unique), hash_keys(unique), max_distance)  # (L, 2), (L,)
     for distance in range(max_distance, -1, -1):
         parts = _components(len(unique), pairs)
         too_large = np.bincount(parts, weights=sizes) > max_group
@@ -87,29 +157,38 @@ def _bounded_components(
     return _components(len(unique), pairs)
 
 
-def _links(unique: Hashes, max_distance: int) -> tuple[Indices, Indices]:
-    """Pairs of hashes within the distance: (L, 2) indices and (L,) bits, each pair once.
+def _links(words: Hashes, keys: Hashes, max_distance: int) -> tuple[Indices, Indices]:
+    """Pairs of near hashes: (L, 2) indices and (L,) bits, each pair once.
 
-    Two hashes that differ in at most d bits agree in one of d + 1 bands of their bits.
+    Two keys that differ in at most d bits agree in one of d + 1 bands of their bits.
+
+    Args:
+        words: (U, 4), each another.
+        keys: (U,).
     """
+    bands = min(max_distance, NEAR_KEY_BITS) + 1
     found: list[Indices] = [np.empty((0, 2), np.int64)]
-    for band in range(max_distance + 1 if max_distance else 0):
-        bits = np.uint64(sum(1 << bit for bit in range(band, BITS, max_distance + 1)))
-        found.extend(_near_in_band(unique, unique & bits, max_distance))
+    for band in range(bands if max_distance else 0):
+        bits = np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, bands)))
+        for pairs in _near_in_band(keys, keys & bits, bands - 1):
+            found.append(pairs[_distances(words, pairs) <= max_distance])
     pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)  # (L, 2)
-    distances = np.bitwise_count(unique[pairs[:, 0]] ^ unique[pairs[:, 1]]).astype(np.int64)
-    return pairs, distances
+    return pairs, _distances(words, pairs)
 
 
-def _near_in_band(unique: Hashes, keys: Hashes, max_distance: int) -> Iterator[Indices]:
-    """Near pairs among hashes of equal key: sorted by key, each is compared with the next, then
-    with the one after, while keys agree."""
-    order = np.argsort(keys, kind="stable")  # (U,)
-    keys, ordered = keys[order], unique[order]
-    first: Indices = np.arange(len(keys) - 1)
+def _distances(words: Hashes, pairs: Indices) -> Indices:
+    return bits_between(words[pairs[:, 0]], words[pairs[:, 1]])
+
+
+def _near_in_band(keys: Hashes, bands: Hashes, max_distance: int) -> Iterator[Indices]:
+    """Near pairs among keys of equal band: sorted by band, each is compared with the next, then
+    with the one after, while bands agree."""
+    order = np.argsort(bands, kind="stable")  # (U,)
+    bands, ordered = bands[order], keys[order]
+    first: Indices = np.arange(len(bands) - 1)
     step = 1
-    while len(first := first[: np.searchsorted(first, len(keys) - step)]):
-        first = first[keys[first] == keys[first + step]]
+    while len(first := first[: np.searchsorted(first, len(bands) - step)]):
+        first = first[bands[first] == bands[first + step]]
         near = np.bitwise_count(ordered[first] ^ ordered[first + step]) <= max_distance
         hits = first[near]
         yield np.stack([order[hits], order[hits + step]], axis=1)  # (hits, 2)

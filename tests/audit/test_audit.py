@@ -144,11 +144,11 @@ def duplicates():
     tiny = tidy()
     gun, bag = tiny.images["P00001"], tiny.images["N0000001"]
     tiny.images |= {"N0000002": bag, "N0000003": again(bag)}
-    tiny.images |= {"N0000004": gun, "N0000005": again(gun, 70), "P00003": again(gun)}
-    near = "0 of 64 bits of their hashes differ"
+    tiny.images |= {"N0000004": gun, "N0000005": again(gun) + b"\0", "P00003": again(gun)}
+    near = "…"  # how many bits differ is up to the decoder
     return tiny, [
         (Flaw.NEGATIVE_IS_POSITIVE, "N0000004", "the same bytes", "", "P00001"),
-        (Flaw.NEGATIVE_IS_POSITIVE, "N0000005", near + "; correlation …", "", "P00003"),
+        (Flaw.NEGATIVE_IS_POSITIVE, "N0000005", near, "", "P00003"),
         (Flaw.SAME_BYTES, "N0000002", "the same bytes", "", "N0000001"),
         (Flaw.NEAR_DUPLICATE, "N0000003", near, "", "N0000001"),
         (Flaw.NEAR_DUPLICATE, "P00003", near, "", "P00001"),
@@ -218,7 +218,7 @@ def edit_index(workspace, **changes):
     write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
 
 
-def test_a_hash_that_coincides_is_no_repeated_picture(workspace):
+def test_a_group_s_end_is_no_repeated_picture(workspace):
     edit_index(workspace, N0000001={"group": "N0000001"}, P00001={"group": "N0000001"})
 
     found = audit(workspace).kinds[0]
@@ -228,9 +228,8 @@ def test_a_hash_that_coincides_is_no_repeated_picture(workspace):
         1,
     )
     assert (found.examples[0]["image_id"], found.examples[0]["other_id"]) == ("N0000001", "P00001")
-    bits, correlation = found.examples[0]["text"].split(" of 64 bits of their hashes differ; ")
-    assert int(bits) > 10
-    assert -1 <= float(correlation.removeprefix("correlation ")) < 0.9
+    bits = found.examples[0]["text"].removesuffix(" of 256 bits of their hashes differ")
+    assert int(bits) > 48
 
 
 def test_of_a_group_s_positives_the_most_alike_stands_beside_the_negative(tmp_path):
@@ -436,7 +435,7 @@ def test_a_million_rows_take_columns_and_no_objects(workspace):
     hashes = rng.integers(0, 2**63, len(rows))
     rows = [
         row
-        | {"image_id": f"N{n:07d}", "phash": f"{hashes[n]:016x}", "sha256": f"{hashes[n]:064x}"}
+        | {"image_id": f"N{n:07d}", "phash": f"{hashes[n]:064x}", "sha256": f"{hashes[n]:064x}"}
         | {"group": f"N{n:07d}", "source": "negative", "labels": [], "error": "truncated"}
         for n, row in enumerate(rows)
     ]
@@ -452,7 +451,7 @@ def test_a_million_rows_take_columns_and_no_objects(workspace):
     assert [(kind.flaw, kind.count, len(kind.examples)) for kind in result.kinds] == [
         ("image that cannot be read", 20_000, 12)
     ]
-    assert peak < 3_000_000  # a dictionary a row takes more
+    assert peak < 4_000_000  # a dictionary a row takes more
 
 
 def test_a_cell_is_no_formula_and_csv_holds_all(workspace):

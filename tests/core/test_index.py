@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Workspace:
         with ShardWriter(workspace.shards, image_id, 1) as writer:
             shard, offset, size = writer.add(image_id, data)
         row = {"image_id": image_id, "shard": shard, "offset": offset, "size": size, "width": 96}
-        row |= {"height": 64, "sha256": hashlib.sha256(data).hexdigest(), "phash": "0" * 16}
+        row |= {"height": 64, "sha256": hashlib.sha256(data).hexdigest(), "phash": "0" * 64}
         row |= {"group": image_id, "split": split, "source": source, "labels": ["Gun"]}
         rows.append({**row, "error": error})
     write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
@@ -71,7 +71,7 @@ def test_record_and_bytes(workspace: Workspace) -> None:
         width=96,
         height=64,
         sha256=hashlib.sha256(jpeg(3)).hexdigest(),
-        phash="0000000000000000",
+        phash="0" * 64,
         group="P00001",
         split="train",
         source="positive",

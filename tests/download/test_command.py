@@ -99,7 +99,7 @@ def test_a_sound_release_has_no_remark(runner, tmp_path):
     [
         (["--test-share", "1"], "1.0 is not in the range 0<=x<1."),
         (["--images-per-shard", "0"], "0 is not in the range x>=1."),
-        (["--hash-distance", "17"], "17 is not in the range 0<=x<=16."),
+        (["--hash-distance", "65"], "65 is not in the range 0<=x<=64."),
         (["--seed", "dice"], "'dice' is not a valid integer."),
         (["--on-error", "ignore"], "'ignore' is not one of 'stop', 'skip'."),
     ],

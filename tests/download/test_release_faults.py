@@ -284,8 +284,8 @@ def test_settings_out_of_range() -> None:
     assert str(caught.value) == "test-share: need 0 or more and below 1, got 1.0"
     with pytest.raises(SettingsError, match="images-per-shard: need 1 or more, got 0"):
         DownloadSettings("x", images_per_shard=0)
-    with pytest.raises(SettingsError, match="hash-distance: need 0 to 16 bits, got 17"):
-        DownloadSettings("x", hash_distance=17)
+    with pytest.raises(SettingsError, match="hash-distance: need 0 to 64 bits, got 65"):
+        DownloadSettings("x", hash_distance=65)
 
 
 def test_sums_are_read_after_a_rewrite(tmp_path: Path) -> None:

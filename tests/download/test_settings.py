@@ -13,7 +13,7 @@ def test_defaults():
 
     assert settings.classes == ("Gun", "Knife", "Wrench", "Pliers", "Scissors")
     assert (settings.seed, settings.test_share, settings.images_per_shard) == (0, 0.1, 2000)
-    assert (settings.hash_distance, settings.on_error, settings.force) == (0, "stop", False)
+    assert (settings.hash_distance, settings.on_error, settings.force) == (24, "stop", False)
     assert (settings.source, settings.connections, settings.keep_archives) == ("", 4, True)
 
 
@@ -24,8 +24,8 @@ def test_defaults():
         ({"test_share": 1}, "test-share: need 0 or more and below 1, got 1"),
         ({"test_share": math.nan}, "test-share: need 0 or more and below 1, got nan"),
         ({"images_per_shard": 0}, "images-per-shard: need 1 or more, got 0"),
-        ({"hash_distance": -1}, "hash-distance: need 0 to 16 bits, got -1"),
-        ({"hash_distance": 17}, "hash-distance: need 0 to 16 bits, got 17"),
+        ({"hash_distance": -1}, "hash-distance: need 0 to 64 bits, got -1"),
+        ({"hash_distance": 65}, "hash-distance: need 0 to 64 bits, got 65"),
         ({"connections": 0}, "connections: need 1 to 32, got 0"),
         ({"connections": 33}, "connections: need 1 to 32, got 33"),
         ({"on_error": "ignore"}, "on-error: need stop or skip, got 'ignore'"),
@@ -48,7 +48,7 @@ def test_the_ends_of_each_range():
     for given in (
         {"test_share": 0},
         {"test_share": 0.999},
-        {"hash_distance": 16},
+        {"hash_distance": 64},
         {"images_per_shard": 1},
     ):
         assert DownloadSettings("sixray", **given).release == "sixray"

@@ -43,7 +43,7 @@ def table_of(rows, seed=0, test_share=0.5, hash_distance=0):
 
 
 def test_rows_are_sorted_and_near_duplicates_named_after_their_first():
-    rows = [row("P3", "f" * 16), row("N9", "f" * 16), row("N1"), row("A1"), row("P2", "0" * 16)]
+    rows = [row("P3", "f" * 64), row("N9", "f" * 64), row("N1"), row("A1"), row("P2", "0" * 64)]
 
     table = table_of(rows)
 

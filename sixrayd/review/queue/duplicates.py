@@ -25,7 +25,7 @@ from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.imaging.hashes import BITS, MAX_GROUP, Hashes, Indices
+from sixrayd.imaging.hashes import KEY_BITS, MAX_GROUP, Hashes, Indices, hash_keys
 
 GRID = 4  # cells a side that features are averaged in
 _PAIRS = 1 << 22  # compared at once
@@ -36,7 +36,7 @@ class DuplicateSettings:
     """What counts as resembling.
 
     Args:
-        max_distance: bits in which the hashes may differ, 0..16.
+        max_distance: bits of 64 in which the keys of the hashes may differ, 0..16.
         min_similarity: of the features, 0..1.
         nearest: positives of nearest hash whose features an image is compared with.
         model: name of the detector whose features are compared; the newest by default.
@@ -70,7 +70,7 @@ class Duplicate:
     """A negative and the known positive that it resembles most.
 
     Args:
-        distance: bits in which their hashes differ.
+        distance: bits of 64 in which the keys of their hashes differ.
         similarity: of their features, 0..1; its worth is for decisions to say.
         boxes: the positive's, in this image's pixels: proposals, not verdicts.
     """
@@ -147,8 +147,9 @@ def _near_by_hash(
     index: Index, positives: Collection[str], settings: DuplicateSettings
 ) -> dict[str, list[tuple[str, int]]]:
     """Negatives with their positives of nearest hash, and the bits between them."""
-    rows = index.rows().select(["image_id", "phash"]).to_pylist()
-    hashes = {row["image_id"]: int(row["phash"], 16) for row in rows if row["phash"]}
+    table = index.rows()  # those that can be read, which have a hash
+    keys = hash_keys(table["phash"].combine_chunks()).tolist()
+    hashes = dict(zip(table["image_id"].to_pylist(), keys, strict=True))
     known = sorted(hashes.keys() & positives)
     sharing: dict[int, list[str]] = defaultdict(list)
     for image_id in hashes.keys() - positives:
@@ -186,7 +187,7 @@ def near_pairs(
     """
     found: list[Indices] = [np.empty((0, 2), np.int64)]
     for band in range(max_distance + 1):
-        bits = np.uint64(sum(1 << bit for bit in range(band, BITS, max_distance + 1)))
+        bits = np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, max_distance + 1)))
         found.extend(_agreeing(hashes, known, bits, max_distance))
     pairs = np.unique(np.concatenate(found), axis=0)  # (L, 2)
     distances = _distance(hashes, known, pairs)
