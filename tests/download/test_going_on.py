@@ -1,5 +1,6 @@
 """Ingests that are killed, mended, repeated, or find their release at another place."""
 
+import json
 import os
 import random
 import shutil
@@ -10,7 +11,9 @@ import sys
 import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
+from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
+from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.sharding import PARTS
 from tests.releases import WHOLE, TinyRelease, jpeg, skipped, take
@@ -160,3 +163,26 @@ def test_a_release_at_another_place_is_the_same(tmp_path, loose):
     (other / "SHA256SUMS").unlink(missing_ok=True)
     with pytest.raises(WorkspaceError, match="pass --force to replace it"):
         take(tmp_path, other)
+
+
+def test_an_ingest_with_the_short_hashes_of_an_earlier_version_stays(tmp_path):
+    release = TinyRelease().write(tmp_path / "release")
+    take(tmp_path, release)
+    shards = tmp_path / "ws/shards"
+    new = Index.load(Workspace(tmp_path / "ws")).table
+    rows = [row | {"phash": row["phash"][:16]} for row in new.to_pylist()]
+    write_table(shards / "index.parquet", rows, INDEX_SCHEMA)
+    document = json.loads((shards / "run.json").read_text())
+    del document["settings"]["hash_bits"]
+    document["settings"]["hash_distance"] = 0
+    (shards / "run.json").write_text(json.dumps(document))
+    before = files_of(shards)
+
+    assert take(tmp_path, release) == WHOLE
+    assert files_of(shards) == before
+    with pytest.raises(WorkspaceError, match="pass --force to replace it"):
+        take(tmp_path, release, seed=1)
+    take(tmp_path, release, seed=1, force=True)
+
+    hashes = Index.load(Workspace(tmp_path / "ws")).table["phash"]
+    assert hashes.to_pylist() == new["phash"].to_pylist()
