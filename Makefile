@@ -21,13 +21,13 @@ demo: .venv/demo.stamp
 gpu: .venv/demo.stamp
 	@$(BIN)/python -m benchmarks.gpu $(GPU)
 
-test: .venv/dev.stamp chromium
+test: .venv/dev.stamp tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) -m "not long"
 
-test-long: .venv/dev.stamp chromium
+test-long: .venv/dev.stamp tools
 	$(PYTEST) -m "long and not longest"
 
 test-full: test test-long
@@ -51,9 +51,11 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/demo.stamp
 
-# The browser tests need Chromium; without it, and without the right to install it, they skip.
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
-	  || echo "chromium is not installed: browser tests will be skipped"
+# Browser tests need Chromium, those of rar archives bsdtar; without these, and without the right to
+# install them, such tests skip.
+.PHONY: tools
+tools:
+	@{ command -v chromium && command -v bsdtar; } >/dev/null || { [ "$$(id -u)" = 0 ] \
+	  && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq chromium libarchive-tools >/dev/null; } \
+	  || echo "chromium or bsdtar is not installed: tests that need it will be skipped"
