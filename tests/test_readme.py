@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import contained
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +25,7 @@ resamples = 50
 """
 
 
+@pytest.mark.long
 def test_the_transcript_runs(tmp_path):
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     commands = [line[2:] for block in blocks for line in block.splitlines()]
