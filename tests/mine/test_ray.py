@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,7 +103,12 @@ def actors(node):
     """Processes of workers that mine on a node."""
     raylets = [info.process.pid for info in node.all_processes["raylet"]]
     children = [c for pid in raylets for c in psutil.Process(pid).children(recursive=True)]
-    return [c for c in children if "_Hand" in c.name() + " ".join(c.cmdline())]
+    found = []
+    for child in children:
+        with suppress(psutil.NoSuchProcess):  # it has ended, or is a zombie
+            if "_Hand" in child.name() + " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 class Watch:
