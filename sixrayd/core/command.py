@@ -1,6 +1,7 @@
 """What every command shares: the workspace option, settings from files, one JSON document."""
 
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -201,6 +203,28 @@ def progress() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
     )
+
+
+def as_typed(**changed: Any) -> str:
+    """The command that runs as it was typed, but for some options: what a person may type next.
+
+    The workspace is left out, since `Workspace.command` adds it.
+    """
+    context = click.get_current_context()
+    words = [context.command_path]
+    for option in context.command.params:
+        name = str(option.name)
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if name == "workspace" or not (typed or name in changed):
+            continue
+        value = changed.get(name, context.params[name])
+        if isinstance(option, click.Option) and option.is_flag:
+            words += (option.opts if value else option.secondary_opts)[:1]
+            continue
+        several = option.multiple if isinstance(option, click.Option) else False
+        for each in value if several else [_text(value)]:
+            words += [option.opts[0], shlex.quote(str(each))]
+    return " ".join(words)
 
 
 @contextmanager

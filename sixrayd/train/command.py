@@ -5,8 +5,14 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json, split_option, workspace_option
-from sixrayd.core.records import LEAK_FREE
+from sixrayd.core.command import (
+    as_typed,
+    json_option,
+    options_of,
+    print_json,
+    split_option,
+    workspace_option,
+)
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
@@ -97,9 +103,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     following = workspace.command("sixrayd mine")
     if result.validation.get("mean", 1.0) < _LEARNT:
         click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
-        longer = f"sixrayd train --detector {result.detector} --epochs {2 * result.epochs} --force"
-        longer += f" --split {options['split']}" * (options["split"] != LEAK_FREE)
-        following = workspace.command(longer)
+        following = workspace.command(as_typed(epochs=2 * result.epochs, force=True))
     if result.caution:
         click.echo(f"caution: {result.caution}")
     click.echo(f"weights and curves: {result.folder}\nnext: {following}")

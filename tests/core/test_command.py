@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.command import as_typed, json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 
@@ -134,3 +134,28 @@ def test_help_shows_defaults_that_say_something() -> None:
     text = " ".join(CliRunner().invoke(cli, ["ask", "--help"]).stdout.split())
     shown = re.findall(r"\[default: ([^]]*)\]", text)
     assert shown == ["workspace", "0", "one", "a,b", "here", "mirror"]
+
+
+@click.command("go")
+@workspace_option
+@click.option("--epochs", default=3)
+@click.option("--name", "--called", default="")
+@click.option("--mirror/--no-mirror", default=True)
+@click.option("--split", multiple=True)
+@click.option("--force", is_flag=True)
+def go(workspace: Workspace, epochs: int, **_: object) -> None:
+    click.echo(as_typed(epochs=2 * epochs, force=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        ([], "go --epochs 6 --force"),
+        (["-w", "here", "--called", "a b"], "go --epochs 6 --name 'a b' --force"),
+        (["--no-mirror", "--epochs", "5"], "go --epochs 10 --no-mirror --force"),
+        (["--split", "a", "--split", "b"], "go --epochs 6 --split a --split b --force"),
+    ],
+)
+def test_a_command_as_it_was_typed(words: list[str], typed: str) -> None:
+    result = CliRunner().invoke(go, words, catch_exceptions=False)
+    assert result.output == f"{typed}\n"
