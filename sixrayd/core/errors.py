@@ -41,6 +41,16 @@ class ServiceError(SixraydError):
     """Label Studio, FiftyOne or another service did not do what was asked."""
 
 
+def escaped(text: object) -> str:
+    """One line in which control characters, and bytes that are no UTF-8, stand as escapes."""
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in str(text))
+
+
+def _escape(sign: str) -> str:
+    byte = ord(sign) - 0xDC00  # as Python names files whose bytes are no UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(sign)[1:-1]
+
+
 def printable(text: object, most: int = 500) -> str:
     """One line of a stranger's text, which no terminal takes for a command."""
     return "".join(sign if sign.isprintable() else " " for sign in str(text)[:most])
