@@ -81,7 +81,7 @@ def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
                 return int(width), int(height)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return image.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise ImageError(
             f"{where}: more than {Image.MAX_IMAGE_PIXELS} pixels, at most {MAX_PIXELS} are decoded"
         ) from error
