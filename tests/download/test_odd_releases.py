@@ -254,11 +254,11 @@ def test_an_archive_without_images_is_named_as_it_was_given(tmp_path):
 
 
 def test_what_passed_over_faults_say_advises_nothing_that_was_done(tmp_path, loose):
-    (loose / "Annotations/P00001.xml").write_bytes(b"<annotation>")
+    (loose / "Annotations/P00001.xml").write_bytes(b"<other/>")
     assert take(tmp_path, loose, "skip").skipped == 1
     assert skipped(tmp_path) == [
         {
             "where": "Annotations/P00001.xml",
-            "error": "not XML (EndTag: '</' not found, line 1, column 13 (<string>, line 1))",
+            "error": "root is <other>, expected <annotation>",
         }
     ]
