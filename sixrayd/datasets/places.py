@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Finding, Flaw
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
@@ -73,7 +74,7 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
     elif place.is_file() and zipfile.is_zipfile(place):
         yield from _in_zip(place, "", findings)
     elif place.suffix.lower() == ".json" and place.is_file():
-        yield PlacedFile(place.name, place.stat().st_size, lambda: place.open("rb"))
+        yield PlacedFile(place.name, place.stat().st_size, lambda: open_plain(place))
     else:
         raise AnnotationError(
             f"{place}: no folder, no zip and no .json of labels; unpack it and name its folder"
@@ -120,7 +121,7 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
 
 
 def _loose(path: Path, where: str, size: int) -> PlacedFile:
-    return PlacedFile(where, size, lambda: path.open("rb"))
+    return PlacedFile(where, size, lambda: open_plain(path))
 
 
 def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[PlacedFile]:

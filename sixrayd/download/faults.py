@@ -1,16 +1,13 @@
 """What is wrong with a release: the first fault stops, or all are kept and listed."""
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixrayd.core.errors import ReleaseError
+from sixrayd.core.errors import ReleaseError, without_advice
 from sixrayd.core.files import write_bytes
 from sixrayd.download.settings import OnError
-
-_ADVICE = re.compile(r"; [^;]*pass --on-error skip$")  # said once, and not where it was passed
 
 
 def shown(name: str) -> str:
@@ -39,7 +36,7 @@ class Faults:
         Raises:
             ReleaseError: faults are to stop the ingest.
         """
-        what = _ADVICE.sub("", what)
+        what = without_advice(what)
         if self.on_error == "stop":
             raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
         self.found.append((shown(where), what))

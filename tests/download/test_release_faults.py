@@ -60,8 +60,8 @@ def test_missing_last_part_is_a_truncated_stream(tmp_path: Path) -> None:
     (release / "JPEGImage.tar.gz03").unlink()
     told = (
         r"^JPEGImage.tar.gz00 to JPEGImage.tar.gz02: ends too early: its last part is missing or "
-        r"truncated; \d+ bytes of JPEGImage.tar.gz/JPEGImage/N000000\d.jpg came, \d+ expected by its "
-        r"header; mend it or pass --on-error skip$"
+        r"truncated; \d+ bytes of JPEGImage.tar.gz/JPEGImage/N000000\d.jpg came, \d+ expected by "
+        r"its header; mend it or pass --on-error skip$"
     )
     with pytest.raises(ReleaseError, match=told):
         take(tmp_path, release)
