@@ -197,11 +197,9 @@ def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, 
     end = next((n for n in range(start, max(parts)) if n not in parts), max(parts) + 1)
     if end <= max(parts):
         faults.add(name, f"part {_part_name(parts, end)} is missing")
-    for number in range(start, end):
-        if not _is_archive(parts[number], magic if number == start else b"", faults):
-            end = number
-            break
-    return tuple(parts[number] for number in range(start, end))
+    found = [parts[number] for number in range(start, end)]
+    good = [_is_archive(path, b"" if i else magic, faults) for i, path in enumerate(found)]
+    return tuple(found[: [*good, False].index(False)])
 
 
 def _part_name(parts: dict[int, Path], number: int) -> str:
