@@ -58,17 +58,15 @@ def cli() -> None:
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
     from sixrayd.core.cores import share_cores
-    from sixrayd.core.errors import SixraydError
+    from sixrayd.core.errors import SixraydError, escaped
     from sixrayd.core.storage import is_refusal, refusal
 
     share_cores()
     try:
         cli(prog_name="sixrayd")
-    except SixraydError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        if not is_refusal(error):
+    except (SixraydError, OSError) as error:
+        if isinstance(error, OSError) and not is_refusal(error):
             raise
-        click.echo(f"error: {refusal(error)}", err=True)
+        said = refusal(error) if isinstance(error, OSError) else error
+        click.echo(f"error: {escaped(said)}", err=True)
         sys.exit(1)

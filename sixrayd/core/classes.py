@@ -1,6 +1,8 @@
 """The classes of contraband, their order, and the names they go by."""
 
+import shlex
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -24,7 +26,8 @@ class ClassList:
             `manifests/classes.toml` leaves out.
 
     Raises:
-        SettingsError: no class, or two that differ only in case.
+        SettingsError: no class, a name that cannot be typed or printed in one line, or two that
+            differ only in case.
     """
 
     names: tuple[str, ...] = field(default_factory=default_classes)
@@ -33,6 +36,11 @@ class ClassList:
     def __post_init__(self) -> None:
         if not self.names or not all(name.strip() == name and name for name in self.names):
             raise SettingsError(f"classes: need at least one name without blanks, got {self.names}")
+        for name in self.names:
+            if "," in name or not name.isprintable():
+                raise SettingsError(
+                    f"classes: {name!r} holds a comma or a control character; rename the class"
+                )
         if len({name.lower() for name in self.names}) < len(self.names):
             raise SettingsError(f"classes: a name occurs twice in {', '.join(self.names)}")
 
@@ -75,6 +83,14 @@ class ClassList:
     def parse(cls, text: str) -> "ClassList":
         """Classes from one comma-separated line."""
         return cls(tuple(part.strip() for part in text.split(",")))
+
+
+def classes_advice(names: Sequence[str]) -> str:
+    """What to do so that these are the classes: the option to pass, as a shell takes it."""
+    try:
+        return f"pass `--classes {shlex.quote(','.join(ClassList(tuple(names)).names))}`"
+    except SettingsError as error:
+        return f"mend the names there ({error})"
 
 
 @cache

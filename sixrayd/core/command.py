@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import open_plain
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
@@ -50,10 +51,11 @@ def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> 
 
 def _section(path: Path, context: click.Context) -> dict[str, Any]:
     try:
-        table: Any = tomllib.loads(path.read_text("utf-8-sig"))
+        with open_plain(path) as file:
+            table: Any = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         if not is_refusal(error):
-            raise
+            raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
         raise SettingsError(refusal(error, path, "read")) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
@@ -167,6 +169,12 @@ def consensus_option(command: F) -> F:
     )(command)
 
 
+def _named_split(context: click.Context, option: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("an empty name; leave --split out for the ingest's own division")
+    return value
+
+
 def split_option(command: F) -> F:
     """Add `--split`; the command gets the name of a split."""
     return click.option(
@@ -174,6 +182,7 @@ def split_option(command: F) -> F:
         metavar="NAME",
         default=LEAK_FREE,
         show_default=True,
+        callback=_named_split,
         help="Which images train and which test: the ingest's own division, or a given split of "
         "those that `sixrayd status` names.",
     )(command)

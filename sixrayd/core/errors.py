@@ -1,5 +1,7 @@
 """One tree of errors. A message says where, what was found, what was expected, what to do."""
 
+import re
+
 
 class SixraydError(Exception):
     """Every failure that a user can cause or mend; the command line prints it as one line."""
@@ -39,6 +41,21 @@ class CheckpointError(SixraydError):
 
 class ServiceError(SixraydError):
     """Label Studio, FiftyOne or another service did not do what was asked."""
+
+
+def escaped(text: object) -> str:
+    """One line in which control characters, and bytes that are no UTF-8, stand as escapes."""
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in str(text))
+
+
+def _escape(sign: str) -> str:
+    byte = ord(sign) - 0xDC00  # as Python names files whose bytes are no UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(sign)[1:-1]
+
+
+def without_advice(message: str) -> str:
+    """A message without the advice to skip faults, for where they were skipped."""
+    return re.sub(r"; [^;]*pass --on-error skip$", "", message)
 
 
 def printable(text: object, most: int = 500) -> str:

@@ -1,8 +1,11 @@
 """Files that are there whole or not at all, and their hashes."""
 
+import errno
 import hashlib
+import io
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -132,7 +135,26 @@ def _checked_table(
     return table
 
 
+def open_plain(path: Path) -> io.BufferedReader:
+    """Open a file from outside: a pipe, socket or device, which may never end, is not opened.
+
+    Raises:
+        OSError: it is none that can be read, or no plain file.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, opening says it
+        kind = (
+            "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        )
+        raise OSError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
+    return path.open("rb")
+
+
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as handle:
+    """SHA-256 of a file, in hex.
+
+    Raises:
+        OSError: see `open_plain`.
+    """
+    with open_plain(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Finding, Flaw
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-_CLOSED = re.compile(r"\.(tar|tgz|rar|7z)(\.|\d|$)", re.IGNORECASE)
+ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we read it or not
+    r".*\.(tar|tgz|taz|t?bz2?|txz|tlz|tzst|zip|z\d\d|rar|r\d\d|7z|gz|xz|zst|lzma|lz4?|lzo|z"
+    r"|cpio|iso|cab)([._-]?(part)?\d*|[._-]?(part)?a{1,2}[a-z])",
+    re.IGNORECASE | re.DOTALL,
+)
 BROKEN = (  # what reading a hostile archive or file may raise
     *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -69,7 +74,7 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
     elif place.is_file() and zipfile.is_zipfile(place):
         yield from _in_zip(place, "", findings)
     elif place.suffix.lower() == ".json" and place.is_file():
-        yield PlacedFile(place.name, place.stat().st_size, lambda: place.open("rb"))
+        yield PlacedFile(place.name, place.stat().st_size, lambda: open_plain(place))
     else:
         raise AnnotationError(
             f"{place}: no folder, no zip and no .json of labels; unpack it and name its folder"
@@ -109,14 +114,14 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
                 note(Flaw.NOT_READ, path, "no plain file")
             elif path.suffix.lower() == ".zip":
                 yield from _in_zip(path, f"{where}/", findings)
-            elif _CLOSED.search(path.name):
+            elif ARCHIVE.fullmatch(path.name):
                 note(Flaw.NOT_READ, path, "an archive that is not read; unpack it")
             else:
                 yield _loose(path, where, state.st_size)
 
 
 def _loose(path: Path, where: str, size: int) -> PlacedFile:
-    return PlacedFile(where, size, lambda: path.open("rb"))
+    return PlacedFile(where, size, lambda: open_plain(path))
 
 
 def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[PlacedFile]:
@@ -128,7 +133,7 @@ def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[Placed
                     continue
                 if entry.flag_bits & 1:
                     findings.append(Finding(Flaw.NOT_READ, where, "encrypted"))
-                elif where.lower().endswith(".zip") or _CLOSED.search(where):
+                elif ARCHIVE.fullmatch(where):
                     text = "an archive within a zip, which is not read; unpack it"
                     findings.append(Finding(Flaw.NOT_READ, where, text))
                 else:

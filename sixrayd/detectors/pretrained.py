@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sixrayd.core.errors import CheckpointError
+from sixrayd.core.files import open_plain
 from sixrayd.detectors.checkpoints import METADATA_KEY
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
@@ -211,7 +212,7 @@ def _other_classes(target: str, tensor: Tensor, place: Tensor) -> bool:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     """Tensors by name; no code of the file is run."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(64)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

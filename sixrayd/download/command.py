@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
+from sixrayd.core.errors import escaped
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, MAX_NEAR_BITS
 from sixrayd.core.workspace import Workspace
@@ -112,7 +113,7 @@ def _print(workspace: Workspace, result: Any) -> None:
             click.echo(f"{count} {text}")
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
-        click.echo(f"passed over, neither image nor annotation nor archive: {kinds}")
+        click.echo(f"passed over, neither image nor annotation nor archive: {escaped(kinds)}")
     click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 

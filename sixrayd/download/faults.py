@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixrayd.core.errors import ReleaseError
+from sixrayd.core.errors import ReleaseError, without_advice
 from sixrayd.core.files import write_bytes
 from sixrayd.download.settings import OnError
 
@@ -36,6 +36,7 @@ class Faults:
         Raises:
             ReleaseError: faults are to stop the ingest.
         """
+        what = without_advice(what)
         if self.on_error == "stop":
             raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
         self.found.append((shown(where), what))

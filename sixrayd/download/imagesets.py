@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import NUMBERED
@@ -69,10 +69,10 @@ class ImageSets:
         except AnnotationError:
             columns = []
         if sorted(columns) != list(range(len(self.classes))):
-            found = ",".join(name.strip() for name in header[1:])
+            names = [name.strip() for name in header[1:]]
             raise ReleaseError(
-                f"{where}: columns are {found or 'missing'}, classes are "
-                f"{','.join(self.classes.names)}; pass `--classes {found or 'NAMES'}`"
+                f"{where}: columns are {','.join(names) or 'missing'}, classes are "
+                f"{','.join(self.classes.names)}; {classes_advice(names)}"
             )
         return columns
 

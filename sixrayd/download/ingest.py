@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
@@ -30,11 +30,11 @@ from sixrayd.download.members import (
     tar_members,
     zip_members,
 )
+from sixrayd.download.place import ReleasePlace
 from sixrayd.download.register import Register
 from sixrayd.download.release import LooseDigest, Release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
-from sixrayd.download.sources import Expected
 from sixrayd.download.splits import GivenSplits, SplitFile
 from sixrayd.download.tables import box_rows, complete, finding_rows, index_counts, shard_rows
 from sixrayd.download.transfer import Report
@@ -46,14 +46,14 @@ class Ingest:
 
     Args:
         folder: `shards/` of the workspace.
-        expected: what the release's manifest says is amiss with it.
+        place: where the release is, and what its manifest says is amiss with it.
     """
 
     folder: Path
     settings: DownloadSettings
     faults: Faults
     report: Report
-    expected: Expected
+    place: ReleasePlace
     sets: ImageSets = field(init=False)
     splits: GivenSplits = field(init=False)
     labels: Labels = field(default_factory=Labels)
@@ -64,7 +64,7 @@ class Ingest:
     merged: int = 0
 
     def __post_init__(self) -> None:
-        classes = ClassList(self.settings.classes, self.expected.left_out)
+        classes = ClassList(self.settings.classes, self.place.expected.left_out)
         self.sets = ImageSets(classes)
         self.splits = GivenSplits(self.faults)
 
@@ -143,7 +143,7 @@ class Ingest:
             if not all(known.covers(name) or known.leaves_out(name) for name in names):
                 raise ReleaseError(
                     f"classes are {','.join(names)} in the labels, {','.join(known.names)} here; "
-                    f"pass `--classes {','.join(names)}`"
+                    f"{classes_advice(names)}"
                 )
 
     def _note_labels(self) -> None:
@@ -187,9 +187,10 @@ class Ingest:
                 self.sha256 |= sharding.sha256
             if not self.sha256:
                 self.faults.write(self.folder / "skipped.jsonl")
+                first = "; the first fault passed over: {}: {}"
                 raise ReleaseError(
-                    f"{release.root}: no image found; expected JPEGImage.tar.gz00 … or folders of "
-                    "images"
+                    f"{self.place.name}: no image found; expected JPEGImage.tar.gz00 … or folders "
+                    f"of images{first.format(*self.faults.found[0]) if self.faults.found else ''}"
                 )
             found = self._find_absent()
             measuring.wait()
@@ -252,7 +253,7 @@ class Ingest:
         """
         every = list(self.register.absent())
         positives = [image for image in every if self.register.bits(image)]
-        announced = positives if len(positives) <= self.expected.absent_positives else []
+        announced = positives if len(positives) <= self.place.expected.absent_positives else []
         absent = sorted(set(every).difference(announced))
         if absent and self.faults.on_error == "stop":
             first = ", ".join(absent[:3])

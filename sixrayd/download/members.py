@@ -4,31 +4,32 @@ What an archive says of itself is not believed: links, devices, paths that leave
 sizes beyond reason are faults.
 """
 
-import gzip
 import io
-import lzma
 import os
 import posixpath
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
+from sixrayd.core.files import open_plain
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
+from sixrayd.datasets.places import ARCHIVE, BROKEN
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
 from sixrayd.download.faults import Faults, shown, why
+from sixrayd.download.packing import BoundedStream, packing_of
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
 _MAX_IMAGE_BYTES = 64 << 20
 SUMS = "SHA256SUMS"
 _OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
-_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+_BROKEN = (*BROKEN, tarfile.TarError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class JoinedParts(io.RawIOBase):
                 return count
             self.close_part()
             if self._paths:
-                self._file = self._paths.pop().open("rb")
+                self._file = open_plain(self._paths.pop())
 
     def close_part(self) -> None:
         """Close the part being read."""
@@ -79,36 +80,62 @@ class JoinedParts(io.RawIOBase):
         super().close()
 
 
+@dataclass(slots=True)
+class _LastMember:
+    """How far a tar has been read."""
+
+    where: str = ""
+    size: int = 0  # bytes, by its header
+    begin: int = 0  # of its bytes in the tar
+    whole: bool = False
+
+    def lost(self, error: BaseException, read_bytes: int) -> str:
+        """What to say of an error after which nothing more can be read."""
+        said, came = f"broken ({error})", max(read_bytes - self.begin, 0)
+        if isinstance(error, EOFError):
+            said = "ends too early: its last part is missing or truncated"
+            if self.where and came < self.size:
+                text = f"{came} bytes of {self.where} came, {self.size} expected by its header"
+                return f"{said}; {text}"
+        return (
+            f"{said}; lost {'after' if self.whole else 'from'} {self.where}" if self.where else said
+        )
+
+
 def tar_members(
     parts: Sequence[Path], name: str, faults: Faults, suffixes: Collection[str]
 ) -> Iterator[Member]:
-    """Files of a tar, gzipped or not, that may be cut in parts; one is in memory at a time."""
+    """Files of a tar, packed or not, that may be cut in parts; one is in memory at a time."""
     at = f"{parts[0].name} to {parts[-1].name}" if len(parts) > 1 else parts[0].name
+    last, stream = _LastMember(), None
     try:
         with ExitStack() as stack:
-            joined = stack.enter_context(JoinedParts(parts))
-            stream: io.BufferedIOBase = io.BufferedReader(joined, 1 << 20)
-            if not name.lower().endswith(".tar"):
-                stream = stack.enter_context(gzip.GzipFile(fileobj=stream))
+            joined = io.BufferedReader(stack.enter_context(JoinedParts(parts)), 1 << 20)
+            unpacked = stack.enter_context(packing_of(name).open(joined))
+            stream = BoundedStream(unpacked, sum(part.stat().st_size for part in parts))
             tar = stack.enter_context(
-                tarfile.open(fileobj=stream, mode="r|", tarinfo=StrictTarInfo)
+                tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
             )
-            yield from _plain_files(tar, name, faults, suffixes)
-            if _has_more(stream):
+            yield from _plain_files(tar, name, faults, suffixes, last)
+            if stream.has_more():
                 faults.add(at, "more data follows the tar's end")
     except _BROKEN as error:
-        reason = "ends too early: its last part is missing or truncated"
-        faults.add(at, reason if isinstance(error, EOFError) else f"broken ({error})")
+        faults.add(at, last.lost(error, stream.given if stream else 0))
 
 
 def _plain_files(
-    tar: tarfile.TarFile, name: str, faults: Faults, suffixes: Collection[str]
+    tar: tarfile.TarFile,
+    name: str,
+    faults: Faults,
+    suffixes: Collection[str],
+    last: _LastMember,
 ) -> Iterator[Member]:
     while (entry := tar.next()) is not None:
         # tarfile would keep every header
         tar.members = []  # type: ignore[attr-defined]
         inside = _plain(entry.name)
         where = shown(f"{name}/{inside}")
+        last.where, last.size, last.begin, last.whole = where, entry.size, entry.offset_data, False
         suffix = suffix_of(inside)
         if entry.isdir() or _is_clutter(inside):
             continue
@@ -119,13 +146,16 @@ def _plain_files(
         if file is None:
             faults.add(where, "a link, device or sparse file; refused")
         elif _is_welcome(inside, entry.size, where, faults):
-            yield Member(where, file.read())
+            member = Member(where, file.read())
+            last.whole = True
+            yield member
+    last.where = ""  # nothing is lost from here on
 
 
 def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files of a zip; those of other suffixes are passed over unread."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
                 name = _plain(entry.filename)
                 where = shown(f"{path.name}/{name}")
@@ -139,9 +169,22 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
                 if entry.flag_bits & 1:
                     faults.add(where, "encrypted")
                 elif _is_welcome(name, entry.file_size, where, faults):
-                    yield Member(where, archive.read(entry))
-    except (zipfile.BadZipFile, NotImplementedError, *_BROKEN) as error:
+                    data = _unzipped(archive, entry, where, faults)
+                    if data is not None:
+                        yield Member(where, data)
+    except _BROKEN as error:
         faults.add(path.name, f"broken zip ({error})")
+
+
+def _unzipped(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, faults: Faults
+) -> bytes | None:
+    """What one file of a zip holds; None, and a fault, where it is broken: others may be whole."""
+    try:
+        return archive.read(entry)
+    except _BROKEN as error:
+        faults.add(where, f"cannot be unpacked ({error})")
+        return None
 
 
 def loose_files(
@@ -179,10 +222,14 @@ def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iter
     for path in loose_files(root, suffixes):
         where = _plain(shown(path.relative_to(root).as_posix()))
         try:
-            if _is_welcome(path.name, path.stat().st_size, where, faults):
-                yield Member(where, path.read_bytes())
+            with open_plain(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read(size) if _is_welcome(path.name, size, where, faults) else None
         except OSError as error:
             faults.add(where, why(error, path))
+            continue
+        if data is not None:
+            yield Member(where, data)
 
 
 def _plain(name: str) -> str:
@@ -192,7 +239,7 @@ def _plain(name: str) -> str:
 
 def _pass_over(where: str, suffix: str, faults: Faults) -> None:
     """Count a file that is neither image nor text; an archive within one is a fault."""
-    if suffix in (".tar", ".tgz", ".zip", ".rar", ".7z") or where.lower().endswith(".tar.gz"):
+    if ARCHIVE.fullmatch(where):
         faults.add(where, "an archive within an archive; unpack it beside the others")
     elif suffix not in TEXTS:
         faults.passed_over[suffix or "no suffix"] += 1
@@ -212,11 +259,3 @@ def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
     else:
         return True
     return False
-
-
-def _has_more(stream: io.BufferedIOBase) -> bool:
-    """Read to the end, so that the checksum is checked; whether anything but zeros came."""
-    more = False
-    while chunk := stream.read(1 << 20):
-        more = more or any(chunk)
-    return more

@@ -1,11 +1,15 @@
 """What `--release` and `--from` mean: a folder, an archive, a URL, or a release by its name."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.datasets.places import ARCHIVE
+from sixrayd.download.members import IMAGES, TEXTS, suffix_of
+from sixrayd.download.release import start_of
 from sixrayd.download.sources import (
     FOLDER_VARIABLE,
     Expected,
@@ -62,8 +66,8 @@ def find_place(release: str, source: str = "") -> ReleasePlace:
             listed = tuple(archive for archive in sixray.archives if not archive.mirrors)
             return _at_url(release, listed)
         path = _local(release)
-        if path.is_dir() or (path.is_file() and path.suffix != ".toml"):
-            return ReleasePlace(path=path)
+        if path.is_dir() or (path.exists() and path.suffix != ".toml"):
+            return ReleasePlace(path=_readable(path))
     entry = _entry(release)
     if source:
         return _taken_from(source, entry)
@@ -99,7 +103,26 @@ def _taken_from(source: str, entry: ReleaseEntry) -> ReleasePlace:
     path = _local(source)
     if not path.exists():
         raise ReleaseError(f"from {source!r}: no such folder or archive, and no URL")
-    return ReleasePlace(path=path, archives=entry.archives, entry=entry)
+    return ReleasePlace(path=_readable(path), archives=entry.archives, entry=entry)
+
+
+def _readable(path: Path) -> Path:
+    """The path, if it is a folder, an archive that is read, or an image.
+
+    Raises:
+        ReleaseError: it is something else.
+    """
+    suffix = suffix_of(path.name)
+    if path.is_dir() or (path.is_file() and (suffix in IMAGES or start_of(path.name) is not None)):
+        return path
+    if path.is_file() and suffix in TEXTS:
+        folder = shlex.quote(str(path.parent))
+        found = f"labels or a list alone; name the folder that holds them and the images: {folder}"
+    elif path.is_file() and ARCHIVE.fullmatch(path.name):
+        found = "an archive that is not read; unpack it and name its folder"
+    else:
+        found = "neither a folder nor an archive; expected a folder, a zip, a tar or a rar"
+    raise ReleaseError(f"{path}: {found}")
 
 
 def _at_url(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import sha256_file, write_bytes
+from sixrayd.core.files import open_plain, sha256_file, write_bytes
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.places import ARCHIVE
 from sixrayd.download.faults import Faults, why
 from sixrayd.download.members import (
     IMAGES,
@@ -20,15 +21,16 @@ from sixrayd.download.members import (
     loose_members,
     suffix_of,
 )
+from sixrayd.download.packing import packing_of
 from sixrayd.download.rar import rar_as_tar
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
 _TAR = re.compile(
-    r"(?P<name>.+\.(?:tar\.gz|tgz|tar))(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
+    r"(?P<name>.+\.(?:tar\.(?:gz|bz2|xz|lzma)|tgz|tbz2?|txz|tlz|tar))"
+    r"(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
 )
-_CLOSED = {".7z", ".xz", ".bz2", ".zst"}
-_GZIP, _ZIP, _RAR = b"\x1f\x8b", b"PK", b"Rar!\x1a\x07"
+_ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
 _PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
 
 
@@ -50,19 +52,29 @@ class Release:
         return tuple(part for parts in self.tars.values() for part in parts) + self.zips
 
 
+def check_apart(root: Path, workspace: Workspace) -> None:
+    """Refuse a release that holds the workspace.
+
+    Raises:
+        ReleaseError: it does.
+    """
+    if workspace.root.resolve().is_relative_to(root.resolve()):
+        raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
+
+
 def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     """Find a folder's archives and check their order, first bytes and, where given, sums.
 
     Raises:
-        ReleaseError: the folder holds the workspace, or has a fault that stops.
+        ReleaseError: the folder has a fault that stops.
     """
-    if workspace.root.resolve().is_relative_to(root.resolve()):
-        raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
     named: dict[str, dict[int, Path]] = {}
+    runs: set[str] = set()
     zips, rars = [], []
     for path in loose_files(root, None, faults):
         suffix = suffix_of(path.name)
-        if match := _TAR.fullmatch(path.name):
+        match = _TAR.fullmatch(path.name)
+        if match and _is_part(path, match["part"] or "", runs):
             key = path.relative_to(root).with_name(match["name"]).as_posix()
             parts, number = named.setdefault(key, {}), _number(match["part"] or "0")
             if number in parts:
@@ -72,7 +84,7 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
             zips += [path] * _is_archive(path, _ZIP, faults)
         elif suffix == ".rar":
             rars += [path] * _is_archive(path, _RAR, faults)
-        elif suffix in _CLOSED:
+        elif ARCHIVE.fullmatch(path.name):
             faults.add(path.name, "an archive that is not read; unpack it here and move it away")
         elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
@@ -81,6 +93,20 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
     return release
+
+
+def _is_part(path: Path, part: str, runs: set[str]) -> bool:
+    """Whether a suffix names a part: `split` writes aa, ab … or aaa, aab …, never .asc or .bak.
+
+    Args:
+        runs: names whose first parts were met, which sort before the others.
+    """
+    if not part or part.isdecimal():
+        return True
+    run = f"{str(path)[: -len(part)]} {len(part)}"
+    if set(part[:-1].lower()) == {"a"}:
+        runs.add(run)
+    return run in runs
 
 
 def _number(part: str) -> int:
@@ -93,22 +119,34 @@ def _number(part: str) -> int:
     return number
 
 
-def release_inputs(release: Release, workspace: Workspace) -> dict[str, str]:
-    """Hashes of the archives, and of a listing of loose files with their sizes and times."""
+def loose_listing(root: Path) -> bytes:
+    """A line a loose file: size, time, time of the last change of any kind, and name; of a file
+    that was edited and given its old time, the third differs.
+    """
     lines = []
-    for path in loose_files(release.root, IMAGES | TEXTS):
-        name = path.relative_to(release.root).as_posix()
+    for path in loose_files(root, IMAGES | TEXTS):
+        name = path.relative_to(root).as_posix()
         try:
             stat = path.stat()
-            lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{name}\n")
+            lines.append(f"{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}\t{name}\n")
         except OSError:
-            lines.append(f"unreadable\t\t{name}\n")
-    listing = workspace.root / LISTING
-    if lines:
-        write_bytes(listing, "".join(lines).encode("utf-8", "surrogateescape"))
+            lines.append(f"unreadable\t\t\t{name}\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def keep_listing(workspace: Workspace, listing: bytes) -> None:
+    """Keep what an ingest is made of; a later one that finds the same leaves it as it is."""
+    path = workspace.root / LISTING
+    if listing:
+        write_bytes(path, listing)
     else:
-        listing.unlink(missing_ok=True)
-    return workspace.inputs(*release.archives, *([listing] if lines else []))
+        path.unlink(missing_ok=True)
+
+
+def release_inputs(release: Release, workspace: Workspace, listing: bytes) -> dict[str, str]:
+    """Hashes of the archives, and of the listing of loose files."""
+    archives = workspace.inputs(*release.archives)
+    return archives | ({LISTING: hashlib.sha256(listing).hexdigest()} if listing else {})
 
 
 class LooseDigest:
@@ -152,19 +190,16 @@ def _placeless(run: Run) -> tuple[object, dict[str, str], str]:
 
 
 def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, ...]:
-    gzipped = not name.lower().endswith(".tar")
-    start = min(parts)
-    if start > 0 and gzipped and _head(parts[start], faults)[:2] != _GZIP:
+    magic, start = packing_of(name).magic, min(parts)
+    if start > 0 and not _head(parts[start], faults).startswith(magic):
         faults.add(name, f"part {_part_name(parts, 0)} is missing, found {parts[start].name}")
         return ()
-    for number in range(start, max(parts)):
-        if number not in parts:
-            faults.add(name, f"part {_part_name(parts, number)} is missing")
-            return tuple(parts[n] for n in range(start, number))
-    ordered = tuple(parts[number] for number in sorted(parts))
-    magic = _GZIP if gzipped else b""
-    good = [_is_archive(path, b"" if i else magic, faults) for i, path in enumerate(ordered)]
-    return ordered if all(good) else ()
+    end = next((n for n in range(start, max(parts)) if n not in parts), max(parts) + 1)
+    if end <= max(parts):
+        faults.add(name, f"part {_part_name(parts, end)} is missing")
+    found = [parts[number] for number in range(start, end)]
+    good = [_is_archive(path, b"" if i else magic, faults) for i, path in enumerate(found)]
+    return tuple(found[: [*good, False].index(False)])
 
 
 def _part_name(parts: dict[int, Path], number: int) -> str:
@@ -181,7 +216,7 @@ def _part_name(parts: dict[int, Path], number: int) -> str:
 def _head(path: Path, faults: Faults) -> bytes:
     """The first bytes of a file; none, and a fault, where it is empty or cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(tarfile.BLOCKSIZE)
     except OSError as error:
         faults.add(path.name, why(error, path))
@@ -203,8 +238,7 @@ def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
 def start_of(name: str) -> bytes | None:
     """The bytes that a file of this name begins with; None for what is no archive."""
     if match := _TAR.fullmatch(name):
-        first = _number(match["part"] or "0") == 0 and not match["name"].lower().endswith(".tar")
-        return _GZIP if first else b""
+        return b"" if _number(match["part"] or "0") else packing_of(match["name"]).magic
     return {".zip": _ZIP, ".rar": _RAR}.get(Path(name).suffix.lower())
 
 
@@ -222,10 +256,15 @@ def read_sums(path: Path) -> dict[str, str]:
     """File name → SHA-256, from the output of `sha256sum`.
 
     Raises:
-        ReleaseError: a line has another form.
+        ReleaseError: it cannot be read, or a line has another form.
     """
+    try:
+        with open_plain(path) as file:
+            text = file.read().decode("utf-8", "replace")
+    except OSError as error:
+        raise ReleaseError(f"{path.name}: {why(error, path)}") from error
     sums = {}
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         name = match[2].removeprefix("./") if match else ""
         if match is None or name.startswith("/") or ".." in name.split("/"):

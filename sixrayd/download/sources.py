@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import open_plain
 from sixrayd.core.resources import resource
 from sixrayd.core.store import Store
 
@@ -94,7 +95,8 @@ def read_manifest(path: Path) -> dict[str, ReleaseEntry]:
         ReleaseError: it says something else than a manifest does: file, key, found, expected.
     """
     try:
-        document = tomllib.loads(path.read_text("utf-8-sig"))
+        with open_plain(path) as file:
+            document = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise ReleaseError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # not UTF-8, or not TOML

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.errors import ReleaseError, SettingsError
-from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.files import open_plain, sha256_file, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
 from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
@@ -64,7 +64,8 @@ class SplitFile:
 
     def rows(self, faults: Faults) -> Iterator[tuple[Split, str]]:
         """Side and image, as often as the file has them."""
-        member = Member(str(self.path), self.path.read_bytes())
+        with open_plain(self.path) as file:
+            member = Member(str(self.path), file.read())
         read = _json_rows if member.suffix == ".json" else _csv_rows
         for where, side, name in read(member, faults):
             if image := listed_image(name, where, faults):
@@ -191,7 +192,7 @@ def _csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]
     for where, cells in rows:
         row = dict(zip(header, cells, strict=False))
         side = side_of_word(row.get("side", ""))
-        if side:
+        if side and "image" in row:
             yield where, Split(side), row["image"]
         else:
             faults.add(

@@ -17,7 +17,15 @@ from sixrayd.download.acquire import (
 from sixrayd.download.faults import Faults
 from sixrayd.download.ingest import Ingest
 from sixrayd.download.place import find_place
-from sixrayd.download.release import Release, is_same_elsewhere, open_release, release_inputs
+from sixrayd.download.release import (
+    Release,
+    check_apart,
+    is_same_elsewhere,
+    keep_listing,
+    loose_listing,
+    open_release,
+    release_inputs,
+)
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sharding import PARTS
 from sixrayd.download.tables import recall
@@ -41,8 +49,10 @@ def download(
         AnnotationError: an annotation cannot be used and faults are to stop.
         WorkspaceError: a finished ingest of something else is there and `force` is not set.
     """
+    place = find_place(settings.release, settings.source)
+    if place.path:
+        check_apart(place.path, workspace)
     with workspace.lock():
-        place = find_place(settings.release, settings.source)
         settings = resolved(settings, place)
         faults = Faults(settings.on_error)
         run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
@@ -52,11 +62,13 @@ def download(
             return _result(workspace.run("shards").summary)
         root = acquire(place, workspace, settings, faults, report)
         release = open_release(root, workspace, faults)
-        run = replace(run, inputs=release_inputs(release, workspace))
+        listing = loose_listing(root)
+        run = replace(run, inputs=release_inputs(release, workspace, listing))
         if not _begin(workspace, run, settings.force, release):
             remove_fetched(place, workspace, settings)
             return _result(workspace.run("shards").summary)
-        ingest = Ingest(workspace.shards, settings, faults, report, place.expected)
+        keep_listing(workspace, listing)
+        ingest = Ingest(workspace.shards, settings, faults, report, place)
         summary = ingest.take(release)
         paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", PARTS)]
         outputs = {p.name: ingest.sha256.get(p.name) or sha256_file(p) for p in sorted(paths)}

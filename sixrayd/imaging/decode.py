@@ -81,6 +81,10 @@ def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
                 return int(width), int(height)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return image.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{where}: more than {Image.MAX_IMAGE_PIXELS} pixels, at most {MAX_PIXELS} are decoded"
+        ) from error
     except Exception as error:
         raise ImageError(f"{where}: {_not_an_image(data)}") from error
 

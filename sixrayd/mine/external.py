@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeGuard
 import pyarrow as pa
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file, write_bytes, write_table
+from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
+from sixrayd.core.files import open_plain, sha256_file, write_bytes, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
@@ -286,13 +286,16 @@ class _Taking:
     def _fault(self, where: str, what: str) -> None:
         if self.settings.on_error == "stop":
             raise AnnotationError(f"{where}: {what}; mend it or pass --on-error skip")
-        self.faults.append({"where": where, "error": what})
+        self.faults.append({"where": where, "error": without_advice(what)})
 
 
 def _json(path: Path) -> Any:
     _check_size(path)
     try:
-        return json.loads(path.read_bytes())
+        with open_plain(path) as file:
+            return json.load(file)
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: not JSON ({error})") from error
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import table_from
+from sixrayd.core.files import open_plain, table_from
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
 
 _MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
@@ -50,7 +50,7 @@ def read_archive(path: Path) -> Archive:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise WorkspaceError(f"cannot be read ({error.strerror or error})") from error

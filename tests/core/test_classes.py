@@ -2,7 +2,7 @@
 
 import pytest
 
-from sixrayd.core.classes import ClassList, default_classes
+from sixrayd.core.classes import ClassList, classes_advice, default_classes
 from sixrayd.core.errors import AnnotationError, SettingsError
 
 
@@ -42,3 +42,21 @@ def test_a_list_covers_its_names_and_their_aliases():
     classes = ClassList(("Gun", "Pliers"))
 
     assert [classes.covers(name) for name in ("gun", "plier", "Hammer")] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["Knife, folding", "Big\tGun", "Gun\x1b[31m", "Gun\u202eX"])
+def test_names_that_cannot_be_passed_or_printed(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ClassList(("Gun", name))
+    assert str(caught.value) == (
+        f"classes: {name!r} holds a comma or a control character; rename the class"
+    )
+
+
+def test_advice_is_safe_to_paste() -> None:
+    assert classes_advice(["Gun", "Knife"]) == "pass `--classes Gun,Knife`"
+    assert classes_advice(["Folding Knife", "$(x)"]) == "pass `--classes 'Folding Knife,$(x)'`"
+    assert classes_advice(["Gun", "a,b"]) == (
+        "mend the names there (classes: 'a,b' holds a comma or a control character; rename the "
+        "class)"
+    )

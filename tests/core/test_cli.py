@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sixrayd.cli import COMMANDS
+from sixrayd.core.errors import escaped
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +55,27 @@ def test_every_command_has_help_and_an_example(tmp_path: Path, name: str) -> Non
     done = python("-m", "sixrayd", name, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Example:" in done.stdout
+
+
+def test_an_error_is_one_line_without_control_characters(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/安\x1b[31m\nb\x07.7z").write_bytes(b"7z")
+    done = python("-m", "sixrayd", "download", "--release", "set", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.lstrip() == (
+        "error: 安\\x1b[31m\\nb\\x07.7z: an archive that is not read; unpack it here and move it "
+        "away; mend it or pass --on-error skip\n"
+    )
+
+
+def test_escapes() -> None:
+    assert escaped("ä 安 \u202e\x9b\udcb0") == "ä 安 \\u202e\\x9b\\xb0"
+
+
+def test_an_empty_split_is_an_error_of_the_option(tmp_path: Path) -> None:
+    done = python("-m", "sixrayd", "train", "--split", "", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "Error: Invalid value for '--split': an empty name; leave --split out for the ingest's own "
+        "division"
+    )

@@ -1,5 +1,7 @@
 """Files are there whole or not at all."""
 
+import os
+import socket
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +9,7 @@ import pytest
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
+    open_plain,
     read_table,
     replacing,
     sha256_file,
@@ -57,3 +60,21 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
         f"{path}: columns ['other'], expected ['name']; it was written by another version: "
         "run the stage again"
     )
+
+
+def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("file")
+    with open_plain(tmp_path / "link") as file:
+        assert file.read() == b"x"
+    with pytest.raises(IsADirectoryError):
+        open_plain(tmp_path)
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "s"))
+    for name, kind in {"pipe": "a pipe", "zero": "a device", "s": "a socket"}.items():
+        for read in (open_plain, sha256_file):
+            with pytest.raises(OSError, match=f"{kind}, expected a plain file"):
+                read(tmp_path / name)

@@ -43,3 +43,14 @@ def test_two_collections_do_not_share_what_they_found():
     first.add("a", "x")
 
     assert Faults("skip").found == []
+
+
+@pytest.mark.parametrize("advice", ["fix the file", "mend it", "mend it, or"])
+def test_advice_is_given_once_and_not_where_it_was_taken(advice):
+    what = f"broken; see line 3; {advice.removesuffix(' or')} or pass --on-error skip"
+    with pytest.raises(ReleaseError) as caught:
+        Faults().add("a", what)
+    assert str(caught.value) == "a: broken; see line 3; mend it or pass --on-error skip"
+    faults = Faults("skip")
+    faults.add("a", what)
+    assert faults.found == [("a", "broken; see line 3")]

@@ -165,6 +165,31 @@ def test_a_release_at_another_place_is_the_same(tmp_path, loose):
         take(tmp_path, other)
 
 
+def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path):
+    release = TinyRelease().write_loose(tmp_path / "release")
+    take(tmp_path, release)
+    listing = (tmp_path / "ws/release/loose.tsv").read_bytes()
+    xml = release / "Annotations/P00001.xml"
+    before = xml.stat()
+
+    xml.write_bytes(xml.read_bytes().replace(b"<xmin>1<", b"<xmin>2<"))
+    os.utime(xml, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(WorkspaceError, match="pass --force to replace it"):
+        take(tmp_path, release)
+    assert (tmp_path / "ws/release/loose.tsv").read_bytes() == listing
+    assert take(tmp_path, release, force=True) == WHOLE
+
+
+def test_what_was_only_touched_is_the_same_and_not_stale(tmp_path):
+    release = TinyRelease().write_loose(tmp_path / "release")
+    take(tmp_path, release)
+    (release / "Annotations/P00001.xml").touch()
+
+    assert take(tmp_path, release) == WHOLE
+    assert Workspace(tmp_path / "ws").stale("shards") == []
+
+
 def test_an_ingest_with_the_short_hashes_of_an_earlier_version_stays(tmp_path):
     release = TinyRelease().write(tmp_path / "release")
     take(tmp_path, release)

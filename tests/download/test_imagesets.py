@@ -60,14 +60,25 @@ def test_sets_beat_the_name_and_the_name_stands_in() -> None:
     assert sets.source("bag") is None
 
 
-@pytest.mark.parametrize("header", ["", "name", "name,Gun", "name,Gun,Gun", "name,Gun,Knife,Saw"])
-def test_headers_that_do_not_match(header: str) -> None:
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ("name,Gun", "pass `--classes Gun`"),
+        ("name,Gun,Knife,Saw", "pass `--classes Gun,Knife,Saw`"),
+        ("name,Folding Knife,$(x)", "pass `--classes 'Folding Knife,$(x)'`"),
+        ("name,Gun,Gun", "mend the names there (classes: a name occurs twice in Gun, Gun)"),
+        *(
+            (h, "mend the names there (classes: need at least one name without blanks, got ())")
+            for h in ("", "name")
+        ),
+    ],
+)
+def test_headers_that_do_not_match(header: str, advice: str) -> None:
     with pytest.raises(ReleaseError) as caught:
         read(f"{header}\nP1,1,1")
     found = header.removeprefix("name").removeprefix(",")
     assert str(caught.value) == (
-        f"ImageSet/0/train.csv: columns are {found or 'missing'}, classes are Gun,Knife; "
-        f"pass `--classes {found or 'NAMES'}`"
+        f"ImageSet/0/train.csv: columns are {found or 'missing'}, classes are Gun,Knife; {advice}"
     )
 
 

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import io
+import lzma
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.download import packing
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
@@ -94,6 +97,107 @@ def test_joined_parts_read_as_one_file(tmp_path_factory, pieces, step):
     assert joined.closed
 
 
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        *(("a.tar.bz2", bz2.compress), ("a.TBZ", bz2.compress), ("a.tbz2", bz2.compress)),
+        *(("a.tar.xz", lzma.compress), ("a.txz", lzma.compress)),
+        ("a.tar.lzma", lambda data: lzma.compress(data, lzma.FORMAT_ALONE)),
+    ],
+)
+def test_tars_of_every_packing(tmp_path, name, pack):
+    packed = pack(plain_tar(FILES))
+
+    assert read_tar(tmp_path, packed, name, parts=3) == {f"{name}/{p}": d for p, d in FILES.items()}
+    assert stopped(read_tar, tmp_path, packed[:-20], name).startswith(f"{name}00: ends too early: ")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("header", [{}, {"size": str(10**19)}], ids=["plain", "pax"])
+def test_a_size_beyond_the_archive_ends_with_it(tmp_path, pack, header):
+    entry = tarfile.TarInfo("notes.bin")
+    entry.size, entry.pax_headers = 1 << 62 if not header else 3, header
+    form = tarfile.PAX_FORMAT if header else tarfile.GNU_FORMAT
+    name = "a.tar" if pack is bytes else "a.tgz"
+    good = plain_tar({"P1.jpg": b"one"})[:1024]
+    (tmp_path / name).write_bytes(pack(good + entry.tobuf(form) + bytes(2048)))
+    faults = Faults("skip")
+
+    found = list(tar_members([tmp_path / name], name, faults, ALL))
+
+    assert found == [Member(f"{name}/P1.jpg", b"one")]
+    assert faults.found == [
+        (
+            name,
+            "ends too early: its last part is missing or truncated; 2048 bytes of "
+            f"{name}/notes.bin came, {10**19 if header else 1 << 62} expected by its header",
+        )
+    ]
+
+
+def test_what_a_damaged_tar_loses_is_named(tmp_path):
+    packed = bytearray(plain_tar({"P1.jpg": b"one", "P2.jpg": b"two"}))
+    packed[1024] ^= 1  # in the second header
+    (tmp_path / "a.tar").write_bytes(packed)
+    faults = Faults("skip")
+
+    assert len(list(tar_members([tmp_path / "a.tar"], "a.tar", faults, ALL))) == 1
+    assert faults.found == [
+        ("a.tar", "broken (no end mark, bad checksum); lost after a.tar/P1.jpg")
+    ]
+
+
+def test_a_tar_that_grows_beyond_reason_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "_LEAST_LIMIT", 100_000)
+    data = plain_tar({"P1.jpg": b"one", "zeros.bin": bytes(10 << 20)})
+    (tmp_path / "a.tar.xz").write_bytes(lzma.compress(data))
+
+    assert stopped(
+        lambda: list(tar_members([tmp_path / "a.tar.xz"], "a.tar.xz", Faults(), ALL))
+    ).startswith("a.tar.xz: broken (unpacks to more than ")
+
+
+def test_the_other_members_of_a_broken_zip_are_read(tmp_path):
+    path = tmp_path / "a.zip"
+    write_zip(path, {"P1.jpg": b"one", "P2.jpg": b"some bytes", "P3.jpg": b"three"})
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"some bytes", b"same bytes"))
+    faults = Faults("skip")
+
+    assert read_zip(path, faults) == {"a.zip/P1.jpg": b"one", "a.zip/P3.jpg": b"three"}
+    assert faults.found == [("a.zip/P2.jpg", "cannot be unpacked (Bad CRC-32 for file 'P2.jpg')")]
+
+
+@pytest.mark.parametrize(
+    "inner", ["raw/b.tar.gz00", "b.tar.bz2", "b.tgz", "b.zip.001", "b.7z.part2", "b.tar.gzab"]
+)
+def test_archives_within_archives_are_named(tmp_path, inner):
+    write_zip(tmp_path / "a.zip", {inner: b"x", "b.tar.asc": b"x"})
+    faults = Faults("skip")
+    tar_files = read_tar(tmp_path, tar_gz({inner: b"x", "b.tar.asc": b"x"}), faults=faults)
+
+    assert (tar_files, read_zip(tmp_path / "a.zip", faults, IMAGES)) == ({}, {})
+    words = "an archive within an archive; unpack it beside the others"
+    assert faults.found == [(f"a.tar.gz/{inner}", words), (f"a.zip/{inner}", words)]
+    assert faults.passed_over == {".asc": 2}
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "P1.jpg")
+    (tmp_path / "P2.jpg").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "a.zip")
+    faults = Faults("skip")
+
+    assert list(loose_members(tmp_path, faults, IMAGES)) == []
+    assert list(tar_members([tmp_path / "P1.jpg"], "a.tar", faults, ALL)) == []
+    assert faults.found[:2] == [
+        ("P1.jpg", "cannot be read (a pipe, expected a plain file)"),
+        ("P2.jpg", "cannot be read (a device, expected a plain file)"),
+    ]
+    assert stopped(read_zip, tmp_path / "a.zip").startswith("a.zip: broken zip (")
+    assert len(faults.found) == 3
+
+
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize(("name", "pack"), [("a.tar.gz", gzip.compress), ("A.TAR", bytes)])
 def test_tars_of_every_form(tmp_path, form, name, pack):
@@ -144,7 +248,7 @@ def test_more_after_the_end_of_a_tar_is_a_fault_and_zeros_are_not(tmp_path):
 def test_a_gzip_that_ends_too_early(tmp_path, keep):
     packed = tar_gz(FILES)
 
-    assert stopped(read_tar, tmp_path, packed[:keep]) == (
+    assert stopped(read_tar, tmp_path, packed[:keep]).partition(";")[0] == (
         "a.tar.gz00: ends too early: its last part is missing or truncated"
     )
 
@@ -161,11 +265,11 @@ def test_a_flipped_bit_is_found_by_the_checksum(tmp_path):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "broken (no end mark, empty header)"),
+        (b"", "ends too early: its last part is missing or truncated"),
         (b"\x1f", "broken (Not a gzipped file (b'\\x1f'))"),
         (b"x" * 2000, "broken (Not a gzipped file (b'xx'))"),
         (bz2.compress(plain_tar(FILES)), "broken (Not a gzipped file (b'BZ'))"),
-        (gzip.compress(b""), "broken (no end mark, empty header)"),
+        (gzip.compress(b""), "ends too early: its last part is missing or truncated"),
         (gzip.compress(b"x" * 600), "broken (no end mark, invalid header)"),
     ],
     ids=["empty", "one byte", "text", "bz2", "empty gzip", "gzipped text"],
@@ -262,7 +366,7 @@ def test_encrypted_members(tmp_path):
 def test_broken_zips(tmp_path):
     path = tmp_path / "a.zip"
     assert stopped(read_zip, changed_zip(path, b"some bytes", b"same bytes")) == (
-        "a.zip: broken zip (Bad CRC-32 for file 'P1.jpg')"
+        "a.zip/P1.jpg: cannot be unpacked (Bad CRC-32 for file 'P1.jpg')"
     )
     whole = path.read_bytes()
     for data in (b"", b"PK\x03\x04", whole[:-30], b"PK" + b"x" * 100):
@@ -280,7 +384,7 @@ def test_a_method_that_is_not_known(tmp_path):
     path.write_bytes(data)
 
     assert stopped(read_zip, path) == (
-        "a.zip: broken zip (That compression method is not supported)"
+        "a.zip/P1.jpg: cannot be unpacked (That compression method is not supported)"
     )
 
 
@@ -318,7 +422,9 @@ def test_a_zip_that_unpacks_to_more_than_it_says_is_not_believed(tmp_path):
     data[at + 24 : at + 28] = (10).to_bytes(4, "little")
     path.write_bytes(data)
 
-    assert stopped(read_zip, path) == "a.zip: broken zip (Bad CRC-32 for file 'P1.jpg')"
+    assert stopped(read_zip, path) == (
+        "a.zip/P1.jpg: cannot be unpacked (Bad CRC-32 for file 'P1.jpg')"
+    )
 
 
 def test_loose_files_are_sorted_and_clutter_stays_out(tmp_path):

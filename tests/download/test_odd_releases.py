@@ -199,6 +199,66 @@ def test_without_any_image_the_faults_are_listed(tmp_path):
     release = tmp_path / "release"
     release.mkdir()
     (release / "a.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(ReleaseError, match="no image found"):
+    with pytest.raises(ReleaseError) as caught:
         take(tmp_path, release, "skip")
+    assert str(caught.value) == (
+        f"{release}: no image found; expected JPEGImage.tar.gz00 … or folders of images; the "
+        "first fault passed over: a.tar.gz: begins with b'no archi', expected "
+        "b'\\x1f\\x8b'; fetch it again"
+    )
     assert [line["where"] for line in skipped(tmp_path)] == ["a.tar.gz"]
+
+
+LONE = "labels or a list alone; name the folder that holds them and the images: "
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("lone.xml", LONE + "{folder}"),
+        ("instances.json", LONE + "{folder}"),
+        ("a.7z", "an archive that is not read; unpack it and name its folder"),
+        ("a.mp4", "neither a folder nor an archive; expected a folder, a zip, a tar or a rar"),
+        ("pipe", "neither a folder nor an archive; expected a folder, a zip, a tar or a rar"),
+    ],
+)
+def test_a_file_that_is_no_release(tmp_path, name, what):
+    path = tmp_path / name
+    os.mkfifo(path) if name == "pipe" else path.write_bytes(b"{}")
+
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, path)
+
+    assert str(caught.value) == f"{path}: {what.format(folder=tmp_path)}"
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_refused_workspace_is_not_made_in_the_set(tmp_path):
+    TinyRelease().write_loose(tmp_path / "ws/../set")
+    with pytest.raises(ReleaseError, match="holds the workspace"):
+        take(tmp_path / "set", tmp_path / "set")
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
+        *("Annotations", "Image", "ImageSet"),
+    ]
+
+
+def test_an_archive_without_images_is_named_as_it_was_given(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(tar_gz({"raw/b.tar.gz00": b"x"}))
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, tmp_path / "a.tar.gz", "skip")
+    assert str(caught.value) == (
+        f"{tmp_path}/a.tar.gz: no image found; expected JPEGImage.tar.gz00 … or folders of images; "
+        "the first fault passed over: a.tar.gz/raw/b.tar.gz00: an archive within an archive; "
+        "unpack it beside the others"
+    )
+
+
+def test_what_passed_over_faults_say_advises_nothing_that_was_done(tmp_path, loose):
+    (loose / "Annotations/P00001.xml").write_bytes(b"<other/>")
+    assert take(tmp_path, loose, "skip").skipped == 1
+    assert skipped(tmp_path) == [
+        {
+            "where": "Annotations/P00001.xml",
+            "error": "root is <other>, expected <annotation>",
+        }
+    ]

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
-from sixrayd.download.release import open_release, read_sums, release_inputs
+from sixrayd.download.release import (
+    check_apart,
+    keep_listing,
+    loose_listing,
+    open_release,
+    read_sums,
+    release_inputs,
+)
 from tests.releases import cut, tar_gz, write_zip
 
 TAR = tar_gz({"P00001.jpg": b"one", "P00002.jpg": b"two"})
@@ -132,7 +139,10 @@ def test_first_bytes_of_something_else(root, name, data, expected):
     assert skipped(root)[0] == {}
 
 
-@pytest.mark.parametrize("suffix", ["7z", "tar.xz", "TAR.BZ2", "zst"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["7z", "7z.001", "zip.001", "z01", "tar.Z", "gz", "lz4", "tzst", "zst", "CPIO", "iso"],
+)
 def test_archives_that_are_not_read(root, suffix):
     (root / f"images.{suffix}").write_bytes(b"x")
 
@@ -142,13 +152,46 @@ def test_archives_that_are_not_read(root, suffix):
     )
 
 
+@pytest.mark.parametrize("suffix", [".asc", ".sig", ".bak", ".md5", ".sha256"])
+def test_what_lies_beside_an_archive_is_no_part_of_it(root, suffix):
+    for name in ("a.tar.gz", f"a.tar.gz{suffix}"):
+        (root / name).write_bytes(TAR)
+    faults = Faults()
+
+    release = opened(root, faults)
+
+    assert release.tars == {"a.tar.gz": (root / "a.tar.gz",)}
+    assert faults.passed_over == {suffix: 1}
+
+
+@pytest.mark.parametrize("first", ["aa", "aaa"])
+def test_parts_of_letters_go_on_after_z(root, first):
+    names = [first, f"{first[:-1]}b", f"{first[:-2]}ba"]
+    for name in names[:2]:
+        (root / f"a.tar.gz.{name}").write_bytes(TAR)
+    (root / f"a.tar.gz.{names[2]}").write_bytes(TAR)
+
+    assert skipped(root)[1] == [("a.tar.gz", f"part a.tar.gz.{first[:-1]}c is missing")]
+
+
+def test_parts_before_one_that_cannot_be_read_are_taken(root):
+    cut(root, TAR, 3, "a.tar.gz")
+    (root / "a.tar.gz02").unlink()
+    (root / "a.tar.gz02").symlink_to("/nowhere")
+
+    assert skipped(root) == (
+        {"a.tar.gz": ["a.tar.gz00", "a.tar.gz01"]},
+        [("a.tar.gz02", "a link to /nowhere, where nothing is")],
+    )
+
+
 def test_the_workspace_may_lie_anywhere_but_in_the_release(root, tmp_path):
     with pytest.raises(ReleaseError) as caught:
-        open_release(root, Workspace(root / "deep" / "ws"), Faults())
+        check_apart(root, Workspace(root / "deep" / "ws"))
     assert str(caught.value) == (f"{root}: holds the workspace; name a workspace elsewhere with -w")
     (tmp_path / "link").symlink_to(root)
     with pytest.raises(ReleaseError, match="holds the workspace"):
-        open_release(root, Workspace(tmp_path / "link" / "ws"), Faults())
+        check_apart(root, Workspace(tmp_path / "link" / "ws"))
 
 
 def sums(root, text):
@@ -235,20 +278,22 @@ def test_inputs_are_the_archives_and_a_listing_of_loose_files(root):
     workspace = Workspace(root.parent / "ws")
     cut(root, TAR, 1, "a.tar.gz")
     release = open_release(root, workspace, Faults())
-    archives = release_inputs(release, workspace)
+    archives = release_inputs(release, workspace, loose_listing(root))
     assert archives == {str(root / "a.tar.gz00"): hashlib.sha256(TAR).hexdigest()}
 
     (root / "Image").mkdir()
     (root / "Image/P1.jpg").write_bytes(b"one")
     (root / "ignored.md").write_bytes(b"x")
-    listed = release_inputs(release, workspace)
-    listing = workspace.root / "release/loose.tsv"
+    listing = loose_listing(root)
     stat = (root / "Image/P1.jpg").stat()
-    assert listing.read_text() == f"3\t{stat.st_mtime_ns}\tImage/P1.jpg\n"
-    assert listed == archives | {
-        "release/loose.tsv": hashlib.sha256(listing.read_bytes()).hexdigest()
+    assert listing == f"3\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}\tImage/P1.jpg\n".encode()
+    assert release_inputs(release, workspace, listing) == archives | {
+        "release/loose.tsv": hashlib.sha256(listing).hexdigest()
     }
+    keep_listing(workspace, listing)
+    assert (workspace.root / "release/loose.tsv").read_bytes() == listing
 
     (root / "Image/P1.jpg").unlink()
-    assert release_inputs(release, workspace) == archives
-    assert not listing.exists()
+    assert loose_listing(root) == b""
+    keep_listing(workspace, b"")
+    assert list((workspace.root / "release").iterdir()) == []

@@ -1,5 +1,7 @@
 """Manifests: what they may say, and what is said of one that says something else."""
 
+import os
+
 import pytest
 
 from sixrayd.core.errors import ReleaseError
@@ -154,6 +156,14 @@ def test_a_folder_of_manifests_adds_names(tmp_path, monkeypatch):
     with pytest.raises(ReleaseError) as caught:
         known_releases()
     assert str(caught.value) == f"SIXRAYD_MANIFESTS={tmp_path}/none: no such folder"
+
+    os.mkfifo(tmp_path / "pipe.toml")
+    monkeypatch.setenv("SIXRAYD_MANIFESTS", str(tmp_path))
+    with pytest.raises(ReleaseError) as caught:
+        known_releases()
+    assert str(caught.value) == (
+        f"{tmp_path}/pipe.toml: cannot be read (a pipe, expected a plain file)"
+    )
 
 
 def test_a_manifest_by_its_file_and_from_elsewhere(tmp_path):

@@ -1,6 +1,7 @@
 """Splits that come with a release, or in a file beside it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,8 @@ BAD_FILES = {
         "image,side\nP1,train\n": "no image of the test side; a split needs both",
         "image,side\nP1,trian\n": "line 2: expected an image and a side such as train or test, "
         "got ['P1', 'trian']; mend it or pass --on-error skip",
+        "side,image\ntrain,P1\ntest\n": "line 3: expected an image and a side such as train or "
+        "test, got ['test']; mend it or pass --on-error skip",
         "image,side\n,train\n": "line 2: file name '': an image's name takes 1 to 90 of the "
         "letters A-Z, a-z, 0-9, _, -, dot, blank and brackets; rename the file; mend it or pass "
         "--on-error skip",
@@ -328,3 +331,12 @@ def test_the_command_says_each(tmp_path: Path, runner: Any) -> None:
     ]
     result = DownloadResult(**json.loads(document.stdout))
     assert result.splits == {"first": counts(4, 2, 1, 2), "second": counts(1, 1)}
+
+
+def test_a_pipe_is_no_split(tmp_path: Path, release: Path) -> None:
+    os.mkfifo(tmp_path / "s.csv")
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, release, split=(str(tmp_path / "s.csv"),))
+    assert str(caught.value) == (
+        f"{tmp_path}/s.csv: cannot be read (a pipe, expected a plain file)"
+    )
