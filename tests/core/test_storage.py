@@ -149,13 +149,14 @@ def test_what_may_not_be_looked_at_is_not_told_to_be_made_again(locked):
 
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
+    (tmp_path / "release").mkdir()
     (tmp_path / "sixrayd.toml").touch(0)
     settings, long, below, inside = typed(
         tmp_path,
         "status -w .",
         f"status -w {'n' * 300}",
         "synth file/x --images 2",
-        "download --release . -w file/w",
+        "download --release release -w file/w",
     )
     told = f"error: sixrayd.toml: cannot be read (Permission denied); {RIGHTS}\n"
     assert settings == [1, "", told]
