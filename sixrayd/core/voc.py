@@ -15,7 +15,13 @@ from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
+from sixrayd.core.settling import (
+    Grid,
+    UselessBoxError,
+    number_of_text,
+    settle_box,
+    settle_label,
+)
 
 MAX_BYTES = 4 << 20
 MAX_EDGE = 65_535  # pixels, JPEG's own limit
@@ -76,6 +82,15 @@ class VocAnnotation:
                     f"{self.stem}: object {number}: {item.box.xyxy} reaches beyond the image of "
                     f"{self.width} x {self.height}; clip it first"
                 )
+
+    @property
+    def hiding(self) -> frozenset[Flaw]:
+        """Why nothing is known of what the image shows; empty where boxes are left, or none were.
+
+        A box that is thin, or of a class that is left out, is no reason.
+        """
+        flaws = frozenset(finding.flaw for finding in self.findings if finding.flaw.hides)
+        return frozenset() if self.objects else flaws
 
 
 def read_voc(
@@ -271,7 +286,7 @@ def _size(
 def _count(text: str | None) -> int:
     """A whole number up to `MAX_EDGE`, 0 where there is none."""
     try:
-        value = float(text or 0)
+        value = number_of_text(text or "")
     except ValueError:
         return 0
     return int(value) if 0 < value <= MAX_EDGE else 0
@@ -296,11 +311,12 @@ def _object(
 def _coordinate(element: etree._Element, edge: str) -> float:
     text = (element.findtext(f"bndbox/{edge}") or "").strip()
     try:
-        value = float(text)
+        value = number_of_text(text)
     except ValueError as error:
-        raise UselessBoxError(Flaw.NO_NUMBER, f"{edge} is {text!r}, expected a number") from error
+        text = f"{edge} is {text[:20]!r}, expected a number"
+        raise UselessBoxError(Flaw.NO_NUMBER, text) from error
     if not math.isfinite(value):
-        text = f"{edge} is {text!r}, expected a finite number"
+        text = f"{edge} is {text[:20]!r}, expected a finite number"
         raise UselessBoxError(Flaw.NO_NUMBER, text)
     return value
 
@@ -328,7 +344,7 @@ def _provenance(element: etree._Element | None) -> Provenance | None:
 
 def _score(text: str) -> float | None:
     try:
-        return float(text)
+        return number_of_text(text)
     except ValueError:
         return None
 

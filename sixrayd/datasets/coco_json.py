@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.settling import number_of_text
 
 Key = int | str  # an id, whether the file writes 7 or "7"
 
@@ -104,7 +105,7 @@ def number_of(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
-        return float(value)
+        return number_of_text(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError):
         return math.nan
 

@@ -52,10 +52,13 @@ def open_set(
             f"{place}: YOLO labels are fractions of images, and no image is there to be "
             "measured; put the images beside the labels"
         )
+    expected = frozenset((Flaw.UNKNOWN_CLASS,) if classes else ())
     classes = classes or covering(labels.class_names)
     found: dict[str, ImageLabels] = {}
     for image_id in sorted({*labels.image_ids, *images}):
-        found[image_id] = _image(image_id, labels, images.get(image_id), classes, findings)
+        found[image_id] = _image(
+            image_id, labels, images.get(image_id), classes, expected, findings
+        )
     splits = _splits(labels, images)  # which has findings of its own
     return LabelledSet(labels.form, classes, found, splits, (*labels.findings, *findings))
 
@@ -159,6 +162,7 @@ def _image(
     labels: Labels,
     seen: _SeenImage | None,
     classes: ClassList,
+    expected: frozenset[Flaw],
     findings: list[Finding],
 ) -> ImageLabels:
     size, sha256 = (seen.size_wh, seen.sha256) if seen else (None, "")
@@ -171,7 +175,8 @@ def _image(
     if annotation is None:
         return ImageLabels(image_id, None, sha256, size)
     findings += annotation.findings
-    return ImageLabels(image_id, annotation.objects, sha256, (annotation.width, annotation.height))
+    objects = annotation.objects if annotation.hiding <= expected else None
+    return ImageLabels(image_id, objects, sha256, (annotation.width, annotation.height))
 
 
 def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mapping[str, str]]:
