@@ -5,7 +5,8 @@ image without boxes is known to show nothing.
 """
 
 import math
-from collections.abc import Mapping, Set
+import posixpath
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_labe
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.coco_json import CocoBox, Key, boxes_of, key_of, read_json, side_px
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.namesakes import Label, Namesakes
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
 
 _GRID = Grid(EDGES, first=0)
@@ -37,6 +39,12 @@ class _Listing:
     file: _CocoFile
     key: Key
     size_wh: tuple[int, int]  # 0 where the file does not say it
+    path: str  # of the image, from the file's folder or from somewhere above
+
+    def label(self, image_id: str) -> Label:
+        """Where it lies."""
+        beside = posixpath.join(posixpath.dirname(self.file.where), self.path)
+        return Label(f"{self.file.where}: {image_id}", ((self.path, beside),))
 
 
 class CocoFiles:
@@ -44,9 +52,10 @@ class CocoFiles:
 
     form = "coco"
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[Finding], namesakes: Mapping[str, Namesakes]) -> None:
         self.proof = ""  # the first file that is surely of this form
         self._findings = findings
+        self._namesakes = namesakes
         self._files: list[_CocoFile] = []
         self._listings: dict[str, tuple[_Listing, ...]] = {}  # by image id
         self._sides = GivenSides(findings)
@@ -96,7 +105,12 @@ class CocoFiles:
         """
         parts: list[FilePart] = []
         known: set[tuple[Any, ...]] = set()  # what the parts say
-        for listing in self._listings.get(image_id, ()):
+        listings: Sequence[_Listing] = self._listings.get(image_id, ())
+        findings: list[Finding] = []
+        if image_id in self._namesakes:
+            said_by = ((listing.label(image_id), listing) for listing in listings)
+            listings = self._namesakes[image_id].own(said_by, on_error, findings)
+        for listing in listings:
             size, judge = size_wh, "the image is"
             if parts and size_wh is None:
                 size, judge = parts[0].size_wh, f"{parts[0].where} says"
@@ -105,7 +119,7 @@ class CocoFiles:
             if said not in known:
                 parts.append(part)
             known.add(said)
-        return merge(image_id, parts) if parts else None
+        return merge(image_id, parts, findings) if parts else None
 
     def _take_images(self, file: _CocoFile, rows: list[Any]) -> dict[Key, str]:
         """Image ids by key; empty for images whose name cannot serve."""
@@ -122,15 +136,15 @@ class CocoFiles:
                 path = name.replace("\\", "/")
                 keys[key] = image_of(path, self._findings, at)
                 size = side_px(row.get("width")), side_px(row.get("height"))
-                self._list(keys[key], _Listing(file, key, size), path)
+                self._list(keys[key], _Listing(file, key, size, path))
         return keys
 
-    def _list(self, image: str, listing: _Listing, path: str) -> None:
+    def _list(self, image: str, listing: _Listing) -> None:
         if not image:
             return
         self._listings[image] = (*self._listings.get(image, ()), listing)
         where = listing.file.where
-        if side := side_of_name(where) or side_of_folders(path):
+        if side := side_of_name(where) or side_of_folders(listing.path):
             self._sides.add(image, side, where)
 
     def _note(self, flaw: Flaw, where: str, text: str) -> None:

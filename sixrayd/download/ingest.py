@@ -105,6 +105,8 @@ class Ingest:
         absent, announced = self._write_shards(release)
         self._remove_others()
         self._note_labels()
+        for image, kept, others in self.register.namesakes():
+            self.labels.tell_apart(image, kept, others)
         for name, sides in self.labels.sides.items():
             self.splits.add_sides(name, sides)
         table = self._measured()
@@ -243,7 +245,7 @@ class Ingest:
         if source is None:
             text = "in no image set, without annotation, and its name is neither P… nor N…"
             self.faults.add(member.where, text)
-        elif (other := self.register.take(image, digest)) is None:
+        elif (other := self.register.take(image, digest, member.where)) is None:
             shardings[source].add(image, member.data, digest.hex(), member.where)
         elif other != digest:
             self.faults.add(member.where, f"another image is called {image} and differs")
