@@ -28,7 +28,9 @@ class ImageLists:
     def take(self, where: str, data: bytes) -> None:
         """Add a list's images to their side."""
         name = where.rpartition("/")[2]
-        sides = self._sides.setdefault(split_of_list(where), GivenSides(self._findings))
+        sides = self._sides.setdefault(
+            split_of_list(where), GivenSides(self._findings, by_lists=True)
+        )
         side = side_of_word(name.rpartition(".")[0])
         for line in data.decode("utf-8-sig", "replace").splitlines():
             cell = _CELLS.split(line, maxsplit=1)[0].strip().strip('"')

@@ -142,7 +142,10 @@ class Labels:
 
     @property
     def sides(self) -> Mapping[str, Mapping[str, str]]:
-        """Given splits: name → image id → "train" or "test"; lists beat folders and names."""
+        """Given splits: name → image id → "train", "test" or `NEITHER`.
+
+        Lists beat folders and names.
+        """
         chosen, lists = self._chosen(), self._lists.sides()
         splits = dict(chosen.sides() if chosen else {})
         for name in lists:

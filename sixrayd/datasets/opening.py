@@ -16,7 +16,7 @@ from sixrayd.core.findings import Finding, Flaw
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
-from sixrayd.datasets.sides import GIVEN, image_of
+from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
 
 _MAX_IMAGE_BYTES = 64 << 20
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
@@ -221,4 +221,8 @@ def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mappi
     folders = {i: labels.side_of_image(image.where) for i, image in images.items()}
     given = {i: side for i, side in folders.items() if side}
     given |= splits.get(GIVEN, {})
-    return {**splits, GIVEN: given} if given else splits
+    splits |= {GIVEN: given} if given else {}
+    return {
+        name: {image: side for image, side in sides.items() if side != NEITHER}
+        for name, sides in splits.items()
+    }

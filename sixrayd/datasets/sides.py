@@ -12,6 +12,7 @@ from sixrayd.core.image_ids import image_id
 from sixrayd.core.records import LEAK_FREE
 
 TRAIN, TEST = "train", "test"
+NEITHER = ""  # the side of an image that lists put on both
 GIVEN = "given"  # the split of a set that gives one
 SIXRAY_D = "sixray-d"
 SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
@@ -23,19 +24,26 @@ _WORDS = {
 
 
 class GivenSides:
-    """Image id → side; an image on both is a test image, which nothing may be trained on."""
+    """Image id → side.
 
-    def __init__(self, findings: list[Finding]) -> None:
+    An image on both sides is a test image where folders or names of files put it there, and on
+    neither side where lists of images do.
+    """
+
+    def __init__(self, findings: list[Finding], by_lists: bool = False) -> None:
         self.found: dict[str, str] = {}
         self._findings = findings
+        self._both, self._text = (
+            (NEITHER, "on neither side") if by_lists else (TEST, "taken for test")
+        )
 
     def add(self, image: str, side: str, where: str) -> None:
         """Put an image on a side, as `where` says."""
         other = self.found.setdefault(image, side)
-        if other != side:
-            text = f"puts {image} in {side}, another file in {other}; taken for test"
+        if other not in (side, NEITHER):
+            text = f"puts {image} in {side}, another file in {other}; {self._text}"
             self._findings.append(Finding(Flaw.TWO_SIDES, where, text))
-            self.found[image] = TEST
+            self.found[image] = self._both
 
 
 def split_of_list(where: str) -> str:

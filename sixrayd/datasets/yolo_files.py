@@ -92,17 +92,18 @@ class YoloFiles:
         return {GIVEN: self._sides.found} if self._sides.found else {}
 
     def _given_sides(self) -> GivenSides:
-        sides = GivenSides(self.findings)
+        listed = GivenSides(self.findings, by_lists=True)
         for where, lines in self._lists:
             if side := self._names.side_of(where) or side_of_name(where):
                 for line in filter(None, map(str.strip, lines)):
                     if image := image_of(line.replace("\\", "/"), self.findings, where):
-                        sides.add(image, side, where)
-        listed = set(sides.found)
+                        listed.add(image, side, where)
+        sides = GivenSides(self.findings)
         for image, texts in self._labels().items():
-            for where, _ in texts if image not in listed else ():
+            for where, _ in texts if image not in listed.found else ():
                 if side := self.side_of_image(_image_path(where)):
                     sides.add(image, side, where)
+        sides.found |= listed.found
         return sides
 
     def side_of_image(self, path: str) -> str:

@@ -104,10 +104,11 @@ class Ingest:
         self._note_labels()
         absent, announced = self._write_shards(release)
         self._remove_others()
+        given = self.labels.sides
         self._note_labels()
         for image, kept, others in self.register.namesakes():
             self.labels.tell_apart(image, kept, others)
-        for name, sides in self.labels.sides.items():
+        for name, sides in given.items():
             self.splits.add_sides(name, sides)
         table = self._measured()
         boxes, counts = self._settle(table)

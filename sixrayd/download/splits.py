@@ -119,9 +119,12 @@ class GivenSplits:
         self.add_list(member.where, [image for image in ids if image])
 
     def add_sides(self, name: str, sides: Mapping[str, str]) -> None:
-        """Take the sides that labels say of images, by their folders or lists."""
+        """Take the sides that labels say of images, where no list of images did."""
+        listed = pa.chunked_array([one.ids for one in self._sides[name]], pa.string())
         for side in Split:
-            if ids := [image for image, said in sides.items() if said == side]:
+            ids = pa.array([image for image, said in sides.items() if said == side], pa.string())
+            ids = ids.filter(pc.invert(pc.is_in(ids, listed)))
+            if len(ids):
                 self._add(name, side, f"the labels of {side}", ids)
 
     def write(self, index: Index) -> dict[str, dict[str, int]]:
@@ -145,7 +148,7 @@ class GivenSplits:
         }
 
     def _add(self, name: str, side: Split, where: str, ids: Iterable[str]) -> None:
-        new = pa.array(ids, pa.string()).unique()
+        new = (ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())).unique()
         for other in self._sides[name]:
             if other.side != side:
                 for image in new.filter(pc.is_in(new, other.ids)).to_pylist():

@@ -163,6 +163,12 @@ def test_what_is_wrong_with_images_is_found(tmp_path):
         Finding(Flaw.UNREADABLE_IMAGE, "a/P2.jpg", "no image in a known form"),
         Finding(Flaw.NOT_READ, "a/P3.png", "67108865 bytes, at most 67108864 are read"),
         Finding(Flaw.OTHER_IMAGE, "b/P1.jpg", "another image than a/P1.jpg; a/P1.jpg holds"),
+        Finding(
+            Flaw.UNREADABLE_LABELS,
+            "Annotations/P1.xml",
+            "a/P1.jpg and b/P1.jpg differ; which of them is meant cannot be told; rename one of "
+            "them with its labels",
+        ),
     )
 
 

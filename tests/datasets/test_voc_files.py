@@ -159,9 +159,19 @@ def test_lists_beat_folders():
     assert labels.sides == {"given": {"P1": "test", "P2": "train"}}
 
 
-def test_an_image_on_both_sides_is_a_test_image():
+def test_an_image_that_lists_put_on_both_sides_is_on_neither():
     labels = taken({"ImageSets/Main/test.txt": b"P1\n", "ImageSets/Main/train.txt": b"P1\nP2\n"})
 
-    assert labels.sides == {"given": {"P1": "test", "P2": "train"}}
-    text = "puts P1 in train, another file in test; taken for test"
+    assert labels.sides == {"given": {"P1": "", "P2": "train"}}
+    text = "puts P1 in train, another file in test; on neither side"
     assert labels.findings == [Finding(Flaw.TWO_SIDES, "ImageSets/Main/train.txt", text)]
+
+
+def test_an_image_that_folders_put_on_both_sides_is_a_test_image():
+    xml = voc("P1", ("Gun", 1, 1, 9, 9))
+
+    labels = taken({"test/P1.xml": xml, "train/P1.xml": xml})
+
+    assert labels.sides == {"given": {"P1": "test"}}
+    text = "puts P1 in train, another file in test; taken for test"
+    assert labels.findings == [Finding(Flaw.TWO_SIDES, "train/P1.xml", text)]
