@@ -40,6 +40,7 @@ class Flaw(StrEnum):
     UNKNOWN_CLASS = "class that is not known"
     LEFT_OUT_CLASS = "class that is known and left out"
     NO_NUMBER = "coordinate that is no number"
+    GIVEN_TWICE = "value that is given twice"
     BETWEEN_PIXELS = "coordinate between pixels"
     SWAPPED_CORNERS = "box with swapped corners"
     OVERHANG = "box past the image's edge"
@@ -98,7 +99,7 @@ _FAULTS = _STOP | {
     *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
     *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
     *(Flaw.STRAY_ANNOTATION, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
-    *(Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
+    *(Flaw.GIVEN_TWICE, Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
 }
 
 

@@ -117,7 +117,8 @@ def read_voc(
     stem = PurePosixPath(where).stem
     _compare_name(root, stem, where, findings)
     size_wh = _size(root, where, size_wh, judge, findings)
-    things = ((f"{where}: object {n}", e) for n, e in enumerate(root.findall("object"), 1))
+    elements = (element for element in root if element.tag.lower() == "object")
+    things = ((f"{where}: object {n}", e) for n, e in enumerate(elements, 1))
 
     def settle(element: etree._Element, at: str) -> VocObject:
         return _object(element, at, classes, size_wh, findings)
@@ -299,6 +300,10 @@ def _object(
     size_wh: tuple[int, int],
     findings: list[Finding],
 ) -> VocObject:
+    if element.tag != "object":
+        text = f"<{element.tag}>, expected <object>"
+        raise UselessBoxError(Flaw.UNREADABLE_LABELS, text)
+    _note_repeats(element, at, findings)
     if len(element) == 0:
         raise UselessBoxError(Flaw.EMPTY_OBJECT, "empty", expected=True)
     label = settle_label(element.findtext("name") or "", classes)
@@ -306,6 +311,15 @@ def _object(
     box = settle_box(label, (xmin, ymin, xmax, ymax), at, size_wh, _GRID, findings)
     difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
     return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
+
+
+def _note_repeats(element: etree._Element, at: str, findings: list[Finding]) -> None:
+    bndbox = element.find("bndbox")
+    tags = [child.tag for child in (*element, *(() if bndbox is None else bndbox))]
+    for tag in ("name", "bndbox", "difficult", "truncated", *PIXEL_EDGES):
+        if (count := tags.count(tag)) > 1:
+            text = f"{count} <{tag}>, expected one; the first holds"
+            findings.append(Finding(Flaw.GIVEN_TWICE, at, text))
 
 
 def _coordinate(element: etree._Element, edge: str) -> float:

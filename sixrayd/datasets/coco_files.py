@@ -63,7 +63,7 @@ class CocoFiles:
     def take(self, where: str, data: bytes) -> None:
         """Add a JSON file; one that cannot be read is a finding."""
         try:
-            document = read_json(where, data)
+            document = read_json(where, data, self._findings)
         except AnnotationError as error:
             self._note(Flaw.UNREADABLE_LABELS, where, str(error).removeprefix(f"{where}: "))
             return
@@ -191,7 +191,15 @@ def _key_and_text(row: Any, name: str) -> tuple[Key | None, str]:
     if not isinstance(row, dict):
         return None, ""
     text = row.get(name)
-    return key_of(row.get("id")), text.strip() if isinstance(text, str) else ""
+    return key_of(row.get("id")), text.strip() if isinstance(text, str) and _is_whole(text) else ""
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text can be written: JSON lets half a character stand, as in "\\ud800"."""
+    try:
+        return text.encode("utf-8") is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _read(

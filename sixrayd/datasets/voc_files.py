@@ -12,6 +12,7 @@ from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.sides import GivenSides, image_of, side_of_folders, split_of_tree
 
 _ROOT = re.compile(rb"<(?:\w+:)?annotation[\s>/]")
+_OBJECT = re.compile(rb"<(?:\w+:)?object[\s>/]", re.IGNORECASE)
 _HEAD = 4096  # bytes in which the root lies
 
 
@@ -71,7 +72,8 @@ class VocFiles:
 
     def shows(self, image_id: str) -> bool:
         """Whether a file of the image names an object."""
-        return any(b"<object" in data for _, data in self._texts[image_id])
+        texts = (data.replace(b"\0", b"") for _, data in self._texts[image_id])  # UTF-16, too
+        return any(_OBJECT.search(text) for text in texts)
 
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault

@@ -13,9 +13,10 @@ from sixrayd.core.errors import ReleaseError, SettingsError
 from sixrayd.core.files import sha256_file, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
+from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
 from sixrayd.download.faults import Faults, why
-from sixrayd.download.imagesets import csv_rows, listed_image, text_of
+from sixrayd.download.imagesets import csv_rows, listed_image
 from sixrayd.download.members import Member
 
 _MAX_BYTES = 256 << 20
@@ -113,9 +114,9 @@ class GivenSplits:
 
     def add_voc_list(self, member: Member) -> None:
         """Read one of VOC's lists: an image in each line."""
-        lines = enumerate(text_of(member.data).splitlines(), 1)
-        named = ((f"{member.where}: line {n}", line.strip()) for n, line in lines)
-        ids = [listed_image(name, where, self._faults) for where, name in named if name]
+        lines = listed_lines(text_of(member.data))
+        named = ((f"{member.where}: line {number}", name) for number, name in lines)
+        ids = [listed_image(name, where, self._faults) for where, name in named]
         self.add_list(member.where, [image for image in ids if image])
 
     def add_sides(self, name: str, sides: Mapping[str, str]) -> None:

@@ -320,3 +320,17 @@ def test_real_annotations_in_a_zip():
     assert found.classes.names == names
     assert (len(found.images), found.findings, found.splits) == (6181, (), {})
     assert {len(image.objects) for image in found.images.values()} == {1}
+
+
+def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
+    write(tmp_path / "P1.xml", voc("P1", ("Gun", 97, 1, 99, 9)))
+    write(tmp_path / "P2.xml", voc("P2", ("Hammer", 1, 1, 9, 9)))
+    write(tmp_path / "P3.xml", voc("P3", ("Gun", 1, 1, 9, 9)))
+
+    found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
+    asked = {
+        i: image.objects for i, image in open_set(tmp_path, ClassList(("Knife",))).images.items()
+    }
+
+    assert (found["P1"], found["P2"], len(found["P3"])) == (None, (), 1)
+    assert asked == {"P1": (), "P2": (), "P3": ()}

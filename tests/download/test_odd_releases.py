@@ -10,6 +10,9 @@ from PIL import Image
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.places import IMAGES
+from sixrayd.download.faults import Faults
+from sixrayd.download.imagesets import listed_image
 from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc
 
 
@@ -202,3 +205,10 @@ def test_without_any_image_the_faults_are_listed(tmp_path):
     with pytest.raises(ReleaseError, match="no image found"):
         take(tmp_path, release, "skip")
     assert [line["where"] for line in skipped(tmp_path)] == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGES), ".JPE"])
+def test_lists_name_images_of_any_suffix(suffix):
+    faults = Faults()
+
+    assert listed_image(f"x/N0000001{suffix}", "train.csv: line 2", faults) == "N0000001"
