@@ -30,6 +30,7 @@ class _CocoFile:
     where: str
     names: dict[Key, str] = field(default_factory=dict)  # category → name, by id
     boxes: dict[Key, list[CocoBox]] = field(default_factory=dict)  # image → its boxes
+    shared: dict[Key, str] = field(default_factory=dict)  # id of two images → the images
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +125,26 @@ class CocoFiles:
     def _take_images(self, file: _CocoFile, rows: list[Any]) -> dict[Key, str]:
         """Image ids by key; empty for images whose name cannot serve."""
         keys: dict[Key, str] = {}
+        paths: dict[Key, str] = {}
         for number, row in enumerate(rows, 1):
             at = f"{file.where}: image {number}"
             key, name = _key_and_text(row, "file_name")
             if key is None or not name:
                 self._note(Flaw.UNREADABLE_LABELS, at, "no usable id and file_name; left out")
-            elif key in keys:
-                known = keys[key] or "another"
-                self._note(Flaw.REPEATED_IMAGE, at, f"id {key!r} is {known}'s as well; left out")
-            else:
-                path = name.replace("\\", "/")
-                keys[key] = image_of(path, self._findings, at)
-                size = side_px(row.get("width")), side_px(row.get("height"))
-                self._list(keys[key], _Listing(file, key, size, path))
+                continue
+            path = name.replace("\\", "/")
+            known = paths.setdefault(key, path)
+            if key in keys and path == known:
+                self._note(Flaw.REPEATED_IMAGE, at, f"id {key!r} is {path}'s as well; left out")
+                continue
+            if path != known:
+                file.shared[key] = f"id {key!r} is that of {known} and of {path}"
+                text = f"{file.shared[key]}; whose its boxes are cannot be told"
+                self._note(Flaw.UNREADABLE_LABELS, at, text)
+            image = image_of(path, self._findings, at)
+            keys.setdefault(key, image)
+            size = side_px(row.get("width")), side_px(row.get("height"))
+            self._list(image, _Listing(file, key, size, path))
         return keys
 
     def _list(self, image: str, listing: _Listing) -> None:
@@ -221,6 +229,10 @@ def _read(
         return VocObject(settle_box(label, corners, at, size, _GRID, findings), box.crowd)
 
     boxes = file.boxes.get(listing.key, [])
+    if listing.key in file.shared:
+        text = f"{file.shared[listing.key]}; left out"
+        findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
+        boxes = []
     things = ((f"{where}: annotation {box.number}", box) for box in boxes)
     objects = settle_objects(things, settle, on_error, findings)
     if boxes and not objects:

@@ -199,10 +199,10 @@ def test_a_row_that_groups_others_and_has_boxes_is_a_class():
             "image_id None is not among the images; left out",
         ),
         (
-            {"images": [*document()["images"], {"id": "1", "file_name": "P00002.jpg"}]},
+            {"images": [*document()["images"], {"id": "1", "file_name": "P00001.jpg"}]},
             Flaw.REPEATED_IMAGE,
             "image 2",
-            "id 1 is P00001's as well; left out",
+            "id 1 is P00001.jpg's as well; left out",
         ),
         (
             {"images": [*document()["images"], {"file_name": "P00002.jpg"}]},
@@ -412,3 +412,18 @@ def test_a_number_is_of_ascii_digits():
 
     assert found.findings[0].flaw is Flaw.NO_NUMBER
     assert found.hiding == {Flaw.NO_NUMBER}
+
+
+@pytest.mark.parametrize("name", ["P00002.jpg", "y/P00001.jpg"])
+def test_boxes_of_an_id_that_two_images_have_are_given_to_neither(name):
+    second = {"id": 1, "file_name": name, "width": 96, "height": 64}
+
+    labels = taken(document(images=[*document()["images"], second]))
+
+    text = f"id 1 is that of P00001.jpg and of {name}"
+    assert [str(finding) for finding in labels.findings] == [
+        f"{WHERE}: image 2: {text}; whose its boxes are cannot be told"
+    ]
+    for image in labels.image_ids:
+        found = read(labels, image)
+        assert (found.objects, found.hiding) == ((), {Flaw.UNREADABLE_LABELS})
