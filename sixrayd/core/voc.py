@@ -316,6 +316,8 @@ def _object(
 def _note_repeats(element: etree._Element, at: str, findings: list[Finding]) -> None:
     bndbox = element.find("bndbox")
     tags = [child.tag for child in (*element, *(() if bndbox is None else bndbox))]
+    if len(set(tags)) == len(tags):
+        return
     for tag in ("name", "bndbox", "difficult", "truncated", *PIXEL_EDGES):
         if (count := tags.count(tag)) > 1:
             text = f"{count} <{tag}>, expected one; the first holds"

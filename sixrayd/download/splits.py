@@ -124,9 +124,8 @@ class GivenSplits:
         listed = pa.chunked_array([one.ids for one in self._sides[name]], pa.string())
         for side in Split:
             ids = pa.array([image for image, said in sides.items() if said == side], pa.string())
-            ids = ids.filter(pc.invert(pc.is_in(ids, listed)))
-            if len(ids):
-                self._add(name, side, f"the labels of {side}", ids)
+            if new := ids.filter(pc.invert(pc.is_in(ids, listed))).to_pylist():
+                self._add(name, side, f"the labels of {side}", new)
 
     def write(self, index: Index) -> dict[str, dict[str, int]]:
         """Write `splits.parquet` beside the index; no file where no split is given.
@@ -149,7 +148,7 @@ class GivenSplits:
         }
 
     def _add(self, name: str, side: Split, where: str, ids: Iterable[str]) -> None:
-        new = (ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())).unique()
+        new = pa.array(ids, pa.string()).unique()
         for other in self._sides[name]:
             if other.side != side:
                 for image in new.filter(pc.is_in(new, other.ids)).to_pylist():
