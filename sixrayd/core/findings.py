@@ -40,6 +40,7 @@ class Flaw(StrEnum):
     UNKNOWN_CLASS = "class that is not known"
     LEFT_OUT_CLASS = "class that is known and left out"
     NO_NUMBER = "coordinate that is no number"
+    GIVEN_TWICE = "value that is given twice"
     BETWEEN_PIXELS = "coordinate between pixels"
     SWAPPED_CORNERS = "box with swapped corners"
     OVERHANG = "box past the image's edge"
@@ -82,17 +83,23 @@ class Flaw(StrEnum):
         """Whether it stops an ingest unless faults are passed over."""
         return self in _STOP
 
+    @property
+    def hides(self) -> bool:
+        """Whether it leaves unknown what an image shows of which no box is left."""
+        return self in _HIDE
+
 
 LIKELY_MISSED = (Flaw.NEGATIVE_IS_POSITIVE, Flaw.NEGATIVE_LIKE_POSITIVE)  # contraband
 _STOP = frozenset(
     (Flaw.NOT_READ, Flaw.UNREADABLE_LABELS, Flaw.BAD_NAME, Flaw.NO_IMAGE, Flaw.TWO_SIDES)
 )
+_HIDE = frozenset((Flaw.UNREADABLE_LABELS, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER, Flaw.OUTSIDE))
 _FAULTS = _STOP | {
     *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
     *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
     *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
     *(Flaw.STRAY_ANNOTATION, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
-    *(Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
+    *(Flaw.GIVEN_TWICE, Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),
 }
 
 

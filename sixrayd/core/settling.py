@@ -1,6 +1,7 @@
 """What is made of a box as a file says it, whatever the file's form: kept, repaired, left out."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from sixrayd.core.boxes import Box, clip_box
@@ -9,6 +10,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 
 _THINNEST = 1  # pixel; a detector cannot learn less
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)", re.ASCII | re.I)
 
 
 class UselessBoxError(Exception):
@@ -30,6 +32,17 @@ class Grid:
 
     edges: tuple[str, str, str, str]
     first: int
+
+
+def number_of_text(text: str) -> float:
+    """A number as files write it: ASCII digits, a sign, a point, an exponent; or nan and inf.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"no number: {text[:20]!r}")
+    return float(text)
 
 
 def settle_label(name: str, classes: ClassList) -> str:
@@ -92,7 +105,8 @@ def _ordered(
 ) -> tuple[float, float, float, float]:
     ordered = list(corners)
     for low, high in ((0, 2), (1, 3)):
-        if corners[high] < corners[low]:
+        # Where the edges meet in a grid from 0, nothing is swapped: the box is thin.
+        if corners[high] < corners[low] - grid.first:
             ordered[low], ordered[high] = corners[high], corners[low]
             text = (
                 f"{grid.edges[high]} {corners[high]:g} below {grid.edges[low]} "

@@ -15,7 +15,13 @@ from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
+from sixrayd.core.settling import (
+    Grid,
+    UselessBoxError,
+    number_of_text,
+    settle_box,
+    settle_label,
+)
 
 MAX_BYTES = 4 << 20
 MAX_EDGE = 65_535  # pixels, JPEG's own limit
@@ -77,6 +83,15 @@ class VocAnnotation:
                     f"{self.width} x {self.height}; clip it first"
                 )
 
+    @property
+    def hiding(self) -> frozenset[Flaw]:
+        """Why nothing is known of what the image shows; empty where boxes are left, or none were.
+
+        A box that is thin, or of a class that is left out, is no reason.
+        """
+        flaws = frozenset(finding.flaw for finding in self.findings if finding.flaw.hides)
+        return frozenset() if self.objects else flaws
+
 
 def read_voc(
     data: bytes,
@@ -102,7 +117,8 @@ def read_voc(
     stem = PurePosixPath(where).stem
     _compare_name(root, stem, where, findings)
     size_wh = _size(root, where, size_wh, judge, findings)
-    things = ((f"{where}: object {n}", e) for n, e in enumerate(root.findall("object"), 1))
+    elements = (element for element in root if element.tag.lower() == "object")
+    things = ((f"{where}: object {n}", e) for n, e in enumerate(elements, 1))
 
     def settle(element: etree._Element, at: str) -> VocObject:
         return _object(element, at, classes, size_wh, findings)
@@ -271,7 +287,7 @@ def _size(
 def _count(text: str | None) -> int:
     """A whole number up to `MAX_EDGE`, 0 where there is none."""
     try:
-        value = float(text or 0)
+        value = number_of_text(text or "")
     except ValueError:
         return 0
     return int(value) if 0 < value <= MAX_EDGE else 0
@@ -284,6 +300,10 @@ def _object(
     size_wh: tuple[int, int],
     findings: list[Finding],
 ) -> VocObject:
+    if element.tag != "object":
+        text = f"<{element.tag}>, expected <object>"
+        raise UselessBoxError(Flaw.UNREADABLE_LABELS, text)
+    _note_repeats(element, at, findings)
     if len(element) == 0:
         raise UselessBoxError(Flaw.EMPTY_OBJECT, "empty", expected=True)
     label = settle_label(element.findtext("name") or "", classes)
@@ -293,14 +313,26 @@ def _object(
     return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
 
 
+def _note_repeats(element: etree._Element, at: str, findings: list[Finding]) -> None:
+    bndbox = element.find("bndbox")
+    tags = [child.tag for child in (*element, *(() if bndbox is None else bndbox))]
+    if len(set(tags)) == len(tags):
+        return
+    for tag in ("name", "bndbox", "difficult", "truncated", *PIXEL_EDGES):
+        if (count := tags.count(tag)) > 1:
+            text = f"{count} <{tag}>, expected one; the first holds"
+            findings.append(Finding(Flaw.GIVEN_TWICE, at, text))
+
+
 def _coordinate(element: etree._Element, edge: str) -> float:
     text = (element.findtext(f"bndbox/{edge}") or "").strip()
     try:
-        value = float(text)
+        value = number_of_text(text)
     except ValueError as error:
-        raise UselessBoxError(Flaw.NO_NUMBER, f"{edge} is {text!r}, expected a number") from error
+        text = f"{edge} is {text[:20]!r}, expected a number"
+        raise UselessBoxError(Flaw.NO_NUMBER, text) from error
     if not math.isfinite(value):
-        text = f"{edge} is {text!r}, expected a finite number"
+        text = f"{edge} is {text[:20]!r}, expected a finite number"
         raise UselessBoxError(Flaw.NO_NUMBER, text)
     return value
 
@@ -328,7 +360,7 @@ def _provenance(element: etree._Element | None) -> Provenance | None:
 
 def _score(text: str) -> float | None:
     try:
-        return float(text)
+        return number_of_text(text)
     except ValueError:
         return None
 

@@ -5,7 +5,8 @@ image without boxes is known to show nothing.
 """
 
 import math
-from collections.abc import Mapping, Set
+import posixpath
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_labe
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.coco_json import CocoBox, Key, boxes_of, key_of, read_json, side_px
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.namesakes import Label, Namesakes
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
 
 _GRID = Grid(EDGES, first=0)
@@ -28,6 +30,7 @@ class _CocoFile:
     where: str
     names: dict[Key, str] = field(default_factory=dict)  # category → name, by id
     boxes: dict[Key, list[CocoBox]] = field(default_factory=dict)  # image → its boxes
+    shared: dict[Key, str] = field(default_factory=dict)  # id of two images → the images
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ class _Listing:
     file: _CocoFile
     key: Key
     size_wh: tuple[int, int]  # 0 where the file does not say it
+    path: str  # of the image, from the file's folder or from somewhere above
+
+    def label(self, image_id: str) -> Label:
+        """Where it lies."""
+        beside = posixpath.join(posixpath.dirname(self.file.where), self.path)
+        return Label(f"{self.file.where}: {image_id}", ((self.path, beside),))
 
 
 class CocoFiles:
@@ -44,9 +53,10 @@ class CocoFiles:
 
     form = "coco"
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[Finding], namesakes: Mapping[str, Namesakes]) -> None:
         self.proof = ""  # the first file that is surely of this form
         self._findings = findings
+        self._namesakes = namesakes
         self._files: list[_CocoFile] = []
         self._listings: dict[str, tuple[_Listing, ...]] = {}  # by image id
         self._sides = GivenSides(findings)
@@ -54,7 +64,7 @@ class CocoFiles:
     def take(self, where: str, data: bytes) -> None:
         """Add a JSON file; one that cannot be read is a finding."""
         try:
-            document = read_json(where, data)
+            document = read_json(where, data, self._findings)
         except AnnotationError as error:
             self._note(Flaw.UNREADABLE_LABELS, where, str(error).removeprefix(f"{where}: "))
             return
@@ -96,7 +106,12 @@ class CocoFiles:
         """
         parts: list[FilePart] = []
         known: set[tuple[Any, ...]] = set()  # what the parts say
-        for listing in self._listings.get(image_id, ()):
+        listings: Sequence[_Listing] = self._listings.get(image_id, ())
+        findings: list[Finding] = []
+        if image_id in self._namesakes:
+            said_by = ((listing.label(image_id), listing) for listing in listings)
+            listings = self._namesakes[image_id].own(said_by, on_error, findings)
+        for listing in listings:
             size, judge = size_wh, "the image is"
             if parts and size_wh is None:
                 size, judge = parts[0].size_wh, f"{parts[0].where} says"
@@ -105,32 +120,39 @@ class CocoFiles:
             if said not in known:
                 parts.append(part)
             known.add(said)
-        return merge(image_id, parts) if parts else None
+        return merge(image_id, parts, findings) if parts else None
 
     def _take_images(self, file: _CocoFile, rows: list[Any]) -> dict[Key, str]:
         """Image ids by key; empty for images whose name cannot serve."""
         keys: dict[Key, str] = {}
+        paths: dict[Key, str] = {}
         for number, row in enumerate(rows, 1):
             at = f"{file.where}: image {number}"
             key, name = _key_and_text(row, "file_name")
             if key is None or not name:
                 self._note(Flaw.UNREADABLE_LABELS, at, "no usable id and file_name; left out")
-            elif key in keys:
-                known = keys[key] or "another"
-                self._note(Flaw.REPEATED_IMAGE, at, f"id {key!r} is {known}'s as well; left out")
-            else:
-                path = name.replace("\\", "/")
-                keys[key] = image_of(path, self._findings, at)
-                size = side_px(row.get("width")), side_px(row.get("height"))
-                self._list(keys[key], _Listing(file, key, size), path)
+                continue
+            path = name.replace("\\", "/")
+            known = paths.setdefault(key, path)
+            if key in keys and path == known:
+                self._note(Flaw.REPEATED_IMAGE, at, f"id {key!r} is {path}'s as well; left out")
+                continue
+            if path != known:
+                file.shared[key] = f"id {key!r} is that of {known} and of {path}"
+                text = f"{file.shared[key]}; whose its boxes are cannot be told"
+                self._note(Flaw.UNREADABLE_LABELS, at, text)
+            image = image_of(path, self._findings, at)
+            keys.setdefault(key, image)
+            size = side_px(row.get("width")), side_px(row.get("height"))
+            self._list(image, _Listing(file, key, size, path))
         return keys
 
-    def _list(self, image: str, listing: _Listing, path: str) -> None:
+    def _list(self, image: str, listing: _Listing) -> None:
         if not image:
             return
         self._listings[image] = (*self._listings.get(image, ()), listing)
         where = listing.file.where
-        if side := side_of_name(where) or side_of_folders(path):
+        if side := side_of_name(where) or side_of_folders(listing.path):
             self._sides.add(image, side, where)
 
     def _note(self, flaw: Flaw, where: str, text: str) -> None:
@@ -177,7 +199,15 @@ def _key_and_text(row: Any, name: str) -> tuple[Key | None, str]:
     if not isinstance(row, dict):
         return None, ""
     text = row.get(name)
-    return key_of(row.get("id")), text.strip() if isinstance(text, str) else ""
+    return key_of(row.get("id")), text.strip() if isinstance(text, str) and _is_whole(text) else ""
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text can be written: JSON lets half a character stand, as in "\\ud800"."""
+    try:
+        return text.encode("utf-8") is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _read(
@@ -199,6 +229,10 @@ def _read(
         return VocObject(settle_box(label, corners, at, size, _GRID, findings), box.crowd)
 
     boxes = file.boxes.get(listing.key, [])
+    if listing.key in file.shared:
+        text = f"{file.shared[listing.key]}; left out"
+        findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
+        boxes = []
     things = ((f"{where}: annotation {box.number}", box) for box in boxes)
     objects = settle_objects(things, settle, on_error, findings)
     if boxes and not objects:

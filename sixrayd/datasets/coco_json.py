@@ -3,11 +3,15 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.settling import number_of_text
 
 Key = int | str  # an id, whether the file writes 7 or "7"
 
@@ -42,17 +46,23 @@ def is_coco(where: str, data: bytes) -> bool:
     """Whether a JSON file is labels in COCO's form, or means to be."""
     if _NAMED.search(where) or _RESULTS.match(data[:4096]):
         return True
+    if b"\0" in data[:4]:  # UTF-16 or UTF-32
+        data = data.replace(b"\0", b"")
     return b'"annotations"' in data and b'"images"' in data
 
 
-def read_json(where: str, data: bytes) -> dict[str, list[Any]]:
+def read_json(where: str, data: bytes, findings: list[Finding]) -> dict[str, list[Any]]:
     """The three lists of a COCO file.
 
+    Args:
+        findings: told of keys that a row has twice.
+
     Raises:
-        AnnotationError: it is something else.
+        AnnotationError: it is something else, or has one of the lists twice.
     """
+    twice: dict[str, list[Any]] = {}  # key → ids of the rows that have it twice
     try:
-        document = json.loads(data, object_pairs_hook=_useful)
+        document = json.loads(data, object_pairs_hook=partial(_useful, twice))
     except RecursionError as error:
         raise AnnotationError(f"{where}: lists within lists, too deep to be read") from error
     except ValueError as error:
@@ -63,6 +73,11 @@ def read_json(where: str, data: bytes) -> dict[str, list[Any]]:
             "categories"
         )
     names = ("images", "annotations", "categories")
+    for name, ids in twice.items():
+        if name in names:
+            raise AnnotationError(f"{where}: {name} stands twice; make one list of them")
+        text = f"{name} stands twice in {len(ids)} rows, the first of id {ids[0]!r}; the last holds"
+        findings.append(Finding(Flaw.GIVEN_TWICE, where, text))
     found = document if isinstance(document, dict) else {}
     if absent := [name for name in names if not isinstance(found.get(name), list)]:
         raise AnnotationError(
@@ -104,7 +119,7 @@ def number_of(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
-        return float(value)
+        return number_of_text(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError):
         return math.nan
 
@@ -116,6 +131,12 @@ def _xywh(value: Any) -> tuple[float, float, float, float] | None:
     return x, y, width, height
 
 
-def _useful(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _useful(twice: dict[str, list[Any]], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """What is read of an object; outlines alone can take most of a file's memory."""
-    return {name: value for name, value in pairs if name in _USED}
+    used = [pair for pair in pairs if pair[0] in _USED]
+    table = dict(used)
+    if len(table) < len(used):
+        for name, count in Counter(name for name, _ in used).items():
+            if count > 1:
+                twice.setdefault(name, []).append(key_of(table.get("id")))
+    return table

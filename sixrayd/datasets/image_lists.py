@@ -1,13 +1,14 @@
 """Lists of images: VOC's `ImageSets/Main/train.txt`, SIXray's `ImageSet/10/train.csv`."""
 
+import codecs
 import re
 from collections.abc import Mapping
 
 from sixrayd.core.findings import Finding
-from sixrayd.datasets.sides import GivenSides, image_of, side_of_word, split_of_list
+from sixrayd.datasets.sides import GivenSides, listed_image_of, side_of_word, split_of_list
 
 _CELLS = re.compile(r"[,;\t]")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
+_VALUED = re.compile(r"(\S+)(?:\s+(-1|0|1))?")
 
 
 class ImageLists:
@@ -28,17 +29,37 @@ class ImageLists:
     def take(self, where: str, data: bytes) -> None:
         """Add a list's images to their side."""
         name = where.rpartition("/")[2]
-        sides = self._sides.setdefault(split_of_list(where), GivenSides(self._findings))
+        sides = self._sides.setdefault(
+            split_of_list(where), GivenSides(self._findings, by_lists=True)
+        )
         side = side_of_word(name.rpartition(".")[0])
-        for line in data.decode("utf-8-sig", "replace").splitlines():
+        for _, line in listed_lines(text_of(data)):
             cell = _CELLS.split(line, maxsplit=1)[0].strip().strip('"')
             if not cell or (cell.lower() == "name" and name.lower().endswith(".csv")):
                 continue
-            if not cell.lower().endswith(_SUFFIXES):
-                cell += ".jpg"  # a stem may have a dot of its own
-            if image := image_of(cell, self._findings, where):
+            if image := listed_image_of(cell, self._findings, where):
                 sides.add(image, side, where)
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:
         """Name of a split → image id → side."""
         return {name: sides.found for name, sides in self._sides.items()}
+
+
+def text_of(data: bytes) -> str:
+    """What a list holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
+
+
+def listed_lines(text: str) -> list[tuple[int, str]]:
+    """Numbers and texts of the lines of a list, without those that are empty.
+
+    Where all are a name, or a name and one of -1, 0 and 1 as VOC's lists by class have them, the
+    names alone. A name that has two such numbers has a blank of its own.
+    """
+    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    found = [match for _, line in lines if (match := _VALUED.fullmatch(line))]
+    distinct = len({match[1] for match in found}) == len({match.groups() for match in found})
+    if len(found) < len(lines) or not distinct:
+        return lines
+    return [(number, match[1]) for (number, _), match in zip(lines, found, strict=True)]

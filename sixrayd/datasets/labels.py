@@ -3,7 +3,7 @@
 Files come one by one, in any order, from wherever they lie; then images are asked for.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 from sixrayd.core.classes import ClassList
@@ -13,6 +13,7 @@ from sixrayd.core.voc import MAX_BYTES, OnFault, VocAnnotation
 from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.coco_json import is_coco
 from sixrayd.datasets.image_lists import ImageLists
+from sixrayd.datasets.namesakes import Namesakes
 from sixrayd.datasets.places import slashed, suffix_of
 from sixrayd.datasets.sides import side_of_folders
 from sixrayd.datasets.voc_files import VocFiles
@@ -61,9 +62,10 @@ class Labels:
 
     def __init__(self) -> None:
         self._findings: list[Finding] = []
-        self._voc = VocFiles(self._findings)
-        self._coco = CocoFiles(self._findings)
-        self._yolo = YoloFiles()
+        self._namesakes: dict[str, Namesakes] = {}  # by image id
+        self._voc = VocFiles(self._findings, self._namesakes)
+        self._coco = CocoFiles(self._findings, self._namesakes)
+        self._yolo = YoloFiles(self._namesakes)
         self._lists = ImageLists(self._findings)
         self._sum = 0
 
@@ -99,6 +101,17 @@ class Labels:
         else:
             self._yolo.take(where, data)
 
+    def tell_apart(self, image_id: str, kept: Sequence[str], others: Sequence[str]) -> None:
+        """Give the kept image no label that another of its name has, or may have.
+
+        Args:
+            kept: paths of the image that is kept; copies have several.
+            others: paths of images that have its id and differ from it.
+        """
+        self._namesakes[image_id] = Namesakes(
+            tuple(map(slashed, kept)), tuple(map(slashed, others))
+        )
+
     @property
     def findings(self) -> list[Finding]:
         """What is wrong with files as a whole; an image's own are in its annotation."""
@@ -129,7 +142,10 @@ class Labels:
 
     @property
     def sides(self) -> Mapping[str, Mapping[str, str]]:
-        """Given splits: name → image id → "train" or "test"; lists beat folders and names."""
+        """Given splits: name → image id → "train", "test" or `NEITHER`.
+
+        Lists beat folders and names.
+        """
         chosen, lists = self._chosen(), self._lists.sides()
         splits = dict(chosen.sides() if chosen else {})
         for name in lists:

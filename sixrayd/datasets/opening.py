@@ -16,7 +16,7 @@ from sixrayd.core.findings import Finding, Flaw
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
-from sixrayd.datasets.sides import GIVEN, image_of
+from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
 
 _MAX_IMAGE_BYTES = 64 << 20
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
@@ -46,16 +46,19 @@ def open_set(
     """
     findings: list[Finding] = []
     labels = _labels_at(place, findings)
-    images = _images_at(place, with_images, findings)
+    images = _images_at(place, with_images, labels, findings)
     if labels.form == "yolo" and not images:
         raise AnnotationError(
             f"{place}: YOLO labels are fractions of images, and no image is there to be "
             "measured; put the images beside the labels"
         )
+    expected = frozenset((Flaw.UNKNOWN_CLASS,) if classes else ())
     classes = classes or covering(labels.class_names)
     found: dict[str, ImageLabels] = {}
     for image_id in sorted({*labels.image_ids, *images}):
-        found[image_id] = _image(image_id, labels, images.get(image_id), classes, findings)
+        found[image_id] = _image(
+            image_id, labels, images.get(image_id), classes, expected, findings
+        )
     splits = _splits(labels, images)  # which has findings of its own
     return LabelledSet(labels.form, classes, found, splits, (*labels.findings, *findings))
 
@@ -93,8 +96,12 @@ def _labels_at(place: Path, findings: list[Finding]) -> Labels:
     return labels
 
 
-def _images_at(place: Path, with_images: bool, findings: list[Finding]) -> dict[str, _SeenImage]:
+def _images_at(
+    place: Path, with_images: bool, labels: Labels, findings: list[Finding]
+) -> dict[str, _SeenImage]:
+    """The first image of each id; labels are told of others that differ from it."""
     seen: dict[str, _SeenImage] = {}
+    again: dict[str, list[_SeenImage]] = {}
     for file in files_at(place, []):
         if file.suffix not in IMAGES:
             continue
@@ -103,10 +110,42 @@ def _images_at(place: Path, with_images: bool, findings: list[Finding]) -> dict[
         if image is None:
             continue
         first = seen.setdefault(image_id, image)
-        if (first.sha256, first.size_wh) != (image.sha256, image.size_wh):
-            text = f"another image than {first.where}; {first.where} holds"
-            findings.append(Finding(Flaw.OTHER_IMAGE, file.where, text))
+        if first is not image:
+            again.setdefault(image_id, [first]).append(image)
+    hashes = {} if with_images else _hashes(place, again)
+    for image_id, images in again.items():
+        _tell_apart(image_id, images, hashes, labels, findings)
     return seen
+
+
+def _tell_apart(
+    image_id: str,
+    images: list[_SeenImage],
+    hashes: Mapping[str, str],
+    labels: Labels,
+    findings: list[Finding],
+) -> None:
+    first = images[0]
+    kept, others = list[str](), list[str]()
+    for image in images:
+        same = hashes.get(image.where, image.sha256) == hashes.get(first.where, first.sha256)
+        (kept if same and image.size_wh == first.size_wh else others).append(image.where)
+    for where in others:
+        text = f"another image than {first.where}; {first.where} holds"
+        findings.append(Finding(Flaw.OTHER_IMAGE, where, text))
+    if others:
+        labels.tell_apart(image_id, kept, others)
+
+
+def _hashes(place: Path, again: Mapping[str, list[_SeenImage]]) -> dict[str, str]:
+    """Hash by path of the images whose id several have."""
+    wanted = {image.where for images in again.values() for image in images}
+    found: dict[str, str] = {}
+    for file in files_at(place, []) if wanted else ():
+        image = _look_at(file, True, []) if file.where in wanted else None
+        if image:
+            found[file.where] = image.sha256
+    return found
 
 
 def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenImage | None:
@@ -159,6 +198,7 @@ def _image(
     labels: Labels,
     seen: _SeenImage | None,
     classes: ClassList,
+    expected: frozenset[Flaw],
     findings: list[Finding],
 ) -> ImageLabels:
     size, sha256 = (seen.size_wh, seen.sha256) if seen else (None, "")
@@ -171,7 +211,8 @@ def _image(
     if annotation is None:
         return ImageLabels(image_id, None, sha256, size)
     findings += annotation.findings
-    return ImageLabels(image_id, annotation.objects, sha256, (annotation.width, annotation.height))
+    objects = annotation.objects if annotation.hiding <= expected else None
+    return ImageLabels(image_id, objects, sha256, (annotation.width, annotation.height))
 
 
 def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mapping[str, str]]:
@@ -180,4 +221,8 @@ def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mappi
     folders = {i: labels.side_of_image(image.where) for i, image in images.items()}
     given = {i: side for i, side in folders.items() if side}
     given |= splits.get(GIVEN, {})
-    return {**splits, GIVEN: given} if given else splits
+    splits |= {GIVEN: given} if given else {}
+    return {
+        name: {image: side for image, side in sides.items() if side != NEITHER}
+        for name, sides in splits.items()
+    }

@@ -10,11 +10,14 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.records import LEAK_FREE
+from sixrayd.datasets.places import IMAGES
 
 TRAIN, TEST = "train", "test"
+NEITHER = ""  # the side of an image that lists put on both
 GIVEN = "given"  # the split of a set that gives one
 SIXRAY_D = "sixray-d"
 SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
+_LISTED = IMAGES | {".xml"}  # suffixes that lists write
 _LIST_FOLDERS = ("", "imageset", "imagesets", "main")
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "val", "valid", "validation"), TRAIN),
@@ -23,19 +26,26 @@ _WORDS = {
 
 
 class GivenSides:
-    """Image id → side; an image on both is a test image, which nothing may be trained on."""
+    """Image id → side.
 
-    def __init__(self, findings: list[Finding]) -> None:
+    An image on both sides is a test image where folders or names of files put it there, and on
+    neither side where lists of images do.
+    """
+
+    def __init__(self, findings: list[Finding], by_lists: bool = False) -> None:
         self.found: dict[str, str] = {}
         self._findings = findings
+        self._both, self._text = (
+            (NEITHER, "on neither side") if by_lists else (TEST, "taken for test")
+        )
 
     def add(self, image: str, side: str, where: str) -> None:
         """Put an image on a side, as `where` says."""
         other = self.found.setdefault(image, side)
-        if other != side:
-            text = f"puts {image} in {side}, another file in {other}; taken for test"
+        if other not in (side, NEITHER):
+            text = f"puts {image} in {side}, another file in {other}; {self._text}"
             self._findings.append(Finding(Flaw.TWO_SIDES, where, text))
-            self.found[image] = TEST
+            self.found[image] = self._both
 
 
 def split_of_list(where: str) -> str:
@@ -79,9 +89,27 @@ def image_of(path: str, findings: list[Finding], where: str = "") -> str:
     Args:
         where: names the path in the finding, where it is no file's own.
     """
-    stem = posixpath.splitext(posixpath.basename(path))[0]
+    return _image_of_stem(posixpath.splitext(posixpath.basename(path))[0], findings, where or path)
+
+
+def listed_image_of(name: str, findings: list[Finding], where: str) -> str:
+    """As `image_of`, of what a list names; see `listed_stem`."""
+    return _image_of_stem(listed_stem(name), findings, where)
+
+
+def listed_stem(name: str) -> str:
+    """The stem of the image that a list names, with or without folder and suffix.
+
+    A stem may have a dot of its own.
+    """
+    name = posixpath.basename(name.replace("\\", "/"))
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in _LISTED else name
+
+
+def _image_of_stem(stem: str, findings: list[Finding], where: str) -> str:
     try:
         return image_id(stem)
     except ReleaseError as error:
-        findings.append(Finding(Flaw.BAD_NAME, where or path, str(error)))
+        findings.append(Finding(Flaw.BAD_NAME, where, str(error)))
         return ""

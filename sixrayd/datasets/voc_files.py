@@ -1,16 +1,18 @@
 """PASCAL VOC: an XML file an image, found by the file's stem wherever it lies."""
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, names_in, read_voc
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.sides import GivenSides, image_of, side_of_folders, split_of_tree
 
 _ROOT = re.compile(rb"<(?:\w+:)?annotation[\s>/]")
+_OBJECT = re.compile(rb"<(?:\w+:)?object[\s>/]", re.IGNORECASE)
 _HEAD = 4096  # bytes in which the root lies
 
 
@@ -19,12 +21,13 @@ class VocFiles:
 
     form = "voc"
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[Finding], namesakes: Mapping[str, Namesakes]) -> None:
         self.proof = ""  # the first file that is surely of this form
         self._findings = findings
+        self._namesakes = namesakes
         self._texts: dict[str, tuple[tuple[str, bytes], ...]] = {}  # image id → (where, XML) …
         self._sides: dict[str, GivenSides] = {}
-        self.repeats = 0  # files that repeat another byte for byte
+        self._copies: dict[str, list[str]] = {}  # of a file, byte for byte
 
     def take(self, where: str, data: bytes) -> None:
         """Add an XML file; one that repeats another byte for byte is that one."""
@@ -34,13 +37,19 @@ class VocFiles:
         if not self.proof and _ROOT.search(data[:_HEAD].replace(b"\0", b"")):
             self.proof = where
         known = self._texts.get(image, ())
-        if all(data != other for _, other in known):
-            self._texts[image] = (*known, (where, data))
+        first = next((path for path, other in known if data == other), "")
+        if first:
+            self._copies.setdefault(first, []).append(where)
         else:
-            self.repeats += 1
+            self._texts[image] = (*known, (where, data))
         if side := side_of_folders(where):
             sides = self._sides.setdefault(split_of_tree(where), GivenSides(self._findings))
             sides.add(image, side, where)
+
+    @property
+    def repeats(self) -> int:
+        """Files that repeat another byte for byte."""
+        return sum(map(len, self._copies.values()))
 
     @property
     def image_ids(self) -> Set[str]:
@@ -63,7 +72,8 @@ class VocFiles:
 
     def shows(self, image_id: str) -> bool:
         """Whether a file of the image names an object."""
-        return any(b"<object" in data for _, data in self._texts[image_id])
+        texts = (data.replace(b"\0", b"") for _, data in self._texts[image_id])  # UTF-16, too
+        return any(_OBJECT.search(text) for text in texts)
 
     def annotation(
         self, image_id: str, size_wh: tuple[int, int] | None, classes: ClassList, on_error: OnFault
@@ -75,7 +85,7 @@ class VocFiles:
         """
         parts: list[FilePart] = []
         broken: list[Finding] = []
-        texts = self._texts.get(image_id, ())
+        texts = self._own(image_id, on_error, broken)
         for number, (where, data) in enumerate(texts, 1):
             size, judge = size_wh, "the image is"
             if parts and size_wh is None:
@@ -89,3 +99,12 @@ class VocFiles:
                 text = str(error).removeprefix(f"{where}: ")
                 broken.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
         return merge(image_id, parts, broken) if parts else None
+
+    def _own(
+        self, image_id: str, on_error: OnFault, findings: list[Finding]
+    ) -> Sequence[tuple[str, bytes]]:
+        texts = self._texts.get(image_id, ())
+        if image_id not in self._namesakes:
+            return texts
+        said = ((label_of(where, self._copies), (where, data)) for where, data in texts)
+        return self._namesakes[image_id].own(said, on_error, findings)

@@ -4,13 +4,14 @@ An empty file says that the image shows nothing. No file says nothing.
 """
 
 import posixpath
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
 from sixrayd.datasets.yolo_names import YoloNames
@@ -27,10 +28,12 @@ class YoloFiles:
 
     form = "yolo"
 
-    def __init__(self) -> None:
+    def __init__(self, namesakes: Mapping[str, Namesakes]) -> None:
+        self._namesakes = namesakes
         self.findings: list[Finding] = []  # for nobody where the set has another form
         self._names = YoloNames(self.findings)
         self._texts: dict[str, Texts] = {}  # image id → where and rows of what may be its labels
+        self._copies: dict[str, list[str]] = {}  # of a text, byte for byte
         self._row_folders: set[str] = set()  # with a text that has rows
         self._lists: list[tuple[str, list[str]]] = []  # where, lines
         self._known: dict[str, Texts] | None = None  # made when asked for, as are the sides
@@ -63,7 +66,9 @@ class YoloFiles:
             if has_rows(data):
                 self._row_folders.add(posixpath.dirname(where))
             known = self._texts.get(image, ())
-            if all(data != other for _, other in known):
+            if first := next((path for path, other in known if data == other), ""):
+                self._copies.setdefault(first, []).append(where)
+            else:
                 self._texts[image] = (*known, (where, data))
 
     @property
@@ -87,17 +92,18 @@ class YoloFiles:
         return {GIVEN: self._sides.found} if self._sides.found else {}
 
     def _given_sides(self) -> GivenSides:
-        sides = GivenSides(self.findings)
+        listed = GivenSides(self.findings, by_lists=True)
         for where, lines in self._lists:
             if side := self._names.side_of(where) or side_of_name(where):
                 for line in filter(None, map(str.strip, lines)):
                     if image := image_of(line.replace("\\", "/"), self.findings, where):
-                        sides.add(image, side, where)
-        listed = set(sides.found)
+                        listed.add(image, side, where)
+        sides = GivenSides(self.findings)
         for image, texts in self._labels().items():
-            for where, _ in texts if image not in listed else ():
+            for where, _ in texts if image not in listed.found else ():
                 if side := self.side_of_image(_image_path(where)):
                     sides.add(image, side, where)
+        sides.found |= listed.found
         return sides
 
     def side_of_image(self, path: str) -> str:
@@ -120,11 +126,16 @@ class YoloFiles:
         Raises:
             AnnotationError: no size, or (with "stop") a row that cannot be used.
         """
+        texts: Sequence[tuple[str, bytes]] = self._labels().get(image_id, ())
+        findings: list[Finding] = []
+        if image_id in self._namesakes:
+            said = ((label_of(text[0], self._copies), text) for text in texts)
+            texts = self._namesakes[image_id].own(said, on_error, findings)
         parts = [
             _read(image_id, where, data, self._names.by_number(), size_wh, classes, on_error)
-            for where, data in self._labels().get(image_id, ())
+            for where, data in texts
         ]
-        return merge(image_id, parts) if parts else None
+        return merge(image_id, parts, findings) if parts else None
 
     def _labels(self) -> dict[str, Texts]:
         if self._known is None:

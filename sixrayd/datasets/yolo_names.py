@@ -15,6 +15,7 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tabl
 _NAMES = re.compile(rb"^['\"]?names['\"]?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)  # of a class
 _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
+_DEEPEST = 16  # lists and tables within each other; the C parser crashes on thousands
 _YAML, _LISTED, _BESIDE = range(3)  # which file's names hold
 
 Folders = tuple[str, ...]
@@ -65,6 +66,7 @@ class YoloNames:
 
     def _take_yaml(self, where: str, data: bytes) -> None:
         try:
+            _check_depth(data)
             document = yaml.load(data, _LOADER)  # noqa: S506 - the loader makes no objects
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             text = f"not YAML ({' '.join(str(error).split())[:200]})"
@@ -119,10 +121,19 @@ class YoloNames:
                     self.entries.append((parts, side))
 
 
+def _check_depth(data: bytes) -> None:
+    depth = 0
+    for event in yaml.parse(data, _LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ValueError(f"lists or tables within each other, more than {_DEEPEST} deep")
+
+
 def parts_of(path: str) -> Folders:
     """The names in a path, without those that only lead up or nowhere."""
     parts = path.strip().replace("\\", "/").split("/")
-    return tuple(part for part in parts if part not in ("", ".", "..", "*", "*.jpg"))
+    return tuple(part for part in parts if part not in ("", ".", "..") and part[0] != "*")
 
 
 def _common(entry: Folders, parts: Folders) -> int:

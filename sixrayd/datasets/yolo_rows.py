@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from sixrayd.core.boxes import EDGES, Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
+from sixrayd.core.settling import (
+    Grid,
+    UselessBoxError,
+    number_of_text,
+    settle_box,
+    settle_label,
+)
 
 _GRID = Grid(EDGES, first=0)
 _HALF_UNIT = 0.5e-6  # what rounding to the six digits that converters write can lose of a number
@@ -111,7 +117,7 @@ def _pixel(fraction: float, side_px: int, lost: float) -> float:
 
 def _number(name: str, text: str) -> float:
     try:
-        value = float(text)
+        value = number_of_text(text)
     except ValueError as error:
         raise UselessBoxError(
             Flaw.NO_NUMBER, f"{name} is {text[:20]!r}, expected a number"

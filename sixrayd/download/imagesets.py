@@ -1,9 +1,7 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
-import codecs
 import csv
 import io
-import posixpath
 import re
 from collections.abc import Iterator
 
@@ -13,11 +11,12 @@ from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
 from sixrayd.core.records import Source
+from sixrayd.datasets.image_lists import text_of
+from sixrayd.datasets.sides import listed_stem
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".xml")
 _VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
@@ -109,11 +108,8 @@ def is_voc_list(member: Member) -> bool:
 
 def listed_image(name: str, where: str, faults: Faults) -> str:
     """The image that a list names, with or without folder and suffix; empty where it is a fault."""
-    stem, suffix = posixpath.splitext(posixpath.basename(name.replace("\\", "/")))
-    if suffix.lower() not in _SUFFIXES:
-        stem += suffix
     try:
-        return image_id(stem)
+        return image_id(listed_stem(name))
     except ReleaseError as error:
         faults.add(where, str(error))
         return ""
@@ -132,12 +128,6 @@ def csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, list[str]]]:
                 yield f"{member.where}: line {rows.line_num}", cells
     except csv.Error as error:
         faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
-
-
-def text_of(data: bytes) -> str:
-    """What a list holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
 
 
 def _delimiter(text: str) -> str:

@@ -36,7 +36,14 @@ from sixrayd.download.release import LooseDigest, Release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
 from sixrayd.download.splits import GivenSplits, SplitFile
-from sixrayd.download.tables import box_rows, complete, finding_rows, index_counts, shard_rows
+from sixrayd.download.tables import (
+    box_rows,
+    complete,
+    finding_rows,
+    index_counts,
+    shard_rows,
+    usable_annotation,
+)
 from sixrayd.download.transfer import Report
 
 
@@ -97,8 +104,11 @@ class Ingest:
         self._note_labels()
         absent, announced = self._write_shards(release)
         self._remove_others()
+        given = self.labels.sides
         self._note_labels()
-        for name, sides in self.labels.sides.items():
+        for image, kept, others in self.register.namesakes():
+            self.labels.tell_apart(image, kept, others)
+        for name, sides in given.items():
             self.splits.add_sides(name, sides)
         table = self._measured()
         boxes, counts = self._settle(table)
@@ -237,7 +247,7 @@ class Ingest:
         if source is None:
             text = "in no image set, without annotation, and its name is neither P… nor N…"
             self.faults.add(member.where, text)
-        elif (other := self.register.take(image, digest)) is None:
+        elif (other := self.register.take(image, digest, member.where)) is None:
             shardings[source].add(image, member.data, digest.hex(), member.where)
         elif other != digest:
             self.faults.add(member.where, f"another image is called {image} and differs")
@@ -286,15 +296,16 @@ class Ingest:
             tables.append(rows.append_column("listed", listed))
         return pa.concat_tables(tables).sort_by("image_id")
 
-    def _settle(self, table: pa.Table) -> tuple[dict[str, int], dict[str, Any]]:
+    def _settle(self, table: pa.Table) -> tuple[dict[str, int | None], dict[str, Any]]:
         """Write the boxes.
 
         Returns:
-            Images with a usable annotation, with the number of their boxes; and counts.
+            Annotated images with the number of their boxes, None where nothing usable is said; and
+            counts.
         """
         self.notes += self.sets.contradictions
         rows: list[dict[str, Any]] = []
-        boxes: dict[str, int] = {}
+        boxes: dict[str, int | None] = {}
         promoted = 0
         sizes = _sizes(table, self.labels.image_ids)
         for image in sorted(self.labels.image_ids):
@@ -304,13 +315,16 @@ class Ingest:
                     where = self.labels.where(image)
                     self.faults.add(where, "an annotation without an image")
                 continue
-            read = box_rows(image, self.labels, sizes[image], self.sets.classes, self.faults)
+            read = usable_annotation(
+                image, self.labels, sizes[image], self.sets.classes, self.faults
+            )
+            boxes[image] = None
             if read is None:
                 continue
-            rows += read[0]
-            self.notes += ((image, finding) for finding in read[1])
-            boxes[image] = len(read[0])
-            if read[0] and bits == 0:
+            rows += box_rows(image, read)
+            self.notes += ((image, finding) for finding in read.findings)
+            boxes[image] = None if read.hiding else len(read.objects)
+            if read.objects and bits == 0:
                 promoted += 1
                 text = "the image sets call it negative; a positive for its boxes"
                 where = self.labels.where(image)
@@ -326,9 +340,10 @@ class Ingest:
         if (findings := finding_rows(self.notes, self.register, ids)).num_rows:
             write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
 
-    def _write_index(self, table: pa.Table, boxes: Mapping[str, int]) -> Index:
+    def _write_index(self, table: pa.Table, boxes: Mapping[str, int | None]) -> Index:
         settings = self.settings
-        boxed = pa.array([image for image, count in boxes.items() if count], pa.string())
+        # What is labelled and cannot be used is no negative, on which a detector would train.
+        boxed = pa.array([image for image, count in boxes.items() if count != 0], pa.string())
         positive = np.asarray(pc.or_(table["listed"], pc.is_in(table["image_id"], boxed)))
         drawn = (settings.seed, settings.test_share, settings.hash_distance)
         index = Index(complete(table, positive, *drawn), self.folder)
@@ -363,9 +378,9 @@ def _sizes(table: pa.Table, wanted: Iterable[str]) -> dict[str, tuple[int, int] 
     }
 
 
-def _boxless(index: Index, boxes: Mapping[str, int]) -> dict[str, Any]:
+def _boxless(index: Index, boxes: Mapping[str, int | None]) -> dict[str, Any]:
     positives = index.rows(source=Source.POSITIVE, readable=None)["image_id"].to_pylist()
-    missing = [image for image in positives if image not in boxes]
+    missing = [image for image in positives if boxes.get(image) is None]
     return {
         "unannotated": len(missing),
         "unannotated_ids": missing,

@@ -1,7 +1,9 @@
 """Which images are listed and which have come: on disk, so that memory stays flat at a million."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 
 class Register:
@@ -15,7 +17,8 @@ class Register:
         self._base.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32768;"
             "CREATE TABLE listed (image_id TEXT PRIMARY KEY, bits INT, place INT) WITHOUT ROWID;"
-            "CREATE TABLE come (image_id TEXT PRIMARY KEY, digest BLOB) WITHOUT ROWID;"
+            "CREATE TABLE come (image_id TEXT PRIMARY KEY, digest BLOB, path TEXT) WITHOUT ROWID;"
+            "CREATE TABLE again (image_id TEXT, digest BLOB, path TEXT);"
             "BEGIN"
         )
         self._places: list[str] = []  # files that list images
@@ -50,19 +53,32 @@ class Register:
         ).fetchone()
         return None if found is None else found[0]
 
-    def take(self, image_id: str, digest: bytes) -> bytes | None:
+    def take(self, image_id: str, digest: bytes, path: str) -> bytes | None:
         """Note that an image has come.
 
         Returns:
             The digest of one of that name that came before, else None.
         """
         try:
-            self._base.execute("INSERT INTO come VALUES (?, ?)", (image_id, digest))
+            self._base.execute("INSERT INTO come VALUES (?, ?, ?)", (image_id, digest, path))
         except sqlite3.IntegrityError:
+            self._base.execute("INSERT INTO again VALUES (?, ?, ?)", (image_id, digest, path))
             query = "SELECT digest FROM come WHERE image_id = ?"
             return bytes(self._base.execute(query, (image_id,)).fetchone()[0])
         self.come += 1
         return None
+
+    def namesakes(self) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+        """Ids under which images came that differ: the paths of the first, and of the others."""
+        query = (
+            "SELECT image_id, come.path, again.path, come.digest = again.digest FROM come"
+            " JOIN again USING (image_id) ORDER BY image_id, again.rowid"
+        )
+        for image_id, rows in groupby(self._base.execute(query), key=itemgetter(0)):
+            found = list(rows)
+            others = [path for _, _, path, same in found if not same]
+            if others:
+                yield image_id, [found[0][1], *(row[2] for row in found if row[3])], others
 
     def has_come(self, image_id: str) -> bool:
         """Whether an image has come."""

@@ -13,9 +13,10 @@ from sixrayd.core.errors import ReleaseError, SettingsError
 from sixrayd.core.files import open_plain, sha256_file, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
+from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
 from sixrayd.download.faults import Faults, why
-from sixrayd.download.imagesets import csv_rows, listed_image, text_of
+from sixrayd.download.imagesets import csv_rows, listed_image
 from sixrayd.download.members import Member
 
 _MAX_BYTES = 256 << 20
@@ -114,16 +115,18 @@ class GivenSplits:
 
     def add_voc_list(self, member: Member) -> None:
         """Read one of VOC's lists: an image in each line."""
-        lines = enumerate(text_of(member.data).splitlines(), 1)
-        named = ((f"{member.where}: line {n}", line.strip()) for n, line in lines)
-        ids = [listed_image(name, where, self._faults) for where, name in named if name]
+        lines = listed_lines(text_of(member.data))
+        named = ((f"{member.where}: line {number}", name) for number, name in lines)
+        ids = [listed_image(name, where, self._faults) for where, name in named]
         self.add_list(member.where, [image for image in ids if image])
 
     def add_sides(self, name: str, sides: Mapping[str, str]) -> None:
-        """Take the sides that labels say of images, by their folders or lists."""
+        """Take the sides that labels say of images, where no list of images did."""
+        listed = pa.chunked_array([one.ids for one in self._sides[name]], pa.string())
         for side in Split:
-            if ids := [image for image, said in sides.items() if said == side]:
-                self._add(name, side, f"the labels of {side}", ids)
+            ids = pa.array([image for image, said in sides.items() if said == side], pa.string())
+            if new := ids.filter(pc.invert(pc.is_in(ids, listed))).to_pylist():
+                self._add(name, side, f"the labels of {side}", new)
 
     def write(self, index: Index) -> dict[str, dict[str, int]]:
         """Write `splits.parquet` beside the index; no file where no split is given.

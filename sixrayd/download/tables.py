@@ -116,20 +116,9 @@ def _lot(seed: int, group: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "big")
 
 
-def box_rows(
-    image: str,
-    labels: Labels,
-    size_wh: tuple[int, int] | None,
-    classes: ClassList,
-    faults: Faults,
-) -> tuple[list[dict[str, Any]], tuple[Finding, ...]] | None:
-    """Rows of `ANNOTATION_SCHEMA` and findings from what labels say; None when that cannot be
-    used.
-    """
-    annotation = _annotation(image, labels, size_wh, classes, faults)
-    if annotation is None:
-        return None
-    rows = [
+def box_rows(image: str, annotation: VocAnnotation) -> list[dict[str, Any]]:
+    """Rows of `ANNOTATION_SCHEMA`."""
+    return [
         {
             "box_id": f"{image}/a{number}",
             "image_id": image,
@@ -139,7 +128,6 @@ def box_rows(
         }
         for number, item in enumerate(annotation.objects)
     ]
-    return rows, annotation.findings
 
 
 def finding_rows(
@@ -164,13 +152,14 @@ def finding_rows(
     return table.sort_by([(name, "ascending") for name in FINDING_SCHEMA.names])
 
 
-def _annotation(
+def usable_annotation(
     image: str,
     labels: Labels,
     size_wh: tuple[int, int] | None,
     classes: ClassList,
     faults: Faults,
 ) -> VocAnnotation | None:
+    """What labels say of an image, without what is a fault; None where nothing can be used."""
     try:
         return labels.annotation(image, size_wh, classes)
     except AnnotationError as error:

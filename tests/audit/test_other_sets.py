@@ -53,7 +53,8 @@ def test_a_set_that_has_changed_is_taken_in_again(said, tmp_path):
     assert (fault["flaw"], fault["count"]) == ("box that repeats another", 1)
     code, document = said("--set", str(tree), "--classes", "Gun,Knife,Wrench")
     assert [kind["flaw"] for kind in document["kinds"] if kind["severity"] == "fault"] == [
-        "class that is not known"
+        "positive without an annotation",
+        "class that is not known",
     ]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import AnnotationError
+from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import MAX_BYTES, Provenance, VocAnnotation, VocObject, read_voc, write_voc
 
 CLASSES = ClassList()
@@ -100,6 +101,11 @@ def test_names_in_other_case_and_aliases_are_understood(name, label):
             ["P00012.xml: object 1: ymax 20 below ymin 40; swapped"],
         ),
         ([thing("7", "9", "7", "9")], (6, 8, 7, 9), []),
+        (
+            [thing("12", "20", "10", "40")],
+            (9, 19, 12, 40),
+            ["P00012.xml: object 1: xmax 10 below xmin 12; swapped"],
+        ),
     ],
 )
 def test_a_repaired_box_is_noted(objects, box, said):
@@ -114,6 +120,9 @@ def test_a_repaired_box_is_noted(objects, box, said):
         (thing(xmin="900", xmax="950"), "900,20,950,40 lies outside the image of 768 x 576"),
         (thing(ymin="-9", ymax="0"), "10,-9,30,0 lies outside the image of 768 x 576"),
         (thing(xmin="left"), "xmin is 'left', expected a number"),
+        (thing(xmin="1_0"), "xmin is '1_0', expected a number"),
+        (thing(xmin="٠"), "xmin is '٠', expected a number"),
+        (thing().replace("object>", "Object>"), "<Object>, expected <object>"),
         (thing(ymax="nan"), "ymax is 'nan', expected a finite number"),
         (thing(ymax="1e999"), "ymax is '1e999', expected a finite number"),
         ("<object><name>Gun</name></object>", "xmin is '', expected a number"),
@@ -436,3 +445,47 @@ def test_real_annotations_of_a_third_party():
         assert len(found.objects) > 0
         again = read_voc(write_voc(found), path.name, CLASSES)
         assert again.objects == found.objects
+
+
+@pytest.mark.parametrize(("xmax", "width"), [("10", "0"), ("10.4", "0.4"), ("10.0", "0")])
+def test_edges_that_meet_are_no_swapped_corners(xmax, width):
+    found = read(xml(thing("11", "20", xmax, "40")))
+
+    assert found.objects == ()
+    text = f"object 1: Knife is {width} x 21 pixels within the image; left out"
+    assert f"P00012.xml: {text}" in notes(found)
+    assert Flaw.SWAPPED_CORNERS not in {finding.flaw for finding in found.findings}
+
+
+def test_what_an_object_has_twice_is_named_and_the_first_holds():
+    twice = thing().replace("</object>", "<name>Gun</name><bndbox><xmin>1</xmin></bndbox></object>")
+
+    found = read(xml(twice.replace("<xmin>", "<xmin>10</xmin><xmin>", 1)))
+
+    assert [(item.box.label, item.box.xyxy) for item in found.objects] == [
+        ("Knife", (9, 19, 30, 40))
+    ]
+    assert found.findings == tuple(
+        Finding(
+            Flaw.GIVEN_TWICE,
+            "P00012.xml: object 1",
+            f"2 <{tag}>, expected one; the first holds",
+        )
+        for tag in ("name", "bndbox", "xmin")
+    )
+
+
+@pytest.mark.parametrize(
+    ("objects", "hiding"),
+    [
+        ([], set()),
+        (["<object/>"], set()),
+        ([thing("11", "20", "10", "40"), thing(name="hammer")], set()),
+        ([thing("11", "20", "10", "40"), thing("900", "20", "950", "40")], {Flaw.OUTSIDE}),
+        ([thing(xmin="x"), thing(name="gnu")], {Flaw.NO_NUMBER, Flaw.UNKNOWN_CLASS}),
+        ([thing().replace("object>", "OBJECT>")], {Flaw.UNREADABLE_LABELS}),
+        ([thing(), thing(xmin="x")], set()),
+    ],
+)
+def test_what_leaves_unknown_what_an_image_shows(objects, hiding):
+    assert read(xml(*objects), on_error="skip").hiding == hiding

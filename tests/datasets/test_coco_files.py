@@ -199,10 +199,10 @@ def test_a_row_that_groups_others_and_has_boxes_is_a_class():
             "image_id None is not among the images; left out",
         ),
         (
-            {"images": [*document()["images"], {"id": "1", "file_name": "P00002.jpg"}]},
+            {"images": [*document()["images"], {"id": "1", "file_name": "P00001.jpg"}]},
             Flaw.REPEATED_IMAGE,
             "image 2",
-            "id 1 is P00001's as well; left out",
+            "id 1 is P00001.jpg's as well; left out",
         ),
         (
             {"images": [*document()["images"], {"file_name": "P00002.jpg"}]},
@@ -363,3 +363,67 @@ def test_the_side_is_told_by_file_or_folder(where, name, side):
     labels = taken(document(images=images), where=where)
 
     assert labels.sides == ({"given": {"P00001": side}} if side else {})
+
+
+def test_a_key_that_stands_twice_is_named():
+    text = json.dumps(document()).replace('"bbox"', '"bbox": [1, 1, 9, 9], "bbox"')
+
+    labels = taken(text.encode())
+
+    said = "bbox stands twice in 1 rows, the first of id 1; the last holds"
+    assert labels.findings == [Finding(Flaw.GIVEN_TWICE, WHERE, said)]
+    assert [item.box.xyxy for item in read(labels).objects] == [(10, 20, 40, 60)]
+
+
+def test_a_list_that_stands_twice_is_not_read():
+    text = json.dumps(document()).replace('"annotations"', '"annotations": [], "annotations"')
+
+    labels = taken(text.encode())
+
+    said = "annotations stands twice; make one list of them"
+    assert labels.findings == [Finding(Flaw.UNREADABLE_LABELS, WHERE, said)]
+    assert labels.form == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_encodings_of_json(encoding):
+    labels = Labels()
+    labels.take("labels.json", json.dumps(document()).encode(encoding))
+
+    assert len(read(labels).objects) == 1
+    assert labels.findings == []
+
+
+def test_half_a_character_is_no_name():
+    names = [{"id": 2, "name": "Gun\ud800"}, {"id": 1, "name": "Knife"}]
+    images = [*document()["images"], {"id": 2, "file_name": "P2\ud800.jpg"}]
+
+    labels = taken(document(categories=names, images=images))
+
+    assert [str(finding) for finding in labels.findings] == [
+        f"{WHERE}: image 2: no usable id and file_name; left out",
+        f"{WHERE}: category 1: no usable id and name; left out",
+    ]
+    assert labels.class_names == ("Knife",)
+
+
+def test_a_number_is_of_ascii_digits():
+    found = read(taken(box(["1_0", "20", "3e1", 40])))
+
+    assert found.findings[0].flaw is Flaw.NO_NUMBER
+    assert found.hiding == {Flaw.NO_NUMBER}
+
+
+@pytest.mark.parametrize("name", ["P00002.jpg", "y/P00001.jpg"])
+def test_boxes_of_an_id_that_two_images_have_are_given_to_neither(name):
+    second = {"id": 1, "file_name": name, "width": 96, "height": 64}
+
+    labels = taken(document(images=[*document()["images"], second]))
+
+    text = f"id 1 is that of P00001.jpg and of {name}"
+    assert [str(finding) for finding in labels.findings] == [
+        f"{WHERE}: image 2: {text}; whose its boxes are cannot be told"
+    ]
+    for image in labels.image_ids:
+        found = read(labels, image)
+        assert (found.objects, found.hiding) == ((), {Flaw.UNREADABLE_LABELS})

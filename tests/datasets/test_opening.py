@@ -163,6 +163,12 @@ def test_what_is_wrong_with_images_is_found(tmp_path):
         Finding(Flaw.UNREADABLE_IMAGE, "a/P2.jpg", "no image in a known form"),
         Finding(Flaw.NOT_READ, "a/P3.png", "67108865 bytes, at most 67108864 are read"),
         Finding(Flaw.OTHER_IMAGE, "b/P1.jpg", "another image than a/P1.jpg; a/P1.jpg holds"),
+        Finding(
+            Flaw.UNREADABLE_LABELS,
+            "Annotations/P1.xml",
+            "a/P1.jpg and b/P1.jpg differ; which of them is meant cannot be told; rename one of "
+            "them with its labels",
+        ),
     )
 
 
@@ -314,3 +320,17 @@ def test_real_annotations_in_a_zip():
     assert found.classes.names == names
     assert (len(found.images), found.findings, found.splits) == (6181, (), {})
     assert {len(image.objects) for image in found.images.values()} == {1}
+
+
+def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
+    write(tmp_path / "P1.xml", voc("P1", ("Gun", 97, 1, 99, 9)))
+    write(tmp_path / "P2.xml", voc("P2", ("Hammer", 1, 1, 9, 9)))
+    write(tmp_path / "P3.xml", voc("P3", ("Gun", 1, 1, 9, 9)))
+
+    found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
+    asked = {
+        i: image.objects for i, image in open_set(tmp_path, ClassList(("Knife",))).images.items()
+    }
+
+    assert (found["P1"], found["P2"], len(found["P3"])) == (None, (), 1)
+    assert asked == {"P1": (), "P2": (), "P3": ()}

@@ -145,6 +145,16 @@ def test_an_annotation_is_known_by_its_root(start):
             },
         ),
         ({"ImageSets/Main/Gun_train.txt": b"P1 1\n", "ImageSets/Main/all.txt": b"P1\n"}, {}),
+        (
+            {
+                "ImageSets/Main/train.txt": b"P1  1\nP2 -1\nP3\nP1  1\n",
+                "ImageSets/Main/test.txt": b"bag 0\nbag 1\nbag 2.JPE\nx/v1.5.tif\n",
+            },
+            {
+                "given": dict.fromkeys(("P1", "P2", "P3"), "train")
+                | dict.fromkeys(("bag 0", "bag 1", "bag 2", "v1.5"), "test")
+            },
+        ),
     ],
 )
 def test_lists_give_splits(files, splits):
@@ -159,9 +169,25 @@ def test_lists_beat_folders():
     assert labels.sides == {"given": {"P1": "test", "P2": "train"}}
 
 
-def test_an_image_on_both_sides_is_a_test_image():
+def test_an_image_that_lists_put_on_both_sides_is_on_neither():
     labels = taken({"ImageSets/Main/test.txt": b"P1\n", "ImageSets/Main/train.txt": b"P1\nP2\n"})
 
-    assert labels.sides == {"given": {"P1": "test", "P2": "train"}}
-    text = "puts P1 in train, another file in test; taken for test"
+    assert labels.sides == {"given": {"P1": "", "P2": "train"}}
+    text = "puts P1 in train, another file in test; on neither side"
     assert labels.findings == [Finding(Flaw.TWO_SIDES, "ImageSets/Main/train.txt", text)]
+
+
+def test_an_image_that_folders_put_on_both_sides_is_a_test_image():
+    xml = voc("P1", ("Gun", 1, 1, 9, 9))
+
+    labels = taken({"test/P1.xml": xml, "train/P1.xml": xml})
+
+    assert labels.sides == {"given": {"P1": "test"}}
+    text = "puts P1 in train, another file in test; taken for test"
+    assert labels.findings == [Finding(Flaw.TWO_SIDES, "train/P1.xml", text)]
+
+
+@pytest.mark.parametrize("start", ["<object>", "<v:object>", "<Object>"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_an_object_shows_something_in_any_spelling(start, encoding):
+    assert taken({"P1.xml": f"<annotation>{start}".encode(encoding)}).shows("P1")

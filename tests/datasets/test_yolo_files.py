@@ -76,6 +76,8 @@ def test_a_row_that_is_repaired(row, box, flaw, text):
             Flaw.UNREADABLE_LABELS,
             "8 columns, expected a class and cx cy w h",
         ),
+        (b"0 0_1.0 .5 .2 .2", Flaw.NO_NUMBER, "cx is '0_1.0', expected a number"),
+        ("0 ٠.٥ .5 .2 .2".encode(), Flaw.NO_NUMBER, "cx is '٠.٥', expected a number"),
         (b"0 .5 .5 wide .2", Flaw.NO_NUMBER, "w is 'wide', expected a number"),
         (b"0 .5 nan .2 .2", Flaw.NO_NUMBER, "cy is 'nan', expected a finite number"),
         (b"0 inf .5 .2 .2", Flaw.NO_NUMBER, "cx is 'inf', expected a finite number"),
@@ -195,6 +197,20 @@ def test_which_texts_are_labels(files, ids, backwards):
                 )
                 for key in ("1234567", "1x")
             ],
+        ),
+        *(
+            (
+                {"data.yaml": b"names: " + text},
+                (),
+                [
+                    Finding(
+                        Flaw.UNREADABLE_LABELS,
+                        "data.yaml",
+                        "not YAML (lists or tables within each other, more than 16 deep)",
+                    )
+                ],
+            )
+            for text in (b"[" * 500_000, b"{" * 500_000, b"\n" + b"- " * 500_000, b"{a: " * 9000)
         ),
         ({"data.yaml": b"names: !!python/object/apply:os.getcwd []\n"}, (), []),
     ],

@@ -10,6 +10,9 @@ from PIL import Image
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.places import IMAGES
+from sixrayd.download.faults import Faults
+from sixrayd.download.imagesets import listed_image
 from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc
 
 
@@ -262,3 +265,10 @@ def test_what_passed_over_faults_say_advises_nothing_that_was_done(tmp_path, loo
             "error": "root is <other>, expected <annotation>",
         }
     ]
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGES), ".JPE"])
+def test_lists_name_images_of_any_suffix(suffix):
+    faults = Faults()
+
+    assert listed_image(f"x/N0000001{suffix}", "train.csv: line 2", faults) == "N0000001"

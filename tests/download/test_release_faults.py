@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from sixrayd.core.errors import AnnotationError, ReleaseError, SettingsError
-from sixrayd.core.index import Index
+from sixrayd.core.index import Index, unannotated_ids
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from tests.releases import (
     WHOLE,
     TinyRelease,
     cut,
+    jpeg,
     skipped,
     take,
     tar_gz,
@@ -293,3 +294,18 @@ def test_sums_are_read_after_a_rewrite(tmp_path: Path) -> None:
     release = TinyRelease().write(tmp_path / "release")
     write_sums(release)
     assert take(tmp_path, release) == WHOLE
+
+
+def test_an_image_whose_boxes_cannot_be_used_is_no_negative(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    boxes = {"a": ("Gun", 97, 1, 99, 9), "b": ("Gnu", 1, 1, 9, 9), "c": ("Hammer", 1, 1, 9, 9)}
+    for number, (stem, box) in enumerate(boxes.items()):
+        (tmp_path / f"set/{stem}.jpg").write_bytes(jpeg(number))
+        (tmp_path / f"set/{stem}.xml").write_bytes(voc(stem, box))
+    (tmp_path / "set/d.jpg").write_bytes(jpeg(9))
+    (tmp_path / "set/d.xml").write_bytes(b"<annotation>")
+
+    result = take(tmp_path, tmp_path / "set", "skip")
+
+    assert (result.positives, result.negatives, result.unannotated) == (3, 1, 3)
+    assert unannotated_ids(Workspace(tmp_path / "ws")) == {"a", "b", "d"}

@@ -15,7 +15,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.download.command import download as download_command
 from sixrayd.download.settings import DownloadResult
 from sixrayd.download.splits import SplitFile
-from tests.releases import TinyRelease, skipped, take, write_zip
+from tests.releases import TinyRelease, jpeg, skipped, take, write_zip
 
 HEADER = "name,Gun,Knife"
 TRAIN = ("P00001", "P00002", "N0000001", "N0000002")
@@ -241,6 +241,38 @@ def test_an_image_on_both_sides(tmp_path: Path, release: Path, kind: str) -> Non
     found = sides(tmp_path, name)
     assert found.get("P00002") == ("test" if kind == "folders" else None)
     assert found["P00003"] == "test"
+
+
+def test_lists_beat_the_folders_of_labels(tmp_path: Path, release: Path) -> None:
+    put(release, "ImageSets/Main/train.txt", lines("P00001", "N0000001"))
+    put(release, "ImageSets/Main/test.txt", lines("P00002", "N0000002"))
+    for side, stem in {"test": "P00001", "train": "P00002", "TEST": "P00003"}.items():
+        put(release, f"d/{side}/{stem}.xml", TinyRelease().xml[stem])
+
+    result = take(tmp_path, release)
+
+    assert result.splits == {"given": counts(2, 3)}
+    assert sides(tmp_path, "given") == divided(
+        ("P00001", "N0000001"), ("P00002", "P00003", "N0000002")
+    )
+
+
+def test_lists_of_yolo_on_both_sides(tmp_path: Path) -> None:
+    for number, stem in enumerate("abc"):
+        put(tmp_path, f"set/images/train/{stem}.jpg", jpeg(number))
+        put(tmp_path, f"set/labels/train/{stem}.txt", "0 .5 .5 .2 .2\n")
+    put(tmp_path, "set/data.yaml", "names: [Gun]\ntrain: train.txt\ntest: test.txt\n")
+    put(tmp_path, "set/train.txt", "images/train/a.jpg\nimages/train/b.jpg\n")
+    put(tmp_path, "set/test.txt", "images/train/a.jpg\nimages/train/c.jpg\n")
+    what = "puts a in train, another file in test; on neither side"
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, tmp_path / "set")
+    assert str(caught.value) == f"train.txt: {what}; mend it or pass --on-error skip"
+
+    take(tmp_path, tmp_path / "set", "skip")
+
+    assert skipped(tmp_path) == [{"where": "train.txt", "error": what}]
+    assert sides(tmp_path, "given") == {"b": "train", "c": "test"}
 
 
 BAD_FILES = {

@@ -11,7 +11,7 @@ from sixrayd.core.errors import AnnotationError, without_advice
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
-from sixrayd.download.tables import box_rows, complete, is_test
+from sixrayd.download.tables import box_rows, complete, is_test, usable_annotation
 from tests.releases import voc
 
 CLASSES = ClassList(("Gun", "Knife"))
@@ -127,7 +127,8 @@ def rows_of(image, data, on_error="stop"):
     faults = Faults(on_error)
     labels = Labels()
     labels.take(f"x/{image}.xml", data)
-    return box_rows(image, labels, SIZES[image], CLASSES, faults), faults.found
+    read = usable_annotation(image, labels, SIZES[image], CLASSES, faults)
+    return read and (box_rows(image, read), read.findings), faults.found
 
 
 def test_boxes_are_numbered_in_file_order():
