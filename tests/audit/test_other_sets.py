@@ -6,6 +6,9 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.workspace import Workspace
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.stage import download
 from tests.datasets.sets import as_coco, as_voc, as_yolo, write
 from tests.releases import jpeg, voc
 
@@ -74,3 +77,64 @@ def test_a_release_is_never_replaced(said, tmp_path):
 def test_classes_of_nothing(said):
     code, line = said("--classes", "Gun")
     assert (code, line.splitlines()[-1]) == (2, "Error: --classes: goes with --set")
+
+
+def refused(said, *words):
+    with pytest.raises(WorkspaceError) as raised:
+        said(*words)
+    return str(raised.value)
+
+
+def bytes_of(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_ingest_of_download_is_never_replaced(said, tmp_path):
+    as_voc(tmp_path / "scans")
+    ours, place = tmp_path / "ours", str(tmp_path / "scans")
+    classes = ("Gun", "Knife", "Wrench")
+    download(Workspace(ours), DownloadSettings(place, classes, on_error="skip", seed=7))
+    before = bytes_of(ours / "shards")
+
+    text = "holds an ingest of the set with other files or settings, which `audit --set` did not"
+    end = f"make; name another workspace with -w; `sixrayd audit -w {ours}` audits what is there"
+    assert refused(said, "--set", place, "-w", str(ours)) == f"{ours}/shards: {text} {end}"
+    (ours / "shards/run.json").rename(ours / "shards/plan.json")  # as if it had been killed
+    assert refused(said, "--set", place, "-w", str(ours)) == f"{ours}/shards: {text} {end}"
+    (ours / "shards/plan.json").rename(ours / "shards/run.json")
+    assert bytes_of(ours / "shards") == before
+
+    download(Workspace(ours), DownloadSettings(place, on_error="skip", force=True))
+    assert said("--set", place, "-w", str(ours))[1]["images"] == 4  # the same: nothing to replace
+
+
+def test_an_ingest_that_a_stage_has_used_is_not_replaced(said, tmp_path):
+    tree = tmp_path / "scans"
+    as_voc(tree)
+    said("--set", str(tree))
+    (tmp_path / "here/scans-audit/models/first").mkdir(parents=True)
+    assert said("--set", str(tree))[1]["images"] == 4
+    write(tree / "train/Annotations/x1.xml", voc("x1", ("Saw", 3, 3, 40, 50)))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+
+    assert refused(said, "--set", str(tree)) == (
+        "scans-audit: holds models beside an ingest; name another workspace with -w; "
+        "`sixrayd audit -w scans-audit` audits what is there"
+    )
+
+
+def test_a_fix_is_not_dropped_when_the_set_changes(said, tmp_path):
+    tree, twice = tmp_path / "scans", ("Gun", 3, 3, 40, 50)
+    as_voc(tree)
+    write(tree / "train/Annotations/x1.xml", voc("x1", twice, twice))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+    assert said("--set", str(tree), "--fix")[1]["boxes"] == 5
+    assert said("--set", str(tree))[1]["boxes"] == 5
+    write(tree / "train/Annotations/x2.xml", voc("x2", twice))
+    write(tree / "train/JPEGImages/x2.jpg", jpeg(8))
+
+    assert refused(said, "--set", str(tree)) == (
+        "scans-audit/shards: the set or its classes have changed and a fix stands; run "
+        "`sixrayd audit --undo -w scans-audit` first"
+    )
+    assert said("--set", str(tree), "--undo")[1]["boxes"] == 9

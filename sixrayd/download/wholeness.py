@@ -1,0 +1,42 @@
+"""Whether a finished ingest has all that it wrote."""
+
+import tarfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import read_table
+from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.workspace import Run, Workspace
+
+
+def is_whole(workspace: Workspace, run: Run) -> bool:
+    """Whether every output of an ingest is there: shards by their sizes, the rest by its bytes."""
+    folder = workspace.shards
+    names = [name for name in run.outputs if not name.endswith(".tar")]
+    paths = [folder / name for name in names]
+    if not all(path.is_file() for path in paths):
+        return False
+    found = workspace.inputs(*paths)  # of files that have not changed, from memory
+    if list(found.values()) != [run.outputs[name] for name in names]:
+        return False
+    return all(_has_size(folder / name, end) for name, end in _ends(folder).items())
+
+
+def _ends(folder: Path) -> dict[str, int]:
+    """Where the last image of each shard ends, by the index."""
+    try:
+        table = read_table(folder / "index.parquet", INDEX_SCHEMA)
+    except WorkspaceError:  # of an earlier version
+        return {}
+    table = table.append_column("end", pc.add(table["offset"], table["size"]))
+    ends = table.group_by("shard").aggregate([("end", "max")])
+    return dict(zip(ends["shard"].to_pylist(), ends["end_max"].to_pylist(), strict=True))
+
+
+def _has_size(shard: Path, end: int) -> bool:
+    """Whether a shard is as long as one whose last image ends there."""
+    blocks = -(-end // tarfile.BLOCKSIZE) + 2  # two of zeros are the end mark
+    size = -(-blocks * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    return shard.is_file() and shard.stat().st_size == size
