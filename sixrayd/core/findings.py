@@ -22,6 +22,7 @@ class Flaw(StrEnum):
     # Images
     MISSING_IMAGE = "image that is listed and missing"
     UNLISTED_IMAGE = "image that no image set lists"
+    UNSAID_IMAGE = "image that nothing is said of"
     UNREADABLE_IMAGE = "image that cannot be read"
     ODD_MODE = "image of an odd mode"
     GREY = "image without colour"
@@ -89,7 +90,8 @@ _STOP = frozenset(
 )
 _FAULTS = _STOP | {
     *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
-    *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
+    *(Flaw.MISSING_IMAGE, Flaw.UNSAID_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE),
+    *(Flaw.ODD_MODE, Flaw.ROTATED),
     *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
     *(Flaw.STRAY_ANNOTATION, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
     *(Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),

@@ -115,7 +115,7 @@ def listed_image(name: str, where: str, faults: Faults) -> str:
     try:
         return image_id(stem)
     except ReleaseError as error:
-        faults.add(where, str(error))
+        faults.add(where, str(error), Flaw.BAD_NAME)
         return ""
 
 

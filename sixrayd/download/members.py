@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixrayd.core.findings import Flaw
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.places import IMAGES as IMAGES
@@ -98,7 +99,8 @@ def tar_members(
                 faults.add(at, "more data follows the tar's end")
     except _BROKEN as error:
         reason = "ends too early: its last part is missing or truncated"
-        faults.add(at, reason if isinstance(error, EOFError) else f"broken ({error})")
+        said = reason if isinstance(error, EOFError) else f"broken ({error})"
+        faults.add(at, said, Flaw.NOT_READ)
 
 
 def _plain_files(
@@ -117,15 +119,17 @@ def _plain_files(
             continue
         file = tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
         if file is None:
-            faults.add(where, "a link, device or sparse file; refused")
+            faults.add(where, "a link, device or sparse file; refused", Flaw.NOT_READ)
         elif _is_welcome(inside, entry.size, where, faults):
             yield Member(where, file.read())
 
 
 def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files of a zip; those of other suffixes are passed over unread."""
+    opened = False
     try:
         with zipfile.ZipFile(path) as archive:
+            opened = True
             for entry in archive.infolist():
                 name = _plain(entry.filename)
                 where = shown(f"{path.name}/{name}")
@@ -137,11 +141,12 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
                         _pass_over(where, suffix, faults)
                     continue
                 if entry.flag_bits & 1:
-                    faults.add(where, "encrypted")
+                    faults.add(where, "encrypted", Flaw.NOT_READ)
                 elif _is_welcome(name, entry.file_size, where, faults):
                     yield Member(where, archive.read(entry))
     except (zipfile.BadZipFile, NotImplementedError, *_BROKEN) as error:
-        faults.add(path.name, f"broken zip ({error})")
+        if opened or suffixes is not IMAGES:  # what does not open was said by the other pass
+            faults.add(path.name, f"broken zip ({error})", Flaw.NOT_READ)
 
 
 def loose_files(
@@ -158,7 +163,8 @@ def loose_files(
     def report(error: OSError) -> None:
         if faults is not None:
             folder = Path(error.filename)
-            faults.add(folder.relative_to(root).as_posix(), why(error, folder))
+            where = folder.relative_to(root).as_posix()
+            faults.add(where, why(error, folder), Flaw.NOT_READ)
 
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=report):
@@ -182,7 +188,7 @@ def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iter
             if _is_welcome(path.name, path.stat().st_size, where, faults):
                 yield Member(where, path.read_bytes())
         except OSError as error:
-            faults.add(where, why(error, path))
+            faults.add(where, why(error, path), Flaw.NOT_READ)
 
 
 def _plain(name: str) -> str:
@@ -193,7 +199,8 @@ def _plain(name: str) -> str:
 def _pass_over(where: str, suffix: str, faults: Faults) -> None:
     """Count a file that is neither image nor text; an archive within one is a fault."""
     if suffix in (".tar", ".tgz", ".zip", ".rar", ".7z") or where.lower().endswith(".tar.gz"):
-        faults.add(where, "an archive within an archive; unpack it beside the others")
+        text = "an archive within an archive; unpack it beside the others"
+        faults.add(where, text, Flaw.NOT_READ)
     elif suffix not in TEXTS:
         faults.passed_over[suffix or "no suffix"] += 1
 
@@ -206,9 +213,9 @@ def _is_clutter(name: str) -> bool:
 def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
     limit = LIMITS.get(suffix_of(name), _MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
-        faults.add(where, "a path that leaves the archive; refused")
+        faults.add(where, "a path that leaves the archive; refused", Flaw.NOT_READ)
     elif size > limit:
-        faults.add(where, f"{size} bytes, at most {limit} are read")
+        faults.add(where, f"{size} bytes, at most {limit} are read", Flaw.NOT_READ)
     else:
         return True
     return False

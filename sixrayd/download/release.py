@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import sha256_file, write_bytes
+from sixrayd.core.findings import Flaw
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.faults import Faults, why
 from sixrayd.download.members import (
@@ -73,7 +74,8 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
         elif suffix == ".rar":
             rars += [path] * _is_archive(path, _RAR, faults)
         elif suffix in _CLOSED:
-            faults.add(path.name, "an archive that is not read; unpack it here and move it away")
+            text = "an archive that is not read; unpack it here and move it away"
+            faults.add(path.name, text, Flaw.NOT_READ)
         elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
     tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
@@ -184,10 +186,10 @@ def _head(path: Path, faults: Faults) -> bytes:
         with path.open("rb") as file:
             head = file.read(tarfile.BLOCKSIZE)
     except OSError as error:
-        faults.add(path.name, why(error, path))
+        faults.add(path.name, why(error, path), Flaw.NOT_READ)
         return b""
     if not head:
-        faults.add(path.name, "is empty; fetch it again")
+        faults.add(path.name, "is empty; fetch it again", Flaw.NOT_READ)
     return head
 
 
@@ -196,7 +198,7 @@ def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
     if not head:
         return False
     if fault := wrong_start(head, magic):
-        faults.add(path.name, f"{fault}; fetch it again")
+        faults.add(path.name, f"{fault}; fetch it again", Flaw.NOT_READ)
     return not fault
 
 

@@ -91,8 +91,8 @@ def _is_finished(
     same = other.same_work(run) or (release is not None and is_same_elsewhere(other, run, release))
     if not same and not force:
         raise OtherIngestError(
-            f"{workspace.shards}: holds a finished ingest of {other.settings['release']} with other "
-            "files or settings; pass --force to replace it, or name another workspace with -w"
+            f"{workspace.shards}: holds a finished ingest of {other.settings['release']} with "
+            "other files or settings; pass --force to replace it, or name another workspace with -w"
         )
     whole = same and is_whole(workspace, other)
     if same and not whole and any(name.startswith("fix/") for name in other.outputs):

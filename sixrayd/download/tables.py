@@ -177,7 +177,7 @@ def _annotation(
         if faults.on_error == "stop":
             raise
         where, _, what = str(error).partition(": ")
-        faults.add(where, what)
+        faults.add(where, what, Flaw.UNREADABLE_LABELS)
     try:  # the rest of its objects
         return labels.annotation(image, size_wh, classes, "skip")
     except AnnotationError:

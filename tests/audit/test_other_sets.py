@@ -9,7 +9,7 @@ from sixrayd.core.errors import SixraydError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
-from tests.datasets.sets import as_coco, as_voc, as_yolo, write
+from tests.datasets.sets import NAMES, as_coco, as_voc, as_yolo, coco, write, yolo_row
 from tests.releases import jpeg, voc
 
 
@@ -138,3 +138,42 @@ def test_a_fix_is_not_dropped_when_the_set_changes(said, tmp_path):
         "`sixrayd audit --undo -w scans-audit` first"
     )
     assert said("--set", str(tree), "--undo")[1]["boxes"] == 9
+
+
+@pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
+def test_each_fault_is_told_once_in_any_form(said, tmp_path, form):
+    tree, size = tmp_path / "scans", (96, 64)
+    beyond, gun = ("Gun", 200, 10, 220, 30), ("Gun", 10, 10, 30, 40)
+    objects = {"bag0": [gun], "bag1": [beyond, gun]}
+    for stem, things in objects.items():
+        write(tree / f"images/{stem}.jpg", jpeg(int(stem[-1])))
+        xml = voc(stem, *((name, x1 + 1, y1 + 1, x2, y2) for name, x1, y1, x2, y2 in things))
+        rows = "".join(yolo_row(thing, size) for thing in things)
+        text = {"voc": ("Annotations", "xml", xml), "yolo": ("labels", "txt", rows)}.get(form)
+        if text:
+            write(tree / f"{text[0]}/{stem}.{text[1]}", text[2])
+    if form == "yolo":
+        write(tree / "data.yaml", f"names: {list(NAMES)}\n")
+    if form == "coco":
+        document = coco({stem: (size, things) for stem, things in objects.items()}, NAMES)
+        write(tree / "instances.json", json.dumps(document))
+
+    code, document = said("--set", str(tree))
+
+    assert (code, document["faults"]) == (3, 1)
+    (kind,) = [kind for kind in document["kinds"] if kind["severity"] == "fault"]
+    assert (kind["flaw"], kind["count"]) == ("box outside the image", 1)
+    assert kind["examples"][0]["image_id"] == "bag1"
+
+
+def test_an_image_without_label_is_a_fault(said, tmp_path):
+    for number in range(3):
+        write(tmp_path / f"scans/images/a{number}.jpg", jpeg(number))
+    write(tmp_path / "scans/labels/a0.xml", voc("a0", ("Gun", 10, 10, 30, 40)))
+
+    code, document = said("--set", str(tmp_path / "scans"))
+
+    assert (code, document["images"], document["faults"]) == (3, 1, 2)
+    assert [(kind["flaw"], kind["severity"], kind["count"]) for kind in document["kinds"]] == [
+        ("image that nothing is said of", "fault", 2)
+    ]
