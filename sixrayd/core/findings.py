@@ -83,11 +83,20 @@ class Flaw(StrEnum):
         """Whether it stops an ingest unless faults are passed over."""
         return self in _STOP
 
+    @property
+    def loses(self) -> bool:
+        """Whether something that a file says is not in the set as it was read."""
+        return self in _LOST
+
 
 LIKELY_MISSED = (Flaw.NEGATIVE_IS_POSITIVE, Flaw.NEGATIVE_LIKE_POSITIVE)  # contraband
 _STOP = frozenset(
     (Flaw.NOT_READ, Flaw.UNREADABLE_LABELS, Flaw.BAD_NAME, Flaw.NO_IMAGE, Flaw.TWO_SIDES)
 )
+_LOST = _STOP | {
+    *(Flaw.UNREADABLE_IMAGE, Flaw.UNSAID_IMAGE, Flaw.OTHER_IMAGE, Flaw.REPEATED_IMAGE),
+    *(Flaw.UNKNOWN_CLASS, Flaw.LEFT_OUT_CLASS, Flaw.NO_NUMBER, Flaw.OUTSIDE, Flaw.THIN_BOX),
+}
 _FAULTS = _STOP | {
     *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
     *(Flaw.MISSING_IMAGE, Flaw.UNSAID_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE),

@@ -317,3 +317,26 @@ def test_no_device_and_no_pipe_is_replaced(refused, workspace, exported, tmp_pat
     typed = ("diff", workspace, exported, "--patch", tmp_path / "pipe", "--force")
 
     assert refused(*typed) == f"{tmp_path}/pipe: no plain file; name another one"
+
+
+def test_what_leaves_something_out_is_told_first(runner, tmp_path):
+    over, beyond = ("Gun", 1, 1, 97, 30), ("Gun", 200, 5, 240, 50)
+    files = {"P1": [over], "P2": [over, over], "P3": [beyond, ("Knife", 1, 1, 20, 20)]}
+    write_zip(tmp_path / "a.zip", {f"{s}.xml": voc(s, *things) for s, things in files.items()})
+    place = str(tmp_path / "a.zip")
+    outside = "200,5,240,50 lies outside the image of 96 x 64; left out"
+
+    done = runner.invoke(cli, ["diff", place, place, "--examples", "1"])
+
+    assert done.stderr.splitlines()[:3] == [
+        f"note: {place}: 6 findings, 1 of them leave something out",
+        f"note: {place}: P3.xml: object 1: {outside}",
+        f"note: {place}: and 5 more; --json lists up to 1,000",
+    ]
+    said = json.loads(runner.invoke(cli, ["diff", place, place, "--json"]).stdout)["a"]
+    assert (said["findings"], len(said["first_findings"])) == (6, 6)
+    assert said["first_findings"][0] == {
+        "flaw": "box outside the image",
+        "where": "P3.xml: object 1",
+        "text": outside,
+    }
