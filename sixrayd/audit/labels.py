@@ -55,7 +55,7 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
     for where, text, kind in tables.skipped:
         # Else the index tells of it, or a finding of the same object.
         if text not in errors and _without_end(where, text) not in told:
-            flaw = Flaw(kind) if kind in set(Flaw) else _kind_of(where, text)
+            flaw = Flaw(kind) if kind in set(Flaw) else _kind_of(tables, where, text)
             image_id = _image_of(tables, flaw, where, text)
             yield found(flaw, pa.array([image_id], pa.string()), text, where=where)
 
@@ -65,10 +65,11 @@ def _without_end(where: str, text: str) -> str:
     return f"{where}: {text}".rpartition("; ")[0]
 
 
-def _kind_of(where: str, text: str) -> Flaw:
+def _kind_of(tables: IngestTables, where: str, text: str) -> Flaw:
     for begins, flaw in _PASSED_OVER.items():
         if text.startswith(begins):
-            return flaw
+            listed = len(pc.list_flatten(tables.index.table["labels"])) > 0
+            return flaw if listed or flaw is not Flaw.UNLISTED_IMAGE else Flaw.UNSAID_IMAGE
     xml = where.partition(": ")[0].lower().endswith(".xml")
     return Flaw.UNREADABLE_LABELS if xml else Flaw.PASSED_OVER
 

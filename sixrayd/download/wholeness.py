@@ -12,13 +12,20 @@ from sixrayd.core.workspace import Run, Workspace
 
 
 def is_whole(workspace: Workspace, run: Run) -> bool:
-    """Whether every output of an ingest is there: shards by their sizes, the rest by its bytes."""
+    """Whether every output of an ingest is there, as it wrote it.
+
+    Shards that nobody has touched since are known by their sizes, the rest by its bytes.
+    """
     folder = workspace.shards
-    names = [name for name in run.outputs if not name.endswith(".tar")]
-    paths = [folder / name for name in names]
-    if not all(path.is_file() for path in paths):
+    if not all((folder / name).is_file() for name in run.outputs):
         return False
-    found = workspace.inputs(*paths)  # of files that have not changed, from memory
+    done = (folder / "run.json").stat().st_mtime_ns
+    names = [
+        name
+        for name in run.outputs
+        if not name.endswith(".tar") or (folder / name).stat().st_mtime_ns > done
+    ]
+    found = workspace.inputs(*(folder / name for name in names))  # each is read once
     if list(found.values()) != [run.outputs[name] for name in names]:
         return False
     return all(_has_size(folder / name, end) for name, end in _ends(folder).items())

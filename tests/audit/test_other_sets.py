@@ -177,3 +177,20 @@ def test_an_image_without_label_is_a_fault(said, tmp_path):
     assert [(kind["flaw"], kind["severity"], kind["count"]) for kind in document["kinds"]] == [
         ("image that nothing is said of", "fault", 2)
     ]
+
+
+@pytest.mark.parametrize("left", ["plan.json", ""])
+def test_a_killed_one_of_its_own_goes_on(said, tmp_path, left):
+    tree, run = tmp_path / "scans", tmp_path / "here/scans-audit/shards/run.json"
+    as_voc(tree)
+    said("--set", str(tree))
+    document = json.loads(run.read_text())
+    assert document["settings"]["made_by"] == "audit --set"
+    run.unlink()
+    if left:
+        run.with_name(left).write_text(json.dumps({**document, "outputs": {}, "summary": {}}))
+    write(tree / "train/Annotations/x1.xml", voc("x1", ("Saw", 3, 3, 40, 50)))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+
+    assert said("--set", str(tree))[1]["images"] == 5
+    assert json.loads(run.read_text())["settings"]["made_by"] == "audit --set"

@@ -23,6 +23,12 @@ def lengthen(path):
     path.write_bytes(path.read_bytes() + bytes(512))
 
 
+def spoil(path):
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+
+
 def remove(path):
     path.unlink()
 
@@ -36,6 +42,7 @@ def remove(path):
         ("negatives-00001.tar", remove),
         ("negatives-00000.tar", cut),
         ("negatives-00000.tar", lengthen),
+        ("negatives-00000.tar", spoil),
     ],
 )
 def test_what_is_broken_is_made_anew(tmp_path, shards, name, harm):
