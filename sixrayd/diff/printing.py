@@ -58,7 +58,7 @@ def finding_lines(findings: Sequence[Finding], examples: int) -> Iterator[str]:
     if not findings:
         return
     lost = sum(finding.flaw.loses for finding in findings)
-    yield f"{len(findings):,} findings, {lost:,} of them leave something out"
+    yield f"{len(findings):,} findings, something is left out by {lost:,}"
     yield from (printable(finding) for finding in _worst_first(findings)[:examples])
     if len(findings) > examples:
         yield f"and {len(findings) - examples:,} more; --json lists up to {_MOST_FINDINGS:,}"

@@ -329,7 +329,7 @@ def test_what_leaves_something_out_is_told_first(runner, tmp_path):
     done = runner.invoke(cli, ["diff", place, place, "--examples", "1"])
 
     assert done.stderr.splitlines()[:3] == [
-        f"note: {place}: 6 findings, 1 of them leave something out",
+        f"note: {place}: 6 findings, something is left out by 1",
         f"note: {place}: P3.xml: object 1: {outside}",
         f"note: {place}: and 5 more; --json lists up to 1,000",
     ]
