@@ -3,7 +3,9 @@
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
@@ -14,21 +16,28 @@ from sixrayd.core.workspace import Run, Workspace
 def is_whole(workspace: Workspace, run: Run) -> bool:
     """Whether every output of an ingest is there, as it wrote it.
 
-    Shards that nobody has touched since are known by their sizes, the rest by its bytes.
+    Files that were touched since are known by their bytes; of others, tables must open and shards
+    have their sizes.
     """
     folder = workspace.shards
     if not all((folder / name).is_file() for name in run.outputs):
         return False
     done = (folder / "run.json").stat().st_mtime_ns
-    names = [
-        name
-        for name in run.outputs
-        if not name.endswith(".tar") or (folder / name).stat().st_mtime_ns > done
-    ]
-    found = workspace.inputs(*(folder / name for name in names))  # each is read once
-    if list(found.values()) != [run.outputs[name] for name in names]:
+    touched = [name for name in run.outputs if (folder / name).stat().st_mtime_ns > done]
+    found = workspace.inputs(*(folder / name for name in touched))  # each is read once
+    if list(found.values()) != [run.outputs[name] for name in touched]:
         return False
-    return all(_has_size(folder / name, end) for name, end in _ends(folder).items())
+    tables = [folder / name for name in run.outputs if name.endswith(".parquet")]
+    shards = _ends(folder)
+    return all(map(_opens, tables)) and all(_has_size(folder / s, shards[s]) for s in shards)
+
+
+def _opens(table: Path) -> bool:
+    try:
+        pq.read_metadata(table)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _ends(folder: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ from sixrayd.audit.fix import apply_fix
 from sixrayd.audit.stage import audit
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.status.report import status_report
 from tests.releases import WHOLE, TinyRelease, take, voc
 
 
@@ -75,3 +76,23 @@ def test_a_fix_is_not_dropped(tmp_path):
         f"{workspace.shards}: files are gone or have changed, and a fix stands; run "
         f"`sixrayd audit --undo -w {workspace.root}` first"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        ("index.parquet", cut, "not a readable table"),
+        ("negatives-00000.tar", remove, "missing"),
+    ],
+)
+def test_status_tells_of_it(shards, name, harm, said):
+    assert status_report(Workspace(shards.parent)).results[0].progress == "done"
+    harm(shards / name)
+
+    report = status_report(Workspace(shards.parent))
+
+    assert (report.results[0].progress, report.results[0].error) == (
+        "broken",
+        f"{shards / name}: {said}; run `sixrayd download` again",
+    )
+    assert report.next_command == f"sixrayd download --release FOLDER -w {shards.parent}"
