@@ -308,8 +308,8 @@ def test_a_workspace_s_other_boxes_are_no_negatives(run, workspace, exported, tm
 
     run("patch", "apply", patch, workspace, "--out", out)
 
-    knives = {"P00002", "N0000010", "N0000012"} & set((out / "negatives.txt").read_text().split())
-    assert knives == {"N0000010", "N0000012"}  # as the workspace says of them
+    found = (out / "negatives.txt").read_text().split()
+    assert ("P00002" in found, "N0000010" in found) == (False, True)  # P00002 holds a knife
 
 
 def test_no_device_and_no_pipe_is_replaced(refused, workspace, exported, tmp_path):
