@@ -164,6 +164,7 @@ def take(tmp_path: Path, release: Path, on_error: str = "stop", **more: object) 
 
 
 def skipped(tmp_path: Path) -> list[dict[str, str]]:
-    """The lines of skipped.jsonl of `tmp_path/ws`."""
+    """The lines of skipped.jsonl of `tmp_path/ws`, without the kinds of faults."""
     text = (tmp_path / "ws/shards/skipped.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [{key: line[key] for key in ("where", "error")} for line in lines]

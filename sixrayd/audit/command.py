@@ -65,7 +65,7 @@ def audit(
       sixrayd audit --json --most 100
       sixrayd audit --fix
     """
-    from sixrayd.audit.fix import apply_fix, undo_fix
+    from sixrayd.audit.fix import apply_fix, fix_stands, undo_fix
     from sixrayd.audit.stage import audit as check
 
     if fix and undo:
@@ -76,6 +76,9 @@ def audit(
     if place is not None:
         if context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
             workspace = Workspace(Path(f"{place.resolve().name}-audit"))
+        if undo and fix_stands(workspace):
+            click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
+            undo = False
         _take(place, workspace, classes or ())
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
     for change in changes:

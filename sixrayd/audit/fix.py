@@ -59,7 +59,7 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         run = workspace.run("shards")
         _remove_parts(workspace)
         folder, path = workspace.shards / "fix", workspace.shards / TABLE
-        stands = (folder / RUN).exists()
+        stands = fix_stands(workspace)
         source = (
             _checked(folder / TABLE, _before(folder)) if stands else _checked(path, run.outputs)
         )
@@ -80,6 +80,11 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         return changes
 
 
+def fix_stands(workspace: Workspace) -> bool:
+    """Whether a fix has changed the ingest, and has not been undone."""
+    return (workspace.shards / "fix" / RUN).exists()
+
+
 def undo_fix(workspace: Workspace) -> int:
     """Put back what was there before the fix, byte for byte.
 
@@ -94,7 +99,7 @@ def undo_fix(workspace: Workspace) -> int:
         workspace.run("shards")
         _remove_parts(workspace)
         put_back = 0
-        if (folder / RUN).exists():
+        if fix_stands(workspace):
             kept, path = _checked(folder / TABLE, _before(folder)), workspace.shards / TABLE
             put_back = _rows(kept) - _rows(path)
             write_bytes(path, kept.read_bytes())

@@ -1,7 +1,6 @@
 """Labels that are missing or contradict each other, and what the ingest found in them."""
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +10,16 @@ from sixrayd.audit.found import found
 from sixrayd.audit.tables import IngestTables, Marks, Rows, marks
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Flaw
+from sixrayd.datasets.places import IMAGES, suffix_of
+from sixrayd.datasets.sides import image_of
 
-# How the ingest's words for a fault that it passes over begin → its kind.
+# How the words for a fault begin of which an earlier version named no kind → its kind.
 _PASSED_OVER = {
     "listed by the image sets, not in the release": Flaw.MISSING_IMAGE,
     "in no image set, ": Flaw.UNLISTED_IMAGE,
     "an annotation without an image": Flaw.STRAY_ANNOTATION,
 }
+_OF_ONE_IMAGE = IMAGES | {".xml"}
 # Told from the tables, whatever the ingest said: a fix changes them.
 _TOLD_BY_TABLES = pa.array([str(flaw) for flaw in (Flaw.NO_OBJECT, Flaw.REPEATED_BOX)])
 
@@ -48,21 +50,40 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
     rows = noted.filter(pc.invert(pc.is_in(noted["flaw"], known)))
     yield found(Flaw.NOTE, rows["image_id"], rows["text"], where=rows["where"])
     errors = set(pc.unique(tables.index.table["error"]).to_pylist())
-    places = set(noted["where"].to_pylist())
-    for where, text in tables.skipped:
+    rows = zip(noted["where"].to_pylist(), noted["text"].to_pylist(), strict=True)
+    told = {_without_end(where, text) for where, text in rows} - {""}
+    for where, text, kind in tables.skipped:
         # Else the index tells of it, or a finding of the same object.
-        if text not in errors and f"{where}: {text.partition(': ')[0]}" not in places:
-            flaw = _kind_of(where, text)
-            stem = PurePosixPath(where.partition(": ")[0]).stem
-            yield found(flaw, pa.array([stem]), text, where=where)
+        if text not in errors and _without_end(where, text) not in told:
+            flaw = Flaw(kind) if kind in set(Flaw) else _kind_of(tables, where, text)
+            image_id = _image_of(tables, flaw, where, text)
+            yield found(flaw, pa.array([image_id], pa.string()), text, where=where)
 
 
-def _kind_of(where: str, text: str) -> Flaw:
+def _without_end(where: str, text: str) -> str:
+    """A line without what was done about it, or is to be done; empty where it does not say."""
+    return f"{where}: {text}".rpartition("; ")[0]
+
+
+def _kind_of(tables: IngestTables, where: str, text: str) -> Flaw:
     for begins, flaw in _PASSED_OVER.items():
         if text.startswith(begins):
-            return flaw
+            listed = len(pc.list_flatten(tables.index.table["labels"])) > 0
+            return flaw if listed or flaw is not Flaw.UNLISTED_IMAGE else Flaw.UNSAID_IMAGE
     xml = where.partition(": ")[0].lower().endswith(".xml")
     return Flaw.UNREADABLE_LABELS if xml else Flaw.PASSED_OVER
+
+
+def _image_of(tables: IngestTables, flaw: Flaw, where: str, text: str) -> str:
+    """The image that a fault is of; empty where it is of none, or of a file of many."""
+    if flaw is Flaw.MISSING_IMAGE:
+        return where
+    file = where.partition(": ")[0]
+    suffix = suffix_of(file)
+    if suffix in _OF_ONE_IMAGE:
+        return image_of(file, [])
+    names = (text.partition(": ")[0], image_of(file, []) if suffix == ".txt" else "")
+    return next((name for name in names if name in tables.index), "")
 
 
 def _disagreeing(tables: IngestTables, classes: ClassList, both: Marks) -> pa.Table:

@@ -1,13 +1,19 @@
 """A set that is no workspace's: taken into one of its own, then audited there."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from sixrayd.audit.fix import fix_stands
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.workspace import Workspace
+from sixrayd.core.workspace import STAGES, Workspace
 from sixrayd.datasets.opening import open_set
 from sixrayd.download.settings import DownloadSettings
-from sixrayd.download.stage import download
+from sixrayd.download.stage import OtherIngestError, download
+
+_MADE_BY = "audit --set"
+_OURS = ("shards", "audit")
 
 
 def take_set(
@@ -18,7 +24,7 @@ def take_set(
 ) -> None:
     """Take a set in, whatever its form; what is wrong with it is passed over and written down.
 
-    A set that has changed since is taken in again.
+    A set that has changed since is taken in again, where nothing but such an ingest is replaced.
 
     Args:
         place: a folder, or an archive.
@@ -28,12 +34,49 @@ def take_set(
     Raises:
         AnnotationError: the labels are of no form, or of two.
         ReleaseError: nothing there can be taken in.
-        WorkspaceError: the workspace holds another release.
+        WorkspaceError: the workspace holds another release, or what must not be replaced.
     """
-    folder, release = workspace.shards, str(place.resolve())
-    held = (folder / "run.json").exists()
-    if held and (other := workspace.run("shards").settings["release"]) != release:
-        raise WorkspaceError(f"{folder}: holds {other}; name another workspace with -w")
+    release = str(place.resolve())
+    held = _held(workspace)
+    if held and (other := held.get("release")) != release:
+        raise WorkspaceError(f"{workspace.shards}: holds {other}; name another workspace with -w")
+    why = _why_not(workspace, held)
+    finished = (workspace.shards / "run.json").exists()
+    if why and not finished:
+        raise WorkspaceError(why)
     names = classes or open_set(place, with_images=False).classes.names
-    settings = DownloadSettings(release=release, classes=names, on_error="skip", force=held)
-    download(workspace, settings, report)
+    made_by = "" if held and held.get("made_by") != _MADE_BY else _MADE_BY
+    settings = DownloadSettings(
+        release=release, classes=names, on_error="skip", force=not why, made_by=made_by
+    )
+    try:
+        download(workspace, settings, report)
+    except OtherIngestError as error:
+        raise WorkspaceError(why) from error
+
+
+def _held(workspace: Workspace) -> Mapping[str, Any]:
+    """Settings of the ingest that is there, finished or not; none where there is none."""
+    if (workspace.shards / "run.json").exists():
+        return workspace.run("shards").settings
+    try:
+        return dict(json.loads((workspace.shards / "plan.json").read_text("utf-8"))["settings"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _why_not(workspace: Workspace, held: Mapping[str, Any]) -> str:
+    """Why an ingest of the same place may not be replaced; empty where it may."""
+    folder = workspace.shards
+    here = f"`{workspace.command('sixrayd audit')}` audits what is there"
+    advice = f"name another workspace with -w; {here}"
+    later = [s for s in STAGES if s not in _OURS and any((workspace.root / s).glob("*"))]
+    if later:
+        return f"{workspace.root}: holds {', '.join(later)} beside an ingest; {advice}"
+    if held and held.get("made_by") != _MADE_BY:
+        text = "holds an ingest of the set with other files or settings"
+        return f"{folder}: {text}, which `{_MADE_BY}` did not make; {advice}"
+    if fix_stands(workspace):
+        undo = workspace.command("sixrayd audit --undo")
+        return f"{folder}: the set or its classes have changed and a fix stands; run `{undo}` first"
+    return ""

@@ -35,7 +35,7 @@ class IngestTables:
         boxes: of `ANNOTATION_SCHEMA`.
         image: (B,) row in the index of each box's image.
         noted: of `FINDING_SCHEMA`: what the ingest found.
-        skipped: where and what, of each fault that the ingest passed over.
+        skipped: where, what and kind of each fault that the ingest passed over; no kind is empty.
         unannotated: ids of positives without a usable annotation.
         sides: (N,) of each split, empty where it does not list an image; the ingest's own first.
     """
@@ -44,7 +44,7 @@ class IngestTables:
     boxes: pa.Table
     image: Rows
     noted: pa.Table
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str, str], ...]
     unannotated: pa.Array
     sides: Mapping[str, pa.ChunkedArray]
 
@@ -109,15 +109,15 @@ def _noted(folder: Path) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
 
 
-def _skipped(path: Path) -> tuple[tuple[str, str], ...]:
+def _skipped(path: Path) -> tuple[tuple[str, str, str], ...]:
     try:
         lines: list[Mapping[str, str]] = [
             json.loads(line) for line in path.read_text("utf-8").splitlines()
         ]
-        return tuple((str(line["where"]), str(line["error"])) for line in lines)
+        return tuple((f"{a['where']}", f"{a['error']}", f"{a.get('flaw', '')}") for a in lines)
     except FileNotFoundError:
         return ()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(
             f"{path}: not a list of faults ({error}); run `sixrayd download` again"
         ) from error

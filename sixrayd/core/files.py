@@ -120,7 +120,9 @@ def _checked_table(
     except (OSError, pa.ArrowException) as error:
         if is_refusal(error):
             raise WorkspaceError(refusal(error, where, "read")) from error
-        raise WorkspaceError(f"{where}: not a readable Parquet table ({error})") from error
+        raise WorkspaceError(
+            f"{where}: not a readable Parquet table ({error}); run the stage that wrote it again"
+        ) from error
     if absent := [name for name in defaults if name not in table.schema.names]:
         for name in absent:
             value = pa.scalar(defaults[name], schema.field(name).type)

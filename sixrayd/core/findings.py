@@ -22,6 +22,7 @@ class Flaw(StrEnum):
     # Images
     MISSING_IMAGE = "image that is listed and missing"
     UNLISTED_IMAGE = "image that no image set lists"
+    UNSAID_IMAGE = "image that nothing is said of"
     UNREADABLE_IMAGE = "image that cannot be read"
     ODD_MODE = "image of an odd mode"
     GREY = "image without colour"
@@ -88,15 +89,25 @@ class Flaw(StrEnum):
         """Whether it leaves unknown what an image shows of which no box is left."""
         return self in _HIDE
 
+    @property
+    def loses(self) -> bool:
+        """Whether something that a file says is not in the set as it was read."""
+        return self in _LOST
+
 
 LIKELY_MISSED = (Flaw.NEGATIVE_IS_POSITIVE, Flaw.NEGATIVE_LIKE_POSITIVE)  # contraband
 _STOP = frozenset(
     (Flaw.NOT_READ, Flaw.UNREADABLE_LABELS, Flaw.BAD_NAME, Flaw.NO_IMAGE, Flaw.TWO_SIDES)
 )
 _HIDE = frozenset((Flaw.UNREADABLE_LABELS, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER, Flaw.OUTSIDE))
+_LOST = _STOP | {
+    *(Flaw.UNREADABLE_IMAGE, Flaw.UNSAID_IMAGE, Flaw.OTHER_IMAGE, Flaw.REPEATED_IMAGE),
+    *(Flaw.UNKNOWN_CLASS, Flaw.LEFT_OUT_CLASS, Flaw.NO_NUMBER, Flaw.OUTSIDE, Flaw.THIN_BOX),
+}
 _FAULTS = _STOP | {
     *(Flaw.NEGATIVE_IS_POSITIVE, Flaw.ACROSS_SPLIT),
-    *(Flaw.MISSING_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE, Flaw.ODD_MODE, Flaw.ROTATED),
+    *(Flaw.MISSING_IMAGE, Flaw.UNSAID_IMAGE, Flaw.UNREADABLE_IMAGE, Flaw.OTHER_IMAGE),
+    *(Flaw.ODD_MODE, Flaw.ROTATED),
     *(Flaw.LABELS_DISAGREE, Flaw.SETS_DISAGREE, Flaw.BOXED_NEGATIVE, Flaw.UNANNOTATED),
     *(Flaw.STRAY_ANNOTATION, Flaw.UNKNOWN_CLASS, Flaw.NO_NUMBER),
     *(Flaw.GIVEN_TWICE, Flaw.OUTSIDE, Flaw.REPEATED_BOX, Flaw.PASSED_OVER),

@@ -27,6 +27,7 @@ MAX_BYTES = 4 << 20
 MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _GRID = Grid(PIXEL_EDGES, first=1)
+_NEAR = 0.005  # pixel; six decimals of a width of 6,000 are less apart
 OnFault = Literal["stop", "skip"]
 _T = TypeVar("_T")
 _ADVICE = "fix the file or pass --on-error skip"
@@ -197,7 +198,8 @@ def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = 
 def pixels_of(box: Box, width: int, height: int) -> dict[str, int]:
     """`PIXEL_EDGES` of a box in an image of this size; at least one pixel each way.
 
-    Edges that are not whole are rounded to the nearest pixel edge.
+    Edges that are not whole are rounded to the nearest pixel edge; one amid two, or so near to it
+    as six decimals of YOLO put it, to the second.
     """
     xmin, xmax = _first_and_last(box.x1, box.x2, width)
     ymin, ymax = _first_and_last(box.y1, box.y2, height)
@@ -214,9 +216,9 @@ def box_of_pixels(label: str, edges: Mapping[str, float]) -> Box:
 
 
 def _first_and_last(low: float, high: float, limit: int) -> tuple[int, int]:
-    first, last = math.floor(low + 0.5) + 1, math.floor(high + 0.5)
+    first, last = math.floor(low + 0.5 + _NEAR) + 1, math.floor(high + 0.5 + _NEAR)
     if first > last:  # narrower than a pixel: the one that its middle lies in
-        first = last = min(math.floor((low + high) / 2) + 1, limit)
+        first = last = min(math.floor((low + high) / 2 + _NEAR) + 1, limit)
     return first, last
 
 

@@ -63,6 +63,8 @@ def _hashes(place: Path) -> Iterator[tuple[str, str]]:
 
 
 def _split_name(place: Path) -> str:
+    if not (place / "run.json").is_file():
+        return LEAK_FREE
     try:
         settings = json.loads((place / "run.json").read_text("utf-8"))["settings"]
         return str(settings.get("split") or LEAK_FREE)
@@ -71,6 +73,8 @@ def _split_name(place: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
+    if path.exists() and not path.is_file():
+        raise WorkspaceError(f"{path}: no plain file; no list of images")
     try:
         if path.stat().st_size > _UNLIKELY:
             raise WorkspaceError(f"{path}: more than {_UNLIKELY >> 20} MiB; no list of images")

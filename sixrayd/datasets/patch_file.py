@@ -25,6 +25,8 @@ _MOST_BYTES = 1 << 30  # of a file; a million images without a box take a fifth
 _MOST_LINE = 1 << 20
 _MOST_TEXT = 500  # letters of a name
 _MOST_NAME = 200  # bytes of an image id, which becomes the name of a file
+# What no XML holds, and so no label.
+_NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HASH = re.compile("[0-9a-f]{64}")
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -36,8 +38,10 @@ def write_patch(path: Path, patch: LabelPatch) -> None:
         AnnotationError: what it holds could not be read again, such as an image id with a slash.
     """
     lines = list(_lines(patch))
-    for number, line in enumerate(lines[1:], 2):
-        _parsed(_image, line, f"{path}: line {number}")
+    try:
+        _patch_of(lines, path)
+    except AnnotationError as error:
+        raise AnnotationError(f"{error}; mend it in the sets: nothing was written") from error
     data = b"".join(line + b"\n" for line in lines)
     if len(data) > _MOST_BYTES:
         raise AnnotationError(f"{path}: {len(data)} bytes are more than {_MOST_BYTES} of a patch")
@@ -50,6 +54,8 @@ def read_patch(path: Path) -> LabelPatch:
     Raises:
         AnnotationError: no patch, one of another format, or one that was changed by hand.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
+        raise AnnotationError(f"{path}: no plain file; write the patch to one first")
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -60,6 +66,18 @@ def read_patch(path: Path) -> LabelPatch:
     *lines, rest = data.split(b"\n")
     if rest or not lines:
         raise AnnotationError(f"{path}: empty or cut short; ask for a sound copy of the patch")
+    patch = _patch_of(lines, path)
+    for number, (line, again) in enumerate(zip(lines, _lines(patch), strict=True), 1):
+        if line != again:
+            raise AnnotationError(
+                f"{path}: line {number}: not as a patch is written; it was changed since: ask for "
+                "a sound copy"
+            )
+    return patch
+
+
+def _patch_of(lines: list[bytes], path: Path) -> LabelPatch:
+    """What lines say, each of them checked."""
     head = _parsed(_header, lines[0], f"{path}: line 1")
     if len(lines) - 1 != head.pop("changes"):
         raise AnnotationError(
@@ -74,14 +92,7 @@ def read_patch(path: Path) -> LabelPatch:
             raise AnnotationError(f"{at}: {image.image_id} is not after {images[-1].image_id}")
         _require_classes(image, head["classes"], at)
         images.append(image)
-    patch = LabelPatch(**head, images=tuple(images))
-    for number, (line, again) in enumerate(zip(lines, _lines(patch), strict=True), 1):
-        if line != again:
-            raise AnnotationError(
-                f"{path}: line {number}: not as a patch is written; it was changed since: ask for "
-                "a sound copy"
-            )
-    return patch
+    return LabelPatch(**head, images=tuple(images))
 
 
 def image_line(image: ImagePatch) -> dict[str, Any]:
@@ -114,9 +125,10 @@ def _lines(patch: LabelPatch) -> Iterator[bytes]:
 
 
 def _line(document: dict[str, Any]) -> bytes:
-    # Half a sign, as undecoded names of files have it, is refused where the line is read.
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+    if not text.isprintable():  # escaped, so that a line is safe to look at
+        text = "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
+    return text.encode("utf-8")
 
 
 def _said(objects: Objects) -> list[dict[str, Any]] | None:
@@ -241,8 +253,13 @@ def _hash(value: Any) -> str:
 
 
 def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not value.isprintable() or len(value) > _MOST_TEXT:
-        raise ValueError(f"{name} is {printable(repr(value), 100)}, expected a line of text")
+    if not isinstance(value, str) or _NO_TEXT.search(value):
+        raise ValueError(
+            f"{name} is {printable(repr(value), 100)}, expected text that XML can hold"
+        )
+    if len(value) > _MOST_TEXT:
+        text = f"{printable(repr(value), 50)}… has {len(value)} letters"
+        raise ValueError(f"{name} {text}, at most {_MOST_TEXT} are read")
     return value
 
 

@@ -130,7 +130,7 @@ def image_words(change: ImagePatch) -> Iterator[str]:
     if (before is None) != (after is None):
         yield "not labelled before" if before is None else "no longer labelled"
     for name, (was, now) in change.splits.items():
-        yield f"{name}: {was or 'no side'} → {now or 'no side'}"
+        yield f"{printable(name)}: {was or 'no side'} → {now or 'no side'}"
 
 
 def object_in_words(item: VocObject) -> str:

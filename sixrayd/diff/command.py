@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
-from sixrayd.core.errors import printable
 from sixrayd.diff.settings import DiffSettings
 
 option = options_of(DiffSettings)
@@ -48,18 +47,17 @@ def diff(
     Example:
       sixrayd diff workspace SIXray-D --patch sixray-d.patch
     """
-    from sixrayd.diff.printing import diff_document, diff_lines
+    from sixrayd.diff.printing import diff_document, diff_lines, finding_lines
     from sixrayd.diff.stage import compare_places
 
     settings = DiffSettings(**options)
     result = compare_places(a, b, settings, patch)
     for place, labelled in ((a, result.a), (b, result.b)):
-        if labelled.findings:
-            many, first = len(labelled.findings), labelled.findings[0]
-            click.echo(f"note: {place}: {many:,} findings, the first: {printable(first)}", err=True)
+        for line in finding_lines(labelled.findings, settings.examples):
+            click.echo(f"note: {place}: {line}", err=True)
     forms = (result.a.form, result.b.form)
     if as_json:
-        print_json(diff_document(result.diff, forms))
+        print_json(diff_document(result.diff, (result.a, result.b)))
     else:
         for line in diff_lines(result.diff, forms, settings.examples):
             click.echo(line)

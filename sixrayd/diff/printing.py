@@ -1,16 +1,19 @@
 """What a comparison looks like on a terminal, and as one JSON document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from sixrayd.core.errors import printable
+from sixrayd.core.findings import Finding
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.label_hash import LabelCounts
+from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patches import object_in_words
 from sixrayd.diff.boxes import BoxChange, BoxKind
 from sixrayd.diff.compare import Diff
 
+_MOST_FINDINGS = 1000  # of a set in the document
 _WORDS = {
     "only_in_a": "only in A",
     "only_in_b": "only in B",
@@ -50,17 +53,42 @@ def diff_lines(found: Diff, forms: tuple[str, str], examples: int) -> Iterator[s
         yield from (_box_words(change) for change in chosen[:examples])
 
 
-def diff_document(found: Diff, forms: tuple[str, str]) -> dict[str, Any]:
-    """All that changed, with every id and box."""
+def finding_lines(findings: Sequence[Finding], examples: int) -> Iterator[str]:
+    """What is wrong with a set, for people: what loses something first."""
+    if not findings:
+        return
+    lost = sum(finding.flaw.loses for finding in findings)
+    yield f"{len(findings):,} findings, something is left out by {lost:,}"
+    yield from (printable(finding) for finding in _worst_first(findings)[:examples])
+    if len(findings) > examples:
+        yield f"and {len(findings) - examples:,} more; --json lists up to {_MOST_FINDINGS:,}"
+
+
+def diff_document(found: Diff, sets: tuple[LabelledSet, LabelledSet]) -> dict[str, Any]:
+    """All that changed, with every id and box, and what is wrong with the sets."""
     return {
         "differs": found.differs,
-        "a": {"form": forms[0], **asdict(found.a)},
-        "b": {"form": forms[1], **asdict(found.b)},
+        "a": _set_said(sets[0], found.a),
+        "b": _set_said(sets[1], found.b),
         "images": {"in_both": found.in_both, **asdict(found.images)},
         "boxes": found.counts,
         "changes": [_change_said(change) for change in found.boxes],
         "splits": [asdict(change) for change in found.splits],
     }
+
+
+def _set_said(labelled: LabelledSet, counts: LabelCounts) -> dict[str, Any]:
+    shown = _worst_first(labelled.findings)[:_MOST_FINDINGS]
+    return {
+        "form": labelled.form,
+        **asdict(counts),
+        "findings": len(labelled.findings),
+        "first_findings": [asdict(finding) for finding in shown],
+    }
+
+
+def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: not finding.flaw.loses)
 
 
 def _set_words(form: str, counts: LabelCounts) -> str:

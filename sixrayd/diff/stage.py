@@ -35,11 +35,13 @@ def compare_places(
         SettingsError: the patch would replace a file, and may not.
         SixraydError: a place has no set, or the patch cannot be written.
     """
+    if patch is not None and patch.exists() and not patch.is_file():
+        raise SettingsError(f"{patch}: no plain file; name another one")
     if patch is not None and patch.exists() and not settings.force:
         raise SettingsError(f"{patch}: exists; replace it with --force, or name another file")
     classes = ClassList(settings.classes) if settings.classes else None
     sets = [open_place(place, classes, settings.images) for place in (a, b)]
-    common = common_classes(*sets)
+    common = classes or common_classes(*sets)
     first, second = (renamed_classes(labelled, common) for labelled in sets)
     changes = None
     if patch is not None:

@@ -30,8 +30,9 @@ def settings_of(settings: DownloadSettings, place: ReleasePlace) -> dict[str, An
     kept = {k: v for k, v in asdict(settings).items() if k not in _NO_PART_OF_THE_WORK}
     entry = {"entry": place.entry.name} if place.entry else {}
     files = [SplitFile.of(text) for text in kept.pop("split")]
+    made_by = {"made_by": by} if (by := kept.pop("made_by")) else {}
     splits = {"split": [(file.name, file.sha256()) for file in files]} if files else {}
-    return {"release": place.name, **entry, **kept, "hash_bits": BITS, **splits}
+    return {"release": place.name, **entry, **kept, "hash_bits": BITS, **splits, **made_by}
 
 
 def acquire(

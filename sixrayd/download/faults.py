@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError, without_advice
 from sixrayd.core.files import write_bytes
+from sixrayd.core.findings import Flaw
 from sixrayd.download.settings import OnError
 
 
@@ -28,10 +29,14 @@ class Faults:
 
     on_error: OnError = "stop"
     found: list[tuple[str, str]] = field(default_factory=list)  # where, what
+    flaws: dict[tuple[str, str], Flaw] = field(default_factory=dict)  # of those of a known kind
     passed_over: Counter[str] = field(default_factory=Counter)  # files that are nothing, by suffix
 
-    def add(self, where: str, what: str) -> None:
+    def add(self, where: str, what: str, flaw: Flaw | None = None) -> None:
         """Take note of one fault.
+
+        Args:
+            flaw: its kind, where the catalogue has one.
 
         Raises:
             ReleaseError: faults are to stop the ingest.
@@ -40,11 +45,15 @@ class Faults:
         if self.on_error == "stop":
             raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
         self.found.append((shown(where), what))
+        if flaw is not None:
+            self.flaws[self.found[-1]] = flaw
 
     def write(self, path: Path) -> None:
         """Write a JSON line a fault; no file when there is none."""
         if self.found:
-            lines = [
-                json.dumps({"where": w, "error": e}, ensure_ascii=False) for w, e in self.found
-            ]
+            lines = [json.dumps(self._said(*fault), ensure_ascii=False) for fault in self.found]
             write_bytes(path, ("\n".join(lines) + "\n").encode("utf-8"))
+
+    def _said(self, where: str, what: str) -> dict[str, str]:
+        flaw = self.flaws.get((where, what))
+        return {"where": where, "error": what} | ({"flaw": str(flaw)} if flaw else {})

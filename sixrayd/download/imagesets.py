@@ -111,7 +111,7 @@ def listed_image(name: str, where: str, faults: Faults) -> str:
     try:
         return image_id(listed_stem(name))
     except ReleaseError as error:
-        faults.add(where, str(error))
+        faults.add(where, str(error), Flaw.BAD_NAME)
         return ""
 
 

@@ -163,7 +163,7 @@ class Ingest:
                 continue
             self.told.add(finding)
             if finding.flaw.stops:
-                self.faults.add(finding.where, finding.text)
+                self.faults.add(finding.where, finding.text, finding.flaw)
             else:
                 self.notes.append(("", finding))
 
@@ -236,7 +236,7 @@ class Ingest:
         try:
             image = image_id(member.stem)
         except ReleaseError as error:
-            self.faults.add(member.where, str(error))
+            self.faults.add(member.where, str(error), Flaw.BAD_NAME)
             return
         source = self.sets.source(image)
         if shown.get(image):
@@ -246,11 +246,13 @@ class Ingest:
         digest = hashlib.sha256(member.data).digest()
         if source is None:
             text = "in no image set, without annotation, and its name is neither P… nor N…"
-            self.faults.add(member.where, text)
+            flaw = Flaw.UNLISTED_IMAGE if self.register.listed else Flaw.UNSAID_IMAGE
+            self.faults.add(member.where, text, flaw)
         elif (other := self.register.take(image, digest, member.where)) is None:
             shardings[source].add(image, member.data, digest.hex(), member.where)
         elif other != digest:
-            self.faults.add(member.where, f"another image is called {image} and differs")
+            text = f"another image is called {image} and differs"
+            self.faults.add(member.where, text, Flaw.OTHER_IMAGE)
         else:
             self.merged += 1
 
@@ -273,7 +275,8 @@ class Ingest:
                 f"{first}{' …' if len(absent) > 3 else ''}",
             )
         for image in absent:
-            self.faults.add(image, "listed by the image sets, not in the release")
+            text = "listed by the image sets, not in the release"
+            self.faults.add(image, text, Flaw.MISSING_IMAGE)
         return len(every), announced
 
     def _remove_others(self) -> None:
@@ -288,7 +291,7 @@ class Ingest:
         for shard in sorted(self.sha256):
             rows = shard_rows(self.parts, shard)
             for row in rows.filter(pc.not_equal(rows["error"], "")).to_pylist():
-                self.faults.add(row["where"], row["error"])
+                self.faults.add(row["where"], row["error"], Flaw.UNREADABLE_IMAGE)
             ids = rows["image_id"].to_pylist()
             labels = pa.array(map(self.sets.labels, ids), pa.list_(pa.string()))
             listed = pa.array([self.sets.source(i) == Source.POSITIVE for i in ids], pa.bool_())
@@ -313,7 +316,8 @@ class Ingest:
             if image not in sizes:
                 if bits is None:
                     where = self.labels.where(image)
-                    self.faults.add(where, "an annotation without an image")
+                    text = "an annotation without an image"
+                    self.faults.add(where, text, Flaw.STRAY_ANNOTATION)
                 continue
             read = usable_annotation(
                 image, self.labels, sizes[image], self.sets.classes, self.faults

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from sixrayd.core.files import open_plain
+from sixrayd.core.findings import Flaw
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.places import ARCHIVE, BROKEN
@@ -120,7 +121,7 @@ def tar_members(
             if stream.has_more():
                 faults.add(at, "more data follows the tar's end")
     except _BROKEN as error:
-        faults.add(at, last.lost(error, stream.given if stream else 0))
+        faults.add(at, last.lost(error, stream.given if stream else 0), Flaw.NOT_READ)
 
 
 def _plain_files(
@@ -144,7 +145,7 @@ def _plain_files(
             continue
         file = tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
         if file is None:
-            faults.add(where, "a link, device or sparse file; refused")
+            faults.add(where, "a link, device or sparse file; refused", Flaw.NOT_READ)
         elif _is_welcome(inside, entry.size, where, faults):
             member = Member(where, file.read())
             last.whole = True
@@ -154,8 +155,10 @@ def _plain_files(
 
 def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files of a zip; those of other suffixes are passed over unread."""
+    opened = False
     try:
         with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            opened = True
             for entry in archive.infolist():
                 name = _plain(entry.filename)
                 where = shown(f"{path.name}/{name}")
@@ -167,13 +170,14 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
                         _pass_over(where, suffix, faults)
                     continue
                 if entry.flag_bits & 1:
-                    faults.add(where, "encrypted")
+                    faults.add(where, "encrypted", Flaw.NOT_READ)
                 elif _is_welcome(name, entry.file_size, where, faults):
                     data = _unzipped(archive, entry, where, faults)
                     if data is not None:
                         yield Member(where, data)
     except _BROKEN as error:
-        faults.add(path.name, f"broken zip ({error})")
+        if opened or suffixes is not IMAGES:  # what does not open was said by the other pass
+            faults.add(path.name, f"broken zip ({error})", Flaw.NOT_READ)
 
 
 def _unzipped(
@@ -183,7 +187,7 @@ def _unzipped(
     try:
         return archive.read(entry)
     except _BROKEN as error:
-        faults.add(where, f"cannot be unpacked ({error})")
+        faults.add(where, f"cannot be unpacked ({error})", Flaw.NOT_READ)
         return None
 
 
@@ -201,7 +205,8 @@ def loose_files(
     def report(error: OSError) -> None:
         if faults is not None:
             folder = Path(error.filename)
-            faults.add(folder.relative_to(root).as_posix(), why(error, folder))
+            where = folder.relative_to(root).as_posix()
+            faults.add(where, why(error, folder), Flaw.NOT_READ)
 
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True, onerror=report):
@@ -226,7 +231,7 @@ def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iter
                 size = os.fstat(file.fileno()).st_size
                 data = file.read(size) if _is_welcome(path.name, size, where, faults) else None
         except OSError as error:
-            faults.add(where, why(error, path))
+            faults.add(where, why(error, path), Flaw.NOT_READ)
             continue
         if data is not None:
             yield Member(where, data)
@@ -240,7 +245,8 @@ def _plain(name: str) -> str:
 def _pass_over(where: str, suffix: str, faults: Faults) -> None:
     """Count a file that is neither image nor text; an archive within one is a fault."""
     if ARCHIVE.fullmatch(where):
-        faults.add(where, "an archive within an archive; unpack it beside the others")
+        text = "an archive within an archive; unpack it beside the others"
+        faults.add(where, text, Flaw.NOT_READ)
     elif suffix not in TEXTS:
         faults.passed_over[suffix or "no suffix"] += 1
 
@@ -253,9 +259,9 @@ def _is_clutter(name: str) -> bool:
 def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
     limit = LIMITS.get(suffix_of(name), _MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
-        faults.add(where, "a path that leaves the archive; refused")
+        faults.add(where, "a path that leaves the archive; refused", Flaw.NOT_READ)
     elif size > limit:
-        faults.add(where, f"{size} bytes, at most {limit} are read")
+        faults.add(where, f"{size} bytes, at most {limit} are read", Flaw.NOT_READ)
     else:
         return True
     return False

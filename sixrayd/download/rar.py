@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.files import replacing, write_bytes
+from sixrayd.core.findings import Flaw
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 
@@ -41,10 +42,12 @@ def rar_as_tar(
     """
     tool = rar_tool()
     if tool is None:
-        faults.add(path.name, f"{NEEDS_TOOL}, or unpack it here and move it away")
+        text = f"{NEEDS_TOOL}, or unpack it here and move it away"
+        faults.add(path.name, text, Flaw.NOT_READ)
         return ()
     if sum(_volume_of(other) == _volume_of(path) for other in beside) > 1:
-        faults.add(path.name, "one of several volumes; unpack them here and move them away")
+        text = "one of several volumes; unpack them here and move them away"
+        faults.add(path.name, text, Flaw.NOT_READ)
         return ()
     (digest,) = workspace.inputs(path).values()
     tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
@@ -58,7 +61,8 @@ def rar_as_tar(
             complaint = _convert(tool, path.resolve(), unfinished)
             write_bytes(said, complaint.encode("utf-8"))
     if complaint := said.read_text("utf-8"):
-        faults.add(path.name, f"{complaint}; what came before it can be read")
+        text = f"{complaint}; what came before it can be read"
+        faults.add(path.name, text, Flaw.NOT_READ)
     return (tar,) if tar.stat().st_size else ()
 
 

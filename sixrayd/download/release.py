@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import open_plain, sha256_file, write_bytes
+from sixrayd.core.findings import Flaw
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.places import ARCHIVE
 from sixrayd.download.faults import Faults, why
@@ -85,7 +86,8 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
         elif suffix == ".rar":
             rars += [path] * _is_archive(path, _RAR, faults)
         elif ARCHIVE.fullmatch(path.name):
-            faults.add(path.name, "an archive that is not read; unpack it here and move it away")
+            text = "an archive that is not read; unpack it here and move it away"
+            faults.add(path.name, text, Flaw.NOT_READ)
         elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
     tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
@@ -219,10 +221,10 @@ def _head(path: Path, faults: Faults) -> bytes:
         with open_plain(path) as file:
             head = file.read(tarfile.BLOCKSIZE)
     except OSError as error:
-        faults.add(path.name, why(error, path))
+        faults.add(path.name, why(error, path), Flaw.NOT_READ)
         return b""
     if not head:
-        faults.add(path.name, "is empty; fetch it again")
+        faults.add(path.name, "is empty; fetch it again", Flaw.NOT_READ)
     return head
 
 
@@ -231,7 +233,7 @@ def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
     if not head:
         return False
     if fault := wrong_start(head, magic):
-        faults.add(path.name, f"{fault}; fetch it again")
+        faults.add(path.name, f"{fault}; fetch it again", Flaw.NOT_READ)
     return not fault
 
 

@@ -31,6 +31,7 @@ class DownloadSettings:
     source: str = ""  # folder, archive or URL to take a release of a manifest from
     connections: int = 4  # files that are fetched at once
     keep_archives: bool = True  # those that were fetched, once they are taken in
+    made_by: str = ""  # the command that takes the release for itself; empty for the user
 
     def __post_init__(self) -> None:
         ClassList(self.classes)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.errors import ReleaseError, SettingsError
 from sixrayd.core.files import open_plain, sha256_file, write_table
+from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
@@ -158,7 +159,8 @@ class GivenSplits:
 
     def _on_both(self, name: str, image: str, where: str, there: str) -> None:
         self._both[name].add(image)
-        self._faults.add(where, f"{image} is on the other side of split {name} by {there}")
+        text = f"{image} is on the other side of split {name} by {there}"
+        self._faults.add(where, text, Flaw.TWO_SIDES)
 
     def _table(self, name: str, sides: Sequence[_Side]) -> pa.Table:
         both = pa.array(sorted(self._both[name]), pa.string())

@@ -1,6 +1,7 @@
 """The ingest: a release becomes shards, index and annotations."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,11 @@ from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sharding import PARTS
 from sixrayd.download.tables import recall
 from sixrayd.download.transfer import Report
+from sixrayd.download.wholeness import is_whole
+
+
+class OtherIngestError(WorkspaceError):
+    """A finished ingest of something else is there, and may not be replaced."""
 
 
 def download(
@@ -47,7 +53,7 @@ def download(
     Raises:
         ReleaseError: the release is incomplete or not what it says; see `on_error`.
         AnnotationError: an annotation cannot be used and faults are to stop.
-        WorkspaceError: a finished ingest of something else is there and `force` is not set.
+        OtherIngestError: a finished ingest of something else is there and `force` is not set.
     """
     place = find_place(settings.release, settings.source)
     if place.path:
@@ -81,26 +87,42 @@ def download(
 def _is_finished(
     workspace: Workspace, run: Run, force: bool, release: Release | None = None
 ) -> bool:
-    """Whether the same work is there.
+    """Whether the same work is there, and all that it wrote.
 
     Args:
         release: where its files can be looked at, which tells that they only lie elsewhere now.
 
     Raises:
-        WorkspaceError: another finished ingest is there, and `force` is not set.
+        OtherIngestError: another finished ingest is there, and `force` is not set.
+        WorkspaceError: it is not whole any more, and `audit --fix` changed it since.
     """
-    folder = workspace.shards
-    if not (folder / "run.json").exists():
+    other = _held(workspace)
+    if other is None:
         return False
-    other = workspace.run("shards")
     run = _as_written_then(run, other)
     same = other.same_work(run) or (release is not None and is_same_elsewhere(other, run, release))
     if not same and not force:
-        raise WorkspaceError(
-            f"{folder}: holds a finished ingest of {other.settings['release']} with other "
-            "files or settings; pass --force to replace it, or name another workspace with -w"
+        raise OtherIngestError(
+            f"{workspace.shards}: holds a finished ingest of {other.settings['release']} with "
+            "other files or settings; pass --force to replace it, or name another workspace with -w"
         )
-    return same
+    whole = same and is_whole(workspace, other)
+    if same and not whole and any(name.startswith("fix/") for name in other.outputs):
+        raise WorkspaceError(
+            f"{workspace.shards}: files are gone or have changed, and a fix stands; run "
+            f"`{workspace.command('sixrayd audit --undo')}` first"
+        )
+    return whole
+
+
+def _held(workspace: Workspace) -> Run | None:
+    """The finished ingest; None where there is none, or its `run.json` is broken."""
+    try:
+        return workspace.run("shards")
+    except WorkspaceError as error:
+        if error.__cause__ is None:  # of another format, which is not broken
+            raise
+        return None
 
 
 def _as_written_then(run: Run, other: Run) -> Run:
@@ -124,8 +146,10 @@ def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> boo
     if _is_finished(workspace, run, force, release):
         shutil.rmtree(folder / PARTS, ignore_errors=True)
         return False
-    if (folder / "run.json").exists():
-        recall(folder, workspace.run("shards").outputs)
+    if held := _held(workspace):
+        with suppress(WorkspaceError, KeyError):  # without an index nothing is known of the shards
+            recall(folder, held.outputs)
+    (folder / "run.json").unlink(missing_ok=True)
     workspace.begin(run, keep=True)
     for path in folder.iterdir():  # what another ingest left
         if path.suffix != ".tar" and path.name not in ("plan.json", PARTS):

@@ -166,7 +166,7 @@ def usable_annotation(
         if faults.on_error == "stop":
             raise
         where, _, what = str(error).partition(": ")
-        faults.add(where, what)
+        faults.add(where, what, Flaw.UNREADABLE_LABELS)
     try:  # the rest of its objects
         return labels.annotation(image, size_wh, classes, "skip")
     except AnnotationError:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.errors import printable
 from sixrayd.patch.settings import PatchSettings
 
 option = options_of(PatchSettings)
@@ -42,7 +43,10 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_js
 
     result = run_patch(file, place, PatchSettings(out, reverse, images))
     for name in result.other_splits:
-        click.echo(f"note: split {name} is not written, VOC has place for one", err=True)
+        click.echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
+    if result.other_classes:
+        text = f"{result.other_classes:,} images hold other classes alone; nothing is said of them"
+        click.echo(f"note: {text}", err=True)
     if as_json:
         print_json(result)
         return
@@ -73,7 +77,7 @@ def show(file: Path, limit: int, as_json: bool) -> None:
         images = [image_line(image) for image in said.images]
         print_json({**header_line(said), "images": images})
         return
-    click.echo(f"classes {', '.join(said.classes.names)}")
+    click.echo(f"classes {', '.join(map(printable, said.classes.names))}")
     for name, counts in (("before", said.before), ("after ", said.after)):
         words = f"{counts.images:,} images, {counts.positives:,} positive, {counts.boxes:,} boxes"
         click.echo(f"{name}  {words}, label hash {counts.labels}")

@@ -3,22 +3,24 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.core.findings import Flaw
 from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging, staged
 from sixrayd.core.voc import VocAnnotation, write_voc
+from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_set import NEGATIVES, TREE
-from sixrayd.datasets.label_hash import LabelCounts, plain_labels
+from sixrayd.datasets.label_hash import LabelCounts, count_labels, plain_labels
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patch_file import read_patch
 from sixrayd.datasets.patches import LabelPatch, apply_patch
 from sixrayd.datasets.pictures import pictures
-from sixrayd.datasets.recognising import open_place
+from sixrayd.datasets.recognising import is_workspace, open_place
 from sixrayd.patch.settings import PatchSettings
 
 _LISTS = {"train": Split.TRAIN, "trainval": Split.TRAIN, "test": Split.TEST}
@@ -34,6 +36,7 @@ class Applied:
     images: int  # that were copied
     split: str  # that of ImageSets/Main; empty for none
     other_splits: tuple[str, ...]  # which VOC has no place for
+    other_classes: int  # images without a box that hold what the patch was not made for
 
 
 def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
@@ -52,6 +55,8 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         reached = apply_patch(said, given)
     except AnnotationError as error:
         raise AnnotationError(f"{place}: {error}") from error
+    others = _with_other_classes(place, given, reached)
+    reached = _silent(reached, others)
     split = _main_split(said, reached)
     with staged(settings.out) as staging:
         suffixes = _copy_images(staging, place, reached) if settings.images else {}
@@ -60,8 +65,35 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         document = {"stage": "patch", "settings": run}
         staging.write("run.json", (json.dumps(document, indent=2) + "\n").encode())
         staging.write_manifest()
-    others = tuple(name for name in reached.splits if name != split)
-    return Applied(str(settings.out), len(said.images), said.after, len(suffixes), split, others)
+    return Applied(
+        str(settings.out),
+        len(said.images),
+        count_labels(plain_labels(reached)) if others else said.after,
+        len(suffixes),
+        split,
+        tuple(name for name in reached.splits if name != split),
+        len(others),
+    )
+
+
+def _with_other_classes(place: Path, given: LabelledSet, reached: LabelledSet) -> frozenset[str]:
+    """Images without a box of the patch's classes that hold others, as `--classes` leaves them."""
+    if is_workspace(place):
+        partial = not set(Workspace(place).classes().names) <= set(given.classes.names)
+    else:
+        partial = any(finding.flaw is Flaw.UNKNOWN_CLASS for finding in given.findings)
+    every = open_place(place, with_images=False).images if partial else {}
+    empty = {image_id for image_id, said in reached.images.items() if said.objects == ()}
+    return frozenset(image_id for image_id in empty & every.keys() if every[image_id].objects)
+
+
+def _silent(reached: LabelledSet, others: frozenset[str]) -> LabelledSet:
+    """The set that says nothing of some images: that they hold nothing is not known."""
+    images = {
+        image_id: replace(said, objects=None) if image_id in others else said
+        for image_id, said in reached.images.items()
+    }
+    return replace(reached, images=images) if others else reached
 
 
 def _main_split(said: LabelPatch, reached: LabelledSet) -> str:

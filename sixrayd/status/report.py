@@ -7,8 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.workspace import ASIDE, STAGES, Workspace
+from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
 
 _REPLACED = ("models", "mine", "export", "benchmark")  # not unasked, however stale
 
@@ -19,7 +22,7 @@ class StageProgress(StrEnum):
     DONE = "done"
     STALE = "stale"  # finished, and an input has changed since
     INTERRUPTED = "interrupted"  # begun, not finished
-    BROKEN = "broken"  # run.json cannot be read
+    BROKEN = "broken"  # run.json cannot be read, or a file of an ingest
     MISSING = "missing"
 
 
@@ -84,6 +87,16 @@ def _stage_results(
     return [_result(workspace, stage, mark.parent, before) for mark in marks]
 
 
+def _check_there(folder: Path, run: Run) -> None:
+    """Refuse an ingest of which a file is gone, or a table does not open."""
+    for path in (folder / name for name in run.outputs):
+        try:
+            pq.read_metadata(path) if path.suffix == ".parquet" else path.stat()
+        except (OSError, pa.ArrowException) as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else "not a readable table"
+            raise WorkspaceError(f"{path}: {what}; run `sixrayd download` again") from error
+
+
 def _result(
     workspace: Workspace, stage: str, folder: Path, before: list[ResultStatus]
 ) -> ResultStatus:
@@ -92,6 +105,8 @@ def _result(
         return ResultStatus(stage, name, StageProgress.INTERRUPTED)
     try:
         run = workspace.run(stage, name)
+        if stage == "shards":
+            _check_there(folder, run)
         stale = workspace.stale(stage, name)
     except WorkspaceError as error:
         return ResultStatus(stage, name, StageProgress.BROKEN, error=str(error))

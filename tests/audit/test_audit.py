@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -465,10 +466,57 @@ def test_a_cell_is_no_formula_and_csv_holds_all(workspace):
         {
             "severity": "fault",
             "flaw": "annotation that cannot be read",
-            "image_id": "'=1+1",
+            "image_id": "",
             "other_id": "",
             "box_id": "",
             "where": "'=1+1.xml",
             "text": '\'+"quoted", here',
         }
+    ]
+
+
+def kinds_of(result):
+    """Kind, image, where, of each example."""
+    found = [example for kind in result.kinds for example in kind.examples]
+    return [(one["flaw"], one["image_id"], one["where"]) for one in found]
+
+
+def test_a_fault_that_was_passed_over_has_the_kind_that_the_ingest_says(tmp_path):
+    release = tidy().write(tmp_path / "release")
+    with zipfile.ZipFile(release / "more.zip", "w") as archive:
+        archive.writestr("N0000101.jpg", jpeg(81))
+    packed = bytearray((release / "more.zip").read_bytes())
+    packed[packed.find(b"PK\x01\x02") + 8] |= 1  # encrypted
+    (release / "more.zip").write_bytes(packed)
+    (release / "broken.zip").write_bytes(b"PK junk")
+    (release / "n0000001.jpg").write_bytes(jpeg(82))
+    (release / "bag\x1b.jpg").write_bytes(jpeg(83))
+    (release / "P00001.xml").write_bytes(b" " * (4 << 20) + b" ")
+
+    take(tmp_path, release, "skip")
+
+    assert kinds_of(audit(Workspace(tmp_path / "ws"))) == [
+        (Flaw.BAD_NAME, "", "bag\x1b.jpg"),
+        (Flaw.OTHER_IMAGE, "N0000001", "n0000001.jpg"),
+        (Flaw.NOT_READ, "", "broken.zip"),
+        (Flaw.NOT_READ, "N0000101", "more.zip/N0000101.jpg"),
+        (Flaw.NOT_READ, "P00001", "P00001.xml"),
+    ]
+
+
+def test_a_list_of_faults_of_an_earlier_version_is_read(workspace):
+    lines = [
+        {"where": "P00009", "error": "listed by the image sets, not in the release"},
+        {"where": "train.csv: line 3", "error": "not CSV"},
+        {"where": "A/P00002.xml", "error": "not XML"},
+        {"where": "a.zip", "error": "of a kind to come", "flaw": "kind to come"},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (workspace.shards / "skipped.jsonl").write_text(text)
+
+    assert kinds_of(audit(workspace)) == [
+        (Flaw.MISSING_IMAGE, "P00009", "P00009"),
+        (Flaw.UNREADABLE_LABELS, "P00002", "A/P00002.xml"),
+        (Flaw.PASSED_OVER, "", "a.zip"),
+        (Flaw.PASSED_OVER, "", "train.csv: line 3"),
     ]

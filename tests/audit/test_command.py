@@ -35,10 +35,10 @@ def test_the_table_names_the_first_of_each_kind(said, faulty, tmp_path):
 
     assert done.exit_code == 3
     assert done.stdout.splitlines() == [
-        "fault   annotation that cannot be read        1  "
-        "\ufffd[31mred: file name '\\x1b[31mred': an image's name takes 1 to 90 of the lette…",
         "fault   box that repeats another              1  "
         "P00003/a1: the same box of the same class stands before",
+        "fault   file name that cannot be an id        1  "
+        "Annotation.zip/Annotation/\ufffd[31mred.xml: file name '\\x1b[31mred': an image's n…",
         "remark  image that repeats another            1  N0000002 = N0000001: the same bytes",
         "8 images, 6 boxes: 2 faults, 1 remarks",
     ]
@@ -51,8 +51,8 @@ def test_json_is_one_document_with_all_counts_and_the_first_findings(said, fault
 
     assert done.exit_code == 3
     assert [(kind["flaw"], kind["count"], kind["examples"]) for kind in document["kinds"]] == [
-        ("annotation that cannot be read", 1, []),
         ("box that repeats another", 1, []),
+        ("file name that cannot be an id", 1, []),
         ("image that repeats another", 1, []),
     ]
     assert (document["faults"], document["remarks"], document["written"]) == (2, 1, True)

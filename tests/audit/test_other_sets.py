@@ -6,7 +6,10 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SixraydError, WorkspaceError
-from tests.datasets.sets import as_coco, as_voc, as_yolo, write
+from sixrayd.core.workspace import Workspace
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.stage import download
+from tests.datasets.sets import NAMES, as_coco, as_voc, as_yolo, coco, write, yolo_row
 from tests.releases import jpeg, voc
 
 
@@ -75,3 +78,120 @@ def test_a_release_is_never_replaced(said, tmp_path):
 def test_classes_of_nothing(said):
     code, line = said("--classes", "Gun")
     assert (code, line.splitlines()[-1]) == (2, "Error: --classes: goes with --set")
+
+
+def refused(said, *words):
+    with pytest.raises(WorkspaceError) as raised:
+        said(*words)
+    return str(raised.value)
+
+
+def bytes_of(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_ingest_of_download_is_never_replaced(said, tmp_path):
+    as_voc(tmp_path / "scans")
+    ours, place = tmp_path / "ours", str(tmp_path / "scans")
+    classes = ("Gun", "Knife", "Wrench")
+    download(Workspace(ours), DownloadSettings(place, classes, on_error="skip", seed=7))
+    before = bytes_of(ours / "shards")
+
+    text = "holds an ingest of the set with other files or settings, which `audit --set` did not"
+    end = f"make; name another workspace with -w; `sixrayd audit -w {ours}` audits what is there"
+    assert refused(said, "--set", place, "-w", str(ours)) == f"{ours}/shards: {text} {end}"
+    (ours / "shards/run.json").rename(ours / "shards/plan.json")  # as if it had been killed
+    assert refused(said, "--set", place, "-w", str(ours)) == f"{ours}/shards: {text} {end}"
+    (ours / "shards/plan.json").rename(ours / "shards/run.json")
+    assert bytes_of(ours / "shards") == before
+
+    download(Workspace(ours), DownloadSettings(place, on_error="skip", force=True))
+    assert said("--set", place, "-w", str(ours))[1]["images"] == 4  # the same: nothing to replace
+
+
+def test_an_ingest_that_a_stage_has_used_is_not_replaced(said, tmp_path):
+    tree = tmp_path / "scans"
+    as_voc(tree)
+    said("--set", str(tree))
+    (tmp_path / "here/scans-audit/models/first").mkdir(parents=True)
+    assert said("--set", str(tree))[1]["images"] == 4
+    write(tree / "train/Annotations/x1.xml", voc("x1", ("Saw", 3, 3, 40, 50)))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+
+    assert refused(said, "--set", str(tree)) == (
+        "scans-audit: holds models beside an ingest; name another workspace with -w; "
+        "`sixrayd audit -w scans-audit` audits what is there"
+    )
+
+
+def test_a_fix_is_not_dropped_when_the_set_changes(said, tmp_path):
+    tree, twice = tmp_path / "scans", ("Gun", 3, 3, 40, 50)
+    as_voc(tree)
+    write(tree / "train/Annotations/x1.xml", voc("x1", twice, twice))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+    assert said("--set", str(tree), "--fix")[1]["boxes"] == 5
+    assert said("--set", str(tree))[1]["boxes"] == 5
+    write(tree / "train/Annotations/x2.xml", voc("x2", twice))
+    write(tree / "train/JPEGImages/x2.jpg", jpeg(8))
+
+    assert refused(said, "--set", str(tree)) == (
+        "scans-audit/shards: the set or its classes have changed and a fix stands; run "
+        "`sixrayd audit --undo -w scans-audit` first"
+    )
+    assert said("--set", str(tree), "--undo")[1]["boxes"] == 9
+
+
+@pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
+def test_each_fault_is_told_once_in_any_form(said, tmp_path, form):
+    tree, size = tmp_path / "scans", (96, 64)
+    beyond, gun = ("Gun", 200, 10, 220, 30), ("Gun", 10, 10, 30, 40)
+    objects = {"bag0": [gun], "bag1": [beyond, gun]}
+    for stem, things in objects.items():
+        write(tree / f"images/{stem}.jpg", jpeg(int(stem[-1])))
+        xml = voc(stem, *((name, x1 + 1, y1 + 1, x2, y2) for name, x1, y1, x2, y2 in things))
+        rows = "".join(yolo_row(thing, size) for thing in things)
+        text = {"voc": ("Annotations", "xml", xml), "yolo": ("labels", "txt", rows)}.get(form)
+        if text:
+            write(tree / f"{text[0]}/{stem}.{text[1]}", text[2])
+    if form == "yolo":
+        write(tree / "data.yaml", f"names: {list(NAMES)}\n")
+    if form == "coco":
+        document = coco({stem: (size, things) for stem, things in objects.items()}, NAMES)
+        write(tree / "instances.json", json.dumps(document))
+
+    code, document = said("--set", str(tree))
+
+    assert (code, document["faults"]) == (3, 1)
+    (kind,) = [kind for kind in document["kinds"] if kind["severity"] == "fault"]
+    assert (kind["flaw"], kind["count"]) == ("box outside the image", 1)
+    assert kind["examples"][0]["image_id"] == "bag1"
+
+
+def test_an_image_without_label_is_a_fault(said, tmp_path):
+    for number in range(3):
+        write(tmp_path / f"scans/images/a{number}.jpg", jpeg(number))
+    write(tmp_path / "scans/labels/a0.xml", voc("a0", ("Gun", 10, 10, 30, 40)))
+
+    code, document = said("--set", str(tmp_path / "scans"))
+
+    assert (code, document["images"], document["faults"]) == (3, 1, 2)
+    assert [(kind["flaw"], kind["severity"], kind["count"]) for kind in document["kinds"]] == [
+        ("image that nothing is said of", "fault", 2)
+    ]
+
+
+@pytest.mark.parametrize("left", ["plan.json", ""])
+def test_a_killed_one_of_its_own_goes_on(said, tmp_path, left):
+    tree, run = tmp_path / "scans", tmp_path / "here/scans-audit/shards/run.json"
+    as_voc(tree)
+    said("--set", str(tree))
+    document = json.loads(run.read_text())
+    assert document["settings"]["made_by"] == "audit --set"
+    run.unlink()
+    if left:
+        run.with_name(left).write_text(json.dumps({**document, "outputs": {}, "summary": {}}))
+    write(tree / "train/Annotations/x1.xml", voc("x1", ("Saw", 3, 3, 40, 50)))
+    write(tree / "train/JPEGImages/x1.jpg", jpeg(7))
+
+    assert said("--set", str(tree))[1]["images"] == 5
+    assert json.loads(run.read_text())["settings"]["made_by"] == "audit --set"

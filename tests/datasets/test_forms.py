@@ -1,6 +1,7 @@
 """One set in three forms is one set."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -9,11 +10,25 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Flaw
 from sixrayd.core.voc import VocObject
+from sixrayd.datasets.label_hash import plain_labels
 from sixrayd.datasets.labelled import ImageLabels
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.opening import open_set
 from sixrayd.datasets.yolo_rows import settle_row
-from tests.datasets.sets import NAMES, OBJECTS, SIDES, SIZES, as_coco, as_voc, as_yolo, image
+from tests.datasets.sets import (
+    NAMES,
+    OBJECTS,
+    SIDES,
+    SIZES,
+    as_coco,
+    as_voc,
+    as_yolo,
+    coco,
+    image,
+    write,
+    yolo_row,
+)
+from tests.releases import jpeg, voc
 
 FORMS = {"voc": as_voc, "coco": as_coco, "yolo": as_yolo}
 
@@ -109,3 +124,22 @@ def test_no_more_than_rounding_loses_is_given_back(off, kept):
     assert box.x1 == kept
     kinds = [finding.flaw for finding in findings]
     assert kinds == ([] if kept == 100 else [Flaw.BETWEEN_PIXELS] * 2)
+
+
+@pytest.mark.parametrize("size", [(163, 119), (641, 479), (2999, 1777)])
+def test_an_edge_amid_two_pixels_is_the_same_in_each_form(tmp_path, size):
+    box = (10.5, 10.25, 50.75, 60.5)
+    x1, y1, x2, y2 = box
+    width, height = size
+    for form in ("voc", "coco", "yolo"):
+        write(tmp_path / form / "bag.jpg", jpeg(1, *size))
+    xml = voc("bag", ("Gun", x1 + 1, y1 + 1, x2, y2), size=f"{width},{height}")
+    write(tmp_path / "voc/bag.xml", xml)
+    document = coco({"bag": (size, [("Gun", *box)])}, NAMES)
+    write(tmp_path / "coco/instances.json", json.dumps(document))
+    write(tmp_path / "yolo/data.yaml", f"names: {list(NAMES)}\n")
+    write(tmp_path / "yolo/bag.txt", yolo_row(("Gun", *box), size))
+
+    found = [plain_labels(open_set(tmp_path / form)) for form in ("voc", "coco", "yolo")]
+
+    assert [said["bag"][0].box.xyxy for said in found] == [(11, 10, 51, 61)] * 3

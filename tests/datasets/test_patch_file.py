@@ -1,9 +1,11 @@
 """A patch as a file: its bytes, and what is refused of one from elsewhere."""
 
 import json
+import os
 
 import pytest
 
+from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.datasets.labelled import ImageLabels
 from sixrayd.datasets.patch_file import read_patch, write_patch
@@ -52,7 +54,7 @@ HOSTILE = [
     ("N1", ".N1", "line 2: image id '.N1': no plain file name; refused"),
     ('"N1"', '""', "line 2: image id '': no plain file name; refused"),
     ("N1", "C:N1", "line 2: image id 'C:N1': no plain file name; refused"),
-    ("N1", "N1\\u0000", "line 2: image is 'N1\\x00', expected a line of text" + NO_LINE),
+    ("N1", "N1\\u0000", "line 2: image is 'N1\\x00', expected text that XML can hold" + NO_LINE),
     ("N1", "P1", "line 3: P1 is not after P1"),
     ("N1", "Q1", "line 3: P1 is not after Q1"),
     ('"size":[96,64],"before":[]', '"before":[]', ""),
@@ -71,7 +73,7 @@ HOSTILE = [
     ("[5,5,20,20]", "[5,5,20]", FEW_EDGES + NO_LINE),
     ("[5,5,20,20]", "[5,5,20,true]", "line 2: edge is True, expected 0 to 65535" + NO_LINE),
     ('"label":"Knife"', '"label":"Knives"', "line 2: class 'Knives' is none of the header's"),
-    ('"drawn"', '7', "line 2: origin is 7, expected a line of text" + NO_LINE),
+    ('"drawn"', '7', "line 2: origin is 7, expected text that XML can hold" + NO_LINE),
     ('"origin"', '"origins"', None),
     ('"test"', '"both"', "line 2: side is none of train, test" + NO_LINE),
     ('"after":null', '"others":null', "line 3: no 'after'" + NO_LINE),
@@ -150,3 +152,44 @@ def test_a_line_separator_in_a_name_ends_no_line(tmp_path):
 
     assert "Zoë" in path.read_text("utf-8")
     assert read_patch(path).images[0].after == (drawn,)
+
+
+@pytest.mark.parametrize("name", ["Big\tGun", "Gun\u202eX", "Gun\u2028X", "Gun\nX", "G" * 500])
+def test_a_name_that_a_set_can_have_is_escaped_and_read(tmp_path, name):
+    classes = ClassList((name, "Knife"))
+    one = labelled({"P1": [item(name, 1, 2, 30, 40)]}, classes=classes)
+    patch = make_patch(one, labelled({"P1": [KNIFE]}, classes=classes), classes)
+    write_patch(tmp_path / "a.patch", patch)
+
+    assert read_patch(tmp_path / "a.patch") == patch
+    lines = (tmp_path / "a.patch").read_bytes().decode().split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("G" * 501, f"class '{'G' * 49}… has 501 letters, at most 500 are read"),
+        ("Gun\x1b", "class is 'Gun\\x1b', expected text that XML can hold"),
+        ("Gun\ud800", "class is 'Gun\\ud800', expected text that XML can hold"),
+    ],
+)
+def test_a_class_that_could_not_be_read_is_not_written(tmp_path, name, said):
+    classes = ClassList((name, "Knife"))
+
+    with pytest.raises(AnnotationError) as found:
+        write_patch(tmp_path / "a.patch", make_patch(labelled({}), labelled({}), classes))
+
+    end = "not a line of a patch; mend it in the sets: nothing was written"
+    assert str(found.value) == f"{tmp_path}/a.patch: line 1: {said}; {end}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_no_patch(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(AnnotationError) as found:
+        read_patch(tmp_path / "pipe")
+
+    assert str(found.value) == f"{tmp_path}/pipe: no plain file; write the patch to one first"

@@ -282,3 +282,61 @@ def test_an_image_that_was_changed_is_not_copied(refused, run, workspace, export
 
     assert refused(*typed) == f"{tree}: P00001: another image than the patch names"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_patch_of_some_classes_applies_to_what_it_was_made_from(run, tmp_path):
+    gun, knife = ("Gun", 1, 1, 20, 30), ("Knife", 5, 5, 40, 50)
+    a = {"P1": [gun], "P2": [knife], "P3": []}
+    b = {"P1": [gun, knife], "P2": [gun], "P3": []}
+    for name, things in (("a", a), ("b", b)):
+        files = {f"Annotations/{stem}.xml": voc(stem, *boxes) for stem, boxes in things.items()}
+        write_zip(tmp_path / f"{name}.zip", files)
+    patch, out = tmp_path / "a.patch", tmp_path / "out"
+
+    run("diff", tmp_path / "a.zip", tmp_path / "b.zip", "--classes", "Knife", "--patch", patch)
+
+    assert json.loads(patch.read_text().splitlines()[0])["classes"] == ["Knife"]
+    lines = run("patch", "apply", patch, tmp_path / "a.zip", "--out", out)
+    assert sorted(path.stem for path in (out / "VOC2007/Annotations").iterdir()) == ["P1"]
+    assert (out / "negatives.txt").read_text() == "P3\n"  # P2 holds no knife, but a gun
+    assert run("diff", out, out, "--classes", "Knife")[0].endswith(lines[1][-64:][:16])
+
+
+def test_a_workspace_s_other_boxes_are_no_negatives(run, workspace, exported, tmp_path):
+    patch, out = tmp_path / "a.patch", tmp_path / "out"
+    run("diff", workspace, exported, "--classes", "Gun", "--patch", patch)
+
+    run("patch", "apply", patch, workspace, "--out", out)
+
+    found = (out / "negatives.txt").read_text().split()
+    assert ("P00002" in found, "N0000010" in found) == (False, True)  # P00002 holds a knife
+
+
+def test_no_device_and_no_pipe_is_replaced(refused, workspace, exported, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    typed = ("diff", workspace, exported, "--patch", tmp_path / "pipe", "--force")
+
+    assert refused(*typed) == f"{tmp_path}/pipe: no plain file; name another one"
+
+
+def test_what_leaves_something_out_is_told_first(runner, tmp_path):
+    over, beyond = ("Gun", 1, 1, 97, 30), ("Gun", 200, 5, 240, 50)
+    files = {"P1": [over], "P2": [over, over], "P3": [beyond, ("Knife", 1, 1, 20, 20)]}
+    write_zip(tmp_path / "a.zip", {f"{s}.xml": voc(s, *things) for s, things in files.items()})
+    place = str(tmp_path / "a.zip")
+    outside = "200,5,240,50 lies outside the image of 96 x 64; left out"
+
+    done = runner.invoke(cli, ["diff", place, place, "--examples", "1"])
+
+    assert done.stderr.splitlines()[:3] == [
+        f"note: {place}: 6 findings, something is left out by 1",
+        f"note: {place}: P3.xml: object 1: {outside}",
+        f"note: {place}: and 5 more; --json lists up to 1,000",
+    ]
+    said = json.loads(runner.invoke(cli, ["diff", place, place, "--json"]).stdout)["a"]
+    assert (said["findings"], len(said["first_findings"])) == (6, 6)
+    assert said["first_findings"][0] == {
+        "flaw": "box outside the image",
+        "where": "P3.xml: object 1",
+        "text": outside,
+    }

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.core.findings import Flaw
 from sixrayd.download.faults import Faults
 
 
@@ -21,6 +22,7 @@ def test_all_faults_are_kept_in_order_and_twice_if_they_come_twice(tmp_path):
     faults = Faults("skip")
     for where, what in (("b", 'ä\n"x"'), ("a", "y"), ("a", "y")):
         faults.add(where, what)
+    faults.add("c.zip", "encrypted", Flaw.NOT_READ)
     faults.write(tmp_path / "skipped.jsonl")
 
     text = (tmp_path / "skipped.jsonl").read_text("utf-8")
@@ -28,6 +30,7 @@ def test_all_faults_are_kept_in_order_and_twice_if_they_come_twice(tmp_path):
         {"where": "b", "error": 'ä\n"x"'},
         {"where": "a", "error": "y"},
         {"where": "a", "error": "y"},
+        {"where": "c.zip", "error": "encrypted", "flaw": "file that is not read"},
     ]
     assert '"ä\\n' in text  # readable, one line each
 
