@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from sixrayd.audit.found import found
 from sixrayd.audit.tables import IngestTables, Marks, Rows, marks
 from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import without_advice
 from sixrayd.core.findings import Flaw
 from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.datasets.sides import image_of
@@ -51,7 +52,7 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
     yield found(Flaw.NOTE, rows["image_id"], rows["text"], where=rows["where"])
     errors = set(pc.unique(tables.index.table["error"]).to_pylist())
     rows = zip(noted["where"].to_pylist(), noted["text"].to_pylist(), strict=True)
-    told = {_without_end(where, text) for where, text in rows} - {""}
+    told = {_without_end(where, text) for where, text in rows}
     for where, text, kind in tables.skipped:
         # Else the index tells of it, or a finding of the same object.
         if text not in errors and _without_end(where, text) not in told:
@@ -61,8 +62,8 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
 
 
 def _without_end(where: str, text: str) -> str:
-    """A line without what was done about it, or is to be done; empty where it does not say."""
-    return f"{where}: {text}".rpartition("; ")[0]
+    """A line without what was done about it, or is to be done."""
+    return without_advice(f"{where}: {text}".removesuffix("; left out"))
 
 
 def _kind_of(tables: IngestTables, where: str, text: str) -> Flaw:
