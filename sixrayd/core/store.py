@@ -220,9 +220,11 @@ class _Ahead(io.RawIOBase):
         return len(taken)
 
     def close(self) -> None:
+        # The collector may call this wherever it runs, be it while a thread is being started: none
+        # is waited for. The last read under way lets go of the file, which closes it.
         if not self.closed:
-            self._pool.shutdown(cancel_futures=True)
-            self._file.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            del self._file
         super().close()
 
     def _take(self, most: int) -> memoryview:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import tarfile
+import threading
 import time
 import uuid
 
@@ -215,6 +216,29 @@ def test_a_connection_that_breaks_is_no_broken_shard(tmp_path):
     assert str(caught.value) == (
         "s3://b/x.tar: AWS Error NETWORK_CONNECTION during GetObject operation: curlCode"
     )
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_closing_waits_for_no_read_under_way():
+    reading, answer = threading.Event(), threading.Event()
+
+    class Slow(_Shrinking):
+        def read_at(self, size, offset):
+            if offset:
+                reading.set()
+                answer.wait()
+            return super().read_at(size, offset)
+
+    ahead = store_module._Ahead(Slow(b"x" * 2000), 2000, "x")
+    assert ahead.read(700) == b"x" * 700
+    reading.wait()
+    closing = threading.Thread(target=ahead.close, daemon=True)
+    closing.start()
+    closing.join(120)
+    closed = not closing.is_alive()
+    answer.set()
+
+    assert closed and ahead.closed
 
 
 @pytest.mark.usefixtures("small_pieces")
