@@ -232,6 +232,7 @@ def test_the_timeout_ends_it(workspace, fiftyone):
     assert session.samples == 11
 
 
+@pytest.mark.long
 @pytest.mark.browser
 def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
     if CHROMIUM is None:

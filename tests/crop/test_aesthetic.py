@@ -444,11 +444,12 @@ def test_the_fast_form_searches_a_map_of_60_by_40(weights):
 
 
 LONG = [
-    pytest.param(shape, marks=pytest.mark.long) for shape in ((9, 3), (33, 47), (3, 90), (90, 3))
+    pytest.param(shape, marks=pytest.mark.long)
+    for shape in ((3, 9), (9, 3), (33, 47), (3, 90), (90, 3))
 ]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 9), *LONG])
+@pytest.mark.parametrize("shape", [(1, 1), *LONG])
 def test_images_of_any_shape_give_a_region_inside(cropper, shape):
     image = np.random.default_rng(6).integers(0, 256, (*shape, 3), dtype=np.uint8)
 

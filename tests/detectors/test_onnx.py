@@ -69,6 +69,7 @@ def test_detections_are_those_of_the_predictor(detector, tmp_path):
         assert np.abs(found.scores - expected.scores).max() < 1e-4
 
 
+@pytest.mark.long
 def test_a_graph_knows_its_classes_and_input(detector, exported):
     predictor = OnnxPredictor(exported)
 

@@ -85,7 +85,13 @@ def kill_often(tmp_path, moments, far):
     assert killed > moments // 2 or moments == 1
 
 
-@pytest.mark.parametrize("far", ["99999", "0"], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "far",
+    [
+        pytest.param("99999", id="threads"),
+        pytest.param("0", id="processes", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize(
     "moments", [1, pytest.param(50, marks=[pytest.mark.long, pytest.mark.longest])]
 )

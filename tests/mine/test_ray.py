@@ -128,6 +128,7 @@ class Watch:
         return Counter(r.name for r in self.reports if r.finished)
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_mid_shard_changes_no_byte(cluster, trained, shards, expected, tmp_path):
     folder, tasks = shards
 

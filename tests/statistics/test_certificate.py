@@ -394,7 +394,8 @@ def campaign_is_covered(seed, alpha):
     return True
 
 
-@pytest.mark.parametrize("alpha", [0.05, pytest.param(0.3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
 def test_the_bound_covers_the_truth_at_every_look(alpha):
     campaigns = 150
     covered = sum(campaign_is_covered(seed, alpha) for seed in range(campaigns))

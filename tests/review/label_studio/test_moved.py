@@ -49,6 +49,7 @@ def storages(workspace, project):
     return [Path(storage.path).parents[3] for storage in found]
 
 
+@pytest.mark.long
 def test_a_review_goes_on_where_its_workspace_goes(tmp_path, servers, capsys):
     workspace = build(tmp_path / "workspace", 3)
     build_mine(workspace, "first", IMAGES)

@@ -113,9 +113,8 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
         os.killpg(again.pid, 0)
 
 
-@pytest.mark.parametrize(
-    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
     words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
     pipe = subprocess.PIPE
