@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import httpx
+import pytest
 from click.testing import CliRunner
 
 from sixrayd.core.records import Verdict
