@@ -218,7 +218,7 @@ def box_of_pixels(label: str, edges: Mapping[str, float]) -> Box:
 def _first_and_last(low: float, high: float, limit: int) -> tuple[int, int]:
     first, last = math.floor(low + 0.5 + _NEAR) + 1, math.floor(high + 0.5 + _NEAR)
     if first > last:  # narrower than a pixel: the one that its middle lies in
-        first = last = min(math.floor((low + high) / 2 + _NEAR) + 1, limit)
+        first = last = min(math.floor((low + high) / 2) + 1, limit)
     return first, last
 
 

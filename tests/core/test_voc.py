@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box, clip_box
@@ -406,6 +406,7 @@ def test_whole_boxes_come_back_exactly(annotation):
 
 
 @given(annotations(whole=False))
+@example(VocAnnotation("P00012", 1, 2, (VocObject(Box("Gun", 0.0, 0.9921875, 1.0, 0.998046875)),)))
 def test_other_boxes_move_by_less_than_a_pixel_and_only_once(annotation):
     data = write_voc(annotation)
     found = read(data)
