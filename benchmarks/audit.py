@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,7 @@ def spoiled(tables: IngestTables, kind: str, rows: np.ndarray) -> IngestTables:
     for place, edge in enumerate(EDGES):
         at = boxes.schema.get_field_index(edge)
         boxes = boxes.set_column(at, boxes.schema.field(edge), pa.array(xyxy[:, place]))
-    return IngestTables(
-        tables.index, boxes, tables.image, tables.noted, tables.skipped, tables.unannotated
-    )
+    return replace(tables, boxes=boxes)
 
 
 def told(workspace: Workspace) -> None:

@@ -114,7 +114,9 @@ def _print(workspace: Workspace, result: "AuditResult") -> None:
         f"{result.faults} faults, {result.remarks} remarks"
     )
     if any(kind.flaw in LIKELY_MISSED for kind in result.kinds):
-        click.echo(f"likely missed contraband; send it: {push_command(workspace)}", err=True)
+        first = "" if workspace.names("mine") else "once a detector is trained and has mined, "
+        advice = f"likely missed contraband; {first}send it: {push_command(workspace)}"
+        click.echo(advice, err=True)
     click.echo(f"in {result.page}", err=True)
 
 

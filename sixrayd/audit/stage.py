@@ -48,6 +48,8 @@ def audit(
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run(STAGE, "", asdict(settings), inputs)
         folder = workspace.folder(STAGE)
+        if not all((folder / name).exists() for name in _OUTPUTS):
+            (folder / "run.json").unlink(missing_ok=True)  # somebody has removed one
         written = workspace.begin(run)
         if written:
             for path in folder.iterdir():  # what a killed audit left
@@ -98,7 +100,7 @@ def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dic
 
 
 def push_command(workspace: Workspace) -> str:
-    """What sends negatives that resemble a positive to reviewers."""
+    """What sends negatives that resemble a positive to reviewers, once there is a mining."""
     return workspace.command("sixrayd review push --duplicates")
 
 

@@ -85,7 +85,6 @@ def settle_box(
             text = f"{edge} {value!r} is not a whole pixel; kept"
             findings.append(Finding(Flaw.BETWEEN_PIXELS, at, text))
     ordered = _ordered(corners, at, grid, findings)
-    _note_overhang(ordered, size_wh, at, grid, findings)
     x1, y1 = (float(value) - grid.first for value in ordered[:2])
     x2, y2 = (float(value) for value in ordered[2:])
     box = clip_box(Box(label, x1, y1, x2, y2), *size_wh) if x1 < x2 and y1 < y2 else None
@@ -93,6 +92,7 @@ def settle_box(
         said = ",".join(f"{value:g}" for value in ordered)
         size = f"{size_wh[0]} x {size_wh[1]}"
         raise UselessBoxError(Flaw.OUTSIDE, f"{said} lies outside the image of {size}")
+    _note_overhang(ordered, size_wh, at, grid, findings)
     width, height = (box.x2 - box.x1, box.y2 - box.y1) if box else (x2 - x1, y2 - y1)
     if box is None or min(width, height) < _THINNEST:
         text = f"{label} is {width:g} x {height:g} pixels within the image"

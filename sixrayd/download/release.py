@@ -24,6 +24,7 @@ from sixrayd.download.members import (
 )
 from sixrayd.download.packing import packing_of
 from sixrayd.download.rar import rar_as_tar
+from sixrayd.download.sources import ReleaseEntry
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
 _TAR = re.compile(
@@ -63,8 +64,13 @@ def check_apart(root: Path, workspace: Workspace) -> None:
         raise ReleaseError(f"{root}: holds the workspace; name a workspace elsewhere with -w")
 
 
-def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
+def open_release(
+    root: Path, workspace: Workspace, faults: Faults, entry: ReleaseEntry | None = None
+) -> Release:
     """Find a folder's archives and check their order, first bytes and, where given, sums.
+
+    Args:
+        entry: whose sizes and hashes the archives must have, too.
 
     Raises:
         ReleaseError: the folder has a fault that stops.
@@ -94,6 +100,8 @@ def open_release(root: Path, workspace: Workspace, faults: Faults) -> Release:
     tars |= {f"{path.name}.tar": rar_as_tar(path, rars, workspace, faults) for path in rars}
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
+    if entry is not None:
+        _check_manifest(release, entry, workspace, faults)
     return release
 
 
@@ -275,6 +283,23 @@ def read_sums(path: Path) -> dict[str, str]:
             )
         sums[name] = match[1].lower()
     return sums
+
+
+def _check_manifest(
+    release: Release, entry: ReleaseEntry, workspace: Workspace, faults: Faults
+) -> None:
+    for file in release.archives:
+        size, expected = entry.bytes.get(file.name), entry.sha256.get(file.name)
+        if size is not None and file.stat().st_size != size:
+            text = f"{file.stat().st_size} bytes, the manifest says {size}; fetch it again"
+            faults.add(file.name, text, Flaw.NOT_READ)
+        elif expected is not None:
+            (found,) = workspace.inputs(file).values()
+            if found != expected:
+                text = (
+                    f"SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…; fetch it again"
+                )
+                faults.add(file.name, text, Flaw.NOT_READ)
 
 
 def _check_sums(release: Release, workspace: Workspace, faults: Faults) -> None:

@@ -67,7 +67,7 @@ def download(
             remove_fetched(place, workspace, settings)
             return _result(workspace.run("shards").summary)
         root = acquire(place, workspace, settings, faults, report)
-        release = open_release(root, workspace, faults)
+        release = open_release(root, workspace, faults, place.entry if place.path else None)
         listing = loose_listing(root)
         run = replace(run, inputs=release_inputs(release, workspace, listing))
         if not _begin(workspace, run, settings.force, release):

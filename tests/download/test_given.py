@@ -6,6 +6,7 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
@@ -183,3 +184,21 @@ def test_what_is_typed_and_seen(runner, tmp_path, manifest):
         "tiny: A tiny release; terms: none",
         "tiny: unverified: in a test",
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("bytes", "7", "{size} bytes, the manifest says 7"),
+        ("sha256", '"' + "0" * 64 + '"', "SHA-256 is {sha256}…, the manifest says 000000000000…"),
+    ],
+)
+def test_archives_must_be_those_of_the_manifest(tmp_path, manifest, key, value, what):
+    TinyRelease().write(tmp_path / "release")
+    archive = tmp_path / "release/ImageSet.zip"
+    manifest.write_text(f'{MANIFEST}\n[tiny.{key}]\n"ImageSet.zip" = {value}\n')
+
+    said = stopped(tmp_path, manifest, tmp_path / "release")
+
+    found = what.format(size=archive.stat().st_size, sha256=sha256_file(archive)[:12])
+    assert said == f"ImageSet.zip: {found}; fetch it again; mend it or pass --on-error skip"
