@@ -72,8 +72,10 @@ def find_place(release: str, source: str = "") -> ReleasePlace:
     if source:
         return _taken_from(source, entry)
     if not entry.mirrors:
+        notes = f" ({entry.notes})" if entry.notes else ""
         raise ReleaseError(
-            f"release {entry.name}: {entry.notes or 'no address is known; name it with --from'}"
+            f"release {entry.name}: no address of it is known{notes}; name a folder, an archive or "
+            "an address with --from"
         )
     return ReleasePlace(mirrors=entry.mirrors, archives=entry.archives, entry=entry)
 

@@ -198,8 +198,8 @@ def test_a_release_without_an_address():
     with pytest.raises(ReleaseError) as caught:
         find_place("sixray-d")
     assert str(caught.value) == (
-        "release sixray-d: no address is known: ask its authors, then name the zip or its folder "
-        "with --from"
+        "release sixray-d: no address of it is known (ask its authors, then name the zip or its "
+        "folder); name a folder, an archive or an address with --from"
     )
     with pytest.raises(ReleaseError) as caught:
         find_place("sixray-d", "none.zip")
