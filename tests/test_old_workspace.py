@@ -62,7 +62,6 @@ def test_nothing_is_stale(workspace, said):
         "estimate/": "missing",
         "export/first": "done",
         "benchmark/": "missing",
-        "audit/": "missing",
     }
 
 

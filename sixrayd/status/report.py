@@ -59,6 +59,8 @@ def status_report(workspace: Workspace) -> StatusReport:
     for stage, command in STAGES.items():
         found = _stage_results(workspace, stage, results)
         newest = found[-1].progress if found else StageProgress.MISSING
+        if not found and stage in ASIDE:
+            continue
         results += found or [ResultStatus(stage, "", StageProgress.MISSING)]
         if newest is not StageProgress.DONE and not next_command and stage not in ASIDE:
             forced = newest is StageProgress.STALE and stage in _REPLACED

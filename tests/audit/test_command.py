@@ -74,7 +74,7 @@ def test_status_tells_of_an_audit_and_waits_for_none(said, faulty, tmp_path):
     after = said("status").stdout.splitlines()
 
     assert before[-2:] == [
-        "audit                    missing",
+        "benchmark                missing",
         f"next: sixrayd train -w {tmp_path}/ws",
     ]
     assert after[-2:] == ["audit                    done: 2 faults, 1 remarks", before[-1]]
