@@ -34,7 +34,7 @@ def diff_lines(found: Diff, forms: tuple[str, str], examples: int) -> Iterator[s
         yield "no difference"
         return
     if found.a.labels == found.b.labels:
-        yield "the labels are the same"
+        yield "the labels are the same; images or splits differ"
     yield f"{found.in_both:>9,}  images in both"
     for field in fields(found.images):
         ids = getattr(found.images, field.name)
