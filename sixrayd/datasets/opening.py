@@ -13,6 +13,7 @@ from PIL import Image
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.records import Split
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
@@ -216,13 +217,16 @@ def _image(
 
 
 def _splits(labels: Labels, images: Mapping[str, _SeenImage]) -> dict[str, Mapping[str, str]]:
-    """Given splits; an image that no label puts on a side is on that of its folder."""
+    """Given splits, which have both sides; an image that no label puts on one is on that of its
+    folder.
+    """
     splits = dict(labels.sides)
     folders = {i: labels.side_of_image(image.where) for i, image in images.items()}
     given = {i: side for i, side in folders.items() if side}
     given |= splits.get(GIVEN, {})
     splits |= {GIVEN: given} if given else {}
-    return {
+    found = {
         name: {image: side for image, side in sides.items() if side != NEITHER}
         for name, sides in splits.items()
     }
+    return {name: sides for name, sides in found.items() if set(sides.values()) == set(Split)}

@@ -49,14 +49,23 @@ def test_an_image_that_no_label_speaks_of_shows_we_do_not_know_what(tmp_path):
 def test_zips_within_a_folder_are_read(tmp_path):
     write_zip(
         tmp_path / "SIXray-D.zip",
-        {"SIXray-D/train/Cleaned Knife/N0000001.xml": voc("N0000001", GUN)},
+        {
+            "SIXray-D/train/Cleaned Knife/N0000001.xml": voc("N0000001", GUN),
+            "SIXray-D/test/Cleaned Knife/N0000002.xml": voc("N0000002", GUN),
+        },
     )
     write(tmp_path / "JPEGImage" / "N0000001.jpg", jpeg(1))
 
     found = open_set(tmp_path)
 
-    assert [len(image.objects) for image in found.images.values()] == [1]
-    assert found.splits == {"sixray-d": {"N0000001": "train"}}
+    assert [len(image.objects) for image in found.images.values()] == [1, 1]
+    assert found.splits == {"sixray-d": {"N0000001": "train", "N0000002": "test"}}
+
+
+def test_one_side_alone_divides_nothing(tmp_path):
+    write(tmp_path / "train/Annotations/P00001.xml", voc("P00001", GUN))
+
+    assert open_set(tmp_path).splits == {}
 
 
 @pytest.mark.parametrize(
