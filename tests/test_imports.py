@@ -9,7 +9,7 @@ import sixrayd
 
 ROOT = Path(sixrayd.__file__).parent
 LIBRARIES = (
-    *("core", "datasets", "imaging", "evaluation", "decisions", "statistics", "detectors", "crop"),
+    *("core", "imaging", "datasets", "evaluation", "decisions", "statistics", "detectors", "crop"),
 )
 COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py"}
 # Heavy parts sit behind one adapter file each.

@@ -15,6 +15,7 @@ from sixrayd.core.command import (
     reported,
     workspace_option,
 )
+from sixrayd.core.errors import escaped
 from sixrayd.core.findings import LIKELY_MISSED
 from sixrayd.core.workspace import Workspace
 
@@ -82,7 +83,7 @@ def audit(
         _take(place, workspace, classes or ())
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
     for change in changes:
-        click.echo(_plain(str(change)), err=as_json)
+        click.echo(escaped(str(change)), err=as_json)
     if undo:
         click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
     with reported() as report:
@@ -124,10 +125,5 @@ def _first(example: Any) -> str:
     """One finding on one line."""
     beside = f" = {example['other_id']}" if example["other_id"] else ""
     name = example["box_id"] or example["image_id"] or example["where"]
-    text = _plain(f"{name}{beside}: {example['text']}")
+    text = escaped(f"{name}{beside}: {example['text']}")
     return text if len(text) <= 78 else text[:77] + "…"
-
-
-def _plain(text: str) -> str:
-    """Text without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -329,7 +329,7 @@ def _differences(there: Run, asked: Run) -> str:
     """What distinguishes two works; settings first."""
     one, other = (_flat(_plain(run.settings)) for run in (there, asked))
     found = [
-        f"{key} {one.get(key)} there, {other.get(key)} asked for"
+        f"{key} {one.get(key, 'not set')} there, {other.get(key, 'not set')} asked for"
         for key in {**one, **other}
         if one.get(key) != other.get(key)
     ]

@@ -18,9 +18,9 @@ from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
 from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
+from sixrayd.imaging.decode import FORMATS
 
 _MAX_IMAGE_BYTES = 64 << 20
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _size_wh(file: IO[bytes]) -> tuple[int, int] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large image is measured, not decoded
         try:
-            with Image.open(file, formats=_FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return image.size
         except Exception:  # whatever a decoder makes of hostile bytes
             return None

@@ -88,7 +88,7 @@ def suffix_of(where: str) -> str:
 
 def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
     def note(flaw: Flaw, path: str | Path, text: str) -> None:
-        findings.append(Finding(flaw, _shown(Path(path).relative_to(root).as_posix()), text))
+        findings.append(Finding(flaw, shown(Path(path).relative_to(root).as_posix()), text))
 
     def report(error: OSError) -> None:
         note(Flaw.NOT_READ, error.filename, f"cannot be read ({error.strerror})")
@@ -98,13 +98,13 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
         state = Path(folder).stat()
         first = seen.setdefault((state.st_dev, state.st_ino), Path(folder))
         if first != Path(folder):
-            text = f"the same folder as {_shown(first.relative_to(root).as_posix())}; read once"
+            text = f"the same folder as {shown(first.relative_to(root).as_posix())}; read once"
             note(Flaw.FOLDER_TWICE, folder, text)
             folders[:] = []
             continue
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for path in (Path(folder, name) for name in sorted(names) if not _is_clutter(name)):
-            where = _shown(path.relative_to(root).as_posix())
+            where = shown(path.relative_to(root).as_posix())
             try:
                 state = path.stat()
             except OSError as error:
@@ -128,7 +128,7 @@ def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[Placed
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-                where = _shown(prefix + slashed(entry.filename))
+                where = shown(prefix + slashed(entry.filename))
                 if entry.is_dir() or any(map(_is_clutter, where.split("/"))):
                     continue
                 if entry.flag_bits & 1:
@@ -152,7 +152,8 @@ def slashed(path: str) -> str:
     return path if "/" in path else path.replace("\\", "/")
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as escapes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

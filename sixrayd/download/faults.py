@@ -8,12 +8,8 @@ from pathlib import Path
 from sixrayd.core.errors import ReleaseError, without_advice
 from sixrayd.core.files import write_bytes
 from sixrayd.core.findings import Flaw
+from sixrayd.datasets.places import shown
 from sixrayd.download.settings import OnError
-
-
-def shown(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8 as escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def why(error: OSError, path: Path) -> str:

@@ -19,10 +19,10 @@ from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
-from sixrayd.datasets.places import ARCHIVE, BROKEN
+from sixrayd.datasets.places import ARCHIVE, BROKEN, shown, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
-from sixrayd.download.faults import Faults, shown, why
+from sixrayd.download.faults import Faults, why
 from sixrayd.download.packing import BoundedStream, packing_of
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
@@ -134,7 +134,7 @@ def _plain_files(
     while (entry := tar.next()) is not None:
         # tarfile would keep every header
         tar.members = []  # type: ignore[attr-defined]
-        inside = _plain(entry.name)
+        inside = slashed(entry.name)
         where = shown(f"{name}/{inside}")
         last.where, last.size, last.begin, last.whole = where, entry.size, entry.offset_data, False
         suffix = suffix_of(inside)
@@ -160,7 +160,7 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
         with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             opened = True
             for entry in archive.infolist():
-                name = _plain(entry.filename)
+                name = slashed(entry.filename)
                 where = shown(f"{path.name}/{name}")
                 suffix = suffix_of(name)
                 if entry.is_dir() or _is_clutter(name):
@@ -225,7 +225,7 @@ def loose_files(
 def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files with one of the suffixes anywhere below a folder."""
     for path in loose_files(root, suffixes):
-        where = _plain(shown(path.relative_to(root).as_posix()))
+        where = slashed(shown(path.relative_to(root).as_posix()))
         try:
             with open_plain(path) as file:
                 size = os.fstat(file.fileno()).st_size
@@ -235,11 +235,6 @@ def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iter
             continue
         if data is not None:
             yield Member(where, data)
-
-
-def _plain(name: str) -> str:
-    """A path with slashes, as some programs on Windows do not write it."""
-    return name if "/" in name else name.replace("\\", "/")
 
 
 def _pass_over(where: str, suffix: str, faults: Faults) -> None:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sixrayd.core.errors import ReleaseError, SixraydError, WorkspaceError
+from sixrayd.core.errors import ReleaseError, SixraydError
+from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
 
@@ -174,7 +175,7 @@ class HttpMirror:
     def _receive(self, answer: httpx.Response, file: str, part: Path) -> None:
         start = max(_size(part), 0)
         length = answer.headers.get("content-length")
-        with _written(part), part.open("ab") as out:
+        with refusals_told(part), part.open("ab") as out:
             for chunk in answer.iter_raw():
                 if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
                     raise ReleaseError(page)
@@ -209,7 +210,7 @@ class StorageMirror:
             if mark != _validator(part, self.name) or (size is not None and _size(part) > size):
                 _begin_anew(part, mark, self.name)
             source = self._fs.open(remote, "rb")
-        with source, _written(part), part.open("ab") as out:
+        with source, refusals_told(part), part.open("ab") as out:
             with self._failures():
                 source.seek(out.tell())
             while chunk := self._read(source):
@@ -285,7 +286,7 @@ def _validator(part: Path, mirror: str) -> str:
 
 
 def _begin_anew(part: Path, mark: str, mirror: str) -> None:
-    with _written(part):
+    with refusals_told(part):
         part.unlink(missing_ok=True)  # first: a new mark never stands beside old bytes
         part.with_suffix(".validator").write_text(f"{mark}\n{mirror}" if mark else "", "utf-8")
 
@@ -333,14 +334,3 @@ def _check_resumed(answer: httpx.Response, part: Path, done: int, seen: str) -> 
     if (mark := _mark(answer)) and mark != seen:
         forget(part)
         raise _AgainError("it has changed since its first bytes came")
-
-
-@contextmanager
-def _written(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WorkspaceError(
-            f"{part}: cannot be written ({error.strerror or error}); make room for it, then run "
-            "the same command again"
-        ) from error

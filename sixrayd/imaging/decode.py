@@ -16,14 +16,14 @@ except ImportError:  # decoding is slower and the pixels are the same
     simplejpeg = None
 
 MAX_PIXELS = 50_000_000
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 _JPEG = b"\xff\xd8\xff"
 
 
 def decode_rgb(
     data: bytes, where: str, *, max_pixels: int = MAX_PIXELS, min_side_px: int = 0
 ) -> RGBImage:
-    """Decode a JPEG, PNG, BMP or WebP; grey becomes RGB, EXIF rotation is not applied.
+    """Decode a JPEG, PNG, BMP, WebP or TIFF; grey becomes RGB, EXIF rotation is not applied.
 
     Args:
         where: names the image in messages.
@@ -79,7 +79,7 @@ def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
             with suppress(ValueError):  # Pillow takes some headers that this one does not
                 height, width, *_ = simplejpeg.decode_jpeg_header(data)
                 return int(width), int(height)
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return image.size
     except Image.DecompressionBombError as error:
         raise ImageError(
@@ -103,7 +103,7 @@ def _not_an_image(data: bytes) -> str:
         return "empty file, expected an image"
     if data.startswith((_JPEG, b"\x89PNG", b"BM", b"RIFF")):
         return f"header cut short or broken after {len(data)} bytes"
-    return f"begins with {data[:16]!r}, expected JPEG, PNG, BMP or WebP"
+    return f"begins with {data[:16]!r}, expected JPEG, PNG, BMP, WebP or TIFF"
 
 
 def _reduction(size_wh: tuple[int, int], min_side_px: int) -> int:
@@ -123,7 +123,7 @@ def _decode_jpeg(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage
 
 
 def _decode_pillow(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if factor > 1:
             image.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
         if image.mode.startswith("I"):  # 16 bits of grey

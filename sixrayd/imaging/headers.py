@@ -6,7 +6,8 @@ from enum import IntEnum
 
 from PIL import ExifTags, Image
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+from sixrayd.imaging.decode import FORMATS
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24  # byte of a PNG that holds the bits of a sample
 
@@ -40,7 +41,7 @@ def read_header(data: bytes) -> tuple[Pixels, int]:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=_FORMATS) as image,
+            Image.open(io.BytesIO(data), formats=FORMATS) as image,
         ):
             return _pixels(image, data), _orientation(image)
     except Exception:  # whatever a decoder makes of hostile bytes

@@ -34,6 +34,8 @@ def status(workspace: Workspace, as_json: bool) -> None:
         if result.error:
             click.echo(f"  {result.error}")
         if result.stage == "shards":
+            if left_out := (result.summary or {}).get("left_out"):
+                click.echo(f"  {left_out} boxes left out by `sixrayd audit --fix`, see --undo")
             for name, counts in report.splits.items():
                 click.echo(f"  split {name}: {counts['train']} train, {counts['test']} test")
     click.echo(f"next: {report.next_command}" if report.next_command else "every stage is done")

@@ -38,7 +38,7 @@ def test_the_table_names_the_first_of_each_kind(said, faulty, tmp_path):
         "fault   box that repeats another              1  "
         "P00003/a1: the same box of the same class stands before",
         "fault   file name that cannot be an id        1  "
-        "Annotation.zip/Annotation/\ufffd[31mred.xml: file name '\\x1b[31mred': an image's n…",
+        "Annotation.zip/Annotation/\\x1b[31mred.xml: file name '\\x1b[31mred': an image'…",
         "remark  image that repeats another            1  N0000002 = N0000001: the same bytes",
         "8 images, 6 boxes: 2 faults, 1 remarks",
     ]

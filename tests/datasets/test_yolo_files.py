@@ -269,7 +269,7 @@ LABELS = {"labels/one/a.txt": ROW, "labels/two/b.txt": ROW}
     [
         ({"data.yaml": b"names: [Gun]\ntrain: images/one\ntest: images/two\n"}, "train test"),
         ({"data.yaml": b"names: [Gun]\ntrain: ../images/two\nval: ../images/one\n"}, "train train"),
-        ({"data.yaml": b"names: [Gun]\ntrain: [/root/x/images/one/]\ntest: two\n"}, "train test"),
+        ({"data.yaml": b"names: [Gun]\ntrain: [/scans/x/images/one/]\ntest: two\n"}, "train test"),
         ({"data.yaml": b"names: [Gun]\ntrain: images\ntest: images\n"}, ""),
         (
             {

@@ -38,7 +38,7 @@ def test_fault_is_one_line_and_skips_exit_with_3(tmp_path: Path) -> None:
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert stopped.stderr.splitlines()[-1] == (
         "error: JPEGImage.tar.gz/JPEGImage/N0000001.jpg: begins with b'no image', expected JPEG, "
-        "PNG, BMP or WebP; mend it or pass --on-error skip"
+        "PNG, BMP, WebP or TIFF; mend it or pass --on-error skip"
     )
     done = sixrayd(*words, "--on-error", "skip", cwd=tmp_path)
     assert done.returncode == 3

@@ -156,7 +156,7 @@ def test_unreadable_images_stay_in_the_index(tmp_path: Path) -> None:
     assert [(r.width, r.height, r.phash, r.group == r.image_id) for r in bad] == [
         (0, 0, "", True)
     ] * 3
-    assert bad[1].error == 'begins with b"<?xml version=\'1", expected JPEG, PNG, BMP or WebP'
+    assert bad[1].error == 'begins with b"<?xml version=\'1", expected JPEG, PNG, BMP, WebP or TIFF'
     assert index.read("N0000002") == tiny.images["N0000002"]
     assert [line["where"] for line in skipped(tmp_path)] == [
         f"JPEGImage.tar.gz/JPEGImage/{stem}.jpg" for stem in ("N0000002", "N0000003", "P00002")

@@ -51,7 +51,7 @@ def test_a_copy_in_another_format_has_the_same_hash():
     ("data", "error"),
     [
         (b"", "empty file, expected an image"),
-        (b"no image", "begins with b'no image', expected JPEG, PNG, BMP or WebP"),
+        (b"no image", "begins with b'no image', expected JPEG, PNG, BMP, WebP or TIFF"),
         (b"\xff\xd8\xff\xe0", "header cut short or broken after 4 bytes"),
         (b"\x89PNG\r\n", "header cut short or broken after 6 bytes"),
         (encode(PICTURE, "GIF"), "begins with b'GIF87a"),

@@ -196,7 +196,7 @@ def test_all_images_unreadable(tmp_path):
     assert (result.images, result.unreadable, result.skipped) == (8, 8, 8)
     assert (result.duplicate_groups, result.boxes, result.unannotated) == (0, 6, 0)
     assert {line["error"] for line in skipped(tmp_path)} == {
-        "begins with b'no image', expected JPEG, PNG, BMP or WebP"
+        "begins with b'no image', expected JPEG, PNG, BMP, WebP or TIFF"
     }
 
 

@@ -282,8 +282,8 @@ def test_a_disk_that_takes_no_more(tmp_path, server):
         got(tmp_path, server)
 
     assert str(caught.value) == (
-        f"{tmp_path}/here/release/.{NAME}.part: cannot be written (Is a directory); make room for "
-        "it, then run the same command again"
+        f"{tmp_path}/here/release/.{NAME}.part: Is a directory; name another place, or move aside "
+        "what is there"
     )
 
 

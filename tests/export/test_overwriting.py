@@ -12,6 +12,7 @@ def test_free_targets(tmp_path, force):
     refuse_to_overwrite(tmp_path, ours=False, force=force)
     (tmp_path / "run.json").write_text("{}")
     refuse_to_overwrite(tmp_path, ours=False, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]  # asked for, not touched
 
 
 def test_targets_that_are_not_free(tmp_path):

@@ -99,8 +99,8 @@ def test_truncated_jpeg_is_not_silently_grey(kept: float) -> None:
     ("data", "reason"),
     [
         (b"", "empty file, expected an image"),
-        (b"<?xml version", "begins with b'<?xml version', expected JPEG, PNG, BMP or WebP"),
-        (b"GIF89a", "begins with b'GIF89a', expected JPEG, PNG, BMP or WebP"),
+        (b"<?xml version", "begins with b'<?xml version', expected JPEG, PNG, BMP, WebP or TIFF"),
+        (b"GIF89a", "begins with b'GIF89a', expected JPEG, PNG, BMP, WebP or TIFF"),
         (b"\xff\xd8\xff\xe0\x00", "header cut short or broken after 5 bytes"),
     ],
 )
