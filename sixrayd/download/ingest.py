@@ -114,6 +114,9 @@ class Ingest:
         boxes, counts = self._settle(table)
         index = self._write_index(table, boxes)
         splits = self.splits.write(index)
+        for image, where in self.splits.absent(index).items():
+            text = f"{image} is listed, not in the release"
+            self.notes.append((image, Finding(Flaw.MISSING_IMAGE, where, text)))
         counts |= _boxless(index, boxes)
         self._write_notes(table["image_id"])
         self.faults.write(self.folder / "skipped.jsonl")

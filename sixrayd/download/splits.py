@@ -92,6 +92,7 @@ class GivenSplits:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._sides: defaultdict[str, list[_Side]] = defaultdict(list)  # of which split
+        self._voc_lists: dict[str, pa.Array] = {}  # file → images
         self._both: defaultdict[str, set[str]] = defaultdict(set)  # split → on both its sides
 
     def add_file(self, file: SplitFile) -> None:
@@ -119,7 +120,17 @@ class GivenSplits:
         lines = listed_lines(text_of(member.data))
         named = ((f"{member.where}: line {number}", name) for number, name in lines)
         ids = [listed_image(name, where, self._faults) for where, name in named]
-        self.add_list(member.where, [image for image in ids if image])
+        ids = [image for image in ids if image]
+        self._voc_lists[member.where] = pa.array(ids, pa.string())
+        self.add_list(member.where, ids)
+
+    def absent(self, index: Index) -> dict[str, str]:
+        """Images that VOC's lists name and the release lacks → the first list that does."""
+        found: dict[str, str] = {}
+        for where, ids in self._voc_lists.items():
+            for image in ids.filter(pc.invert(_is_in(ids, index))).to_pylist():
+                found.setdefault(image, where)
+        return found
 
     def add_sides(self, name: str, sides: Mapping[str, str]) -> None:
         """Take the sides that labels say of images, where no list of images did."""

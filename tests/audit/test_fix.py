@@ -238,3 +238,13 @@ def test_the_command_prints_each_box_and_audits_what_is_left(workspace, runner):
     assert "fault   box that repeats another" in undone.stdout
     page = (workspace.folder("audit") / "report.html").read_text("utf-8")
     assert "Left out by --fix" not in page
+
+
+def test_status_says_that_a_fix_stands(workspace, runner):
+    apply_fix(workspace, 3.0)
+    line = "  2 boxes left out by `sixrayd audit --fix`, see --undo"
+    words = ["status", "-w", str(workspace.root)]
+
+    assert runner.invoke(cli, words).stdout.splitlines()[1] == line
+    undo_fix(workspace)
+    assert line not in runner.invoke(cli, words).stdout

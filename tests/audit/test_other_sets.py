@@ -195,3 +195,19 @@ def test_a_killed_one_of_its_own_goes_on(said, tmp_path, left):
 
     assert said("--set", str(tree))[1]["images"] == 5
     assert json.loads(run.read_text())["settings"]["made_by"] == "audit --set"
+
+
+def test_an_image_that_a_voc_list_names_and_nobody_has_is_a_fault(said, tmp_path):
+    as_voc(tmp_path / "scans")
+    lists = tmp_path / "scans/ImageSets/Main"
+    write(lists / "train.txt", "P00001\nP00002\nP00077\n")
+    write(lists / "trainval.txt", "P00001\nP00002\nP00077\n")
+    write(lists / "test.txt", "N0000003\nN0000004\n")
+
+    code, document = said("--set", str(tmp_path / "scans"))
+
+    (fault,) = [kind for kind in document["kinds"] if kind["severity"] == "fault"]
+    assert (code, fault["flaw"], fault["count"]) == (3, "image that is listed and missing", 1)
+    (one,) = fault["examples"]
+    assert (one["image_id"], one["text"]) == ("P00077", "P00077 is listed, not in the release")
+    assert one["where"] == "ImageSets/Main/train.txt"
