@@ -1,0 +1,154 @@
+"""The bound from looks that are planned: exact, and half as wide as one for every look.
+
+A look j is taken once every unit of the population has been drawn with chance f_j in all, each
+for itself: one that is not drawn yet is drawn with chance (f_j - f_(j-1)) / (1 - f_(j-1)). Then
+each of L contraband units is among those drawn with chance f_j whatever its stratum, its score or
+what the queue did in the meantime, so that the finds among the drawn are K_j ~ Binomial(L, f_j),
+and of the L - K_(j-1) others each joins with the chance above. If reviewers see a unit with chance
+s, that is Binomial(L, s f_j).
+
+For each L the looks have limits b_j(L): L is given up at the first look with K_j <= b_j(L). The
+limits are the largest for which the chance of giving up a true L, at this or an earlier look, is
+at most what is spent by then: alpha at the last one. So a true L is given up at any look with
+chance alpha at most, and the bound is the largest L that stands.
+
+Source: group sequential limits by an error spending function, Lan and DeMets 1983, Discrete
+sequential boundaries for clinical trials (Biometrika 70), with the recursion of Armitage,
+McPherson and Rowe 1969 (J. R. Stat. Soc. A 132) over a binomial count.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import bdtr, gammaln, xlog1py, xlogy
+from scipy.stats import binom
+
+from sixrayd.core.arrays import FloatArray
+from sixrayd.core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class LookPlan:
+    """At which shares of the units to look, and how much error to spend by each.
+
+    Args:
+        fractions: of all units drawn by each look, rising, above 0 and at most 1.
+        power: by a look at f of the last look's share F, (f / F) ** power of alpha is spent.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    fractions: tuple[float, ...]
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        edges = (0.0, *self.fractions)
+        rising = all(low < high for low, high in pairwise(edges))
+        if not self.fractions or not rising or edges[-1] > 1 or not 0 < self.power < math.inf:
+            raise SettingsError(
+                f"looks at {self.fractions} of the units: need rising shares above 0 and up to 1, "
+                f"and a power above 0, which is {self.power}"
+            )
+
+    def spent(self, look: int, alpha: float) -> float:
+        """Chance of being wrong that may be used up by a look, from 0."""
+        return alpha * (self.fractions[look] / self.fractions[-1]) ** self.power
+
+
+def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float) -> list[int]:
+    """The most finds at each of the first looks with which so many contraband units are given up.
+
+    Args:
+        total: contraband units of the population, L.
+        sensitivity: chance that a drawn one is found, above 0 and at most 1.
+
+    Returns:
+        -1 at a look at which no number of finds would do.
+    """
+    found, given_up = np.ones(1), 0.0  # chance of each number of finds so far, L still standing
+    chance, result = 0.0, []
+    # With more finds than this no total is given up at the last look, nor at one before it.
+    most = int(binom.ppf(alpha, total, sensitivity * plan.fractions[looks - 1]))
+    for look in range(looks):
+        chance, before = sensitivity * plan.fractions[look], chance
+        found = _joined(found, total, (chance - before) / (1 - before), most)
+        spend = plan.spent(look, alpha) - given_up
+        below = np.cumsum(found)
+        limit = int(np.searchsorted(below, spend, side="right")) - 1
+        if limit >= 0:
+            given_up += float(below[limit])
+            found[: limit + 1] = 0
+        result.append(limit)
+    return result
+
+
+def total_upper(
+    finds: Sequence[int | None],
+    plan: LookPlan,
+    units: int,
+    alpha: float,
+    sensitivity: float = 1.0,
+) -> int:
+    """The most contraband units that still stand after the looks so far.
+
+    Args:
+        finds: contraband units among those drawn by each look; None where a look was left out,
+            whose share of alpha is lost.
+        units: of the population.
+
+    Raises:
+        SettingsError: more looks than planned, or finds that fall.
+    """
+    seen = [(look, number) for look, number in enumerate(finds) if number is not None]
+    numbers = [number for _, number in seen]
+    if len(finds) > len(plan.fractions) or numbers != sorted(numbers):
+        raise SettingsError(
+            f"finds {list(finds)}: expected up to {len(plan.fractions)} numbers that do not fall"
+        )
+    if not seen or sensitivity <= 0:
+        return units
+    least = max(numbers)
+    total = min(_highest(number, look, plan, alpha, sensitivity, units) for look, number in seen)
+    while total > least:
+        most = limits(total, plan, len(finds), alpha, sensitivity)
+        if all(number > most[look] for look, number in seen):
+            break
+        total -= 1
+    return max(total, least)
+
+
+def _highest(
+    finds: int, look: int, plan: LookPlan, alpha: float, sensitivity: float, units: int
+) -> int:
+    """No more than this can stand: beyond, the error that this look adds is enough to give up."""
+    share = plan.spent(look, alpha) - (plan.spent(look - 1, alpha) if look else 0.0)
+    low, high = finds, units
+    while low < high:
+        middle = (low + high + 1) // 2
+        if bdtr(finds, middle, sensitivity * plan.fractions[look]) > share:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _joined(found: FloatArray, total: int, chance: float, most: int) -> FloatArray:
+    """Chance of each number of finds up to `most` after each unit not found joins with a chance."""
+    before = np.arange(len(found))[:, None]  # (K, 1)
+    more = np.arange(most + 1)[None] - before  # (K, X)
+    left = total - before
+    possible = (more >= 0) & (more <= left)
+    more = np.where(possible, more, 0)
+    log_chance = (
+        gammaln(left + 1)
+        - gammaln(more + 1)
+        - gammaln(left - more + 1)
+        + xlogy(more, chance)
+        + xlog1py(left - more, -chance)
+    )
+    joined: FloatArray = found @ np.where(possible, np.exp(log_chance), 0.0)
+    return joined
