@@ -31,6 +31,14 @@ bound, target = options_of(BoundSettings), options_of(Target)
 )
 @options_of(SampleSettings)("--seed", help="With --sample: new dice throws, for instance.")
 @click.option(
+    "--looks",
+    metavar="N,N,…",
+    default="",
+    help="With the first draw: plan looks at about so many groups in all, which halves the bound, "
+    "and draw the first.",
+)
+@click.option("--next-look", is_flag=True, help="Draw for the next planned look.")
+@click.option(
     "--certify",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -58,6 +66,8 @@ def estimate(
     workspace: Workspace,
     plan: bool,
     sample: int | None,
+    looks: str,
+    next_look: bool,
     certify: Path | None,
     as_json: bool,
     **options: Any,
@@ -66,17 +76,22 @@ def estimate(
 
     \b
     Example:
-      sixrayd estimate --sample 500 && sixrayd review push
+      sixrayd estimate --looks 500,1500,5000 && sixrayd review push
+      sixrayd estimate --next-look && sixrayd review push
       sixrayd estimate --target-recall 0.95
     """
-    if sum((plan, sample is not None, certify is not None)) > 1:
-        raise click.UsageError("--plan, --sample and --certify: one at a time")
-    if options["seed"] and sample is None:
-        raise click.UsageError("--seed: only with --sample")
+    draws = (sample is not None, bool(looks), next_look)
+    if sum((plan, *draws, certify is not None)) > 1:
+        raise click.UsageError(
+            "--plan, --sample, --looks, --next-look and --certify: one at a time"
+        )
+    if options["seed"] and not any(draws):
+        raise click.UsageError("--seed: only with --sample, --looks and --next-look")
     if (options["by"] or options["force"]) and certify is None:
         raise click.UsageError("--by and --force: only with --certify")
-    if sample is not None:
-        _draw(workspace, options["name"], sample, options["seed"], as_json)
+    if any(draws):
+        settings = SampleSettings(options["name"], sample or 0, options["seed"], _numbers(looks))
+        _draw(workspace, settings, as_json)
     elif certify is not None:
         _certify(workspace, certify, options, as_json)
     else:
@@ -92,11 +107,18 @@ def _settings(options: dict[str, Any]) -> EstimateSettings:
     )
 
 
-def _draw(workspace: Workspace, name: str, units: int, seed: str, as_json: bool) -> None:
+def _numbers(looks: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in looks.split(",") if looks)
+    except ValueError as error:
+        raise click.UsageError(f"--looks {looks}: expected whole numbers and commas") from error
+
+
+def _draw(workspace: Workspace, settings: SampleSettings, as_json: bool) -> None:
     from sixrayd.estimate.printing import print_sample
     from sixrayd.estimate.sample import draw_sample
 
-    result = draw_sample(workspace, SampleSettings(name, units, seed))
+    result = draw_sample(workspace, settings)
     if as_json:
         print_json(result)
     else:

@@ -23,11 +23,13 @@ _console = Console(highlight=False, markup=False, soft_wrap=False)
 def print_sample(result: SampleResult, following: str) -> None:
     """Print a draw, and the command that comes next."""
     units, images = sum(result.units.values()), result.images
-    lines = [f"draw {result.draw}: {units:,} groups, {images:,} images"]
+    what = f"look {result.draw} of {result.looks}" if result.looks else f"draw {result.draw}"
+    lines = [f"{what}: {units:,} groups, {images:,} images"]
     if result.finished:
         lines.insert(0, "the draw was interrupted before; it is complete now, nothing more drawn")
     for stratum, number in result.units.items():
-        lines.append(f"  {number:>9,} of {result.pools[stratum]:,} undecided  {stratum}")
+        pool = "not drawn before" if result.looks else "undecided"
+        lines.append(f"  {number:>9,} of {result.pools[stratum]:,} {pool}  {stratum}")
     lines += [
         f"{result.units_in_all:,} groups drawn in all: {result.file}",
         f"commitment, to be published before these are reviewed: {result.commitment}",
@@ -91,7 +93,9 @@ def _sample(result: Estimate) -> list[str]:
         f"{spots.behind:,} {'is' if spots.behind == 1 else 'are'} waiting."
     ]
     if not spots.drawn:
-        lines = ["No group is drawn: `sixrayd estimate --sample N`; --plan says what it buys."]
+        lines = ["No group is drawn: `sixrayd estimate --looks N,N,…`; --plan says what looks buy."]
+    elif spots.looks:
+        lines = _planned(result)
     elif more := result.checks_to_halve:
         lines.append(f"About {more:,} more checks would halve it, if they find as often as so far.")
     elif more is None and not result.settings.once:
@@ -112,9 +116,26 @@ def _sample(result: Estimate) -> list[str]:
     return lines
 
 
+def _planned(result: Estimate) -> list[str]:
+    spots = result.spots
+    lines = [
+        f"Look {spots.draws} of {len(spots.looks)}: {spots.counted:,} of {spots.drawn:,} drawn "
+        f"groups are settled; {spots.unanswered:,} are not and count as contraband."
+    ]
+    if spots.draws == len(spots.looks):
+        return [*lines, "All the looks that were planned are drawn."]
+    more = f"about {spots.looks[spots.draws] - spots.looks[spots.draws - 1]:,} more groups"
+    following = f", at most {result.after_next_look:,} missed at the rate so far"
+    return [*lines, f"The next one takes {more}{following if spots.counted else ''}."]
+
+
 def _print_to_settle(result: Estimate) -> None:
     images = list(result.spots.to_settle.items())
-    lines = ["spot checks that hold back those behind them; settle them first:"]
+    lines = [
+        "spot checks that count as contraband until they are settled:"
+        if result.spots.looks
+        else "spot checks that hold back those behind them; settle them first:"
+    ]
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")

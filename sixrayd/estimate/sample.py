@@ -22,7 +22,9 @@ from sixrayd.estimate.reading import (
     said_by_image,
 )
 from sixrayd.estimate.settings import SampleSettings
+from sixrayd.statistics.planned import LookPlan
 from sixrayd.statistics.sampling import (
+    CENSUS,
     GONE_SCHEMA,
     POPULATION_SCHEMA,
     Draw,
@@ -46,6 +48,7 @@ class SampleResult:
     pools: Mapping[str, int]  # that they were drawn from
     images: int
     units_in_all: int  # of all draws
+    looks: int  # that were planned; 0 where draws have any size
     commitment: str
     finished: bool  # an interrupted draw, and nothing else
 
@@ -142,13 +145,15 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
     A draw that was interrupted is finished, with nothing drawn beyond it.
 
     Raises:
-        SettingsError: another seed than that of the draw that was interrupted.
+        SettingsError: another seed than that of the draw that was interrupted, or looks that were
+            planned otherwise.
         WorkspaceError: nothing is left to draw, or a file has changed.
     """
     with workspace.lock():
         name = review_name(workspace, settings.name)
         folder = SampleFolder(workspace, name)
-        plan = folder.plan() or _new_plan(folder, name)
+        plan = folder.plan() or _new_plan(folder, name, settings)
+        _check_kind(folder, plan, settings)
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         sample = folder.sample()
@@ -156,7 +161,8 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         finished = _draws_in(sample) < drawn.draws
         _check_seed(plan, settings.seed, finished)
         if not finished:
-            plan, drawn = _draw(folder, plan, population, drawn, answers, settings)
+            draw = _draw_look if plan.looks else _draw
+            plan, drawn = draw(folder, plan, population, drawn, answers, settings)
         settled = {image_id for image_id, answer in answers.items() if answer.settled}
         rows = drawn.sample(population, settled)
         added = pa.Table.from_pylist(rows, SAMPLE_SCHEMA)
@@ -170,6 +176,7 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         pools=last.pools,
         images=len(rows),
         units_in_all=int(np.count_nonzero(drawn.in_draw)),
+        looks=len(plan.looks.fractions) if plan.looks else 0,
         commitment=plan.commitment,
         finished=finished,
     )
@@ -191,10 +198,60 @@ def _check_seed(plan: SamplingPlan, seed: str, interrupted: bool) -> None:
         )
 
 
-def _new_plan(folder: SampleFolder, name: str) -> SamplingPlan:
+def _new_plan(folder: SampleFolder, name: str, settings: SampleSettings) -> SamplingPlan:
     table, edges = population_now(folder.workspace, name)
+    looks = None
+    if settings.looks:
+        strata = Population(table).members
+        units = sum(len(rows) for stratum, rows in strata.items() if stratum != CENSUS)
+        if settings.looks[-1] > units:
+            raise SettingsError(
+                f"--looks: the last is {settings.looks[-1]:,}, and {units:,} groups are undecided"
+            )
+        looks = LookPlan(tuple(number / units for number in settings.looks))
     write_table(folder.population_file, table, POPULATION_SCHEMA)
-    return SamplingPlan(sha256_file(folder.population_file), edges)
+    return SamplingPlan(sha256_file(folder.population_file), edges, looks=looks)
+
+
+def _check_kind(folder: SampleFolder, plan: SamplingPlan, settings: SampleSettings) -> None:
+    """Looks are planned with the first draw or never: who chose later could choose by the finds."""
+    if settings.looks and plan.draws:
+        other = "--next-look" if plan.looks else "`--sample N`"
+        raise SettingsError(
+            f"--looks: looks are planned with the first draw, and {folder.path} has "
+            f"{len(plan.draws)} already; take {other}"
+        )
+    if plan.looks and settings.units:
+        raise SettingsError(
+            f"--sample {settings.units}: looks were planned with the first draw of {folder.path}; "
+            "take --next-look"
+        )
+    if plan.looks is None and not settings.units:
+        raise SettingsError(
+            f"--next-look: no looks were planned with the first draw of {folder.path}; take "
+            "`--sample N`"
+            if plan.draws
+            else "--next-look: plan the looks first, with --looks N,N,…"
+        )
+
+
+def _draw_look(
+    folder: SampleFolder,
+    plan: SamplingPlan,
+    population: Population,
+    drawn: Drawn,
+    answers: Mapping[str, Answer],
+    settings: SampleSettings,
+) -> tuple[SamplingPlan, Drawn]:
+    """The next planned look: its seed is made now, so nobody could know whom it takes."""
+    seed = settings.seed or secrets.token_hex(16)
+    after = drawn.after_look(population, seed)
+    number, moment = after.draws, datetime.now(UTC).isoformat(timespec="seconds")
+    none = gone_digest(population, np.zeros(0, np.int64))
+    pools, units = after.pools(population, number), after.taken(population, number)
+    plan = replace(plan, draws=(*plan.draws, Draw(number, moment, pools, units, none, seed)))
+    write_json(folder.plan_file, asdict(plan))
+    return plan, after
 
 
 def _draw(

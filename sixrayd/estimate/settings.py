@@ -1,6 +1,7 @@
 """What `sixrayd estimate` is asked for."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.settings import BoundSettings
@@ -12,20 +13,25 @@ class SampleSettings:
 
     Args:
         name: of the review; empty takes the newest.
-        units: near-duplicate groups to draw.
+        units: near-duplicate groups to draw; 0 takes the next look of those planned.
         seed: of this draw, thrown with dice for instance; empty takes a random one.
+        looks: with the first draw, groups drawn in all by each look that is planned, about.
 
     Raises:
-        SettingsError: nothing is to be drawn.
+        SettingsError: nothing is to be drawn, or looks that do not grow.
     """
 
     name: str = ""
     units: int = 100
     seed: str = ""
+    looks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.units < 1:
+        if self.units < 0:
             raise SettingsError(f"--sample {self.units}: expected 1 or more")
+        if any(late <= early for early, late in pairwise((0, *self.looks))):
+            numbers = ",".join(map(str, self.looks))
+            raise SettingsError(f"--looks {numbers}: expected numbers above 0 that grow")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The estimate stage: what is found, what is probably left, and what is left at most."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,10 @@ from sixrayd.statistics.certificate import (
     outcome,
     sensitivities,
 )
-from sixrayd.statistics.missed import MissedBound, bound_missed
-from sixrayd.statistics.planning import checks_to_halve
+from sixrayd.statistics.missed import MissedBound, PlannedEvidence, bound_missed, bound_planned
+from sixrayd.statistics.planning import after_next_look, checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
-from sixrayd.statistics.sampling import Drawn, Population, SamplingPlan
+from sixrayd.statistics.sampling import CENSUS, Drawn, Population, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer, Standing
 
@@ -72,6 +72,7 @@ class Spots:
     behind: int  # answered, but they wait for one before them
     unanswered: int
     to_settle: Mapping[str, str]  # image → why its answers settle nothing
+    looks: tuple[int, ...]  # groups that each planned look draws in all, about; () if none is
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Estimate:
     by_class: Mapping[str, Any]
     spots: Spots
     rests_on: tuple[str, ...]
-    checks_to_halve: int | None  # None where no number would, or after a single look
+    checks_to_halve: int | None  # None where no number would, or looks are counted
+    after_next_look: int | None  # left at most then, at the present rate; None without one
     planting_helps: bool  # more planted threats could tighten the bound
     target: Target
     target_met: bool | None  # None without a target
@@ -141,7 +143,12 @@ def estimate_from(
     result = material.outcome(settings.bound)
     bound, document, target = result.bound, result.document(), settings.target
     spots = _spots(material)
-    more = None if settings.bound.once else checks_to_halve(result.evidence, settings.bound.alpha)
+    evidence, alpha = result.evidence, settings.bound.alpha
+    more = following = None
+    if isinstance(evidence, PlannedEvidence):
+        following = after_next_look(evidence, alpha)
+    elif not settings.bound.once:
+        more = checks_to_halve(evidence, alpha)
     return Estimate(
         name=material.name,
         folder=str(workspace.folder("estimate", material.name)),
@@ -156,6 +163,7 @@ def estimate_from(
         spots=spots,
         rests_on=assumptions(result, settings.bound),
         checks_to_halve=more,
+        after_next_look=following,
         planting_helps=any(
             side.measured and lower < side.estimate
             for side, lower in (
@@ -174,9 +182,15 @@ def _spots(material: EstimateInputs) -> Spots:
     population, drawn, answers = material.population, material.drawn, material.answers
     standing = Standing.of(population, answers)
     taken = drawn.in_draw > 0
-    evidence = evidence_of(population, drawn, standing, sensitivities((), 1.0))
-    counted = sum(stratum.checks for stratum in evidence.strata)
     decided = int((taken & standing.decided).sum())
+    counted = decided
+    looks: tuple[int, ...] = ()
+    if drawn.looks:
+        units = len(population.groups) - len(population.members[CENSUS])
+        looks = tuple(round(share * units) for share in drawn.looks.fractions)
+    else:
+        evidence = evidence_of(population, drawn, standing, sensitivities((), 1.0))
+        counted = sum(stratum.checks for stratum in evidence.strata)
     open_ = {image_id for image_id, answer in answers.items() if not answer.settled}
     rows = population.rows_of(open_)
     waiting = [i for i in sorted(rows) if taken[rows[i]] and not standing.decided[rows[i]]]
@@ -187,12 +201,15 @@ def _spots(material: EstimateInputs) -> Spots:
         behind=decided - counted,
         unanswered=int(taken.sum()) - decided,
         to_settle={image_id: answers[image_id].reason for image_id in waiting},
+        looks=looks,
     )
 
 
 def course(material: EstimateInputs, settings: BoundSettings) -> list[InterimLook]:
     """The bound as it was after the first spot checks, after more of them, and so on."""
     population, drawn, answers = material.population, material.drawn, material.answers
+    if drawn.looks:
+        return _looks(material, settings)
     order = [population.row[group] for group in drawn.units(population)]
     rows = population.rows_of(answers)
     place: IntArray = np.full(len(population.groups), -1)
@@ -209,6 +226,21 @@ def course(material: EstimateInputs, settings: BoundSettings) -> list[InterimLoo
         InterimLook(checks, None if b.unchecked else b.estimate, b.upper)
         for checks, b in sorted(looks.items())
     ]
+
+
+def _looks(material: EstimateInputs, settings: BoundSettings) -> list[InterimLook]:
+    evidence = material.outcome(settings).evidence
+    assert isinstance(evidence, PlannedEvidence)
+    taken = [int((material.drawn.in_draw == n + 1).sum()) for n in range(material.drawn.draws)]
+    open_ = evidence.open
+    found = []
+    for number in range(len(taken) + 1):
+        finds = evidence.finds[:number]
+        part = replace(evidence, finds=finds, open=min(open_, finds[-1] if finds else 0))
+        bound = bound_planned(part, settings.alpha)
+        guess = bound.estimate if number else None
+        found.append(InterimLook(sum(taken[:number]), guess, bound.upper))
+    return found
 
 
 def _recapture(workspace: Workspace, material: EstimateInputs, alpha: float) -> Recapture | None:

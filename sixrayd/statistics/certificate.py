@@ -25,8 +25,9 @@ from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
     MissedBound,
     MissedEvidence,
+    PlannedEvidence,
     bound_by_class,
-    bound_missed,
+    bound_of,
     percent_down,
 )
 from sixrayd.statistics.sampling import (
@@ -41,7 +42,8 @@ from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled_answers
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, FORMAT)  # 1 knows no planned looks
 STATEMENT = "statement.json"
 
 # The other parts of a certificate.
@@ -68,7 +70,7 @@ class Planted:
 class BoundOutcome:
     """The bound and the evidence that it was computed from."""
 
-    evidence: MissedEvidence
+    evidence: MissedEvidence | PlannedEvidence
     bound: MissedBound
     by_class: Mapping[str, MissedBound]
     images: int  # upper bound of contraband images left, with those undecided in found units
@@ -121,9 +123,9 @@ class Statement:
         """
         try:
             document = json.loads(data)
-            if document["format"] != FORMAT:
+            if document["format"] not in _READ:
                 raise WorkspaceError(
-                    f"{STATEMENT}: format {document['format']}, expected {FORMAT}; take the "
+                    f"{STATEMENT}: format {document['format']}, expected up to {FORMAT}; take the "
                     "version of sixrayd that it names"
                 )
             settings = document["settings"]
@@ -184,6 +186,40 @@ def evidence_of(
     )
 
 
+def planned_evidence_of(
+    population: Population,
+    drawn: Drawn,
+    standing: Standing,
+    sensitivity: tuple[Sensitivity, Sensitivity],
+    label: str = "",
+) -> PlannedEvidence:
+    """As `evidence_of`, where looks were planned."""
+    assert drawn.looks is not None
+    found = standing.found_as[label] if label else standing.found
+    decided = standing.decided_as(label)
+    census = population.members[CENSUS]
+    known = census[decided[census]]
+    rest = np.ones(len(found), bool)
+    rest[census] = False
+    counted = found | ~decided  # what is open may be contraband
+    looks = [(drawn.in_draw > 0) & (drawn.in_draw <= n + 1) for n in range(drawn.draws)]
+    taken = drawn.in_draw > 0
+    return PlannedEvidence(
+        reviewed=len(known),
+        found=int(found[known].sum()),
+        reopened=len(census) - len(known),
+        units=int(rest.sum()),
+        found_since=int(found[rest].sum()),
+        finds=tuple(int(counted[look].sum()) for look in looks),
+        open=int((taken & ~decided).sum()),
+        looks=drawn.looks,
+        with_proposals=sensitivity[0],
+        without_proposals=sensitivity[1],
+        sizes=None if label else population.sizes[~found],
+        cleared_in_found=standing.cleared_in_found,
+    )
+
+
 def outcome(
     population: Population,
     drawn: Drawn,
@@ -198,15 +234,16 @@ def outcome(
         SettingsError: a single look, but there were several draws or the sample is not complete.
     """
     standing = Standing.of(population, answers, labels)
-    if settings.once:
+    if settings.once and not drawn.looks:
         _require_one_look(drawn, standing)
 
-    def evidence(label: str = "") -> MissedEvidence:
+    def evidence(label: str = "") -> MissedEvidence | PlannedEvidence:
         sensitivity = sensitivities(planted, settings.sensitivity, label)
-        return evidence_of(population, drawn, standing, sensitivity, label)
+        of = planned_evidence_of if drawn.looks else evidence_of
+        return of(population, drawn, standing, sensitivity, label)
 
     overall = evidence()
-    bound = bound_missed(overall, settings.alpha, settings.once)
+    bound = bound_of(overall, settings.alpha, settings.once)
     return BoundOutcome(
         evidence=overall,
         bound=bound,
@@ -220,18 +257,28 @@ def outcome(
 def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
     """What a bound rests on, one line each, wherever it is shown."""
     evidence, bound = result.evidence, result.bound
-    looks = "a single one, at a number of checks announced in advance"
     lines = [
         f"confidence: {100 * settings.confidence:.4g} %",
-        f"looks: {looks if settings.once else 'as many as one likes'}",
+        f"looks: {_looks(evidence, settings)}",
         f"rule where reviewers differ: {settings.consensus}",
-        "checks: nobody chose which to answer, and a check and the queue would judge alike",
+        "checks: nobody chose which to answer, and a check and the queue would judge alike"
+        if isinstance(evidence, MissedEvidence)
+        else "checks: drawn units that are not settled count as contraband",
         _seen("with", evidence.with_proposals, bound.sensitivity_with),
         _seen("without", evidence.without_proposals, bound.sensitivity_without),
     ]
     if bound.unchecked:
         lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
     return tuple(lines)
+
+
+def _looks(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) -> str:
+    if isinstance(evidence, PlannedEvidence):
+        shares = ", ".join(f"{100 * share:.3g}" for share in evidence.looks.fractions)
+        return f"{len(evidence.finds)} of those planned, at {shares} % of the groups"
+    if settings.once:
+        return "a single one, at a number of checks announced in advance"
+    return "as many as one likes"
 
 
 def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:

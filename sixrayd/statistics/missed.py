@@ -19,7 +19,8 @@ checked.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from sixrayd.core.arrays import IntArray
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Limits, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, units_behind
 
 _SMALL_SHARE = 0.1  # of alpha, for each part beside the sampling
@@ -77,6 +79,44 @@ class MissedEvidence:
             lower if two and not one else with_proposals,
             lower if one and (not two or self.queue_in_strata) else without,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEvidence:
+    """As `MissedEvidence`, from a sample that was drawn for planned looks.
+
+    Raises:
+        SettingsError: the counts contradict each other.
+    """
+
+    reviewed: int  # units decided before the first draw
+    found: int  # of them
+    reopened: int  # decided before it and no longer: any of them may be contraband
+    units: int  # all others, from which the sample is drawn
+    found_since: int  # of those, by anybody
+    finds: tuple[int, ...]  # drawn units by each look that are found, or still open
+    open: int  # drawn units that nobody has settled: counted as finds, so that none is left out
+    looks: LookPlan
+    with_proposals: Sensitivity = PERFECT
+    without_proposals: Sensitivity = PERFECT
+    sizes: IntArray | None = field(default=None, compare=False)  # (U,) images of unfound units
+    cleared_in_found: int = 0  # images that were cleared although their unit was found
+
+    def __post_init__(self) -> None:
+        finds = (0, *self.finds)
+        if (
+            not 0 <= self.found <= self.reviewed
+            or not 0 <= self.found_since <= self.units
+            or any(late < early for early, late in pairwise(finds))
+            or not 0 <= self.open <= finds[-1]
+            or finds[-1] - self.open > self.found_since
+        ):
+            raise SettingsError(f"evidence: counts that contradict each other: {self}")
+
+    @property
+    def sensitivity(self) -> tuple[Sensitivity, Sensitivity]:
+        """With and without proposals."""
+        return self.with_proposals, self.without_proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +206,48 @@ def bound_missed(evidence: MissedEvidence, alpha: float = 0.05, once: bool = Fal
     )
 
 
+def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound:
+    """What is left at most with 1 - alpha, at all planned looks together; nothing from below.
+
+    A drawn unit may have been decided with proposals or without, so both count at the lower of
+    the two sensitivities.
+
+    Raises:
+        SettingsError: alpha is out of range.
+    """
+    split = AlphaSplit.of(alpha, *evidence.sensitivity)
+    split = replace(split, sampling=split.sampling + split.overlooked_checked, overlooked_checked=0)
+    lower = min(
+        evidence.with_proposals.lower(split.sensitivity_reviewed),
+        evidence.without_proposals.lower(split.sensitivity_checked),
+    )
+    finds, looks, units = evidence.finds, evidence.looks, evidence.units
+    total = total_upper(finds, looks, units, split.sampling, lower)
+    left = max(total, evidence.found_since) - evidence.found_since
+    queue = _Part(evidence.reviewed, evidence.found)
+    upper = left + evidence.reopened + queue.left(0, lower, split.overlooked_reviewed)
+    rate = min(side.estimate for side in evidence.sensitivity)
+    drawn = looks.fractions[len(finds) - 1] if finds else 0.0
+    seen = (finds[-1] - evidence.open) / (rate * drawn) if finds and rate else 0.0
+    estimate = min(max(seen - evidence.found_since, 0.0), float(units))
+    return MissedBound(
+        found=evidence.found + evidence.found_since,
+        lower=0,
+        estimate=estimate + queue.estimate(0, rate),
+        upper=upper,
+        images=_images(evidence, upper, lower < 1),
+        limits=Limits(0, estimate, left, ()),
+        split=split,
+        sensitivity_with=lower,
+        sensitivity_without=lower,
+        unchecked=evidence.reopened + (0 if finds else units - evidence.found_since),
+    )
+
+
 def bound_by_class(
-    evidence: Mapping[str, MissedEvidence], alpha: float = 0.05, once: bool = False
+    evidence: Mapping[str, MissedEvidence | PlannedEvidence],
+    alpha: float = 0.05,
+    once: bool = False,
 ) -> dict[str, MissedBound]:
     """The bounds of several classes, all true at once with 1 - alpha, by Bonferroni.
 
@@ -178,7 +258,22 @@ def bound_by_class(
         SettingsError: as `bound_missed`.
     """
     share = alpha / max(1, len(evidence))
-    return {name: bound_missed(one, share, once) for name, one in evidence.items()}
+    return {name: bound_of(one, share, once) for name, one in evidence.items()}
+
+
+def bound_of(
+    evidence: MissedEvidence | PlannedEvidence, alpha: float = 0.05, once: bool = False
+) -> MissedBound:
+    """By planned looks where they were planned.
+
+    Raises:
+        SettingsError: as `bound_missed`, or a single look where several are planned.
+    """
+    if isinstance(evidence, MissedEvidence):
+        return bound_missed(evidence, alpha, once)
+    if once:
+        raise SettingsError("--once: looks were planned at the first draw; leave it out")
+    return bound_planned(evidence, alpha)
 
 
 def percent_down(share: float) -> str:
@@ -208,7 +303,7 @@ class _Part:
         return (min(total / sensitivity, self.units) if sensitivity else self.units) - self.found
 
 
-def _images(evidence: MissedEvidence, units: int, overlooked: bool) -> int | None:
+def _images(evidence: MissedEvidence | PlannedEvidence, units: int, overlooked: bool) -> int | None:
     """The largest unfound units, and what was cleared in found ones if reviewers overlook."""
     if evidence.sizes is None:
         return None

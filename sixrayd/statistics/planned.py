@@ -20,6 +20,7 @@ McPherson and Rowe 1969 (J. R. Stat. Soc. A 132) over a binomial count.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -54,9 +55,14 @@ class LookPlan:
                 f"and a power above 0, which is {self.power}"
             )
 
+    def chance(self, look: int) -> Fraction:
+        """That a unit not drawn by the looks before is drawn by a look, from 0; exact."""
+        before = Fraction(self.fractions[look - 1]) if look else Fraction(0)
+        return (Fraction(self.fractions[look]) - before) / (1 - before)
+
     def spent(self, look: int, alpha: float) -> float:
         """Chance of being wrong that may be used up by a look, from 0."""
-        return alpha * (self.fractions[look] / self.fractions[-1]) ** self.power
+        return float(alpha * (self.fractions[look] / self.fractions[-1]) ** self.power)
 
 
 def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float) -> list[int]:
@@ -69,8 +75,8 @@ def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: fl
     Returns:
         -1 at a look at which no number of finds would do.
     """
-    found, given_up = np.ones(1), 0.0  # chance of each number of finds so far, L still standing
-    chance, result = 0.0, []
+    found: FloatArray = np.ones(1)  # chance of each number of finds so far, L still standing
+    given_up, chance, result = 0.0, 0.0, []
     # With more finds than this no total is given up at the last look, nor at one before it.
     most = int(binom.ppf(alpha, total, sensitivity * plan.fractions[looks - 1]))
     for look in range(looks):

@@ -4,7 +4,12 @@ from bisect import bisect_left
 from dataclasses import replace
 
 from sixrayd.statistics.finite import Block
-from sixrayd.statistics.missed import MissedEvidence, bound_missed
+from sixrayd.statistics.missed import (
+    MissedEvidence,
+    PlannedEvidence,
+    bound_missed,
+    bound_planned,
+)
 
 
 def checks_to_halve(evidence: MissedEvidence, alpha: float = 0.05) -> int | None:
@@ -22,6 +27,26 @@ def checks_to_halve(evidence: MissedEvidence, alpha: float = 0.05) -> int | None
     if not halved(pool):
         return None
     return bisect_left(range(pool), True, key=halved)
+
+
+def after_next_look(evidence: PlannedEvidence, alpha: float = 0.05) -> int | None:
+    """The bound after the next planned look, if it finds at the rate so far; None if there is none.
+
+    Finds of units that nobody had found yet are taken off what is left, the others are not.
+    """
+    done, shares = len(evidence.finds), evidence.looks.fractions
+    if not 0 < done < len(shares):
+        return None
+    finds = round(evidence.finds[-1] * shares[done] / shares[done - 1])
+    finds = min(finds, evidence.units)
+    new = min(finds - evidence.finds[-1], evidence.units - evidence.found_since)
+    continued = replace(
+        evidence,
+        finds=(*evidence.finds, finds),
+        found_since=evidence.found_since + new,
+        sizes=None,
+    )
+    return bound_planned(continued, alpha).upper
 
 
 def _continued(evidence: MissedEvidence, share: float) -> MissedEvidence:

@@ -5,7 +5,8 @@ draw is made. A draw has a seed of its own, made once its pools are known, so th
 what it will take and steer the review by it. A unit's random number in it is the SHA-256 of that
 seed and its name, read as a fraction: whoever has the seed can compute it again. A draw takes the
 first units of each stratum in the order of these numbers, of those not drawn before that nobody
-has decided by then; which ones left in between is kept with the draw.
+has decided by then; which ones left in between is kept with the draw. Where looks are planned
+(`planned`), a draw is a look: it takes the units whose number is below its chance, decided or not.
 
 Source: a public seed and hashes as in Rivest 2011, Reference implementation code for pseudo-random
 sampling (election audits).
@@ -15,7 +16,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,10 +27,12 @@ import pyarrow.compute as pc
 import sixrayd
 from sixrayd.core.arrays import BoolArray, IntArray
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.statistics.planned import LookPlan
 
 CENSUS = ""  # stratum of units that were decided before the first draw
 _PAIR = ("image_id", "group")
 _LEAST_SHARE = 0.1  # of a draw, over the strata in equal parts
+_DIGEST_BITS = 256
 
 # estimate/NAME/population.parquet: every readable negative, by image id.
 POPULATION_SCHEMA = pa.schema(
@@ -153,6 +156,7 @@ class SamplingPlan:
     edges: tuple[float, ...]  # scores at which flagged units are parted, falling
     draws: tuple[Draw, ...] = ()
     version: str = sixrayd.__version__
+    looks: LookPlan | None = None  # None: draws of any size, looked at as often as one likes
 
     @property
     def commitments(self) -> tuple[str, ...]:
@@ -161,6 +165,8 @@ class SamplingPlan:
         Nobody can choose other strata, pools or seeds then. Each holds the one before it.
         """
         last: Any = [self.population, list(self.edges), self.version]
+        if self.looks:
+            last.append(asdict(self.looks))
         found = []
         for draw in self.draws:
             text = json.dumps([last, asdict(draw)], sort_keys=True)
@@ -183,7 +189,9 @@ class SamplingPlan:
         """
         draws = tuple(Draw(**draw) for draw in document["draws"])
         edges = tuple(map(float, document["edges"]))
-        return cls(**{**document, "edges": edges, "draws": draws})
+        looks = document.get("looks")
+        planned = looks and LookPlan(tuple(map(float, looks["fractions"])), float(looks["power"]))
+        return cls(**{**document, "edges": edges, "draws": draws, "looks": planned})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,12 +202,13 @@ class Drawn:
     in_draw: IntArray
     gone: IntArray  # the first draw that a unit was not part of because others had decided it
     places: IntArray  # in the random order of its draw and stratum
+    looks: LookPlan | None = None
 
     @classmethod
-    def nothing(cls, population: Population) -> "Drawn":
+    def nothing(cls, population: Population, looks: LookPlan | None = None) -> "Drawn":
         """Before the first draw."""
         zero = np.zeros(len(population.groups), np.int64)
-        return cls(0, zero, zero, zero)
+        return cls(0, zero, zero, zero, looks)
 
     @classmethod
     def by(cls, population: Population, plan: SamplingPlan, gone: pa.Table) -> "Drawn":
@@ -208,15 +217,24 @@ class Drawn:
         Raises:
             WorkspaceError: the draws are not what these seeds and this population give.
         """
-        drawn = cls.nothing(population)
+        drawn = cls.nothing(population, plan.looks)
         rows = _gone_rows(population, gone)
+        if plan.looks and len(rows):
+            raise WorkspaceError("sample: units left it, but planned looks take decided ones too")
         for number, draw in enumerate(plan.draws, 1):
             left = rows[gone["draw"].to_numpy() == number]
             if draw.number != number or (number == 1 and len(left)):
                 raise WorkspaceError(f"draw {draw.number}: not the {number}. of the sample")
             if gone_digest(population, left) != draw.gone:
                 raise WorkspaceError(f"draw {number}: other units left before it than it says")
-            drawn = drawn.after(population, draw.units, left, draw.seed)
+            if plan.looks:
+                drawn = drawn.after_look(population, draw.seed)
+                if (units := drawn.taken(population, number)) != dict(draw.units):
+                    raise WorkspaceError(
+                        f"draw {number}: says it took {dict(draw.units)} units, its seed {units}"
+                    )
+            else:
+                drawn = drawn.after(population, draw.units, left, draw.seed)
             pools = drawn.pools(population, number)
             if pools != dict(draw.pools):
                 raise WorkspaceError(
@@ -241,6 +259,34 @@ class Drawn:
             in_draw[taken] = number
             places[taken] = np.arange(1, len(taken) + 1)
         return Drawn(number, in_draw, gone, places)
+
+    def after_look(self, population: Population, seed: str) -> "Drawn":
+        """With the draw of the next planned look: each unit not drawn before by its own chance.
+
+        Raises:
+            WorkspaceError: all the looks that were planned have been drawn.
+        """
+        assert self.looks is not None  # what is drawn otherwise goes by `after`
+        if self.draws == len(self.looks.fractions):
+            raise WorkspaceError(f"draw {self.draws + 1}: {self.draws} looks were planned, no more")
+        chance = self.looks.chance(self.draws)
+        below = chance.numerator * 2**_DIGEST_BITS // chance.denominator
+        in_draw, places = self.in_draw.copy(), self.places.copy()
+        for name in population.strata:
+            rows = population.members[name]
+            waiting = rows[in_draw[rows] == 0].tolist()
+            numbers = sorted((random_number(seed, population.groups[row]), row) for row in waiting)
+            taken = [row for number, row in numbers if int.from_bytes(number) < below]
+            in_draw[taken] = self.draws + 1
+            places[taken] = np.arange(1, len(taken) + 1)
+        return replace(self, draws=self.draws + 1, in_draw=in_draw, places=places)
+
+    def taken(self, population: Population, number: int) -> dict[str, int]:
+        """Units by stratum that a draw took."""
+        return {
+            name: int((self.in_draw[population.members[name]] == number).sum())
+            for name in population.strata
+        }
 
     def left_since(self, population: Population, decided: BoolArray) -> IntArray:
         """Rows of the units of the strata that were decided though no draw had taken them.

@@ -10,6 +10,7 @@ from typing import Any
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
+from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
 from sixrayd.verify.archive import Archive, read_archive
 
 _DIGITS = 64  # of a commitment
@@ -103,13 +104,18 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     found = outcome.document()
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
-    checks = sum(stratum.checks for stratum in outcome.evidence.strata)
-    checked.append(f"evidence: {checks:,} checks in their order, and all decisions")
+    checked.append(f"evidence: {_evidence(outcome.evidence)}, and all decisions")
     checked.append(
         f"bound: {found['bound']['found']:,} found, at most {found['bound']['upper']:,} missed, "
         f"overall and by class, by sixrayd {sixrayd.__version__}"
     )
     return outcome
+
+
+def _evidence(evidence: MissedEvidence | PlannedEvidence) -> str:
+    if isinstance(evidence, PlannedEvidence):
+        return f"{len(evidence.finds)} of {len(evidence.looks.fractions)} planned looks"
+    return f"{sum(stratum.checks for stratum in evidence.strata):,} checks in their order"
 
 
 def first_difference(stated: Any, found: Any, where: str) -> str:
