@@ -9,10 +9,12 @@ from sixrayd.estimate.settings import EstimateSettings, Target
 from sixrayd.estimate.stage import gather
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.sampling import CENSUS, allocate
 from sixrayd.statistics.standing import Standing
 
 _CHECKS = (30, 100, 300, 1_000, 3_000, 10_000, 30_000, 70_000, 100_000, 300_000, 1_000_000)
+_LOOKS = (0.1, 0.2, 0.4, 0.7, 1.0)  # shares of all checks that five planned looks come at
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Cost:
 
     checks: int
     once: int  # left at most, from a single look announced in advance
+    planned: int  # left at most, at the last of looks planned with the first draw
     every: int  # left at most, at every look
 
 
@@ -68,6 +71,12 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
         ]
         return (once_limits if once else joint_limits)(strata, alpha).upper + reopened
 
+    def planned(checks: int) -> int:
+        if not checks:
+            return pool + reopened
+        looks = LookPlan(tuple(share * checks / pool for share in _LOOKS))
+        return total_upper([0] * len(_LOOKS), looks, pool, alpha) + reopened
+
     def fewest(most: int, once: bool) -> int | None:
         if bound(pool, once) > most:
             return None
@@ -79,7 +88,7 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
         found=found,
         confidence=settings.bound.confidence,
         rows=tuple(
-            Cost(checks, bound(checks, once=True), bound(checks, once=False))
+            Cost(checks, bound(checks, True), planned(checks), bound(checks, False))
             for checks in sorted({min(number, pool) for number in _CHECKS})
         ),
         target=target,

@@ -40,9 +40,10 @@ def print_sample(result: SampleResult, following: str) -> None:
 
 def print_costs(costs: Costs) -> None:
     """Print checks against what they still allow."""
-    table = _table("random checks", "left at most, one look", "left at most, every look")
+    table = _table("random checks", "left at most, one look", "five planned", "every look")
     for row in costs.rows:
-        table.add_row(*(f"{number:,}" for number in (row.checks, row.once, row.every)))
+        numbers = (row.checks, row.once, row.planned, row.every)
+        table.add_row(*(f"{number:,}" for number in numbers))
     notes = [
         f"{costs.undecided:,} undecided groups, {costs.found:,} found; {100 * costs.confidence:.4g}"
         " % sure, if no check finds anything and reviewers overlook nothing"

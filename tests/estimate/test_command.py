@@ -39,7 +39,7 @@ def test_documents_of_the_plan_the_draw_and_the_certificate(runner, campaign, tm
     words = ("--certify", tmp_path / "a", "--by", "Ünal", "--json")
     certificate = json.loads(invoke(runner, campaign, *words).stdout)
 
-    assert plan["rows"] == [{"checks": 8, "once": 0, "every": 0}]
+    assert plan["rows"] == [{"checks": 8, "once": 0, "planned": 0, "every": 0}]
     assert (plan["undecided"], plan["found"], plan["target_left"]) == (8, 0, 2)
     assert plan["target"] == {"left": 2, "recall": None}
     assert len(plan["target_checks"]) == 2
@@ -51,6 +51,7 @@ def test_documents_of_the_plan_the_draw_and_the_certificate(runner, campaign, tm
         "pools": {"flagged, 1 of 2": 1, "flagged, 2 of 2": 1, "unflagged": 6},
         "images": 8,
         "units_in_all": 8,
+        "looks": 0,
         "commitment": certificate["commitment"],
         "finished": False,
     }
@@ -111,7 +112,9 @@ def test_refusals_leave_no_file(runner, untouched, words, kind, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--plan", "--certify", "a"), "--plan, --sample and --certify: one at a time"),
+        (("--plan", "--certify", "a"), "and --certify: one at a time"),
+        (("--looks", "5,x"), "--looks 5,x: expected whole numbers and commas"),
+        (("--looks", "5", "--next-look"), "--looks, --next-look and --certify: one at a time"),
         (("--sample", "2", "--force"), "--by and --force: only with --certify"),
         (("--plan", "--seed", "x"), "--seed: only with --sample"),
         (("--sample", "-1"), "-1 is not in the range x>=1."),

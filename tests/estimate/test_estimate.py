@@ -18,6 +18,7 @@ from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.estimate.stage import course, estimate, gather
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
+from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.recapture import recapture
 from sixrayd.statistics.sampling import allocate
@@ -201,8 +202,10 @@ def test_what_a_bound_costs(campaign):
     costs = plan_costs(campaign.workspace, EstimateSettings(target=target))
 
     assert (costs.undecided, costs.found) == (36, 1)
-    assert costs.rows[-1] == Cost(36, 0, 0)
-    assert costs.rows[0] == Cost(30, 1, 1)  # two of 36 escape 30 checks with a chance of 15 in 630
+    assert costs.rows[-1] == Cost(36, 0, 0, 0)
+    assert costs.rows[0] == Cost(
+        30, 1, 1, 1
+    )  # two of 36 escape 30 checks with a chance of 15 in 630
     assert costs.target_left == 3  # one found of four at most
     once, every = costs.target_checks
     assert 0 < once <= every < 36
@@ -219,9 +222,12 @@ def test_a_bound_costs_what_the_strata_make_of_it(tmp_path):
     assert costs.undecided == 200
     assert [row.checks for row in costs.rows] == [30, 100, 200]
     assert costs.rows[1] == Cost(
-        100, once_limits(strata, 0.05).upper, joint_limits(strata, 0.05).upper
+        100,
+        once_limits(strata, 0.05).upper,
+        total_upper([0] * 5, LookPlan((0.05, 0.1, 0.2, 0.35, 0.5)), 200, 0.05),
+        joint_limits(strata, 0.05).upper,
     )
-    assert costs.rows[2] == Cost(200, 0, 0)
+    assert costs.rows[2] == Cost(200, 0, 0, 0)
     once, every = costs.target_checks
     assert 30 < once <= 100
     assert 30 < every <= 100

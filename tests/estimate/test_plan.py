@@ -31,7 +31,7 @@ def test_rows_end_with_all_that_is_undecided(campaign):
 
     assert (found.name, found.undecided, found.found, found.confidence) == ("first", 95, 2, 0.95)
     assert [row.checks for row in found.rows] == [30, 95]
-    assert found.rows[-1] == Cost(95, 0, 0)
+    assert found.rows[-1] == Cost(95, 0, 0, 0)
     assert 0 < found.rows[0].once < 65
     assert 0 < found.rows[0].every < 65
     assert (found.target_left, found.target_checks) == (None, None)
@@ -85,7 +85,7 @@ def test_a_draw_changes_nothing_before_it_is_answered(tmp_path):
     draw_sample(campaign.workspace, SampleSettings(units=2, seed="dice"))
 
     assert costs(campaign, left=1) == before
-    assert (before.undecided, before.rows) == (3, (Cost(3, 0, 0),))
+    assert (before.undecided, before.rows) == (3, (Cost(3, 0, 0, 0),))
 
 
 def test_nothing_is_undecided(tmp_path):
@@ -95,7 +95,7 @@ def test_nothing_is_undecided(tmp_path):
 
     found = costs(campaign, left=0, recall=0.5)
 
-    assert (found.undecided, found.found, found.rows) == (0, 1, (Cost(0, 0, 0),))
+    assert (found.undecided, found.found, found.rows) == (0, 1, (Cost(0, 0, 0, 0),))
     assert (found.target_left, found.target_checks) == (0, (0, 0))
 
 
@@ -107,7 +107,7 @@ def test_a_release_without_negatives(tmp_path):
 
     found = plan_costs(workspace, EstimateSettings(target=Target(recall=0.9)))
 
-    assert (found.undecided, found.found, found.rows) == (0, 0, (Cost(0, 0, 0),))
+    assert (found.undecided, found.found, found.rows) == (0, 0, (Cost(0, 0, 0, 0),))
     assert found.target_checks == (0, 0)
     with pytest.raises(WorkspaceError) as caught:
         draw_sample(workspace, SampleSettings())

@@ -20,6 +20,7 @@ DRAW = SampleResult(
     pools={"flagged, 1 of 2": 3, "unflagged": 1234567},
     images=2345,
     units_in_all=4321,
+    looks=0,
     commitment="ab" * 32,
     finished=False,
 )
@@ -28,13 +29,13 @@ COSTS = Costs(
     undecided=1234567,
     found=1000,
     confidence=0.95,
-    rows=(Cost(30, 1000000, 1100000), Cost(1000, 3000, 4000)),
+    rows=(Cost(30, 1000000, 1050000, 1100000), Cost(1000, 3000, 3100, 4000)),
     target=Target(),
     target_left=None,
     target_checks=None,
 )
 ROW = {"found": 3, "estimate": 1.25, "unchecked": 0, "upper": 7, "recall": 0.29999}
-SPOTS = Spots(draws=1, drawn=12, counted=8, behind=1, unanswered=3, to_settle={})
+SPOTS = Spots(draws=1, drawn=12, counted=8, behind=1, unanswered=3, to_settle={}, looks=())
 RESULT = Estimate(
     name="first",
     folder="/ws/estimate/first",
@@ -49,6 +50,7 @@ RESULT = Estimate(
     spots=SPOTS,
     rests_on=("You may look as often as you like.", "It assumes [much]."),
     checks_to_halve=4567,
+    after_next_look=None,
     planting_helps=False,
     target=Target(),
     target_met=None,
@@ -105,9 +107,9 @@ def test_costs_without_a_target(capsys):
     lines = printed(capsys, print_costs, COSTS)
 
     assert lines[:3] == [
-        "random checks  left at most, one look  left at most, every look",
-        "30                          1,000,000                 1,100,000",
-        "1,000                           3,000                     4,000",
+        "random checks  left at most, one look  five planned  every look",
+        "30                          1,000,000     1,050,000   1,100,000",
+        "1,000                           3,000         3,100       4,000",
     ]
     assert " ".join(lines[3:]) == (  # however wide the terminal is
         "1,234,567 undecided groups, 1,000 found; 95 % sure, if no check finds anything and "
@@ -158,7 +160,7 @@ def test_what_is_not_known_is_no_number(capsys):
 def test_nothing_is_drawn_yet(capsys):
     said = text(capsys, spots=spots(draws=0, drawn=0, counted=0, behind=0, unanswered=0))
 
-    assert "No group is drawn: `sixrayd estimate --sample N`; --plan says what it buys." in said
+    assert "No group is drawn: `sixrayd estimate --looks N,N,…`; --plan says what looks" in said
     assert "would halve" not in said
 
 
@@ -187,6 +189,25 @@ def test_what_would_halve_the_bound(capsys, changes, words):
         assert f"No number of checks would halve it: {words}" in said
     else:
         assert "halve" not in said
+
+
+def test_planned_looks(capsys):
+    planned = spots(draws=2, behind=0, looks=(10, 30, 80))
+    said = text(capsys, spots=planned, checks_to_halve=None, after_next_look=77)
+    assert (
+        "Look 2 of 3: 8 of 12 drawn groups are settled; 3 are not and count as contraband. The "
+        "next one takes about 50 more groups, at most 77 missed at the rate so far."
+    ) in said
+    said = text(capsys, spots=replace(planned, draws=3), checks_to_halve=None)
+    assert "All the looks that were planned are drawn." in said
+    assert "would halve" not in said
+
+
+def test_a_planned_look(capsys):
+    print_sample(replace(DRAW, looks=5), "sixrayd review push")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "look 2 of 5: 1,200 groups, 2,345 images"
+    assert lines[2] == "      1,200 of 1,234,567 not drawn before  unflagged"
 
 
 @pytest.mark.parametrize(
