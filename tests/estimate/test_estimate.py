@@ -18,8 +18,8 @@ from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.estimate.stage import course, estimate, gather
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
-from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.missed import percent_down
+from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.recapture import recapture
 from sixrayd.statistics.sampling import allocate
 from sixrayd.statistics.settings import BoundSettings
