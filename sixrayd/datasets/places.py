@@ -159,3 +159,10 @@ def shown(name: str) -> str:
 
 def _is_clutter(name: str) -> bool:
     return name == "__MACOSX" or (name.startswith(".") and name not in (".", ".."))
+
+
+def why(error: OSError, path: Path) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"a link to {shown(str(path.readlink()))}, where nothing is"
+    return f"cannot be read ({error.strerror or error})"

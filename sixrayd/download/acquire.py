@@ -6,12 +6,12 @@ from typing import Any
 
 from sixrayd.core.classes import default_classes
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
 from sixrayd.download.fetch import fetch_release
 from sixrayd.download.given import given_folder
 from sixrayd.download.place import ReleasePlace
 from sixrayd.download.settings import DownloadSettings
-from sixrayd.download.splits import SplitFile
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 

@@ -12,13 +12,6 @@ from sixrayd.datasets.places import shown
 from sixrayd.download.settings import OnError
 
 
-def why(error: OSError, path: Path) -> str:
-    """Why a file cannot be read."""
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"a link to {shown(str(path.readlink()))}, where nothing is"
-    return f"cannot be read ({error.strerror or error})"
-
-
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Collects faults under "skip"; under "stop" the first is raised."""

@@ -1,9 +1,6 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
@@ -12,7 +9,7 @@ from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
 from sixrayd.core.records import Source
 from sixrayd.datasets.image_lists import text_of
-from sixrayd.datasets.sides import listed_stem
+from sixrayd.datasets.split_files import csv_rows, listed_image
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.download.register import Register
@@ -38,7 +35,7 @@ class ImageSets:
         Raises:
             ReleaseError: the header names other classes, or a fault stops.
         """
-        rows = csv_rows(member, faults)
+        rows = csv_rows(member.where, member.data, faults.add)
         header = next(rows, None)
         if header is None:
             return []
@@ -81,7 +78,7 @@ class ImageSets:
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
             return ""
-        if image := listed_image(row[0], where, faults):
+        if image := listed_image(row[0], where, faults.add):
             shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
             self._list(image, shown, where)
         return image
@@ -104,41 +101,3 @@ def is_image_set(member: Member) -> bool:
 def is_voc_list(member: Member) -> bool:
     """Whether a file is one of the four lists that name a side of VOC's `ImageSets/Main`."""
     return _VOC_LIST.fullmatch(member.where) is not None
-
-
-def listed_image(name: str, where: str, faults: Faults) -> str:
-    """The image that a list names, with or without folder and suffix; empty where it is a fault."""
-    try:
-        return image_id(listed_stem(name))
-    except ReleaseError as error:
-        faults.add(where, str(error), Flaw.BAD_NAME)
-        return ""
-
-
-def csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, list[str]]]:
-    """Where each row is, and its cells: the header first, then those that are not empty."""
-    text = text_of(member.data)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    try:
-        header = _trimmed(next(rows, []))
-        numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
-        yield member.where, header[numbered:]
-        for row in rows:
-            if cells := _trimmed(row)[numbered:]:
-                yield f"{member.where}: line {rows.line_num}", cells
-    except csv.Error as error:
-        faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
-
-
-def _delimiter(text: str) -> str:
-    """The one that the header has most of."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
-
-
-def _trimmed(row: list[str]) -> list[str]:
-    """Cells without blanks around them, and none for empty ones at the end."""
-    cells = [cell.strip() for cell in row]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells

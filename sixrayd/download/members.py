@@ -19,10 +19,10 @@ from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
-from sixrayd.datasets.places import ARCHIVE, BROKEN, shown, slashed
+from sixrayd.datasets.places import ARCHIVE, BROKEN, shown, slashed, why
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
-from sixrayd.download.faults import Faults, why
+from sixrayd.download.faults import Faults
 from sixrayd.download.packing import BoundedStream, packing_of
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes

@@ -11,8 +11,8 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import open_plain, sha256_file, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.datasets.places import ARCHIVE
-from sixrayd.download.faults import Faults, why
+from sixrayd.datasets.places import ARCHIVE, why
+from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
     SUMS,

@@ -1,77 +1,21 @@
 """Splits that a release, or a file beside it, brings: which images train, and which test."""
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.errors import ReleaseError, SettingsError
-from sixrayd.core.files import open_plain, sha256_file, write_table
+from sixrayd.core.files import write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
-from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
+from sixrayd.core.records import SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
-from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
-from sixrayd.download.faults import Faults, why
-from sixrayd.download.imagesets import csv_rows, listed_image
+from sixrayd.datasets.sides import side_of_word, split_of_list
+from sixrayd.datasets.split_files import SplitFile, listed_image
+from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
-
-_MAX_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class SplitFile:
-    """A file that `--split` names: `NAME=FILE`, or a file whose stem is the name.
-
-    Raises:
-        SettingsError: it is neither CSV nor JSON, or the name does not serve.
-    """
-
-    name: str
-    path: Path
-
-    def __post_init__(self) -> None:
-        if not SPLIT_NAME.fullmatch(self.name) or self.name == LEAK_FREE:
-            raise SettingsError(
-                f"--split: {self.name[:80]!r} cannot name a split; pass --split NAME={self.path} "
-                f"with a NAME of letters, digits, dots, _ and -, other than {LEAK_FREE}"
-            )
-        if self.path.suffix.lower() not in (".csv", ".json"):
-            raise SettingsError(f"--split: {self.path}: need a .csv or .json file")
-
-    @classmethod
-    def of(cls, text: str) -> "SplitFile":
-        """What was typed."""
-        name, equals, file = text.partition("=")
-        if equals and not Path(text).exists():
-            return cls(name, Path(file))
-        return cls(Path(text).stem, Path(text))
-
-    def sha256(self) -> str:
-        """Of its bytes.
-
-        Raises:
-            ReleaseError: it cannot be read, or is too large.
-        """
-        try:
-            if (size := self.path.stat().st_size) > _MAX_BYTES:
-                raise ReleaseError(f"{self.path}: {size} bytes, at most {_MAX_BYTES} are read")
-            return sha256_file(self.path)
-        except OSError as error:
-            raise ReleaseError(f"{self.path}: {why(error, self.path)}") from error
-
-    def rows(self, faults: Faults) -> Iterator[tuple[Split, str]]:
-        """Side and image, as often as the file has them."""
-        with open_plain(self.path) as file:
-            member = Member(str(self.path), file.read())
-        read = _json_rows if member.suffix == ".json" else _csv_rows
-        for where, side, name in read(member, faults):
-            if image := listed_image(name, where, faults):
-                yield side, image
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +45,7 @@ class GivenSplits:
         Raises:
             ReleaseError: it is not of the form, has but one side, or a fault stops.
         """
-        listed: dict[Split, list[str]] = {side: [] for side in Split}
-        for side, image in file.rows(self._faults):
-            listed[side].append(image)
-        for side, ids in listed.items():
-            if not ids:
-                raise ReleaseError(f"{file.path}: no image of the {side} side; a split needs both")
+        for side, ids in file.sides(self._faults.add).items():
             self._add(file.name, side, str(file.path), ids)
 
     def add_list(self, where: str, ids: Sequence[str]) -> None:
@@ -119,7 +58,7 @@ class GivenSplits:
         """Read one of VOC's lists: an image in each line."""
         lines = listed_lines(text_of(member.data))
         named = ((f"{member.where}: line {number}", name) for number, name in lines)
-        ids = [listed_image(name, where, self._faults) for where, name in named]
+        ids = [listed_image(name, where, self._faults.add) for where, name in named]
         ids = [image for image in ids if image]
         self._voc_lists[member.where] = pa.array(ids, pa.string())
         self.add_list(member.where, ids)
@@ -195,44 +134,3 @@ def _counts(table: pa.Table, index: Index) -> dict[str, int]:
 
 def _is_in(ids: pa.ChunkedArray, index: Index) -> pa.ChunkedArray:
     return pc.is_in(ids, index.table["image_id"].combine_chunks())
-
-
-def _csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]]:
-    """Where, side and image of each row below a header with `image` and `side`."""
-    rows = csv_rows(member, faults)
-    header = [name.lower() for name in next(rows, ("", []))[1]]
-    if not {"image", "side"} <= set(header):
-        raise ReleaseError(
-            f"{member.where}: columns are {','.join(header)[:80] or 'missing'}, expected image,side"
-        )
-    for where, cells in rows:
-        row = dict(zip(header, cells, strict=False))
-        side = side_of_word(row.get("side", ""))
-        if side and "image" in row:
-            yield where, Split(side), row["image"]
-        else:
-            faults.add(
-                where, f"expected an image and a side such as train or test, got {cells[:9]}"
-            )
-
-
-def _json_rows(member: Member, faults: Faults) -> Iterator[tuple[str, Split, str]]:
-    """Where, side and image of each entry of an export's `splits.json`."""
-    try:
-        document = json.loads(text_of(member.data))
-    except (ValueError, RecursionError) as error:
-        raise ReleaseError(f"{member.where}: not JSON ({error})") from error
-    if not isinstance(document, dict) or not all(map(side_of_word, document)):
-        raise ReleaseError(
-            f'{member.where}: expected {{"train": [image, …], "test": [image, …]}}, as in the '
-            "splits.json of an export"
-        )
-    for key, names in document.items():
-        if not isinstance(names, list):
-            raise ReleaseError(f"{member.where}: {key}: expected a list of images")
-        for number, name in enumerate(names, 1):
-            where = f"{member.where}: {key}: image {number}"
-            if isinstance(name, str):
-                yield where, Split(side_of_word(key)), name
-            else:
-                faults.add(where, f"expected the name of an image, got {str(name)[:80]}")

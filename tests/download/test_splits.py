@@ -12,9 +12,9 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import SPLIT_SCHEMA
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.command import download as download_command
 from sixrayd.download.settings import DownloadResult
-from sixrayd.download.splits import SplitFile
 from tests.releases import TinyRelease, jpeg, skipped, take, write_zip
 
 HEADER = "name,Gun,Knife"
