@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sixrayd.benchmark.saying import lines_of
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
@@ -23,21 +24,33 @@ option = options_of(BenchmarkSettings)
 )
 @option("--name", help="Name of the result.  [default: the tree's folder]")
 @option(
+    "--protocol",
+    help="Whose digits and rows: this project's, or those of the paper as its authors ran them.",
+)
+@option(
     "--detectors",
     help="Names with commas between; the last one also runs with crops.  "
-    "[default: ssd512,retinanet512,rfb512 on a GPU, else their small forms]",
+    "[default: ssd512,retinanet512,rfb512; modern without a GPU their small forms]",
+)
+@option(
+    "--models",
+    help="Trained models by name, such as those of two rounds, in place of --detectors; the last "
+    "one also runs with crops.",
 )
 @option("--classes", help="Classes in order.  [default: the tree's]")
 @option(
     "--split",
-    metavar="NAME",
-    help="Judge by this split of the workspace, given or leak-free.  [default: the tree's lists]",
+    metavar="NAME|FILE",
+    help="Judge by this split of the workspace, given or leak-free, or by that of a .csv or .json "
+    "file, as of `sixrayd download`.  [default: the tree's lists]",
 )
 @click.option("--train-missing", is_flag=True, help="Train detectors that have no weights.")
 @option(
     "--train-cropped", help="Also train the last detector on TDC's crops, for a row of its own."
 )
-@click.option("--epochs", type=int, help="Of --train-missing.  [default: the recipe's]")
+@click.option(
+    "--epochs", type=int, help="Of --train-missing.  [default: the recipe's, or the protocol's 200]"
+)
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--init", default="", help="Of --train-missing, see `sixrayd train`.")
@@ -94,14 +107,13 @@ def benchmark(
             inner.invoke(train, workspace=data, detector=detector, **wishes)
 
     settings = BenchmarkSettings(**options)
+    if settings.models and train_missing:
+        raise click.UsageError("--models names trained models; leave --train-missing out")
+    if training["epochs"] is None:
+        training["epochs"] = settings.rules.epochs
     command = " ".join(["sixrayd", *sys.argv[1:]])
     result = benchmark_stage(workspace, settings, trainer, command, train_missing=train_missing)
     if as_json:
         print_json(result)
         return
-    for key, mean in result.means.items():
-        click.echo(f"{mean:7.2%}  {key}")
-    for label, why in result.absent.items():
-        click.echo(f"     –   {label}: {why}")
-    click.echo(f"k chosen on validation images: {result.chosen_k:g}")
-    click.echo(f"look at it: {result.folder}/report.html")
+    click.echo("\n".join(lines_of(result)))

@@ -10,7 +10,8 @@ from sixrayd.benchmark.parts import Part
 from sixrayd.benchmark.report.parts import Axis, CropExample, ReportPictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
-from sixrayd.benchmark.systems import SystemRunner, tdc_settings
+from sixrayd.benchmark.systems import SystemRunner
+from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.core.arrays import RGBImage
 from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
 from sixrayd.imaging.decode import decode_rgb

@@ -16,7 +16,6 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
-from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, read_voc
@@ -79,13 +78,14 @@ class VocTree:
             )
         return learnt | test
 
-    def sides_by(self, index: Index, split: str) -> dict[str, Split]:
-        """Image id → its side in an index, for the images of the tree that are on one.
+    def sides_by(self, table: pa.Table, split: str) -> dict[str, Split]:
+        """Image id → its side, for the images of the tree that are on one.
 
         Args:
-            split: names the index's split in messages.
+            table: with columns `image_id` and `split`.
+            split: names it in messages.
         """
-        table = index.table.select(["image_id", "split"])
+        table = table.select(["image_id", "split"])
         rows = table.filter(pc.is_in(table["image_id"], pa.array(self.images(), pa.string())))
         sides = zip(*rows.to_pydict().values(), strict=True)
         if not (found := {image_id: Split(side) for image_id, side in sides if side}):

@@ -19,6 +19,7 @@ from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.datasets.labels import Labels
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set, is_voc_list
 from sixrayd.download.measuring import Measuring
@@ -35,7 +36,7 @@ from sixrayd.download.register import Register
 from sixrayd.download.release import LooseDigest, Release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
-from sixrayd.download.splits import GivenSplits, SplitFile
+from sixrayd.download.splits import GivenSplits
 from sixrayd.download.tables import (
     box_rows,
     complete,
