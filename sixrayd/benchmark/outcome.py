@@ -141,6 +141,9 @@ class BenchmarkResult:
     def of(cls, name: str, folder: str, summary: Mapping[str, Any], *, fresh: bool) -> Self:
         """From what `run.json` says; an earlier version wrote less."""
         said = dict(summary)
+        order = said.pop("order", list(said["means"]))  # JSON is written with its keys sorted
+        said["means"] = {key: said["means"][key] for key in order}
+        said["remarks"] = tuple(said.get("remarks", ()))
         if said.get("split"):
             said["split"] = SplitFacts(**said["split"])
         for key, kind in (("models", ModelFacts), ("departures", Departure)):
@@ -152,6 +155,7 @@ def summarise(results: Results, remarks: tuple[str, ...]) -> dict[str, Any]:
     """What `run.json` keeps of the results, and `BenchmarkResult` shows."""
     return {
         "means": {row.system.key: row.voc07.value for row in results.rows},
+        "order": [row.system.key for row in results.rows],
         "chosen_k": results.chosen_k,
         "absent": {label: why for table in results.tables for label, why in table.absent.items()},
         "protocol": results.protocol,
