@@ -9,6 +9,7 @@ from sixrayd.benchmark import published
 from sixrayd.benchmark.protocol import PAPER, Protocol
 from sixrayd.benchmark.published import family
 from sixrayd.benchmark.results import Departure, ModelFacts, Results, Table
+from sixrayd.crop.canny import CannySettings
 from sixrayd.detectors.pretrained import WEIGHTS
 
 _UNSAID = "not said"
@@ -80,6 +81,8 @@ def _unsaid(rules: Protocol, scale: float) -> Iterator[Departure]:
     """What the paper leaves open, and what stands in its place."""
     if rules.crop.border == "zeros":
         yield Departure("TDC: beyond the border", "zeros, as in the detector", _UNSAID)
+    canny = CannySettings()
+    yield Departure("Canny crop: thresholds", f"{canny.lower:g} and {canny.upper:g}", _UNSAID)
     yield Departure("TDC: ends of the median filter", "the profile is reflected", _UNSAID)
     yield Departure("dynamic input: size", f"{scale:.3f} px for a pixel of the image", _UNSAID)
     yield Departure("dynamic input: priors", "keep their pixels", _UNSAID)

@@ -12,7 +12,7 @@ from sixrayd.benchmark.departures import list_departures
 from sixrayd.benchmark.given import TreeSplit
 from sixrayd.benchmark.judging import Judged, Sides
 from sixrayd.benchmark.models import Chosen
-from sixrayd.benchmark.protocol import PAPER
+from sixrayd.benchmark.protocol import PAPER, PROTOCOLS
 from sixrayd.benchmark.results import (
     Departure,
     ModelFacts,
@@ -79,10 +79,19 @@ class Findings:
             notes=self._notes(split, edge),
             protocol=settings.protocol,
             split=split,
+            k_from=self._where_k_is_from(),
             k_edge=edge,
         )
         departures = list_departures(results, settings.rules, self.scale)
         return replace(results, departures=departures)
+
+    def _where_k_is_from(self) -> str:
+        k = self.settings.rules.k
+        if self.sweep:
+            return "chosen on validation images"
+        if k is None:
+            return "of the paper: no image to choose it on was unseen by all weights"
+        return "of the protocol" if k == PROTOCOLS[self.settings.protocol].k else "as asked"
 
     def _notes(self, split: SplitFacts, edge: str) -> tuple[str, ...]:
         notes = [f"Dynamic input: {self.scale:.3f} pixels for a pixel of the image."]
@@ -165,21 +174,13 @@ def summarise(results: Results, remarks: tuple[str, ...]) -> dict[str, Any]:
             for row in results.rows
             if row.alarms
         },
-        "k_from": _where_k_is_from(results),
+        "k_from": results.k_from,
         "k_edge": results.k_edge,
         "split": asdict(results.split) if results.split else None,
         "models": [asdict(model) for model in results.models],
         "departures": [asdict(departure) for departure in results.departures],
         "remarks": list(remarks),
     }
-
-
-def _where_k_is_from(results: Results) -> str:
-    if results.sweep:
-        return "chosen on validation images"
-    if results.protocol == PAPER.name:
-        return "as the protocol has it"
-    return "the paper's: no image to choose it on was unseen by all weights"
 
 
 def _papers(results: Results) -> dict[str, dict[str, float]]:

@@ -45,7 +45,7 @@ def _examples(
         image = _read(images, image_id)
         croppers = {
             layer: TdcCropper(tdc.detector, replace(settings, layer=layer), tdc.device)
-            for layer in LAYERS
+            for layer in sorted({*LAYERS, settings.layer})
         }
         profiles = {layer: cropper.profile(image) for layer, cropper in croppers.items()}
         chosen = profiles[settings.layer]

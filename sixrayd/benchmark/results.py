@@ -220,6 +220,7 @@ class Results:
     protocol: str = "modern"
     split: SplitFacts | None = None
     departures: tuple[Departure, ...] = ()  # of the paper's protocol alone
+    k_from: str = ""  # where k comes from
     k_edge: str = ""  # says so where the sweep chose the least or the greatest k it tried
 
     def row(self, key: str) -> Row:

@@ -161,6 +161,7 @@ def test_it_says_all_in_which_it_departs(judged):
     assert said["fixed input: rfb-small + aesthetic"][0].startswith("no figures (no weights: ")
     assert [what for what, pair in said.items() if pair[1] == "not said"] == [
         "TDC: beyond the border",
+        "Canny crop: thresholds",
         "TDC: ends of the median filter",
         "dynamic input: size",
         "dynamic input: priors",
@@ -211,7 +212,7 @@ def test_the_command_says_it_without_doing_it_again(place, judged, runner):
         said[1].endswith("retinanet-small_fixed  (the paper prints 81.50, its classes give 79.50)")
         or "; at recall" in said[1]
     )
-    assert "k as the protocol has it: 0.15" in said
+    assert "k of the protocol: 0.15" in said
     assert (
         "judged by the tree's own lists: 2 train, 10 test; 0 groups of near-duplicates on both "
         "sides, 0 of 10 test images in them"
