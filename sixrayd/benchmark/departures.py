@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from sixrayd.benchmark import published
 from sixrayd.benchmark.protocol import PAPER, Protocol
 from sixrayd.benchmark.published import family
-from sixrayd.benchmark.results import Departure, ModelFacts, Results, Table
+from sixrayd.benchmark.results import UNSAID, Departure, ModelFacts, Results, Table
 from sixrayd.crop.canny import CannySettings
 from sixrayd.detectors.pretrained import WEIGHTS
-
-_UNSAID = "not said"
 
 
 def list_departures(results: Results, rules: Protocol, scale: float) -> tuple[Departure, ...]:
@@ -80,13 +78,13 @@ def _of_rows(table: Table) -> Iterator[Departure]:
 def _unsaid(rules: Protocol, scale: float) -> Iterator[Departure]:
     """What the paper leaves open, and what stands in its place."""
     if rules.crop.border == "zeros":
-        yield Departure("TDC: beyond the border", "zeros, as in the detector", _UNSAID)
+        yield Departure("TDC: beyond the border", "zeros, as in the detector", UNSAID)
     canny = CannySettings()
-    yield Departure("Canny crop: thresholds", f"{canny.lower:g} and {canny.upper:g}", _UNSAID)
-    yield Departure("TDC: ends of the median filter", "the profile is reflected", _UNSAID)
-    yield Departure("dynamic input: size", f"{scale:.3f} px for a pixel of the image", _UNSAID)
-    yield Departure("dynamic input: priors", "keep their pixels", _UNSAID)
-    yield Departure("boxes of a crop", "mapped back, scored against the whole image", _UNSAID)
+    yield Departure("Canny crop: thresholds", f"{canny.lower:g} and {canny.upper:g}", UNSAID)
+    yield Departure("TDC: ends of the median filter", "the profile is reflected", UNSAID)
+    yield Departure("dynamic input: size", f"{scale:.3f} px for a pixel of the image", UNSAID)
+    yield Departure("dynamic input: priors", "keep their pixels", UNSAID)
+    yield Departure("boxes of a crop", "mapped back, scored against the whole image", UNSAID)
     yield Departure(
         "edges of boxes",
         "right and bottom exclusive; suppression adds a pixel to them all the same",

@@ -1,6 +1,6 @@
 """Which weights are judged: those named, or those trained on the tree, or the workspace's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,18 +91,16 @@ def find_models(
     Raises:
         WorkspaceError: weights have changed since they were trained.
     """
-    found: dict[str, list[Model]] = {}
-    for model in _trained(workspace, data, wanted, classes):
-        found.setdefault(model.detector, []).append(model)
-    chosen, remarks = {}, []
-    for detector in (name for name in wanted if name in found):
-        models = found[detector]
-        best = next((model for model in models if not model.knows(tested)), models[0])
-        chosen[detector] = best
-        others = [_passed_over(model, best, tested) for model in models if model is not best]
-        if said := ", ".join(others):
+    chosen = {}
+    remarks = []
+    for detector in wanted:
+        best, passed = _best(_places(workspace, data), detector, classes, tested)
+        if best is not None:
+            chosen[detector] = best
+        if best is not None and passed:
             remarks.append(
-                f"{detector}: {best.name} is judged, and not {said}; name others with --models"
+                f"{detector}: {best.name} is judged, and not {', '.join(passed)}; name others "
+                "with --models"
             )
     return Chosen(chosen, tuple(remarks))
 
@@ -137,16 +135,29 @@ def named_models(
     return Chosen(chosen, tuple(remarks))
 
 
-def _trained(
-    workspace: Workspace, data: Workspace, wanted: tuple[str, ...], classes: ClassList
-) -> Iterator[Model]:
-    """Finished models of these detectors and classes, the preferred ones first."""
-    for home in _places(workspace, data):
+def _best(
+    places: tuple[Workspace, ...], detector: str, classes: ClassList, tested: frozenset[str]
+) -> tuple[Model | None, list[str]]:
+    """The model to judge, and the others with why not; older ones stay unread."""
+    best, passed = None, []
+    learnt: list[Model] = []
+    for home in places:
         for name in reversed(home.names("models")):
-            if home.run("models", name).settings["detector"] not in wanted:
+            if home.run("models", name).settings["detector"] != detector:
                 continue
-            if load_checkpoint(home.output("models", name, _WEIGHTS)).classes == classes:
-                yield _model(home, name)
+            if best is not None:
+                alike = best.weights.parents[1] == home.folder("models")
+                passed.append(f"{name} ({'older' if alike else 'not trained on the tree'})")
+            elif load_checkpoint(home.output("models", name, _WEIGHTS)).classes == classes:
+                model = _model(home, name)
+                if model.knows(tested):
+                    learnt.append(model)
+                else:
+                    best = model
+    if best is None and learnt:
+        best = learnt.pop(0)
+    told = [f"{m.name} (learnt from {len(m.knows(tested))} of the test images)" for m in learnt]
+    return best, told + passed
 
 
 def _places(workspace: Workspace, data: Workspace) -> tuple[Workspace, ...]:
@@ -157,11 +168,3 @@ def _model(home: Workspace, name: str) -> Model:
     run = home.run("models", name)
     weights = home.output("models", name, _WEIGHTS)
     return Model(name, run.settings["detector"], weights, lineage_of(home, name), run)
-
-
-def _passed_over(model: Model, best: Model, tested: frozenset[str]) -> str:
-    """A model and why another is judged."""
-    if learnt := len(model.knows(tested)):
-        return f"{model.name} (learnt from {learnt} of the test images)"
-    alike = model.weights.parents[1] == best.weights.parents[1]
-    return f"{model.name} ({'older' if alike else 'not trained on the tree'})"

@@ -178,6 +178,9 @@ class SplitFacts:
         )
 
 
+UNSAID = "not said"  # of what the paper leaves open
+
+
 @dataclass(frozen=True, slots=True)
 class Departure:
     """Something that this benchmark did in another way than the paper, or may have."""

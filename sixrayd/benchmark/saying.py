@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sixrayd.benchmark.results import UNSAID
+
 if TYPE_CHECKING:
     from sixrayd.benchmark.outcome import BenchmarkResult
 
@@ -25,7 +27,10 @@ def lines_of(result: "BenchmarkResult") -> Iterator[str]:
         yield f"weights {model.title}"
     yield from result.remarks
     for row in result.departures:
-        yield f"not as the paper: {row.what}: {row.ours}; the paper: {row.paper}"
+        if row.paper == UNSAID:
+            yield f"not said by the paper: {row.what}: {row.ours}"
+        else:
+            yield f"not as the paper: {row.what}: {row.ours}; the paper: {row.paper}"
     yield f"look at it: {result.folder}/report.html"
 
 
