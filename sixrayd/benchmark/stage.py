@@ -87,19 +87,16 @@ def benchmark(
     with data.lock():
         ingest(tree, data, classes, sides=split.sides)
     tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
-
-    def choose() -> Chosen:
-        if settings.models:
-            return named_models(workspace, data, wanted, classes)
-        return find_models(workspace, data, wanted, classes, tested)
-
     if train_missing and trainer is not None and not settings.models:
-        models = choose().models
+        models = find_models(workspace, data, wanted, classes, tested).models
         for detector in wanted:
             if detector not in models or models[detector].knows(tested):
                 trainer(data, detector)
     with workspace.lock():
-        chosen = choose()
+        if settings.models:
+            chosen = named_models(workspace, data, wanted, classes)
+        else:
+            chosen = find_models(workspace, data, wanted, classes, tested)
         if not chosen.models:
             raise WorkspaceError(
                 f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
