@@ -126,7 +126,7 @@ class BenchmarkResult:
             "recomputed" from its printed classes.
         alarms: images of 1,000 empty ones that are flagged, by system and recall; None where the
             recall is not reached.
-        k_from: where k comes from.
+        k_from: where k comes from; empty of a benchmark by an earlier version.
         remarks: what a person should know of k, the split and the weights.
     """
 

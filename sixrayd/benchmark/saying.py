@@ -17,7 +17,7 @@ def lines_of(result: "BenchmarkResult") -> Iterator[str]:
         yield f"{mean:7.2%}  {key}{_beside(result, key)}"
     for label, why in result.absent.items():
         yield f"     –   {label}: {why}"
-    yield f"k {result.k_from or 'chosen on validation images'}: {result.chosen_k:g}"
+    yield f"k {result.k_from}".rstrip() + f": {result.chosen_k:g}"
     if result.k_edge:
         yield result.k_edge
     if result.split:

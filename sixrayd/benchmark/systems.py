@@ -131,6 +131,7 @@ def _crop(method: str, tdc: Crop) -> Crop:
 
 def _layer_crops(tdc: Crop, protocol: Protocol) -> list[Crop]:
     """The paper's ablation, with the kernel fixed as it is given and, it may be, in pixels."""
+    tdc = replace(tdc, numbering="convolution")
     crops = [replace(tdc, layer=layer) for layer in LAYERS]
     if "pixels" in protocol.kernel_units:  # 72 pixels are nine cells of conv4_2
         crops = [Crop(k=tdc.k), *crops]

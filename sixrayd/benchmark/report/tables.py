@@ -210,7 +210,7 @@ def _one(head: str, name: str, read: Callable[[T], Value], show: Callable[..., s
 
 
 def _who() -> list[Column[Row]]:
-    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k", "border")
+    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k", "border", "axes", "numbering")
     return [
         Column(
             "System",
