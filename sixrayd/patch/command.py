@@ -45,7 +45,7 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_js
     for name in result.other_splits:
         click.echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
     if result.other_classes:
-        text = f"{result.other_classes:,} images hold other classes alone; nothing is said of them"
+        text = f"{result.other_classes:,} images hold other classes alone; see other_classes.txt"
         click.echo(f"note: {text}", err=True)
     if as_json:
         print_json(result)
