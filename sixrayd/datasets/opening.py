@@ -13,7 +13,7 @@ from PIL import Image
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.records import Split
+from sixrayd.core.records import Source, Split
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
@@ -209,10 +209,14 @@ def _image(
         where, _, text = str(error).partition(": ")
         findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
         annotation = None
+    source = labels.source(image_id)
     if annotation is None:
-        return ImageLabels(image_id, None, sha256, size)
+        known = seen is not None and source is Source.NEGATIVE and image_id not in labels.image_ids
+        return ImageLabels(image_id, () if known else None, sha256, size)
     findings += annotation.findings
     objects = annotation.objects if annotation.hiding <= expected else None
+    if objects == () and source is Source.POSITIVE and not annotation.hiding:
+        objects = None
     return ImageLabels(image_id, objects, sha256, (annotation.width, annotation.height))
 
 

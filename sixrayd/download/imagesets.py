@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
+from sixrayd.core.image_ids import named_source
 from sixrayd.core.records import Source
 from sixrayd.datasets.image_lists import text_of
 from sixrayd.datasets.sides import listed_stem
@@ -51,9 +51,7 @@ class ImageSets:
         bits = self.register.bits(image)
         if bits is not None:
             return Source.POSITIVE if bits else Source.NEGATIVE
-        if NUMBERED.fullmatch(image):
-            return Source.POSITIVE if image[0] == "P" else Source.NEGATIVE
-        return None
+        return named_source(image)
 
     def labels(self, image: str) -> list[str]:
         """Classes that the sets name, in class order."""

@@ -38,12 +38,12 @@ def test_one_json_is_a_set(tmp_path):
 
 def test_an_image_that_no_label_speaks_of_shows_we_do_not_know_what(tmp_path):
     as_voc(tmp_path)
-    write(tmp_path / "test" / "JPEGImages" / "n0000009.JPG", jpeg(9, 30, 20))
+    write(tmp_path / "test" / "JPEGImages" / "x9.JPG", jpeg(9, 30, 20))
 
     found = open_set(tmp_path, with_images=False)
 
-    assert found.images["N0000009"] == ImageLabels("N0000009", None, "", (30, 20))
-    assert found.splits["given"]["N0000009"] == "test"
+    assert found.images["x9"] == ImageLabels("x9", None, "", (30, 20))
+    assert found.splits["given"]["x9"] == "test"
 
 
 def test_zips_within_a_folder_are_read(tmp_path):
@@ -333,7 +333,7 @@ def test_real_annotations_in_a_zip():
 
 def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
     write(tmp_path / "P1.xml", voc("P1", ("Gun", 97, 1, 99, 9)))
-    write(tmp_path / "P2.xml", voc("P2", ("Hammer", 1, 1, 9, 9)))
+    write(tmp_path / "A2.xml", voc("A2", ("Hammer", 1, 1, 9, 9)))
     write(tmp_path / "P3.xml", voc("P3", ("Gun", 1, 1, 9, 9)))
 
     found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
@@ -341,5 +341,20 @@ def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
         i: image.objects for i, image in open_set(tmp_path, ClassList(("Knife",))).images.items()
     }
 
-    assert (found["P1"], found["P2"], len(found["P3"])) == (None, (), 1)
-    assert asked == {"P1": (), "P2": (), "P3": ()}
+    assert (found["P1"], found["A2"], len(found["P3"])) == (None, (), 1)
+    assert asked == {"A2": (), "P1": (), "P3": ()}
+
+
+def test_names_and_image_sets_say_what_an_image_without_a_box_is(tmp_path):
+    for stem in ("P1", "N2", "A3", "A4", "P5"):
+        write(tmp_path / "VOC" / f"{stem}.xml", voc(stem))
+    for stem in ("P6", "N7", "A8"):
+        write(tmp_path / "VOC" / f"{stem}.jpg", jpeg(int(stem[1:])))
+    rows = ("name,Gun,Knife", "A4,-1,1", "P5,-1,-1", "A8,-1,0")
+    write(tmp_path / "ImageSet" / "10" / "train.csv", "\n".join(rows).encode())
+
+    found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
+
+    silent = {"P1", "A4", "P6"}
+    assert found == {i: None if i in silent else () for i in found}
+    assert len(found) == 8
