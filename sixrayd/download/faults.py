@@ -6,17 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError, without_advice
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import shown, write_bytes
 from sixrayd.core.findings import Flaw
-from sixrayd.datasets.places import shown
 from sixrayd.download.settings import OnError
-
-
-def why(error: OSError, path: Path) -> str:
-    """Why a file cannot be read."""
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"a link to {shown(str(path.readlink()))}, where nothing is"
-    return f"cannot be read ({error.strerror or error})"
 
 
 @dataclass(frozen=True, slots=True)

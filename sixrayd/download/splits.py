@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.errors import ReleaseError, SettingsError
-from sixrayd.core.files import open_plain, sha256_file, write_table
+from sixrayd.core.files import open_plain, sha256_file, why, write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import LEAK_FREE, SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import SPLIT_NAME, side_of_word, split_of_list
-from sixrayd.download.faults import Faults, why
+from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import csv_rows, listed_image
 from sixrayd.download.members import Member
 
