@@ -16,7 +16,7 @@ from sixrayd.core.command import (
     reported,
     workspace_option,
 )
-from sixrayd.core.errors import escaped
+from sixrayd.core.errors import printable
 from sixrayd.core.findings import LIKELY_MISSED
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -85,7 +85,7 @@ def audit(
         _take(place, workspace, classes or ())
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
     for change in changes:
-        click.echo(escaped(str(change)), err=as_json)
+        click.echo(printable(str(change)), err=as_json)
     if undo:
         click.echo(f"{counted(undo_fix(workspace), 'box')} put back", err=as_json)
     with reported() as report:
@@ -132,5 +132,5 @@ def _first(example: Any) -> str:
     """One finding on one line."""
     beside = f" = {example['other_id']}" if example["other_id"] else ""
     name = example["box_id"] or example["image_id"] or example["where"]
-    text = escaped(f"{name}{beside}: {example['text']}")
+    text = printable(f"{name}{beside}: {example['text']}")
     return text if len(text) <= 78 else text[:77] + "…"

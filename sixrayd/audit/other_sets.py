@@ -1,6 +1,5 @@
 """A set that is no workspace's: taken into one of its own, then audited there."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +37,8 @@ def take_set(
         WorkspaceError: the workspace holds another release, or what must not be replaced.
     """
     release = str(place.resolve())
-    held = _held(workspace)
+    there = workspace.held("shards")
+    held = there.settings if there else {}
     if held and (other := held.get("release")) != release:
         raise WorkspaceError(f"{workspace.shards}: holds {other}; name another workspace with -w")
     why = _why_not(workspace, held)
@@ -64,16 +64,6 @@ def take_set(
         if is_new:  # what cannot be taken in leaves nothing
             shutil.rmtree(workspace.root)
         raise
-
-
-def _held(workspace: Workspace) -> Mapping[str, Any]:
-    """Settings of the ingest that is there, finished or not; none where there is none."""
-    if (workspace.shards / "run.json").exists():
-        return workspace.run("shards").settings
-    try:
-        return dict(json.loads((workspace.shards / "plan.json").read_text("utf-8"))["settings"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
 
 
 def _why_not(workspace: Workspace, held: Mapping[str, Any]) -> str:

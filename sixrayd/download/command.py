@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
-from sixrayd.core.errors import escaped, printable
+from sixrayd.core.errors import printable
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, MAX_NEAR_BITS
 from sixrayd.core.words import counted
@@ -124,7 +124,7 @@ def _print(workspace: Workspace, expected: Any, result: Any) -> None:
         click.echo(line)
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
-        click.echo(f"passed over, neither image nor annotation nor archive: {escaped(kinds)}")
+        click.echo(f"passed over, neither image nor annotation nor archive: {printable(kinds)}")
     _print_announced(workspace, expected, result)
     click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
     click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
