@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.words import counted
 from sixrayd.diff.settings import DiffSettings
 
 option = options_of(DiffSettings)
@@ -62,6 +63,6 @@ def diff(
         for line in diff_lines(result.diff, forms, settings.examples):
             click.echo(line)
     if patch is not None:
-        click.echo(f"wrote {patch}: {result.patched:,} images", err=as_json)
+        click.echo(f"wrote {patch}: {counted(result.patched or 0, 'image')}", err=as_json)
     if check and result.diff.differs:
         context.exit(3)

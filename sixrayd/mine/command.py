@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import BACKENDS
 from sixrayd.mine.settings import MineSettings
@@ -118,8 +119,10 @@ def mine(
         print_json(result)
     else:
         click.echo(
-            f"mined {result.images} negatives in {result.shards_done} of {result.shards} shards: "
-            f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
+            f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
+            f"{counted(result.shards, 'shard')}: "
+            f"{counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
@@ -144,8 +147,9 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
         print_json(result)
     else:
         click.echo(
-            f"taken over {result.name}: {result.candidates} candidates in {result.flagged} "
-            f"negatives; passed over {result.below_threshold} below the threshold, "
+            f"taken over {result.name}: {counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'negative')}; passed over "
+            f"{result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
         following = workspace.command(f"sixrayd review push --name {result.name}")
