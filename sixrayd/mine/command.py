@@ -124,12 +124,17 @@ def mine(
             f"{counted(result.candidates, 'candidate')} in "
             f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
+        _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
         click.echo(f"next: {workspace.command(following)}")
     if result.skipped:
-        click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
+
+
+def _tell_skipped(skipped: int, folder: str, what: str) -> None:
+    if skipped:
+        click.echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
 
 
 def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
@@ -152,10 +157,10 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
             f"{result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
+        _tell_skipped(result.skipped, result.folder, "detections")
         following = workspace.command(f"sixrayd review push --name {result.name}")
         click.echo(f"next: {following}")
     if result.skipped:
-        click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 

@@ -72,8 +72,8 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
     answers = planted_decisions(workspace, name)
     if strangers := {d.image_id for d in answers} - {row["image_id"] for row in rows}:
         raise WorkspaceError(
-            f"{planted_folder(workspace, name)}: {counted(len(strangers), 'image')} with answers, but not in "
-            "planted.parquet; put it back from a backup"
+            f"{planted_folder(workspace, name)}: {counted(len(strangers), 'image')} with answers, "
+            "but not in planted.parquet; put it back from a backup"
         )
     found = hit_rates(rows, answers, seen)
     if as_json:
