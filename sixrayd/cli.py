@@ -58,7 +58,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
     from sixrayd.core.cores import share_cores
-    from sixrayd.core.errors import SixraydError, escaped
+    from sixrayd.core.errors import SixraydError, printable
     from sixrayd.core.storage import is_refusal, refusal
 
     share_cores()
@@ -68,5 +68,5 @@ def main() -> None:
         if isinstance(error, OSError) and not is_refusal(error):
             raise
         said = refusal(error) if isinstance(error, OSError) else error
-        click.echo(f"error: {escaped(said)}", err=True)
+        click.echo(f"error: {printable(said)}", err=True)
         sys.exit(1)

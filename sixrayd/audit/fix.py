@@ -80,6 +80,12 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         return changes
 
 
+def fixable(workspace: Workspace, narrow_px: float) -> int:
+    """How many boxes a fix would leave out."""
+    boxes = read_table(workspace.shards / TABLE, ANNOTATION_SCHEMA).combine_chunks()
+    return len(_changes(boxes, narrow_px)[0])
+
+
 def fix_stands(workspace: Workspace) -> bool:
     """Whether a fix has changed the ingest, and has not been undone."""
     return (workspace.shards / "fix" / RUN).exists()

@@ -20,6 +20,7 @@ from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
 from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
 from sixrayd.core.findings import Severity
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 
 STAGE = "audit"
@@ -91,7 +92,9 @@ def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dic
         ("Findings", f"{summary['faults']:,} faults, {summary['remarks']:,} remarks"),
     ]
     if left_out := workspace.run("shards").summary.get("left_out"):
-        facts.append(("Left out by --fix", f"{left_out:,} boxes, listed in shards/fix/patch.jsonl"))
+        facts.append(
+            ("Left out by --fix", f"{counted(left_out, 'box')}, listed in shards/fix/patch.jsonl")
+        )
     kinds = _kinds(table, summary["kinds"], settings.most)
     push = push_command(workspace)
     page = audit_page(facts, kinds, rules, Thumbnails(tables), push)

@@ -3,7 +3,7 @@
 import shlex
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -78,6 +78,15 @@ class ClassList:
         """Whether a name is known to be in releases, and no class that is asked for."""
         known = _left_out() | {other.lower() for other in self.left_out}
         return name.strip().lower() in known and not self.covers(name)
+
+    def choosing_from(self, names: Sequence[str]) -> "ClassList":
+        """The list that leaves out what else is named, where it is a choice: names of all classes
+        are there. Else the list as it is.
+        """
+        others = tuple(name for name in names if not (self.covers(name) or self.leaves_out(name)))
+        found = {self.canonical(name) for name in names if self.covers(name)}
+        is_choice = others and found == set(self.names)
+        return replace(self, left_out=(*self.left_out, *others)) if is_choice else self
 
     @classmethod
     def parse(cls, text: str) -> "ClassList":

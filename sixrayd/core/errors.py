@@ -43,9 +43,15 @@ class ServiceError(SixraydError):
     """Label Studio, FiftyOne or another service did not do what was asked."""
 
 
-def escaped(text: object) -> str:
-    """One line in which control characters, and bytes that are no UTF-8, stand as escapes."""
-    return "".join(sign if sign.isprintable() else _escape(sign) for sign in str(text))
+def printable(text: object, most: int = 2000) -> str:
+    """One line of a stranger's text, which no terminal takes for a command: control characters, and
+    bytes that are no UTF-8, stand as escapes.
+
+    Args:
+        most: signs of the text that are taken.
+    """
+    signs = str(text)[:most]
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in signs)
 
 
 def _escape(sign: str) -> str:
@@ -56,8 +62,3 @@ def _escape(sign: str) -> str:
 def without_advice(message: str) -> str:
     """A message without the advice to skip faults, for where they were skipped."""
     return re.sub(r"; [^;]*pass --on-error skip$", "", message)
-
-
-def printable(text: object, most: int = 500) -> str:
-    """One line of a stranger's text, which no terminal takes for a command."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(text)[:most])

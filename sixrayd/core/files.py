@@ -160,3 +160,15 @@ def sha256_file(path: Path) -> str:
     """
     with open_plain(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def why(error: OSError, path: Path) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"a link to {shown(str(path.readlink()))}, where nothing is"
+    return f"cannot be read ({error.strerror or error})"

@@ -3,8 +3,9 @@
 import re
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.core.records import Source
 
-NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)  # SIXray's own names
+_NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)  # SIXray's own names
 _ID = re.compile(r"\w[\w.\- ()]{0,89}", re.ASCII)
 
 
@@ -19,4 +20,11 @@ def image_id(stem: str) -> str:
             f"file name {stem[:100]!r}: an image's name takes 1 to 90 of the letters A-Z, a-z, "
             "0-9, _, -, dot, blank and brackets; rename the file"
         )
-    return stem.upper() if NUMBERED.fullmatch(stem) else stem
+    return stem.upper() if _NUMBERED.fullmatch(stem) else stem
+
+
+def named_source(image_id: str) -> Source | None:
+    """What SIXray's own names say of an image: P… is positive, N… negative; None for others."""
+    if not _NUMBERED.fullmatch(image_id):
+        return None
+    return Source.POSITIVE if image_id[0] in "Pp" else Source.NEGATIVE

@@ -137,6 +137,17 @@ class Workspace:
             raise WorkspaceError(f"{path}: format {run.format}, expected {FORMAT}; run it again")
         return run
 
+    def held(self, stage: str, name: str = "") -> Run | None:
+        """The work whose result is there, finished or begun; None where there is none.
+
+        Raises:
+            WorkspaceError: see `run`.
+        """
+        folder = self.folder(stage, name)
+        if (folder / "run.json").exists():
+            return self.run(stage, name)
+        return _planned(folder / "plan.json")
+
     def output(self, stage: str, name: str, file: str) -> Path:
         """A file of a finished result, checked against the hash in its `run.json`.
 
@@ -239,15 +250,10 @@ class Workspace:
 
         A setting reads "threshold 0.1 there, 0.5 asked for", an input by its path.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists():
-            there: Run | None = self.run(run.stage, run.name)
-        elif (folder / "plan.json").exists():
-            there = _planned(folder / "plan.json")
-        else:
-            return ""
+        there = self.held(run.stage, run.name)
         if there is None:
-            return "plan.json cannot be read"
+            plan = self.folder(run.stage, run.name) / "plan.json"
+            return "plan.json cannot be read" if plan.exists() else ""
         return "" if there.same_work(run) else _differences(there, run)
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:

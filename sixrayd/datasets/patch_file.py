@@ -17,6 +17,7 @@ from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import write_bytes
 from sixrayd.core.records import Split
 from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
+from sixrayd.core.words import counted
 from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
 from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
 
@@ -81,7 +82,8 @@ def _patch_of(lines: list[bytes], path: Path) -> LabelPatch:
     head = _parsed(_header, lines[0], f"{path}: line 1")
     if len(lines) - 1 != head.pop("changes"):
         raise AnnotationError(
-            f"{path}: {len(lines) - 1} images, and the header says another number; cut short? "
+            f"{path}: {counted(len(lines) - 1, 'image')}, and the header says another "
+            f"number; cut short? "
             "Ask for a sound copy"
         )
     images: list[ImagePatch] = []

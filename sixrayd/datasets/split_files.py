@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from sixrayd.core.errors import ReleaseError, SettingsError
-from sixrayd.core.files import open_plain, sha256_file
+from sixrayd.core.files import open_plain, sha256_file, why
 from sixrayd.core.findings import Flaw
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.datasets.image_lists import text_of
-from sixrayd.datasets.places import why
 from sixrayd.datasets.sides import SPLIT_NAME, listed_stem, side_of_word
 
 _MAX_BYTES = 256 << 20

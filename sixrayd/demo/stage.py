@@ -21,6 +21,7 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Kind, Source, State
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import (
     ReviewerSettings,
@@ -210,15 +211,18 @@ class _Demo:
             units = min(self.settings.checks, max(1, negatives // 10))
             wishes = SampleSettings(name, units, f"demo {self.settings.seed}")
             drawn = draw_sample(self.workspace, wishes)
-            self._say(f"  {drawn.images} images drawn at random")
+            self._say(f"  {counted(drawn.images, 'image')} drawn at random")
         if flagged >= _LEAST_FLAGGED:
             planted = plant(self.workspace, PlantSettings(name, seed=self.settings.seed))
-            self._say(f"  {planted.planted} threats planted, {planted.shams} shams beside them")
+            self._say(
+                f"  {counted(planted.planted, 'threat')} planted, "
+                f"{counted(planted.shams, 'sham')} beside them"
+            )
 
     def _review(self, server: Server, budget: int) -> None:
         """Send images, have them reviewed, bring the decisions back."""
         sent = push(self.workspace, PushSettings(limit=max(budget, 1)))
-        self._say(f"  {sent.added} images sent to {sent.address}")
+        self._say(f"  {counted(sent.added, 'image')} sent to {sent.address}")
         admin = Connection(server.url, server.token, local=True)
         with LabelStudio(admin) as label_studio:
             number = len(label_studio.reviewers())  # an interrupted demo's reviewer exists already
@@ -233,7 +237,10 @@ class _Demo:
         assert project is not None  # it has just been pushed
         names = folder.images_by_alias(project)
         counts = review_as_person(person, sent.project, truth, names, wishes)
-        self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
+        self._say(
+            f"  {counted(counts.images, 'image')} reviewed, {counts.errors} of them wrongly "
+            f"on purpose"
+        )
         pull(self.workspace, PullSettings())
 
     def _show(self, server: Server, opened: Callable[[dict[str, str]], None] | None) -> None:

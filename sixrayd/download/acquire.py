@@ -15,7 +15,8 @@ from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 
-_NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives")
+# That classes are a choice is no part either: without it, the same set is the same or stops.
+_NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives", "chosen")
 
 
 def resolved(settings: DownloadSettings, place: ReleasePlace) -> DownloadSettings:

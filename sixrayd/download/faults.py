@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError, without_advice
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import shown, write_bytes
 from sixrayd.core.findings import Flaw
-from sixrayd.datasets.places import shown
 from sixrayd.download.settings import OnError
 
 

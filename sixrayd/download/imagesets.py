@@ -1,12 +1,13 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
 import re
+from collections.abc import Callable, Sequence
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
+from sixrayd.core.image_ids import named_source
 from sixrayd.core.records import Source
 from sixrayd.datasets.image_lists import text_of
 from sixrayd.datasets.split_files import csv_rows, listed_image
@@ -21,8 +22,9 @@ _VALUES = {"1": 1, "-1": 0, "0": 0}
 class ImageSets:
     """Which classes each listed image shows, as one bit a class."""
 
-    def __init__(self, classes: ClassList) -> None:
+    def __init__(self, classes: ClassList, chosen: bool = False) -> None:
         self.classes = classes
+        self._chosen = chosen
         self.register = Register()
         self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
@@ -48,9 +50,7 @@ class ImageSets:
         bits = self.register.bits(image)
         if bits is not None:
             return Source.POSITIVE if bits else Source.NEGATIVE
-        if NUMBERED.fullmatch(image):
-            return Source.POSITIVE if image[0] == "P" else Source.NEGATIVE
-        return None
+        return named_source(image)
 
     def labels(self, image: str) -> list[str]:
         """Classes that the sets name, in class order."""
@@ -59,27 +59,42 @@ class ImageSets:
     def _names(self, bits: int) -> list[str]:
         return [label for i, label in enumerate(self.classes.names) if bits >> i & 1]
 
-    def _columns(self, header: list[str], where: str) -> list[int]:
+    def choose(self, names: Callable[[], Sequence[str]]) -> None:
+        """Leave out what labels or image sets name beside the classes, where these are a choice."""
+        if self._chosen:
+            self.classes = self.classes.choosing_from(names())
+
+    def _columns(self, header: list[str], where: str) -> list[int | None]:
+        """The class of each column; None of one that is left out."""
+        names = [name.strip() for name in header[1:]]
+        self.choose(lambda: names)
         try:
-            columns = [self.classes.index(self.classes.canonical(name)) for name in header[1:]]
+            columns = [
+                None
+                if self.classes.leaves_out(name)
+                else self.classes.names.index(self.classes.canonical(name))
+                for name in names
+            ]
         except AnnotationError:
             columns = []
-        if sorted(columns) != list(range(len(self.classes))):
-            names = [name.strip() for name in header[1:]]
+        if sorted(column for column in columns if column is not None) != list(
+            range(len(self.classes))
+        ):
             raise ReleaseError(
                 f"{where}: columns are {','.join(names) or 'missing'}, classes are "
                 f"{','.join(self.classes.names)}; {classes_advice(names)}"
             )
         return columns
 
-    def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> str:
+    def _add(self, row: list[str], columns: list[int | None], where: str, faults: Faults) -> str:
         """Take one row; the image that it is of, empty where it is a fault."""
         values = [_VALUES.get(value.removesuffix(".0")) for value in row[1:]]
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
             return ""
         if image := listed_image(row[0], where, faults.add):
-            shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
+            pairs = zip(columns, values, strict=True)
+            shown = sum(1 << column for column, value in pairs if value and column is not None)
             self._list(image, shown, where)
         return image
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sixrayd.core.files import write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
+from sixrayd.core.settling import left_out_class
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
@@ -73,7 +75,7 @@ class Ingest:
 
     def __post_init__(self) -> None:
         classes = ClassList(self.settings.classes, self.place.expected.left_out)
-        self.sets = ImageSets(classes)
+        self.sets = ImageSets(classes, self.settings.chosen)
         self.splits = GivenSplits(self.faults)
 
     @property
@@ -111,6 +113,7 @@ class Ingest:
             self.labels.tell_apart(image, kept, others)
         for name, sides in given.items():
             self.splits.add_sides(name, sides)
+        self.sets.choose(lambda: self.labels.class_names)  # those among the images, too
         table = self._measured()
         boxes, counts = self._settle(table)
         index = self._write_index(table, boxes)
@@ -151,6 +154,7 @@ class Ingest:
 
     def _check_classes(self) -> None:
         """Refuse a set whose own list of classes is another, before anything is decoded."""
+        self.sets.choose(lambda: self.labels.class_names)
         if self.labels.form in ("coco", "yolo") and self.faults.on_error == "stop":
             names = self.labels.class_names
             known = self.sets.classes
@@ -304,16 +308,13 @@ class Ingest:
         return pa.concat_tables(tables).sort_by("image_id")
 
     def _settle(self, table: pa.Table) -> tuple[dict[str, int | None], dict[str, Any]]:
-        """Write the boxes.
-
-        Returns:
-            Annotated images with the number of their boxes, None where nothing usable is said; and
-            counts.
+        """Write the boxes: gives annotated images with the number of their boxes, None where
+        nothing usable is said, and counts.
         """
         self.notes += self.sets.contradictions
         rows: list[dict[str, Any]] = []
         boxes: dict[str, int | None] = {}
-        promoted = 0
+        promoted, others = 0, Counter[str]()
         sizes = _sizes(table, self.labels.image_ids)
         for image in sorted(self.labels.image_ids):
             bits = self.register.bits(image)
@@ -331,6 +332,7 @@ class Ingest:
                 continue
             rows += box_rows(image, read)
             self.notes += ((image, finding) for finding in read.findings)
+            others.update(filter(None, map(left_out_class, read.findings)))
             boxes[image] = None if read.hiding else len(read.objects)
             if read.objects and bits == 0:
                 promoted += 1
@@ -338,14 +340,16 @@ class Ingest:
                 where = self.labels.where(image)
                 self.notes.append((image, Finding(Flaw.BOXED_NEGATIVE, where, text)))
         write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
-        return boxes, {"boxes": len(rows), "negatives_with_boxes": promoted}
+        counts = {"boxes": len(rows), "negatives_with_boxes": promoted}
+        return boxes, {**counts, "other_classes": dict(sorted(others.items()))}
 
     def _write_notes(self, ids: pa.ChunkedArray) -> None:
         """Write what is wrong and was settled: as lines for people, and as a table."""
         if self.notes:
             notes = "".join(f"{finding}\n" for _, finding in self.notes)
             write_bytes(self.folder / "notes.txt", notes.encode("utf-8"))
-        if (findings := finding_rows(self.notes, self.register, ids)).num_rows:
+        findings = finding_rows(self.notes, self.register, self.splits.voc_listed, ids)
+        if findings.num_rows:
             write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
 
     def _write_index(self, table: pa.Table, boxes: Mapping[str, int | None]) -> Index:

@@ -31,6 +31,7 @@ class DownloadSettings:
     source: str = ""  # folder, archive or URL to take a release of a manifest from
     connections: int = 4  # files that are fetched at once
     keep_archives: bool = True  # those that were fetched, once they are taken in
+    chosen: bool = False  # classes are a choice: what else labels name is left out
     made_by: str = ""  # the command that takes the release for itself; empty for the user
 
     def __post_init__(self) -> None:
@@ -72,5 +73,7 @@ class DownloadResult:
     contradictions: int = 0  # listings that name other classes of an image than one before
     # Files that are neither image nor text nor archive, by suffix.
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    # Boxes left out by class: of those that labels name and `classes` does not, and of Hammer.
+    other_classes: Mapping[str, int] = field(default_factory=dict)
     # Given splits by name: images train and test, groups_on_both_sides, listed not_in_release.
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

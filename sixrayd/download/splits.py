@@ -37,6 +37,7 @@ class GivenSplits:
         self._faults = faults
         self._sides: defaultdict[str, list[_Side]] = defaultdict(list)  # of which split
         self._voc_lists: dict[str, pa.Array] = {}  # file → images
+        self._asked: dict[str, str] = {}  # split that `--split` names → its file
         self._both: defaultdict[str, set[str]] = defaultdict(set)  # split → on both its sides
 
     def add_file(self, file: SplitFile) -> None:
@@ -45,6 +46,7 @@ class GivenSplits:
         Raises:
             ReleaseError: it is not of the form, has but one side, or a fault stops.
         """
+        self._asked[file.name] = str(file.path)
         for side, ids in file.sides(self._faults.add).items():
             self._add(file.name, side, str(file.path), ids)
 
@@ -62,6 +64,11 @@ class GivenSplits:
         ids = [image for image in ids if image]
         self._voc_lists[member.where] = pa.array(ids, pa.string())
         self.add_list(member.where, ids)
+
+    @property
+    def voc_listed(self) -> pa.ChunkedArray:
+        """Images that VOC's lists name."""
+        return pa.chunked_array(list(self._voc_lists.values()), pa.string())
 
     def absent(self, index: Index) -> dict[str, str]:
         """Images that VOC's lists name and the release lacks → the first list that does."""
@@ -85,19 +92,29 @@ class GivenSplits:
         Returns:
             Counts by split: train, test, groups_on_both_sides, not_in_release.
         """
-        tables = {
-            name: self._table(name, sides)
-            for name, sides in sorted(self._sides.items())
-            if {one.side for one in sides} == {*Split}  # a list of one side divides nothing
-        }
+        tables = {name: self._table(name, sides) for name, sides in sorted(self._sides.items())}
         known = {n: t.filter(_is_in(t["image_id"], index)) for n, t in tables.items()}
-        if any(table.num_rows for table in known.values()):
+        for name in [name for name, table in known.items() if not self._divides(name, table)]:
+            del known[name]
+        if known:
             table = pa.concat_tables(known.values())
             write_table(index.folder / "splits.parquet", table, SPLIT_SCHEMA)
         return {
             name: _counts(table, index) | {"not_in_release": tables[name].num_rows - table.num_rows}
             for name, table in known.items()
         }
+
+    def _divides(self, name: str, table: pa.Table) -> bool:
+        """Whether a split has two sides in the release; of one that was asked for, a fault if not.
+
+        Raises:
+            ReleaseError: it was asked for, and faults stop.
+        """
+        empty = [str(side) for side in Split if not pc.any(pc.equal(table["side"], side)).as_py()]
+        if empty and name in self._asked:
+            text = f"no image of the {' and the '.join(empty)} side is in the release; not kept"
+            self._faults.add(self._asked[name], text)
+        return not empty
 
     def _add(self, name: str, side: Split, where: str, ids: Iterable[str]) -> None:
         new = pa.array(ids, pa.string()).unique()
@@ -116,7 +133,8 @@ class GivenSplits:
         both = pa.array(sorted(self._both[name]), pa.string())
         parts = []
         for side in Split:
-            ids = pa.chunked_array([one.ids for one in sides if one.side == side]).unique()
+            listed = [one.ids for one in sides if one.side == side]
+            ids = pa.chunked_array(listed, pa.string()).unique()
             ids = ids.filter(pc.invert(pc.is_in(ids, both)))
             columns = [pa.repeat(name, len(ids)), ids, pa.repeat(str(side), len(ids))]
             parts.append(pa.table(columns, schema=SPLIT_SCHEMA))

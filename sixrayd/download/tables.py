@@ -131,19 +131,26 @@ def box_rows(image: str, annotation: VocAnnotation) -> list[dict[str, Any]]:
 
 
 def finding_rows(
-    found: Iterable[tuple[str, Finding]], register: Register, ids: pa.ChunkedArray
+    found: Iterable[tuple[str, Finding]],
+    register: Register,
+    voc_listed: pa.ChunkedArray,
+    ids: pa.ChunkedArray,
 ) -> pa.Table:
     """`FINDING_SCHEMA`: what annotations and image sets say wrongly, sorted.
 
     Args:
         found: by image id.
-        ids: of the images that the release brings; where there are image sets, they list them.
+        voc_listed: images that VOC's lists name.
+        ids: of the images that the release brings; where there are image sets or VOC's lists, these
+            list them.
     """
     rows = [
         {"flaw": str(finding.flaw), "where": finding.where, "text": finding.text, "image_id": image}
         for image, finding in found
     ]
-    unlisted = [i for i in ids.to_pylist() if register.listed and register.bits(i) is None]
+    others = ids.filter(pc.invert(pc.is_in(ids, voc_listed))).to_pylist()
+    there_are_lists = register.listed or len(voc_listed)
+    unlisted = [i for i in others if there_are_lists and register.bits(i) is None]
     texts = (str(Flaw.UNLISTED_IMAGE), "image sets", "listed by none")
     columns = [pa.repeat(pa.scalar(text), len(unlisted)) for text in texts]
     columns.append(pa.array(unlisted, pa.string()))

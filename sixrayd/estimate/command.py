@@ -12,6 +12,7 @@ from sixrayd.core.command import (
     print_json,
     workspace_option,
 )
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.statistics.settings import BoundSettings
@@ -125,7 +126,8 @@ def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json:
         print_json(result)
         return
     click.echo(
-        f"{result.file}: {result.found:,} groups found, at most {result.upper:,} missed, at least "
+        f"{result.file}: {counted(result.found, 'group')} found, at most {result.upper:,} "
+        f"missed, at least "
         f"{percent_down(result.recall)} found; names {result.signed_by} as signer (not proven)"
     )
     for line in result.rests_on:

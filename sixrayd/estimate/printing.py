@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
+from sixrayd.core.words import counted
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
 from sixrayd.estimate.stage import Estimate
@@ -23,13 +24,13 @@ _console = Console(highlight=False, markup=False, soft_wrap=False)
 def print_sample(result: SampleResult, following: str) -> None:
     """Print a draw, and the command that comes next."""
     units, images = sum(result.units.values()), result.images
-    lines = [f"draw {result.draw}: {units:,} groups, {images:,} images"]
+    lines = [f"draw {result.draw}: {counted(units, 'group')}, {counted(images, 'image')}"]
     if result.finished:
         lines.insert(0, "the draw was interrupted before; it is complete now, nothing more drawn")
     for stratum, number in result.units.items():
         lines.append(f"  {number:>9,} of {result.pools[stratum]:,} undecided  {stratum}")
     lines += [
-        f"{result.units_in_all:,} groups drawn in all: {result.file}",
+        f"{counted(result.units_in_all, 'group')} drawn in all: {result.file}",
         f"commitment, to be published before these are reviewed: {result.commitment}",
         f"next: {following}",
     ]
@@ -67,7 +68,8 @@ def print_estimate(result: Estimate) -> None:
         f"Groups of near-identical images. Found: {result.found:,}. At most {result.upper:,} may "
         f"be missed ({100 * result.settings.confidence:.4g} % sure), best guess {guess}.",
         f"At least {percent_down(result.recall)} of all contraband groups are found.",
-        f"Missed are {result.lower:,} groups at least, and {result.images:,} images at most.",
+        f"Missed are {counted(result.lower, 'group')} at least, and "
+        f"{counted(result.images, 'image')} at most.",
         "",
         classes,
         _CLASSES,

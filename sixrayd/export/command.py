@@ -14,6 +14,7 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.forms import FORMS, VOC
 from sixrayd.export.settings import ExportSettings
@@ -80,4 +81,4 @@ def export(
     for state, count in result.states.items():
         click.echo(f"  {count:>9,}  {state}")
     images = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
-    click.echo(f"VOC tree: {images} images, {sum(result.origins.values()):,} boxes")
+    click.echo(f"VOC tree: {images} images, {counted(sum(result.origins.values()), 'box')}")

@@ -19,6 +19,7 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import decision_files, mining_of
 from sixrayd.export.card import card
@@ -269,11 +270,11 @@ def _notes(states: States, bare: Sequence[str]) -> list[str]:
     if waiting := counts[State.FLAGGED_UNREVIEWED]:
         notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
     if bare:
-        notes.append(f"{len(bare)} positives have no box: listed in positives_without_boxes.txt")
+        notes.append(f"{counted(len(bare), 'positive')} without a box: positives_without_boxes.txt")
     if states.unused:
         notes.append(
-            f"{len(states.unused)} images with decisions are not in the release, or not readable: "
-            f"the decisions were not used, first {states.unused[0]}"
+            f"{counted(len(states.unused), 'image')} with decisions, but not readable or not in "
+            f"the release: the decisions were not used, first {states.unused[0]}"
         )
     return notes
 

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import BACKENDS
 from sixrayd.mine.settings import MineSettings
@@ -118,15 +119,22 @@ def mine(
         print_json(result)
     else:
         click.echo(
-            f"mined {result.images} negatives in {result.shards_done} of {result.shards} shards: "
-            f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
+            f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
+            f"{counted(result.shards, 'shard')}: "
+            f"{counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
+        _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
         click.echo(f"next: {workspace.command(following)}")
     if result.skipped:
-        click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
+
+
+def _tell_skipped(skipped: int, folder: str, what: str) -> None:
+    if skipped:
+        click.echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
 
 
 def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
@@ -144,14 +152,15 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
         print_json(result)
     else:
         click.echo(
-            f"taken over {result.name}: {result.candidates} candidates in {result.flagged} "
-            f"negatives; passed over {result.below_threshold} below the threshold, "
+            f"taken over {result.name}: {counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'negative')}; passed over "
+            f"{result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
+        _tell_skipped(result.skipped, result.folder, "detections")
         following = workspace.command(f"sixrayd review push --name {result.name}")
         click.echo(f"next: {following}")
     if result.skipped:
-        click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 

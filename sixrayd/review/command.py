@@ -22,6 +22,7 @@ from sixrayd.core.command import (
     workspace_option,
 )
 from sixrayd.core.records import LEAK_FREE, Rule
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
@@ -261,7 +262,9 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result.name}: {result.withdrawn} decisions withdrawn in {result.file}")
+        click.echo(
+            f"{result.name}: {counted(result.withdrawn, 'decision')} withdrawn in {result.file}"
+        )
         _say("They stay submitted on the server, and count again if they are changed there.")
 
 
@@ -321,7 +324,7 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
         print_json(result)
         return
     click.echo(
-        f"{result.name}: {result.added} images added, {result.already_there} were there"
+        f"{result.name}: {counted(result.added, 'image')} added, {result.already_there} were there"
         + (
             f", {result.decided_elsewhere} decided in other reviews"
             * bool(result.decided_elsewhere)

@@ -3,6 +3,7 @@
 import click
 
 from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 
@@ -25,7 +26,11 @@ def status(workspace: Workspace, as_json: bool) -> None:
     for result in report.results:
         title = f"{result.stage}/{result.name}" if result.name else result.stage
         found = (result.summary or {}) if result.stage == "audit" else {}
-        faults = f": {found['faults']} faults, {found['remarks']} remarks" if found else ""
+        faults = (
+            f": {counted(found['faults'], 'fault')}, {counted(found['remarks'], 'remark')}"
+            if found
+            else ""
+        )
         click.echo(f"{title:<24} {result.progress}{faults}")
         for text, names in (("changed", result.changed), ("no longer there", result.gone)):
             if names:
@@ -35,7 +40,9 @@ def status(workspace: Workspace, as_json: bool) -> None:
             click.echo(f"  {result.error}")
         if result.stage == "shards":
             if left_out := (result.summary or {}).get("left_out"):
-                click.echo(f"  {left_out} boxes left out by `sixrayd audit --fix`, see --undo")
+                click.echo(
+                    f"  {counted(left_out, 'box')} left out by `sixrayd audit --fix`, see --undo"
+                )
             for name, counts in report.splits.items():
                 click.echo(f"  split {name}: {counts['train']} train, {counts['test']} test")
     click.echo(f"next: {report.next_command}" if report.next_command else "every stage is done")

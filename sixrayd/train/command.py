@@ -13,6 +13,7 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
@@ -93,8 +94,9 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         return
     what = "trained" if result.fresh else "already trained"
     click.echo(
-        f"{what} {result.name}: {result.positives} positives, {result.backgrounds} backgrounds, "
-        f"{result.epochs} epochs"
+        f"{what} {result.name}: {counted(result.positives, 'positive')}, "
+        f"{counted(result.backgrounds, 'background')}, "
+        f"{counted(result.epochs, 'epoch')}"
     )
     for what, count in result.round.items():
         click.echo(f"  of the round, {what}: {count}")

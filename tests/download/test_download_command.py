@@ -22,7 +22,8 @@ def test_text_and_json(tmp_path: Path) -> None:
     done = sixrayd(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (
         0,
-        "8 images: 3 positives, 5 negatives, 0 of them unreadable; 6 boxes\n6 train, 2 test\n",
+        "8 images: 3 positives, 5 negatives, 0 of them unreadable; 6 boxes\n"
+        "split leak-free: 6 train, 2 test\n",
     )
     assert done.stderr.endswith("in workspace/shards; next: sixrayd train\n")
     again = sixrayd(*words, "--json", cwd=tmp_path)
@@ -45,7 +46,7 @@ def test_fault_is_one_line_and_skips_exit_with_3(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == (
         "8 images: 3 positives, 5 negatives, 1 of them unreadable; 6 boxes"
     )
-    assert done.stdout.splitlines()[-1] == "1 faults passed over (skipped.jsonl)"
+    assert done.stdout.splitlines()[-1] == "1 fault passed over (skipped.jsonl)"
 
 
 def test_settings_come_from_the_workspace_file(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.download import packing
+from sixrayd.datasets import packing
+from sixrayd.datasets.tars import JoinedParts
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
-    JoinedParts,
     Member,
     loose_files,
     loose_members,

@@ -433,7 +433,7 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
 
     assert answer.exit_code == 3
     assert answer.stdout == (
-        "taken over other: 1 candidates in 1 negatives; passed over 0 below the threshold, "
+        "taken over other: 1 candidate in 1 negative; passed over 0 below the threshold, "
         "0 on other images, 1 skipped\n"
         f"next: sixrayd review push --name other -w {workspace.root}\n"
     )

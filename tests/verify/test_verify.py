@@ -308,7 +308,7 @@ def test_what_is_printed_is_one_line_of_text(file, runner):
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
 
     assert said.stdout.splitlines()[-2].startswith(
-        "sound: first, names Ann [2J sound: x as signer (not proven), at"
+        "sound: first, names Ann\\x1b[2J\\nsound: x as signer (not proven), at"
     )
 
 

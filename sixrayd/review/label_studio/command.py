@@ -8,6 +8,7 @@ import click
 
 from sixrayd.core.command import console, json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ def backup(workspace: Workspace, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations")
+        click.echo(
+            f"{result.file}: {counted(result.tasks, 'task')}, "
+            f"{counted(result.annotations, 'annotation')}"
+        )
 
 
 @click.command(short_help="Put a backup back.")
@@ -110,7 +114,10 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations are back")
+    click.echo(
+        f"{result.file}: {counted(result.tasks, 'task')}, "
+        f"{counted(result.annotations, 'annotation')} are back"
+    )
     if result.replaced:
         click.echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
@@ -127,7 +134,9 @@ def _show_images(workspace: Workspace) -> None:
         return
     if shown.images:
         lost = f"; {shown.written} were missing and are written again" * bool(shown.written)
-        _say(f"{shown.images} images that were sent are shown from {workspace.root}{lost}")
+        _say(
+            f"{counted(shown.images, 'image')} that were sent are shown from {workspace.root}{lost}"
+        )
 
 
 def _welcome(server: "Server") -> None:

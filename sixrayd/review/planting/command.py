@@ -11,6 +11,7 @@ from sixrayd.core.command import json_option, options_of, print_json, workspace_
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.settings import MOST_SHARE, PlantSettings
 
@@ -71,8 +72,8 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
     answers = planted_decisions(workspace, name)
     if strangers := {d.image_id for d in answers} - {row["image_id"] for row in rows}:
         raise WorkspaceError(
-            f"{planted_folder(workspace, name)}: {len(strangers)} images with answers are not in "
-            "planted.parquet; put it back from a backup"
+            f"{planted_folder(workspace, name)}: {counted(len(strangers), 'image')} with answers, "
+            "but not in planted.parquet; put it back from a backup"
         )
     found = hit_rates(rows, answers, seen)
     if as_json:
