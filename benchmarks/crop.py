@@ -22,7 +22,7 @@ from benchmarks.interleaved import interleaved_s
 from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.files import write_json
 from sixrayd.crop.region import cut, size_wh
-from sixrayd.crop.tdc import FAST, TdcSettings
+from sixrayd.crop.settings import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint

@@ -10,7 +10,8 @@ from sixrayd.benchmark.settings import KERNELS, THRESHOLDS
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
 from sixrayd.crop.region import Region, crop_cost, cut, map_back, size_wh
-from sixrayd.crop.tdc import TdcSettings, regions
+from sixrayd.crop.settings import TdcSettings
+from sixrayd.crop.tdc import regions
 from sixrayd.crop.tdc_forms import TdcCropper, scaled
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.average_precision import mean_average_precision
@@ -34,7 +35,7 @@ def sweep_tdc(
     points = [(k, kernel) for k in THRESHOLDS for kernel in KERNELS]
     found: dict[tuple[float, int], dict[str, Detections]] = {point: {} for point in points}
     kept: dict[tuple[float, int], dict[str, Region]] = {point: {} for point in points}
-    cropper = TdcCropper(predictor.detector, TdcSettings(border="edge"), predictor.device)
+    cropper = TdcCropper(predictor.detector, TdcSettings(), predictor.device)
     side = predictor.detector.form.size
     for image_id in images.ids:
         image = decode_rgb(images.read(image_id), image_id)
