@@ -10,8 +10,9 @@ from click.core import ParameterSource
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.options import tdc_options
 from sixrayd.detectors.catalogue import BACKENDS
-from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
@@ -32,6 +33,7 @@ option = options_of(MineSettings)
     "--crop",
     help="Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
 )
+@tdc_options(TDC)
 @option("--dynamic", help="Keep each image's aspect ratio.")
 @option(
     "--cascade",
@@ -92,6 +94,7 @@ def mine(
     Example:
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
+      sixrayd mine --crop tdc --k 0.2 --dynamic
       sixrayd mine --engine ray --address auto
       sixrayd mine --detections results.json --coco-images images.json --name other
     """
@@ -121,6 +124,8 @@ def mine(
             f"mined {result.images} negatives in {result.shards_done} of {result.shards} shards: "
             f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
         )
+        for line in result.removed.lines():
+            click.echo(line)
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
         click.echo(f"next: {workspace.command(following)}")

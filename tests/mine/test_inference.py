@@ -12,7 +12,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.crop.region import cut, map_back
-from sixrayd.crop.tdc import FAST
+from sixrayd.crop.settings import FAST
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import (
     Checkpoint,
