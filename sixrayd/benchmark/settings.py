@@ -1,10 +1,11 @@
 """What to compare, and how strictly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.crop.settings import CannySettings, TdcKnobs
 from sixrayd.detectors.catalogue import DETECTORS
 
 PUBLISHED = ("ssd512", "retinanet512", "rfb512")  # the paper's three, its best one last
@@ -35,6 +36,8 @@ class BenchmarkSettings:
         saliency, regression: the aesthetic crop's weights; None leaves its rows without figures.
         device: "auto", "cpu" or "cuda".
         force: replace a benchmark of the same name with other settings.
+        tdc: what differs from TDC's settings elsewhere; its k is not chosen then.
+        canny: thresholds of the edge crop.
 
     Raises:
         SettingsError: out of range.
@@ -56,6 +59,8 @@ class BenchmarkSettings:
     seed: int = 0
     device: Device = "auto"
     force: bool = False
+    tdc: TdcKnobs = field(default_factory=TdcKnobs)
+    canny: CannySettings = field(default_factory=CannySettings)
 
     def __post_init__(self) -> None:
         for key, least in (("scale", 0), ("margin", 0), ("validation", 1), ("timing", 1)):

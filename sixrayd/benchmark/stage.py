@@ -22,7 +22,7 @@ from sixrayd.benchmark.parts import (
 )
 from sixrayd.benchmark.pictures import take_pictures
 from sixrayd.benchmark.report.page import write_report
-from sixrayd.benchmark.results import Crop, Results, SweepPoint, System
+from sixrayd.benchmark.results import Results, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
 from sixrayd.benchmark.settings import PUBLISHED, SMALL, BenchmarkSettings
 from sixrayd.benchmark.sweep import DEFAULT_K, choose_k, sweep_tdc
@@ -30,6 +30,7 @@ from sixrayd.benchmark.systems import (
     SystemRunner,
     SystemsPlan,
     plan_systems,
+    tdc_crop,
     tdc_settings,
     usable_crops,
 )
@@ -42,6 +43,7 @@ from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.crop.settings import CannySettings, TdcKnobs
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
@@ -164,6 +166,9 @@ def _planned(
         del lasting[key]
     if not settings.split:  # as benchmarks were recorded before there were given splits
         del lasting["split"]
+    for key, usual in (("tdc", TdcKnobs()), ("canny", CannySettings())):  # and no such options
+        if getattr(settings, key) == usual:
+            del lasting[key]
     lasting["device"] = pick_device(settings.device).type
     files = [
         data.shards / "run.json",
@@ -201,12 +206,13 @@ class _Job:
     def work(self, wanted: tuple[str, ...], command: str, trainer: Trainer | None) -> None:
         """Run what is missing and write the report."""
         sweep = self._sweep(wanted[-1])
-        k = choose_k(sweep)
+        k = choose_k(sweep) if self.settings.tdc.k is None else self.settings.tdc.k
         names = {detector: model.name for detector, model in self.models.items()}
         cropped = ""
         if self.settings.train_cropped and trainer is not None and wanted[-1] in names:
             cropped = self._learn_crops(wanted[-1], k, trainer)
-        plan = plan_systems(names, wanted, usable_crops(self.settings), k, cropped)
+        crops, knobs = usable_crops(self.settings), self.settings.tdc
+        plan = plan_systems(names, wanted, crops, k, cropped, knobs)
         runners = [self._runner(system) for system in plan.systems]
         parts = self._run_all("test", runners, self.sides.test)
         negatives = {}
@@ -237,7 +243,7 @@ class _Job:
         """Train a detector on TDC's crops of the training side; the name of its weights."""
         root = self.data.root
         target = Workspace(root.with_name(f"{root.name}-crops"))
-        crop = Crop("tdc", k=k)
+        crop = tdc_crop(self.settings.tdc, k)
         settings = {**asdict(crop), "weights": sha256_file(self.models[main].weights)}
         cropper = TdcCropper(self.detectors[main], tdc_settings(crop), self.device)
         crop_training_side(self.data, target, cropper, settings)

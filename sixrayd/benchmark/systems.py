@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
+from sixrayd.crop.settings import EXACT, TdcKnobs, TdcSettings
 from sixrayd.crop.smart import smart_crop
-from sixrayd.crop.tdc import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped
@@ -46,6 +47,7 @@ def plan_systems(
     crops: Mapping[str, str],
     k: float,
     cropped: str = "",
+    knobs: TdcKnobs = TdcKnobs(),
 ) -> SystemsPlan:
     """Every row of the paper's tables and of its ablation.
 
@@ -55,6 +57,7 @@ def plan_systems(
         crops: method → why it cannot run, empty where it can.
         k: TDC's threshold.
         cropped: name of weights of the last detector that learnt from TDC's crops, if any.
+        knobs: what else is asked of TDC.
     """
     absent = {
         detector: "no weights: run `sixrayd benchmark --train-missing`"
@@ -65,14 +68,15 @@ def plan_systems(
     fixed = [planner.add(d, Crop(k=k), "fixed") for d in wanted if d in models]
     rows: dict[str, list[str]] = {"dynamic": [], "layers": [], "forms": []}
     if main in models:
-        able = [Crop(method, k=k) for method, why in crops.items() if not why]
+        tdc = tdc_crop(knobs, k)
+        able = [tdc if m == "tdc" else Crop(m, k=k) for m, why in crops.items() if not why]
         fixed += [planner.add(main, crop, "fixed") for crop in able]
         if cropped:
-            fixed.append(planner.add_learnt(main, Crop("tdc", k=k), cropped))
+            fixed.append(planner.add_learnt(main, tdc, cropped))
         rows["dynamic"] = [planner.add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
         rows["dynamic"].append(planner.add(main, Crop(k=k), "dynamic", "fractions"))
-        rows["layers"] = [planner.add(main, crop, "fixed") for crop in _layer_crops(k)]
-        rows["forms"] = [planner.add(main, crop, "dynamic") for crop in _form_crops(k)]
+        rows["layers"] = [planner.add(main, crop, "fixed") for crop in _layer_crops(knobs, k)]
+        rows["forms"] = [planner.add(main, crop, "dynamic") for crop in _form_crops(knobs, k)]
     unable = {f"{main} + {method}": why for method, why in crops.items() if why}
     missing = {"fixed": absent | unable, "dynamic": unable if main in models else absent}
     tables = tuple(
@@ -102,21 +106,29 @@ class _Planner:
         return key
 
 
-def _layer_crops(k: float) -> list[Crop]:
+def tdc_crop(knobs: TdcKnobs, k: float) -> Crop:
+    """TDC as it is asked for, with this threshold where none is."""
+    settings = asdict(knobs.over(replace(EXACT, k=k)))
+    del settings["reduce"]
+    return Crop("tdc", **settings)
+
+
+def _layer_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
     """The paper's ablation, with the kernel fixed in cells and then in pixels."""
-    in_cells = [Crop("tdc", k=k, layer=layer) for layer in LAYERS]
+    base = tdc_crop(replace(knobs, tdc_form=None, tdc_kernel=None, tdc_numbering=None), k)
+    in_cells = [replace(base, layer=layer) for layer in LAYERS]
     in_pixels = [replace(crop, kernel=72, kernel_unit="pixels") for crop in in_cells]
     return [Crop(k=k), *in_cells, *in_pixels]  # 72 pixels are nine cells of conv4_2
 
 
-def _form_crops(k: float) -> list[Crop]:
-    exact = Crop("tdc", k=k)
-    fast = replace(exact, form="fast", layer=FAST.layer, kernel=FAST.kernel)
+def _form_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
+    exact = tdc_crop(replace(knobs, tdc_form="exact"), k)
+    common = TdcKnobs(k=knobs.k, tdc_border=knobs.tdc_border, tdc_axes=knobs.tdc_axes)
     return [
         Crop(k=k),
         exact,
         replace(exact, border="zeros"),
-        replace(fast, kernel_unit=FAST.kernel_unit),
+        tdc_crop(replace(common, tdc_form="fast"), k),
         replace(exact, form="shared", border="zeros"),
     ]
 
@@ -138,7 +150,9 @@ def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:
         parts.append(reading)
     if crop.method == "tdc":
         kernel = f"{crop.kernel}{crop.kernel_unit}"
-        parts.append(f"tdc-{crop.form}-conv{crop.layer}-{kernel}-{crop.border}-k{crop.k:g}")
+        layer = f"{'conv' if crop.numbering == 'convolution' else 'module'}{crop.layer}"
+        axes = "" if crop.axes == "both" else f"-{crop.axes}"
+        parts.append(f"tdc-{crop.form}-{layer}-{kernel}-{crop.border}{axes}-k{crop.k:g}")
     elif crop.method != "none":
         parts.append(crop.method)
     return "_".join(parts)
@@ -213,7 +227,7 @@ class SystemRunner:
         if crop.method == "tdc":
             return TdcCropper(self.eye, tdc_settings(crop), self.device, dynamic=self.dynamic)
         if crop.method == "canny":
-            return canny_crop
+            return partial(canny_crop, settings=settings.canny)
         if crop.method == "smart":
             return smart_crop
         if crop.method == "aesthetic":
@@ -231,5 +245,7 @@ def tdc_settings(crop: Crop) -> TdcSettings:
         kernel_unit="pixels" if crop.kernel_unit == "pixels" else "cells",
         k=crop.k,
         form=crop.form,  # type: ignore[arg-type]
-        border="zeros" if crop.border == "zeros" else "edge",
+        border=crop.border,  # type: ignore[arg-type]
+        axes=crop.axes,  # type: ignore[arg-type]
+        numbering=crop.numbering,  # type: ignore[arg-type]
     )
