@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.command import console
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
@@ -97,6 +98,13 @@ def mine(
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
         job = Mining(workspace, run, models, settings)
+        if job.tdc not in (None, settings.tdc.over(TDC)):
+            console.print(
+                f"{job.folder}: goes on as it began, with zeros beyond the border; --force mines "
+                "anew, with what is asked for now",
+                markup=False,
+                soft_wrap=True,
+            )
         # What cannot be done is said before anything is begun, let alone replaced.
         job.wanted(settings.shards)
         resolve_backend(settings.backend, device, models.backends(job.tdc))
@@ -130,10 +138,12 @@ def planned(workspace: Workspace, settings: MineSettings, models: Models) -> Run
     run = Run("mine", settings.name or models.name, lasting, workspace.upstream(*stages))
     if settings.crop != "tdc":
         return run
-    told = replace(run, settings=lasting | {"tdc": asdict(settings.tdc.over(TDC))})
+    asked = settings.tdc.over(TDC)
+    told = replace(run, settings=lasting | {"tdc": asdict(asked)})
     # One that was begun before this was recorded goes on as it began.
-    older = not settings.tdc.given and not settings.force and workspace.other_work(told)
-    return run if older and not workspace.other_work(run) else told
+    may = asked == UNRECORDED or not (settings.tdc.given or settings.force)
+    older = may and workspace.other_work(told) and not workspace.other_work(run)
+    return run if older else told
 
 
 def tdc_of(run: Run) -> TdcSettings | None:
