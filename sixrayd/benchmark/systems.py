@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
-from sixrayd.crop.settings import EXACT, TdcKnobs, TdcSettings
+from sixrayd.crop.settings import EXACT, Form, TdcKnobs, TdcSettings
 from sixrayd.crop.smart import smart_crop
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
 from sixrayd.detectors.detector import Detector
@@ -122,15 +123,16 @@ def _layer_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
 
 
 def _form_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
-    exact = tdc_crop(replace(knobs, tdc_form="exact"), k)
-    common = TdcKnobs(k=knobs.k, tdc_border=knobs.tdc_border, tdc_axes=knobs.tdc_axes)
-    return [
-        Crop(k=k),
-        exact,
-        replace(exact, border="zeros"),
-        tdc_crop(replace(common, tdc_form="fast"), k),
-        replace(exact, form="shared", border="zeros"),
-    ]
+    exact, fast, shared = (_form_crop(knobs, form, k) for form in get_args(Form))
+    return list(dict.fromkeys([Crop(k=k), exact, replace(exact, border="zeros"), fast, shared]))
+
+
+def _form_crop(knobs: TdcKnobs, form: Form, k: float) -> Crop:
+    """With the layer that is asked for where that is one of this form's map."""
+    if (form == "fast") != (knobs.tdc_form == "fast"):
+        knobs = replace(knobs, tdc_layer=None, tdc_kernel=None, tdc_numbering=None)
+    border = None if form == "shared" else knobs.tdc_border
+    return tdc_crop(replace(knobs, tdc_form=form, tdc_border=border), k)
 
 
 def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:

@@ -21,8 +21,8 @@ def test_the_default_crops_real_scans_and_zeros_do_not():
     torch.manual_seed(0)
     detector = rfb512(5)
     detector.initialise()
-    paths = sorted(SCANS.glob("*.jpg"))[:8]
-    assert len(paths) == 8
+    paths = sorted(SCANS.glob("*.jpg"))[:5]
+    assert len(paths) == 5
     images = [decode_rgb(path.read_bytes(), path.name) for path in paths]
 
     removed = {}
@@ -32,5 +32,5 @@ def test_the_default_crops_real_scans_and_zeros_do_not():
         removed[border] = [area_removed(region, size_wh(image)) for region, image in pairs]
 
     assert TDC.border == "edge"
-    assert sum(share > 0.02 for share in removed["edge"]) >= 5
-    assert sum(share > 0.02 for share in removed["zeros"]) <= 1
+    assert sum(share > 0.02 for share in removed["edge"]) >= 3
+    assert sum(share > 0.02 for share in removed["zeros"]) == 0

@@ -27,16 +27,15 @@ from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image
 
 PLAIN = InferenceSettings(threshold=0.38, mirror=False)
+SHARING = replace(PLAIN, crop="tdc", tdc=replace(SHARED, layer=4))
 WAYS = {
     "plain": PLAIN,
     "mirror": replace(PLAIN, mirror=True),
     "dynamic": replace(PLAIN, dynamic=True),
     "scaled": replace(PLAIN, dynamic=True, scale=2.0),
     "tdc": replace(PLAIN, crop="tdc"),
-    "shared": replace(PLAIN, crop="tdc", tdc=replace(SHARED, layer=4)),
-    "shared dynamic": replace(
-        PLAIN, crop="tdc", tdc=replace(SHARED, layer=4), dynamic=True, mirror=True
-    ),
+    "shared": SHARING,
+    "shared dynamic": replace(SHARING, dynamic=True, mirror=True),
     "tiles": replace(PLAIN, crop="tiles"),
     "dynamic tiles": replace(PLAIN, crop="tiles", dynamic=True, mirror=True),
 }
