@@ -29,6 +29,7 @@ from sixrayd.benchmark.sweep import DEFAULT_K, choose_k, sweep_tdc
 from sixrayd.benchmark.systems import (
     SystemRunner,
     SystemsPlan,
+    form_crop,
     plan_systems,
     tdc_crop,
     tdc_settings,
@@ -267,7 +268,8 @@ class _Job:
             predictor = Predictor(self.detectors[main], device=self.device)
             images = self.sides.validation
             with self._bar("choosing k", len(images.ids)) as tick:
-                points = sweep_tdc(predictor, images, self.classes, tick)
+                tdc = tdc_settings(form_crop(self.settings.tdc, "exact", DEFAULT_K))
+                points = sweep_tdc(predictor, images, self.classes, tick, tdc)
             write_json(path, [asdict(point) for point in points])
         return tuple(SweepPoint(**row) for row in json.loads(path.read_text("utf-8")))
 

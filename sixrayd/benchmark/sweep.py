@@ -1,6 +1,7 @@
 """Choosing TDC's threshold on validation images, never on those that are reported."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from sixrayd.benchmark.settings import KERNELS, THRESHOLDS
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
 from sixrayd.crop.region import Region, crop_cost, cut, map_back, size_wh
-from sixrayd.crop.settings import TdcSettings
+from sixrayd.crop.settings import EXACT, TdcSettings
 from sixrayd.crop.tdc import regions
 from sixrayd.crop.tdc_forms import TdcCropper, scaled
 from sixrayd.detectors.predictor import Predictor
@@ -26,23 +27,25 @@ def sweep_tdc(
     images: Judged,
     classes: ClassList,
     seen: Callable[[], None] = lambda: None,
+    tdc: TdcSettings = EXACT,
 ) -> tuple[SweepPoint, ...]:
     """Mean AP and cost of every threshold and kernel, on the fixed input.
 
     Args:
         seen: called after each image, for progress.
+        tdc: what k and the kernel are changed in; of the exact form.
     """
     points = [(k, kernel) for k in THRESHOLDS for kernel in KERNELS]
     found: dict[tuple[float, int], dict[str, Detections]] = {point: {} for point in points}
     kept: dict[tuple[float, int], dict[str, Region]] = {point: {} for point in points}
-    cropper = TdcCropper(predictor.detector, TdcSettings(), predictor.device)
+    cropper = TdcCropper(predictor.detector, tdc, predictor.device)
     side = predictor.detector.form.size
     for image_id in images.ids:
         image = decode_rgb(images.read(image_id), image_id)
         features = cropper.features([image])  # one pass serves all points
         known: dict[Region, Detections] = {}  # many points agree on a region
         for point in points:
-            settings = TdcSettings(k=point[0], kernel=point[1])
+            settings = replace(tdc, k=point[0], kernel=point[1], kernel_unit="cells")
             inside = regions(features, (side, side), settings)[0]
             region = kept[point][image_id] = scaled(inside, (side, side), size_wh(image))
             if region not in known:

@@ -123,12 +123,12 @@ def _layer_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
 
 
 def _form_crops(knobs: TdcKnobs, k: float) -> list[Crop]:
-    exact, fast, shared = (_form_crop(knobs, form, k) for form in get_args(Form))
+    exact, fast, shared = (form_crop(knobs, form, k) for form in get_args(Form))
     return list(dict.fromkeys([Crop(k=k), exact, replace(exact, border="zeros"), fast, shared]))
 
 
-def _form_crop(knobs: TdcKnobs, form: Form, k: float) -> Crop:
-    """With the layer that is asked for where that is one of this form's map."""
+def form_crop(knobs: TdcKnobs, form: Form, k: float) -> Crop:
+    """TDC in a form, with the layer that is asked for where that is one of this form's map."""
     if (form == "fast") != (knobs.tdc_form == "fast"):
         knobs = replace(knobs, tdc_layer=None, tdc_kernel=None, tdc_numbering=None)
     border = None if form == "shared" else knobs.tdc_border

@@ -277,7 +277,7 @@ def test_int8_belongs_to_one_detector_so_the_first_has_none(weights):
 
 
 def test_settings_travel_to_workers():
-    assert pickle.loads(pickle.dumps(WAYS["tiles"])) == WAYS["tiles"]
+    assert pickle.loads(pickle.dumps(WAYS)) == WAYS
 
 
 @pytest.mark.parametrize(
