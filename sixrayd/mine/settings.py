@@ -23,7 +23,7 @@ class MineSettings:
         threshold: least score of a candidate, 0..1.
         mirror: also look at each image's mirror image: twice the work, steadier scores.
         crop: look at "tdc"'s region only, or at overlapping "tiles" and the whole.
-        tdc: what differs from `TDC`; `crop` is "tdc".
+        tdc: what is asked of crop "tdc" beyond `TDC`.
         dynamic: keep each image's aspect ratio instead of making it square.
         cascade: name of a trained model that looks first; `model` sees what it doubts.
         keep: share of `model`'s finds that the first may not lose, on validation images.
@@ -85,7 +85,9 @@ class MineSettings:
         if self.address and self.engine != "ray":
             raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
         if self.tdc.given and self.crop != "tdc":
-            raise SettingsError(f"tdc: asked for with crop {self.crop!r}; add --crop tdc")
+            raise SettingsError(
+                f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"
+            )
         if self.crop == "tdc":
             refuse_form(self.tdc.over(TDC), self.backend)
 

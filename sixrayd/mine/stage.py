@@ -100,8 +100,8 @@ def mine(
         job = Mining(workspace, run, models, settings)
         if job.tdc not in (None, settings.tdc.over(TDC)):
             console.print(
-                f"{job.folder}: goes on as it began, with zeros beyond the border; --force mines "
-                "anew, with what is asked for now",
+                f"{job.folder}: was begun with zeros beyond the border and stays so; --force mines "
+                "anew with what is asked for now",
                 markup=False,
                 soft_wrap=True,
             )

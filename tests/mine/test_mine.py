@@ -203,6 +203,8 @@ def test_how_to_look_is_settled_without_where(workspace):
     path = workspace.folder("mine", "rfb-small") / "look.json"
     settled = json.loads(path.read_text())
     assert settled["backend"] == "torch"
+    run = workspace.run("mine", "rfb-small")
+    assert ("tdc" in run.settings, "cropped" in run.summary) == (False, False)
     assert settled.keys().isdisjoint({"device", "threads", "batch"})
 
 
