@@ -107,5 +107,6 @@ def benchmark(
         click.echo(f"{mean:7.2%}  {key}")
     for label, why in result.absent.items():
         click.echo(f"     –   {label}: {why}")
-    click.echo(f"k chosen on validation images: {result.chosen_k:g}")
+    how = "chosen on validation images" if settings.tdc.k is None else "as asked for"
+    click.echo(f"k {how}: {result.chosen_k:g}")
     click.echo(f"look at it: {result.folder}/report.html")

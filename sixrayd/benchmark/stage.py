@@ -44,7 +44,7 @@ from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.crop.settings import CannySettings, TdcKnobs
+from sixrayd.crop.settings import CannySettings
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
@@ -167,8 +167,9 @@ def _planned(
         del lasting[key]
     if not settings.split:  # as benchmarks were recorded before there were given splits
         del lasting["split"]
-    for key, usual in (("tdc", TdcKnobs()), ("canny", CannySettings())):  # and no such options
-        if getattr(settings, key) == usual:
+    lasting["tdc"] = settings.tdc.asked
+    for key, usual in (("tdc", {}), ("canny", asdict(CannySettings()))):  # and no such options
+        if lasting[key] == usual:
             del lasting[key]
     lasting["device"] = pick_device(settings.device).type
     files = [

@@ -109,9 +109,9 @@ class TdcKnobs:
         self.over(EXACT)
 
     @property
-    def given(self) -> bool:
-        """Whether anything is asked for."""
-        return any(value is not None for value in asdict(self).values())
+    def asked(self) -> dict[str, float | str]:
+        """The knobs that are turned."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     def over(self, base: TdcSettings) -> TdcSettings:
         """The base with what is asked for in its place.

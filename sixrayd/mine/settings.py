@@ -84,7 +84,7 @@ class MineSettings:
                 )
         if self.address and self.engine != "ray":
             raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
-        if self.tdc.given and self.crop != "tdc":
+        if self.tdc.asked and self.crop != "tdc":
             raise SettingsError(
                 f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"
             )

@@ -141,7 +141,7 @@ def planned(workspace: Workspace, settings: MineSettings, models: Models) -> Run
     asked = settings.tdc.over(TDC)
     told = replace(run, settings=lasting | {"tdc": asdict(asked)})
     # One that was begun before this was recorded goes on as it began.
-    may = asked == UNRECORDED or not (settings.tdc.given or settings.force)
+    may = asked == UNRECORDED or not (settings.tdc.asked or settings.force)
     older = may and workspace.other_work(told) and not workspace.other_work(run)
     return run if older else told
 

@@ -28,7 +28,7 @@ def taken(*words, **env):
 
 
 def test_nothing_asked_for_leaves_the_base():
-    assert not TdcKnobs().given
+    assert TdcKnobs().asked == {}
     assert [TdcKnobs().over(base) for base in (EXACT, FAST, SHARED)] == [EXACT, FAST, SHARED]
     assert taken() == (FAST, CannySettings())
 
@@ -44,7 +44,7 @@ def test_every_knob_turns_one_setting():
         7, 41, "pixels", 0.25, "rows", "module", "exact", border="zeros"
     )
     assert TdcKnobs(tdc_kernel="11").over(FAST) == replace(FAST, kernel=11, kernel_unit="cells")
-    assert TdcKnobs(k=0.0).given
+    assert TdcKnobs(k=0.0, tdc_axes="rows").asked == {"k": 0.0, "tdc_axes": "rows"}
 
 
 @pytest.mark.parametrize(
