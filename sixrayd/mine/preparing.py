@@ -28,7 +28,7 @@ from sixrayd.mine.settings import MineSettings
 # Not in `look.json`: where it runs, which changes no candidate, and what `run.json` has.
 _PASSING = ("device", "threads", "batch", "tdc")
 # What mined before `run.json` said how TDC looks; so such a mining goes on.
-UNRECORDED = replace(FAST, border="zeros")
+UNRECORDED = TdcSettings(5, 72, "pixels", form="fast", border="zeros")
 _CALIBRATE_BATCH = 16
 _QUANTISE_ON = 128  # images of the training side that int8's ranges are measured on
 
