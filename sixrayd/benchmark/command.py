@@ -11,6 +11,8 @@ from sixrayd.benchmark.saying import lines_of
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.options import canny_options, tdc_options
+from sixrayd.crop.settings import EXACT
 
 option = options_of(BenchmarkSettings)
 
@@ -59,6 +61,8 @@ option = options_of(BenchmarkSettings)
     help="Pixels of a dynamic input for a pixel of the image.  [default: makes a median image as "
     "large as the fixed input]",
 )
+@tdc_options(EXACT, k="the best on validation images")
+@canny_options
 @option("--margin", help="Mean AP that TDC may lose, 0 to 1.")
 @option("--resamples", help="Resamples of the bootstrap.")
 @option("--validation", help="Images that k is chosen on, at most.")

@@ -9,16 +9,19 @@ from sixrayd.benchmark import published
 from sixrayd.benchmark.protocol import PAPER, Protocol
 from sixrayd.benchmark.published import family
 from sixrayd.benchmark.results import UNSAID, Departure, ModelFacts, Results, Table
-from sixrayd.crop.canny import CannySettings
+from sixrayd.crop.settings import CannySettings
 from sixrayd.detectors.pretrained import WEIGHTS
 
 
-def list_departures(results: Results, rules: Protocol, scale: float) -> tuple[Departure, ...]:
+def list_departures(
+    results: Results, rules: Protocol, scale: float, canny: CannySettings = CannySettings()
+) -> tuple[Departure, ...]:
     """Every one of them; none of a benchmark by another protocol.
 
     Args:
         rules: the protocol as it was run.
         scale: pixels of a dynamic input for a pixel of the image.
+        canny: thresholds of the edge crop.
     """
     if rules.name != PAPER.name:
         return ()
@@ -28,7 +31,7 @@ def list_departures(results: Results, rules: Protocol, scale: float) -> tuple[De
         *_of_rules(rules),
         *(departure for table in results.tables for departure in _of_rows(table)),
         Departure("device", results.device, published.DEVICE),
-        *_unsaid(rules, scale),
+        *_unsaid(rules, scale, canny),
     )
 
 
@@ -64,8 +67,9 @@ def _of_rules(rules: Protocol) -> Iterator[Departure]:
     """What options changed."""
     if rules.k != PAPER.k:
         yield Departure("k", f"{rules.k:g}" if rules.k is not None else "chosen", f"{PAPER.k:g}")
+    crop = rules.tdc_crop()
     for name in ("form", "layer", "kernel", "kernel_unit", "border", "axes", "numbering"):
-        ours, theirs = getattr(rules.crop, name), getattr(PAPER.crop, name)
+        ours, theirs = getattr(crop, name), getattr(PAPER.crop, name)
         if ours != theirs:
             yield Departure(f"TDC: {name.replace('_', ' ')}", f"{ours}", f"{theirs}")
 
@@ -75,11 +79,10 @@ def _of_rows(table: Table) -> Iterator[Departure]:
         yield Departure(f"{table.name} input: {label}", f"no figures ({why})", "a row")
 
 
-def _unsaid(rules: Protocol, scale: float) -> Iterator[Departure]:
+def _unsaid(rules: Protocol, scale: float, canny: CannySettings) -> Iterator[Departure]:
     """What the paper leaves open, and what stands in its place."""
-    if rules.crop.border == "zeros":
+    if rules.tdc_crop().border == "zeros":
         yield Departure("TDC: beyond the border", "zeros, as in the detector", UNSAID)
-    canny = CannySettings()
     yield Departure("Canny crop: thresholds", f"{canny.lower:g} and {canny.upper:g}", UNSAID)
     yield Departure("TDC: ends of the median filter", "the profile is reflected", UNSAID)
     yield Departure("dynamic input: size", f"{scale:.3f} px for a pixel of the image", UNSAID)

@@ -82,7 +82,7 @@ class Findings:
             k_from=self._where_k_is_from(),
             k_edge=edge,
         )
-        departures = list_departures(results, settings.rules, self.scale)
+        departures = list_departures(results, settings.rules, self.scale, settings.canny)
         return replace(results, departures=departures)
 
     def _where_k_is_from(self) -> str:

@@ -43,10 +43,9 @@ def _examples(
     settings = tdc_settings(replace(tdc.system.crop, k=results.chosen_k))
     for image_id in _spread(images, regions):
         image = _read(images, image_id)
-        croppers = {
-            layer: TdcCropper(tdc.detector, replace(settings, layer=layer), tdc.device)
-            for layer in sorted({*LAYERS, settings.layer})
-        }
+        looks = {n: replace(settings, layer=n, numbering="convolution") for n in LAYERS}
+        looks[settings.layer] = settings
+        croppers = {n: TdcCropper(tdc.detector, look, tdc.device) for n, look in looks.items()}
         profiles = {layer: cropper.profile(image) for layer, cropper in croppers.items()}
         chosen = profiles[settings.layer]
         yield CropExample(

@@ -4,10 +4,12 @@
 nothing what RFBNet's published test does, on whose code their best detector rests.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sixrayd.benchmark.results import Crop
+from sixrayd.benchmark.tdc import crop_of, tdc_settings
+from sixrayd.crop.settings import Form, TdcKnobs
 from sixrayd.evaluation.modes import Mode
 
 ProtocolName = Literal["modern", "paper"]
@@ -24,6 +26,7 @@ class Protocol:
         nms: "legacy" is RFBNet's test: sides one pixel longer in overlaps, ties at the limit
             kept, boxes not cut at the image's edges.
         crop: TDC as the tables show it that do not vary it; its `k` is not read.
+        knobs: what a user asks of TDC in its place.
         k: TDC's threshold; None chooses it on validation images.
         tables: by name, in their order.
         methods: crops, in the order of their rows.
@@ -46,6 +49,20 @@ class Protocol:
     detectors: tuple[str, ...]
     on_cpu: tuple[str, ...]
     epochs: int | None = None
+    knobs: TdcKnobs = field(default_factory=TdcKnobs)
+
+    def tdc_crop(self, k: float = 0.0) -> Crop:
+        """TDC as it is asked for, with this threshold."""
+        return crop_of(replace(self.knobs, k=k).over(tdc_settings(self.crop)))
+
+    def form_crop(self, form: Form, k: float = 0.0) -> Crop:
+        """TDC in a form, with the layer that is asked for where that is one of this form's map."""
+        knobs = replace(self.knobs, tdc_form=form)
+        if (form == "fast") != (self.knobs.tdc_form == "fast"):
+            knobs = replace(knobs, tdc_layer=None, tdc_kernel=None, tdc_numbering=None)
+        if form == "shared":  # whose map is the detector's own
+            knobs = replace(knobs, tdc_border=None)
+        return replace(self, knobs=knobs).tdc_crop(k)
 
 
 MODERN = Protocol(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sixrayd.crop.settings import EXACT
 from sixrayd.evaluation.bootstrap import Difference, Interval
 
 
@@ -15,9 +16,9 @@ class Crop:
     kernel: int = 9  # of tdc's median filter
     kernel_unit: str = "cells"  # or "pixels"
     k: float = 0.15  # of tdc: threshold, 0..1
-    border: str = "edge"  # of tdc: what convolutions see beyond the image, or "zeros"
-    axes: str = "both"  # of tdc: or "columns", "rows"
-    numbering: str = "convolution"  # of tdc's layer: or "module"
+    border: str = EXACT.border  # of tdc: what convolutions see beyond the image
+    axes: str = "both"  # of tdc: or "columns" or "rows"
+    numbering: str = "convolution"  # of tdc: what layers count, or "module"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """What to compare, and how strictly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sixrayd.benchmark.protocol import PROTOCOLS, Protocol, ProtocolName
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.crop.settings import CannySettings, TdcKnobs
 from sixrayd.detectors.catalogue import DETECTORS
 
 # 0 is the least that TDC's threshold can be, 0.5 what the paper began with.
@@ -37,6 +38,8 @@ class BenchmarkSettings:
         saliency, regression: the aesthetic crop's weights; None leaves its rows without figures.
         device: "auto", "cpu" or "cuda".
         force: replace a benchmark of the same name with other settings.
+        tdc: what differs from TDC's settings elsewhere; its k is not chosen then.
+        canny: thresholds of the edge crop.
 
     Raises:
         SettingsError: out of range.
@@ -60,6 +63,8 @@ class BenchmarkSettings:
     seed: int = 0
     device: Device = "auto"
     force: bool = False
+    tdc: TdcKnobs = field(default_factory=TdcKnobs)
+    canny: CannySettings = field(default_factory=CannySettings)
 
     def __post_init__(self) -> None:
         for key, least in (("scale", 0), ("margin", 0), ("validation", 1), ("timing", 1)):
@@ -86,4 +91,6 @@ class BenchmarkSettings:
     @property
     def rules(self) -> Protocol:
         """The protocol, with what the user chose in its place."""
-        return PROTOCOLS[self.protocol]
+        rules = PROTOCOLS[self.protocol]
+        k = rules.k if self.tdc.k is None else self.tdc.k
+        return replace(rules, knobs=self.tdc, k=k)

@@ -42,6 +42,7 @@ from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.crop.settings import CannySettings
 from sixrayd.crop.tdc_forms import TdcCropper
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
@@ -142,7 +143,14 @@ def _planned(
     lasting = asdict(settings) | {"detectors": list(detectors), "split": split.name}
     for key in ("voc", "force", "name"):
         del lasting[key]
-    for key, usual in (("split", ""), ("protocol", "modern"), ("models", ())):
+    lasting["tdc"] = settings.tdc.asked
+    for key, usual in (
+        ("split", ""),
+        ("protocol", "modern"),
+        ("models", ()),
+        ("tdc", {}),
+        ("canny", asdict(CannySettings())),
+    ):
         if lasting[key] == usual:  # as benchmarks were recorded before there was a choice
             del lasting[key]
     if settings.models:
@@ -188,10 +196,10 @@ class _Job:
 
     def work(self, wanted: tuple[str, ...], command: str, trainer: Trainer | None) -> None:
         """Run what is missing and write the report."""
-        sweep = self._sweep(wanted[-1]) if self.rules.k is None else ()
         k = self.rules.k
+        sweep = self._sweep(wanted[-1]) if k is None else ()
         if k is None:
-            k = choose_k(sweep, kernel_of(self.rules.crop))
+            k = choose_k(sweep, kernel_of(self.rules.tdc_crop()))
         cropped = ""
         if self.settings.train_cropped and trainer is not None and wanted[-1] in self.models:
             cropped = self._learn_crops(wanted[-1], k, trainer)
@@ -246,7 +254,7 @@ class _Job:
         """Train a detector on TDC's crops of the training side; the name of its weights."""
         root = self.data.root
         target = Workspace(root.with_name(f"{root.name}-crops"))
-        crop = replace(self.rules.crop, k=k)
+        crop = self.rules.tdc_crop(k)
         knobs = asdict(crop)
         for key in ("axes", "numbering"):  # as crops were recorded before these could be chosen
             if knobs[key] == getattr(Crop(), key):
@@ -277,7 +285,8 @@ class _Job:
             predictor = Predictor(self.detectors[main], device=self.device)
             images = self.sides.validation
             with self._bar("choosing k", len(images.ids)) as tick:
-                points = sweep_tdc(predictor, images, self.classes, self.rules.crop, tick)
+                crop = self.rules.form_crop("exact")
+                points = sweep_tdc(predictor, images, self.classes, crop, tick)
             write_json(path, [asdict(point) for point in points])
         return tuple(SweepPoint(**row) for row in json.loads(path.read_text("utf-8")))
 

@@ -32,12 +32,12 @@ def sweep_tdc(
     """Mean AP and cost of every threshold and kernel, on the fixed input.
 
     Args:
-        crop: TDC's other knobs; of its forms, the exact one is run.
+        crop: what k and the kernel are changed in; of the exact form.
         seen: called after each image, for progress.
     """
     kernels = sorted({*KERNELS, kernel_of(crop)})
     points = [(k, kernel) for k in THRESHOLDS for kernel in kernels]
-    base = replace(tdc_settings(crop), form="exact", kernel_unit="cells")
+    base = replace(tdc_settings(crop), kernel_unit="cells", kernel=kernel_of(crop))
     found: dict[tuple[float, int], dict[str, Detections]] = {point: {} for point in points}
     kept: dict[tuple[float, int], dict[str, Region]] = {point: {} for point in points}
     cropper = TdcCropper(predictor.detector, base, predictor.device)

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
@@ -19,8 +21,8 @@ from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
+from sixrayd.crop.settings import Form
 from sixrayd.crop.smart import smart_crop
-from sixrayd.crop.tdc import FAST
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
 from sixrayd.detectors.backends import Outputs
 from sixrayd.detectors.decoding import DecodeSettings
@@ -77,7 +79,7 @@ def plan_systems(
         if name not in entrants
     }
     main, planner = wanted[-1], _Planner(entrants)
-    plain, tdc = Crop(k=k), replace(protocol.crop, k=k)
+    plain, tdc = Crop(k=k), protocol.tdc_crop(k)
     rows: dict[str, list[str]] = {name: [] for name in protocol.tables}
     rows["fixed"] = [planner.add(name, plain, "fixed") for name in wanted if name in entrants]
     if main in entrants:
@@ -90,8 +92,8 @@ def plan_systems(
             planner.add(main, plain, "dynamic", reading) for reading in protocol.readings[1:]
         ]
         for name, chosen, kind in (
-            ("layers", _layer_crops(tdc, protocol), "fixed"),
-            ("forms", _form_crops(tdc), "dynamic"),
+            ("layers", _layer_crops(protocol, k), "fixed"),
+            ("forms", _form_crops(protocol, k), "dynamic"),
         ):
             if name in protocol.tables:
                 rows[name] = [planner.add(main, crop, kind) for crop in chosen]
@@ -129,9 +131,10 @@ def _crop(method: str, tdc: Crop) -> Crop:
     return tdc if method == "tdc" else Crop(method, k=tdc.k)
 
 
-def _layer_crops(tdc: Crop, protocol: Protocol) -> list[Crop]:
-    """The paper's ablation, with the kernel fixed as it is given and, it may be, in pixels."""
-    tdc = replace(tdc, numbering="convolution")
+def _layer_crops(protocol: Protocol, k: float) -> list[Crop]:
+    """The paper's ablation, with the protocol's own kernel and, it may be, one in pixels."""
+    knobs = replace(protocol.knobs, tdc_form=None, tdc_kernel=None, tdc_numbering=None)
+    tdc = replace(protocol, knobs=knobs).tdc_crop(k)
     crops = [replace(tdc, layer=layer) for layer in LAYERS]
     if "pixels" in protocol.kernel_units:  # 72 pixels are nine cells of conv4_2
         crops = [Crop(k=tdc.k), *crops]
@@ -139,16 +142,9 @@ def _layer_crops(tdc: Crop, protocol: Protocol) -> list[Crop]:
     return crops
 
 
-def _form_crops(tdc: Crop) -> list[Crop]:
-    exact = replace(tdc, form="exact")
-    fast = replace(exact, form="fast", layer=FAST.layer, kernel=FAST.kernel)
-    return [
-        Crop(k=tdc.k),
-        exact,
-        replace(exact, border="zeros"),
-        replace(fast, kernel_unit=FAST.kernel_unit),
-        replace(exact, form="shared", border="zeros"),
-    ]
+def _form_crops(protocol: Protocol, k: float) -> list[Crop]:
+    exact, fast, shared = (protocol.form_crop(form, k) for form in get_args(Form))
+    return [Crop(k=k), exact, replace(exact, border="zeros"), fast, shared]
 
 
 def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:
@@ -177,11 +173,9 @@ def _key(name: str, crop: Crop, kind: str, reading: str) -> str:
         parts.append(reading)
     if crop.method == "tdc":
         kernel = f"{crop.kernel}{crop.kernel_unit}"
-        layer = "conv" if crop.numbering == "convolution" else crop.numbering
+        layer = f"{'conv' if crop.numbering == 'convolution' else 'module'}{crop.layer}"
         axes = "" if crop.axes == "both" else f"-{crop.axes}"
-        parts.append(
-            f"tdc-{crop.form}-{layer}{crop.layer}-{kernel}-{crop.border}-k{crop.k:g}{axes}"
-        )
+        parts.append(f"tdc-{crop.form}-{layer}-{kernel}-{crop.border}{axes}-k{crop.k:g}")
     elif crop.method != "none":
         parts.append(crop.method)
     return "_".join(parts)
@@ -263,7 +257,7 @@ class SystemRunner:
         if crop.method == "tdc":
             return TdcCropper(self.eye, tdc_settings(crop), self.device, dynamic=self.dynamic)
         if crop.method == "canny":
-            return canny_crop
+            return partial(canny_crop, settings=settings.canny)
         if crop.method == "smart":
             return smart_crop
         if crop.method == "aesthetic":

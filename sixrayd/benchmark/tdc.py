@@ -1,7 +1,9 @@
 """A row's crop as the settings of task-driven cropping."""
 
+from dataclasses import asdict
+
 from sixrayd.benchmark.results import Crop
-from sixrayd.crop.tdc import TdcSettings
+from sixrayd.crop.settings import TdcSettings
 
 
 def tdc_settings(crop: Crop) -> TdcSettings:
@@ -20,3 +22,10 @@ def tdc_settings(crop: Crop) -> TdcSettings:
         form=crop.form,  # type: ignore[arg-type]
         border=crop.border,  # type: ignore[arg-type]
     )
+
+
+def crop_of(settings: TdcSettings) -> Crop:
+    """These settings as a row's crop."""
+    knobs = asdict(settings)
+    del knobs["reduce"]
+    return Crop("tdc", **knobs)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
@@ -150,7 +150,7 @@ def _kind(hint: Any, name: str) -> dict[str, Any]:
         return {"type": click.Choice(get_args(hint))}
     if get_origin(hint) is tuple:
         return {"type": Names()}
-    if isinstance(hint, UnionType) and len(given) == 1:
+    if get_origin(hint) in (UnionType, Union) and len(given) == 1:
         return _kind(given[0], name)
     if hint is bool and "/" not in name:
         return {"is_flag": True}

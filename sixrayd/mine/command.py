@@ -11,8 +11,9 @@ from sixrayd.core.command import json_option, options_of, print_json, workspace_
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.options import tdc_options
 from sixrayd.detectors.catalogue import BACKENDS
-from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
@@ -33,6 +34,7 @@ option = options_of(MineSettings)
     "--crop",
     help="Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
 )
+@tdc_options(TDC)
 @option("--dynamic", help="Keep each image's aspect ratio.")
 @option(
     "--cascade",
@@ -93,6 +95,7 @@ def mine(
     Example:
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
+      sixrayd mine --crop tdc --k 0.2 --dynamic
       sixrayd mine --engine ray --address auto
       sixrayd mine --detections results.json --coco-images images.json --name other
     """
@@ -124,6 +127,8 @@ def mine(
             f"{counted(result.candidates, 'candidate')} in "
             f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
+        for line in result.removed.lines():
+            click.echo(line)
         _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"

@@ -1,13 +1,15 @@
 """Settings of mining."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
 Engine = Literal["local", "ray"]
+TDC = FAST  # what `--crop tdc` looks with, where nothing else is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class MineSettings:
         threshold: least score of a candidate, 0..1.
         mirror: also look at each image's mirror image: twice the work, steadier scores.
         crop: look at "tdc"'s region only, or at overlapping "tiles" and the whole.
+        tdc: what is asked of crop "tdc" beyond `TDC`.
         dynamic: keep each image's aspect ratio instead of making it square.
         cascade: name of a trained model that looks first; `model` sees what it doubts.
         keep: share of `model`'s finds that the first may not lose, on validation images.
@@ -46,6 +49,7 @@ class MineSettings:
     threshold: float = 0.1
     mirror: bool = True
     crop: Crop = "none"
+    tdc: TdcKnobs = field(default_factory=TdcKnobs)
     dynamic: bool = False
     cascade: str = ""
     keep: float = 0.995
@@ -80,3 +84,22 @@ class MineSettings:
                 )
         if self.address and self.engine != "ray":
             raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
+        if self.tdc.asked and self.crop != "tdc":
+            raise SettingsError(
+                f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"
+            )
+        if self.crop == "tdc":
+            refuse_form(self.tdc.over(TDC), self.backend)
+
+
+def refuse_form(tdc: TdcSettings, backend: str) -> None:
+    """The shared form goes on from a map in the middle of the network, which only torch gives.
+
+    Raises:
+        SettingsError: the backend is another.
+    """
+    if tdc.form == "shared" and not backend.startswith(("auto", "torch")):
+        raise SettingsError(
+            f"backend {backend}: cannot give the map that TDC's shared form crops; pass --backend "
+            "torch, or --tdc-form exact or fast"
+        )

@@ -1,8 +1,11 @@
 """Which systems are compared, on which images, and how k is chosen."""
 
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from sixrayd.benchmark.judging import load_sides
 from sixrayd.benchmark.protocol import MODERN, PAPER
@@ -11,11 +14,14 @@ from sixrayd.benchmark.results import Crop, SweepPoint, System
 from sixrayd.benchmark.scoring import reference_of
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.sweep import choose_k, edge_of_sweep
-from sixrayd.benchmark.systems import Entrant, plan_systems, usable_crops
+from sixrayd.benchmark.systems import Entrant, SystemRunner, plan_systems, usable_crops
+from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import ORIGIN_SCHEMA
 from sixrayd.core.classes import ClassList
 from sixrayd.core.files import write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.settings import SHARED, CannySettings, TdcKnobs
+from sixrayd.detectors.rfb import rfb_small
 from tests.workspaces import Picture, build_shards
 
 ALL = {
@@ -63,6 +69,52 @@ def test_the_tables_have_the_papers_rows():
     assert {row for table in rows.values() for row in table} == set(keys)
     absent = [table.absent for table in plan.tables]
     assert absent == [{"rfb-small + aesthetic": "no weights: look there"}] * 2 + [{}, {}]
+
+
+def test_what_is_asked_of_tdc_is_in_every_table():
+    knobs = TdcKnobs(tdc_layer=7, tdc_border="zeros", tdc_axes="rows", tdc_form="fast")
+
+    plan = plan_systems(ALL, tuple(ALL), CROPS, replace(MODERN, knobs=knobs), 0.2)
+
+    rows = {table.name: [row.split("_")[-1] for row in table.rows] for table in plan.tables}
+    fast = "tdc-fast-conv7-72pixels-zeros-rows-k0.2"
+    assert rows["fixed"][-1] == fast
+    assert rows["dynamic"][-2] == fast
+    assert rows["layers"][1] == "tdc-exact-conv2-9cells-zeros-rows-k0.2"
+    assert rows["forms"] == [
+        "dynamic",
+        "tdc-exact-conv9-9cells-zeros-rows-k0.2",
+        fast,
+        "tdc-shared-conv9-9cells-zeros-rows-k0.2",
+    ]
+    crop = plan.systems[-1].crop
+    assert tdc_settings(crop) == replace(SHARED, axes="rows", k=0.2)
+    module = BenchmarkSettings(tdc=TdcKnobs(k=0.4, tdc_numbering="module", tdc_layer=4)).rules
+    assert module.k == 0.4
+    assert module.tdc_crop(0.4) == Crop("tdc", layer=4, k=0.4, numbering="module")
+
+
+def test_nothing_asked_for_is_tdc_as_it_was():
+    assert MODERN.tdc_crop(0.2) == Crop("tdc", k=0.2)
+    assert PAPER.tdc_crop(0.15) == Crop("tdc", border="zeros")
+    assert BenchmarkSettings(protocol="paper").rules == PAPER
+    edge = BenchmarkSettings(protocol="paper", tdc=TdcKnobs(tdc_border="edge")).rules
+    assert edge.tdc_crop(0.15) == Crop("tdc")
+
+
+def test_cannys_thresholds_are_the_settings():
+    detector = rfb_small(2)
+    system = System("x", "rfb-small", "m", Crop("canny"), "fixed")
+    image = np.full((100, 100, 3), 255, np.uint8)
+    image[40:60, 30:80] = 225  # too faint for the usual thresholds
+
+    regions = [
+        SystemRunner(system, detector, 1.0, settings, torch.device("cpu")).cropper(image).xyxy
+        for settings in (BenchmarkSettings(), BenchmarkSettings(canny=CannySettings(20, 60)))
+    ]
+
+    assert regions[0] == (0, 0, 100, 100)
+    assert np.abs(np.array(regions[1]) - (30, 34, 80, 66)).max() <= 1
 
 
 def test_a_detector_without_weights_has_a_row_that_says_so():

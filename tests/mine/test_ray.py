@@ -21,6 +21,7 @@ from ray.cluster_utils import Cluster
 
 from sixrayd.core.errors import CheckpointError, ImageError, ServiceError, SettingsError
 from sixrayd.core.shards import ShardWriter, iter_shard
+from sixrayd.crop.settings import TdcKnobs
 from sixrayd.mine import ray_engine
 from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.ray_engine import mine_on_ray
@@ -304,8 +305,11 @@ def test_no_cluster_there(trained, shards, tmp_path):
 
 
 @pytest.mark.long
-def test_the_stage_on_a_cluster_of_this_machine(workspace):
-    settings = MineSettings(mirror=False, threshold=0.02, backend="torch", threads=1)
+@pytest.mark.parametrize(
+    "look", [{}, {"crop": "tdc", "tdc": TdcKnobs(tdc_form="shared", tdc_layer=4, k=0.2)}]
+)
+def test_the_stage_on_a_cluster_of_this_machine(workspace, look):
+    settings = MineSettings(mirror=False, threshold=0.02, backend="torch", threads=1, **look)
     mine(workspace, settings)
     folder = workspace.folder("mine", "rfb-small")
     here = {name: (folder / name).read_bytes() for name in ("candidates.parquet", "run.json")}
@@ -314,6 +318,7 @@ def test_the_stage_on_a_cluster_of_this_machine(workspace):
     result = mine(workspace, replace(settings, engine="ray"))
 
     assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
+    assert result.cropped == (29 if look else 0)
     assert {name: (folder / name).read_bytes() for name in here} == here
 
 
