@@ -331,7 +331,9 @@ class _Job:
         return tuple(notes)
 
     def _finish(self, results: Results) -> None:
-        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "plan.json")
+        files = sorted(
+            p for p in self.folder.rglob("[!.]*") if p.is_file() and p.name != "plan.json"
+        )
         outputs = {p.relative_to(self.folder).as_posix(): sha256_file(p) for p in files}
         summary = {
             "means": {row.system.key: row.voc07.value for row in results.rows},
