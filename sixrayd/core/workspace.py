@@ -13,7 +13,7 @@ from typing import Any
 import sixrayd
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_json
+from sixrayd.core.files import make_folder, sha256_file, sync_folder, take_place, write_json
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
@@ -266,10 +266,9 @@ class Workspace:
             False when the same work is already finished.
         """
         folder = self.folder(run.stage, run.name)
-        plan = folder / "plan.json"
         if (folder / "run.json").exists() and self.run(run.stage, run.name).same_work(run):
-            plan.unlink(missing_ok=True)
             return False
+        plan = folder / "plan.json"
         if not keep and folder.exists() and not _is_plan_of(plan, run):
             remove_result(folder)
         make_folder(folder)
@@ -280,8 +279,9 @@ class Workspace:
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""
         folder = self.folder(run.stage, run.name)
-        write_json(folder / "run.json", _plain(asdict(run)))
-        (folder / "plan.json").unlink(missing_ok=True)
+        plan = folder / "plan.json"
+        write_json(plan, _plain(asdict(run)))
+        take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""

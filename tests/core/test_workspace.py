@@ -142,13 +142,3 @@ def test_hidden_halves_are_never_shown_and_the_next_run_sees_to_them(tmp_path: P
     left = sorted(path.name for path in (tmp_path / "export").iterdir())
     assert left == [".else", "a"]
     assert (tmp_path / "export/a/run.json").read_text() == "whole"
-
-
-def test_a_plan_beside_a_finished_run_goes(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    workspace.begin(RUN)
-    plan = (tmp_path / "mine/a/plan.json").read_text()
-    workspace.finish(RUN)
-    (tmp_path / "mine/a/plan.json").write_text(plan)  # its removal was lost in a power cut
-    assert not workspace.begin(RUN)
-    assert [path.name for path in (tmp_path / "mine/a").iterdir()] == ["run.json"]
