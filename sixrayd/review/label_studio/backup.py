@@ -16,8 +16,8 @@ from sixrayd.core.files import make_folder, replacing, sha256_file
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.server import server_folder, server_mark
-from sixrayd.review.label_studio.taking_place import is_decided, take_place
-from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST
+from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
+from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
 
 KEPT = 10  # older ones go
 EVERY = timedelta(hours=1)  # what is made on the way, by serve and pull
@@ -52,7 +52,7 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
     server = server_folder(workspace)
     if is_decided(server):  # a restore was killed
         with server_mark(workspace, "a restore is ended"):
-            take_place(server)
+            finish_restore(server)
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
     path = server / "backups" / f"{moment}.tar.gz"
     make_folder(path.parent, 0o700)
@@ -65,6 +65,7 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
         files = {f"server/{DATABASE}": copy}
         files |= {f"server/{p.relative_to(server).as_posix()}": p for p in _server_files(server)}
         files |= {p.relative_to(workspace.root).as_posix(): p for p in _review_files(workspace)}
+        files = {name: file for name, file in files.items() if is_ours(name)}
         with replacing(path) as beside:
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as out:

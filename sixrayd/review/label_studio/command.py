@@ -37,11 +37,11 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
     """
     from sixrayd.review.label_studio.backup import back_up_when_due
     from sixrayd.review.label_studio.server import running, server_mark, start, stop, wait
-    from sixrayd.review.label_studio.taking_place import take_place
+    from sixrayd.review.label_studio.taking_place import finish_restore
 
     if running(workspace) is None:
         with server_mark(workspace, "a backup is made") as mark:
-            take_place(mark.path.parent)
+            finish_restore(mark.path.parent)
             back_up_when_due(workspace)
     server = start(workspace, port, _say)
     if not background:

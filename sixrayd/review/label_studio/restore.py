@@ -11,7 +11,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import backups
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.server import server_folder, server_mark
-from sixrayd.review.label_studio.taking_place import FRESH, decide, take_place
+from sixrayd.review.label_studio.taking_place import FRESH, decide, finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE, unpack
 
 
@@ -46,7 +46,7 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
             raise WorkspaceError(f"{server / 'backups'}: no backup here")
         archive = found[-1]
     with server_mark(workspace, "a backup is put back"), workspace.lock():
-        take_place(server)  # of a restore that was killed
+        finish_restore(server)  # of a restore that was killed
         fresh = server / FRESH
         fresh.mkdir(mode=0o700)
         try:
@@ -56,7 +56,7 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
             decide(server)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        replaced, kept = take_place(server)
+        replaced, kept = finish_restore(server)
     return Restored(str(archive), counts["tasks"], counts["annotations"], replaced, kept)
 
 

@@ -20,7 +20,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
-from sixrayd.review.label_studio.taking_place import take_place
+from sixrayd.review.label_studio.taking_place import finish_restore
 
 USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
@@ -129,7 +129,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
     program = server_program(say)
     folder = server_folder(workspace)
     with server_mark(workspace) as hold:
-        take_place(folder)  # of a restore that was killed
+        finish_restore(folder)  # of a restore that was killed
         for path in (folder / "data", image_root(workspace)):
             make_folder(path, 0o700)
         secret = _secret(folder / "secret.json")

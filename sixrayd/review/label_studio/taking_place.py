@@ -31,7 +31,7 @@ def is_decided(server: Path) -> bool:
     return any(server.glob(f"{_DECIDED}*"))
 
 
-def take_place(server: Path) -> tuple[str, tuple[str, ...]]:
+def finish_restore(server: Path) -> tuple[str, tuple[str, ...]]:
     """End the restore that was decided, if one was; call with the server's mark.
 
     Returns:

@@ -83,7 +83,7 @@ def is_ours(name: str) -> bool:
     if name in _SERVER:
         return True
     parts = name.split("/")
-    if not all(p.isprintable() and p[:1] not in ("", ".") and len(p) < 200 for p in parts):
+    if not all(p.isprintable() and p[:1] not in ("", ".") and len(p) < 256 for p in parts):
         return False
     if parts[:4] == _UPLOADS:
         return 5 <= len(parts) <= 7

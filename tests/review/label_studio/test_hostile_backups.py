@@ -21,7 +21,7 @@ from sixrayd.review.label_studio import unpacking
 from sixrayd.review.label_studio.backup import back_up, backups
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import server_folder, server_mark, start
-from sixrayd.review.label_studio.taking_place import take_place
+from sixrayd.review.label_studio.taking_place import finish_restore
 from tests.processes import ran
 from tests.review.label_studio.test_backup import listed, repacked, small
 
@@ -157,7 +157,7 @@ def test_killed_at_any_moment_a_restore_loses_nothing_and_can_be_done_again(stru
         assert 3 in databases(copy)  # what was there before, in its place or aside
         with server_mark(copy) as mark:  # as a start has it
             server = mark.path.parent
-            take_place(server)
+            finish_restore(server)
         ends.append((tasks_in(server / DATABASE[7:]), (server / "secret.json").read_text()))
         assert not list(server.glob(".rest*"))
         assert 3 in databases(copy)
@@ -228,7 +228,7 @@ def test_links_devices_and_folders_are_refused(workspace, archive, tmp_path, kin
         "review/r/.project.json",
         "review/r/a\x1b[31mb",
         "review/r/line\nbreak",
-        "review/r/" + "n" * 200,
+        "review/r/" + "n" * 256,
         "review/1/2/3/4/5/6",
         "server/data/label_studio.sqlite3-journal",
         "server/data/x.py",
@@ -378,6 +378,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
         "estimate/r/sample.parquet": root,
         "data/.env": server,
         "data/media/upload/3/ab-cd.jpg": server,
+        "data/media/upload/3/ab-Gepäck 7 (1).jpg": server,
         "secret.json": server,
     }
     left_out = {
@@ -389,6 +390,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
         "state.json": server,
         "data/export/all.json": server,
         "shards/index.parquet": root,
+        "data/media/upload/3/ab-\x1b[31m.jpg": server,  # no backup with it would be put back
     }
     for number, (name, base) in enumerate((kept | left_out).items()):
         (base / name).parent.mkdir(parents=True, exist_ok=True)
@@ -398,7 +400,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
     expected = {name if base == root else f"server/{name}" for name, base in kept.items()}
     assert names[0] == "manifest.json"
     assert set(names[1:]) == expected | {DATABASE, "review/r/project.json"}
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 9
 
 
 def test_while_somebody_writes_nothing_is_put_back(workspace):
