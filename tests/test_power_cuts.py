@@ -153,7 +153,7 @@ def test_train(place, tmp_path, most, epochs):
     shutil.copytree(workspace.root, place / "w")
     settings = replace(QUICK, input_size=96, epochs=epochs, batch=2)
     tried = survived(place, lambda: train(Workspace(place / "w"), settings), most=most)
-    assert tried >= (most or 50)
+    assert tried >= (most or 40)
 
 
 @few
@@ -161,7 +161,7 @@ def test_mine(place, trained, most):
     shutil.copytree(trained.root, place / "w")
     settings = MineSettings(batch=2, mirror=False, threshold=0.02, backend="torch", threads=1)
     tried = survived(place, lambda: mine(Workspace(place / "w"), settings), most=most)
-    assert tried >= (most or 50)
+    assert tried >= (most or 40)
 
 
 @few
