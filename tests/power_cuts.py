@@ -53,6 +53,7 @@ class Recorder:
     def __init__(self, place: Path, beside: Path | None = None) -> None:
         self.place, self.beside = place.resolve(), beside
         self.states: dict[object, State] = {}
+        self.finished: Tree = {}  # what is on disk when the stage says that it has ended
         self._files: dict[int, File] = {}  # as they were synced, by inode
         self._folders: dict[int, dict[str, _Entry]] = {}
         self._handles: list[int] = []  # keep the kernel from using a number again
@@ -73,6 +74,7 @@ class Recorder:
             for name, function in real.items():
                 setattr(os, name, function)
             self._capture("the end")
+            self.finished = dict(self._lost(self.place.stat().st_ino))
             for handle in self._handles:
                 os.close(handle)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -207,6 +209,8 @@ def survived(
 ) -> int:
     """Run a stage, then once more from each state that a cut would have left of it.
 
+    What it has written when it ends must be on disk by then.
+
     Args:
         beside: a folder of another machine; it is as it was at the moment of the cut.
         most: of the states that are tried, spread over all; 0 tries every one.
@@ -222,9 +226,7 @@ def survived(
             put_back(state.beside, beside)
         try:
             work()
-            found = said(place)
-            differ = {n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n)}
-            why = ", ".join(sorted(differ))
+            why = _differing(said(place), expected)
         except Exception as error:
             why = repr(error)
         return f"{state.kind} before {state.moment}: {why}" if why else ""
@@ -236,6 +238,14 @@ def survived(
     if most and len(states) > most:
         step = len(states) / most
         states = [states[int((number + 0.5) * step)] for number in range(most)]
+    put_back(recorder.finished, place)
+    kept = {name: data for name, data in said(place).items() if name in expected}
+    assert not (gone := _differing(kept, expected)), f"not on disk at the end: {gone}"
     faults = [fault for state in states if (fault := _fault(state))]
     assert not faults, f"{len(faults)} of {len(states)}:\n" + "\n".join(faults)
     return len(states)
+
+
+def _differing(found: Mapping[str, object], expected: Mapping[str, object]) -> str:
+    names = found.keys() | expected.keys()
+    return ", ".join(sorted(n for n in names if found.get(n) != expected.get(n)))

@@ -103,9 +103,9 @@ def trusting(root, *, content, folder, parent):
     ("lacks", "faults"),
     [
         ("nothing", None),
-        ("content", "empty before .*: made/data"),
-        ("folder", "lost before .*: made/data"),
-        ("parent", "lost before .*: made/data"),
+        ("content", "not on disk at the end: made/data"),
+        ("folder", "not on disk at the end: made/data"),
+        ("parent", "not on disk at the end: made/data"),
     ],
 )
 def test_a_sync_that_is_left_out_is_found(place, lacks, faults):
