@@ -19,7 +19,7 @@ from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
+from sixrayd.core.files import read_table, sha256_file, sync_folder, write_bytes, write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
@@ -111,6 +111,7 @@ def undo_fix(workspace: Workspace) -> int:
             write_bytes(path, kept.read_bytes())
             write_bytes(workspace.shards / "run.json", (folder / RUN).read_bytes())
             (folder / RUN).unlink()
+            sync_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return put_back
 

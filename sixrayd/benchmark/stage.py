@@ -318,7 +318,9 @@ class _Job:
         return scorer.rows(plan.systems, times)
 
     def _finish(self, results: Results) -> None:
-        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "plan.json")
+        files = sorted(
+            p for p in self.folder.rglob("[!.]*") if p.is_file() and p.name != "plan.json"
+        )
         outputs = {p.relative_to(self.folder).as_posix(): sha256_file(p) for p in files}
         summary = summarise(results, self.chosen.remarks)
         self.workspace.finish(replace(self.run, outputs=outputs, summary=summary))

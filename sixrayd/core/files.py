@@ -28,12 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
+        take_place(beside, path)
     except OSError as error:
         if not is_refusal(error):  # what was to be written could not be had
             raise
@@ -43,8 +40,24 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def take_place(beside: Path, path: Path) -> None:
+    """Sync a file and rename it: whatever happens, `path` is whole, the old file or the new."""
+    with beside.open("rb") as written:
+        os.fsync(written.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it where they are missing; they survive a power cut."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
+    """Make what was made, renamed and removed in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -56,6 +69,23 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each whole or not at all.
+
+    All are synced at once: one after another would take milliseconds each.
+    """
+    make_folder(folder)
+    if not files:
+        return
+    renames = {folder / f".{name}.{os.getpid()}.part": folder / name for name in files}
+    for beside, data in zip(renames, files.values(), strict=True):
+        beside.write_bytes(data)
+    os.sync()
+    for beside, path in renames.items():
+        beside.replace(path)
+    sync_folder(folder)
 
 
 def write_json(path: Path, document: Any) -> None:

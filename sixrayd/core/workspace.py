@@ -1,20 +1,21 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
-import fcntl
 import json
 import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import sixrayd
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.files import make_folder, sha256_file, sync_folder, take_place, write_json
+from sixrayd.core.locks import HeldError, Holder, held, holder
+from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
 FORMAT = 1
@@ -87,12 +88,10 @@ class Workspace:
                 storage refuses, now or within the block.
         """
         with refusals_told(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with self._lock_file.open("a+") as handle:
-                self._take(handle, fcntl.LOCK_EX)
-                handle.truncate(0)
-                handle.write(str(os.getpid()))
-                handle.flush()
+            make_folder(self.root)
+            with self._held():
+                for stage in STAGES:
+                    remove_all_leftovers(self.root / stage)
                 yield
 
     def check_idle(self) -> None:
@@ -101,22 +100,27 @@ class Workspace:
         Raises:
             WorkspaceError: another process writes here; the message has its number.
         """
-        with suppress(FileNotFoundError, PermissionError), self._lock_file.open() as handle:
-            self._take(handle, fcntl.LOCK_SH)
+        with suppress(PermissionError):
+            if by := holder(self._lock_file):
+                raise self._in_use(by)
 
     @property
     def _lock_file(self) -> Path:
         return self.root / ".lock"
 
-    def _take(self, handle: TextIO, how: int) -> None:
-        try:
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            raise WorkspaceError(
-                f"{self.root}: in use by process {handle.read().strip() or 'unknown'}; "
-                "wait for it, or name another workspace with -w"
-            ) from error
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self._lock_file))
+            except HeldError as error:
+                raise self._in_use(error.holder) from error
+            yield
+
+    def _in_use(self, by: Holder) -> WorkspaceError:
+        return WorkspaceError(
+            f"{self.root}: in use by {by}; wait for it, or name another workspace with -w"
+        )
 
     def run(self, stage: str, name: str = "") -> Run:
         """What `run.json` of a finished folder says.
@@ -164,16 +168,18 @@ class Workspace:
         return path
 
     def folders(self, stage: str) -> list[Path]:
-        """Folders of a stage by name, those of unfinished results included."""
+        """Folders of a stage by name, those of unfinished results included; no hidden ones, which
+        a killed run left.
+        """
         try:
-            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
+            found = [path for path in (self.root / stage).iterdir() if path.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def names(self, stage: str) -> list[str]:
         """Finished results of a stage, the newest last."""
-        found = [path for path in self.folders(stage) if not path.name.startswith(".")]
-        done = [path for path in found if (path / "run.json").exists()]
+        done = [path for path in self.folders(stage) if (path / "run.json").exists()]
         return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
 
     def newest(self, stage: str) -> str:
@@ -270,8 +276,8 @@ class Workspace:
             return False
         plan = folder / "plan.json"
         if not keep and folder.exists() and not _is_plan_of(plan, run):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+            remove_result(folder)
+        make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
         write_json(plan, _plain(asdict(run)))
         return True
@@ -279,8 +285,9 @@ class Workspace:
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""
         folder = self.folder(run.stage, run.name)
-        write_json(folder / "run.json", _plain(asdict(run)))
-        (folder / "plan.json").unlink(missing_ok=True)
+        plan = folder / "plan.json"
+        write_json(plan, _plain(asdict(run)))
+        take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""
@@ -313,6 +320,13 @@ class Workspace:
         if cache.get(key, [None])[:2] != seen:
             cache[key] = [*seen, sha256_file(path)]
         return str(cache[key][2])
+
+
+def remove_result(folder: Path) -> None:
+    """Remove a stage's result; one of which a part is gone is never called finished."""
+    (folder / "run.json").unlink(missing_ok=True)
+    sync_folder(folder)
+    shutil.rmtree(folder)
 
 
 def _plain(value: Any) -> Any:

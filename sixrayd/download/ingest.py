@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.files import make_folder, write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
@@ -181,7 +181,7 @@ class Ingest:
         Returns:
             See `_find_absent`.
         """
-        self.parts.mkdir(exist_ok=True)
+        make_folder(self.parts)
         counted = _Counter(self.report, self.register)
         with Measuring(self.folder, self.parts, counted.measured) as measuring:
 

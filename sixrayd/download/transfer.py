@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
+from sixrayd.core.files import make_folder
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -262,7 +263,7 @@ def _refuse_downgrade(answer: httpx.Response) -> None:
 
 def part_of(path: Path) -> Path:
     """Where a file grows until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path.with_name(f".{path.name}.part")
 
 

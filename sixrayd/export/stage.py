@@ -1,7 +1,6 @@
 """The export stage: decisions and source annotations become a dataset."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from sixrayd.core.records import Rule, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
-from sixrayd.core.workspace import Run, Workspace
+from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of
 from sixrayd.export.card import card
 from sixrayd.export.content import Content, in_shard_order
@@ -160,7 +159,7 @@ def _point_to(pointer: Path, run: Run, target: Path) -> None:
     if target.resolve() == pointer.resolve():
         return
     if (pointer / MANIFEST).exists():
-        shutil.rmtree(pointer)
+        remove_result(pointer)
     write_json(pointer / "run.json", asdict(run))
 
 

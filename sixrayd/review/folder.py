@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_json, write_table
+from sixrayd.core.files import read_table, sha256_file, sync_folder, write_json, write_table
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
@@ -223,6 +223,7 @@ class ReviewFolder:
     def reopen(self) -> None:
         """Take `run.json` away while tables change."""
         (self.path / "run.json").unlink(missing_ok=True)
+        sync_folder(self.path)
 
     def progress(self) -> Progress:
         """How far it has come, by what was pulled."""

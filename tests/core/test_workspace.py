@@ -122,3 +122,23 @@ def test_run_holds_no_time_of_day(tmp_path: Path) -> None:
         "summary",
         "version",
     ]
+
+
+def hidden_halves(workspace: Workspace) -> None:
+    """What a forced export leaves that is killed between its two renames."""
+    for name, end in (("a", "old"), ("a", "part"), ("b", "part")):
+        folder = workspace.folder("export") / f".{name}.sixrayd-{end}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}" if end == "part" else "whole")
+
+
+def test_hidden_halves_are_never_shown_and_the_next_run_sees_to_them(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    hidden_halves(workspace)
+    (tmp_path / "export/.else").mkdir()
+    assert workspace.folders("export") == workspace.names("export") == []
+    with workspace.lock():
+        assert workspace.names("export") == ["a"]
+    left = sorted(path.name for path in (tmp_path / "export").iterdir())
+    assert left == [".else", "a"]
+    assert (tmp_path / "export/a/run.json").read_text() == "whole"

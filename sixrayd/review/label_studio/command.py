@@ -37,10 +37,13 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
       sixrayd review serve --port 8080
     """
     from sixrayd.review.label_studio.backup import back_up_when_due
-    from sixrayd.review.label_studio.server import running, start, stop, wait
+    from sixrayd.review.label_studio.server import running, server_mark, start, stop, wait
+    from sixrayd.review.label_studio.taking_place import finish_restore
 
     if running(workspace) is None:
-        back_up_when_due(workspace)
+        with server_mark(workspace, "a backup is made") as mark:
+            finish_restore(mark.path.parent)
+            back_up_when_due(workspace)
     server = start(workspace, port, _say)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -108,7 +111,7 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     Example:
       sixrayd review stop && sixrayd review restore
     """
-    from sixrayd.review.label_studio.backup import restore as put_back
+    from sixrayd.review.label_studio.restore import restore as put_back
 
     result = put_back(workspace, archive)
     if as_json:

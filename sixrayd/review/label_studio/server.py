@@ -1,6 +1,5 @@
 """A Label Studio server of the workspace's own: on this machine only, its data in the workspace."""
 
-import fcntl
 import json
 import os
 import secrets
@@ -9,17 +8,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import replacing, write_bytes, write_json
+from sixrayd.core.files import make_folder, replacing, write_bytes, write_json
+from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
+from sixrayd.review.label_studio.taking_place import finish_restore
 
 USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
@@ -52,7 +53,7 @@ def image_root(workspace: Workspace) -> Path:
 def running(workspace: Workspace) -> Server | None:
     """The workspace's server, if one is up; a stale file of a killed one does not count."""
     folder = server_folder(workspace)
-    if not folder.exists() or not _is_held(folder / "running"):
+    if not _is_up(folder):
         return None
     try:
         state = json.loads((folder / "state.json").read_text("utf-8"))
@@ -64,9 +65,29 @@ def running(workspace: Workspace) -> Server | None:
         return None
 
 
-def is_up(workspace: Workspace) -> bool:
-    """Whether a server of the workspace is up, or starting."""
-    return _is_held(server_folder(workspace) / "running")
+@contextmanager
+def server_mark(workspace: Workspace, doing: str = "") -> Iterator[Hold]:
+    """Be the only one to touch the server's data; a server that is up has the mark as well.
+
+    Args:
+        doing: what is done meanwhile, for others; empty for a server.
+
+    Raises:
+        ServiceError: a server of the workspace is up or starting, or another has the mark.
+    """
+    folder = server_folder(workspace)
+    make_folder(folder, 0o700)
+    with ExitStack() as stack:
+        try:
+            hold = stack.enter_context(held(folder / "running", doing))
+        except HeldError as error:
+            raise ServiceError(
+                f"{folder}: {error.holder.doing} by {error.holder}; wait for it"
+                if error.holder.doing
+                else f"{folder}: its Label Studio is already running; stop it with "
+                f"`{workspace.command('sixrayd review stop')}`"
+            ) from error
+        yield hold
 
 
 def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Connection:
@@ -107,10 +128,11 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
     """
     program = server_program(say)
     folder = server_folder(workspace)
-    for path in (folder, folder / "data", image_root(workspace)):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    secret = _secret(folder / "secret.json")
-    with _held(folder) as hold:
+    with server_mark(workspace) as hold:
+        finish_restore(folder)  # of a restore that was killed
+        for path in (folder / "data", image_root(workspace)):
+            make_folder(path, 0o700)
+        secret = _secret(folder / "secret.json")
         write_bytes(folder / ".room", bytes(_ROOM))
         (folder / ".room").unlink()
         port = port or _last_port(folder) or _free_port()
@@ -121,6 +143,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
             write_bytes(database, empty_database().read_bytes())
         say("Starting Label Studio")
         child = _spawn(program, workspace, port, secret, hold)
+        hold.pass_to(child.pid)
         url = f"http://{_HOST}:{port}"
         try:
             _wait_until_healthy(child, url, folder / "server.log")
@@ -139,14 +162,14 @@ def stop(workspace: Workspace) -> bool:
     if server is None:
         return False
     folder = server_folder(workspace)
-    _end_group(server.pid, lambda: not _is_held(folder / "running"))
+    _end_group(server.pid, lambda: not _is_up(folder))
     (folder / "state.json").unlink(missing_ok=True)
     return True
 
 
 def wait(workspace: Workspace) -> None:
     """Return when the workspace's server has ended."""
-    while _is_held(server_folder(workspace) / "running"):
+    while _is_up(server_folder(workspace)):
         time.sleep(0.5)
 
 
@@ -165,7 +188,7 @@ def running_server(
 
 
 def _spawn(
-    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: BinaryIO
+    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: Hold
 ) -> subprocess.Popen[bytes]:
     folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
@@ -179,7 +202,7 @@ def _spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(hold.fileno(),),  # the lock lives exactly as long as the server
+            pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
 
 
@@ -214,27 +237,9 @@ def _secret(path: Path) -> dict[str, str]:
         ) from error
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[BinaryIO]:
-    with (folder / "running").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ServiceError(
-                f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
-            ) from error
-        yield file
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+def _is_up(folder: Path) -> bool:
+    by = holder(folder / "running")
+    return by is not None and not by.doing
 
 
 def _free_port() -> int:
