@@ -114,8 +114,9 @@ def serve_app(name: str, port: int, folders: Sequence[Path], log: Path) -> Itera
             app = lifeline.start("sixrayd.browse.app_process", (), log, pass_fds=(door.fileno(),))
         ends.callback(lifeline.end, app)
         assert app.stdin is not None
-        app.stdin.write(json.dumps(orders).encode() + b"\n")
-        app.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is said next
+            app.stdin.write(json.dumps(orders).encode() + b"\n")
+            app.stdin.flush()
         _wait_for_answer(app, f"http://{ADDRESS}:{at}/fiftyone", token, log)
         yield f"http://{host}:{at}/datasets/{name}?token={token}"
 
@@ -128,7 +129,7 @@ def load_app() -> Any:
 
 def _bring_up_database(folder: Path) -> None:
     """For as long as this process lives; others that it starts find it by its address."""
-    if "fiftyone" in sys.modules and sys.modules["fiftyone"] is not None:
+    if sys.modules.get("fiftyone") is not None:
         raise ServiceError(
             "FiftyOne is loaded already, with a database that every user of this machine can "
             f"read; let sixrayd load it first, or name a MongoDB in {_URI}"

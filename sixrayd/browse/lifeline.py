@@ -1,9 +1,12 @@
 """Processes that end with the one that started them, however that ends: its pipe closes."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +31,14 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Tell a process to end, and wait."""
-    if process.stdin is not None:
+    """Tell a process to end, with all that it has started, and wait."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
         process.stdin.close()
     try:
         process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
