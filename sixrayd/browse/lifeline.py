@@ -19,6 +19,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
     Args:
         options: of `subprocess.Popen`.
     """
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as said:
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
             [sys.executable, "-m", module, *words],
