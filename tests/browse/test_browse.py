@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from sixrayd.browse.database import running_database
 from sixrayd.browse.fiftyone_adapter import load_fiftyone
 from sixrayd.browse.samples import collect_samples
 from sixrayd.browse.settings import BrowseSettings
@@ -139,6 +140,29 @@ def test_without_fiftyone_the_message_says_how_to_get_it(monkeypatch, tmp_path):
         "FiftyOne cannot be imported (import of fiftyone halted; None in sys.modules); "
         "install it with `pip install 'sixrayd[browse]'`"
     )
+
+
+def test_a_database_that_everybody_reads_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "fiftyone", sys.modules[__name__])
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    with pytest.raises(ServiceError) as caught:
+        load_fiftyone(tmp_path)
+    assert str(caught.value) == (
+        "FiftyOne is loaded already, with a database that every user of this machine can read; "
+        "let sixrayd load it first, or name a MongoDB in FIFTYONE_DATABASE_URI"
+    )
+
+
+def test_a_database_that_ends_says_where_to_look(tmp_path):
+    program = tmp_path / "mongod"
+    program.write_text("#!/bin/sh\necho no room\nexit 14\n")
+    program.chmod(0o755)
+    folder = tmp_path / ("long" * 40) / "database"
+    with pytest.raises(ServiceError) as caught, running_database(program, folder):
+        pass
+    log = folder / "mongod.log"
+    assert str(caught.value) == f"{folder}: MongoDB ended with code 14; see {log}"
+    assert log.read_text() == "no room\n"
 
 
 @pytest.mark.browser
