@@ -1,12 +1,14 @@
 """Mining on a Ray cluster: the same worker in an actor a GPU, or an actor for so many cores."""
 
+import importlib
 import os
+import secrets
 import socket
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from sixrayd.mine.worker import MineJob, ShardReport, Worker
 _ATTEMPTS = 3  # of a shard, or of starting a worker, before it is given up
 _TICK_S = 1.0  # between two looks at the cluster and at shards under way
 _STOP_S = 60.0  # for the batches under way when a run is interrupted
+_FIRST_WITH_TOKENS = (2, 52)
+_LONGEST_FOLDER = 25  # characters; Ray puts sockets into it, whose paths may have 107
 Files = Mapping[str, Mapping[str, bytes]]  # field of the job → file name → content
 
 
@@ -63,24 +67,59 @@ def mine_on_ray(
 @contextmanager
 def _joined(address: str) -> Iterator[Any]:
     ray = import_extra("ray", "scale")
+    if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _FIRST_WITH_TOKENS:
+        raise ServiceError(f"ray {ray.__version__}: obeys whoever connects; install 2.52 or later")
     if ray.is_initialized():  # the caller's, to go on with
         yield ray
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")  # else it tries for minutes
-    options = {} if address else {"include_dashboard": False}
     try:
-        try:
+        with ExitStack() as ends:
+            options = {} if address else ends.enter_context(_alone(ray))
+            ends.callback(ray.shutdown)  # leaves a cluster it has joined; ends one it has started
             _knock(address)
             ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **options)
-        except Exception as error:  # of many kinds, one for each way not to reach a cluster
-            raise ServiceError(
-                f"ray {address or 'on this machine'}: {_line(error)}; a cluster of other machines "
-                "is joined by ray://HOST:10001"
-            ) from error
+            opened = ends.pop_all()
+    except Exception as error:  # of many kinds, one for each way not to reach a cluster
+        raise ServiceError(
+            f"ray {address or 'on this machine'}: {_line(error)}; a cluster of other machines "
+            "is joined by ray://HOST:10001"
+        ) from error
+    with opened:
         yield ray
-    finally:
-        ray.shutdown()  # leaves a cluster that it has joined; ends one that it has started
+
+
+@contextmanager
+def _alone(ray: Any) -> Iterator[dict[str, Any]]:
+    """Options of a cluster of this process's own, for the length of a `with` block.
+
+    By itself Ray listens on every address, obeys whoever connects, and lets everybody write to its
+    folder. Here its ports are the loopback's, take a token that dies with it, and its folder is
+    closed to others.
+    """
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    short = None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
+    before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    clusters = constants.ENABLE_RAY_CLUSTER
+    with tempfile.TemporaryDirectory("", "ray-", short, ignore_cleanup_errors=True) as folder:
+        try:
+            constants.ENABLE_RAY_CLUSTER = False  # of several machines; alone, it takes 127.0.0.1
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            _read_token_again()
+            yield {"include_dashboard": False, "_temp_dir": f"{folder}/r"}  # which it opens to all
+        finally:
+            constants.ENABLE_RAY_CLUSTER = clusters
+            for key, value in before.items():
+                os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+            _read_token_again()
+
+
+def _read_token_again() -> None:
+    """Ray reads its mode when it is imported, and its token once."""
+    raylet = importlib.import_module("ray._raylet")
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _knock(address: str) -> None:

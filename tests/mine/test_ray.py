@@ -1,6 +1,7 @@
 """Mining on real Ray clusters of two nodes on this machine."""
 
 import hashlib
+import http.client
 import os
 import pickle
 import shutil
@@ -13,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 import ray
@@ -31,6 +33,7 @@ from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
 from tests.processes import started
 from tests.squares import picture
+from tests.strangers import as_another_user
 
 LOOK = InferenceSettings(threshold=0.02, mirror=False, threads=1)
 SHARDS, IMAGES = 5, 80
@@ -291,6 +294,63 @@ def test_a_shard_that_kills_every_worker_is_named(cluster, trained, shards, tmp_
         mine_on_ray(job, tasks[1:2], cluster.address, 1, looked)
     assert str(caught.value).startswith(f"ray: {tasks[1].name}: given up after 3 workers (")
     assert str(caught.value).endswith("); all other parts stay")
+
+
+@pytest.mark.long
+def test_a_cluster_of_its_own_is_closed_to_others(trained, shards, tmp_path):
+    """Nothing beyond loopback, there nothing without the token, and no file."""
+    folder, tasks = shards
+    found = {}
+
+    def look():
+        node = ray.nodes()[0]
+        found["places"] = set(), set()
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    host, port = connection.laddr
+                    found["places"][0].add(host.removeprefix("::ffff:"))
+                    found["places"][1].add((process.name(), port))
+        found["answers"] = Counter(asked(port) for _, port in found["places"][1])
+        found["folder"] = Path(node["RayletSocketName"]).parents[3]
+        found["stranger"] = as_another_user(lambda: os.access(found["folder"], os.R_OK | os.X_OK))
+
+    mine_on_ray(job_of(trained, folder, tmp_path / "parts"), tasks[:2], "", 1, Watch(look))
+
+    assert found["places"][0] == {"127.0.0.1"}
+    assert len(found["places"][1]) >= 6
+    assert {name for name, _ in found["places"][1]} >= {"gcs_server", "raylet"}
+    assert found["answers"] == {"refused": len(found["places"][1])}
+    assert (found["stranger"], found["folder"].exists()) == (False, False)
+    assert not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys()
+
+
+def asked(port):
+    """What a port says to who has no token, asked by a call of each of Ray's services."""
+    with suppress(http.client.HTTPException, OSError):
+        web = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        web.request("POST", "/get_or_create_runtime_env")
+        return "refused" if web.getresponse().status == 401 else "answered"
+    said = set()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for call in (
+            *("NodeInfoGcsService/GetClusterId", "NodeManagerService/RequestWorkerLease"),
+            *("CoreWorkerService/PushTask", "ObjectManagerService/Pull"),
+        ):
+            try:
+                channel.unary_unary(f"/ray.rpc.{call}")(b"", timeout=60)
+                said.add("answered")
+            except grpc.RpcError as error:
+                said.add(error.code().name)
+    return "refused" if said == {"UNAUTHENTICATED", "UNIMPLEMENTED"} else str(said)
+
+
+def test_an_old_ray_is_refused(trained, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "__version__", "2.51.1")
+    folder, tasks = shards
+    with pytest.raises(ServiceError) as caught:
+        mine_on_ray(job_of(trained, folder, tmp_path), tasks, "", 1, Watch())
+    assert str(caught.value) == "ray 2.51.1: obeys whoever connects; install 2.52 or later"
 
 
 def test_no_cluster_there(trained, shards, tmp_path):

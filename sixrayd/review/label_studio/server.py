@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -26,6 +27,8 @@ USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 10.0
 _HOST = "127.0.0.1"
+_KEY = re.compile(rb"^SECRET_KEY=([a-z0-9!@#$%^&*(_=+)-]{50})$", re.MULTILINE)  # as Django makes it
+_MOST_SETTINGS = 1 << 16  # bytes
 _ROOM = 1 << 20  # bytes; with less it does not start, nor say why
 
 
@@ -141,6 +144,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
         database = folder / "data" / "label_studio.sqlite3"
         if not database.exists():
             write_bytes(database, empty_database().read_bytes())
+        _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
         child = _spawn(program, workspace, port, secret, hold)
         hold.pass_to(child.pid)
@@ -208,6 +212,10 @@ def _spawn(
 
 def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     return server_variables() | {
+        "PYTHONPATH": str(Path(__file__).parent / "inside"),
+        "DJANGO_SETTINGS_MODULE": "sixrayd_settings",
+        "ALLOWED_HOSTS": f"{_HOST},localhost",
+        "CORS_ALLOW_ALL_ORIGINS": "false",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder / "images"),
@@ -217,6 +225,26 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _keep_key_alone(path: Path) -> None:
+    """Leave a server's key in its file of settings: all others there would become the server's."""
+    try:
+        with path.open("rb") as file:
+            keys = _KEY.findall(file.read(_MOST_SETTINGS))
+    except FileNotFoundError:
+        return
+    if keys:
+        _write_private(path, b"SECRET_KEY=" + keys[-1] + b"\n")
+    else:
+        path.unlink()
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    with replacing(path) as beside:
+        owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(owner_only, "wb") as file:
+            file.write(data)
+
+
 def _secret(path: Path) -> dict[str, str]:
     if not path.exists():
         secret = {
@@ -224,10 +252,7 @@ def _secret(path: Path) -> dict[str, str]:
             "password": secrets.token_urlsafe(18),
             "token": secrets.token_hex(20),
         }
-        with replacing(path) as beside:
-            owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(owner_only, "w") as file:
-                json.dump(secret, file, indent=2)
+        _write_private(path, json.dumps(secret, indent=2).encode())
     try:
         known: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return {key: str(known[key]) for key in ("user", "password", "token")}
