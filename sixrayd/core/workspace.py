@@ -234,20 +234,22 @@ class Workspace:
         usual = os.environ.get("SIXRAYD_WORKSPACE") or "workspace"
         return line if self.root == Path(usual) else f"{line} -w {shlex.quote(str(self.root))}"
 
+    def begun(self, stage: str, name: str = "") -> Run | None:
+        """What has finished or begun in a folder; None where nothing has that can be read."""
+        folder = self.folder(stage, name)
+        if (folder / "run.json").exists():
+            return self.run(stage, name)
+        return _planned(folder / "plan.json")
+
     def other_work(self, run: Run) -> str:
         """What differs, for people, where `begin` would remove what another work left; else empty.
 
         A setting reads "threshold 0.1 there, 0.5 asked for", an input by its path.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists():
-            there: Run | None = self.run(run.stage, run.name)
-        elif (folder / "plan.json").exists():
-            there = _planned(folder / "plan.json")
-        else:
-            return ""
+        there = self.begun(run.stage, run.name)
         if there is None:
-            return "plan.json cannot be read"
+            plan = self.folder(run.stage, run.name) / "plan.json"
+            return "plan.json cannot be read" if plan.exists() else ""
         return "" if there.same_work(run) else _differences(there, run)
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:
@@ -329,13 +331,18 @@ def _differences(there: Run, asked: Run) -> str:
     """What distinguishes two works; settings first."""
     one, other = (_flat(_plain(run.settings)) for run in (there, asked))
     found = [
-        f"{key} {one.get(key, 'not set')} there, {other.get(key, 'not set')} asked for"
+        f"{key} {_said(one, key)} there, {_said(other, key)} asked for"
         for key in {**one, **other}
         if one.get(key) != other.get(key)
     ]
     inputs = {**there.inputs, **asked.inputs}
     changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
     return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
+
+
+def _said(settings: Mapping[str, Any], key: str) -> Any:
+    value = settings.get(key, "not set")
+    return "none" if value == "" else value
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
