@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -49,8 +49,8 @@ from sixrayd.detectors.devices import float32_name, pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
-# Trains one detector on a workspace: the command hands over `sixrayd train`.
-Trainer = Callable[[Workspace, str], None]
+# Trains detectors on a workspace: the command hands over `sixrayd train`.
+Trainer = Callable[[Workspace, Sequence[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def benchmark(
     """Compare detectors and crops on the test side of a VOC tree, or finish an interrupted one.
 
     Args:
-        trainer: trains a detector where that is asked for.
+        trainer: trains detectors where that is asked for.
         command: that the report says it was made with.
         train_missing: train detectors that have no weights; else their rows have no figures.
 
@@ -99,10 +99,9 @@ def benchmark(
         ingest(tree, data, classes, sides=sides)
     tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
     models = find_models(workspace, data, wanted, classes, tested)
-    for detector in wanted:
-        fits = detector in models and not models[detector].knows(tested)
-        if not fits and train_missing and trainer is not None:
-            trainer(data, detector)
+    missing = [d for d in wanted if d not in models or models[d].knows(tested)]
+    if missing and train_missing and trainer is not None:
+        trainer(data, missing)
     with workspace.lock():
         models = find_models(workspace, data, wanted, classes, tested)
         if not models:
@@ -243,7 +242,7 @@ class _Job:
         crop_training_side(self.data, target, cropper, settings)
         model = find_models(target, target, (main,), self.classes).get(main)
         if model is None or target.stale("models", model.name):
-            trainer(target, main)
+            trainer(target, [main])
             model = find_models(target, target, (main,), self.classes)[main]
         self.cropped = load_checkpoint(model.weights).detector
         return f"{model.name}, crops"
