@@ -252,6 +252,11 @@ class Workspace:
             return "plan.json cannot be read" if plan.exists() else ""
         return "" if there.same_work(run) else _differences(there, run)
 
+    def is_done(self, run: Run) -> bool:
+        """Whether the same work is finished."""
+        path = self.folder(run.stage, run.name) / "run.json"
+        return path.exists() and self.run(run.stage, run.name).same_work(run)
+
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
 
@@ -261,9 +266,9 @@ class Workspace:
         Returns:
             False when the same work is already finished.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists() and self.run(run.stage, run.name).same_work(run):
+        if self.is_done(run):
             return False
+        folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
         if not keep and folder.exists() and not _is_plan_of(plan, run):
             shutil.rmtree(folder)

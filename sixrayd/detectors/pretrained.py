@@ -86,6 +86,11 @@ class InitReport:
     at_random: tuple[str, ...]
 
 
+def is_published(source: str) -> bool:
+    """Whether `--init` names weights of `WEIGHTS`; a file of that name goes before."""
+    return source in WEIGHTS and not Path(source).is_file()
+
+
 def find_weights(source: str) -> Path:
     """A weights file by its path, or by a name in `WEIGHTS`: of the folder that `FOLDER` names,
     else fetched to where torch hub keeps its own unless it is there.

@@ -23,8 +23,7 @@ _LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 class _DecayOrOff(click.ParamType[float]):
     """A number, or "off" for 0."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name = "decay"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -53,7 +52,7 @@ option = options_of(TrainSettings)
 @option(
     "--micro-batch",
     help="Images that are computed at once, for a GPU of little memory: the gradient stays that of "
-    "the whole batch, batch norms go by their part, a step takes a third longer.  "
+    "the whole batch, batch norms go by their part, a step takes a third longer or more.  "
     "[default: a batch]",
 )
 @option(
@@ -98,7 +97,8 @@ option = options_of(TrainSettings)
 @option(
     "--ema",
     "ema_decay",
-    type=_DecayOrOff("DECAY|off"),
+    type=_DecayOrOff(),
+    metavar="DECAY|off",
     help="Decay of the moving average of the weights, which is what is kept, or off.  "
     "[default: the recipe's]",
 )

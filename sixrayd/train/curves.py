@@ -21,7 +21,7 @@ def draw_curves(path: Path, results: list[EpochResult]) -> None:
     rate.plot(epochs, [r.learning_rate for r in results], color="0.7", label="learning rate")
     rate.set(ylabel="learning rate", ylim=(0, None))
     for panel in below:
-        panel.plot(*zip(*judged, strict=True), marker="o", color="C2", label="validation")
+        panel.plot(*zip(*judged, strict=True), marker="o", color="C2")
         panel.set(xlabel="epoch", ylabel="validation mean AP", ylim=(0, 1))
     figure.legend(loc="outside upper center", ncols=3)
     with replacing(path) as beside:

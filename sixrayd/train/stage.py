@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
@@ -19,6 +20,7 @@ from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS, Recipe, start_of
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
+from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import out_of_memory, pick_device, tuned
 from sixrayd.detectors.lineage import (
     INHERITED,
@@ -28,7 +30,7 @@ from sixrayd.detectors.lineage import (
     lineage_of_start,
     write_ids,
 )
-from sixrayd.detectors.pretrained import WEIGHTS, initialise_from
+from sixrayd.detectors.pretrained import WEIGHTS, initialise_from, is_published
 from sixrayd.detectors.starts import start_weights
 from sixrayd.train.curves import draw_curves
 from sixrayd.train.data import TrainingData
@@ -122,6 +124,8 @@ def _train_in_team(
                 f"{workspace.folder('models', run.name)}: holds another training ({why}); pass "
                 "--force to replace it, or --name for a new one"
             )
+        if is_published(settings.init) and not workspace.is_done(run):
+            _weights_before(workspace, name, settings.init)  # or say now that it cannot be had
         fresh = _begin(workspace, run, team)
         if fresh:
             try:
@@ -151,14 +155,15 @@ def _train_in_team(
 
 
 def _start_inputs(workspace: Workspace, name: str, source: str) -> dict[str, str]:
-    """The weights that a training starts from, by path. Published ones are known by their hash:
-    where a training that is there began with them, they may lie elsewhere by now."""
-    pinned, before = WEIGHTS.get(source), workspace.begun("models", name)
-    if pinned and before:
-        for path, digest in before.inputs.items():
-            if Path(path).name == pinned.name and digest.startswith(pinned.sha256):
-                return {path: digest}
-    return workspace.inputs(_weights_before(workspace, name, source))
+    """The weights that a training starts from, by path. Published ones are known by their name and
+    hash, wherever they lie; trainings of earlier versions recorded a place, which stands."""
+    if not is_published(source):
+        return workspace.inputs(_weights_before(workspace, name, source))
+    before = workspace.begun("models", name)
+    file = WEIGHTS[source].name
+    return {
+        p: digest for p, digest in (before.inputs if before else {}).items() if p.endswith(file)
+    }
 
 
 def _weights_before(workspace: Workspace, name: str, source: str) -> Path:
@@ -210,17 +215,19 @@ def _train(
         if not out_of_memory(error):
             raise
         images = run.settings.get("micro_batch") or -(-recipe.batch // team.size)
-        smaller = (
-            f"pass --micro-batch {images // 2}, which keeps the batch of {recipe.batch} and takes "
-            "a third longer,"
-            if images > 1
-            else "take a smaller detector,"
-        )
-        raise ServiceError(
-            f"device {device.type}: its memory does not take the training of "
-            f"{run.settings['detector']} on {images} images at once; {smaller} or end what else "
-            "runs there"
-        ) from error
+        raise too_large(run.settings["detector"], device, images, recipe.batch) from error
+
+
+def too_large(detector: str, device: torch.device, images: int, batch: int) -> ServiceError:
+    """What to say where a GPU's memory does not take so many images at once."""
+    if images > 1:
+        way = f"pass --micro-batch {images // 2}, which keeps the batch of {batch},"
+    else:
+        way = "take a smaller detector,"
+    return ServiceError(
+        f"device {device.type}: its memory does not take the training of {detector} on {images} "
+        f"images at once; {way} or end what else runs there"
+    )
 
 
 def _learn(
@@ -235,19 +242,14 @@ def _learn(
             "--validation"
         )
     inherited = lineage_of_start(workspace, settings["init"])
-    torch.manual_seed(settings["seed"])
-    detector = build_detector(settings["detector"], data.classes, settings["input_size"])
-    detector.initialise()
-    start = None
-    if settings["init"]:
-        start = initialise_from(detector, _weights_before(workspace, run.name, settings["init"]))
+    detector, start = _initialised(workspace, run, data.classes)
     side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
     examples = ExampleSet(
         *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
         *(settings["seed"], data.hard),
     )
     shown = len(examples.order(0))
-    computing = _computing(run, min(recipe.batch, shown), side, team)
+    computing = computing_of(run, min(recipe.batch, shown), side, team)
     steps = max(1, shown // recipe.batch)
     fit = Fit(detector, recipe, steps, device, team, _loaders(device, team), computing)
 
@@ -281,8 +283,8 @@ def _learn(
                 "backgrounds": len(data.backgrounds) + len(data.hard),
                 "validation_images": len(data.validation),
                 "validation": validation,
-                "init": asdict(start) if start else {},
-                **({"unknown_origin": inherited.unknown} if start else {}),
+                **start,
+                **({"unknown_origin": inherited.unknown} if settings["init"] else {}),
                 **({"round": data.added} if data.added else {}),
                 **(_judged(fit) if every else {}),
             },
@@ -290,7 +292,23 @@ def _learn(
     )
 
 
-def _computing(run: Run, batch: int, side: int, team: Team) -> Computing:
+def _initialised(
+    workspace: Workspace, run: Run, classes: ClassList
+) -> tuple[Detector, dict[str, Any]]:
+    """The detector before its first step, and what `run.json` says of its weights."""
+    torch.manual_seed(run.settings["seed"])
+    detector = build_detector(run.settings["detector"], classes, run.settings["input_size"])
+    detector.initialise()
+    if not (source := run.settings["init"]):
+        return detector, {"init": {}}
+    weights = _weights_before(workspace, run.name, source)
+    start = {"init": asdict(initialise_from(detector, weights))}
+    if is_published(source):
+        start["published"] = {weights.name: sha256_file(weights)}
+    return detector, start
+
+
+def computing_of(run: Run, batch: int, side: int, team: Team) -> Computing:
     """How gradients are computed, on parts of batches that batch norms can go by.
 
     Args:

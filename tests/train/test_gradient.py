@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.workspace import Workspace
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.detector import Sources, multibox_detector
 from sixrayd.detectors.focal import focal_loss
@@ -19,7 +19,8 @@ from sixrayd.train.examples import Batch, Example, ExampleSet
 from sixrayd.train.fit import Fit
 from sixrayd.train.gradient import Computing
 from sixrayd.train.settings import TrainSettings
-from sixrayd.train.stage import train
+from sixrayd.train.stage import computing_of, too_large, train
+from sixrayd.train.team import ALONE, Team
 
 CPU = torch.device("cpu")
 RECIPE = replace(DETECTORS["rfb-small"].recipe, optimizer="sgd", ema_decay=0.0)
@@ -201,6 +202,32 @@ def test_float16_without_a_gpu_is_one_line(tmp_path):
         train(Workspace(tmp_path), TrainSettings("rfb-small", amp="fp16"))
     assert str(caught.value) == (
         "amp fp16: needs a GPU, and this training would run on cpu; pass --amp bf16 or --amp off"
+    )
+
+
+def test_memory_that_does_not_suffice_names_the_option():
+    said = [str(too_large("rfb512", torch.device("cuda"), n, 32)) for n in (32, 1)]
+    start = "device cuda: its memory does not take the training of rfb512 on "
+    assert said == [
+        f"{start}32 images at once; pass --micro-batch 16, which keeps the batch of 32, or end "
+        "what else runs there",
+        f"{start}1 images at once; take a smaller detector, or end what else runs there",
+    ]
+
+
+def test_parts_too_small_to_normalise_by_are_refused():
+    run = Run("models", "m", {"micro_batch": 2}, {})
+    assert computing_of(run, 8, 32, ALONE) == Computing("auto", 2)
+    with pytest.raises(SettingsError) as caught:
+        computing_of(run, 7, 32, ALONE)  # in four parts, the smallest of one image
+    assert str(caught.value) == (
+        "micro-batch 2 of views of 32 x 32 pixels: too little to normalise by; pass a larger "
+        "--micro-batch, --window or --input-size"
+    )
+    with pytest.raises(SettingsError) as caught:
+        computing_of(run, 7, 96, Team(0, 2))
+    assert str(caught.value) == (
+        "micro-batch 2: 2 processes share no batch of 7 evenly; pass a --batch that they do"
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import CheckpointError, WorkspaceError
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.lineage import KEPT, Lineage, lineage_of, lineage_of_start
 from sixrayd.detectors.pretrained import WEIGHTS, WeightsFile
@@ -68,6 +68,15 @@ def test_weights_that_cannot_be_had_stop_a_published_detector_in_one_line(worksp
     assert not workspace.folder("models").exists()
 
 
+def test_a_training_is_not_replaced_by_one_that_cannot_begin(workspace):
+    finished(workspace, "ssd300", OLD)
+
+    with pytest.raises(CheckpointError, match=r"^--init vgg16-reduced: .* not fetched"):
+        train(workspace, replace(SSD, force=True))
+
+    assert not train(workspace, replace(SSD, init="none")).fresh
+
+
 def test_an_older_random_training_is_the_same_work_as_init_none(workspace):
     finished(workspace, "ssd300", OLD)
 
@@ -96,15 +105,14 @@ def test_an_older_random_training_is_not_gone_on_with_by_other_weights(
     workspace, tmp_path, monkeypatch
 ):
     finished(workspace, "ssd300", OLD)
-    path, _ = published(monkeypatch, tmp_path)
+    published(monkeypatch, tmp_path)
 
     with pytest.raises(WorkspaceError) as caught:
         train(workspace, SSD)
 
     assert str(caught.value) == (
         f"{workspace.folder('models', 'ssd300')}: holds another training (init none there, "
-        f"vgg16-reduced asked for; {path} is another); pass --force to replace it, or --name for "
-        "a new one"
+        "vgg16-reduced asked for); pass --force to replace it, or --name for a new one"
     )
 
 
@@ -142,7 +150,10 @@ def test_a_published_detector_starts_from_the_folder_s_weights(workspace, tmp_pa
     run = workspace.run("models", "ssd300")
     assert result.fresh and result.caution == ""
     assert run.settings["init"] == "vgg16-reduced"
-    assert run.inputs[str(path)] == digest
+    assert run.summary["published"] == {path.name: digest}
+    assert list(run.inputs) == ["shards/run.json"]
+    path.unlink()
+    assert not train(workspace, wanted).fresh and workspace.stale("models", "ssd300") == []
     assert (run.summary["init"]["layout"], run.summary["init"]["loaded"]) == (
         "VGG-16 as reduced for SSD",
         30,
