@@ -81,7 +81,7 @@ def gradients(fit, batch):
 
 
 @pytest.mark.parametrize("loss", [multibox_loss, focal_loss])
-@pytest.mark.parametrize("micro", [1, 2, 3, 6])
+@pytest.mark.parametrize("micro", [1, 3])
 def test_a_batch_in_parts_has_the_whole_batch_s_gradient(batch, loss, micro):
     whole_loss, whole = gradients(plain_fit(loss, Computing("off")), batch)
     parts_loss, parts = gradients(plain_fit(loss, Computing("off", micro)), batch)

@@ -17,6 +17,8 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.detectors.lineage import KEPT, lineage_of, lineage_of_start
+from sixrayd.detectors.starts import start_weights
 from sixrayd.train.curves import draw_curves
 from sixrayd.train.data import TrainingData
 from sixrayd.train.fit import EpochResult, Fit, best_epoch, write_metrics
@@ -82,6 +84,18 @@ def test_best_and_last_weights_are_those_epochs(validated):
     assert mean_of(workspace, "last.safetensors")["mean"] == by_epoch["3"]
     used = (folder / "weights.safetensors").read_bytes()
     assert used == (folder / "best.safetensors").read_bytes()
+
+
+def test_each_of_these_weights_has_the_model_s_lineage(validated):
+    workspace, result = validated
+    known = lineage_of(workspace, "rfb-small")
+    assert known.images
+
+    for name in KEPT:
+        path = Path(result.folder) / name
+        assert lineage_of_start(workspace, str(path)) == known
+        assert start_weights(workspace, str(path)) == path
+    assert start_weights(workspace, "rfb-small").name == "weights.safetensors"
 
 
 def test_validating_changes_nothing_in_what_is_learnt(validated, workspace):
