@@ -65,13 +65,10 @@ def check_starts(workspace: Workspace, sources: Mapping[str, str]) -> None:
         return
     detector, why = next(iter(wrong.items()))
     source = wanted[detector]
-    fits = [d for d, s in wanted.items() if s == source and d not in wrong]
+    fits = " and ".join(d for d, s in wanted.items() if s == source and d not in wrong)
+    others = " nor ".join(d for d in wrong if wanted[d] == source)
+    each = (f"{d}={'auto' if d in wrong else s or 'none'}" for d, s in wanted.items())
     raise CheckpointError(
-        f"--init {source}: fits {' and '.join(fits) or 'none of them'}, not "
-        f"{' nor '.join(d for d in wrong if wanted[d] == source)} ({why}); name a source for each, "
-        f"as in --init {','.join(f'{d}={_advised(d, fits, source)}' for d in wanted)}"
+        f"--init {source}: {f'fits {fits}, not' if fits else 'does not fit'} {others} ({why}); "
+        f"name a source for each, as in --init {','.join(each)}"
     )
-
-
-def _advised(detector: str, fits: list[str], source: str) -> str:
-    return source if detector in fits else "auto"

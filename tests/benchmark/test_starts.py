@@ -39,7 +39,7 @@ def test_weights_that_fit_one_of_two_are_refused_before_training(asked):
 def test_a_source_that_is_named_for_the_wrong_detector_is_refused(asked):
     line, weights = asked("rfb-small=none,ssd-small={}")
 
-    assert line.startswith(f"--init {weights}: fits none of them, not ssd-small ({weights}")
+    assert line.startswith(f"--init {weights}: does not fit ssd-small ({weights}")
 
 
 def test_a_source_that_is_not_there_is_refused(asked):

@@ -136,7 +136,7 @@ def test_a_source_that_fits_some_detectors_alone_is_refused_before_any_is_traine
         "has no such layer; weights of VGG-16 as reduced for SSD do not belong to it); name a "
         f"source for each, as in --init ssd300={vgg},retinanet-small=auto,rfb300={vgg}"
     )
-    with pytest.raises(CheckpointError, match=r"fits none of them, not rfb-small \("):
+    with pytest.raises(CheckpointError, match=r"\.pth: does not fit rfb-small \("):
         check_starts(Workspace(tmp_path), {"rfb-small": str(vgg)})
 
 
