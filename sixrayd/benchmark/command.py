@@ -1,6 +1,7 @@
 """`sixrayd benchmark`."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,14 @@ option = options_of(BenchmarkSettings)
 )
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
-@click.option("--init", default="", help="Of --train-missing, see `sixrayd train`.")
+@click.option(
+    "--init",
+    default="auto",
+    show_default=True,
+    metavar="SOURCE",
+    help="Of --train-missing, see `sixrayd train`. One for all detectors, or one for each: "
+    "ssd512=vgg16,retinanet512=resnet50; who is not named gets auto.",
+)
 @option(
     "--scale",
     help="Pixels of a dynamic input for a pixel of the image.  [default: makes a median image as "
@@ -97,18 +105,23 @@ def benchmark(
       sixrayd benchmark --voc VOCdevkit/VOC2007 --train-missing --epochs 12
     """
     from sixrayd.benchmark.stage import benchmark as benchmark_stage
+    from sixrayd.detectors.starts import check_starts, sources_of
 
-    training = {key: options.pop(key) for key in ("epochs", "input_size", "window", "init")}
+    training = {key: options.pop(key) for key in ("epochs", "input_size", "window")}
+    sources = sources_of(options.pop("init"))
 
-    def trainer(data: Workspace, detector: str) -> None:
+    def trainer(data: Workspace, detectors: Sequence[str]) -> None:
         root = context.find_root()
         train = root.command.get_command(root, "train")  # type: ignore[attr-defined]
         wishes = {**training, "seed": options["seed"], "device": options["device"]}
-        with (
-            click.Context(train, parent=context, info_name="train") as inner,
-            redirect_stdout(sys.stderr),  # what training says is no result of the benchmark
-        ):
-            inner.invoke(train, workspace=data, detector=detector, **wishes)
+        starts = {detector: sources.get(detector, sources[""]) for detector in detectors}
+        check_starts(data, starts)
+        for detector, init in starts.items():
+            with (
+                click.Context(train, parent=context, info_name="train") as inner,
+                redirect_stdout(sys.stderr),  # what training says is no result of the benchmark
+            ):
+                inner.invoke(train, workspace=data, detector=detector, init=init, **wishes)
 
     settings = BenchmarkSettings(**options)
     if settings.models and train_missing:

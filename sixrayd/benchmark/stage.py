@@ -1,7 +1,7 @@
 """The stage: take in a tree, find or train weights, let every system look, score, report."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -50,8 +50,8 @@ from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
-# Trains one detector on a workspace: the command hands over `sixrayd train`.
-Trainer = Callable[[Workspace, str], None]
+# Trains detectors on a workspace: the command hands over `sixrayd train`.
+Trainer = Callable[[Workspace, Sequence[str]], None]
 
 
 def benchmark(
@@ -65,7 +65,7 @@ def benchmark(
     """Compare detectors and crops on the test side of a VOC tree, or finish an interrupted one.
 
     Args:
-        trainer: trains a detector where that is asked for.
+        trainer: trains detectors where that is asked for.
         command: that the report says it was made with.
         train_missing: train detectors that have no weights; else their rows have no figures.
 
@@ -90,9 +90,9 @@ def benchmark(
     tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
     if train_missing and trainer is not None and not settings.models:
         models = find_models(workspace, data, wanted, classes, tested).models
-        for detector in wanted:
-            if detector not in models or models[detector].knows(tested):
-                trainer(data, detector)
+        missing = [d for d in wanted if d not in models or models[d].knows(tested)]
+        if missing:
+            trainer(data, missing)
     with workspace.lock():
         if settings.models:
             chosen = named_models(workspace, data, wanted, classes)
@@ -265,7 +265,7 @@ class _Job:
         kind = self.models[main].detector
         model = find_models(target, target, (kind,), self.classes).models.get(kind)
         if model is None or target.stale("models", model.name):
-            trainer(target, kind)
+            trainer(target, [kind])
             model = find_models(target, target, (kind,), self.classes).models[kind]
         self.cropped = load_checkpoint(model.weights).detector
         name = f"{model.name}, crops"

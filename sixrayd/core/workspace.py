@@ -262,6 +262,11 @@ class Workspace:
             return "plan.json cannot be read" if plan.exists() else ""
         return "" if there.same_work(run) else _differences(there, run)
 
+    def is_done(self, run: Run) -> bool:
+        """Whether the same work is finished."""
+        path = self.folder(run.stage, run.name) / "run.json"
+        return path.exists() and self.run(run.stage, run.name).same_work(run)
+
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
 
@@ -271,9 +276,9 @@ class Workspace:
         Returns:
             False when the same work is already finished.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists() and self.run(run.stage, run.name).same_work(run):
+        if self.is_done(run):
             return False
+        folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
         if not keep and folder.exists() and not _is_plan_of(plan, run):
             remove_result(folder)
@@ -349,13 +354,18 @@ def _differences(there: Run, asked: Run) -> str:
     """What distinguishes two works; settings first."""
     one, other = (_flat(_plain(run.settings)) for run in (there, asked))
     found = [
-        f"{key} {one.get(key, 'not set')} there, {other.get(key, 'not set')} asked for"
+        f"{key} {_said(one, key)} there, {_said(other, key)} asked for"
         for key in {**one, **other}
         if one.get(key) != other.get(key)
     ]
     inputs = {**there.inputs, **asked.inputs}
     changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
     return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
+
+
+def _said(settings: Mapping[str, Any], key: str) -> Any:
+    value = settings.get(key, "not set")
+    return "none" if value == "" else value
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Starting a detector from weights that others have published, or from our own."""
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sixrayd.core.errors import CheckpointError
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import open_plain, sha256_file
 from sixrayd.detectors.checkpoints import METADATA_KEY
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
@@ -40,12 +41,24 @@ class WeightsFile:
 
 
 _HUB = "https://download.pytorch.org/models"
-# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those.
+# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those. Of the
+# reduced VGG-16 none is published: this is a copy's, of the 81,938,914 bytes that its layers take.
 WEIGHTS = {
-    "vgg16": WeightsFile(f"{_HUB}/vgg16-397923af.pth", "397923af"),
-    "resnet50": WeightsFile(f"{_HUB}/resnet50-0676ba61.pth", "0676ba61"),
+    "vgg16-reduced": WeightsFile(
+        "https://s3.amazonaws.com/amdegroot-models/vgg16_reducedfc.pth",
+        "633cb3a85c60f76737114bf41c8f8a7c8d23cc1215e4b44812fb068a09022d5f",
+    ),
+    "vgg16": WeightsFile(
+        f"{_HUB}/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    ),
+    "resnet50": WeightsFile(
+        f"{_HUB}/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
     "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
 }
+FOLDER = "SIXRAYD_WEIGHTS"  # environment variable: where weights lie that are not to be fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +86,56 @@ class InitReport:
     at_random: tuple[str, ...]
 
 
+def is_published(source: str) -> bool:
+    """Whether `--init` names weights of `WEIGHTS`; a file of that name goes before."""
+    return source in WEIGHTS and not Path(source).is_file()
+
+
 def find_weights(source: str) -> Path:
-    """A weights file by its path, or by a name in `WEIGHTS`, fetched to where torch hub
-    keeps its own unless it is there.
+    """A weights file by its path, or by a name in `WEIGHTS`: of the folder that `FOLDER` names,
+    else fetched to where torch hub keeps its own unless it is there.
 
     Raises:
-        CheckpointError: neither a file nor a name, or not fetched.
+        CheckpointError: neither a file nor a name, not fetched, or not what was published.
     """
     path = Path(source)
     if path.is_file():
         return path
-    if source in WEIGHTS:
-        # Which takes a library for HTTP, that a machine without a network need not have.
-        from sixrayd.detectors.fetching import fetch_weights
+    if source not in WEIGHTS:
+        raise CheckpointError(
+            f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
+        )
+    wanted = WEIGHTS[source]
+    try:
+        return _given(wanted) or _fetched(source)
+    except (CheckpointError, OSError) as error:
+        raise CheckpointError(
+            f"--init {source}: {error}; pass --init FILE, put {wanted.name} into the folder that "
+            f"{FOLDER} names, or start at random with --init none, which costs precision: the "
+            "published recipes expect these weights"
+        ) from error
 
-        return fetch_weights(source, Path(torch.hub.get_dir()) / "checkpoints")
-    raise CheckpointError(
-        f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
-    )
+
+def _given(wanted: WeightsFile) -> Path | None:
+    """The file of the folder that a person names, where it has it."""
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return None
+    path = Path(folder) / wanted.name
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{FOLDER}={folder}: no such folder")
+    if not path.exists():
+        return None
+    if not (found := sha256_file(path)).startswith(wanted.sha256):
+        raise CheckpointError(f"{path}: SHA-256 {found}, expected {wanted.sha256}…")
+    return path
+
+
+def _fetched(name: str) -> Path:
+    # Which takes a library for HTTP, that a machine without a network need not have.
+    from sixrayd.detectors.fetching import fetch_weights
+
+    return fetch_weights(name, Path(torch.hub.get_dir()) / "checkpoints")
 
 
 def initialise_from(detector: Detector, path: Path) -> InitReport:
