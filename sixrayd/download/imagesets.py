@@ -1,10 +1,12 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 
+import pyarrow as pa
+
+from sixrayd.core.ahead import chunked
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
@@ -18,6 +20,8 @@ from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
 _VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
+_LINE = re.compile(r"[^\r\n]*(\r\n?|\n)|[^\r\n]+")
+_AT_ONCE = 10_000  # images
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
 
@@ -29,7 +33,7 @@ class ImageSets:
         self.register = Register()
         self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
-    def read(self, member: Member, faults: Faults) -> list[str]:
+    def read(self, member: Member, faults: Faults) -> pa.ChunkedArray:
         """Add a CSV; where an image occurs more than once, any 1 counts.
 
         Returns:
@@ -41,10 +45,11 @@ class ImageSets:
         rows = csv_rows(member, faults)
         header = next(rows, None)
         if header is None:
-            return []
+            return pa.chunked_array([], pa.string())
         columns = self._columns(header[1], member.where)
         listed = (self._add(cells, columns, where, faults) for where, cells in rows)
-        return [image for image in listed if image]
+        some = chunked(filter(None, listed), _AT_ONCE)  # as texts in a list, a million are 70 MB
+        return pa.chunked_array([pa.array(images, pa.string()) for images in some], pa.string())
 
     def source(self, image: str) -> Source | None:
         """What the sets say, or else the name's first letter; None when neither says."""
@@ -118,7 +123,8 @@ def listed_image(name: str, where: str, faults: Faults) -> str:
 def csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, list[str]]]:
     """Where each row is, and its cells: the header first, then those that are not empty."""
     text = text_of(member.data)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    lines = (line[0] for line in _LINE.finditer(text))
+    rows = csv.reader(lines, delimiter=_delimiter(text))
     try:
         header = _trimmed(next(rows, []))
         numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
