@@ -15,7 +15,10 @@ from sixrayd.download.splits import SplitFile
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 
-_NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives")
+_NO_PART_OF_THE_WORK = (
+    *("release", "source", "force", "connections", "keep_archives"),
+    *("engine", "address", "shards_at"),
+)
 
 
 def resolved(settings: DownloadSettings, place: ReleasePlace) -> DownloadSettings:

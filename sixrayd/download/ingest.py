@@ -19,7 +19,7 @@ from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set, is_voc_list
 from sixrayd.download.joining import JoinedImages, JoinedIndex, write_index
-from sixrayd.download.measuring import Measuring
+from sixrayd.download.measuring import Measurer, Measuring
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
@@ -50,6 +50,7 @@ class Ingest:
     Args:
         folder: `shards/` of the workspace.
         place: where the release is, and what its manifest says is amiss with it.
+        elsewhere: measures shards in place of this machine.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Ingest:
     faults: Faults
     report: Report
     place: ReleasePlace
+    elsewhere: Measurer | None = None
     sets: ImageSets = field(init=False)
     splits: GivenSplits = field(init=False)
     labels: Labels = field(default_factory=Labels)
@@ -176,7 +178,7 @@ class Ingest:
         """
         self.parts.mkdir(exist_ok=True)
         counted = _Counter(self.report, self.register)
-        with Measuring(self.folder, self.parts, counted.measured) as measuring:
+        with Measuring(self.folder, self.parts, counted.measured, self.elsewhere) as measuring:
 
             def done(shard: str, images: int) -> None:
                 if measured_path(self.parts, shard).exists():
