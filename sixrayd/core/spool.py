@@ -119,11 +119,10 @@ class _Column:
         if self._offsets is None:
             self._data.write(np.ascontiguousarray(array).data)
             return
-        _, offsets, *data = array.buffers()
-        first, *ends = (array.offset, array.offset + 1, array.offset + len(array) + 1)
-        bounds = np.frombuffer(offsets, np.int32)[first : ends[-1]] if len(array) else None
-        if bounds is None:
+        if not len(array):
             return
+        _, offsets, *data = array.buffers()
+        bounds = np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1]
         self._offsets.write((bounds[1:] - bounds[0] + np.int32(self._end)).data)
         self._end += int(bounds[-1] - bounds[0])
         if self._inner:

@@ -151,7 +151,7 @@ def write_index(
     """The index: near-duplicate groups, the split and the source added.
 
     Args:
-        boxes: number of boxes by image, see `Ingest`.
+        boxes: number of boxes by annotated image, None where nothing usable is said.
     """
     # What is labelled and cannot be used is no negative, on which a detector would train.
     boxed = pa.array([image for image, count in boxes.items() if count != 0], pa.string())
