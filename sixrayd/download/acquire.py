@@ -16,7 +16,10 @@ from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 
 # That classes are a choice is no part either: without it, the same set is the same or stops.
-_NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives", "chosen")
+_NO_PART_OF_THE_WORK = (
+    *("release", "source", "force", "connections", "keep_archives", "chosen"),
+    *("engine", "address", "shards_at"),
+)
 
 
 def resolved(settings: DownloadSettings, place: ReleasePlace) -> DownloadSettings:

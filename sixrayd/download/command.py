@@ -11,6 +11,7 @@ from sixrayd.core.command import json_option, options_of, print_json, reported, 
 from sixrayd.core.errors import printable
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, MAX_NEAR_BITS
+from sixrayd.core.store import Store
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
@@ -61,7 +62,14 @@ option = options_of(DownloadSettings)
     "--keep-archives/--no-keep-archives",
     help="Keep the archives that were fetched, or remove them once they are taken in.",
 )
-@option("--force", help="Replace a finished ingest of something else.")
+@option("--engine", help="Where images are measured: on this machine, or on a Ray cluster.")
+@option("--address", help="Address of a Ray cluster.  [default: one on this machine]")
+@option(
+    "--shards-at",
+    metavar="URL",
+    help="Put the shards there as well, s3:// and gs:// too; a Ray cluster reads them there.",
+)
+@option("--force", help="Replace a finished ingest of something else, and shards of it at a URL.")
 @json_option
 @click.pass_context
 def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -74,6 +82,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
       sixrayd download --release sixray/ --split paper=splits.json
       sixrayd download --release sixray --no-keep-archives
       sixrayd download --release sixray-d --from SIXray-D.zip
+      sixrayd download --release sixray/ --engine ray --address auto --shards-at s3://bucket/sixray
     """
     from sixrayd.download.place import find_place
     from sixrayd.download.stage import download as take
@@ -88,6 +97,8 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     if as_json:
         print_json(result)
     else:
+        if settings.shards_at:
+            click.echo(f"shards also at {Store(settings.shards_at).place}", err=True)
         _print(workspace, place.expected, result)
     if result.skipped:
         ctx.exit(3)

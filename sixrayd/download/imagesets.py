@@ -3,6 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 
+import pyarrow as pa
+
+from sixrayd.core.ahead import chunked
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
@@ -16,6 +19,7 @@ from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
 _VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
+_AT_ONCE = 10_000  # images
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
 
@@ -28,7 +32,7 @@ class ImageSets:
         self.register = Register()
         self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
-    def read(self, member: Member, faults: Faults) -> list[str]:
+    def read(self, member: Member, faults: Faults) -> pa.ChunkedArray:
         """Add a CSV; where an image occurs more than once, any 1 counts.
 
         Returns:
@@ -40,10 +44,11 @@ class ImageSets:
         rows = csv_rows(member.where, member.data, faults.add)
         header = next(rows, None)
         if header is None:
-            return []
+            return pa.chunked_array([], pa.string())
         columns = self._columns(header[1], member.where)
         listed = (self._add(cells, columns, where, faults) for where, cells in rows)
-        return [image for image in listed if image]
+        some = chunked(filter(None, listed), _AT_ONCE)  # as texts in a list, a million are 70 MB
+        return pa.chunked_array([pa.array(images, pa.string()) for images in some], pa.string())
 
     def source(self, image: str) -> Source | None:
         """What the sets say, or else the name's first letter; None when neither says."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sixrayd.core.classes import ClassList, default_classes
+from sixrayd.core.cores import Engine, check_engine
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
 
@@ -32,6 +33,9 @@ class DownloadSettings:
     connections: int = 4  # files that are fetched at once
     keep_archives: bool = True  # those that were fetched, once they are taken in
     chosen: bool = False  # classes are a choice: what else labels name is left out
+    engine: Engine = "local"  # that measures shards, "ray" on a cluster
+    address: str = ""  # of a Ray cluster; empty starts one on this machine
+    shards_at: str = ""  # URL of a folder that takes the shards as well
     made_by: str = ""  # the command that takes the release for itself; empty for the user
 
     def __post_init__(self) -> None:
@@ -48,6 +52,7 @@ class DownloadSettings:
             raise SettingsError(f"connections: need 1 to 32, got {self.connections}")
         if self.on_error not in ("stop", "skip"):
             raise SettingsError(f"on-error: need stop or skip, got {self.on_error!r}")
+        check_engine(self.engine, self.address)
 
 
 @dataclass(frozen=True, slots=True)

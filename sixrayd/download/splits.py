@@ -1,21 +1,23 @@
 """Splits that a release, or a file beside it, brings: which images train, and which test."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.files import write_table
 from sixrayd.core.findings import Flaw
-from sixrayd.core.index import Index
 from sixrayd.core.records import SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import side_of_word, split_of_list
 from sixrayd.datasets.split_files import SplitFile, listed_image
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
+from sixrayd.imaging.hashes import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class GivenSplits:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._sides: defaultdict[str, list[_Side]] = defaultdict(list)  # of which split
-        self._voc_lists: dict[str, pa.Array] = {}  # file → images
+        self._voc_lists: dict[str, pa.ChunkedArray] = {}  # file → images
         self._asked: dict[str, str] = {}  # split that `--split` names → its file
         self._both: defaultdict[str, set[str]] = defaultdict(set)  # split → on both its sides
 
@@ -48,9 +50,9 @@ class GivenSplits:
         """
         self._asked[file.name] = str(file.path)
         for side, ids in file.sides(self._faults.add).items():
-            self._add(file.name, side, str(file.path), ids)
+            self._add(file.name, side, str(file.path), pa.array(ids, pa.string()))
 
-    def add_list(self, where: str, ids: Sequence[str]) -> None:
+    def add_list(self, where: str, ids: pa.ChunkedArray) -> None:
         """Take the images of an image set; its file's name is the side, its folder's the split."""
         stem = where.rpartition("/")[2].rpartition(".")[0]
         if side := side_of_word(stem):
@@ -61,20 +63,25 @@ class GivenSplits:
         lines = listed_lines(text_of(member.data))
         named = ((f"{member.where}: line {number}", name) for number, name in lines)
         ids = [listed_image(name, where, self._faults.add) for where, name in named]
-        ids = [image for image in ids if image]
-        self._voc_lists[member.where] = pa.array(ids, pa.string())
-        self.add_list(member.where, ids)
+        found = pa.chunked_array([[image for image in ids if image]], pa.string())
+        self._voc_lists[member.where] = found
+        self.add_list(member.where, found)
 
     @property
     def voc_listed(self) -> pa.ChunkedArray:
         """Images that VOC's lists name."""
-        return pa.chunked_array(list(self._voc_lists.values()), pa.string())
+        chunks = [chunk for ids in self._voc_lists.values() for chunk in ids.chunks]
+        return pa.chunked_array(chunks, pa.string())
 
-    def absent(self, index: Index) -> dict[str, str]:
-        """Images that VOC's lists name and the release lacks → the first list that does."""
+    def absent(self, known: pa.Array) -> dict[str, str]:
+        """Images that VOC's lists name and the release lacks → the first list that does.
+
+        Args:
+            known: ids of the release's images.
+        """
         found: dict[str, str] = {}
         for where, ids in self._voc_lists.items():
-            for image in ids.filter(pc.invert(_is_in(ids, index))).to_pylist():
+            for image in ids.filter(pc.invert(pc.is_in(ids, known))).to_pylist():
                 found.setdefault(image, where)
         return found
 
@@ -83,24 +90,29 @@ class GivenSplits:
         listed = pa.chunked_array([one.ids for one in self._sides[name]], pa.string())
         for side in Split:
             ids = pa.array([image for image, said in sides.items() if said == side], pa.string())
-            if new := ids.filter(pc.invert(pc.is_in(ids, listed))).to_pylist():
+            if len(new := ids.filter(pc.invert(pc.is_in(ids, listed)))):
                 self._add(name, side, f"the labels of {side}", new)
 
-    def write(self, index: Index) -> dict[str, dict[str, int]]:
-        """Write `splits.parquet` beside the index; no file where no split is given.
+    def write(self, folder: Path, ids: pa.Array, groups: Indices) -> dict[str, dict[str, int]]:
+        """Write `splits.parquet`; no file where no split is given.
+
+        Args:
+            ids: (N,) of the release's images.
+            groups: (N,) which of them each one's group is named by.
 
         Returns:
             Counts by split: train, test, groups_on_both_sides, not_in_release.
         """
         tables = {name: self._table(name, sides) for name, sides in sorted(self._sides.items())}
-        known = {n: t.filter(_is_in(t["image_id"], index)) for n, t in tables.items()}
+        known = {n: t.filter(pc.is_in(t["image_id"], ids)) for n, t in tables.items()}
         for name in [name for name, table in known.items() if not self._divides(name, table)]:
             del known[name]
         if known:
             table = pa.concat_tables(known.values())
-            write_table(index.folder / "splits.parquet", table, SPLIT_SCHEMA)
+            write_table(folder / "splits.parquet", table, SPLIT_SCHEMA)
         return {
-            name: _counts(table, index) | {"not_in_release": tables[name].num_rows - table.num_rows}
+            name: _counts(table, ids, groups)
+            | {"not_in_release": tables[name].num_rows - table.num_rows}
             for name, table in known.items()
         }
 
@@ -116,8 +128,8 @@ class GivenSplits:
             self._faults.add(self._asked[name], text)
         return not empty
 
-    def _add(self, name: str, side: Split, where: str, ids: Iterable[str]) -> None:
-        new = pa.array(ids, pa.string()).unique()
+    def _add(self, name: str, side: Split, where: str, ids: pa.ChunkedArray | pa.Array) -> None:
+        new = ids.unique()
         for other in self._sides[name]:
             if other.side != side:
                 for image in new.filter(pc.is_in(new, other.ids)).to_pylist():
@@ -141,14 +153,10 @@ class GivenSplits:
         return pa.concat_tables(parts).sort_by("image_id")
 
 
-def _counts(table: pa.Table, index: Index) -> dict[str, int]:
-    places = pc.index_in(table["image_id"], index.table["image_id"].combine_chunks())
-    groups = pa.table([index.table["group"].take(places), table["side"]], ["group", "side"])
-    sides = groups.group_by("group").aggregate([("side", "count_distinct")])["side_count_distinct"]
+def _counts(table: pa.Table, ids: pa.Array, groups: Indices) -> dict[str, int]:
+    places = np.asarray(pc.index_in(table["image_id"], ids))
+    grouped = pa.table([pa.array(groups[places]), table["side"]], ["group", "side"])
+    sides = grouped.group_by("group").aggregate([("side", "count_distinct")])["side_count_distinct"]
     counts = {str(side): pc.sum(pc.equal(table["side"], str(side))) for side in Split}
     counts["groups_on_both_sides"] = pc.sum(pc.greater(sides, 1))
     return {key: int(count.as_py() or 0) for key, count in counts.items()}
-
-
-def _is_in(ids: pa.ChunkedArray, index: Index) -> pa.ChunkedArray:
-    return pc.is_in(ids, index.table["image_id"].combine_chunks())

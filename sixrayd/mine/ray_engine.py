@@ -1,14 +1,10 @@
 """Mining on a Ray cluster: the same worker in an actor a GPU, or an actor for so many cores."""
 
-import importlib
-import os
-import secrets
-import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +12,22 @@ from typing import Any
 from more_itertools import peekable
 
 import sixrayd
-from sixrayd.core.errors import ServiceError, SixraydError, WorkspaceError
-from sixrayd.core.extras import import_extra
+from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.ray_cluster import (
+    ATTEMPTS,
+    PLACE_S,
+    check_version,
+    given_up,
+    joined,
+    no_place,
+    nodes_of,
+)
+from sixrayd.core.store import absolute_url
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport, Worker
 
-_ATTEMPTS = 3  # of a shard, or of starting a worker, before it is given up
 _TICK_S = 1.0  # between two looks at the cluster and at shards under way
 _STOP_S = 60.0  # for the batches under way when a run is interrupted
-_FIRST_WITH_TOKENS = (2, 52)
-_LONGEST_FOLDER = 25  # characters; Ray puts sockets into it, whose paths may have 107
 Files = Mapping[str, Mapping[str, bytes]]  # field of the job → file name → content
 
 
@@ -36,7 +38,7 @@ def mine_on_ray(
     workers: int,
     looked: Callable[[ShardReport], None],
     opened: Callable[[], None] = lambda: None,
-    place_s: float = 180.0,
+    place_s: float = PLACE_S,
 ) -> None:
     """Commit a part for every task.
 
@@ -60,73 +62,8 @@ def mine_on_ray(
         ImageError, WorkspaceError, CheckpointError: see `Worker`.
         KeyboardInterrupt: interrupted; all that was looked at is saved.
     """
-    with _joined(address) as ray:
+    with joined(address) as ray:
         _Crew(ray, job, tasks, workers, looked, opened, place_s).run()
-
-
-@contextmanager
-def _joined(address: str) -> Iterator[Any]:
-    ray = import_extra("ray", "scale")
-    if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _FIRST_WITH_TOKENS:
-        raise ServiceError(f"ray {ray.__version__}: obeys whoever connects; install 2.52 or later")
-    if ray.is_initialized():  # the caller's, to go on with
-        yield ray
-        return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")  # else it tries for minutes
-    try:
-        with ExitStack() as ends:
-            options = {} if address else ends.enter_context(_alone(ray))
-            ends.callback(ray.shutdown)  # leaves a cluster it has joined; ends one it has started
-            _knock(address)
-            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **options)
-            opened = ends.pop_all()
-    except Exception as error:  # of many kinds, one for each way not to reach a cluster
-        raise ServiceError(
-            f"ray {address or 'on this machine'}: {_line(error)}; a cluster of other machines "
-            "is joined by ray://HOST:10001"
-        ) from error
-    with opened:
-        yield ray
-
-
-@contextmanager
-def _alone(ray: Any) -> Iterator[dict[str, Any]]:
-    """Options of a cluster of this process's own, for the length of a `with` block.
-
-    By itself Ray listens on every address, obeys whoever connects, and lets everybody write to its
-    folder. Here its ports are the loopback's, take a token that dies with it, and its folder is
-    closed to others.
-    """
-    constants: Any = importlib.import_module("ray._private.ray_constants")
-    short = None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
-    before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    clusters = constants.ENABLE_RAY_CLUSTER
-    with tempfile.TemporaryDirectory("", "ray-", short, ignore_cleanup_errors=True) as folder:
-        try:
-            constants.ENABLE_RAY_CLUSTER = False  # of several machines; alone, it takes 127.0.0.1
-            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            _read_token_again()
-            yield {"include_dashboard": False, "_temp_dir": f"{folder}/r"}  # which it opens to all
-        finally:
-            constants.ENABLE_RAY_CLUSTER = clusters
-            for key, value in before.items():
-                os.environ.pop(key, None) if value is None else os.environ.update({key: value})
-            _read_token_again()
-
-
-def _read_token_again() -> None:
-    """Ray reads its mode when it is imported, and its token once."""
-    raylet = importlib.import_module("ray._raylet")
-    raylet.Config.initialize("")
-    raylet.AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _knock(address: str) -> None:
-    """Raise OSError if nobody listens: Ray itself would try for minutes, without a word."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon:
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class _Hand:
@@ -213,7 +150,8 @@ class _Crew:
                 if any(duty.step != "place" for duty in self.duties.values()):
                     placed_at = time.monotonic()
                 elif time.monotonic() - placed_at > self.place_s:
-                    raise ServiceError(self._no_place())
+                    advice = "give fewer --threads, "
+                    raise no_place(self.ray, self.needs, self.place_s, advice)
         except BaseException:
             self._stop()
             raise
@@ -226,7 +164,7 @@ class _Crew:
 
     def _hire(self) -> None:
         """Ask for actors; the cluster places each when it can, on nodes that join later too."""
-        wanted = self.workers or max(1, sum(self._fit(node) for node in self._nodes()))
+        wanted = self.workers or max(1, sum(self._fit(node) for node in nodes_of(self.ray)))
         while self.tasks and len(self.duties) < wanted:
             actor = (
                 self.ray.remote(_Hand)
@@ -260,11 +198,7 @@ class _Crew:
             self._lost(duty, error)
             return
         if duty.step == "place":
-            if answer != sixrayd.__version__:
-                raise ServiceError(
-                    f"ray: a node has sixrayd {answer}, here it is {sixrayd.__version__}; parts "
-                    "would differ: install the same everywhere"
-                )
+            check_version(answer)
             self.duties[duty.actor.start.remote(*self.cargo)] = _Duty(duty.actor, "start")
             return
         if duty.task is None:
@@ -285,16 +219,14 @@ class _Crew:
         name = duty.task.name if duty.task else ""
         self.failures[name] += 1
         passing = not isinstance(cause, SixraydError) or isinstance(cause, WorkspaceError)
-        if passing and self.failures[name] < _ATTEMPTS:
+        if passing and self.failures[name] < ATTEMPTS:
             if duty.task:
                 self.tasks.prepend(duty.task)
             return
         if isinstance(cause, SixraydError):
             raise cause
-        raise ServiceError(
-            f"ray: {name or 'starting a worker'}: given up after {_ATTEMPTS} workers "
-            f"({_line(cause if isinstance(cause, Exception) else error)}); all other parts stay"
-        ) from error
+        lost = cause if isinstance(cause, Exception) else error
+        raise given_up(name or "starting a worker", lost) from error
 
     def _stop(self) -> None:
         """Let the batches under way end; the workers save what they have."""
@@ -304,41 +236,24 @@ class _Crew:
         if busy:
             self.ray.wait(list(busy), num_returns=len(busy), timeout=_STOP_S)
 
-    def _nodes(self) -> list[dict[str, float]]:
-        """Resources of every node."""
-        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-
     def _needs(self, job: MineJob) -> dict[str, float]:
         """What an actor asks for."""
         if job.inference.device == "cuda":
-            shares = [node.get("CPU", 1) // node["GPU"] for node in self._nodes() if "GPU" in node]
+            shares = [
+                node.get("CPU", 1) // node["GPU"] for node in nodes_of(self.ray) if "GPU" in node
+            ]
             return {"CPU": job.inference.threads or max(1, min(shares, default=1)), "GPU": 1}
-        smallest = min((node["CPU"] for node in self._nodes() if "CPU" in node), default=1)
+        smallest = min((node["CPU"] for node in nodes_of(self.ray) if "CPU" in node), default=1)
         return {"CPU": job.inference.threads or smallest, "GPU": 0}
 
     def _fit(self, node: dict[str, float]) -> int:
         """How many actors a node takes."""
         return int(min(node.get(key, 0) // need for key, need in self.needs.items() if need))
 
-    def _no_place(self) -> str:
-        there, free = self.ray.cluster_resources(), self.ray.available_resources()
-        asked = {key: need for key, need in self.needs.items() if need}
-        wants = " and ".join(f"{need:g} {key}" for key, need in asked.items())
-        has = " and ".join(f"{free.get(key, 0):g} of {there.get(key, 0):g} {key}" for key in asked)
-        return (
-            f"ray: no worker found a place within {self.place_s:.0f} s: each asks for {wants}, "
-            f"the cluster has {has} free on {len(self._nodes())} nodes; give fewer --threads, "
-            "end what else runs there, or add nodes"
-        )
-
 
 def _absolute(job: MineJob) -> MineJob:
     """The job with folders that mean the same in whatever folder an actor runs."""
-    folders = {
-        key: url if "://" in url else str(Path(url).resolve())
-        for key, url in (("shards", job.shards), ("parts", job.parts))
-    }
-    return replace(job, **folders)  # type: ignore[arg-type]
+    return replace(job, shards=absolute_url(job.shards), parts=absolute_url(job.parts))
 
 
 def _files(job: MineJob) -> Files:
@@ -349,8 +264,3 @@ def _files(job: MineJob) -> Files:
         for key, path in paths.items()
         if path is not None
     }
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what Ray says, which may be many."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from sixrayd.core.cores import Device
+from sixrayd.core.cores import Device, Engine, check_engine
 from sixrayd.core.errors import SettingsError
 from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
-Engine = Literal["local", "ray"]
 TDC = FAST  # what `--crop tdc` looks with, where nothing else is asked for
 
 
@@ -72,18 +71,13 @@ class MineSettings:
         for key, least in (("batch", 0), ("workers", 0), ("threads", 0)):
             if getattr(self, key) < least:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
-        choices = {
-            "crop": get_args(Crop),
-            "on_error": ("skip", "stop"),
-            "engine": get_args(Engine),
-        }
+        choices = {"crop": get_args(Crop), "on_error": ("skip", "stop")}
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise SettingsError(
                     f"{key.replace('_', '-')} {getattr(self, key)!r}: is none of {', '.join(known)}"
                 )
-        if self.address and self.engine != "ray":
-            raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
+        check_engine(self.engine, self.address)
         if self.tdc.asked and self.crop != "tdc":
             raise SettingsError(
                 f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"

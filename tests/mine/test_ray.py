@@ -19,7 +19,6 @@ import psutil
 import pytest
 import ray
 import torch
-from ray.cluster_utils import Cluster
 
 from sixrayd.core.errors import CheckpointError, ImageError, ServiceError, SettingsError
 from sixrayd.core.shards import ShardWriter, iter_shard
@@ -31,6 +30,7 @@ from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
+from tests.clusters import NODE, two_nodes
 from tests.processes import started
 from tests.squares import picture
 from tests.strangers import as_another_user
@@ -90,17 +90,8 @@ def _often(monkeypatch):
 
 @pytest.fixture
 def cluster():
-    """Two nodes of one core; only what was started here is ended."""
-    one = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={**one, "node_ip_address": "127.0.0.2", "include_dashboard": False},
-    )
-    cluster.add_node(**one, node_ip_address="127.0.0.3")
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with two_nodes() as nodes:
+        yield nodes
 
 
 def actors(node):
@@ -158,7 +149,7 @@ def test_a_node_leaves_and_another_joins(cluster, trained, tmp_path):
 
     def exchange():
         cluster.remove_node(second, allow_graceful=False)
-        cluster.add_node(num_cpus=1, object_store_memory=100 << 20, node_ip_address="127.0.0.4")
+        cluster.add_node(**NODE, node_ip_address="127.0.0.4")
 
     watch = Watch(exchange)
 
