@@ -9,6 +9,8 @@ import click
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.workspace import Workspace
 
 option = options_of(BenchmarkSettings)
@@ -40,7 +42,9 @@ option = options_of(BenchmarkSettings)
 @click.option("--epochs", type=int, help="Of --train-missing.  [default: the recipe's]")
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
-@click.option("--init", default="", help="Of --train-missing, see `sixrayd train`.")
+@click.option(
+    "--init", default="", cls=OutsideOption, help="Of --train-missing, see `sixrayd train`."
+)
 @option(
     "--scale",
     help="Pixels of a dynamic input for a pixel of the image.  [default: makes a median image as "
@@ -100,8 +104,8 @@ def benchmark(
         print_json(result)
         return
     for key, mean in result.means.items():
-        click.echo(f"{mean:7.2%}  {key}")
+        echo(f"{mean:7.2%}  {key}")
     for label, why in result.absent.items():
-        click.echo(f"     –   {label}: {why}")
-    click.echo(f"k chosen on validation images: {result.chosen_k:g}")
-    click.echo(f"look at it: {result.folder}/report.html")
+        echo(f"     –   {label}: {why}")
+    echo(f"k chosen on validation images: {result.chosen_k:g}")
+    echo(f"look at it: {result.folder}/report.html")

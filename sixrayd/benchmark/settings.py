@@ -1,10 +1,11 @@
 """What to compare, and how strictly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS
 
 PUBLISHED = ("ssd512", "retinanet512", "rfb512")  # the paper's three, its best one last
@@ -40,7 +41,7 @@ class BenchmarkSettings:
         SettingsError: out of range.
     """
 
-    voc: Path | None = None
+    voc: Path | None = field(default=None, metadata=OUTSIDE)
     name: str = ""
     detectors: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -51,8 +52,8 @@ class BenchmarkSettings:
     timing: int = 50
     train_cropped: bool = False
     split: str = ""
-    saliency: Path | None = None
-    regression: Path | None = None
+    saliency: Path | None = field(default=None, metadata=OUTSIDE)
+    regression: Path | None = field(default=None, metadata=OUTSIDE)
     seed: int = 0
     device: Device = "auto"
     force: bool = False

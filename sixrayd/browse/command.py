@@ -6,6 +6,7 @@ import click
 
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(session)
         else:
-            click.echo(f"{session.samples} images at {session.url}")
+            echo(f"{session.samples} images at {session.url}")
         if settings.wait:
-            click.echo("Ctrl-C closes it.", err=True)
+            echo("Ctrl-C closes it.", err=True)
 
     run_browse(workspace, settings, opened)

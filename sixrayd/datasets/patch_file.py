@@ -126,7 +126,7 @@ def _lines(patch: LabelPatch) -> Iterator[bytes]:
 
 def _line(document: dict[str, Any]) -> bytes:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    if not text.isprintable():  # escaped, so that a line is safe to look at
+    if not text.isprintable():  # printable, so that a line is safe to look at
         text = "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
     return text.encode("utf-8")
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
-from sixrayd.core.errors import escaped
 from sixrayd.core.files import read_table
+from sixrayd.core.printing import echo
 from sixrayd.core.records import ANNOTATION_SCHEMA, MAX_NEAR_BITS
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
@@ -76,7 +76,7 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     settings = DownloadSettings(**options)
     place = find_place(settings.release, settings.source)
     for notice in place.notices:
-        click.echo(notice, err=True)
+        echo(notice, err=True)
     with reported() as report:
         result = take(workspace, settings, report)
     if as_json:
@@ -89,13 +89,13 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
 
 
 def _print(workspace: Workspace, result: Any) -> None:
-    click.echo(
+    echo(
         f"{result.images} images: {result.positives} positives, {result.negatives} negatives, "
         f"{result.unreadable} of them unreadable; {result.boxes} boxes"
     )
-    click.echo(f"{result.train} train, {result.test} test")
+    echo(f"{result.train} train, {result.test} test")
     for name, counts in result.splits.items():
-        click.echo(f"split {name}: {_in_words(counts)}")
+        echo(f"split {name}: {_in_words(counts)}")
     remarks = {
         "near-duplicate groups": result.duplicate_groups,
         "negatives that look like a positive": result.negatives_like_positives,
@@ -110,12 +110,12 @@ def _print(workspace: Workspace, result: Any) -> None:
     }
     for text, count in remarks.items():
         if count:
-            click.echo(f"{count} {text}")
+            echo(f"{count} {text}")
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
-        click.echo(f"passed over, neither image nor annotation nor archive: {escaped(kinds)}")
-    click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
-    click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+        echo(f"passed over, neither image nor annotation nor archive: {kinds}")
+    echo(f"look: {workspace.command('sixrayd audit')}", err=True)
+    echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 
 
 def _in_words(split: Mapping[str, int]) -> str:
@@ -138,4 +138,4 @@ def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
         counts += [(f"boxes of {label}", by_class[label], found[label]) for label in by_class]
     for name, announced, count in counts:
         if announced and announced != count:
-            click.echo(f"{count} {name}, where {announced} are announced")
+            echo(f"{count} {name}, where {announced} are announced")

@@ -9,6 +9,8 @@ from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import BACKENDS
 from sixrayd.mine.settings import MineSettings
@@ -61,12 +63,14 @@ option = options_of(MineSettings)
 @click.option("--dry-run", is_flag=True, help="Say what is left, and how long it will take.")
 @click.option(
     "--detections",
+    cls=OutsideOption,
     type=click.Path(exists=True, path_type=Path),
     help="Take over another model's detections instead: COCO as JSON (results, or a dataset whose "
     "annotations carry scores), or a folder or zip of VOC XML.",
 )
 @click.option(
     "--coco-images",
+    cls=OutsideOption,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The COCO dataset that names images and classes for a list of results.",
 )
@@ -112,20 +116,20 @@ def mine(
     try:
         result = mine_stage(workspace, settings, progress)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was looked at is kept, the same command goes on", err=True)
+        echo("interrupted; what was looked at is kept, the same command goes on", err=True)
         sys.exit(130)
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"mined {result.images} negatives in {result.shards_done} of {result.shards} shards: "
             f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
         )
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
-        click.echo(f"next: {workspace.command(following)}")
+        echo(f"next: {workspace.command(following)}")
     if result.skipped:
-        click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
+        echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 
@@ -143,15 +147,15 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"taken over {result.name}: {result.candidates} candidates in {result.flagged} "
             f"negatives; passed over {result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
         following = workspace.command(f"sixrayd review push --name {result.name}")
-        click.echo(f"next: {following}")
+        echo(f"next: {following}")
     if result.skipped:
-        click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
+        echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 
@@ -163,4 +167,4 @@ def _tell(workspace: Workspace, settings: MineSettings, as_json: bool) -> None:
         print_json(found)
         return
     for line in found.lines():
-        click.echo(line)
+        echo(line)

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sixrayd.core.command import console
+from sixrayd.core.printing import console
 from sixrayd.mine.worker import ShardReport
 
 _LINE_S = 1.0  # between two lines for programs

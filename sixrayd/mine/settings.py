@@ -1,10 +1,11 @@
 """Settings of mining."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 
 Crop = Literal["none", "tdc", "tiles"]
 Engine = Literal["local", "ray"]
@@ -54,11 +55,11 @@ class MineSettings:
     backend: str = "auto"
     on_error: Literal["skip", "stop"] = "skip"
     engine: Engine = "local"
-    address: str = ""
+    address: str = field(default="", metadata=OUTSIDE)
     workers: int = 0
     threads: int = 0
-    shards_at: str = ""
-    parts_at: str = ""
+    shards_at: str = field(default="", metadata=OUTSIDE)
+    parts_at: str = field(default="", metadata=OUTSIDE)
     force: bool = False
 
     def __post_init__(self) -> None:

@@ -1,11 +1,12 @@
 """Settings of training."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
 
 # What `run.json` calls settings, since the first version did.
@@ -46,7 +47,7 @@ class TrainSettings:
     background: float | None = None
     window: float | None = None
     input_size: int | None = None
-    init: str = ""
+    init: str = field(default="", metadata=OUTSIDE)
     round: str = ""
     split: str = ""
     validation: float = 0.1

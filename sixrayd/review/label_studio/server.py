@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import replacing, write_bytes, write_json
+from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
@@ -94,7 +95,7 @@ def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Conn
     return Connection(server.url, server.token, local=True)
 
 
-def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = print) -> Server:
+def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo) -> Server:
     """Start the server and wait till it answers; it goes on when this process ends.
 
     Args:
@@ -152,7 +153,7 @@ def wait(workspace: Workspace) -> None:
 
 @contextmanager
 def running_server(
-    workspace: Workspace, port: int = 0, say: Callable[[str], None] = print
+    workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
 ) -> Iterator[Server]:
     """A server for the length of a `with` block; one that is up already is used and left up."""
     already = running(workspace)
