@@ -1,11 +1,17 @@
-"""The id that an image's file name means: one rule for every form of labels."""
+"""The id that an image's file name means: one rule for every form of labels and every table."""
 
 import re
 
 from sixrayd.core.errors import ReleaseError
 
 NUMBERED = re.compile(r"[pn]\d+", re.IGNORECASE)  # SIXray's own names
-_ID = re.compile(r"\w[\w.\- ()]{0,89}", re.ASCII)
+START, LETTERS, MOST_LETTERS = "[0-9A-Za-z_]", r"[0-9A-Za-z_.\- ()]", 90
+_ID = re.compile(rf"{START}{LETTERS}{{0,{MOST_LETTERS - 1}}}")
+
+
+def is_image_id(text: str) -> bool:
+    """Whether a text can be an id: a plain file name on any system, which leaves no folder."""
+    return _ID.fullmatch(text) is not None
 
 
 def image_id(stem: str) -> str:
@@ -14,7 +20,7 @@ def image_id(stem: str) -> str:
     Raises:
         ReleaseError: the name cannot serve as an id.
     """
-    if not _ID.fullmatch(stem):
+    if not is_image_id(stem):
         raise ReleaseError(
             f"file name {stem[:100]!r}: an image's name takes 1 to 90 of the letters A-Z, a-z, "
             "0-9, _, -, dot, blank and brackets; rename the file"

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import sixrayd
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.storage import refusals_told
 
@@ -65,8 +65,9 @@ class Workspace:
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
-        if name and (name != Path(name).name or name.startswith(".")):
-            raise WorkspaceError(f"name {name!r}: needs to be a plain folder name")
+        if name and not _is_folder_name(name):
+            shown = printable(repr(name), 100)
+            raise WorkspaceError(f"name {shown}: needs to be a plain folder name")
         return self.root / stage / name
 
     @property
@@ -307,6 +308,11 @@ class Workspace:
         if cache.get(key, [None])[:2] != seen:
             cache[key] = [*seen, sha256_file(path)]
         return str(cache[key][2])
+
+
+def _is_folder_name(name: Any) -> bool:
+    plain = isinstance(name, str) and name == Path(name).name and name.isprintable()
+    return plain and not name.startswith(".") and "\\" not in name
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import write_bytes
+from sixrayd.core.image_ids import is_image_id
 from sixrayd.core.records import Split
 from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
 from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
@@ -24,7 +25,6 @@ FORMAT = 1
 _MOST_BYTES = 1 << 30  # of a file; a million images without a box take a fifth
 _MOST_LINE = 1 << 20
 _MOST_TEXT = 500  # letters of a name
-_MOST_NAME = 200  # bytes of an image id, which becomes the name of a file
 # What no XML holds, and so no label.
 _NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HASH = re.compile("[0-9a-f]{64}")
@@ -265,8 +265,7 @@ def _text(value: Any, name: str) -> str:
 
 def _require_name(image_id: str) -> None:
     """Refuse an image id that would leave its folder or cannot be a file's name."""
-    broken = not image_id.isprintable() or len(image_id.encode("utf-8", "replace")) > _MOST_NAME
-    if broken or not image_id or image_id.startswith(".") or set(image_id) & set('/\\:*?"<>|'):
+    if not is_image_id(image_id):
         raise AnnotationError(
             f"image id {printable(repr(image_id), 100)}: no plain file name; refused"
         )

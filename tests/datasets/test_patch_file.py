@@ -154,7 +154,7 @@ def test_a_line_separator_in_a_name_ends_no_line(tmp_path):
     assert read_patch(path).images[0].after == (drawn,)
 
 
-@pytest.mark.parametrize("name", ['Gun "A"', "Gun\\u202e", "Gün刀", "G" * 500])
+@pytest.mark.parametrize("name", ['Gun "A"', "Gün刀", "G" * 500])
 def test_a_name_that_a_set_can_have_is_escaped_and_read(tmp_path, name):
     classes = ClassList((name, "Knife"))
     one = labelled({"P1": [item(name, 1, 2, 30, 40)]}, classes=classes)
