@@ -1,11 +1,11 @@
 """A set that is no workspace's: taken into one of its own, then audited there."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sixrayd.audit.fix import fix_stands
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import STAGES, Workspace
 from sixrayd.datasets.opening import open_set
@@ -60,7 +60,7 @@ def _held(workspace: Workspace) -> Mapping[str, Any]:
     if (workspace.shards / "run.json").exists():
         return workspace.run("shards").settings
     try:
-        return dict(json.loads((workspace.shards / "plan.json").read_text("utf-8"))["settings"])
+        return dict(parse_json((workspace.shards / "plan.json").read_text("utf-8"))["settings"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 

@@ -10,6 +10,7 @@ from typing import Any
 from sixrayd.core.errors import AnnotationError, SettingsError
 from sixrayd.core.resources import resource
 
+
 @cache
 def default_classes() -> tuple[str, ...]:
     """SIXray's, in the order of `manifests/classes.toml`."""
@@ -18,11 +19,7 @@ def default_classes() -> tuple[str, ...]:
 
 def is_class_name(name: str) -> bool:
     """Whether a class can be called so: in one line, in a list with commas, in a file's name."""
-    return (
-        _is_trimmed(name)
-        and name.isprintable()
-        and not set(name) & set(",/\\")
-    )
+    return _is_trimmed(name) and name.isprintable() and not set(name) & set(",/\\")
 
 
 def _is_trimmed(name: object) -> bool:

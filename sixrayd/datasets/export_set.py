@@ -1,10 +1,10 @@
 """A tree that sixrayd wrote: VOC, lists of images without a box, and hashes of all files."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import LEAK_FREE
 from sixrayd.core.staging import MANIFEST
@@ -66,7 +66,7 @@ def _split_name(place: Path) -> str:
     if not (place / "run.json").is_file():
         return LEAK_FREE
     try:
-        settings = json.loads((place / "run.json").read_text("utf-8"))["settings"]
+        settings = parse_json((place / "run.json").read_text("utf-8"))["settings"]
         return str(settings.get("split") or LEAK_FREE)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return LEAK_FREE

@@ -13,6 +13,7 @@ from typing import Any
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import write_bytes
 from sixrayd.core.image_ids import is_image_id
@@ -153,7 +154,7 @@ def _parsed(read: Any, line: bytes, at: str) -> Any:
     if len(line) > _MOST_LINE:
         raise AnnotationError(f"{at}: {len(line)} bytes, at most {_MOST_LINE} are read")
     try:
-        document = json.loads(line.decode("utf-8"))
+        document = parse_json(line.decode("utf-8"))
         if not isinstance(document, dict):
             raise ValueError("expected an object in braces")
         return read(document)

@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.files import write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, Architecture
@@ -62,7 +63,7 @@ def architecture_of(path: Path) -> Architecture:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return DETECTORS[json.loads((file.metadata() or {})[METADATA_KEY])["detector"]]
+            return DETECTORS[parse_json((file.metadata() or {})[METADATA_KEY])["detector"]]
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
 
@@ -75,7 +76,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            about = parse_json((file.metadata() or {})[METADATA_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)

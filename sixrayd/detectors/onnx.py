@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import replacing
@@ -110,7 +111,7 @@ class OnnxPredictor:
             self.session = runtime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
-            about = json.loads(self.session.get_modelmeta().custom_metadata_map[_KEY])
+            about = parse_json(self.session.get_modelmeta().custom_metadata_map[_KEY])
             form = about["input"]
             self.form = InputForm(int(form["size"]), tuple(form["mean"]), tuple(form["scale"]))
             self.classes = ClassList(tuple(about["classes"]))

@@ -1,6 +1,5 @@
 """Starting a detector from weights that others have published, or from our own."""
 
-import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import open_plain
 from sixrayd.detectors.checkpoints import METADATA_KEY
@@ -146,7 +146,7 @@ def _skip_unused(
 def _from_ours(detector: Detector, path: Path) -> InitReport:
     try:
         with safe_open(path, framework="pt") as file:
-            form = json.loads((file.metadata() or {})[METADATA_KEY])["input"]
+            form = parse_json((file.metadata() or {})[METADATA_KEY])["input"]
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         colours = [tuple(float(v) for v in form[name]) for name in ("mean", "scale")]
         mean, scale = ((a, b, c) for a, b, c in colours)

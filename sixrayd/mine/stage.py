@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
@@ -219,7 +220,7 @@ class Mining:
 
     def summary(self, done: list[str], found: pa.Table, errors: pa.Table) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        inference = json.loads((self.folder / "look.json").read_text("utf-8"))
+        inference = parse_json((self.folder / "look.json").read_text("utf-8"))
         return {
             "backend": inference["backend"],
             "shards_done": len(done),

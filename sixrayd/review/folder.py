@@ -1,6 +1,5 @@
 """`review/NAME/`: which project it is, what was sent, what came back."""
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import (
@@ -100,7 +100,7 @@ class ReviewFolder:
         """The project, or None before the first push."""
         path = self.path / "project.json"
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = parse_json(path.read_text("utf-8"))
             alone = document.pop("project", 0)  # before reviews had several
             books = document.pop("books", [])
             if alone:
@@ -192,7 +192,7 @@ class ReviewFolder:
         Nothing where the file is broken, or decisions have gone or come since.
         """
         try:
-            found = json.loads((self.path / "pulled.json").read_text("utf-8"))
+            found = parse_json((self.path / "pulled.json").read_text("utf-8"))
             if found["files"] != self._decision_names():
                 return {}
             return {item["project"]: Cursor.of(item) for item in found["books"]}

@@ -45,7 +45,7 @@ def test_a_list_covers_its_names_and_their_aliases():
 
 
 @pytest.mark.parametrize(
-    "name", ["Knife, folding", "Big\tGun", "Gun\x1b[31m", "Gun\u202eX", "../Gun", "a\\b", "G" * 501]
+    "name", ["Knife, folding", "Big\tGun", "Gun\x1b[31m", "Gun\u202eX", "../Gun", "a\\b"]
 )
 def test_names_that_cannot_be_passed_or_printed(name: str) -> None:
     with pytest.raises(SettingsError) as caught:

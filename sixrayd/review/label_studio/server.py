@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import replacing, write_bytes, write_json
 from sixrayd.core.printing import echo
@@ -56,8 +57,8 @@ def running(workspace: Workspace) -> Server | None:
     if not folder.exists() or not _is_held(folder / "running"):
         return None
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
-        secret = json.loads((folder / "secret.json").read_text("utf-8"))
+        state = parse_json((folder / "state.json").read_text("utf-8"))
+        secret = parse_json((folder / "secret.json").read_text("utf-8"))
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
@@ -207,7 +208,7 @@ def _secret(path: Path) -> dict[str, str]:
             with os.fdopen(owner_only, "w") as file:
                 json.dump(secret, file, indent=2)
     try:
-        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known: dict[str, Any] = parse_json(path.read_text("utf-8"))
         return {key: str(known[key]) for key in ("user", "password", "token")}
     except (ValueError, KeyError, TypeError) as error:
         raise ServiceError(
@@ -247,7 +248,7 @@ def _free_port() -> int:
 def _last_port(folder: Path) -> int:
     # Links that people were sent should go on leading somewhere.
     try:
-        port = int(json.loads((folder / "port.json").read_text("utf-8")))
+        port = int(parse_json((folder / "port.json").read_text("utf-8")))
         _check_free(port)
     except (OSError, ValueError, TypeError, OverflowError, ServiceError):
         return 0
