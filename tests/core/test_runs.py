@@ -20,15 +20,12 @@ GOOD = {"stage": "mine", "name": "a", "settings": {"model": "m"}, "inputs": {"a"
 
 
 def said_of(tmp_path: Path, text: str) -> str:
-    (tmp_path / "mine/a").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "mine/a/run.json").write_text(text)
+    path = tmp_path / "mine/a/run.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
     with pytest.raises(WorkspaceError) as caught:
         Workspace(tmp_path).run("mine", "a")
-    head = f"{tmp_path}/mine/a/run.json: not a run.json ("
-    tail = f"); run `sixrayd mine -w {tmp_path}"
-        f"{tmp_path}/mine/a/run.json: not a run.json (",
-        f"); run `sixrayd mine -w {tmp_path}",
-    )
+    head, tail = f"{path}: not a run.json (", f"); run `sixrayd mine -w {tmp_path}"
     said = str(caught.value)
     assert (said[: len(head)], said.count(tail)) == (head, 1)
     return said[len(head) :].partition(tail)[0]
