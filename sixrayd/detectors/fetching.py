@@ -37,7 +37,7 @@ def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path
                     f"{weights.url}: SHA-256 {found}, expected {weights.sha256}…; "
                     "try again, or pass a file with --init"
                 )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise CheckpointError(
             f"{weights.url}: not fetched ({error}); pass a file with --init"
         ) from error

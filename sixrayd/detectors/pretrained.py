@@ -19,7 +19,7 @@ from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
 
 _COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
-_REPEATED_BYTES = 64 << 20  # of a tensor that repeats fewer numbers
+_REPEATED_BYTES = 512 << 20  # of a tensor that repeats fewer numbers
 _LONGEST = 200  # signs of a tensor's name
 _CLASSES = "heads.classes."
 

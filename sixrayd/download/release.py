@@ -15,6 +15,7 @@ from sixrayd.datasets.places import ARCHIVE
 from sixrayd.download.faults import Faults, why
 from sixrayd.download.members import (
     IMAGES,
+    OURS,
     SUMS,
     TEXTS,
     Member,
@@ -32,6 +33,7 @@ _TAR = re.compile(
     r"(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
 )
+_LONGEST = 250  # letters of a file's name
 _ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
 _PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
 
@@ -277,12 +279,19 @@ def read_sums(path: Path) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         name = match[2].removeprefix("./") if match else ""
-        if match is None or name.startswith("/") or ".." in name.split("/"):
+        if match is None or not _is_inside(name):
             raise ReleaseError(
                 f"{path.name}: line {number}: expected HASH  NAME, got {line[:80]!r}"
             )
         sums[name] = match[1].lower()
     return sums
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays in its folder on any system, and is none of what we put there."""
+    parts = name.split("/")
+    plain = name.isprintable() and "\\" not in name and max(map(len, parts)) <= _LONGEST
+    return plain and not {"", ".", ".."} & set(parts) and name not in OURS
 
 
 def _check_manifest(
