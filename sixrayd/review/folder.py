@@ -105,7 +105,9 @@ class ReviewFolder:
             books = document.pop("books", [])
             if alone:
                 books = [{"lane": "1", "part": 0, "number": alone}]
-            return Project(**document, books=tuple(Book(**book) for book in books))
+            project = Project(**document, books=tuple(Book(**book) for book in books))
+            _check_kinds(project)
+            return project
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -245,6 +247,20 @@ class ReviewFolder:
         run = Run("review", self.name, project.settings, project.inputs, outputs, asdict(progress))
         self.workspace.finish(run)
         return progress
+
+
+def _check_kinds(project: Project) -> None:
+    """Refuse what the code would stumble over later.
+
+    Raises:
+        TypeError: a value is of another kind than we write.
+    """
+    texts = [project.key, project.server, *(book.lane for book in project.books)]
+    numbers = [number for book in project.books for number in (book.part, book.number)]
+    tables = [project.settings, project.inputs]
+    for kind, values in ((str, texts), (int, numbers), (dict, tables)):
+        if not all(type(value) is kind for value in values):
+            raise TypeError(f"a value is no {kind.__name__}")
 
 
 def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
