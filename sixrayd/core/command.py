@@ -40,7 +40,6 @@ def workspace_option(command: F) -> F:
     return click.option(
         "-w",
         "--workspace",
-        cls=OutsideOption,
         type=click.Path(file_okay=False, path_type=Path),
         default=Path("workspace"),
         envvar="SIXRAYD_WORKSPACE",

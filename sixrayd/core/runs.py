@@ -19,7 +19,7 @@ _KINDS = {
 }
 _SETTINGS = {
     **dict.fromkeys(("classes", "review"), list),
-    **dict.fromkeys(("model", "detector", "init", "round", "split", "release", "out", "tree"), str),
+    **dict.fromkeys(("model", "detector", "init", "round", "release", "out", "tree"), str),
     **{"recipe": dict, "input_size": int},
 }
 _SUMMARY = {

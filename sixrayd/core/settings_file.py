@@ -62,9 +62,11 @@ def settings_of(context: click.Context, workspace: Path) -> dict[str, Any]:
 def _settings(path: Path, context: click.Context, outside: bool = True) -> dict[str, Any]:
     if not path.exists():
         return {}
-    known = {str(option.name): option for option in context.command.params}
+    # The workspace is known by now.
+    options = [option for option in context.command.params if option.name != "workspace"]
+    known = {str(option.name): option for option in options}
     # Older names of an option keep working here, too.
-    known |= {option_key(n): option for option in context.command.params for n in option.opts}
+    known |= {option_key(name): option for option in options for name in option.opts}
     given = {}
     for name, said in _section(_read(path), path, context).items():
         option = known.get(name.replace("-", "_"))
@@ -85,12 +87,11 @@ def option_key(name: str) -> str:
 
 def _elsewhere(option: click.Parameter, context: click.Context) -> str:
     """Why a workspace's file may not say it, and where it may be said."""
-    prefix = context.auto_envvar_prefix
-    places = [
-        f"pass {option.opts[0]}" if isinstance(option, click.Option) else "name it in the command",
-        *([f"set {prefix}_{str(option.name).upper()}"] if prefix else []),
-        f"write it to {user_file()}",
-    ]
+    places, prefix = ["name it in the command"], context.auto_envvar_prefix
+    if isinstance(option, click.Option):
+        variable = [f"set {prefix}_{str(option.name).upper()}"] if prefix else []
+        places = [f"pass {option.opts[0]}", *variable]
+    places.append(f"write it to {user_file()}")
     text = ", ".join(places[:-1]) + f" or {places[-1]}"
     return f"acts outside of the workspace, whose own file may not set it; {text}"
 

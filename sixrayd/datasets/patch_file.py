@@ -259,7 +259,7 @@ def _text(value: Any, name: str) -> str:
             f"{name} is {printable(repr(value), 100)}, expected text that XML can hold"
         )
     if len(value) > _MOST_TEXT:
-        text = f"{printable(repr(value), 50)}… has {len(value)} letters"
+        text = f"{printable(repr(value), 51)} has {len(value)} letters"
         raise ValueError(f"{name} {text}, at most {_MOST_TEXT} are read")
     return value
 
