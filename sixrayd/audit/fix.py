@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, sync_folder, write_bytes, write_table
 from sixrayd.core.findings import Flaw
@@ -125,7 +126,7 @@ def _remove_parts(workspace: Workspace) -> None:
 def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
-        return dict(json.loads((folder / RUN).read_text("utf-8"))["outputs"])
+        return dict(parse_json((folder / RUN).read_text("utf-8"))["outputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"

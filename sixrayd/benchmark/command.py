@@ -11,6 +11,8 @@ import click
 from sixrayd.benchmark.saying import lines_of
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.workspace import Workspace
 from sixrayd.crop.options import canny_options, tdc_options
 from sixrayd.crop.settings import EXACT
@@ -61,6 +63,7 @@ option = options_of(BenchmarkSettings)
     default="auto",
     show_default=True,
     metavar="SOURCE",
+    cls=OutsideOption,
     help="Of --train-missing, see `sixrayd train`. One for all detectors, or one for each: "
     "ssd512=vgg16,retinanet512=resnet50; who is not named gets auto.",
 )
@@ -133,4 +136,5 @@ def benchmark(
     if as_json:
         print_json(result)
         return
-    click.echo("\n".join(lines_of(result)))
+    for line in lines_of(result):
+        echo(line)

@@ -6,6 +6,7 @@ from pathlib import Path
 from sixrayd.benchmark.protocol import PROTOCOLS, Protocol, ProtocolName
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.crop.settings import CannySettings, TdcKnobs
 from sixrayd.detectors.catalogue import DETECTORS
 
@@ -45,7 +46,7 @@ class BenchmarkSettings:
         SettingsError: out of range.
     """
 
-    voc: Path | None = None
+    voc: Path | None = field(default=None, metadata=OUTSIDE)
     name: str = ""
     protocol: ProtocolName = "modern"
     detectors: tuple[str, ...] = ()
@@ -58,8 +59,8 @@ class BenchmarkSettings:
     timing: int = 50
     train_cropped: bool = False
     split: str = ""
-    saliency: Path | None = None
-    regression: Path | None = None
+    saliency: Path | None = field(default=None, metadata=OUTSIDE)
+    regression: Path | None = field(default=None, metadata=OUTSIDE)
     seed: int = 0
     device: Device = "auto"
     force: bool = False

@@ -1,6 +1,5 @@
 """The stage: take in a tree, find or train weights, let every system look, score, report."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -36,6 +35,7 @@ from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
@@ -288,7 +288,7 @@ class _Job:
                 crop = self.rules.form_crop("exact")
                 points = sweep_tdc(predictor, images, self.classes, crop, tick)
             write_json(path, [asdict(point) for point in points])
-        return tuple(SweepPoint(**row) for row in json.loads(path.read_text("utf-8")))
+        return tuple(SweepPoint(**row) for row in parse_json(path.read_text("utf-8")))
 
     def _run_all(self, kind: str, runners: list[SystemRunner], images: Judged) -> dict[str, Part]:
         paths = {x.system.key: self.folder / kind / f"{x.system.key}.parquet" for x in runners}

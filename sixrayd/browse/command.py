@@ -6,6 +6,7 @@ import click
 
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
@@ -46,8 +47,8 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(session)
         else:
-            click.echo(f"{counted(session.samples, 'image')} at {session.url}")
+            echo(f"{counted(session.samples, 'image')} at {session.url}")
         if settings.wait:
-            click.echo("Ctrl-C closes it.", err=True)
+            echo("Ctrl-C closes it.", err=True)
 
     run_browse(workspace, settings, opened)

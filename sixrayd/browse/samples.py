@@ -10,6 +10,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, write_bytes
 from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.names import check_names
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
@@ -74,7 +75,9 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
         ShardError: a shard has changed since the ingest.
     """
     sources = _read(workspace, export)
-    rows = {row["image_id"]: row for row in pq.read_table(_states(sources.tree)).to_pylist()}
+    states = pq.read_table(path := _states(sources.tree))
+    check_names(states, str(path))
+    rows = {row["image_id"]: row for row in states.to_pylist()}
     annotations = load_annotations(workspace)
     samples = []
     for image_id in _chosen(sources, rows, max_negatives):

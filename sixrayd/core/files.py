@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
 
@@ -164,6 +165,7 @@ def _checked_table(
             f"{where}: columns {table.schema.names}, expected {schema.names}; "
             "it was written by another version: run the stage again"
         )
+    check_names(table, where)
     return table
 
 

@@ -1,24 +1,24 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
-import json
 import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import sixrayd
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import make_folder, sha256_file, sync_folder, take_place, write_json
 from sixrayd.core.locks import HeldError, Holder, held, holder
+from sixrayd.core.runs import FORMAT, as_plain
+from sixrayd.core.runs import Run as Run
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
-FORMAT = 1
 REMOVED = "release/removed.json"
 # Stage folder → the command that fills it, in the order of the pipeline.
 STAGES = {
@@ -34,26 +34,6 @@ STAGES = {
 ASIDE = ("audit",)  # nothing waits for these
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What `run.json` says: how a folder came to be. It holds no time of day, so that the same
-    work leaves the same bytes."""
-
-    stage: str
-    name: str
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]  # path (relative to the workspace where inside) → SHA-256
-    outputs: Mapping[str, str] = field(default_factory=dict)  # path in the folder → SHA-256
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    version: str = sixrayd.__version__
-    format: int = FORMAT
-
-    def same_work(self, other: "Run") -> bool:
-        """Whether both have the same settings, inputs and format."""
-        mine, theirs = (_plain([r.settings, r.inputs, r.format]) for r in (self, other))
-        return bool(mine == theirs)
-
-
 class Workspace:
     """A folder of stage results.
 
@@ -66,8 +46,9 @@ class Workspace:
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
-        if name and (name != Path(name).name or name.startswith(".")):
-            raise WorkspaceError(f"name {name!r}: needs to be a plain folder name")
+        if name and not _is_folder_name(name):
+            shown = printable(repr(name), 100)
+            raise WorkspaceError(f"name {shown}: needs to be a plain folder name")
         return self.root / stage / name
 
     @property
@@ -130,12 +111,13 @@ class Workspace:
         """
         path = self.folder(stage, name) / "run.json"
         try:
-            run = Run(**json.loads(path.read_text("utf-8")))
+            run = Run.of(parse_json(path.read_text("utf-8")), path)
         except FileNotFoundError as error:
             raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise WorkspaceError(
-                f"{path}: not a run.json; run `{self._fills(stage)}` again"
+                f"{path}: not a run.json ({printable(error, 200)}); "
+                f"run `{self._fills(stage)}` again"
             ) from error
         if run.format != FORMAT:
             raise WorkspaceError(f"{path}: format {run.format}, expected {FORMAT}; run it again")
@@ -219,7 +201,7 @@ class Workspace:
         """
         path = self.root / REMOVED
         try:
-            removed = json.loads(path.read_text("utf-8"))
+            removed = parse_json(path.read_text("utf-8"))
             return {str(key): str(digest) for key, digest in removed.items()}
         except FileNotFoundError:
             return {}
@@ -284,14 +266,14 @@ class Workspace:
             remove_result(folder)
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
-        write_json(plan, _plain(asdict(run)))
+        write_json(plan, as_plain(asdict(run)))
         return True
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
-        write_json(plan, _plain(asdict(run)))
+        write_json(plan, as_plain(asdict(run)))
         take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
     def stale(self, stage: str, name: str = "") -> list[str]:
@@ -315,9 +297,10 @@ class Workspace:
     def _hashes(self) -> dict[str, Any]:
         path = self.root / ".hashes.json"
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            cache = dict(parse_json(path.read_text("utf-8")))
         except (OSError, TypeError, ValueError):
             return {}
+        return {k: seen for k, seen in cache.items() if isinstance(seen, list) and len(seen) == 3}
 
     def _hash(self, path: Path, cache: dict[str, Any]) -> str:
         stat = path.stat()
@@ -334,8 +317,9 @@ def remove_result(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+def _is_folder_name(name: Any) -> bool:
+    plain = isinstance(name, str) and name == Path(name).name and name.isprintable()
+    return plain and not name.startswith(".") and "\\" not in name
 
 
 def _is_plan_of(path: Path, run: Run) -> bool:
@@ -345,14 +329,14 @@ def _is_plan_of(path: Path, run: Run) -> bool:
 
 def _planned(path: Path) -> Run | None:
     try:
-        return Run(**json.loads(path.read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        return Run.of(parse_json(path.read_text("utf-8")), path)
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def _differences(there: Run, asked: Run) -> str:
     """What distinguishes two works; settings first."""
-    one, other = (_flat(_plain(run.settings)) for run in (there, asked))
+    one, other = (_flat(as_plain(run.settings)) for run in (there, asked))
     found = [
         f"{key} {_said(one, key)} there, {_said(other, key)} asked for"
         for key in {**one, **other}

@@ -1,12 +1,12 @@
 """A tree that sixrayd wrote: VOC, lists of images without a box, and hashes of all files."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
@@ -74,7 +74,7 @@ def _sides(place: Path) -> dict[str, str]:
     if not (place / SPLITS).is_file():
         return {}
     try:
-        said = json.loads("\n".join(_lines(place / SPLITS)))
+        said = parse_json("\n".join(_lines(place / SPLITS)))
         return {str(image_id): str(side) for side in Split for image_id in said[side]}
     except (ValueError, LookupError, TypeError) as error:
         raise WorkspaceError(f"{place / SPLITS}: no lists of train and test ({error})") from error
@@ -92,7 +92,7 @@ def _hashes(place: Path) -> Iterator[tuple[str, str]]:
 def _settings(place: Path) -> dict[str, Any]:
     """What made the tree; nothing where no file says it."""
     try:
-        return dict(json.loads((place / "run.json").read_text("utf-8"))["settings"])
+        return dict(parse_json((place / "run.json").read_text("utf-8"))["settings"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 

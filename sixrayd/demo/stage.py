@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.stage import benchmark
@@ -20,6 +19,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
+from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -102,7 +102,7 @@ class _Demo:
         self.workspace = Workspace(folder / "workspace")
         self.release = folder / "release"
         self.seconds: dict[str, float] = {}
-        self.console = Console(stderr=True)
+        self.console = Terminal(stderr=True)
 
     def run(self, opened: Callable[[dict[str, str]], None] | None) -> DemoResult:
         with self._stage("synth"):
@@ -160,7 +160,7 @@ class _Demo:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        self._say(f"[bold]{name}[/bold]")
+        self.console.print(name, style="bold")
         start = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - start, 1)

@@ -34,7 +34,7 @@ def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path
             found = _download(weights.url, beside, client)
             if not found.startswith(weights.sha256):
                 raise CheckpointError(f"{weights.url}: SHA-256 {found}, expected {weights.sha256}…")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise CheckpointError(f"{weights.url}: not fetched ({error})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: not written ({error})") from error

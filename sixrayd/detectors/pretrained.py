@@ -1,6 +1,5 @@
 """Starting a detector from weights that others have published, or from our own."""
 
-import json
 import os
 import pickle
 import re
@@ -13,13 +12,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sixrayd.core.errors import CheckpointError
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import CheckpointError, printable
 from sixrayd.core.files import open_plain, sha256_file
-from sixrayd.detectors.checkpoints import METADATA_KEY
+from sixrayd.detectors.checkpoints import METADATA_KEY, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
 
 _COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
+_REPEATED_BYTES = 512 << 20  # of a tensor that repeats fewer numbers
+_LONGEST = 200  # signs of a tensor's name
 _CLASSES = "heads.classes."
 
 
@@ -191,17 +193,15 @@ def _skip_unused(
 def _from_ours(detector: Detector, path: Path) -> InitReport:
     try:
         with safe_open(path, framework="pt") as file:
-            form = json.loads((file.metadata() or {})[METADATA_KEY])["input"]
+            form = read_form(parse_json((file.metadata() or {})[METADATA_KEY])["input"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        colours = [tuple(float(v) for v in form[name]) for name in ("mean", "scale")]
-        mean, scale = ((a, b, c) for a, b, c in colours)
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
     names = {key: key for key in weights}
     report = _load(detector, weights, ("sixrayd", ("sources.", "heads."), path), names)
-    detector.form = replace(detector.form, mean=mean, scale=scale)
+    detector.form = replace(detector.form, mean=form.mean, scale=form.scale)
     return report
 
 
@@ -275,13 +275,25 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     weights = {}
     for key, tensor in content.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(f"{path}: {key!r}: need a tensor with a name")
+            raise CheckpointError(f"{path}: {printable(repr(key), 100)}: need a tensor with a name")
+        if len(key) > _LONGEST or not _is_plain(tensor):
+            raise CheckpointError(
+                f"{path}: {printable(repr(key), 100)}: need a dense tensor, held whole"
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key}: holds values that are not finite")
         weights[key] = tensor
     if all(key.startswith("module.") for key in weights):  # saved from DataParallel
         weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
     return weights
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its numbers are there, one by one: a few bytes can be said to be many."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    held = max(tensor.untyped_storage().nbytes(), _REPEATED_BYTES)
+    return tensor.numel() * tensor.element_size() <= held
 
 
 def _what(head: bytes) -> str:
@@ -298,5 +310,5 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _some(names: Mapping[str, Tensor] | list[str]) -> str:
-    first = list(names)[:3]
+    first = [printable(name, 100) for name in list(names)[:3]]
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

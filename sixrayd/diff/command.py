@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.diff.settings import DiffSettings
 
@@ -55,14 +56,14 @@ def diff(
     result = compare_places(a, b, settings, patch)
     for place, labelled in ((a, result.a), (b, result.b)):
         for line in finding_lines(labelled.findings, settings.examples):
-            click.echo(f"note: {place}: {line}", err=True)
+            echo(f"note: {place}: {line}", err=True)
     forms = (result.a.form, result.b.form)
     if as_json:
         print_json(diff_document(result.diff, (result.a, result.b)))
     else:
         for line in diff_lines(result.diff, forms, settings.examples):
-            click.echo(line)
+            echo(line)
     if patch is not None:
-        click.echo(f"wrote {patch}: {counted(result.patched or 0, 'image')}", err=as_json)
+        echo(f"wrote {patch}: {counted(result.patched or 0, 'image')}", err=as_json)
     if check and result.diff.differs:
         context.exit(3)

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.errors import printable
 from sixrayd.core.files import read_table
+from sixrayd.core.printing import echo
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, MAX_NEAR_BITS
 from sixrayd.core.store import Store
 from sixrayd.core.words import counted
@@ -91,28 +92,28 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
     settings = DownloadSettings(**options, chosen=chosen)
     place = find_place(settings.release, settings.source)
     for notice in place.notices:
-        click.echo(notice, err=True)
+        echo(notice, err=True)
     with reported() as report:
         result = take(workspace, settings, report)
     if as_json:
         print_json(result)
     else:
         if settings.shards_at:
-            click.echo(f"shards also at {Store(settings.shards_at).place}", err=True)
+            echo(f"shards also at {Store(settings.shards_at).place}", err=True)
         _print(workspace, place.expected, result)
     if result.skipped:
         ctx.exit(3)
 
 
 def _print(workspace: Workspace, expected: Any, result: Any) -> None:
-    click.echo(
+    echo(
         f"{counted(result.images, 'image')}: {counted(result.positives, 'positive')}, "
         f"{counted(result.negatives, 'negative')}, {result.unreadable:,} of them unreadable; "
         f"{counted(result.boxes, 'box')}"
     )
-    click.echo(f"split {LEAK_FREE}: {result.train:,} train, {result.test:,} test")
+    echo(f"split {LEAK_FREE}: {result.train:,} train, {result.test:,} test")
     for name, counts in result.splits.items():
-        click.echo(f"split {name}: {_in_words(counts)}")
+        echo(f"split {name}: {_in_words(counts)}")
     others = ", ".join(f"{printable(name, 40)} {n:,}" for name, n in result.other_classes.items())
     remarks = (
         (result.duplicate_groups, "near-duplicate group", ""),
@@ -132,13 +133,13 @@ def _print(workspace: Workspace, expected: Any, result: Any) -> None:
         (result.skipped, "fault", "passed over (skipped.jsonl)"),
     )
     for line in _remarks(remarks):
-        click.echo(line)
+        echo(line)
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
-        click.echo(f"passed over, neither image nor annotation nor archive: {printable(kinds)}")
+        echo(f"passed over, neither image nor annotation nor archive: {printable(kinds)}")
     _print_announced(workspace, expected, result)
-    click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
-    click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+    echo(f"look: {workspace.command('sixrayd audit')}", err=True)
+    echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 
 
 def _in_words(split: Mapping[str, int]) -> str:
@@ -165,4 +166,4 @@ def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
         counts += [(f"boxes of {label}", by_class[label], found[label]) for label in by_class]
     for name, announced, count in counts:
         if announced and announced != count:
-            click.echo(f"{name}: {count:,} found, {announced:,} announced")
+            echo(f"{name}: {count:,} found, {announced:,} announced")

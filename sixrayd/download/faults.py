@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixrayd.core.errors import ReleaseError, without_advice
+from sixrayd.core.errors import ReleaseError, printable, without_advice
 from sixrayd.core.files import shown, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.download.settings import OnError
@@ -31,7 +31,8 @@ class Faults:
         """
         what = without_advice(what)
         if self.on_error == "stop":
-            raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
+            place = printable(shown(where), 300)
+            raise ReleaseError(f"{place}: {what}; mend it or pass --on-error skip")
         self.found.append((shown(where), what))
         if flaw is not None:
             self.flaws[self.found[-1]] = flaw

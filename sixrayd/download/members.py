@@ -24,7 +24,7 @@ from sixrayd.download.faults import Faults
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
 _MAX_IMAGE_BYTES = 64 << 20
 SUMS = "SHA256SUMS"
-_OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
+OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,9 @@ class _LastMember:
 
     def lost(self, error: BaseException, read_bytes: int) -> str:
         """What to say of an error after which nothing more can be read."""
-        said, came = f"broken ({error})", max(read_bytes - self.begin, 0)
+        deep = isinstance(error, RecursionError)
+        why = "too many headers before one file" if deep else error
+        said, came = f"broken ({why})", max(read_bytes - self.begin, 0)
         if isinstance(error, EOFError):
             said = "ends too early: its last part is missing or truncated"
             if self.where and came < self.size:
@@ -174,7 +176,7 @@ def loose_files(
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for name in sorted(names):
             wanted = suffixes is None or suffix_of(name) in suffixes
-            if wanted and name not in _OURS and not _is_clutter(name):
+            if wanted and name not in OURS and not _is_clutter(name):
                 yield Path(folder, name)
 
 

@@ -16,6 +16,7 @@ from sixrayd.datasets.tars import wrong_start as wrong_start
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
+    OURS,
     SUMS,
     TEXTS,
     Member,
@@ -27,6 +28,7 @@ from sixrayd.download.rar import rar_as_tar
 from sixrayd.download.sources import ReleaseEntry
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
+_LONGEST = 250  # letters of a file's name
 _ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
 
 
@@ -185,12 +187,19 @@ def read_sums(path: Path) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         name = match[2].removeprefix("./") if match else ""
-        if match is None or name.startswith("/") or ".." in name.split("/"):
+        if match is None or not _is_inside(name):
             raise ReleaseError(
                 f"{path.name}: line {number}: expected HASH  NAME, got {line[:80]!r}"
             )
         sums[name] = match[1].lower()
     return sums
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays in its folder on any system, and is none of what we put there."""
+    parts = name.split("/")
+    plain = name.isprintable() and "\\" not in name and max(map(len, parts)) <= _LONGEST
+    return plain and not {"", ".", ".."} & set(parts) and name not in OURS
 
 
 def _check_manifest(

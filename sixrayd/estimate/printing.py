@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
+from sixrayd.core.printing import Terminal
 from sixrayd.core.words import counted
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
@@ -18,7 +20,7 @@ _CLASSES = (
     "Each class's bound is stricter, so that all hold at once; they may exceed the total and do "
     "not add up."
 )
-_console = Console(highlight=False, markup=False, soft_wrap=False)
+_console = Terminal()
 
 
 def print_sample(result: SampleResult, following: str) -> None:
@@ -34,7 +36,7 @@ def print_sample(result: SampleResult, following: str) -> None:
         f"commitment, to be published before these are reviewed: {result.commitment}",
         f"next: {following}",
     ]
-    _console.print("\n".join(lines), soft_wrap=True)
+    _console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def print_costs(costs: Costs) -> None:
@@ -79,7 +81,9 @@ def print_estimate(result: Estimate) -> None:
         "",
         *_sample(result),
     ]
-    _console.print(Panel(Group(*parts), title=f"what {result.name} still misses", expand=False))
+    _console.print(
+        Panel(Group(*parts), title=Text(f"what {result.name} still misses"), expand=False)
+    )
     if result.spots.to_settle:
         _print_to_settle(result)
     _console.print(f"{result.folder}/estimate.json, estimate.png", soft_wrap=True)
@@ -120,7 +124,7 @@ def _print_to_settle(result: Estimate) -> None:
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
-    _console.print("\n".join(lines), soft_wrap=True)
+    _console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def _list(items: Iterable[str]) -> Group:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import sixrayd
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
@@ -120,8 +121,9 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
 def _run_at(folder: Path) -> Run | None:
     """The finished export in a folder, None where there is none."""
     try:
-        run = Run(**json.loads((folder / "run.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        path = folder / "run.json"
+        run = Run.of(parse_json(path.read_text("utf-8")), path)
+    except (OSError, ValueError):
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
 

@@ -9,6 +9,8 @@ from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.crop.options import tdc_options
@@ -64,12 +66,14 @@ option = options_of(MineSettings)
 @click.option("--dry-run", is_flag=True, help="Say what is left, and how long it will take.")
 @click.option(
     "--detections",
+    cls=OutsideOption,
     type=click.Path(exists=True, path_type=Path),
     help="Take over another model's detections instead: COCO as JSON (results, or a dataset whose "
     "annotations carry scores), or a folder or zip of VOC XML.",
 )
 @click.option(
     "--coco-images",
+    cls=OutsideOption,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The COCO dataset that names images and classes for a list of results.",
 )
@@ -116,30 +120,30 @@ def mine(
     try:
         result = mine_stage(workspace, settings, progress)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was looked at is kept, the same command goes on", err=True)
+        echo("interrupted; what was looked at is kept, the same command goes on", err=True)
         sys.exit(130)
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
             f"{counted(result.shards, 'shard')}: "
             f"{counted(result.candidates, 'candidate')} in "
             f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
         for line in result.removed.lines():
-            click.echo(line)
+            echo(line)
         _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
-        click.echo(f"next: {workspace.command(following)}")
+        echo(f"next: {workspace.command(following)}")
     if result.skipped:
         sys.exit(3)
 
 
 def _tell_skipped(skipped: int, folder: str, what: str) -> None:
     if skipped:
-        click.echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
+        echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
 
 
 def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
@@ -156,7 +160,7 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"taken over {result.name}: {counted(result.candidates, 'candidate')} in "
             f"{counted(result.flagged, 'negative')}; passed over "
             f"{result.below_threshold} below the threshold, "
@@ -164,7 +168,7 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
         )
         _tell_skipped(result.skipped, result.folder, "detections")
         following = workspace.command(f"sixrayd review push --name {result.name}")
-        click.echo(f"next: {following}")
+        echo(f"next: {following}")
     if result.skipped:
         sys.exit(3)
 
@@ -177,4 +181,4 @@ def _tell(workspace: Workspace, settings: MineSettings, as_json: bool) -> None:
         print_json(found)
         return
     for line in found.lines():
-        click.echo(line)
+        echo(line)

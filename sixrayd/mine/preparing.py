@@ -1,13 +1,13 @@
 """What is settled once, when a mining begins, so that it goes on the same way on any later day."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from sixrayd.core.arrays import RGBImage
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
@@ -127,7 +127,7 @@ def prepare(
     path = folder / "look.json"
     if path.exists():
         try:
-            settled = json.loads(path.read_text("utf-8"))
+            settled = parse_json(path.read_text("utf-8"))
             inference = InferenceSettings(**settled, tdc=tdc or FAST)
         except (ValueError, TypeError) as error:
             raise WorkspaceError(

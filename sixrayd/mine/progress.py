@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sixrayd.core.command import console
+from sixrayd.core.printing import console
 from sixrayd.core.words import counted
 from sixrayd.mine.worker import ShardReport
 

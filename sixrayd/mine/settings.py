@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from sixrayd.core.cores import Device, Engine, check_engine
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
@@ -57,11 +58,11 @@ class MineSettings:
     backend: str = "auto"
     on_error: Literal["skip", "stop"] = "skip"
     engine: Engine = "local"
-    address: str = ""
+    address: str = field(default="", metadata=OUTSIDE)
     workers: int = 0
     threads: int = 0
-    shards_at: str = ""
-    parts_at: str = ""
+    shards_at: str = field(default="", metadata=OUTSIDE)
+    parts_at: str = field(default="", metadata=OUTSIDE)
     force: bool = False
 
     def __post_init__(self) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.command import console
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
+from sixrayd.core.printing import console
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
@@ -271,7 +272,7 @@ class Mining:
         self, done: list[str], found: pa.Table, errors: pa.Table, removed: Removed
     ) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        inference = json.loads((self.folder / "look.json").read_text("utf-8"))
+        inference = parse_json((self.folder / "look.json").read_text("utf-8"))
         cropped = {
             "cropped": removed.cropped,
             "area_removed_median": removed.median,

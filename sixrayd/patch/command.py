@@ -6,6 +6,7 @@ import click
 
 from sixrayd.core.command import json_option, options_of, print_json
 from sixrayd.core.errors import printable
+from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.patch.settings import PatchSettings
 
@@ -44,19 +45,19 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_js
 
     result = run_patch(file, place, PatchSettings(out, reverse, images))
     for name in result.other_splits:
-        click.echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
+        echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
     if result.other_classes:
         text = (
             f"{counted(result.other_classes, 'image')} with other classes alone: other_classes.txt"
         )
-        click.echo(f"note: {text}", err=True)
+        echo(f"note: {text}", err=True)
     if as_json:
         print_json(result)
         return
     counts = result.labels
     copied = f", {result.images:,} copied" if images else ""
-    click.echo(f"wrote {result.tree}: {counted(result.changed, 'image')} changed{copied}")
-    click.echo(
+    echo(f"wrote {result.tree}: {counted(result.changed, 'image')} changed{copied}")
+    echo(
         f"{counted(counts.positives, 'image')} with {counted(counts.boxes, 'box')}, label "
         f"hash {counts.labels}"
     )
@@ -81,15 +82,15 @@ def show(file: Path, limit: int, as_json: bool) -> None:
         images = [image_line(image) for image in said.images]
         print_json({**header_line(said), "images": images})
         return
-    click.echo(f"classes {', '.join(map(printable, said.classes.names))}")
+    echo(f"classes {', '.join(map(printable, said.classes.names))}")
     for name, counts in (("before", said.before), ("after ", said.after)):
         words = f"{counted(counts.images, 'image')}, {counts.positives:,} positive"
         boxes = counted(counts.boxes, "box")
-        click.echo(f"{name}  {words}, {boxes}, label hash {counts.labels}")
+        echo(f"{name}  {words}, {boxes}, label hash {counts.labels}")
     shown = said.images[: limit or None]
     for image in shown:
-        click.echo(image.image_id)
+        echo(image.image_id)
         for line in image_words(image):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
     if len(said.images) > len(shown):
-        click.echo(f"and {len(said.images) - len(shown):,} more images; --limit 0 shows all")
+        echo(f"and {len(said.images) - len(shown):,} more images; --limit 0 shows all")

@@ -13,6 +13,7 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
@@ -129,29 +130,28 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     try:
         result = train_stage(workspace, TrainSettings(**options))
     except KeyboardInterrupt:
-        click.echo(
-            "interrupted; the epochs that ended are kept, the same command goes on", err=True
-        )
+        echo("interrupted; the epochs that ended are kept, the same command goes on", err=True)
         sys.exit(130)
     if as_json:
         print_json(result)
         return
     what = "trained" if result.fresh else "already trained"
-    click.echo(
+    echo(
         f"{what} {result.name}: {counted(result.positives, 'positive')}, "
         f"{counted(result.backgrounds, 'background')}, "
         f"{counted(result.epochs, 'epoch')}"
     )
     for what, count in result.round.items():
-        click.echo(f"  of the round, {what}: {count}")
+        echo(f"  of the round, {what}: {count}")
     if result.best_epoch:
-        click.echo(f"  best of the validated epochs: {result.best_epoch}")
+        echo(f"  best of the validated epochs: {result.best_epoch}")
     for label, precision in result.validation.items():
-        click.echo(f"  validation AP {label}: {precision:.3f}")
+        echo(f"  validation AP {label}: {precision:.3f}")
     following = workspace.command("sixrayd mine")
     if result.validation.get("mean", 1.0) < _LEARNT:
-        click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
+        echo("It has learnt next to nothing yet: train longer before mining.", err=True)
         following = workspace.command(as_typed(epochs=2 * result.epochs, force=True))
     if result.caution:
-        click.echo(f"caution: {result.caution}")
-    click.echo(f"weights and curves: {result.folder}\nnext: {following}")
+        echo(f"caution: {result.caution}")
+    echo(f"weights and curves: {result.folder}")
+    echo(f"next: {following}")

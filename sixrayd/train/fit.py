@@ -16,6 +16,7 @@ from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import write_bytes
 from sixrayd.core.storage import is_refusal
 from sixrayd.detectors.catalogue import Recipe
+from sixrayd.detectors.checkpoints import why_refused
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match
 from sixrayd.detectors.predictor import channels_last, normalise
@@ -184,7 +185,9 @@ class Fit:
         except Exception as error:  # torch raises many kinds for a broken file
             if is_refusal(error):
                 raise
-            raise CheckpointError(f"{path}: cannot go on from it ({error}); delete it") from error
+            raise CheckpointError(
+                f"{path}: cannot go on from it ({why_refused(error)}); delete it"
+            ) from error
 
     def loss(self, batch: Batch) -> MultiboxLoss:
         """Of a batch on the device, with what its gradient needs."""

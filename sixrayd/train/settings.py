@@ -1,11 +1,12 @@
 """Settings of training."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
 
 Amp = Literal["auto", "bf16", "fp16", "off"]
@@ -56,7 +57,7 @@ class TrainSettings:
     micro_batch: int | None = None
     amp: Amp = "auto"
     input_size: int | None = None
-    init: str = "auto"
+    init: str = field(default="auto", metadata=OUTSIDE)
     round: str = ""
     split: str = ""
     validation: float = 0.1

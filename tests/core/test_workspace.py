@@ -43,12 +43,19 @@ def test_unreadable_runs(tmp_path: Path) -> None:
         workspace.run("mine", "a")
     assert str(caught.value) == f"{path}: missing; run `sixrayd mine -w {tmp_path}` first"
     workspace.begin(RUN)
-    for text in ("{", '{"stage": 1}', "[]"):
+    some = "expected stage, name, settings and inputs at least"
+    names = "stage, name, settings, inputs, outputs, summary, version, format"
+    for text, why in (
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"stage": 1}', some),
+        ("[]", f"expected an object with {names}"),
+    ):
         path.write_text(text)
         with pytest.raises(WorkspaceError) as caught:
             workspace.run("mine", "a")
         assert (
-            str(caught.value) == f"{path}: not a run.json; run `sixrayd mine -w {tmp_path}` again"
+            str(caught.value)
+            == f"{path}: not a run.json ({why}); run `sixrayd mine -w {tmp_path}` again"
         )
     workspace.finish(replace(RUN, format=99))
     with pytest.raises(WorkspaceError) as caught:

@@ -52,9 +52,9 @@ def test_fault_is_one_line_and_skips_exit_with_3(tmp_path: Path) -> None:
 def test_settings_come_from_the_workspace_file(tmp_path: Path) -> None:
     TinyRelease().write(tmp_path / "release")
     (tmp_path / "workspace").mkdir()
-    text = '[download]\nrelease = "release"\nclasses = ["Gun", "Knife"]\ntest-share = 0.4\n'
+    text = '[download]\nclasses = ["Gun", "Knife"]\ntest-share = 0.4\n'
     (tmp_path / "workspace/sixrayd.toml").write_text(text)
-    done = sixrayd("download", "--json", cwd=tmp_path)
+    done = sixrayd("download", "--release", "release", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "workspace/shards/run.json").read_text())
     assert (run["settings"]["classes"], run["settings"]["test_share"]) == (["Gun", "Knife"], 0.4)

@@ -371,6 +371,18 @@ def test_a_broken_member_is_skipped_and_a_broken_zip_refused(workspace, tmp_path
         take_detections(workspace, ExternalSettings(path, "another"))
 
 
+def test_a_broken_member_packed_by_lzma_is_skipped(workspace, tmp_path):
+    path = tmp_path / "voc.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("N0000001.xml", voc_xml("N0000001", GUN))
+    data = bytearray(path.read_bytes())
+    data[30 + len("N0000001.xml") + 4] = 0xFF  # what LZMA is told of its data
+    path.write_bytes(data)
+
+    assert take_detections(workspace, ExternalSettings(path, "other")).skipped == 1
+    assert faults(workspace) == [("N0000001.xml", "Invalid or unsupported options")]
+
+
 def test_voc_that_stops_names_file_and_object(workspace, tmp_path):
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc" / "N0000001.xml").write_bytes(VOC["b/N0000003.xml"])

@@ -252,7 +252,7 @@ def test_a_changed_statement_is_refused(file, change, message):
         ("sample.parquet", lambda rows: rows[1:], "sample: unit"),
         ("sample.parquet", lambda rows: [*rows, {**rows[0], "group": name_of(1)}], "sample: unit"),
         ("gone.parquet", lambda rows: rows[1:], "draw 2: other units left before it"),
-        ("gone.parquet", lambda rows: [*rows, {"group": "?", "draw": 2}], "sample: units that"),
+        ("gone.parquet", lambda rows: [*rows, {"group": "other", "draw": 2}], "sample: units that"),
         ("decisions.parquet", lambda rows: rows[:-4], "outcome."),
         (
             "decisions.parquet",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixrayd.core.command import console, json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.printing import console, echo
+from sixrayd.core.settings_file import OutsideArgument
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
@@ -72,7 +74,7 @@ def stop_server(workspace: Workspace) -> None:
     """
     from sixrayd.review.label_studio.server import stop
 
-    click.echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+    echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
 
 
 @click.command(short_help="Back up Label Studio and all reviews.")
@@ -94,7 +96,7 @@ def backup(workspace: Workspace, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"{result.file}: {counted(result.tasks, 'task')}, "
             f"{counted(result.annotations, 'annotation')}"
         )
@@ -102,7 +104,9 @@ def backup(workspace: Workspace, as_json: bool) -> None:
 
 @click.command(short_help="Put a backup back.")
 @workspace_option
-@click.argument("archive", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument(
+    "archive", cls=OutsideArgument, required=False, type=click.Path(dir_okay=False, path_type=Path)
+)
 @json_option
 def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     """Put a backup back once it is proved whole; what is there now is moved aside.
@@ -117,12 +121,12 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(
+    echo(
         f"{result.file}: {counted(result.tasks, 'task')}, "
         f"{counted(result.annotations, 'annotation')} are back"
     )
     if result.replaced:
-        click.echo(f"What was there is now in {result.replaced}")
+        echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
 
@@ -143,9 +147,9 @@ def _show_images(workspace: Workspace) -> None:
 
 
 def _welcome(server: "Server") -> None:
-    click.echo(f"Label Studio is up at {server.url}")
-    click.echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-    click.echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
+    echo(f"Label Studio is up at {server.url}")
+    echo(f"Sign in as {server.user} with the password in {server.secret_file}")
+    echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
 
 
 def _public(server: "Server") -> dict[str, Any]:
@@ -159,4 +163,4 @@ def _public(server: "Server") -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)

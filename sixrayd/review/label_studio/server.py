@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, replacing, write_bytes, write_json
 from sixrayd.core.locks import HeldError, Hold, held, holder
+from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
@@ -59,8 +61,8 @@ def running(workspace: Workspace) -> Server | None:
     if not _is_up(folder):
         return None
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
-        secret = json.loads((folder / "secret.json").read_text("utf-8"))
+        state = parse_json((folder / "state.json").read_text("utf-8"))
+        secret = parse_json((folder / "secret.json").read_text("utf-8"))
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
@@ -118,7 +120,7 @@ def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Conn
     return Connection(server.url, server.token, local=True)
 
 
-def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = print) -> Server:
+def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo) -> Server:
     """Start the server and wait till it answers; it goes on when this process ends.
 
     Args:
@@ -179,7 +181,7 @@ def wait(workspace: Workspace) -> None:
 
 @contextmanager
 def running_server(
-    workspace: Workspace, port: int = 0, say: Callable[[str], None] = print
+    workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
 ) -> Iterator[Server]:
     """A server for the length of a `with` block; one that is up already is used and left up."""
     already = running(workspace)
@@ -254,7 +256,7 @@ def _secret(path: Path) -> dict[str, str]:
         }
         _write_private(path, json.dumps(secret, indent=2).encode())
     try:
-        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known: dict[str, Any] = parse_json(path.read_text("utf-8"))
         return {key: str(known[key]) for key in ("user", "password", "token")}
     except (ValueError, KeyError, TypeError) as error:
         raise ServiceError(
@@ -276,7 +278,7 @@ def _free_port() -> int:
 def _last_port(folder: Path) -> int:
     # Links that people were sent should go on leading somewhere.
     try:
-        port = int(json.loads((folder / "port.json").read_text("utf-8")))
+        port = int(parse_json((folder / "port.json").read_text("utf-8")))
         _check_free(port)
     except (OSError, ValueError, TypeError, OverflowError, ServiceError):
         return 0
