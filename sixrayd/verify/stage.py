@@ -9,6 +9,7 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.words import counted
 from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
 from sixrayd.verify.archive import Archive, read_archive
@@ -100,7 +101,7 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     draws = archive.statement.plan.draws
     units = sum(sum(draw.units.values()) for draw in draws)
     times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"
-    checked.append(f"sample: {units:,} groups in {times}, where the seeds put them")
+    checked.append(f"sample: {counted(units, 'group')} in {times}, where the seeds put them")
     found = outcome.document()
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
@@ -115,7 +116,8 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
 def _evidence(evidence: MissedEvidence | PlannedEvidence) -> str:
     if isinstance(evidence, PlannedEvidence):
         return f"{len(evidence.finds)} of {len(evidence.looks.fractions)} planned looks"
-    return f"{sum(stratum.checks for stratum in evidence.strata):,} checks in their order"
+    checks = sum(stratum.checks for stratum in evidence.strata)
+    return f"{counted(checks, 'check')} in their order"
 
 
 def first_difference(stated: Any, found: Any, where: str) -> str:
