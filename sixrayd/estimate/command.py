@@ -96,7 +96,13 @@ def estimate(
     if (options["by"] or options["force"]) and certify is None:
         raise click.UsageError("--by and --force: only with --certify")
     if any(draws):
-        settings = SampleSettings(options["name"], sample or 0, options["seed"], _numbers(looks))
+        settings = SampleSettings(
+            name=options["name"],
+            **({} if sample is None else {"units": sample}),
+            seed=options["seed"],
+            looks=_numbers(looks),
+            next_look=next_look,
+        )
         _draw(workspace, settings, as_json)
     elif certify is not None:
         _certify(workspace, certify, options, as_json)

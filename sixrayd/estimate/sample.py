@@ -221,12 +221,13 @@ def _check_kind(folder: SampleFolder, plan: SamplingPlan, settings: SampleSettin
             f"--looks: looks are planned with the first draw, and {folder.path} has "
             f"{len(plan.draws)} already; take {other}"
         )
-    if plan.looks and settings.units:
+    asked = bool(settings.looks) or settings.next_look
+    if plan.looks and not asked:
         raise SettingsError(
             f"--sample {settings.units}: looks were planned with the first draw of {folder.path}; "
             "take --next-look"
         )
-    if plan.looks is None and not settings.units:
+    if plan.looks is None and asked:
         raise SettingsError(
             f"--next-look: no looks were planned with the first draw of {folder.path}; take "
             "`--sample N`"

@@ -13,9 +13,10 @@ class SampleSettings:
 
     Args:
         name: of the review; empty takes the newest.
-        units: near-duplicate groups to draw; 0 takes the next look of those planned.
+        units: near-duplicate groups to draw, unless a look is taken.
         seed: of this draw, thrown with dice for instance; empty takes a random one.
         looks: with the first draw, groups drawn in all by each look that is planned, about.
+        next_look: draw for the next of the looks that were planned.
 
     Raises:
         SettingsError: nothing is to be drawn, or looks that do not grow.
@@ -25,9 +26,10 @@ class SampleSettings:
     units: int = 100
     seed: str = ""
     looks: tuple[int, ...] = ()
+    next_look: bool = False
 
     def __post_init__(self) -> None:
-        if self.units < 0:
+        if self.units < 1:
             raise SettingsError(f"--sample {self.units}: expected 1 or more")
         if any(late <= early for early, late in pairwise((0, *self.looks))):
             numbers = ",".join(map(str, self.looks))

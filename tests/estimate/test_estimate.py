@@ -276,7 +276,7 @@ def test_what_the_plan_prints(campaign, runner):
     costs = plan_costs(campaign.workspace, EstimateSettings(target=Target(left=3)))
     # However wide the terminal is.
     assert " ".join(said.stdout.split()) == (
-        "random checks left at most, one look left at most, every look 30 1 1 36 0 0 "
+        "random checks left at most, one look five planned every look 30 1 1 1 36 0 0 0 "
         "36 undecided groups, 1 found; 95 % sure, if no check finds anything and reviewers "
         "overlook nothing "
         "at most 3 left: {} checks at one look, {} at every look".format(*costs.target_checks)
@@ -286,7 +286,7 @@ def test_what_the_plan_prints(campaign, runner):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--plan", "--sample", "3"], "--plan, --sample and --certify: one at a time"),
+        (["--plan", "--sample", "3"], "and --certify: one at a time"),
         (["--seed", "dice"], "--seed: only with --sample"),
         (["--by", "Ann"], "--by and --force: only with --certify"),
         (["--sample", "0"], "0 is not in the range x>=1."),

@@ -29,11 +29,11 @@ def campaign(tmp_path):
 
 
 def first_look(campaign, looks=(10, 20, 39), seed="dice"):
-    return draw_sample(campaign.workspace, SampleSettings("", 0, seed, looks))
+    return draw_sample(campaign.workspace, SampleSettings(seed=seed, looks=looks))
 
 
 def next_look(campaign, seed="more dice"):
-    return draw_sample(campaign.workspace, SampleSettings("", 0, seed))
+    return draw_sample(campaign.workspace, SampleSettings(seed=seed, next_look=True))
 
 
 def drawn(campaign, number):
@@ -125,7 +125,7 @@ def test_looks_stand_in_the_commitment_of_the_first_draw(tmp_path):
     found = []
     for number, looks in enumerate([(10, 20), (10, 21), ()]):
         campaign = Campaign.build(tmp_path / str(number), [1] * UNITS, [1])
-        settings = SampleSettings("", 0 if looks else 10, "dice", looks)
+        settings = SampleSettings(seed="dice", looks=looks)
         found.append(draw_sample(campaign.workspace, settings).commitment)
     assert len(set(found)) == 3
 

@@ -322,8 +322,8 @@ def test_what_is_no_statement(data):
 
 
 def test_a_statement_of_another_format():
-    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 2, expected 1"):
-        Statement.parse(json.dumps(asdict(statement(format=2))).encode())
+    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 3, expected up to 2"):
+        Statement.parse(json.dumps(asdict(statement(format=3))).encode())
 
 
 def test_a_certificate_is_recomputed_from_its_parts():
@@ -401,3 +401,9 @@ def test_the_bound_covers_the_truth_at_every_look(alpha):
     covered = sum(campaign_is_covered(seed, alpha) for seed in range(campaigns))
 
     assert covered >= binom.ppf(0.01, campaigns, 1 - alpha)
+
+
+def test_a_statement_of_the_first_format_is_read():
+    said = asdict(statement(format=1))
+    del said["plan"]["looks"]
+    assert Statement.parse(json.dumps(said).encode()).plan.looks is None

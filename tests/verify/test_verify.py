@@ -235,7 +235,7 @@ def shift(key, value):
         (lambda said: said["outcome"]["by_class"]["Gun"].update(upper=0), "outcome.by_class.Gun"),
         (lambda said: said["outcome"]["bound"].update(recall=0.99), "outcome.bound.recall"),
         (shift("files", {}), "statement.json: names [] as its parts"),
-        (shift("format", 9), "statement.json: format 9, expected 1"),
+        (shift("format", 9), "statement.json: format 9, expected up to 2"),
         (lambda said: said.pop("signed_by"), "statement.json: not a statement"),
     ],
 )
