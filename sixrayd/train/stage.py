@@ -214,6 +214,7 @@ def _learn(
     if run.settings["init"]:
         weights = _weights_before(workspace, run.name, run.settings["init"])
         start = initialise_from(detector, weights)
+        detector.sources.keep_pretrained()
     side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
     if recipe.batch // team.size * (side // 32) ** 2 < 2:  # a map of one cell has no variance
         raise SettingsError(
