@@ -1,15 +1,15 @@
 """Measure what task-driven cropping costs beside a forward pass, and how far fast is from exact.
 
 Example:
-    python -m benchmarks.crop --images DIR --out crop.json
+    python -m benchmarks.crop --images DIR --most 12 --out crop.json
 """
 
-import json
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from torch import Tensor
 from benchmarks.interleaved import interleaved_s
 from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.files import write_json
-from sixrayd.crop.region import cut, size_wh
-from sixrayd.crop.tdc import FAST, TdcSettings
+from sixrayd.crop.region import area_removed, cut, size_wh
+from sixrayd.crop.settings import EXACT, FAST, SHARED, Border, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
@@ -107,7 +107,7 @@ def time_forms(
     predictor = Predictor(detector)
     image = images[0]
     x: Tensor = predictor.prepare([image])[0].x
-    shared = SharedTdc(detector, replace(base, form="shared", border="zeros"))
+    shared = SharedTdc(detector, replace(SHARED, k=base.k))
     work: dict[str, Callable[[], object]] = {
         "forward": lambda: predictor.forward(x),
         "shared forward": lambda: shared(x),
@@ -124,32 +124,81 @@ def time_forms(
     }
 
 
-def time_dynamic(
-    detector: Detector, images: list[RGBImage], base: TdcSettings, scale: float
-) -> dict[str, Any]:
-    """Seconds of crop and network on dynamic input, image by image in turns: no crop and `FAST`."""
-    dynamic = DynamicInput(scale, 32, 288, 1024)
+def ways_together(
+    detector: Detector, base: TdcSettings, dynamic: DynamicInput
+) -> dict[str, Callable[[RGBImage], float]]:
+    """Crop and network on an image, in each form; all give the share of the image that is kept."""
     predictor = Predictor(detector, dynamic=dynamic)
-    fast = TdcCropper(detector, replace(FAST, k=base.k, border=base.border), dynamic=dynamic)
-    seconds: dict[str, list[float]] = {"no crop": [], "fast": []}
-    kept = []
-    for image in images:
-        start = time.perf_counter()
+    shared = SharedTdc(detector, replace(SHARED, k=base.k))
+
+    def looked_at(image: RGBImage) -> float:
         predictor.forward(predictor.prepare([image])[0].x)
-        middle = time.perf_counter()
-        region = fast(image)
-        predictor.forward(predictor.prepare([cut(image, region)])[0].x)
-        end = time.perf_counter()
-        seconds["no crop"].append(middle - start)
-        seconds["fast"].append(end - middle)
-        kept.append(region.area / np.prod(size_wh(image)))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+        return 1.0
+
+    def cropped(settings: TdcSettings) -> Callable[[RGBImage], float]:
+        cropper = TdcCropper(detector, settings, dynamic=dynamic)
+
+        def look(image: RGBImage) -> float:
+            region = cropper(image)
+            looked_at(cut(image, region))
+            return 1 - area_removed(region, size_wh(image))
+
+        return look
+
+    def cropped_within(image: RGBImage) -> float:
+        x = predictor.prepare([image])[0].x
+        return 1 - area_removed(shared(x)[0][1], (x.shape[3], x.shape[2]))
+
     return {
-        "scale": scale,
-        "median_s": medians,
-        "less_time": 1 - medians["fast"] / medians["no crop"],
-        "median_area_kept": float(np.median(kept)),
+        "no crop": looked_at,
+        "exact": cropped(base),
+        "fast": cropped(replace(FAST, k=base.k, border=base.border)),
+        "shared": cropped_within,
     }
+
+
+def time_together(
+    detector: Detector, images: list[RGBImage], base: TdcSettings, scale: float, turns: int
+) -> dict[str, Any]:
+    """CPU seconds of crop and network together on dynamic input, in turns on each image."""
+    ways = ways_together(detector, base, DynamicInput(scale, 32, 288, 1024))
+    seconds: list[dict[str, float]] = []
+    kept: list[dict[str, float]] = []
+    for image in images:
+        area: dict[str, float] = {}
+
+        def look(way: str, image: RGBImage = image, area: dict[str, float] = area) -> None:
+            area[way] = ways[way](image)
+
+        work = {way: partial(look, way) for way in ways}
+        seconds.append(interleaved_s(work, turns, time.process_time))
+        kept.append(area)
+    return {"scale": scale, "turns": turns, "ways": {way: _way(way, seconds, kept) for way in ways}}
+
+
+def _way(
+    way: str, seconds: list[dict[str, float]], kept: list[dict[str, float]]
+) -> dict[str, float]:
+    ratios = [of_one[way] / of_one["no crop"] for of_one in seconds]
+    return {
+        "median_s": statistics.median(of_one[way] for of_one in seconds),
+        "of_no_crop": statistics.median(ratios),
+        "of_no_crop_least": min(ratios),
+        "of_no_crop_most": max(ratios),
+        "area_kept": statistics.median(of_one[way] for of_one in kept),
+    }
+
+
+def table(together: dict[str, Any]) -> Iterator[str]:
+    """The rows of `time_together`, for people."""
+    yield "| way | median CPU s | of no crop, median (least to most) | area kept, median |"
+    yield "|---|---|---|---|"
+    for way, row in together["ways"].items():
+        span = f"{row['of_no_crop_least']:.0%} to {row['of_no_crop_most']:.0%}"
+        yield (
+            f"| {way} | {row['median_s']:.3f} | {row['of_no_crop']:.1%} ({span}) "
+            f"| {row['area_kept']:.1%} |"
+        )
 
 
 def time_priors(detector: Detector, forward_s: float, rounds: int) -> dict[str, float]:
@@ -191,8 +240,11 @@ def _area(edges: FloatArray, last: float) -> float:
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="[default: random]")
 @click.option("--most", type=int, default=100, show_default=True, help="Images.")
 @click.option("--rounds", type=int, default=9, show_default=True)
+@click.option("--turns", type=int, default=3, show_default=True, help="Of crop and network.")
 @click.option("--threads", type=int, default=1, show_default=True)
-@click.option("--border", type=click.Choice(["zeros", "edge"]), default="edge", show_default=True)
+@click.option(
+    "--border", type=click.Choice(["zeros", "edge"]), default=EXACT.border, show_default=True
+)
 @click.option("-k", "k", type=float, default=0.15, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="crop.json", show_default=True)
 def main(
@@ -201,16 +253,20 @@ def main(
     weights: Path | None,
     most: int,
     rounds: int,
+    turns: int,
     threads: int,
-    border: str,
+    border: Border,
     k: float,
     out: Path,
 ) -> None:
-    """Time the forms of task-driven cropping and compare their regions; JSON."""
+    """Time the forms of task-driven cropping and compare their regions: a table, and JSON."""
     torch.set_num_threads(threads)
     detector = ready(name, weights)
     pictures = read_images(images, most)
-    base = TdcSettings(k=k, border=border)  # type: ignore[arg-type]
+    base = TdcSettings(k=k, border=border)
+    together = time_together(detector, pictures, base, dynamic_scale(pictures, detector), turns)
+    for line in table(together):
+        click.echo(line)
     times = time_forms(detector, pictures, base, rounds)
     exact = input_edges(TdcCropper(detector, base), pictures)
     last = detector.form.size / CELL_PX
@@ -221,7 +277,7 @@ def main(
         "images": len(pictures),
         "exact": asdict(base),
         "time": times,
-        "dynamic": time_dynamic(detector, pictures, base, dynamic_scale(pictures, detector)),
+        "together": together,
         "priors": time_priors(detector, times["seconds"]["forward"], rounds),
         "cells_from_exact": {
             form: compared(input_edges(TdcCropper(detector, settings), pictures), exact, last)
@@ -229,7 +285,6 @@ def main(
         },
     }
     write_json(out, document)
-    click.echo(json.dumps(document, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Example:
     python -m benchmarks.memory --images 1000 --images 10000 --images 100000
+    python -m benchmarks.memory --images 20000 --images 100000 --until download
 
 Every size runs in processes of its own on a release of small random JPEGs. The images are tiny so
 that the measurement ends; what must not grow is what a stage keeps for each image.
@@ -24,6 +25,7 @@ from PIL import Image
 
 POSITIVES = 200
 SIDE_PX = 64
+STAGES = ("download", "train", "mine")
 
 
 def write_release(folder: Path, images: int) -> None:
@@ -74,7 +76,8 @@ def measure(name: str, command: list[str]) -> dict[str, float | str]:
 
 @click.command()
 @click.option("--images", type=int, multiple=True, default=(1000, 10_000), show_default=True)
-def main(images: tuple[int, ...]) -> None:
+@click.option("--until", type=click.Choice(STAGES), help="Stages up to this one.")
+def main(images: tuple[int, ...], until: str | None) -> None:
     """Run download, a short training, and mining for each number of images."""
     rows = []
     for count in images:
@@ -88,8 +91,8 @@ def main(images: tuple[int, ...]) -> None:
                 "train": ["train", *at, "--epochs", "1", "--input-size", "64"],
                 "mine": ["mine", *at, "--no-mirror", "--batch", "64", "--threshold", "0.5"],
             }
-            for name, options in stages.items():
-                rows.append({"images": count, **measure(name, program + options)})
+            for name in STAGES[: STAGES.index(until) + 1] if until else STAGES:
+                rows.append({"images": count, **measure(name, program + stages[name])})
                 click.echo(json.dumps(rows[-1]), err=True)
     click.echo(json.dumps(rows, indent=2))
 

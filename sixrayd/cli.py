@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
@@ -39,6 +40,15 @@ class _LazyGroup(click.Group):
         )
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        from sixrayd.core.errors import printable
+
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:  # may quote what a file says
+            error.message = printable(error.message)  # type: ignore[misc]
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands, in the order of the pipeline"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -58,15 +68,17 @@ def cli() -> None:
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
     from sixrayd.core.cores import share_cores
-    from sixrayd.core.errors import SixraydError, escaped
+    from sixrayd.core.errors import SixraydError
     from sixrayd.core.storage import is_refusal, refusal
 
     share_cores()
     try:
         cli(prog_name="sixrayd")
     except (SixraydError, OSError) as error:
+        from sixrayd.core.printing import echo
+
         if isinstance(error, OSError) and not is_refusal(error):
             raise
         said = refusal(error) if isinstance(error, OSError) else error
-        click.echo(f"error: {escaped(said)}", err=True)
+        echo(f"error: {said}", err=True)
         sys.exit(1)

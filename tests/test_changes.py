@@ -105,7 +105,7 @@ def test_a_detector(changed, tmp_path):
     words = ("--detector", "plain-small", "--epochs", "1", "--input-size", "96")
     said = _commands(run, ("train", *words, *at), ("mine", "--backend", "torch", *at))
     assert said.startswith("trained plain-small: ")
-    assert "mined 6 negatives in 1 of 1 shards" in said
+    assert "mined 6 negatives in 1 of 1 shard" in said
 
 
 def test_an_export_format(changed, tmp_path):
@@ -159,4 +159,4 @@ def test_a_review_server(changed, tmp_path):
         "2 new or changed decisions",
         "0 new or changed decisions",
     ]
-    assert "1 positives (1 found" in said
+    assert "1 positive (1 found" in said

@@ -16,7 +16,7 @@ COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py"}
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",
     "label_studio_sdk": "review/label_studio/client.py",
-    "ray": "mine/ray_engine.py",
+    "ray": "core/ray_cluster.py",
 }
 
 

@@ -33,6 +33,7 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
         "sixrayd/api.pyi",
         "sixrayd/py.typed",
         "sixrayd/review/label_studio/constraints.txt",
+        "sixrayd/review/label_studio/inside/sixrayd_settings.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/"))]
 

@@ -28,8 +28,8 @@ from benchmarks.gpu.timing import forget_peak, peak_gib, seconds
 from benchmarks.mine import tasks_of
 from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import RGBImage
-from sixrayd.core.command import console
 from sixrayd.core.cores import available_cores
+from sixrayd.core.printing import console
 from sixrayd.detectors.backends import open_backend, resolve_backend
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.mine.inference import GRID, InferenceSettings, image_score, open_first

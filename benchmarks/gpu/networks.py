@@ -20,8 +20,8 @@ from benchmarks.gpu.inputs import spread_detector
 from benchmarks.gpu.plan import Setting
 from benchmarks.gpu.running import Measurement, SkippedError
 from benchmarks.gpu.timing import forget_peak, peak_gib, seconds
-from sixrayd.core.command import console
 from sixrayd.core.cores import available_cores
+from sixrayd.core.printing import console
 from sixrayd.detectors.backends import Outputs, open_backend
 from sixrayd.detectors.decoding import DecodeSettings, decode_batch
 from sixrayd.detectors.devices import compiles, computes_bfloat16, float32_name

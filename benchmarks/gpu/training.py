@@ -156,6 +156,7 @@ def _whole(part: Measurement, seed: int) -> None:
     setting, sizes = part.setting, part.setting.sizes
     settings = TrainSettings(
         *(sizes.learner, f"whole-{seed}", sizes.epochs, sizes.learner_batch),
+        init="none",
         input_size=_side(setting),
         seed=seed,
         device=setting.device,

@@ -14,6 +14,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.classes import ClassList
 from sixrayd.core.findings import Flaw
+from sixrayd.core.words import counted
 
 # Measure → least interquartile range to go by, in its own unit.
 _SPREADS = {"area": 0.4, "shape": 0.2, "across": 0.1, "down": 0.1}
@@ -76,7 +77,7 @@ def _unlike(
                 limits.append(f"{name} {_shown(name, low)} to {_shown(name, high)}")
             for row in mine[(of_class < low) | (of_class > high)]:
                 reasons.setdefault(int(row), []).append(f"{name} {_shown(name, values[row])}")
-        rules.append(f"{label}, {len(mine)} boxes: {', '.join(limits)}")
+        rules.append(f"{label}, {counted(len(mine), 'box')}: {', '.join(limits)}")
         rows = tables.boxes.take(pa.array(sorted(reasons), pa.int64()))
         texts = [f"{label}: {', '.join(reasons[row])}" for row in sorted(reasons)]
         yield found(

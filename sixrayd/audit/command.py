@@ -8,15 +8,18 @@ from click.core import ParameterSource
 
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.core.command import (
-    Names,
+    as_typed,
     json_option,
     options_of,
     print_json,
     reported,
     workspace_option,
 )
-from sixrayd.core.errors import escaped
+from sixrayd.core.errors import printable
 from sixrayd.core.findings import LIKELY_MISSED
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import Names, OutsideOption
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ option = options_of(AuditSettings)
 @click.option(
     "--set",
     "place",
+    cls=OutsideOption,
     type=click.Path(exists=True, path_type=Path),
     help="First take in this VOC, COCO or YOLO set, in a workspace of its own: -w, or NAME-audit.",
 )
@@ -78,20 +82,20 @@ def audit(
         if context.get_parameter_source("workspace") is not ParameterSource.COMMANDLINE:
             workspace = Workspace(Path(f"{place.resolve().name}-audit"))
         if undo and fix_stands(workspace):
-            click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
+            echo(f"{counted(undo_fix(workspace), 'box')} put back", err=as_json)
             undo = False
         _take(place, workspace, classes or ())
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
     for change in changes:
-        click.echo(escaped(str(change)), err=as_json)
+        echo(printable(str(change)), err=as_json)
     if undo:
-        click.echo(f"{undo_fix(workspace)} boxes put back", err=as_json)
+        echo(f"{counted(undo_fix(workspace), 'box')} put back", err=as_json)
     with reported() as report:
         result = check(workspace, settings, report)
     if as_json:
         print_json(result)
     else:
-        _print(workspace, result)
+        _print(workspace, result, settings.narrow_px)
     if result.faults:
         context.exit(3)
 
@@ -103,27 +107,32 @@ def _take(place: Path, workspace: Workspace, classes: tuple[str, ...]) -> None:
         take_set(place, workspace, classes, report)
 
 
-def _print(workspace: Workspace, result: "AuditResult") -> None:
+def _print(workspace: Workspace, result: "AuditResult", narrow_px: float) -> None:
+    from sixrayd.audit.fix import fixable
     from sixrayd.audit.stage import push_command
 
     width = max((len(kind.flaw) for kind in result.kinds), default=0)
     for kind in result.kinds:
         line = f"{kind.severity:<6}  {kind.flaw:<{width}}  {kind.count:>7}"
-        click.echo(f"{line}  {_first(kind.examples[0])}" if kind.examples else line)
-    click.echo(
-        f"{result.images} images, {result.boxes} boxes: "
-        f"{result.faults} faults, {result.remarks} remarks"
+        echo(f"{line}  {_first(kind.examples[0])}" if kind.examples else line)
+    echo(
+        f"{counted(result.images, 'image')}, {counted(result.boxes, 'box')}: "
+        f"{counted(result.faults, 'fault')}, {counted(result.remarks, 'remark')}"
     )
     if any(kind.flaw in LIKELY_MISSED for kind in result.kinds):
         first = "" if workspace.names("mine") else "once a detector is trained and has mined, "
         advice = f"likely missed contraband; {first}send it: {push_command(workspace)}"
-        click.echo(advice, err=True)
-    click.echo(f"in {result.page}", err=True)
+        echo(advice, err=True)
+    echo(f"in {result.page}", err=True)
+    if count := fixable(workspace, narrow_px):
+        what = f"leaves out {counted(count, 'repeated or narrow box')}; --undo puts it back"
+        line = workspace.command(as_typed(fix=True, undo=False))
+        echo(f"next: {line}, which {what}", err=True)
 
 
 def _first(example: Any) -> str:
     """One finding on one line."""
     beside = f" = {example['other_id']}" if example["other_id"] else ""
     name = example["box_id"] or example["image_id"] or example["where"]
-    text = escaped(f"{name}{beside}: {example['text']}")
+    text = printable(f"{name}{beside}: {example['text']}")
     return text if len(text) <= 78 else text[:77] + "…"

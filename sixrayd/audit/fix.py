@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
+from sixrayd.core.files import read_table, sha256_file, sync_folder, write_bytes, write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
@@ -80,6 +81,12 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         return changes
 
 
+def fixable(workspace: Workspace, narrow_px: float) -> int:
+    """How many boxes a fix would leave out."""
+    boxes = read_table(workspace.shards / TABLE, ANNOTATION_SCHEMA).combine_chunks()
+    return len(_changes(boxes, narrow_px)[0])
+
+
 def fix_stands(workspace: Workspace) -> bool:
     """Whether a fix has changed the ingest, and has not been undone."""
     return (workspace.shards / "fix" / RUN).exists()
@@ -105,6 +112,7 @@ def undo_fix(workspace: Workspace) -> int:
             write_bytes(path, kept.read_bytes())
             write_bytes(workspace.shards / "run.json", (folder / RUN).read_bytes())
             (folder / RUN).unlink()
+            sync_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return put_back
 
@@ -118,7 +126,7 @@ def _remove_parts(workspace: Workspace) -> None:
 def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
-        return dict(json.loads((folder / RUN).read_text("utf-8"))["outputs"])
+        return dict(parse_json((folder / RUN).read_text("utf-8"))["outputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"

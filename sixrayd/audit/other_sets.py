@@ -1,12 +1,12 @@
 """A set that is no workspace's: taken into one of its own, then audited there."""
 
-import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sixrayd.audit.fix import fix_stands
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
 from sixrayd.core.workspace import STAGES, Workspace
 from sixrayd.datasets.opening import open_set
 from sixrayd.download.settings import DownloadSettings
@@ -37,7 +37,8 @@ def take_set(
         WorkspaceError: the workspace holds another release, or what must not be replaced.
     """
     release = str(place.resolve())
-    held = _held(workspace)
+    there = workspace.held("shards")
+    held = there.settings if there else {}
     if held and (other := held.get("release")) != release:
         raise WorkspaceError(f"{workspace.shards}: holds {other}; name another workspace with -w")
     why = _why_not(workspace, held)
@@ -47,22 +48,22 @@ def take_set(
     names = classes or open_set(place, with_images=False).classes.names
     made_by = "" if held and held.get("made_by") != _MADE_BY else _MADE_BY
     settings = DownloadSettings(
-        release=release, classes=names, on_error="skip", force=not why, made_by=made_by
+        release=release,
+        classes=names,
+        on_error="skip",
+        force=not why,
+        chosen=bool(classes),
+        made_by=made_by,
     )
+    is_new = not workspace.root.exists()
     try:
         download(workspace, settings, report)
     except OtherIngestError as error:
         raise WorkspaceError(why) from error
-
-
-def _held(workspace: Workspace) -> Mapping[str, Any]:
-    """Settings of the ingest that is there, finished or not; none where there is none."""
-    if (workspace.shards / "run.json").exists():
-        return workspace.run("shards").settings
-    try:
-        return dict(json.loads((workspace.shards / "plan.json").read_text("utf-8"))["settings"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
+    except (AnnotationError, ReleaseError):
+        if is_new:  # what cannot be taken in leaves nothing
+            shutil.rmtree(workspace.root)
+        raise
 
 
 def _why_not(workspace: Workspace, held: Mapping[str, Any]) -> str:

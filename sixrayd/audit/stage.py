@@ -20,6 +20,8 @@ from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
 from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
 from sixrayd.core.findings import Severity
+from sixrayd.core.spreadsheets import FORMULA, NUMBER
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 
 STAGE = "audit"
@@ -91,7 +93,9 @@ def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dic
         ("Findings", f"{summary['faults']:,} faults, {summary['remarks']:,} remarks"),
     ]
     if left_out := workspace.run("shards").summary.get("left_out"):
-        facts.append(("Left out by --fix", f"{left_out:,} boxes, listed in shards/fix/patch.jsonl"))
+        facts.append(
+            ("Left out by --fix", f"{counted(left_out, 'box')}, listed in shards/fix/patch.jsonl")
+        )
     kinds = _kinds(table, summary["kinds"], settings.most)
     push = push_command(workspace)
     page = audit_page(facts, kinds, rules, Thumbnails(tables), push)
@@ -121,11 +125,12 @@ def _kinds(table: pa.Table, counts: Mapping[str, int], most: int) -> tuple[FlawC
 
 def _csv(table: pa.Table) -> bytes:
     """The table as CSV, in which no cell is a spreadsheet's formula."""
-    formula = r"^[=+\-@\t\r]"
     for place, name in enumerate(table.schema.names):
         column = table[name]
         quoted = pc.binary_join_element_wise("'", column, "")
-        safe = pc.if_else(pc.match_substring_regex(column, formula), quoted, column)
+        number = pc.match_substring_regex(column, NUMBER)
+        formula = pc.and_not(pc.match_substring_regex(column, FORMULA), number)
+        safe = pc.if_else(formula, quoted, column)
         table = table.set_column(place, name, safe)
     sink = pa.BufferOutputStream()
     csv.write_csv(table, sink)

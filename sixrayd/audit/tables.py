@@ -1,6 +1,5 @@
 """What an audit looks at: the tables of a finished ingest."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
@@ -112,7 +112,7 @@ def _noted(folder: Path) -> pa.Table:
 def _skipped(path: Path) -> tuple[tuple[str, str, str], ...]:
     try:
         lines: list[Mapping[str, str]] = [
-            json.loads(line) for line in path.read_text("utf-8").splitlines()
+            parse_json(line) for line in path.read_text("utf-8").splitlines()
         ]
         return tuple((f"{a['where']}", f"{a['error']}", f"{a.get('flaw', '')}") for a in lines)
     except FileNotFoundError:

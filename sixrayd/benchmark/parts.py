@@ -1,6 +1,6 @@
 """What each system said, one file a system: the unit that an interrupted benchmark goes on from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ import pyarrow as pa
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.results import STEPS, Seconds, System, Times
 from sixrayd.benchmark.systems import SystemRunner
+from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
-from sixrayd.core.files import read_table, write_table
+from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.evaluation.legacy import result_lines
+from sixrayd.evaluation.modes import EDGES, in_single
 
 # A row an image.
 PART_SCHEMA = pa.schema(
@@ -31,6 +34,7 @@ TIMING_SCHEMA = pa.schema(
         *(pa.field(step, pa.float64(), nullable=False) for step in STEPS),  # seconds
     ]
 )
+_MOST_BYTES = 200  # of a class's name in a file's, which may have 255
 WARM_UP = 2  # images that every system sees before it is timed
 
 
@@ -77,6 +81,25 @@ def read_part(path: Path) -> Part:
         )
         regions[row["image_id"]] = tuple(row["region"])
     return Part(detections, regions)
+
+
+def write_detections(
+    folder: Path, parts: Mapping[str, Part], images: Judged, classes: ClassList
+) -> None:
+    """`KEY/comp4_det_test_CLASS.txt`: what systems said, as RFBNet's `voc_eval` reads it."""
+    for key, part in parts.items():
+        found = in_single({image_id: part.detections[image_id] for image_id in images.ids})
+        for label, name in enumerate(classes.names):
+            text = "".join(result_lines(found, label, EDGES))
+            write_bytes(
+                folder / key / f"comp4_det_test_{_file_word(name, label)}.txt", text.encode()
+            )
+
+
+def _file_word(name: str, label: int) -> str:
+    """A class in a file's name: as it is called, if a file can be called so."""
+    word = name.replace("/", "%2F")
+    return word if len(word.encode()) <= _MOST_BYTES else f"class{label + 1}"
 
 
 def write_timings(

@@ -10,7 +10,8 @@ from sixrayd.benchmark.parts import Part
 from sixrayd.benchmark.report.parts import Axis, CropExample, ReportPictures, WorstPicture
 from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
-from sixrayd.benchmark.systems import SystemRunner, tdc_settings
+from sixrayd.benchmark.systems import SystemRunner
+from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.core.arrays import RGBImage
 from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
 from sixrayd.imaging.decode import decode_rgb
@@ -42,10 +43,9 @@ def _examples(
     settings = tdc_settings(replace(tdc.system.crop, k=results.chosen_k))
     for image_id in _spread(images, regions):
         image = _read(images, image_id)
-        croppers = {
-            layer: TdcCropper(tdc.detector, replace(settings, layer=layer), tdc.device)
-            for layer in LAYERS
-        }
+        looks = {n: replace(settings, layer=n, numbering="convolution") for n in LAYERS}
+        looks[settings.layer] = settings
+        croppers = {n: TdcCropper(tdc.detector, look, tdc.device) for n, look in looks.items()}
         profiles = {layer: cropper.profile(image) for layer, cropper in croppers.items()}
         chosen = profiles[settings.layer]
         yield CropExample(

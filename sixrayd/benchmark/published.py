@@ -3,10 +3,17 @@
 Source: Nguyen et al. 2022 (doi:10.3390/mi13040565), Sec. 5.2 and 5.3.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sixrayd.benchmark.results import System
+
+DEVICE = "NVIDIA GTX 1080 Ti"
+TEST_IMAGES = 836
+INPUT_PX = 512
 CLASSES = ("Pliers", "Gun", "Wrench", "Scissors", "Knife")
-LABEL = "the paper: SIXray-D test set, 836 images, GTX 1080 Ti"
+LABEL = f"the paper: SIXray-D test set, {TEST_IMAGES} images, GTX 1080 Ti"
 NOTE = (
     "The paper’s printed means do not all follow from its classes, so the mean of the five is given"
     " too. Its numbers come from other images and another machine: only differences between rows of"
@@ -68,3 +75,29 @@ DYNAMIC = (
     ),
 )
 BY_TABLE = {"fixed": FIXED, "dynamic": DYNAMIC}
+
+
+def family(detector: str) -> str:
+    """The kind of a detector of any size: `rfb512` and `rfb-small` are of `rfb`."""
+    return re.split(r"[-\d]", detector)[0]
+
+
+def in_order(classes: Iterable[str]) -> tuple[str, ...]:
+    """Classes as the paper orders them; those that it does not have stand last."""
+    places = {name.casefold(): place for place, name in enumerate(CLASSES)}
+    return tuple(sorted(classes, key=lambda name: places.get(name.casefold(), len(places))))
+
+
+def find_row(table: str, system: System, *, by_family: bool) -> PublishedRow | None:
+    """The paper's row for a system, if it has one.
+
+    Args:
+        by_family: whether its detector may be of another size.
+    """
+    if system.reading != "pixels" or system.learnt != "images":
+        return None
+    for row in BY_TABLE.get(table, ()):
+        same = family if by_family else str
+        if same(row.detector) == same(system.detector) and row.method == system.crop.method:
+            return row
+    return None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sixrayd.crop.settings import EXACT
 from sixrayd.evaluation.bootstrap import Difference, Interval
 
 
@@ -15,7 +16,9 @@ class Crop:
     kernel: int = 9  # of tdc's median filter
     kernel_unit: str = "cells"  # or "pixels"
     k: float = 0.15  # of tdc: threshold, 0..1
-    border: str = "edge"  # of tdc: what convolutions see beyond the image, or "zeros"
+    border: str = EXACT.border  # of tdc: what convolutions see beyond the image
+    axes: str = "both"  # of tdc: or "columns" or "rows"
+    numbering: str = "convolution"  # of tdc: what layers count, or "module"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class System:
     input: str  # "fixed" or "dynamic"
     reading: str = "pixels"  # what priors keep on a dynamic input: "pixels" or "fractions"
     learnt: str = "images"  # what its weights were trained on: whole "images", or "crops"
+    entry: str = ""  # what was asked for: a detector, or a model by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,64 @@ class ModelFacts:
     images_seen: int
     validation: float | None  # VOC 2007 mean on what training held out
     start: str  # weights it began from, or "random"
+    sha256: str = ""  # of the weights
+    input_px: int = 0  # side of its fixed input
+
+    @property
+    def title(self) -> str:
+        """What a reader must know of it."""
+        of = f", sha256 {self.sha256[:12]}" if self.sha256 else ""
+        return (
+            f"{self.name} ({self.detector}, {self.epochs} epochs, seed {self.seed}, from "
+            f"{self.start}{of})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """Which images were learnt from and which judged.
+
+    Args:
+        name: of the split; empty for the tree's own lists.
+        file: that it was read from, if any.
+        train, test: images.
+        crossing_groups: groups of near-duplicates on both sides.
+        crossing_images: test images that such a group holds.
+    """
+
+    name: str
+    file: str
+    train: int
+    test: int
+    crossing_groups: int
+    crossing_images: int
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it."""
+        if not self.name:
+            return "the tree's own lists"
+        return f"split {self.name}" + (f" of {self.file}" if self.file else "")
+
+    @property
+    def crossing(self) -> str:
+        """What near-duplicates make of it, in words."""
+        return (
+            f"{self.crossing_groups} groups of near-duplicates on both sides, "
+            f"{self.crossing_images} of {self.test} test images in them"
+        )
+
+
+UNSAID = "not said"  # of what the paper leaves open
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Something that this benchmark did in another way than the paper, or may have."""
+
+    what: str
+    ours: str
+    paper: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +221,11 @@ class Results:
     precision: str
     command: str
     notes: tuple[str, ...] = ()
+    protocol: str = "modern"
+    split: SplitFacts | None = None
+    departures: tuple[Departure, ...] = ()  # of the paper's protocol alone
+    k_from: str = ""  # where k comes from
+    k_edge: str = ""  # says so where the sweep chose the least or the greatest k it tried
 
     def row(self, key: str) -> Row:
         """The row of a system."""

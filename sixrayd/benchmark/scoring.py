@@ -14,10 +14,11 @@ from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import ShapeError
 from sixrayd.crop.region import Region, crop_cost
 from sixrayd.evaluation.alarms import false_alarms
-from sixrayd.evaluation.average_precision import Metric, mean_average_precision
+from sixrayd.evaluation.average_precision import Metric
 from sixrayd.evaluation.bootstrap import BootstrapSettings, SystemInterval, paired_bootstrap
 from sixrayd.evaluation.coco import coco_average_precision
 from sixrayd.evaluation.matching import match
+from sixrayd.evaluation.modes import mean_in_mode
 from sixrayd.evaluation.strata import SIZES, by_origin, by_size
 
 WORST = 6  # pictures a system
@@ -74,11 +75,11 @@ class Scorer:
         times: Times | None,
     ) -> Row:
         part, truths = self.parts[system.key], self.judged.truths
-        plain = mean_average_precision(part.detections, truths, self.classes)
+        plain = mean_in_mode(self.settings.mode, part.detections, truths, self.classes)
         coco = coco_average_precision(part.detections, truths, self.classes)
         return Row(
             system,
-            voc07.mean,
+            replace(voc07.mean, value=plain.mean),  # as the classes give it, to the last digit
             voc10.mean,
             _number(coco.ap),
             {r.label: _number(r.average_precision) for r in plain.classes},
@@ -93,7 +94,7 @@ class Scorer:
 
     def _mean(self, found: Mapping[str, Detections], truths: Mapping[str, Truths]) -> float | None:
         try:
-            return _number(mean_average_precision(found, truths, self.classes).mean)
+            return _number(mean_in_mode(self.settings.mode, found, truths, self.classes).mean)
         except ShapeError:  # no object of the stratum
             return None
 
@@ -155,7 +156,11 @@ class Scorer:
 def reference_of(system: System, systems: tuple[System, ...]) -> str:
     """Key of the same detector and input without a crop; the system's own where there is none."""
     for other in systems:
-        same = (other.detector, other.input) == (system.detector, system.input)
+        same = (other.entry, other.detector, other.input) == (
+            system.entry,
+            system.detector,
+            system.input,
+        )
         if same and other.crop.method == "none" and other.reading == "pixels":
             return other.key
     return system.key

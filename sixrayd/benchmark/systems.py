@@ -3,21 +3,29 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from sixrayd.benchmark.protocol import Protocol
 from sixrayd.benchmark.results import STEPS, Crop, System, Table
 from sixrayd.benchmark.settings import LAYERS, BenchmarkSettings
+from sixrayd.benchmark.tdc import tdc_settings
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, ServiceError
 from sixrayd.core.extras import import_extra
 from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
+from sixrayd.crop.settings import Form
 from sixrayd.crop.smart import smart_crop
-from sixrayd.crop.tdc import FAST, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, scaled
+from sixrayd.detectors.backends import Outputs
+from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped
 from sixrayd.imaging.decode import decode_rgb
@@ -40,44 +48,60 @@ class SystemsPlan:
     tables: tuple[Table, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Weights that compete: of which detector, and what they are called."""
+
+    detector: str
+    model: str
+
+
 def plan_systems(
-    models: Mapping[str, str],
+    entrants: Mapping[str, Entrant],
     wanted: tuple[str, ...],
     crops: Mapping[str, str],
+    protocol: Protocol,
     k: float,
     cropped: str = "",
 ) -> SystemsPlan:
-    """Every row of the paper's tables and of its ablation.
+    """Every row of the protocol's tables.
 
     Args:
-        models: detector → name of its weights, for those that have any.
-        wanted: detectors in the order of the tables; the last one runs with crops.
+        entrants: by what was asked for, a detector or a model; those that have weights.
+        wanted: what was asked for, in the order of the tables; the last one runs with crops.
         crops: method → why it cannot run, empty where it can.
         k: TDC's threshold.
-        cropped: name of weights of the last detector that learnt from TDC's crops, if any.
+        cropped: name of weights of the last entrant that learnt from TDC's crops, if any.
     """
     absent = {
-        detector: "no weights: run `sixrayd benchmark --train-missing`"
-        for detector in wanted
-        if detector not in models
+        name: "no weights: run `sixrayd benchmark --train-missing`"
+        for name in wanted
+        if name not in entrants
     }
-    main, planner = wanted[-1], _Planner(models)
-    fixed = [planner.add(d, Crop(k=k), "fixed") for d in wanted if d in models]
-    rows: dict[str, list[str]] = {"dynamic": [], "layers": [], "forms": []}
-    if main in models:
-        able = [Crop(method, k=k) for method, why in crops.items() if not why]
-        fixed += [planner.add(main, crop, "fixed") for crop in able]
+    main, planner = wanted[-1], _Planner(entrants)
+    plain, tdc = Crop(k=k), protocol.tdc_crop(k)
+    rows: dict[str, list[str]] = {name: [] for name in protocol.tables}
+    rows["fixed"] = [planner.add(name, plain, "fixed") for name in wanted if name in entrants]
+    if main in entrants:
+        able = [_crop(method, tdc) for method, why in crops.items() if not why]
+        rows["fixed"] += [planner.add(main, crop, "fixed") for crop in able]
         if cropped:
-            fixed.append(planner.add_learnt(main, Crop("tdc", k=k), cropped))
-        rows["dynamic"] = [planner.add(main, crop, "dynamic") for crop in (Crop(k=k), *able)]
-        rows["dynamic"].append(planner.add(main, Crop(k=k), "dynamic", "fractions"))
-        rows["layers"] = [planner.add(main, crop, "fixed") for crop in _layer_crops(k)]
-        rows["forms"] = [planner.add(main, crop, "dynamic") for crop in _form_crops(k)]
+            rows["fixed"].append(planner.add_learnt(main, tdc, cropped))
+        rows["dynamic"] = [planner.add(main, crop, "dynamic") for crop in (plain, *able)]
+        rows["dynamic"] += [
+            planner.add(main, plain, "dynamic", reading) for reading in protocol.readings[1:]
+        ]
+        for name, chosen, kind in (
+            ("layers", _layer_crops(protocol, k), "fixed"),
+            ("forms", _form_crops(protocol, k), "dynamic"),
+        ):
+            if name in protocol.tables:
+                rows[name] = [planner.add(main, crop, kind) for crop in chosen]
     unable = {f"{main} + {method}": why for method, why in crops.items() if why}
-    missing = {"fixed": absent | unable, "dynamic": unable if main in models else absent}
+    missing = {"fixed": absent | unable, "dynamic": unable if main in entrants else absent}
     tables = tuple(
-        Table(name, _LABELS[name], tuple(keys), missing.get(name, {}))
-        for name, keys in ({"fixed": fixed} | rows).items()
+        Table(name, _LABELS[name], tuple(dict.fromkeys(keys)), missing.get(name, {}))
+        for name, keys in rows.items()
     )
     return SystemsPlan(tuple(planner.found.values()), tables)
 
@@ -85,60 +109,73 @@ def plan_systems(
 class _Planner:
     """The systems so far; one that several tables show is there once."""
 
-    def __init__(self, models: Mapping[str, str]) -> None:
-        self.models = models
+    def __init__(self, entrants: Mapping[str, Entrant]) -> None:
+        self.entrants = entrants
         self.found: dict[str, System] = {}
 
-    def add(self, detector: str, crop: Crop, kind: str, reading: str = "pixels") -> str:
+    def add(self, name: str, crop: Crop, kind: str, reading: str = "pixels") -> str:
         """Key of the system."""
-        key = _key(detector, crop, kind, reading)
-        system = System(key, detector, self.models[detector], crop, kind, reading)
+        key, entrant = _key(name, crop, kind, reading), self.entrants[name]
+        system = System(key, entrant.detector, entrant.model, crop, kind, reading, entry=name)
         return self.found.setdefault(key, system).key
 
-    def add_learnt(self, detector: str, crop: Crop, model: str) -> str:
+    def add_learnt(self, name: str, crop: Crop, model: str) -> str:
         """Key of the system whose weights learnt from crops."""
-        key = f"{_key(detector, crop, 'fixed', 'pixels')}_learnt"
-        self.found[key] = System(key, detector, model, crop, "fixed", learnt="crops")
+        key = f"{_key(name, crop, 'fixed', 'pixels')}_learnt"
+        detector = self.entrants[name].detector
+        self.found[key] = System(key, detector, model, crop, "fixed", learnt="crops", entry=name)
         return key
 
 
-def _layer_crops(k: float) -> list[Crop]:
-    """The paper's ablation, with the kernel fixed in cells and then in pixels."""
-    in_cells = [Crop("tdc", k=k, layer=layer) for layer in LAYERS]
-    in_pixels = [replace(crop, kernel=72, kernel_unit="pixels") for crop in in_cells]
-    return [Crop(k=k), *in_cells, *in_pixels]  # 72 pixels are nine cells of conv4_2
+def _crop(method: str, tdc: Crop) -> Crop:
+    return tdc if method == "tdc" else Crop(method, k=tdc.k)
 
 
-def _form_crops(k: float) -> list[Crop]:
-    exact = Crop("tdc", k=k)
-    fast = replace(exact, form="fast", layer=FAST.layer, kernel=FAST.kernel)
-    return [
-        Crop(k=k),
-        exact,
-        replace(exact, border="zeros"),
-        replace(fast, kernel_unit=FAST.kernel_unit),
-        replace(exact, form="shared", border="zeros"),
-    ]
+def _layer_crops(protocol: Protocol, k: float) -> list[Crop]:
+    """The paper's ablation, with the protocol's own kernel and, it may be, one in pixels."""
+    knobs = replace(protocol.knobs, tdc_form=None, tdc_kernel=None, tdc_numbering=None)
+    tdc = replace(protocol, knobs=knobs).tdc_crop(k)
+    crops = [replace(tdc, layer=layer) for layer in LAYERS]
+    if "pixels" in protocol.kernel_units:  # 72 pixels are nine cells of conv4_2
+        crops = [Crop(k=tdc.k), *crops]
+        crops += [replace(tdc, layer=layer, kernel=72, kernel_unit="pixels") for layer in LAYERS]
+    return crops
+
+
+def _form_crops(protocol: Protocol, k: float) -> list[Crop]:
+    exact, fast, shared = (protocol.form_crop(form, k) for form in get_args(Form))
+    return [Crop(k=k), exact, replace(exact, border="zeros"), fast, shared]
 
 
 def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:
-    """Method → why it cannot run, empty where it can."""
+    """The protocol's methods → why each cannot run, empty where it can."""
     why = "" if settings.saliency else f"no weights: {WHERE_WEIGHTS}"
     try:
         import_extra("smartcrop", "benchmark")
         without = ""
     except ServiceError as error:
         without = str(error)
-    return {"canny": "", "aesthetic": why, "smart": without, "tdc": ""}
+    unable = {"aesthetic": why, "smart": without}
+    return {method: unable.get(method, "") for method in settings.rules.methods}
 
 
-def _key(detector: str, crop: Crop, kind: str, reading: str) -> str:
-    parts = [detector, kind]
+def decode_settings(protocol: Protocol) -> DecodeSettings:
+    """Which detections are kept: 200 an image, scores above 0.01, overlaps up to 0.45.
+
+    These are ours and those of RFBNet's test on VOC alike.
+    """
+    return DecodeSettings(legacy=protocol.nms == "legacy")
+
+
+def _key(name: str, crop: Crop, kind: str, reading: str) -> str:
+    parts = [name, kind]
     if reading != "pixels":
         parts.append(reading)
     if crop.method == "tdc":
         kernel = f"{crop.kernel}{crop.kernel_unit}"
-        parts.append(f"tdc-{crop.form}-conv{crop.layer}-{kernel}-{crop.border}-k{crop.k:g}")
+        layer = f"{'conv' if crop.numbering == 'convolution' else 'module'}{crop.layer}"
+        axes = "" if crop.axes == "both" else f"-{crop.axes}"
+        parts.append(f"tdc-{crop.form}-{layer}-{kernel}-{crop.border}{axes}-k{crop.k:g}")
     elif crop.method != "none":
         parts.append(crop.method)
     return "_".join(parts)
@@ -169,7 +206,11 @@ class SystemRunner:
         if system.input == "dynamic":
             least = -(-detector.sources.least_px // MULTIPLE_PX) * MULTIPLE_PX
             self.dynamic = DynamicInput(scale, MULTIPLE_PX, least, MOST_PX)
-        self.predictor = Predictor(detector, device=device, dynamic=self.dynamic)
+        rules = settings.rules
+        self.cuts = rules.nms == "modern"  # boxes at the image's edges
+        self.predictor = Predictor(
+            detector, decode_settings(rules), device=device, dynamic=self.dynamic
+        )
         self.device = device
         crop = system.crop
         self.shared = None
@@ -190,18 +231,21 @@ class SystemRunner:
             batch = self.predictor.prepare([part])[0]
             outputs = self.predictor.forward(batch.x)
             self._tick(clock)
-            inside = clipped(self.predictor.decode(outputs, batch.scale_wh)[0], part)
-            found = map_back(inside, region)
+            found = map_back(self._decode(outputs, batch.scale_wh, part), region)
         else:
             self._tick(clock)  # cropping is a part of its forward pass
             batch = self.predictor.prepare([image])[0]
             outputs, kept = self.shared(batch.x)[0]
             self._tick(clock)
-            found = clipped(self.predictor.decode(outputs, batch.scale_wh)[0], image)
+            found = self._decode(outputs, batch.scale_wh, image)
             region = scaled(kept, (batch.x.shape[3], batch.x.shape[2]), size_wh(image))
         self._tick(clock)
         steps = dict(zip(STEPS, np.diff(clock).tolist(), strict=False))
         return found, region, steps | {"total": clock[-1] - clock[0]}
+
+    def _decode(self, outputs: Outputs, scale_wh: Tensor, image: RGBImage) -> Detections:
+        found = self.predictor.decode(outputs, scale_wh)[0]
+        return clipped(found, image) if self.cuts else found
 
     def _tick(self, clock: list[float]) -> None:
         if self.device.type == "cuda":
@@ -213,7 +257,7 @@ class SystemRunner:
         if crop.method == "tdc":
             return TdcCropper(self.eye, tdc_settings(crop), self.device, dynamic=self.dynamic)
         if crop.method == "canny":
-            return canny_crop
+            return partial(canny_crop, settings=settings.canny)
         if crop.method == "smart":
             return smart_crop
         if crop.method == "aesthetic":
@@ -221,15 +265,3 @@ class SystemRunner:
                 raise CheckpointError(f"aesthetic crop: {WHERE_WEIGHTS}")
             return AestheticCropper(settings.saliency, settings.regression, device=self.device)
         return lambda image: whole(size_wh(image))
-
-
-def tdc_settings(crop: Crop) -> TdcSettings:
-    """The crop's part that `sixrayd.crop.tdc` reads."""
-    return TdcSettings(
-        layer=crop.layer,
-        kernel=crop.kernel,
-        kernel_unit="pixels" if crop.kernel_unit == "pixels" else "cells",
-        k=crop.k,
-        form=crop.form,  # type: ignore[arg-type]
-        border="zeros" if crop.border == "zeros" else "edge",
-    )

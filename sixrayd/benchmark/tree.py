@@ -10,21 +10,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from lxml import etree
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
-from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
 from sixrayd.core.shards import ShardWriter
-from sixrayd.core.voc import MAX_BYTES, VocAnnotation, read_voc
+from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.image_lists import listed_lines, text_of
+from sixrayd.datasets.places import IMAGES
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import duplicate_groups, image_hash
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Boxes by who is behind them: the release, or people whom mining led to the image.
 ORIGIN_SCHEMA = pa.schema(
     [
@@ -64,7 +63,7 @@ class VocTree:
         for name in sets:
             path = self.root / "ImageSets" / "Main" / f"{name}.txt"
             if path.exists():
-                return path.read_text("utf-8").split()
+                return [name for _, name in listed_lines(text_of(path.read_bytes()))]
         return []
 
     def sides(self) -> dict[str, Split]:
@@ -79,13 +78,14 @@ class VocTree:
             )
         return learnt | test
 
-    def sides_by(self, index: Index, split: str) -> dict[str, Split]:
-        """Image id → its side in an index, for the images of the tree that are on one.
+    def sides_by(self, table: pa.Table, split: str) -> dict[str, Split]:
+        """Image id → its side, for the images of the tree that are on one.
 
         Args:
-            split: names the index's split in messages.
+            table: with columns `image_id` and `split`.
+            split: names it in messages.
         """
-        table = index.table.select(["image_id", "split"])
+        table = table.select(["image_id", "split"])
         rows = table.filter(pc.is_in(table["image_id"], pa.array(self.images(), pa.string())))
         sides = zip(*rows.to_pydict().values(), strict=True)
         if not (found := {image_id: Split(side) for image_id, side in sides if side}):
@@ -95,7 +95,7 @@ class VocTree:
     def images(self) -> dict[str, Path]:
         """Image id → file."""
         files = (self.root / "JPEGImages").iterdir()
-        return {path.stem: path for path in sorted(files) if path.suffix.lower() in SUFFIXES}
+        return {path.stem: path for path in sorted(files) if path.suffix.lower() in IMAGES}
 
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and times of all files: whether anything has changed."""
@@ -112,13 +112,8 @@ class VocTree:
         for path in sorted((self.root / "Annotations").glob("*.xml")):
             if path.stat().st_size > MAX_BYTES:
                 continue  # reported when it is read
-            parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-            try:
-                root = etree.fromstring(path.read_bytes(), parser)
-            except etree.XMLSyntaxError:
-                continue
-            names |= {(e.text or "").strip() for e in root.iterfind("object/name")}
-        return tuple(sorted(names - {""}))
+            names.update(names_in(path.read_bytes(), path.name))
+        return tuple(sorted(names))
 
 
 def ingest(

@@ -6,6 +6,8 @@ import click
 
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.printing import echo
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ option = options_of(BrowseSettings)
 def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Open an export in FiftyOne, with candidates and decisions.
 
+    The address that is printed lets in whoever has it. Where a browser cannot find its host, put
+    127.0.0.1 in its place.
+
     \b
     Example:
       sixrayd browse --port 5151
@@ -42,8 +47,8 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(session)
         else:
-            click.echo(f"{session.samples} images at {session.url}")
+            echo(f"{counted(session.samples, 'image')} at {session.url}")
         if settings.wait:
-            click.echo("Ctrl-C closes it.", err=True)
+            echo("Ctrl-C closes it.", err=True)
 
     run_browse(workspace, settings, opened)

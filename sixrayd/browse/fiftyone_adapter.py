@@ -1,14 +1,21 @@
 """The only module that knows FiftyOne: samples become a dataset, a dataset becomes an app.
 
-One FiftyOne database serves all Python processes of a user: a running one is joined, whichever
-workspace began it, so a dataset's name says which workspace it is of.
+FiftyOne by itself has a database without a password and an app that serves any file, both on ports
+that every user of the machine can reach. Here both stand elsewhere: see `database` and `guard`.
+A process has one database, so a dataset's name says which workspace it is of.
 """
 
+import atexit
 import contextlib
 import importlib
-import io
+import importlib.util
+import json
 import os
+import secrets
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +23,15 @@ from typing import Any
 
 import httpx
 
+from sixrayd.browse import lifeline
+from sixrayd.browse.database import running_database
+from sixrayd.browse.guard import COOKIE
 from sixrayd.browse.samples import ShownBox, ShownImage
 from sixrayd.core.errors import ServiceError
 
 ADDRESS = "127.0.0.1"
+_URI = "FIFTYONE_DATABASE_URI"
 _INSTALL = "install it with `pip install 'sixrayd[browse]'`"
-_PATIENCE_S = 300  # with its app on a busy machine
 _FIELDS = ("source", "candidates", "decisions")
 
 
@@ -33,15 +43,17 @@ def load_fiftyone(database: Path) -> ModuleType:
             FIFTYONE_DATABASE_URI is set.
 
     Raises:
-        ServiceError: FiftyOne is not installed, or its database does not start.
+        ServiceError: FiftyOne is not installed, its database does not start, or it is loaded
+            already, with a database of its own.
     """
     os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
     os.environ.setdefault("FIFTYONE_LOGGING_DESTINATION", "stderr")
     os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("FIFTYONE_SHOW_PROGRESS_BARS", "false")
-    if "FIFTYONE_DATABASE_URI" not in os.environ:
-        os.environ.setdefault("FIFTYONE_DATABASE_DIR", str(database.resolve()))
+    os.environ["FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED"] = "true"
+    if not os.environ.get(_URI):
+        _bring_up_database(Path(os.environ.get("FIFTYONE_DATABASE_DIR") or database))
     try:
         fiftyone = importlib.import_module("fiftyone")
     except ImportError as error:
@@ -76,34 +88,61 @@ def write_dataset(
 
 
 @contextlib.contextmanager
-def serve_app(fiftyone: ModuleType, name: str, port: int) -> Iterator[str]:
-    """Serve a dataset on the loopback address; gives the app's URL.
+def serve_app(name: str, port: int, folders: Sequence[Path], log: Path) -> Iterator[str]:
+    """Serve a dataset on the loopback address; gives the app's URL, which lets in who has it.
 
     Args:
         port: 0 takes a free one.
+        folders: all that images are served from.
+        log: what the app says; written anew.
 
     Raises:
         ServiceError: the port is in use, or the app does not answer.
     """
-    port = _free_port(port)
-    url = f"http://{ADDRESS}:{port}/"
-    services = importlib.import_module("fiftyone.core.service")
-    # It gives its own server a minute to start, which a busy machine does not keep.
-    with contextlib.suppress(AttributeError):  # a name of its own, which another version may lack
-        services.Service._wait_for_child_port.__defaults__ = (None, _PATIENCE_S)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints advice on remote sessions
-            session = fiftyone.launch_app(
-                fiftyone.load_dataset(name), port=port, address=ADDRESS, remote=True, auto=False
-            )
-    except services.ServiceException as error:
-        raise ServiceError(f"{url}: FiftyOne's app does not start ({error})") from error
-    try:
-        _check_answers(url)
-        yield url
-    finally:
-        with contextlib.redirect_stdout(io.StringIO()):
-            session.close()
+    token = secrets.token_urlsafe(32)
+    # Browsers send a host's cookies to all of its ports: another user's server must not be there.
+    host = f"sixrayd-{secrets.token_hex(8)}.localhost"
+    with contextlib.ExitStack() as ends:
+        with _listening(port) as door:
+            at = door.getsockname()[1]
+            orders = {
+                "socket": door.fileno(),
+                "token": token,
+                "hosts": [host, ADDRESS, "localhost"],
+                "folders": [str(folder) for folder in folders],
+            }
+            app = lifeline.start("sixrayd.browse.app_process", (), log, pass_fds=(door.fileno(),))
+        ends.callback(lifeline.end, app)
+        assert app.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is said next
+            app.stdin.write(json.dumps(orders).encode() + b"\n")
+            app.stdin.flush()
+        _wait_for_answer(app, f"http://{ADDRESS}:{at}/fiftyone", token, log)
+        yield f"http://{host}:{at}/datasets/{name}?token={token}"
+
+
+def load_app() -> Any:
+    """FiftyOne's app, which serves whoever asks; for the process that guards it."""
+    os.environ["FIFTYONE_SERVER"] = "1"
+    return importlib.import_module("fiftyone.server.app").app
+
+
+def _bring_up_database(folder: Path) -> None:
+    """For as long as this process lives; others that it starts find it by its address."""
+    if sys.modules.get("fiftyone") is not None:
+        raise ServiceError(
+            "FiftyOne is loaded already, with a database that every user of this machine can "
+            f"read; let sixrayd load it first, or name a MongoDB in {_URI}"
+        )
+    package = importlib.util.find_spec("fiftyone")
+    if package is None or package.origin is None:
+        return  # which the import will say
+    mongod = Path(package.origin).parent / "db" / "bin" / "mongod"
+    if not mongod.exists():
+        raise ServiceError(f"{mongod}: missing; {_INSTALL}, or name a MongoDB in {_URI}")
+    ends = contextlib.ExitStack()
+    os.environ[_URI] = ends.enter_context(running_database(mongod, folder.resolve()))
+    atexit.register(ends.close)
 
 
 def _declare_fields(fiftyone: ModuleType, dataset: Any) -> None:
@@ -156,21 +195,29 @@ def _detection(fiftyone: ModuleType, shown: ShownBox, size_wh: tuple[int, int]) 
     )
 
 
-def _free_port(port: int) -> int:
-    # FiftyOne would silently join whatever server of its own answers on a taken port.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((ADDRESS, port))
+            door.bind((ADDRESS, port))
+            door.listen()
         except OSError as error:
             raise ServiceError(
                 f"port {port}: {error.strerror}; pass another --port, or 0 for a free one"
             ) from error
-        return int(probe.getsockname()[1])
+        yield door
 
 
-def _check_answers(url: str) -> None:
-    try:
-        httpx.get(url, timeout=_PATIENCE_S, trust_env=False).raise_for_status()
-    except httpx.HTTPError as error:
-        raise ServiceError(f"{url}: FiftyOne's app does not answer ({error})") from error
+def _wait_for_answer(app: subprocess.Popen[bytes], url: str, token: str, log: Path) -> None:
+    # It loads for seconds, on a busy machine for more: only an end of it ends the wait.
+    cookies = {"Cookie": f"{COOKIE}={token}"}
+    while (code := app.poll()) is None:
+        try:
+            httpx.get(url, headers=cookies, timeout=5.0, trust_env=False).raise_for_status()
+            return
+        except httpx.HTTPStatusError as error:
+            raise ServiceError(f"{url}: FiftyOne's app answers {error}; see {log}") from error
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    raise ServiceError(f"FiftyOne's app ended with code {code}; see {log}")

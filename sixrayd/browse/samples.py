@@ -10,12 +10,15 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, write_bytes
 from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.names import check_names
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
 from sixrayd.imaging.decode import browsable
 
+_IMAGES = Path("VOC2007/JPEGImages")  # in the export
+_UNPACKED = Path("browse/media")  # in the workspace
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
@@ -72,7 +75,9 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
         ShardError: a shard has changed since the ingest.
     """
     sources = _read(workspace, export)
-    rows = {row["image_id"]: row for row in pq.read_table(_states(sources.tree)).to_pylist()}
+    states = pq.read_table(path := _states(sources.tree))
+    check_names(states, str(path))
+    rows = {row["image_id"]: row for row in states.to_pylist()}
     annotations = load_annotations(workspace)
     samples = []
     for image_id in _chosen(sources, rows, max_negatives):
@@ -97,9 +102,20 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
     return samples
 
 
+def media_folders(workspace: Workspace, export: str) -> tuple[Path, Path]:
+    """The folders that hold all images that are shown; a link in their place leads nowhere."""
+    tree = _tree(workspace, export)
+    return tree.resolve() / _IMAGES, workspace.root.resolve() / _UNPACKED
+
+
+def _tree(workspace: Workspace, export: str) -> Path:
+    out = workspace.run("export", export).settings["out"]
+    return Path(out or workspace.folder("export", export))
+
+
 def _read(workspace: Workspace, export: str) -> _Sources:
     run = workspace.run("export", export)
-    tree = Path(run.settings["out"] or workspace.folder("export", export))
+    tree = _tree(workspace, export)
     reviews = run.settings["review"]
     decisions = (d for review in reviews for d in load_decisions(workspace, review))
     boxes: dict[str, tuple[ShownBox, ...]] = {}
@@ -145,13 +161,13 @@ def _xml(tree: Path, image_id: str) -> Path:
 def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path:
     suffixes = (".jpg", ".png", ".bmp", ".webp")
     for suffix in suffixes:
-        path = sources.tree / "VOC2007/JPEGImages" / (record.image_id + suffix)
+        path = sources.tree / _IMAGES / (record.image_id + suffix)
         if path.exists() and path.stat().st_size == record.size:
             data = path.read_bytes()
             if browsable(data, record.image_id) == data:
                 return path
     data = browsable(sources.index.read(record.image_id), record.image_id)
-    path = workspace.root / "browse" / "media" / (record.image_id + extension(data))
+    path = workspace.root / _UNPACKED / (record.image_id + extension(data))
     if not path.exists() or path.read_bytes() != data:
         write_bytes(path, data)
     return path

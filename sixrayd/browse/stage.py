@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from sixrayd.browse.samples import collect_samples
+from sixrayd.browse.samples import collect_samples, media_folders
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.core.files import sha256_file
 from sixrayd.core.workspace import Workspace
@@ -47,7 +47,9 @@ def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iter
             samples = collect_samples(workspace, export, settings.max_negatives)
         adapter.write_dataset(fiftyone, name, work, samples)
     count = len(fiftyone.load_dataset(name))
-    with adapter.serve_app(fiftyone, name, settings.port) as url:
+    folders = media_folders(workspace, export)
+    log = workspace.root / "browse" / "app.log"
+    with adapter.serve_app(name, settings.port, folders, log) as url:
         yield BrowseSession(url, name, count, rebuilt)
 
 

@@ -3,7 +3,7 @@
 import shlex
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,15 @@ def default_classes() -> tuple[str, ...]:
     return tuple(_table()["names"])
 
 
+def is_class_name(name: str) -> bool:
+    """Whether a class can be called so: in one line, in a list with commas, in a file's name."""
+    return _is_trimmed(name) and name.isprintable() and not set(name) & set(",/\\")
+
+
+def _is_trimmed(name: object) -> bool:
+    return isinstance(name, str) and name != "" and name == name.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class ClassList:
     """Class names in the order of the model's outputs; background is not among them.
@@ -26,20 +35,20 @@ class ClassList:
             `manifests/classes.toml` leaves out.
 
     Raises:
-        SettingsError: no class, a name that cannot be typed or printed in one line, or two that
-            differ only in case.
+        SettingsError: no class, a name that is none, or two that differ only in case.
     """
 
     names: tuple[str, ...] = field(default_factory=default_classes)
     left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.names or not all(name.strip() == name and name for name in self.names):
+        if not self.names or not all(map(_is_trimmed, self.names)):
             raise SettingsError(f"classes: need at least one name without blanks, got {self.names}")
         for name in self.names:
-            if "," in name or not name.isprintable():
+            if not is_class_name(name):
                 raise SettingsError(
-                    f"classes: {name!r} holds a comma or a control character; rename the class"
+                    f"classes: {name[:100]!r} holds a comma, a slash or a control character; "
+                    "rename the class"
                 )
         if len({name.lower() for name in self.names}) < len(self.names):
             raise SettingsError(f"classes: a name occurs twice in {', '.join(self.names)}")
@@ -78,6 +87,15 @@ class ClassList:
         """Whether a name is known to be in releases, and no class that is asked for."""
         known = _left_out() | {other.lower() for other in self.left_out}
         return name.strip().lower() in known and not self.covers(name)
+
+    def choosing_from(self, names: Sequence[str]) -> "ClassList":
+        """The list that leaves out what else is named, where it is a choice: names of all classes
+        are there. Else the list as it is.
+        """
+        others = tuple(name for name in names if not (self.covers(name) or self.leaves_out(name)))
+        found = {self.canonical(name) for name in names if self.covers(name)}
+        is_choice = others and found == set(self.names)
+        return replace(self, left_out=(*self.left_out, *others)) if is_choice else self
 
     @classmethod
     def parse(cls, text: str) -> "ClassList":

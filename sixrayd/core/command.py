@@ -2,17 +2,15 @@
 
 import json
 import shlex
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,57 +21,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sixrayd.core.errors import SettingsError
-from sixrayd.core.files import open_plain
+from sixrayd.core.printing import console
 from sixrayd.core.records import LEAK_FREE, Rule
-from sixrayd.core.storage import is_refusal, refusal
+from sixrayd.core.settings_file import Names, OutsideOption, option_key, settings_of
 from sixrayd.core.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
-console = Console(stderr=True)
 
 
 def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> Workspace:
-    # An option beats the environment, which beats sixrayd.toml, which beats the default.
-    path = value / "sixrayd.toml"
-    if path.exists():
-        section = _section(path, context)
-        # Older names of an option keep working here, too.
-        known = {option.name: option.name for option in context.command.params}
-        known |= {_key(n): option.name for option in context.command.params for n in option.opts}
-        for key in section:
-            if key not in known:
-                raise SettingsError(f"{path}: {key!r} is no setting of `{context.command_path}`")
-        given = {str(known[key]): value for key, value in section.items()}
-        context.default_map = {**given, **(context.default_map or {})}
+    # An option beats the environment, which beats files, which beat the default.
+    context.default_map = {**settings_of(context, value), **(context.default_map or {})}
     return Workspace(value)
-
-
-def _section(path: Path, context: click.Context) -> dict[str, Any]:
-    try:
-        with open_plain(path) as file:
-            table: Any = tomllib.loads(file.read().decode("utf-8-sig"))
-    except OSError as error:
-        if not is_refusal(error):
-            raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-        raise SettingsError(refusal(error, path, "read")) from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from error
-    root = context.find_root()
-    if isinstance(root.command, click.Group):
-        known = root.command.list_commands(root)
-        for name, settings in table.items():
-            if name not in known:
-                raise SettingsError(f"{path}: [{name}] is no command; known are {', '.join(known)}")
-            if not isinstance(settings, dict):
-                raise SettingsError(
-                    f"{path}: {name} = {settings!r}: expected settings below [{name}]"
-                )
-    for name in context.command_path.split()[1:]:
-        table = table.get(name, {})
-    return {key.replace("-", "_"): v for key, v in table.items() if not isinstance(v, dict)}
 
 
 def workspace_option(command: F) -> F:
@@ -91,24 +50,12 @@ def workspace_option(command: F) -> F:
     )(command)
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Comma-separated names, or a list of them from `sixrayd.toml`."""
-
-    name = "NAME,NAME…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names without the blanks around them; none for an empty text."""
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(filter(None, (str(part).strip() for part in parts)))
-
-
 def options_of(settings: type) -> Callable[..., Callable[[F], F]]:
     """A maker of options whose types and defaults are those of a settings dataclass.
 
     `option("--test-share", help="…")` is the option of the field `test_share`. Further names with
     dashes are older ones that keep working; one without is the field's, where it has another.
+    A field of `OUTSIDE` gives an option that no workspace's own file may set.
     What else is given goes to `click.option`. The default is shown unless it is empty or the help
     names it.
     """
@@ -116,7 +63,7 @@ def options_of(settings: type) -> Callable[..., Callable[[F], F]]:
     types = get_type_hints(settings)
 
     def option(*names: str, help: str, **more: Any) -> Callable[[F], F]:
-        key = names[-1] if names[-1].isidentifier() else _key(names[0])
+        key = names[-1] if names[-1].isidentifier() else option_key(names[0])
         field = known[key]
         default = field.default
         if default is MISSING and field.default_factory is not MISSING:
@@ -124,6 +71,7 @@ def options_of(settings: type) -> Callable[..., Callable[[F], F]]:
         empty = any(default is nothing for nothing in (None, False, MISSING)) or default in ("", ())
         given = {
             **_kind(types[key], names[0]),
+            **({"cls": OutsideOption} if field.metadata.get("outside") else {}),
             **({"required": True} if default is MISSING else {"default": _text(default)}),
             "show_default": not empty and "[default:" not in help,
             "help": help,
@@ -139,10 +87,6 @@ def _text(default: Any) -> Any:
     return ",".join(default) if isinstance(default, tuple) else default
 
 
-def _key(name: str) -> str:
-    return name.partition("/")[0].removeprefix("--").replace("-", "_")
-
-
 def _kind(hint: Any, name: str) -> dict[str, Any]:
     """How click reads the value of a field of this type."""
     given = [part for part in get_args(hint) if part is not type(None)]
@@ -150,7 +94,7 @@ def _kind(hint: Any, name: str) -> dict[str, Any]:
         return {"type": click.Choice(get_args(hint))}
     if get_origin(hint) is tuple:
         return {"type": Names()}
-    if isinstance(hint, UnionType) and len(given) == 1:
+    if get_origin(hint) in (UnionType, Union) and len(given) == 1:
         return _kind(given[0], name)
     if hint is bool and "/" not in name:
         return {"is_flag": True}
@@ -196,20 +140,21 @@ def json_option(command: F) -> F:
 
 
 def print_json(result: Any) -> None:
-    """Print a dataclass or plain value as one JSON document."""
+    """Print a dataclass or plain value as one JSON document, null for what is no number."""
     document = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    click.echo(json.dumps(document, indent=2, default=str))
+    plain = json.loads(json.dumps(document, default=str), parse_constant=lambda _: None)
+    click.echo(json.dumps(plain, indent=2))
 
 
 def progress() -> Progress:
     """A progress bar on stderr with done, rate of the clock and time left."""
     return Progress(
-        TextColumn("[progress.description]{task.description}"),
+        TextColumn("{task.description}", style="progress.description", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
 

@@ -1,9 +1,24 @@
 """Where a process computes: devices by name, and the cores that it may use and shares."""
 
 import os
-from typing import Literal
+from typing import Literal, get_args
+
+from sixrayd.core.errors import SettingsError
 
 Device = Literal["auto", "cpu", "cuda"]  # auto: the GPU where there is one
+Engine = Literal["local", "ray"]  # on this machine, or on a Ray cluster
+
+
+def check_engine(engine: str, address: str) -> None:
+    """Refuse settings that say nothing of where to work.
+
+    Raises:
+        SettingsError: there is no such engine, or an address without a cluster.
+    """
+    if engine not in get_args(Engine):
+        raise SettingsError(f"engine {engine!r}: is none of {', '.join(get_args(Engine))}")
+    if address and engine != "ray":
+        raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
 
 
 def available_cores() -> int:

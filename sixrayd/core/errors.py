@@ -2,6 +2,8 @@
 
 import re
 
+MOST_PRINTED = 2000  # signs of a line
+
 
 class SixraydError(Exception):
     """Every failure that a user can cause or mend; the command line prints it as one line."""
@@ -43,9 +45,15 @@ class ServiceError(SixraydError):
     """Label Studio, FiftyOne or another service did not do what was asked."""
 
 
-def escaped(text: object) -> str:
-    """One line in which control characters, and bytes that are no UTF-8, stand as escapes."""
-    return "".join(sign if sign.isprintable() else _escape(sign) for sign in str(text))
+def printable(text: object, most: int = MOST_PRINTED) -> str:
+    """One line of a stranger's text that no terminal takes for a command.
+
+    Control characters, and bytes that are no UTF-8, stand as escapes. What is longer than `most`
+    signs is cut, and says so.
+    """
+    said = str(text)
+    line = "".join(s if s.isprintable() else _escape(s) for s in said[:most])
+    return line if len(line) <= most and len(said) <= most else f"{line[: most - 1]}…"
 
 
 def _escape(sign: str) -> str:
@@ -56,8 +64,3 @@ def _escape(sign: str) -> str:
 def without_advice(message: str) -> str:
     """A message without the advice to skip faults, for where they were skipped."""
     return re.sub(r"; [^;]*pass --on-error skip$", "", message)
-
-
-def printable(text: object, most: int = 500) -> str:
-    """One line of a stranger's text, which no terminal takes for a command."""
-    return "".join(sign if sign.isprintable() else " " for sign in str(text)[:most])

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
 
@@ -28,12 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
+        take_place(beside, path)
     except OSError as error:
         if not is_refusal(error):  # what was to be written could not be had
             raise
@@ -43,8 +41,24 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def take_place(beside: Path, path: Path) -> None:
+    """Sync a file and rename it: whatever happens, `path` is whole, the old file or the new."""
+    with beside.open("rb") as written:
+        os.fsync(written.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it where they are missing; they survive a power cut."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
+    """Make what was made, renamed and removed in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -56,6 +70,23 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each whole or not at all.
+
+    All are synced at once: one after another would take milliseconds each.
+    """
+    make_folder(folder)
+    if not files:
+        return
+    renames = {folder / f".{name}.{os.getpid()}.part": folder / name for name in files}
+    for beside, data in zip(renames, files.values(), strict=True):
+        beside.write_bytes(data)
+    os.sync()
+    for beside, path in renames.items():
+        beside.replace(path)
+    sync_folder(folder)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -134,6 +165,7 @@ def _checked_table(
             f"{where}: columns {table.schema.names}, expected {schema.names}; "
             "it was written by another version: run the stage again"
         )
+    check_names(table, where)
     return table
 
 
@@ -160,3 +192,15 @@ def sha256_file(path: Path) -> str:
     """
     with open_plain(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def why(error: OSError, path: Path) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"a link to {shown(str(path.readlink()))}, where nothing is"
+    return f"cannot be read ({error.strerror or error})"

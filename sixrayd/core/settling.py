@@ -9,6 +9,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 
+_LEFT_OUT = " is none of the classes that are asked for"
 _THINNEST = 1  # pixel; a detector cannot learn less
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)", re.ASCII | re.I)
 
@@ -52,12 +53,19 @@ def settle_label(name: str, classes: ClassList) -> str:
         UselessBoxError: none, or one that is left out.
     """
     if classes.leaves_out(name):
-        text = f"{name.strip()} is none of the classes that are asked for"
+        text = f"{name.strip()}{_LEFT_OUT}"
         raise UselessBoxError(Flaw.LEFT_OUT_CLASS, text, expected=True)
     try:
         return classes.canonical(name)
     except AnnotationError as error:
         raise UselessBoxError(Flaw.UNKNOWN_CLASS, str(error)) from error
+
+
+def left_out_class(finding: Finding) -> str:
+    """The class of an object that `settle_label` left out; empty for another finding."""
+    if finding.flaw is not Flaw.LEFT_OUT_CLASS:
+        return ""
+    return finding.text.partition(_LEFT_OUT)[0]
 
 
 def settle_box(

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, sync_folder, write_table
+from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_table
 from sixrayd.core.storage import is_refusal, refusal
 
 MANIFEST = "manifest.sha256"
+_PART, _OLD = ".sixrayd-part", ".sixrayd-old"
 
 
 class Staging:
@@ -60,7 +61,7 @@ def staged(target: Path) -> Iterator[Staging]:
     """
     beside, replaced = _neighbours(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         remove_leftovers(target)
         beside.mkdir()
         yield Staging(beside)
@@ -78,16 +79,24 @@ def staged(target: Path) -> Iterator[Staging]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def remove_all_leftovers(folder: Path) -> None:
+    """Put right what was left in a folder by exports that were killed."""
+    for leftover in [*folder.glob(f".*{_PART}"), *folder.glob(f".*{_OLD}")]:
+        name = leftover.name[1:].removesuffix(_PART).removesuffix(_OLD)
+        remove_leftovers(folder / name)
+
+
 def remove_leftovers(target: Path) -> None:
     """Put right what an export to `target` left that was killed."""
     beside, replaced = _neighbours(target)
     if replaced.exists() and not target.exists():
         replaced.rename(target)  # ended between the two renames
+        sync_folder(target.parent)
     for leftover in (beside, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _neighbours(target: Path) -> tuple[Path, Path]:
     """Where an export is written, and where the one before goes meanwhile."""
-    part, old = (target.with_name(f".{target.name}.sixrayd-{end}") for end in ("part", "old"))
+    part, old = (target.with_name(f".{target.name}{end}") for end in (_PART, _OLD))
     return part, old

@@ -102,7 +102,7 @@ class Store:
             with self._fs.open_input_file(self._path(name)) as file:
                 return bytes(file.readall())
 
-    def write_bytes(self, name: str, data: bytes) -> None:
+    def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file whole or not at all: killed at any moment, it is the old or the new."""
         with self._failures(name):
             if path := self.local(name):
@@ -151,7 +151,7 @@ class Store:
             raise WorkspaceError(f"{self.place}: name {name!r}: needs to be a plain file name")
         return f"{self._root}/{name}"
 
-    def _put(self, name: str, data: bytes) -> None:
+    def _put(self, name: str, data: bytes | pa.Buffer) -> None:
         if self.scheme in _BUCKETS:
             self._stream(self._path(name), data)
             return
@@ -160,7 +160,7 @@ class Store:
         self._stream(beside, data)
         self._fs.move(beside, self._path(name))
 
-    def _stream(self, path: str, data: bytes) -> None:
+    def _stream(self, path: str, data: bytes | pa.Buffer) -> None:
         with self._fs.open_output_stream(path, compression=None) as file:
             file.write(data)
 
@@ -249,6 +249,11 @@ class _Ahead(io.RawIOBase):
     def _fetch(self, offset: int) -> tuple[int, Future[bytes]]:
         size = min(_PIECE, self._size - offset)
         return size, self._pool.submit(self._file.read_at, size, offset)
+
+
+def absolute_url(url: str) -> str:
+    """The URL, or the path, so that it means the same in whatever folder a process runs."""
+    return url if "://" in url else str(Path(url).resolve())
 
 
 def _place(url: str) -> str:

@@ -1,23 +1,24 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
-import fcntl
-import json
 import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import sixrayd
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import WorkspaceError, printable
+from sixrayd.core.files import make_folder, sha256_file, sync_folder, take_place, write_json
+from sixrayd.core.locks import HeldError, Holder, held, holder
+from sixrayd.core.runs import FORMAT, as_plain
+from sixrayd.core.runs import Run as Run
+from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
-FORMAT = 1
 REMOVED = "release/removed.json"
 # Stage folder → the command that fills it, in the order of the pipeline.
 STAGES = {
@@ -33,26 +34,6 @@ STAGES = {
 ASIDE = ("audit",)  # nothing waits for these
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What `run.json` says: how a folder came to be. It holds no time of day, so that the same
-    work leaves the same bytes."""
-
-    stage: str
-    name: str
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]  # path (relative to the workspace where inside) → SHA-256
-    outputs: Mapping[str, str] = field(default_factory=dict)  # path in the folder → SHA-256
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    version: str = sixrayd.__version__
-    format: int = FORMAT
-
-    def same_work(self, other: "Run") -> bool:
-        """Whether both have the same settings, inputs and format."""
-        mine, theirs = (_plain([r.settings, r.inputs, r.format]) for r in (self, other))
-        return bool(mine == theirs)
-
-
 class Workspace:
     """A folder of stage results.
 
@@ -65,8 +46,9 @@ class Workspace:
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
-        if name and (name != Path(name).name or name.startswith(".")):
-            raise WorkspaceError(f"name {name!r}: needs to be a plain folder name")
+        if name and not _is_folder_name(name):
+            shown = printable(repr(name), 100)
+            raise WorkspaceError(f"name {shown}: needs to be a plain folder name")
         return self.root / stage / name
 
     @property
@@ -87,12 +69,10 @@ class Workspace:
                 storage refuses, now or within the block.
         """
         with refusals_told(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with self._lock_file.open("a+") as handle:
-                self._take(handle, fcntl.LOCK_EX)
-                handle.truncate(0)
-                handle.write(str(os.getpid()))
-                handle.flush()
+            make_folder(self.root)
+            with self._held():
+                for stage in STAGES:
+                    remove_all_leftovers(self.root / stage)
                 yield
 
     def check_idle(self) -> None:
@@ -101,22 +81,27 @@ class Workspace:
         Raises:
             WorkspaceError: another process writes here; the message has its number.
         """
-        with suppress(FileNotFoundError, PermissionError), self._lock_file.open() as handle:
-            self._take(handle, fcntl.LOCK_SH)
+        with suppress(PermissionError):
+            if by := holder(self._lock_file):
+                raise self._in_use(by)
 
     @property
     def _lock_file(self) -> Path:
         return self.root / ".lock"
 
-    def _take(self, handle: TextIO, how: int) -> None:
-        try:
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            raise WorkspaceError(
-                f"{self.root}: in use by process {handle.read().strip() or 'unknown'}; "
-                "wait for it, or name another workspace with -w"
-            ) from error
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self._lock_file))
+            except HeldError as error:
+                raise self._in_use(error.holder) from error
+            yield
+
+    def _in_use(self, by: Holder) -> WorkspaceError:
+        return WorkspaceError(
+            f"{self.root}: in use by {by}; wait for it, or name another workspace with -w"
+        )
 
     def run(self, stage: str, name: str = "") -> Run:
         """What `run.json` of a finished folder says.
@@ -126,16 +111,28 @@ class Workspace:
         """
         path = self.folder(stage, name) / "run.json"
         try:
-            run = Run(**json.loads(path.read_text("utf-8")))
+            run = Run.of(parse_json(path.read_text("utf-8")), path)
         except FileNotFoundError as error:
             raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise WorkspaceError(
-                f"{path}: not a run.json; run `{self._fills(stage)}` again"
+                f"{path}: not a run.json ({printable(error, 200)}); "
+                f"run `{self._fills(stage)}` again"
             ) from error
         if run.format != FORMAT:
             raise WorkspaceError(f"{path}: format {run.format}, expected {FORMAT}; run it again")
         return run
+
+    def held(self, stage: str, name: str = "") -> Run | None:
+        """The work whose result is there, finished or begun; None where there is none.
+
+        Raises:
+            WorkspaceError: see `run`.
+        """
+        folder = self.folder(stage, name)
+        if (folder / "run.json").exists():
+            return self.run(stage, name)
+        return _planned(folder / "plan.json")
 
     def output(self, stage: str, name: str, file: str) -> Path:
         """A file of a finished result, checked against the hash in its `run.json`.
@@ -153,16 +150,18 @@ class Workspace:
         return path
 
     def folders(self, stage: str) -> list[Path]:
-        """Folders of a stage by name, those of unfinished results included."""
+        """Folders of a stage by name, those of unfinished results included; no hidden ones, which
+        a killed run left.
+        """
         try:
-            return sorted(path for path in (self.root / stage).iterdir() if path.is_dir())
+            found = [path for path in (self.root / stage).iterdir() if path.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def names(self, stage: str) -> list[str]:
         """Finished results of a stage, the newest last."""
-        found = [path for path in self.folders(stage) if not path.name.startswith(".")]
-        done = [path for path in found if (path / "run.json").exists()]
+        done = [path for path in self.folders(stage) if (path / "run.json").exists()]
         return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
 
     def newest(self, stage: str) -> str:
@@ -202,7 +201,7 @@ class Workspace:
         """
         path = self.root / REMOVED
         try:
-            removed = json.loads(path.read_text("utf-8"))
+            removed = parse_json(path.read_text("utf-8"))
             return {str(key): str(digest) for key, digest in removed.items()}
         except FileNotFoundError:
             return {}
@@ -239,16 +238,16 @@ class Workspace:
 
         A setting reads "threshold 0.1 there, 0.5 asked for", an input by its path.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists():
-            there: Run | None = self.run(run.stage, run.name)
-        elif (folder / "plan.json").exists():
-            there = _planned(folder / "plan.json")
-        else:
-            return ""
+        there = self.held(run.stage, run.name)
         if there is None:
-            return "plan.json cannot be read"
+            plan = self.folder(run.stage, run.name) / "plan.json"
+            return "plan.json cannot be read" if plan.exists() else ""
         return "" if there.same_work(run) else _differences(there, run)
+
+    def is_done(self, run: Run) -> bool:
+        """Whether the same work is finished."""
+        path = self.folder(run.stage, run.name) / "run.json"
+        return path.exists() and self.run(run.stage, run.name).same_work(run)
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
@@ -259,22 +258,23 @@ class Workspace:
         Returns:
             False when the same work is already finished.
         """
-        folder = self.folder(run.stage, run.name)
-        if (folder / "run.json").exists() and self.run(run.stage, run.name).same_work(run):
+        if self.is_done(run):
             return False
+        folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
         if not keep and folder.exists() and not _is_plan_of(plan, run):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+            remove_result(folder)
+        make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
-        write_json(plan, _plain(asdict(run)))
+        write_json(plan, as_plain(asdict(run)))
         return True
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""
         folder = self.folder(run.stage, run.name)
-        write_json(folder / "run.json", _plain(asdict(run)))
-        (folder / "plan.json").unlink(missing_ok=True)
+        plan = folder / "plan.json"
+        write_json(plan, as_plain(asdict(run)))
+        take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""
@@ -297,9 +297,10 @@ class Workspace:
     def _hashes(self) -> dict[str, Any]:
         path = self.root / ".hashes.json"
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            cache = dict(parse_json(path.read_text("utf-8")))
         except (OSError, TypeError, ValueError):
             return {}
+        return {k: seen for k, seen in cache.items() if isinstance(seen, list) and len(seen) == 3}
 
     def _hash(self, path: Path, cache: dict[str, Any]) -> str:
         stat = path.stat()
@@ -309,8 +310,16 @@ class Workspace:
         return str(cache[key][2])
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
+def remove_result(folder: Path) -> None:
+    """Remove a stage's result; one of which a part is gone is never called finished."""
+    (folder / "run.json").unlink(missing_ok=True)
+    sync_folder(folder)
+    shutil.rmtree(folder)
+
+
+def _is_folder_name(name: Any) -> bool:
+    plain = isinstance(name, str) and name == Path(name).name and name.isprintable()
+    return plain and not name.startswith(".") and "\\" not in name
 
 
 def _is_plan_of(path: Path, run: Run) -> bool:
@@ -320,22 +329,27 @@ def _is_plan_of(path: Path, run: Run) -> bool:
 
 def _planned(path: Path) -> Run | None:
     try:
-        return Run(**json.loads(path.read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        return Run.of(parse_json(path.read_text("utf-8")), path)
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def _differences(there: Run, asked: Run) -> str:
     """What distinguishes two works; settings first."""
-    one, other = (_flat(_plain(run.settings)) for run in (there, asked))
+    one, other = (_flat(as_plain(run.settings)) for run in (there, asked))
     found = [
-        f"{key} {one.get(key, 'not set')} there, {other.get(key, 'not set')} asked for"
+        f"{key} {_said(one, key)} there, {_said(other, key)} asked for"
         for key in {**one, **other}
         if one.get(key) != other.get(key)
     ]
     inputs = {**there.inputs, **asked.inputs}
     changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
     return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
+
+
+def _said(settings: Mapping[str, Any], key: str) -> Any:
+    value = settings.get(key, "not set")
+    return "none" if value == "" else value
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,11 @@ def map_back(found: Detections, region: Region) -> Detections:
     return Detections(found.xyxy + offset, found.scores, found.labels)
 
 
+def area_removed(region: Region, size_wh: tuple[int, int]) -> float:
+    """Share of an image's area that lies outside the region, 0..1."""
+    return 1 - region.area / math.prod(size_wh)
+
+
 def crop_cost(truths_xyxy: FloatArray, region: Region, size_wh: tuple[int, int]) -> CropCost:
     """What cropping one image to `region` takes away.
 
@@ -144,7 +149,7 @@ def crop_cost(truths_xyxy: FloatArray, region: Region, size_wh: tuple[int, int])
     inside = _areas(np.clip(boxes, low, high))  # (M,)
     present, lost = area > 0, inside < _LOST_BELOW * area
     return CropCost(
-        area_removed=1 - region.area / (width * height),
+        area_removed=area_removed(region, size_wh),
         objects=int(present.sum()),
         objects_cut=int((present & ~lost & (inside < area)).sum()),
         objects_lost=int((present & lost).sum()),

@@ -12,76 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sixrayd.core.errors import SettingsError, ShapeError
+from sixrayd.core.errors import ShapeError
 from sixrayd.crop.region import Region, bounded
+from sixrayd.crop.settings import TdcSettings
 
 _FLAT = 1e-4  # of the energy: smaller changes are the noise of convolutions, not an edge
-
-
-@dataclass(frozen=True, slots=True)
-class TdcSettings:
-    """How task-driven cropping looks at an image.
-
-    Args:
-        layer: whose map is looked at; 9 is conv4_2 in reduced VGG-16, before its ReLU.
-        kernel: of the median filter, odd when in cells.
-        kernel_unit: cells of the map, or pixels of the network's full input.
-        k: threshold for the filtered and normalised differences, 0..1.
-        axes: "columns" bounds left and right only, "rows" top and bottom only.
-        numbering: "convolution" counts convolutions from 1 as they are met along the backbone;
-            "module" indexes the backbone's modules from 0.
-        form: "exact" runs the backbone on the full input, as published; "fast" on an input
-            reduced `reduce` times, with the kernel reduced alike; "shared" crops the map of an
-            ordinary forward pass, which goes on from there.
-        border: what convolutions see beyond the image. "zeros", as in the detector, light up the
-            map's border where the background is not the mean colour; "edge" repeats the image.
-
-    Raises:
-        SettingsError: a value out of range.
-    """
-
-    layer: int = 9
-    kernel: int = 9
-    kernel_unit: Literal["cells", "pixels"] = "cells"
-    k: float = 0.15
-    axes: Literal["both", "columns", "rows"] = "both"
-    numbering: Literal["convolution", "module"] = "convolution"
-    form: Literal["exact", "fast", "shared"] = "exact"
-    reduce: float = 3.0
-    border: Literal["zeros", "edge"] = "zeros"
-
-    def __post_init__(self) -> None:
-        choices = (
-            ("kernel_unit", ("cells", "pixels")),
-            ("axes", ("both", "columns", "rows")),
-            ("numbering", ("convolution", "module")),
-            ("form", ("exact", "fast", "shared")),
-            ("border", ("zeros", "edge")),
-        )
-        for name, allowed in choices:
-            if getattr(self, name) not in allowed:
-                found = getattr(self, name)
-                raise SettingsError(f"tdc: {name}: {found!r}, expected one of {', '.join(allowed)}")
-        if self.layer < (1 if self.numbering == "convolution" else 0):
-            raise SettingsError(f"tdc: layer: {self.layer}; convolutions count from 1, modules 0")
-        if self.kernel < 1 or (self.kernel_unit == "cells" and self.kernel % 2 == 0):
-            raise SettingsError(f"tdc: kernel: {self.kernel}, expected odd cells, or pixels >= 1")
-        if not 0 <= self.k < 1:
-            raise SettingsError(f"tdc: k: {self.k}, expected 0 <= k < 1")
-        if self.form == "shared" and self.border == "edge":
-            raise SettingsError("tdc: border: the shared form's map is the detector's own: zeros")
-        if not 1 <= self.reduce <= 16:
-            raise SettingsError(f"tdc: reduce: {self.reduce}, expected 1 to 16")
-
-    @property
-    def reduction(self) -> float:
-        """What the input's sides are divided by: 1 unless the form is fast."""
-        return self.reduce if self.form == "fast" else 1.0
-
-
-# In the fast form, conv3_1's map of a third of the input: cells of 12 pixels where conv4_2's would
-# have 24, at half the work, so its regions lie nearest to those of the exact form's layer 9.
-FAST = TdcSettings(form="fast", layer=5, kernel=72, kernel_unit="pixels")
 
 
 @dataclass(frozen=True, slots=True)

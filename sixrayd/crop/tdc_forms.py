@@ -13,9 +13,9 @@ from torch.nn import functional
 from sixrayd.core.arrays import FloatArray, RGBImage
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.crop.region import Region, bounded, size_wh
+from sixrayd.crop.settings import TdcSettings
 from sixrayd.crop.tdc import (
     Profile,
-    TdcSettings,
     average_map,
     axis_profile,
     cell_px,
@@ -85,6 +85,23 @@ def locate(detector: Detector, settings: TdcSettings) -> tuple[int, nn.Module]:
             if met == settings.layer:
                 return position, module
     raise SettingsError(f"tdc: layer: no convolution {settings.layer}, the backbone has {met}")
+
+
+def shared_position(detector: Detector, settings: TdcSettings) -> int:
+    """Position of the module whose output the shared form crops.
+
+    Raises:
+        SettingsError: the backbone has no such layer, or it lies after the first source map.
+    """
+    position, _ = locate(detector, settings)
+    first = detector.sources.first_source
+    if position >= first:
+        raise SettingsError(
+            f"tdc: layer: {settings.layer} lies in module {position} of the backbone, but "
+            f"the shared form can only crop before its first source map, module {first}; "
+            "choose an earlier layer or another form"
+        )
+    return position
 
 
 def feature_map(detector: Detector, images: Tensor, settings: TdcSettings) -> Tensor:
@@ -219,14 +236,7 @@ class SharedTdc:
     def __init__(self, detector: Detector, settings: TdcSettings) -> None:
         if settings.form != "shared":
             raise SettingsError(f'tdc: form: {settings.form!r}, expected "shared"')
-        self.position, _ = locate(detector, settings)
-        first = detector.sources.first_source
-        if self.position >= first:
-            raise SettingsError(
-                f"tdc: layer: {settings.layer} lies in module {self.position} of the backbone, but "
-                f"the shared form can only crop before its first source map, module {first}; "
-                "choose an earlier layer or another form"
-            )
+        self.position = shared_position(detector, settings)
         self.detector = detector.eval()
         self.settings = settings
         self._least_cells = 0

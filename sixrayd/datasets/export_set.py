@@ -1,12 +1,14 @@
 """A tree that sixrayd wrote: VOC, lists of images without a box, and hashes of all files."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.records import LEAK_FREE
+from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.workspace_set import read_columns
@@ -15,6 +17,9 @@ TREE = "VOC2007"
 NEGATIVES = "negatives.txt"
 # Lists whose images hold nothing, as far as the export knows.
 EMPTY_LISTS = (NEGATIVES, "confusing_negatives.txt", "audited_empty.txt")
+OTHER_CLASSES = "other_classes.txt"  # images that hold something of a class that is none of ours
+UNDECIDED = "undecided.txt"  # images of which nothing is said
+SPLITS = "splits.json"
 _STATES = "states.parquet"
 _UNLIKELY = 1 << 30  # bytes of a list
 
@@ -24,33 +29,55 @@ def is_export(place: Path) -> bool:
     return (place / MANIFEST).is_file() and (place / TREE).is_dir()
 
 
-def complete_export(place: Path, voc: LabelledSet) -> LabelledSet:
+def complete_export(place: Path, voc: LabelledSet, classes: ClassList | None = None) -> LabelledSet:
     """What the files beside the VOC tree add: images without XML, hashes, the split.
 
     Args:
         voc: the tree alone.
+        classes: those asked for; where the tree knows of them all, images that hold but others are
+            known to hold none of these.
 
     Raises:
         WorkspaceError: a file beside it cannot be read.
     """
-    images = dict(voc.images)
-    for name in EMPTY_LISTS:
-        for image_id in _lines(place / name):
-            said = images.get(image_id, ImageLabels(image_id, None))
-            images[image_id] = said if said.objects else replace(said, objects=())
-    split, splits = _split_name(place), dict(voc.splits)
+    images, settings = dict(voc.images), _settings(place)
+    empty = [image_id for name in EMPTY_LISTS for image_id in _lines(place / name)]
+    known = settings.get("classes")
+    if classes and isinstance(known, list) and set(classes.names) <= set(known):
+        empty += sorted(other_classes(place).difference(_lines(place / UNDECIDED)))
+    for image_id in empty:
+        said = images.get(image_id, ImageLabels(image_id, None))
+        images[image_id] = said if said.objects else replace(said, objects=())
+    split, splits = str(settings.get("split") or LEAK_FREE), dict(voc.splits)
     if len(splits) == 1:  # which VOC has no name for
         splits = {split: splits.popitem()[1]}
-    if (place / _STATES).is_file():
-        columns = read_columns(place / _STATES, ["image_id", "split"])
-        for image_id in columns["image_id"]:
+    if sides := _sides(place):
+        for image_id in sides:
             images.setdefault(image_id, ImageLabels(image_id, None))
-        sides = dict(zip(columns["image_id"], columns["split"], strict=True))
         splits = {split: sides}
     for image_id, sha256 in _hashes(place):
         if image_id in images:
             images[image_id] = replace(images[image_id], sha256=sha256)
     return replace(voc, images=dict(sorted(images.items())), splits=splits)
+
+
+def other_classes(place: Path) -> frozenset[str]:
+    """Images that hold something that the tree has no class for."""
+    return frozenset(_lines(place / OTHER_CLASSES))
+
+
+def _sides(place: Path) -> dict[str, str]:
+    """The side of each image, with boxes or without; none where no file says it."""
+    if (place / _STATES).is_file():
+        columns = read_columns(place / _STATES, ["image_id", "split"])
+        return dict(zip(columns["image_id"], columns["split"], strict=True))
+    if not (place / SPLITS).is_file():
+        return {}
+    try:
+        said = parse_json("\n".join(_lines(place / SPLITS)))
+        return {str(image_id): str(side) for side in Split for image_id in said[side]}
+    except (ValueError, LookupError, TypeError) as error:
+        raise WorkspaceError(f"{place / SPLITS}: no lists of train and test ({error})") from error
 
 
 def _hashes(place: Path) -> Iterator[tuple[str, str]]:
@@ -62,14 +89,12 @@ def _hashes(place: Path) -> Iterator[tuple[str, str]]:
             yield path.stem, digest
 
 
-def _split_name(place: Path) -> str:
-    if not (place / "run.json").is_file():
-        return LEAK_FREE
+def _settings(place: Path) -> dict[str, Any]:
+    """What made the tree; nothing where no file says it."""
     try:
-        settings = json.loads((place / "run.json").read_text("utf-8"))["settings"]
-        return str(settings.get("split") or LEAK_FREE)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return LEAK_FREE
+        return dict(parse_json((place / "run.json").read_text("utf-8"))["settings"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _lines(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ class ImageLists:
     """Given splits, by the folder that their lists lie in; see `split_of_list`."""
 
     def __init__(self, findings: list[Finding]) -> None:
+        self.shown: dict[str, bool] = {}  # image id → whether a list with classes names one
         self._findings = findings
         self._sides: dict[str, GivenSides] = {}
 
@@ -34,11 +35,14 @@ class ImageLists:
         )
         side = side_of_word(name.rpartition(".")[0])
         for _, line in listed_lines(text_of(data)):
-            cell = _CELLS.split(line, maxsplit=1)[0].strip().strip('"')
+            cell, *values = (cell.strip().strip('"') for cell in _CELLS.split(line))
             if not cell or (cell.lower() == "name" and name.lower().endswith(".csv")):
                 continue
             if image := listed_image_of(cell, self._findings, where):
                 sides.add(image, side, where)
+                if values:
+                    any_class = any(value.removesuffix(".0") == "1" for value in values)
+                    self.shown[image] = any_class or self.shown.get(image, False)
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:
         """Name of a split → image id → side."""

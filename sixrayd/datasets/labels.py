@@ -9,6 +9,8 @@ from typing import Protocol
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.image_ids import named_source
+from sixrayd.core.records import Source
 from sixrayd.core.voc import MAX_BYTES, OnFault, VocAnnotation
 from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.coco_json import is_coco
@@ -166,6 +168,13 @@ class Labels:
         """Whether labels say that something is in an image, usable or not."""
         chosen = self._chosen()
         return chosen is not None and chosen.shows(image_id)
+
+    def source(self, image_id: str) -> Source | None:
+        """What image sets say of an image, or else SIXray's own names; None where neither does."""
+        shown = self._lists.shown.get(image_id)
+        if shown is None:
+            return named_source(image_id)
+        return Source.POSITIVE if shown else Source.NEGATIVE
 
     def side_of_image(self, where: str) -> str:
         """ "train" or "test", as an image's path tells in the given split; empty for neither."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import VocAnnotation, VocObject
+from sixrayd.core.words import counted
 
 _SAME_IOU = 0.5  # from which boxes of one class in two files are versions of one
 
@@ -42,7 +43,8 @@ def merge(
     for part in parts[1:]:
         new = [item for item in part.annotation.objects if not _is_known(item.box, objects)]
         said = len(part.annotation.objects)
-        text = f"{image_id} is in {first.where} as well; merged, {len(new)} of {said} objects new"
+        merged = f"merged, {len(new)} of {counted(said, 'object')} new"
+        text = f"{image_id} is in {first.where} as well; {merged}"
         findings += [*part.annotation.findings, Finding(Flaw.TWO_FILES, part.where, text)]
         objects += new
     return replace(

@@ -1,24 +1,21 @@
 """A set as it lies on disk, its form recognised: a folder, a zip, a JSON file of labels."""
 
 import hashlib
-import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from PIL import Image
-
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError
+from sixrayd.core.errors import AnnotationError, ImageError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.records import Split
+from sixrayd.core.records import Source, Split
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
 from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
-from sixrayd.imaging.decode import FORMATS
+from sixrayd.imaging.decode import image_size_wh
 
 _MAX_IMAGE_BYTES = 64 << 20
 
@@ -157,9 +154,9 @@ def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenIm
         with file.open() as opened:
             if hashed:
                 data = opened.read(file.size)
-                sha256, size = hashlib.sha256(data).hexdigest(), _size_wh(io.BytesIO(data))
+                sha256, size = hashlib.sha256(data).hexdigest(), _size_wh(data, file.where)
             else:
-                sha256, size = "", _size_wh(opened)
+                sha256, size = "", _size_wh(opened, file.where)
     except BROKEN as error:
         findings.append(Finding(Flaw.UNREADABLE_IMAGE, file.where, f"cannot be read ({error})"))
         return None
@@ -168,14 +165,12 @@ def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenIm
     return _SeenImage(file.where, sha256, size)
 
 
-def _size_wh(file: IO[bytes]) -> tuple[int, int] | None:
+def _size_wh(image: bytes | IO[bytes], where: str) -> tuple[int, int] | None:
     """From the header alone; None where it is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a large image is measured, not decoded
+    with warnings.catch_warnings(action="ignore"):  # a large image is measured, not decoded
         try:
-            with Image.open(file, formats=FORMATS) as image:
-                return image.size
-        except Exception:  # whatever a decoder makes of hostile bytes
+            return image_size_wh(image, where)
+        except ImageError:
             return None
 
 
@@ -209,10 +204,14 @@ def _image(
         where, _, text = str(error).partition(": ")
         findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
         annotation = None
+    source = labels.source(image_id)
     if annotation is None:
-        return ImageLabels(image_id, None, sha256, size)
+        known = seen is not None and source is Source.NEGATIVE and image_id not in labels.image_ids
+        return ImageLabels(image_id, () if known else None, sha256, size)
     findings += annotation.findings
     objects = annotation.objects if annotation.hiding <= expected else None
+    if objects == () and source is Source.POSITIVE and not annotation.hiding:
+        objects = None
     return ImageLabels(image_id, objects, sha256, (annotation.width, annotation.height))
 
 

@@ -13,10 +13,13 @@ from typing import Any
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import write_bytes
+from sixrayd.core.image_ids import is_image_id
 from sixrayd.core.records import Split
 from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
+from sixrayd.core.words import counted
 from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
 from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
 
@@ -24,7 +27,6 @@ FORMAT = 1
 _MOST_BYTES = 1 << 30  # of a file; a million images without a box take a fifth
 _MOST_LINE = 1 << 20
 _MOST_TEXT = 500  # letters of a name
-_MOST_NAME = 200  # bytes of an image id, which becomes the name of a file
 # What no XML holds, and so no label.
 _NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HASH = re.compile("[0-9a-f]{64}")
@@ -81,7 +83,8 @@ def _patch_of(lines: list[bytes], path: Path) -> LabelPatch:
     head = _parsed(_header, lines[0], f"{path}: line 1")
     if len(lines) - 1 != head.pop("changes"):
         raise AnnotationError(
-            f"{path}: {len(lines) - 1} images, and the header says another number; cut short? "
+            f"{path}: {counted(len(lines) - 1, 'image')}, and the header says another "
+            f"number; cut short? "
             "Ask for a sound copy"
         )
     images: list[ImagePatch] = []
@@ -126,7 +129,7 @@ def _lines(patch: LabelPatch) -> Iterator[bytes]:
 
 def _line(document: dict[str, Any]) -> bytes:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    if not text.isprintable():  # escaped, so that a line is safe to look at
+    if not text.isprintable():  # printable, so that a line is safe to look at
         text = "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
     return text.encode("utf-8")
 
@@ -153,7 +156,7 @@ def _parsed(read: Any, line: bytes, at: str) -> Any:
     if len(line) > _MOST_LINE:
         raise AnnotationError(f"{at}: {len(line)} bytes, at most {_MOST_LINE} are read")
     try:
-        document = json.loads(line.decode("utf-8"))
+        document = parse_json(line.decode("utf-8"))
         if not isinstance(document, dict):
             raise ValueError("expected an object in braces")
         return read(document)
@@ -258,15 +261,14 @@ def _text(value: Any, name: str) -> str:
             f"{name} is {printable(repr(value), 100)}, expected text that XML can hold"
         )
     if len(value) > _MOST_TEXT:
-        text = f"{printable(repr(value), 50)}… has {len(value)} letters"
+        text = f"{printable(repr(value), 51)} has {len(value)} letters"
         raise ValueError(f"{name} {text}, at most {_MOST_TEXT} are read")
     return value
 
 
 def _require_name(image_id: str) -> None:
     """Refuse an image id that would leave its folder or cannot be a file's name."""
-    broken = not image_id.isprintable() or len(image_id.encode("utf-8", "replace")) > _MOST_NAME
-    if broken or not image_id or image_id.startswith(".") or set(image_id) & set('/\\:*?"<>|'):
+    if not is_image_id(image_id):
         raise AnnotationError(
             f"image id {printable(repr(image_id), 100)}: no plain file name; refused"
         )

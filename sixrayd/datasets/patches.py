@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, printable
 from sixrayd.core.voc import VocObject
+from sixrayd.core.words import counted
 from sixrayd.datasets.label_hash import (
     LabelCounts,
     Labels,
@@ -224,6 +225,5 @@ def _splits(a: LabelledSet, patch: LabelPatch) -> dict[str, dict[str, str]]:
 
 
 def _counted(counts: LabelCounts) -> str:
-    return (
-        f"{counts.boxes:,} boxes on {counts.images:,} images with label hash {counts.labels[:12]}…"
-    )
+    there = f"{counted(counts.boxes, 'box')} on {counted(counts.images, 'image')}"
+    return f"{there} with label hash {counts.labels[:12]}…"

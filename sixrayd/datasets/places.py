@@ -1,20 +1,30 @@
-"""Files of a set where they lie: in a folder, in zips within it, in one zip. None is unpacked."""
+"""Files of a set where they lie: in a folder, in archives within it, in one. None is unpacked."""
 
 import lzma
 import os
 import posixpath
 import re
 import stat
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import AnnotationError
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import open_plain, shown
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.datasets.tars import (
+    TarParts,
+    Tell,
+    entries_of,
+    opened_tar,
+    place_of,
+    plain_file,
+    start_of_tar,
+)
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we read it or not
@@ -24,7 +34,7 @@ ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we re
 )
 BROKEN = (  # what reading a hostile archive or file may raise
     *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
 )
 
 
@@ -57,7 +67,9 @@ class PlacedFile:
 
 
 def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
-    """Every file of a set, sorted within each folder; a zip counts as a folder.
+    """Every file of a set, sorted within each folder; a zip counts as a folder, and so does a tar,
+    which may be cut in parts and comes last. Files of an archive are read before the next is asked
+    for.
 
     Links are followed, each folder once.
 
@@ -65,7 +77,7 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
         findings: told of what cannot be read.
 
     Raises:
-        AnnotationError: the place is no folder, zip or JSON file, or cannot be read.
+        AnnotationError: the place is no folder, zip, tar or JSON file, or cannot be read.
     """
     if place.is_dir():
         yield from _in_folder(place, findings)
@@ -73,11 +85,15 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
         raise AnnotationError(f"{place}: no such file or folder")
     elif place.is_file() and zipfile.is_zipfile(place):
         yield from _in_zip(place, "", findings)
+    elif start_of_tar(place.name) is not None and place.is_file():
+        tars = TarParts(place.parent, _telling(findings))
+        tars.take(place)
+        yield from _in_tars(tars, findings)
     elif place.suffix.lower() == ".json" and place.is_file():
         yield PlacedFile(place.name, place.stat().st_size, lambda: open_plain(place))
     else:
         raise AnnotationError(
-            f"{place}: no folder, no zip and no .json of labels; unpack it and name its folder"
+            f"{place}: no folder, zip, tar or .json of labels; unpack it and name its folder"
         )
 
 
@@ -93,6 +109,7 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
     def report(error: OSError) -> None:
         note(Flaw.NOT_READ, error.filename, f"cannot be read ({error.strerror})")
 
+    tars = TarParts(root, _telling(findings))
     seen: dict[tuple[int, int], Path] = {}
     for folder, folders, names in os.walk(root, followlinks=True, onerror=report):
         state = Path(folder).stat()
@@ -114,10 +131,13 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
                 note(Flaw.NOT_READ, path, "no plain file")
             elif path.suffix.lower() == ".zip":
                 yield from _in_zip(path, f"{where}/", findings)
+            elif tars.take(path):
+                continue
             elif ARCHIVE.fullmatch(path.name):
                 note(Flaw.NOT_READ, path, "an archive that is not read; unpack it")
             else:
                 yield _loose(path, where, state.st_size)
+    yield from _in_tars(tars, findings)
 
 
 def _loose(path: Path, where: str, size: int) -> PlacedFile:
@@ -143,6 +163,47 @@ def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[Placed
         findings.append(Finding(Flaw.NOT_READ, name, f"broken zip ({error})"))
 
 
+def _telling(findings: list[Finding]) -> Tell:
+    def tell(where: str, what: str, flaw: Flaw | None = None) -> None:
+        findings.append(Finding(flaw or Flaw.NOT_READ, shown(where), what))
+
+    return tell
+
+
+def _in_tars(tars: TarParts, findings: list[Finding]) -> Iterator[PlacedFile]:
+    for name, parts in tars.in_order().items():
+        if not parts:
+            continue
+        try:
+            yield from _in_tar(parts, name, findings)
+        except BROKEN as error:
+            text = f"broken tar ({str(error) or 'it ends too early'})"
+            findings.append(Finding(Flaw.NOT_READ, place_of(parts), text))
+
+
+def _in_tar(parts: Sequence[Path], name: str, findings: list[Finding]) -> Iterator[PlacedFile]:
+    with opened_tar(parts, name) as (tar, stream):
+        for entry in entries_of(tar):
+            where = shown(f"{name}/{slashed(entry.name)}")
+            if entry.isdir() or any(map(_is_clutter, where.split("/"))):
+                continue
+            file = plain_file(tar, entry)
+            if file is None:
+                text = "a link, device or sparse file; refused"
+                findings.append(Finding(Flaw.NOT_READ, where, text))
+            elif ARCHIVE.fullmatch(where):
+                text = "an archive within a tar, which is not read; unpack it"
+                findings.append(Finding(Flaw.NOT_READ, where, text))
+            else:
+                yield _streamed(file, where, entry.size)
+        if stream.has_more():
+            findings.append(Finding(Flaw.NOT_READ, place_of(parts), "more data follows its end"))
+
+
+def _streamed(file: IO[bytes], where: str, size: int) -> PlacedFile:
+    return PlacedFile(where, size, lambda: file)
+
+
 def _packed(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> PlacedFile:
     return PlacedFile(where, entry.file_size, lambda: archive.open(entry))
 
@@ -150,11 +211,6 @@ def _packed(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> Pla
 def slashed(path: str) -> str:
     """A path with slashes, as some programs on Windows do not write it."""
     return path if "/" in path else path.replace("\\", "/")
-
-
-def shown(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8 as escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _is_clutter(name: str) -> bool:

@@ -28,7 +28,7 @@ def open_place(
         return _restricted(read_workspace(Workspace(place)), classes)
     if is_export(place):
         # Its manifest has the hashes of its images.
-        return complete_export(place, open_set(place / TREE, classes, with_images=False))
+        return complete_export(place, open_set(place / TREE, classes, with_images=False), classes)
     return open_set(place, classes, with_images)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixrayd.core.command import console, json_option, options_of, print_json
+from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.printing import Terminal, console
 from sixrayd.demo.settings import DemoSettings
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ def _wait(addresses: dict[str, str]) -> None:
 
 
 def _print_table(result: "DemoResult") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="The demo, in numbers", show_header=False)
@@ -83,7 +83,7 @@ def _print_table(result: "DemoResult") -> None:
         table.add_row(name, str(value))
     for name, seconds in result.seconds.items():
         table.add_row(f"seconds: {name}", f"{seconds:.0f}")
-    out = Console()
+    out = Terminal()
     out.print(table)
     for name, place in result.look_at.items():
         out.print(f"{name}: {place}", soft_wrap=True)

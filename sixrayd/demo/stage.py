@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.stage import benchmark
@@ -20,7 +19,9 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
+from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import (
     ReviewerSettings,
@@ -101,7 +102,7 @@ class _Demo:
         self.workspace = Workspace(folder / "workspace")
         self.release = folder / "release"
         self.seconds: dict[str, float] = {}
-        self.console = Console(stderr=True)
+        self.console = Terminal(stderr=True)
 
     def run(self, opened: Callable[[dict[str, str]], None] | None) -> DemoResult:
         with self._stage("synth"):
@@ -159,7 +160,7 @@ class _Demo:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        self._say(f"[bold]{name}[/bold]")
+        self.console.print(name, style="bold")
         start = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - start, 1)
@@ -210,15 +211,18 @@ class _Demo:
             units = min(self.settings.checks, max(1, negatives // 10))
             wishes = SampleSettings(name, units, f"demo {self.settings.seed}")
             drawn = draw_sample(self.workspace, wishes)
-            self._say(f"  {drawn.images} images drawn at random")
+            self._say(f"  {counted(drawn.images, 'image')} drawn at random")
         if flagged >= _LEAST_FLAGGED:
             planted = plant(self.workspace, PlantSettings(name, seed=self.settings.seed))
-            self._say(f"  {planted.planted} threats planted, {planted.shams} shams beside them")
+            self._say(
+                f"  {counted(planted.planted, 'threat')} planted, "
+                f"{counted(planted.shams, 'sham')} beside them"
+            )
 
     def _review(self, server: Server, budget: int) -> None:
         """Send images, have them reviewed, bring the decisions back."""
         sent = push(self.workspace, PushSettings(limit=max(budget, 1)))
-        self._say(f"  {sent.added} images sent to {sent.address}")
+        self._say(f"  {counted(sent.added, 'image')} sent to {sent.address}")
         admin = Connection(server.url, server.token, local=True)
         with LabelStudio(admin) as label_studio:
             number = len(label_studio.reviewers())  # an interrupted demo's reviewer exists already
@@ -233,7 +237,10 @@ class _Demo:
         assert project is not None  # it has just been pushed
         names = folder.images_by_alias(project)
         counts = review_as_person(person, sent.project, truth, names, wishes)
-        self._say(f"  {counts.images} images reviewed, {counts.errors} of them wrongly on purpose")
+        self._say(
+            f"  {counted(counts.images, 'image')} reviewed, {counts.errors} of them wrongly "
+            f"on purpose"
+        )
         pull(self.workspace, PullSettings())
 
     def _show(self, server: Server, opened: Callable[[dict[str, str]], None] | None) -> None:

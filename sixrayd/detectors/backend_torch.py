@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sixrayd.core.command import console
+from sixrayd.core.printing import console
 from sixrayd.detectors.devices import compiles, out_of_memory, tuned
 from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 
@@ -83,7 +83,7 @@ def _proven(
         if away < _ASTRAY:
             return way
         reason = f"its logits would differ by {away:.0%}"
-    console.print(f"the network is not {how} for this GPU: {reason}", markup=False)
+    console.print(f"the network is not {how} for this GPU: {reason}")
     return None
 
 

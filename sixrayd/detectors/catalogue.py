@@ -3,6 +3,7 @@
 The one place to add another. Nothing here needs torch until a network is built.
 """
 
+import math
 from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ class Recipe:
         optimizer: "sgd" or "adamw".
         learning_rate: peak.
         warmup_epochs: in which the learning rate rises to its peak.
-        steps: epochs after which it drops tenfold; none: a cosine to zero.
+        steps: epochs after which it drops tenfold; none: a cosine to a hundredth.
         window: side of the training view as a share of the image's; 0: SSD's views.
         background: negatives shown for each positive.
         fg_iou: overlap from which a prior counts as an object.
@@ -37,12 +38,31 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     warmup_epochs: float
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     window: float
     background: float
     fg_iou: float
     bg_iou: float
     ema_decay: float
+
+    def lasting(self, epochs: int) -> "Recipe":
+        """The same in so many epochs: steps, and the warm-up before them, in proportion.
+
+        A cosine ends with the training by itself, after a warm-up that stays as long.
+        """
+        if not self.steps or epochs == self.epochs:
+            return replace(self, epochs=epochs)
+        warmup, *steps = (at * epochs / self.epochs for at in (self.warmup_epochs, *self.steps))
+        return replace(self, epochs=epochs, warmup_epochs=warmup, steps=tuple(steps))
+
+    def rate_after(self, epochs: float) -> float:
+        """Learning rate after so many epochs: linear warm-up, then steps or the cosine."""
+        if epochs < self.warmup_epochs:
+            return self.learning_rate * max(epochs / self.warmup_epochs, 1e-3)
+        if self.steps:
+            return self.learning_rate * 0.1 ** sum(epochs >= step for step in self.steps)
+        share = (epochs - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
+        return self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +72,14 @@ class Architecture:
     Args:
         network: `module:function` that takes the number of classes, without background, and
             builds a `Detector`, which knows its own loss.
+        start: weights that its recipe expects, of `detectors/pretrained.py`; "" is random.
         any_size: whether it takes any square of a multiple of 32 pixels, instead of its own.
         backends: what can run it, of `BACKENDS`.
     """
 
     network: str
     recipe: Recipe
+    start: str = ""
     any_size: bool = False
     backends: tuple[str, ...] = BACKENDS
 
@@ -85,15 +107,15 @@ _RFB = Recipe(
 # Published: a rate of 1e-3 and steps after 80,000 and 100,000 batches of 32 images, which are 155
 # and 193 passes over VOC; what is left of them in the paper's 200 epochs (Sec. 5.1).
 _SSD = replace(_RFB, learning_rate=1e-3, warmup_epochs=0, steps=(155, 193))
-# Published, in torchvision's 26 epochs.
+# Published: torchvision's 26 epochs, of which half a one warms up, with steps after 16 and 22; in
+# proportion in the paper's 200.
 _RETINANET = replace(
     _RFB,
-    epochs=26,
     batch=16,
     learning_rate=1e-2,
     weight_decay=1e-4,
-    warmup_epochs=0.5,
-    steps=(16, 22),
+    warmup_epochs=4,
+    steps=(123, 169),
     bg_iou=0.4,
 )
 _SMALL = Recipe(
@@ -112,16 +134,28 @@ _SMALL = Recipe(
 )
 _LITE = replace(_SMALL, epochs=5, learning_rate=1e-3)
 _AT = "sixrayd.detectors"
+_VGG = "vgg16-reduced"
 DETECTORS = {
     "rfb-small": Architecture(network=f"{_AT}.rfb:rfb_small", recipe=_SMALL, any_size=True),
-    "rfb-lite0": Architecture(network=f"{_AT}.rfb:rfb_lite0", recipe=_LITE, any_size=True),
+    "rfb-lite0": Architecture(
+        network=f"{_AT}.rfb:rfb_lite0", recipe=_LITE, any_size=True, start="efficientnet-lite0"
+    ),
     "ssd-small": Architecture(network=f"{_AT}.ssd:ssd_small", recipe=_SMALL, any_size=True),
     "retinanet-small": Architecture(
         network=f"{_AT}.retinanet:retinanet_small", recipe=_SMALL, any_size=True
     ),
-    "rfb300": Architecture(network=f"{_AT}.rfb:rfb300", recipe=_RFB),
-    "rfb512": Architecture(network=f"{_AT}.rfb:rfb512", recipe=_RFB),
-    "ssd300": Architecture(network=f"{_AT}.ssd:ssd300", recipe=_SSD),
-    "ssd512": Architecture(network=f"{_AT}.ssd:ssd512", recipe=_SSD),
-    "retinanet512": Architecture(network=f"{_AT}.retinanet:retinanet512", recipe=_RETINANET),
+    "rfb300": Architecture(network=f"{_AT}.rfb:rfb300", recipe=_RFB, start=_VGG),
+    "rfb512": Architecture(network=f"{_AT}.rfb:rfb512", recipe=_RFB, start=_VGG),
+    "ssd300": Architecture(network=f"{_AT}.ssd:ssd300", recipe=_SSD, start=_VGG),
+    "ssd512": Architecture(network=f"{_AT}.ssd:ssd512", recipe=_SSD, start=_VGG),
+    "retinanet512": Architecture(
+        network=f"{_AT}.retinanet:retinanet512", recipe=_RETINANET, start="resnet50"
+    ),
 }
+
+
+def start_of(detector: str, init: str) -> str:
+    """The weights that `--init` means for a detector; "" is random, as `run.json` has it."""
+    if init == "auto":
+        return DETECTORS[detector].start
+    return "" if init == "none" else init

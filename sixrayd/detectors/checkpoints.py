@@ -1,20 +1,25 @@
 """Weights as safetensors, with what is needed to build the detector they belong to."""
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import CheckpointError, SettingsError
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import CheckpointError, SettingsError, printable
 from sixrayd.core.files import write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
+_LARGEST = 1 << 14
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 )
@@ -54,6 +59,28 @@ def build_detector(name: str, classes: ClassList, input_size: int | None = None)
     return detector
 
 
+def read_form(said: Any) -> InputForm:
+    """The input of a detector, as a file says it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it says another thing.
+    """
+    size, colours = said["size"], [tuple(map(float, said[name])) for name in ("mean", "scale")]
+    (mean, scale) = ((a, b, c) for a, b, c in colours)
+    if type(size) is not int or not 1 <= size <= _LARGEST:
+        raise ValueError(f"input: expected a size of 1 to {_LARGEST} pixels")
+    if not all(map(isfinite, mean + scale)) or not all(scale):
+        raise ValueError("input: expected finite colours, and no scale of 0")
+    return InputForm(size, mean, scale)
+
+
+def why_refused(error: Exception) -> str:
+    """Why torch does not read a file, without its advice to read it unsafely."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors, which could run code"
+    return printable(str(error).partition("\n")[0], 200)
+
+
 def architecture_of(path: Path) -> Architecture:
     """What is known of the kind of detector that a weights file is for; the weights stay unread.
 
@@ -62,7 +89,7 @@ def architecture_of(path: Path) -> Architecture:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return DETECTORS[json.loads((file.metadata() or {})[METADATA_KEY])["detector"]]
+            return DETECTORS[parse_json((file.metadata() or {})[METADATA_KEY])["detector"]]
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
 
@@ -75,12 +102,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            about = parse_json((file.metadata() or {})[METADATA_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)
-        form = about["input"]
-        detector.form = InputForm(int(form["size"]), tuple(form["mean"]), tuple(form["scale"]))
+        detector.form = read_form(about["input"])
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error

@@ -33,14 +33,9 @@ def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path
         with replacing(path) as beside:
             found = _download(weights.url, beside, client)
             if not found.startswith(weights.sha256):
-                raise CheckpointError(
-                    f"{weights.url}: SHA-256 {found}, expected {weights.sha256}…; "
-                    "try again, or pass a file with --init"
-                )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CheckpointError(
-            f"{weights.url}: not fetched ({error}); pass a file with --init"
-        ) from error
+                raise CheckpointError(f"{weights.url}: SHA-256 {found}, expected {weights.sha256}…")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise CheckpointError(f"{weights.url}: not fetched ({error})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: not written ({error})") from error
     return path
@@ -52,7 +47,7 @@ def _download(url: str, path: Path, client: httpx.Client) -> str:
     with client.stream("GET", url) as answer, path.open("wb") as file:
         for step in (*answer.history, answer):
             if step.url.scheme != "https":
-                raise CheckpointError(f"{step.url}: need https; pass a file with --init")
+                raise CheckpointError(f"{step.url}: need https")
         answer.raise_for_status()
         for part in answer.iter_bytes():
             digest.update(part)

@@ -19,6 +19,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.pretrained import WEIGHTS
 
+KEPT = ("weights.safetensors", "best.safetensors", "last.safetensors")  # a training's, if it has
 SEEN = "seen.txt"
 INHERITED = "inherited.txt"
 
@@ -97,7 +98,7 @@ def trained_model(workspace: Workspace, source: str) -> tuple[Workspace, str] | 
     if source in workspace.names("models"):
         return workspace, source
     path = Path(source).absolute()
-    if path.name == "weights.safetensors" and path.parents[1].name == "models":
+    if path.name in KEPT and path.parents[1].name == "models":
         home, name = Workspace(path.parents[2]), path.parent.name
         if name in home.names("models"):
             return home, name

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import replacing
 from sixrayd.detectors.backend_onnxruntime import traced
+from sixrayd.detectors.checkpoints import read_form
 from sixrayd.detectors.coding import decode
 from sixrayd.detectors.decoding import DecodeSettings, select_batch
-from sixrayd.detectors.detector import Detector, InputForm
+from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import clipped, normalise
 
 _KEY = "sixrayd"
@@ -110,9 +112,8 @@ class OnnxPredictor:
             self.session = runtime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
-            about = json.loads(self.session.get_modelmeta().custom_metadata_map[_KEY])
-            form = about["input"]
-            self.form = InputForm(int(form["size"]), tuple(form["mean"]), tuple(form["scale"]))
+            about = parse_json(self.session.get_modelmeta().custom_metadata_map[_KEY])
+            self.form = read_form(about["input"])
             self.classes = ClassList(tuple(about["classes"]))
             self.input_hw: tuple[int, int] = (int(about["input_hw"][0]), int(about["input_hw"][1]))
         except KeyError as error:

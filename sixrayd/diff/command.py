@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.printing import echo
+from sixrayd.core.words import counted
 from sixrayd.diff.settings import DiffSettings
 
 option = options_of(DiffSettings)
@@ -22,10 +24,10 @@ _PLACE = click.Path(exists=True, path_type=Path)
 )
 @option("--iou", help="Overlap from which two boxes show one thing.")
 @option("--classes", help="Compare these alone.  [default: all that the sets name]")
-@option("--images/--no-images", help="Hash images that lie beside labels.")
+@option("--images/--no-images", help="Compare images, too, or labels alone.")
 @option("--examples", help="How many of each kind are shown.")
 @option("--force", help="Let --patch replace a file.")
-@click.option("--check", is_flag=True, help="Exit with 3 where the sets differ.")
+@click.option("--check", is_flag=True, help="Exit with 3 unless there is no difference.")
 @json_option
 @click.pass_context
 def diff(
@@ -54,14 +56,14 @@ def diff(
     result = compare_places(a, b, settings, patch)
     for place, labelled in ((a, result.a), (b, result.b)):
         for line in finding_lines(labelled.findings, settings.examples):
-            click.echo(f"note: {place}: {line}", err=True)
+            echo(f"note: {place}: {line}", err=True)
     forms = (result.a.form, result.b.form)
     if as_json:
         print_json(diff_document(result.diff, (result.a, result.b)))
     else:
         for line in diff_lines(result.diff, forms, settings.examples):
-            click.echo(line)
+            echo(line)
     if patch is not None:
-        click.echo(f"wrote {patch}: {result.patched:,} images", err=as_json)
+        echo(f"wrote {patch}: {counted(result.patched or 0, 'image')}", err=as_json)
     if check and result.diff.differs:
         context.exit(3)

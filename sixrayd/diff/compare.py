@@ -61,7 +61,7 @@ class Diff:
         return images or bool(self.boxes) or bool(self.splits)
 
 
-def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5) -> Diff:
+def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5, images: bool = True) -> Diff:
     """Compare two sets whose classes go by the same names.
 
     An image is the same where its bytes are, else where its id is. Boxes are compared in whole
@@ -69,26 +69,27 @@ def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5) -> Diff:
 
     Args:
         iou: from which two boxes show one thing.
+        images: whether an image that is in one set alone counts where that set says nothing of it.
     """
     before, after = plain_labels(a), plain_labels(b)
     pairs, renamed, other_bytes = _pairs(a.images, b.images)
     in_a, in_b = {first for first, _ in pairs}, {second for _, second in pairs}
-    only_in_a = tuple(image_id for image_id in a.images if image_id not in in_a)
-    only_in_b = tuple(image_id for image_id in b.images if image_id not in in_b)
+    only_in_a = tuple(i for i in a.images if i not in in_a and (images or i in before))
+    only_in_b = tuple(i for i in b.images if i not in in_b and (images or i in after))
     counts = {name: Counter[str]() for name in (*a.classes.names, *b.classes.names)}
     changed = []
     for change in _box_changes(before, after, pairs, only_in_a, only_in_b, iou):
         counts.setdefault(change.label, Counter())[change.kind] += 1
         if change.kind != BoxKind.UNCHANGED:
             changed.append(change)
-    images = ImageChanges(
+    changes = ImageChanges(
         only_in_a, only_in_b, tuple(other_bytes), tuple(renamed), *_states(before, after, pairs)
     )
     return Diff(
         count_labels(before),
         count_labels(after),
         len(pairs),
-        images,
+        changes,
         tuple(changed),
         {name: {str(kind): counts[name][kind] for kind in BoxKind} for name in counts},
         tuple(_sides(a, b, pairs)),

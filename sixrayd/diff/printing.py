@@ -7,6 +7,7 @@ from typing import Any
 from sixrayd.core.errors import printable
 from sixrayd.core.findings import Finding
 from sixrayd.core.voc import VocObject
+from sixrayd.core.words import counted
 from sixrayd.datasets.label_hash import LabelCounts
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patches import object_in_words
@@ -58,7 +59,7 @@ def finding_lines(findings: Sequence[Finding], examples: int) -> Iterator[str]:
     if not findings:
         return
     lost = sum(finding.flaw.loses for finding in findings)
-    yield f"{len(findings):,} findings, something is left out by {lost:,}"
+    yield f"{counted(len(findings), 'finding')}, something is left out by {lost:,}"
     yield from (printable(finding) for finding in _worst_first(findings)[:examples])
     if len(findings) > examples:
         yield f"and {len(findings) - examples:,} more; --json lists up to {_MOST_FINDINGS:,}"
@@ -93,8 +94,8 @@ def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
 def _set_words(form: str, counts: LabelCounts) -> str:
     return (
-        f"{form}: {counts.images:,} images with labels, {counts.positives:,} positive, "
-        f"{counts.boxes:,} boxes, label hash {counts.labels[:16]}"
+        f"{form}: {counted(counts.images, 'image')} with labels, {counts.positives:,} positive, "
+        f"{counted(counts.boxes, 'box')}, label hash {counts.labels[:16]}"
     )
 
 

@@ -13,7 +13,8 @@ class DiffSettings:
         iou: from which two boxes show one thing, in (0, 1].
         classes: that count; empty takes what the sets name.
         examples: of each kind that the terminal shows.
-        images: whether images that lie beside labels are hashed, to know them under other ids.
+        images: whether images that lie beside labels are hashed, to know them under other ids, and
+            count where nothing is said of them.
         force: replace the file of a patch.
 
     Raises:

@@ -48,4 +48,5 @@ def compare_places(
         made = make_patch(first, second, common)
         write_patch(patch, made)
         changes = len(made.images)
-    return Comparison(first, second, diff(first, second, settings.iou), changes)
+    found = diff(first, second, settings.iou, settings.images)
+    return Comparison(first, second, found, changes)

@@ -6,16 +6,20 @@ from typing import Any
 
 from sixrayd.core.classes import default_classes
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
 from sixrayd.download.fetch import fetch_release
 from sixrayd.download.given import given_folder
 from sixrayd.download.place import ReleasePlace
 from sixrayd.download.settings import DownloadSettings
-from sixrayd.download.splits import SplitFile
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 
-_NO_PART_OF_THE_WORK = ("release", "source", "force", "connections", "keep_archives")
+# That classes are a choice is no part either: without it, the same set is the same or stops.
+_NO_PART_OF_THE_WORK = (
+    *("release", "source", "force", "connections", "keep_archives", "chosen"),
+    *("engine", "address", "shards_at"),
+)
 
 
 def resolved(settings: DownloadSettings, place: ReleasePlace) -> DownloadSettings:

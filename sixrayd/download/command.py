@@ -1,15 +1,19 @@
 """`sixrayd download`."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
-from sixrayd.core.errors import escaped
+from sixrayd.core.errors import printable
 from sixrayd.core.files import read_table
-from sixrayd.core.records import ANNOTATION_SCHEMA, MAX_NEAR_BITS
+from sixrayd.core.printing import echo
+from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, MAX_NEAR_BITS
+from sixrayd.core.store import Store
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 
@@ -28,7 +32,10 @@ option = options_of(DownloadSettings)
     "source",
     help="Folder, archive or URL to take a release of a manifest from, instead of its mirrors.",
 )
-@option("--classes", help="Classes in the order of the models' outputs.")
+@option(
+    "--classes",
+    help="Classes in the order of the models' outputs; a choice from those of the labels.",
+)
 @option("--seed", help="Seed of the draw of the test side.")
 @option(
     "--test-share",
@@ -56,7 +63,14 @@ option = options_of(DownloadSettings)
     "--keep-archives/--no-keep-archives",
     help="Keep the archives that were fetched, or remove them once they are taken in.",
 )
-@option("--force", help="Replace a finished ingest of something else.")
+@option("--engine", help="Where images are measured: on this machine, or on a Ray cluster.")
+@option("--address", help="Address of a Ray cluster.  [default: one on this machine]")
+@option(
+    "--shards-at",
+    metavar="URL",
+    help="Put the shards there as well, s3:// and gs:// too; a Ray cluster reads them there.",
+)
+@option("--force", help="Replace a finished ingest of something else, and shards of it at a URL.")
 @json_option
 @click.pass_context
 def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -69,63 +83,77 @@ def download(ctx: click.Context, /, workspace: Workspace, as_json: bool, **optio
       sixrayd download --release sixray/ --split paper=splits.json
       sixrayd download --release sixray --no-keep-archives
       sixrayd download --release sixray-d --from SIXray-D.zip
+      sixrayd download --release sixray/ --engine ray --address auto --shards-at s3://bucket/sixray
     """
     from sixrayd.download.place import find_place
     from sixrayd.download.stage import download as take
 
-    settings = DownloadSettings(**options)
+    chosen = ctx.get_parameter_source("classes") is not ParameterSource.DEFAULT
+    settings = DownloadSettings(**options, chosen=chosen)
     place = find_place(settings.release, settings.source)
     for notice in place.notices:
-        click.echo(notice, err=True)
+        echo(notice, err=True)
     with reported() as report:
         result = take(workspace, settings, report)
     if as_json:
         print_json(result)
     else:
-        _print(workspace, result)
-        _print_announced(workspace, place.expected, result)
+        if settings.shards_at:
+            echo(f"shards also at {Store(settings.shards_at).place}", err=True)
+        _print(workspace, place.expected, result)
     if result.skipped:
         ctx.exit(3)
 
 
-def _print(workspace: Workspace, result: Any) -> None:
-    click.echo(
-        f"{result.images} images: {result.positives} positives, {result.negatives} negatives, "
-        f"{result.unreadable} of them unreadable; {result.boxes} boxes"
+def _print(workspace: Workspace, expected: Any, result: Any) -> None:
+    echo(
+        f"{counted(result.images, 'image')}: {counted(result.positives, 'positive')}, "
+        f"{counted(result.negatives, 'negative')}, {result.unreadable:,} of them unreadable; "
+        f"{counted(result.boxes, 'box')}"
     )
-    click.echo(f"{result.train} train, {result.test} test")
+    echo(f"split {LEAK_FREE}: {result.train:,} train, {result.test:,} test")
     for name, counts in result.splits.items():
-        click.echo(f"split {name}: {_in_words(counts)}")
-    remarks = {
-        "near-duplicate groups": result.duplicate_groups,
-        "negatives that look like a positive": result.negatives_like_positives,
-        "positives without a usable annotation": result.unannotated,
-        "positives whose annotation holds no box": result.boxless,
-        "negatives of the image sets that their boxes make positives": result.negatives_with_boxes,
-        "listed images of which lists contradict each other": result.contradictions,
-        "notes on annotations and lists (notes.txt)": result.notes,
-        "files that repeat another": result.merged,
-        "listed images that are not in the release": result.absent,
-        "faults passed over (skipped.jsonl)": result.skipped,
-    }
-    for text, count in remarks.items():
-        if count:
-            click.echo(f"{count} {text}")
+        echo(f"split {name}: {_in_words(counts)}")
+    others = ", ".join(f"{printable(name, 40)} {n:,}" for name, n in result.other_classes.items())
+    remarks = (
+        (result.duplicate_groups, "near-duplicate group", ""),
+        (result.negatives_like_positives, "negative", "like a positive"),
+        (result.unannotated, "positive", "without a usable annotation"),
+        (result.boxless, "positive", "whose annotation holds no box"),
+        (
+            result.negatives_with_boxes,
+            "negative",
+            "of the image sets with boxes: taken as positive",
+        ),
+        (result.contradictions, "listed image", "of which lists contradict each other"),
+        (sum(result.other_classes.values()), "box", f"of other classes left out: {others}"),
+        (result.notes, "note", "on annotations and lists (notes.txt)"),
+        (result.merged, "repeated file", ""),
+        (result.absent, "listed image", "not in the release"),
+        (result.skipped, "fault", "passed over (skipped.jsonl)"),
+    )
+    for line in _remarks(remarks):
+        echo(line)
     if result.passed_over:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result.passed_over.items())
-        click.echo(f"passed over, neither image nor annotation nor archive: {escaped(kinds)}")
-    click.echo(f"look: {workspace.command('sixrayd audit')}", err=True)
-    click.echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+        echo(f"passed over, neither image nor annotation nor archive: {printable(kinds)}")
+    _print_announced(workspace, expected, result)
+    echo(f"look: {workspace.command('sixrayd audit')}", err=True)
+    echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
 
 
 def _in_words(split: Mapping[str, int]) -> str:
     """A given split's sizes, and what is doubtful about it."""
-    remarks = {
-        "groups of near-duplicates on both sides": split["groups_on_both_sides"],
-        "listed images that are not in the release": split["not_in_release"],
-    }
-    said = [f"{count} {text}" for text, count in remarks.items() if count]
-    return "; ".join([f"{split['train']} train, {split['test']} test", *said])
+    remarks = (
+        (split["groups_on_both_sides"], "group", "of near-duplicates on both sides"),
+        (split["not_in_release"], "listed image", "not in the release"),
+    )
+    return "; ".join([f"{split['train']:,} train, {split['test']:,} test", *_remarks(remarks)])
+
+
+def _remarks(remarks: Iterable[tuple[int, str, str]]) -> list[str]:
+    """Count, noun and what of it, in words, of what there is."""
+    return [f"{counted(n, noun)} {rest}".rstrip() for n, noun, rest in remarks if n]
 
 
 def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
@@ -138,4 +166,4 @@ def _print_announced(workspace: Workspace, expected: Any, result: Any) -> None:
         counts += [(f"boxes of {label}", by_class[label], found[label]) for label in by_class]
     for name, announced, count in counts:
         if announced and announced != count:
-            click.echo(f"{count} {name}, where {announced} are announced")
+            echo(f"{name}: {count:,} found, {announced:,} announced")

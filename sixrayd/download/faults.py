@@ -5,18 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixrayd.core.errors import ReleaseError, without_advice
-from sixrayd.core.files import write_bytes
+from sixrayd.core.errors import ReleaseError, printable, without_advice
+from sixrayd.core.files import shown, write_bytes
 from sixrayd.core.findings import Flaw
-from sixrayd.datasets.places import shown
 from sixrayd.download.settings import OnError
-
-
-def why(error: OSError, path: Path) -> str:
-    """Why a file cannot be read."""
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"a link to {shown(str(path.readlink()))}, where nothing is"
-    return f"cannot be read ({error.strerror or error})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,8 @@ class Faults:
         """
         what = without_advice(what)
         if self.on_error == "stop":
-            raise ReleaseError(f"{shown(where)}: {what}; mend it or pass --on-error skip")
+            place = printable(shown(where), 300)
+            raise ReleaseError(f"{place}: {what}; mend it or pass --on-error skip")
         self.found.append((shown(where), what))
         if flaw is not None:
             self.flaws[self.found[-1]] = flaw

@@ -1,6 +1,5 @@
 """Bringing a release: every file from the first mirror that has it, checked before it counts."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -9,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import sha256_file, sync_folder
+from sixrayd.core.files import sha256_file, take_place
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import SUMS
@@ -284,10 +283,7 @@ def _fault(file: WantedFile, part: Path, size: int, digest: str) -> str:
 
 def _name(part: Path, path: Path) -> None:
     part.with_suffix(".validator").unlink(missing_ok=True)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
+    take_place(part, path)
 
 
 def _tell_absent(file: WantedFile, faults: Faults) -> None:

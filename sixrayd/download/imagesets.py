@@ -1,35 +1,38 @@
 """SIXray's image sets: CSV files that say which classes an image shows."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
+import pyarrow as pa
+
+from sixrayd.core.ahead import chunked
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import AnnotationError, ReleaseError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.image_ids import NUMBERED
 from sixrayd.core.image_ids import image_id as image_id
+from sixrayd.core.image_ids import named_source
 from sixrayd.core.records import Source
 from sixrayd.datasets.image_lists import text_of
-from sixrayd.datasets.sides import listed_stem
+from sixrayd.datasets.split_files import csv_rows, listed_image
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.download.register import Register
 
 _VOC_LIST = re.compile(r"(.*/)?ImageSets/Main/(train|val|trainval|test)\.txt", re.I | re.S)
+_AT_ONCE = 10_000  # images
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
 
 class ImageSets:
     """Which classes each listed image shows, as one bit a class."""
 
-    def __init__(self, classes: ClassList) -> None:
+    def __init__(self, classes: ClassList, chosen: bool = False) -> None:
         self.classes = classes
+        self._chosen = chosen
         self.register = Register()
         self.contradictions: list[tuple[str, Finding]] = []  # by image id
 
-    def read(self, member: Member, faults: Faults) -> list[str]:
+    def read(self, member: Member, faults: Faults) -> pa.ChunkedArray:
         """Add a CSV; where an image occurs more than once, any 1 counts.
 
         Returns:
@@ -38,22 +41,21 @@ class ImageSets:
         Raises:
             ReleaseError: the header names other classes, or a fault stops.
         """
-        rows = csv_rows(member, faults)
+        rows = csv_rows(member.where, member.data, faults.add)
         header = next(rows, None)
         if header is None:
-            return []
+            return pa.chunked_array([], pa.string())
         columns = self._columns(header[1], member.where)
         listed = (self._add(cells, columns, where, faults) for where, cells in rows)
-        return [image for image in listed if image]
+        some = chunked(filter(None, listed), _AT_ONCE)  # as texts in a list, a million are 70 MB
+        return pa.chunked_array([pa.array(images, pa.string()) for images in some], pa.string())
 
     def source(self, image: str) -> Source | None:
         """What the sets say, or else the name's first letter; None when neither says."""
         bits = self.register.bits(image)
         if bits is not None:
             return Source.POSITIVE if bits else Source.NEGATIVE
-        if NUMBERED.fullmatch(image):
-            return Source.POSITIVE if image[0] == "P" else Source.NEGATIVE
-        return None
+        return named_source(image)
 
     def labels(self, image: str) -> list[str]:
         """Classes that the sets name, in class order."""
@@ -62,27 +64,42 @@ class ImageSets:
     def _names(self, bits: int) -> list[str]:
         return [label for i, label in enumerate(self.classes.names) if bits >> i & 1]
 
-    def _columns(self, header: list[str], where: str) -> list[int]:
+    def choose(self, names: Callable[[], Sequence[str]]) -> None:
+        """Leave out what labels or image sets name beside the classes, where these are a choice."""
+        if self._chosen:
+            self.classes = self.classes.choosing_from(names())
+
+    def _columns(self, header: list[str], where: str) -> list[int | None]:
+        """The class of each column; None of one that is left out."""
+        names = [name.strip() for name in header[1:]]
+        self.choose(lambda: names)
         try:
-            columns = [self.classes.index(self.classes.canonical(name)) for name in header[1:]]
+            columns = [
+                None
+                if self.classes.leaves_out(name)
+                else self.classes.names.index(self.classes.canonical(name))
+                for name in names
+            ]
         except AnnotationError:
             columns = []
-        if sorted(columns) != list(range(len(self.classes))):
-            names = [name.strip() for name in header[1:]]
+        if sorted(column for column in columns if column is not None) != list(
+            range(len(self.classes))
+        ):
             raise ReleaseError(
                 f"{where}: columns are {','.join(names) or 'missing'}, classes are "
                 f"{','.join(self.classes.names)}; {classes_advice(names)}"
             )
         return columns
 
-    def _add(self, row: list[str], columns: list[int], where: str, faults: Faults) -> str:
+    def _add(self, row: list[str], columns: list[int | None], where: str, faults: Faults) -> str:
         """Take one row; the image that it is of, empty where it is a fault."""
         values = [_VALUES.get(value.removesuffix(".0")) for value in row[1:]]
         if len(values) != len(columns) or None in values:
             faults.add(where, f"expected a name and {len(columns)} of 1, 0, -1, got {row[:9]}")
             return ""
-        if image := listed_image(row[0], where, faults):
-            shown = sum(1 << column for column, value in zip(columns, values, strict=True) if value)
+        if image := listed_image(row[0], where, faults.add):
+            pairs = zip(columns, values, strict=True)
+            shown = sum(1 << column for column, value in pairs if value and column is not None)
             self._list(image, shown, where)
         return image
 
@@ -104,41 +121,3 @@ def is_image_set(member: Member) -> bool:
 def is_voc_list(member: Member) -> bool:
     """Whether a file is one of the four lists that name a side of VOC's `ImageSets/Main`."""
     return _VOC_LIST.fullmatch(member.where) is not None
-
-
-def listed_image(name: str, where: str, faults: Faults) -> str:
-    """The image that a list names, with or without folder and suffix; empty where it is a fault."""
-    try:
-        return image_id(listed_stem(name))
-    except ReleaseError as error:
-        faults.add(where, str(error), Flaw.BAD_NAME)
-        return ""
-
-
-def csv_rows(member: Member, faults: Faults) -> Iterator[tuple[str, list[str]]]:
-    """Where each row is, and its cells: the header first, then those that are not empty."""
-    text = text_of(member.data)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    try:
-        header = _trimmed(next(rows, []))
-        numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
-        yield member.where, header[numbered:]
-        for row in rows:
-            if cells := _trimmed(row)[numbered:]:
-                yield f"{member.where}: line {rows.line_num}", cells
-    except csv.Error as error:
-        faults.add(f"{member.where}: line {rows.line_num}", f"not CSV ({error})")
-
-
-def _delimiter(text: str) -> str:
-    """The one that the header has most of."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
-
-
-def _trimmed(row: list[str]) -> list[str]:
-    """Cells without blanks around them, and none for empty ones at the end."""
-    cells = [cell.strip() for cell in row]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells

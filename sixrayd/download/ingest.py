@@ -2,26 +2,28 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.files import make_folder, write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
-from sixrayd.core.index import Index
-from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
+from sixrayd.core.records import ANNOTATION_SCHEMA, Source
+from sixrayd.core.settling import left_out_class
 from sixrayd.datasets.labels import Labels
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set, is_voc_list
-from sixrayd.download.measuring import Measuring
+from sixrayd.download.joining import JoinedImages, JoinedIndex, write_index
+from sixrayd.download.measuring import Measurer, Measuring
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
@@ -35,12 +37,10 @@ from sixrayd.download.register import Register
 from sixrayd.download.release import LooseDigest, Release
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
-from sixrayd.download.splits import GivenSplits, SplitFile
+from sixrayd.download.splits import GivenSplits
 from sixrayd.download.tables import (
     box_rows,
-    complete,
     finding_rows,
-    index_counts,
     shard_rows,
     usable_annotation,
 )
@@ -54,6 +54,7 @@ class Ingest:
     Args:
         folder: `shards/` of the workspace.
         place: where the release is, and what its manifest says is amiss with it.
+        elsewhere: measures shards in place of this machine.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Ingest:
     faults: Faults
     report: Report
     place: ReleasePlace
+    elsewhere: Measurer | None = None
     sets: ImageSets = field(init=False)
     splits: GivenSplits = field(init=False)
     labels: Labels = field(default_factory=Labels)
@@ -72,7 +74,7 @@ class Ingest:
 
     def __post_init__(self) -> None:
         classes = ClassList(self.settings.classes, self.place.expected.left_out)
-        self.sets = ImageSets(classes)
+        self.sets = ImageSets(classes, self.settings.chosen)
         self.splits = GivenSplits(self.faults)
 
     @property
@@ -110,18 +112,21 @@ class Ingest:
             self.labels.tell_apart(image, kept, others)
         for name, sides in given.items():
             self.splits.add_sides(name, sides)
-        table = self._measured()
-        boxes, counts = self._settle(table)
-        index = self._write_index(table, boxes)
-        splits = self.splits.write(index)
-        for image, where in self.splits.absent(index).items():
+        self.sets.choose(lambda: self.labels.class_names)  # those among the images, too
+        with JoinedImages.of(self.parts, sorted(self.sha256)) as images:
+            self._join(images)
+            boxes, counts = self._settle(images.sizes)
+            drawn = (self.settings.seed, self.settings.test_share, self.settings.hash_distance)
+            index = write_index(self.folder / "index.parquet", images, boxes, *drawn)
+        splits = self.splits.write(self.folder, index.ids, index.groups)
+        for image, where in self.splits.absent(index.ids).items():
             text = f"{image} is listed, not in the release"
             self.notes.append((image, Finding(Flaw.MISSING_IMAGE, where, text)))
         counts |= _boxless(index, boxes)
-        self._write_notes(table["image_id"])
+        self._write_notes(index.ids)
         self.faults.write(self.folder / "skipped.jsonl")
         return {
-            **index_counts(index),
+            **index.counts(),
             **counts,
             "notes": len(self.notes),
             "contradictions": len(self.sets.contradictions),
@@ -150,6 +155,7 @@ class Ingest:
 
     def _check_classes(self) -> None:
         """Refuse a set whose own list of classes is another, before anything is decoded."""
+        self.sets.choose(lambda: self.labels.class_names)
         if self.labels.form in ("coco", "yolo") and self.faults.on_error == "stop":
             names = self.labels.class_names
             known = self.sets.classes
@@ -176,9 +182,9 @@ class Ingest:
         Returns:
             See `_find_absent`.
         """
-        self.parts.mkdir(exist_ok=True)
+        make_folder(self.parts)
         counted = _Counter(self.report, self.register)
-        with Measuring(self.folder, self.parts, counted.measured) as measuring:
+        with Measuring(self.folder, self.parts, counted.measured, self.elsewhere) as measuring:
 
             def done(shard: str, images: int) -> None:
                 if measured_path(self.parts, shard).exists():
@@ -288,21 +294,18 @@ class Ingest:
             if path.name not in self.sha256:
                 path.unlink()
 
-    def _measured(self) -> pa.Table:
-        """Rows of all images, sorted by id; those that cannot be read are faults."""
-        tables = []
+    def _join(self, images: JoinedImages) -> None:
+        """Add what is known of shards; images that cannot be read are faults."""
+        annotated = self.labels.image_ids
         for shard in sorted(self.sha256):
             rows = shard_rows(self.parts, shard)
             for row in rows.filter(pc.not_equal(rows["error"], "")).to_pylist():
                 self.faults.add(row["where"], row["error"], Flaw.UNREADABLE_IMAGE)
-            ids = rows["image_id"].to_pylist()
-            labels = pa.array(map(self.sets.labels, ids), pa.list_(pa.string()))
-            listed = pa.array([self.sets.source(i) == Source.POSITIVE for i in ids], pa.bool_())
-            rows = rows.drop_columns("where").append_column("labels", labels)
-            tables.append(rows.append_column("listed", listed))
-        return pa.concat_tables(tables).sort_by("image_id")
+            images.add(rows, self.sets, annotated)
 
-    def _settle(self, table: pa.Table) -> tuple[dict[str, int | None], dict[str, Any]]:
+    def _settle(
+        self, sizes: Mapping[str, tuple[int, int] | None]
+    ) -> tuple[dict[str, int | None], dict[str, Any]]:
         """Write the boxes.
 
         Returns:
@@ -312,8 +315,7 @@ class Ingest:
         self.notes += self.sets.contradictions
         rows: list[dict[str, Any]] = []
         boxes: dict[str, int | None] = {}
-        promoted = 0
-        sizes = _sizes(table, self.labels.image_ids)
+        promoted, others = 0, Counter[str]()
         for image in sorted(self.labels.image_ids):
             bits = self.register.bits(image)
             if image not in sizes:
@@ -330,6 +332,7 @@ class Ingest:
                 continue
             rows += box_rows(image, read)
             self.notes += ((image, finding) for finding in read.findings)
+            others.update(filter(None, map(left_out_class, read.findings)))
             boxes[image] = None if read.hiding else len(read.objects)
             if read.objects and bits == 0:
                 promoted += 1
@@ -337,25 +340,17 @@ class Ingest:
                 where = self.labels.where(image)
                 self.notes.append((image, Finding(Flaw.BOXED_NEGATIVE, where, text)))
         write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
-        return boxes, {"boxes": len(rows), "negatives_with_boxes": promoted}
+        counts = {"boxes": len(rows), "negatives_with_boxes": promoted}
+        return boxes, {**counts, "other_classes": dict(sorted(others.items()))}
 
-    def _write_notes(self, ids: pa.ChunkedArray) -> None:
+    def _write_notes(self, ids: pa.Array) -> None:
         """Write what is wrong and was settled: as lines for people, and as a table."""
         if self.notes:
             notes = "".join(f"{finding}\n" for _, finding in self.notes)
             write_bytes(self.folder / "notes.txt", notes.encode("utf-8"))
-        if (findings := finding_rows(self.notes, self.register, ids)).num_rows:
+        findings = finding_rows(self.notes, self.register, self.splits.voc_listed, ids)
+        if findings.num_rows:
             write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
-
-    def _write_index(self, table: pa.Table, boxes: Mapping[str, int | None]) -> Index:
-        settings = self.settings
-        # What is labelled and cannot be used is no negative, on which a detector would train.
-        boxed = pa.array([image for image, count in boxes.items() if count != 0], pa.string())
-        positive = np.asarray(pc.or_(table["listed"], pc.is_in(table["image_id"], boxed)))
-        drawn = (settings.seed, settings.test_share, settings.hash_distance)
-        index = Index(complete(table, positive, *drawn), self.folder)
-        write_table(self.folder / "index.parquet", index.table, INDEX_SCHEMA)
-        return index
 
 
 class _Counter:
@@ -375,18 +370,8 @@ class _Counter:
             self._report("measuring", self._measured, self._register.listed)
 
 
-def _sizes(table: pa.Table, wanted: Iterable[str]) -> dict[str, tuple[int, int] | None]:
-    """Width and height of some images; None of one that cannot be read."""
-    rows = table.select(["image_id", "width", "height"])
-    rows = rows.filter(pc.is_in(rows["image_id"], pa.array(wanted, pa.string())))
-    return {
-        row["image_id"]: (row["width"], row["height"]) if row["width"] else None
-        for row in rows.to_pylist()
-    }
-
-
-def _boxless(index: Index, boxes: Mapping[str, int | None]) -> dict[str, Any]:
-    positives = index.rows(source=Source.POSITIVE, readable=None)["image_id"].to_pylist()
+def _boxless(index: JoinedIndex, boxes: Mapping[str, int | None]) -> dict[str, Any]:
+    positives = index.positives()
     missing = [image for image in positives if boxes.get(image) is None]
     return {
         "unannotated": len(missing),

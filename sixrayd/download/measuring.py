@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+
+import pyarrow as pa
 
 from sixrayd.core.cores import available_cores
 from sixrayd.core.files import write_table
@@ -19,6 +21,18 @@ from sixrayd.download.sharding import measured_path
 _WORTH_A_PROCESS = 2000  # images; fewer are measured sooner than processes start
 
 
+class Measurer(Protocol):
+    """Other machines, which measure shards."""
+
+    at_once: int  # shards
+
+    def measure(self, shard: Path) -> pa.Table:
+        """Of `MEASURED_SCHEMA`; called by several threads."""
+
+    def stop(self) -> None:
+        """End `measure` in all threads, with an error."""
+
+
 class Measuring:
     """Measures shards into parts; used in a `with` statement, which ends what runs.
 
@@ -26,11 +40,19 @@ class Measuring:
         folder: holds the shards.
         parts: see `measured_path`.
         told: called, by any thread, with the images measured since.
+        elsewhere: measures in place of this machine.
     """
 
-    def __init__(self, folder: Path, parts: Path, told: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parts: Path,
+        told: Callable[[int], None],
+        elsewhere: Measurer | None = None,
+    ) -> None:
         self._folder, self._parts, self._told = folder, parts, told
-        self._threads = ThreadPoolExecutor(available_cores())
+        self._elsewhere = elsewhere
+        self._threads = ThreadPoolExecutor(elsewhere.at_once if elsewhere else available_cores())
         self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         self._children = ExitStack()
         self._begun: list[Future[str]] = []
@@ -45,7 +67,9 @@ class Measuring:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A shard under way is finished: it is kept for the next time.
+        # A shard under way here is finished: it is kept for the next time.
+        if self._elsewhere and error is not None:
+            self._elsewhere.stop()
         self._threads.shutdown(cancel_futures=True)
         self._children.close()
 
@@ -53,7 +77,8 @@ class Measuring:
         """Have a shard measured."""
         self._images += images
         far = self._images > _WORTH_A_PROCESS
-        self._begun.append(self._threads.submit(self._far if far else self._near, shard))
+        measure = self._there if self._elsewhere else self._far if far else self._near
+        self._begun.append(self._threads.submit(measure, shard))
 
     def check(self) -> None:
         """Raise what measuring has met so far."""
@@ -64,6 +89,13 @@ class Measuring:
         """Until every shard that was begun is measured."""
         for future in as_completed(self._begun):
             future.result()
+
+    def _there(self, shard: str) -> str:
+        assert self._elsewhere
+        table = self._elsewhere.measure(self._folder / shard)
+        write_table(measured_path(self._parts, shard), table, MEASURED_SCHEMA)
+        self._told(len(table))
+        return shard
 
     def _near(self, shard: str) -> str:
         table = scan_shard(self._folder / shard, self._told, threads=available_cores())

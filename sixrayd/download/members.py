@@ -4,33 +4,27 @@ What an archive says of itself is not believed: links, devices, paths that leave
 sizes beyond reason are faults.
 """
 
-import io
 import os
 import posixpath
 import tarfile
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import open_plain, shown, why
 from sixrayd.core.findings import Flaw
-from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.labels import LIMITS
-from sixrayd.datasets.places import ARCHIVE, BROKEN, shown, slashed
+from sixrayd.datasets.places import ARCHIVE, BROKEN, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
-from sixrayd.download.faults import Faults, why
-from sixrayd.download.packing import BoundedStream, packing_of
+from sixrayd.datasets.tars import entries_of, opened_tar, place_of, plain_file
+from sixrayd.download.faults import Faults
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
 _MAX_IMAGE_BYTES = 64 << 20
 SUMS = "SHA256SUMS"
-_OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
-_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
-_BROKEN = (*BROKEN, tarfile.TarError)
+OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +45,6 @@ class Member:
         return suffix_of(self.where)
 
 
-class JoinedParts(io.RawIOBase):
-    """Files that were cut from one, read as that one."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = list(reversed(paths))
-        self._file: io.BufferedReader | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while True:
-            count = self._file.readinto(buffer) if self._file else 0
-            if count or not (self._file or self._paths):
-                return count
-            self.close_part()
-            if self._paths:
-                self._file = open_plain(self._paths.pop())
-
-    def close_part(self) -> None:
-        """Close the part being read."""
-        if self._file:
-            self._file.close()
-        self._file = None
-
-    def close(self) -> None:
-        self.close_part()
-        super().close()
-
-
 @dataclass(slots=True)
 class _LastMember:
     """How far a tar has been read."""
@@ -92,7 +56,9 @@ class _LastMember:
 
     def lost(self, error: BaseException, read_bytes: int) -> str:
         """What to say of an error after which nothing more can be read."""
-        said, came = f"broken ({error})", max(read_bytes - self.begin, 0)
+        deep = isinstance(error, RecursionError)
+        why = "too many headers before one file" if deep else error
+        said, came = f"broken ({why})", max(read_bytes - self.begin, 0)
         if isinstance(error, EOFError):
             said = "ends too early: its last part is missing or truncated"
             if self.where and came < self.size:
@@ -107,20 +73,14 @@ def tar_members(
     parts: Sequence[Path], name: str, faults: Faults, suffixes: Collection[str]
 ) -> Iterator[Member]:
     """Files of a tar, packed or not, that may be cut in parts; one is in memory at a time."""
-    at = f"{parts[0].name} to {parts[-1].name}" if len(parts) > 1 else parts[0].name
+    at = place_of(parts)
     last, stream = _LastMember(), None
     try:
-        with ExitStack() as stack:
-            joined = io.BufferedReader(stack.enter_context(JoinedParts(parts)), 1 << 20)
-            unpacked = stack.enter_context(packing_of(name).open(joined))
-            stream = BoundedStream(unpacked, sum(part.stat().st_size for part in parts))
-            tar = stack.enter_context(
-                tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
-            )
+        with opened_tar(parts, name) as (tar, stream):
             yield from _plain_files(tar, name, faults, suffixes, last)
             if stream.has_more():
                 faults.add(at, "more data follows the tar's end")
-    except _BROKEN as error:
+    except BROKEN as error:
         faults.add(at, last.lost(error, stream.given if stream else 0), Flaw.NOT_READ)
 
 
@@ -131,9 +91,7 @@ def _plain_files(
     suffixes: Collection[str],
     last: _LastMember,
 ) -> Iterator[Member]:
-    while (entry := tar.next()) is not None:
-        # tarfile would keep every header
-        tar.members = []  # type: ignore[attr-defined]
+    for entry in entries_of(tar):
         inside = slashed(entry.name)
         where = shown(f"{name}/{inside}")
         last.where, last.size, last.begin, last.whole = where, entry.size, entry.offset_data, False
@@ -143,7 +101,7 @@ def _plain_files(
         if suffix not in suffixes:
             _pass_over(where, suffix, faults)
             continue
-        file = tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
+        file = plain_file(tar, entry)
         if file is None:
             faults.add(where, "a link, device or sparse file; refused", Flaw.NOT_READ)
         elif _is_welcome(inside, entry.size, where, faults):
@@ -175,7 +133,7 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
                     data = _unzipped(archive, entry, where, faults)
                     if data is not None:
                         yield Member(where, data)
-    except _BROKEN as error:
+    except BROKEN as error:
         if opened or suffixes is not IMAGES:  # what does not open was said by the other pass
             faults.add(path.name, f"broken zip ({error})", Flaw.NOT_READ)
 
@@ -186,7 +144,7 @@ def _unzipped(
     """What one file of a zip holds; None, and a fault, where it is broken: others may be whole."""
     try:
         return archive.read(entry)
-    except _BROKEN as error:
+    except BROKEN as error:
         faults.add(where, f"cannot be unpacked ({error})", Flaw.NOT_READ)
         return None
 
@@ -218,7 +176,7 @@ def loose_files(
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for name in sorted(names):
             wanted = suffixes is None or suffix_of(name) in suffixes
-            if wanted and name not in _OURS and not _is_clutter(name):
+            if wanted and name not in OURS and not _is_clutter(name):
                 yield Path(folder, name)
 
 

@@ -1,12 +1,12 @@
 """What was fetched, from where, and its hash: recorded at first, compared after."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import write_json
 from sixrayd.core.workspace import Workspace
@@ -97,7 +97,7 @@ class Receipts:
 def _read(path: Path) -> dict[str, Any] | None:
     """The document; None where there is none yet."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ class Register:
     def __init__(self) -> None:
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32768;"
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096;"
             "CREATE TABLE listed (image_id TEXT PRIMARY KEY, bits INT, place INT) WITHOUT ROWID;"
             "CREATE TABLE come (image_id TEXT PRIMARY KEY, digest BLOB, path TEXT) WITHOUT ROWID;"
             "CREATE TABLE again (image_id TEXT, digest BLOB, path TEXT);"
@@ -87,9 +87,12 @@ class Register:
 
     def absent(self) -> Iterator[str]:
         """Listed images that have not come, sorted."""
-        query = (
-            "SELECT image_id FROM listed WHERE image_id NOT IN (SELECT image_id FROM come)"
-            " ORDER BY image_id"
-        )
+        return self._ids("SELECT image_id FROM listed EXCEPT SELECT image_id FROM come ORDER BY 1")
+
+    def unlisted(self) -> Iterator[str]:
+        """Images that have come and are not listed, sorted."""
+        return self._ids("SELECT image_id FROM come EXCEPT SELECT image_id FROM listed ORDER BY 1")
+
+    def _ids(self, query: str) -> Iterator[str]:
         for (image_id,) in self._base.execute(query):
             yield image_id

@@ -3,18 +3,20 @@
 import hashlib
 import json
 import re
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import open_plain, sha256_file, write_bytes
+from sixrayd.core.files import open_plain, sha256_file, why, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.places import ARCHIVE
-from sixrayd.download.faults import Faults, why
+from sixrayd.datasets.tars import TarParts, is_archive, start_of_tar
+from sixrayd.datasets.tars import wrong_start as wrong_start
+from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
+    OURS,
     SUMS,
     TEXTS,
     Member,
@@ -22,18 +24,12 @@ from sixrayd.download.members import (
     loose_members,
     suffix_of,
 )
-from sixrayd.download.packing import packing_of
 from sixrayd.download.rar import rar_as_tar
 from sixrayd.download.sources import ReleaseEntry
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
-_TAR = re.compile(
-    r"(?P<name>.+\.(?:tar\.(?:gz|bz2|xz|lzma)|tgz|tbz2?|txz|tlz|tar))"
-    r"(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
-    re.IGNORECASE,
-)
+_LONGEST = 250  # letters of a file's name
 _ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
-_PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,58 +71,28 @@ def open_release(
     Raises:
         ReleaseError: the folder has a fault that stops.
     """
-    named: dict[str, dict[int, Path]] = {}
-    runs: set[str] = set()
+    joined = TarParts(root, faults.add)
     zips, rars = [], []
     for path in loose_files(root, None, faults):
         suffix = suffix_of(path.name)
-        match = _TAR.fullmatch(path.name)
-        if match and _is_part(path, match["part"] or "", runs):
-            key = path.relative_to(root).with_name(match["name"]).as_posix()
-            parts, number = named.setdefault(key, {}), _number(match["part"] or "0")
-            if number in parts:
-                faults.add(path.name, f"is the same part as {parts[number].name}; keep one of them")
-            parts.setdefault(number, path)
-        elif suffix == ".zip":
-            zips += [path] * _is_archive(path, _ZIP, faults)
+        if joined.take(path):
+            continue
+        if suffix == ".zip":
+            zips += [path] * is_archive(path, _ZIP, faults.add)
         elif suffix == ".rar":
-            rars += [path] * _is_archive(path, _RAR, faults)
+            rars += [path] * is_archive(path, _RAR, faults.add)
         elif ARCHIVE.fullmatch(path.name):
             text = "an archive that is not read; unpack it here and move it away"
             faults.add(path.name, text, Flaw.NOT_READ)
         elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
-    tars = {name: _in_order(name, parts, faults) for name, parts in sorted(named.items())}
+    tars = joined.in_order()
     tars |= {f"{path.name}.tar": rar_as_tar(path, rars, workspace, faults) for path in rars}
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
     if entry is not None:
         _check_manifest(release, entry, workspace, faults)
     return release
-
-
-def _is_part(path: Path, part: str, runs: set[str]) -> bool:
-    """Whether a suffix names a part: `split` writes aa, ab … or aaa, aab …, never .asc or .bak.
-
-    Args:
-        runs: names whose first parts were met, which sort before the others.
-    """
-    if not part or part.isdecimal():
-        return True
-    run = f"{str(path)[: -len(part)]} {len(part)}"
-    if set(part[:-1].lower()) == {"a"}:
-        runs.add(run)
-    return run in runs
-
-
-def _number(part: str) -> int:
-    """Of a part: 00, 01 … or, as `split` names them, aa, ab …"""
-    if part.isdecimal():
-        return int(part)
-    number = 0
-    for letter in part.lower():
-        number = 26 * number + ord(letter) - ord("a")
-    return number
 
 
 def loose_listing(root: Path) -> bytes:
@@ -199,67 +165,11 @@ def _placeless(run: Run) -> tuple[object, dict[str, str], str]:
     return settings, archives, archives.pop(LISTING, "")
 
 
-def _in_order(name: str, parts: dict[int, Path], faults: Faults) -> tuple[Path, ...]:
-    magic, start = packing_of(name).magic, min(parts)
-    if start > 0 and not _head(parts[start], faults).startswith(magic):
-        faults.add(name, f"part {_part_name(parts, 0)} is missing, found {parts[start].name}")
-        return ()
-    end = next((n for n in range(start, max(parts)) if n not in parts), max(parts) + 1)
-    if end <= max(parts):
-        faults.add(name, f"part {_part_name(parts, end)} is missing")
-    found = [parts[number] for number in range(start, end)]
-    good = [_is_archive(path, b"" if i else magic, faults) for i, path in enumerate(found)]
-    return tuple(found[: [*good, False].index(False)])
-
-
-def _part_name(parts: dict[int, Path], number: int) -> str:
-    path = parts[min(parts)]
-    match = _TAR.fullmatch(path.name)
-    part = (match["part"] if match else None) or ""
-    if part.isdecimal():
-        other = f"{number:0{len(part)}d}"
-    else:
-        other = "".join(chr(ord("a") + number // 26**n % 26) for n in reversed(range(len(part))))
-    return path.name[: len(path.name) - len(part)] + other
-
-
-def _head(path: Path, faults: Faults) -> bytes:
-    """The first bytes of a file; none, and a fault, where it is empty or cannot be read."""
-    try:
-        with open_plain(path) as file:
-            head = file.read(tarfile.BLOCKSIZE)
-    except OSError as error:
-        faults.add(path.name, why(error, path), Flaw.NOT_READ)
-        return b""
-    if not head:
-        faults.add(path.name, "is empty; fetch it again", Flaw.NOT_READ)
-    return head
-
-
-def _is_archive(path: Path, magic: bytes, faults: Faults) -> bool:
-    head = _head(path, faults)
-    if not head:
-        return False
-    if fault := wrong_start(head, magic):
-        faults.add(path.name, f"{fault}; fetch it again", Flaw.NOT_READ)
-    return not fault
-
-
 def start_of(name: str) -> bytes | None:
     """The bytes that a file of this name begins with; None for what is no archive."""
-    if match := _TAR.fullmatch(name):
-        return b"" if _number(match["part"] or "0") else packing_of(match["name"]).magic
+    if (magic := start_of_tar(name)) is not None:
+        return magic
     return {".zip": _ZIP, ".rar": _RAR}.get(Path(name).suffix.lower())
-
-
-def wrong_start(head: bytes, magic: bytes = b"") -> str:
-    """What is wrong with an archive's first bytes; empty where nothing is."""
-    if head.lstrip()[:6].lower().startswith(_PAGES):
-        text = " ".join(head[:400].decode("utf-8", "replace").split())[:160]
-        return f"begins with {text!r}: an error page under the archive's name"
-    if not head.startswith(magic):
-        return f"begins with {head[:8]!r}, expected {magic!r}"
-    return ""
 
 
 def read_sums(path: Path) -> dict[str, str]:
@@ -277,12 +187,19 @@ def read_sums(path: Path) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         name = match[2].removeprefix("./") if match else ""
-        if match is None or name.startswith("/") or ".." in name.split("/"):
+        if match is None or not _is_inside(name):
             raise ReleaseError(
                 f"{path.name}: line {number}: expected HASH  NAME, got {line[:80]!r}"
             )
         sums[name] = match[1].lower()
     return sums
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays in its folder on any system, and is none of what we put there."""
+    parts = name.split("/")
+    plain = name.isprintable() and "\\" not in name and max(map(len, parts)) <= _LONGEST
+    return plain and not {"", ".", ".."} & set(parts) and name not in OURS
 
 
 def _check_manifest(

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sixrayd.core.classes import ClassList, default_classes
+from sixrayd.core.cores import Engine, check_engine
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
+from sixrayd.core.settings_file import OUTSIDE
 
 OnError = Literal["stop", "skip"]
 
@@ -19,18 +21,32 @@ class DownloadSettings:
         SettingsError: a value is out of range.
     """
 
-    release: str  # folder, archive, URL of a folder, manifest, or a name of one
+    release: str = field(
+        metadata=OUTSIDE
+    )  # folder, archive, URL of a folder, manifest, or a name of one
     classes: tuple[str, ...] = field(default_factory=default_classes)
     seed: int = 0  # of the train/test membership
     test_share: float = 0.1  # of the near-duplicate groups, 0..1
     images_per_shard: int = 2000
     hash_distance: int = NEAR_BITS  # of 256, in which the hashes of near-duplicates may differ
     on_error: OnError = "stop"
-    split: tuple[str, ...] = ()  # files with a split: FILE, or NAME=FILE
+    split: tuple[str, ...] = field(
+        default=(), metadata=OUTSIDE
+    )  # files with a split: FILE, or NAME=FILE
     force: bool = False  # replace a finished ingest of something else
-    source: str = ""  # folder, archive or URL to take a release of a manifest from
+    source: str = field(
+        default="", metadata=OUTSIDE
+    )  # folder, archive or URL to take a release of a manifest from
     connections: int = 4  # files that are fetched at once
     keep_archives: bool = True  # those that were fetched, once they are taken in
+    chosen: bool = False  # classes are a choice: what else labels name is left out
+    engine: Engine = "local"  # that measures shards, "ray" on a cluster
+    address: str = field(
+        default="", metadata=OUTSIDE
+    )  # of a Ray cluster; empty starts one on this machine
+    shards_at: str = field(
+        default="", metadata=OUTSIDE
+    )  # URL of a folder that takes the shards as well
     made_by: str = ""  # the command that takes the release for itself; empty for the user
 
     def __post_init__(self) -> None:
@@ -47,6 +63,7 @@ class DownloadSettings:
             raise SettingsError(f"connections: need 1 to 32, got {self.connections}")
         if self.on_error not in ("stop", "skip"):
             raise SettingsError(f"on-error: need stop or skip, got {self.on_error!r}")
+        check_engine(self.engine, self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +89,7 @@ class DownloadResult:
     contradictions: int = 0  # listings that name other classes of an image than one before
     # Files that are neither image nor text nor archive, by suffix.
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    # Boxes left out by class: of those that labels name and `classes` does not, and of Hammer.
+    other_classes: Mapping[str, int] = field(default_factory=dict)
     # Given splits by name: images train and test, groups_on_both_sides, listed not_in_release.
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -1,12 +1,15 @@
 """The ingest: a release becomes shards, index and annotations."""
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.acquire import (
     acquire,
@@ -15,9 +18,11 @@ from sixrayd.download.acquire import (
     resolved,
     settings_of,
 )
+from sixrayd.download.delivery import deliver, put_shard, shards_store
 from sixrayd.download.faults import Faults
 from sixrayd.download.ingest import Ingest
-from sixrayd.download.place import find_place
+from sixrayd.download.measuring import Measurer
+from sixrayd.download.place import ReleasePlace, find_place
 from sixrayd.download.release import (
     Release,
     check_apart,
@@ -54,34 +59,72 @@ def download(
         ReleaseError: the release is incomplete or not what it says; see `on_error`.
         AnnotationError: an annotation cannot be used and faults are to stop.
         OtherIngestError: a finished ingest of something else is there and `force` is not set.
+        SettingsError, WorkspaceError: shards cannot go to `shards_at`.
+        ServiceError: Ray is not installed, or its cluster does not answer.
     """
     place = find_place(settings.release, settings.source)
     if place.path:
         check_apart(place.path, workspace)
     with workspace.lock():
         settings = resolved(settings, place)
-        faults = Faults(settings.on_error)
-        run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
-        gone = archives_are_gone(place, workspace)
-        if gone and _is_finished(workspace, run, settings.force):
-            remove_fetched(place, workspace, settings)
-            return _result(workspace.run("shards").summary)
-        root = acquire(place, workspace, settings, faults, report)
-        release = open_release(root, workspace, faults, place.entry if place.path else None)
-        listing = loose_listing(root)
-        run = replace(run, inputs=release_inputs(release, workspace, listing))
-        if not _begin(workspace, run, settings.force, release):
-            remove_fetched(place, workspace, settings)
-            return _result(workspace.run("shards").summary)
-        keep_listing(workspace, listing)
-        ingest = Ingest(workspace.shards, settings, faults, report, place)
-        summary = ingest.take(release)
-        paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", PARTS)]
-        outputs = {p.name: ingest.sha256.get(p.name) or sha256_file(p) for p in sorted(paths)}
-        workspace.finish(replace(run, outputs=outputs, summary=summary))
-        shutil.rmtree(workspace.shards / PARTS)
+        store = shards_store(workspace.shards, settings.shards_at)
+        run = _take(workspace, settings, place, store, report)
+        if store:
+            deliver(workspace.shards, run.outputs, store, settings.force)
+        return _result(run.summary)
+
+
+def _take(
+    workspace: Workspace,
+    settings: DownloadSettings,
+    place: ReleasePlace,
+    store: Store | None,
+    report: Report,
+) -> Run:
+    """The finished ingest, which is left as it is where it was finished before."""
+    faults = Faults(settings.on_error)
+    run = Run("shards", "", settings_of(settings, place), workspace.removed_inputs())
+    gone = archives_are_gone(place, workspace)
+    if gone and _is_finished(workspace, run, settings.force):
         remove_fetched(place, workspace, settings)
-        return _result(summary)
+        return workspace.run("shards")
+    root = acquire(place, workspace, settings, faults, report)
+    release = open_release(root, workspace, faults, place.entry if place.path else None)
+    listing = loose_listing(root)
+    run = replace(run, inputs=release_inputs(release, workspace, listing))
+    if not _begin(workspace, run, settings.force, release):
+        remove_fetched(place, workspace, settings)
+        return workspace.run("shards")
+    keep_listing(workspace, listing)
+    with _measurer(workspace, settings, store) as elsewhere:
+        ingest = Ingest(workspace.shards, settings, faults, report, place, elsewhere)
+        summary = ingest.take(release)
+    paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", PARTS)]
+    outputs = {p.name: ingest.sha256.get(p.name) or sha256_file(p) for p in sorted(paths)}
+    run = replace(run, outputs=outputs, summary=summary)
+    workspace.finish(run)
+    shutil.rmtree(workspace.shards / PARTS)
+    remove_fetched(place, workspace, settings)
+    return run
+
+
+@contextmanager
+def _measurer(
+    workspace: Workspace, settings: DownloadSettings, store: Store | None
+) -> Iterator[Measurer | None]:
+    """Who measures shards in place of this machine, if anyone."""
+    if settings.engine != "ray":
+        yield None
+        return
+    from sixrayd.download.ray_engine import measuring_on_ray
+
+    def put(shard: Path, sha256: str) -> None:
+        if store:
+            put_shard(store, shard, sha256, settings.force)
+
+    seen = store or Store(absolute_url(str(workspace.shards)))
+    with measuring_on_ray(settings.address, seen, put) as elsewhere:
+        yield elsewhere
 
 
 def _is_finished(

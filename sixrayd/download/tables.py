@@ -1,4 +1,4 @@
-"""The tables of an ingest: the index with groups and split, and the release's boxes."""
+"""The tables of an ingest: rows of shards, the sides of the split, boxes and findings."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,22 +13,22 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
-from sixrayd.core.index import Index
-from sixrayd.core.records import INDEX_SCHEMA, Source, Split
+from sixrayd.core.image_ids import named_source
+from sixrayd.core.records import INDEX_SCHEMA, Source
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
 from sixrayd.download.register import Register
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
-from sixrayd.imaging.hashes import Indices, duplicate_groups, hashes_are_whole
+from sixrayd.imaging.hashes import Indices, hashes_are_whole
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 def shard_rows(parts: Path, shard: str) -> pa.Table:
-    """What is known of a finished shard's images: `INDEX_SCHEMA` without what `complete` adds,
-    and `where`.
+    """What is known of a finished shard's images: `INDEX_SCHEMA` without labels and
+    what is known of all images together, and `where`.
 
     Raises:
         WorkspaceError: what was measured is not there, or of other images.
@@ -61,28 +61,6 @@ def recall(folder: Path, sha256: Mapping[str, str]) -> None:
         write_table(listed, rows.select(LISTED_SCHEMA.names), LISTED_SCHEMA)
 
 
-def complete(
-    table: pa.Table, positive: Flags, seed: int, test_share: float, hash_distance: int
-) -> pa.Table:
-    """The index: near-duplicate groups, the split and the source added.
-
-    Args:
-        table: sorted by image id.
-        positive: (N,) bool.
-    """
-    ids = table["image_id"].combine_chunks()
-    groups = duplicate_groups(table["phash"].combine_chunks(), hash_distance)  # (N,)
-    test = is_test(ids, groups, positive, seed, test_share)  # (N,)
-    added = {
-        "group": ids.take(pa.array(groups)),
-        "split": pa.array(np.where(test, Split.TEST.value, Split.TRAIN.value)),
-        "source": pa.array(np.where(positive, Source.POSITIVE.value, Source.NEGATIVE.value)),
-    }
-    for name, column in added.items():
-        table = table.append_column(name, column)
-    return table.select(INDEX_SCHEMA.names)
-
-
 def is_test(ids: pa.Array, groups: Indices, positive: Flags, seed: int, test_share: float) -> Flags:
     """Which images are on the test side: whole groups, the same share of those with a positive
     and of those without.
@@ -97,10 +75,12 @@ def is_test(ids: pa.Array, groups: Indices, positive: Flags, seed: int, test_sha
     Returns:
         (N,) bool.
     """
-    heads, inverse = np.unique(groups, return_inverse=True)  # (G,), (N,)
+    is_head = groups == np.arange(len(groups), dtype=groups.dtype)  # (N,)
+    heads = np.flatnonzero(is_head).astype(np.int32)  # (G,)
+    inverse = (np.cumsum(is_head, dtype=np.int32) - 1)[groups]  # (N,)
     with_positive = np.zeros(len(heads), dtype=bool)
-    np.logical_or.at(with_positive, inverse, positive)
-    lots = np.array([_lot(seed, ids[head].as_py()) for head in heads], dtype=np.uint64)  # (G,)
+    with_positive[inverse[positive]] = True
+    lots = np.fromiter((_lot(seed, ids[head].as_py()) for head in heads), np.uint64, len(heads))
     drawn = np.zeros(len(heads), dtype=bool)
     for stratum in (with_positive, ~with_positive):
         members = np.flatnonzero(stratum)
@@ -131,19 +111,31 @@ def box_rows(image: str, annotation: VocAnnotation) -> list[dict[str, Any]]:
 
 
 def finding_rows(
-    found: Iterable[tuple[str, Finding]], register: Register, ids: pa.ChunkedArray
+    found: Iterable[tuple[str, Finding]],
+    register: Register,
+    voc_listed: pa.ChunkedArray,
+    ids: pa.Array,
 ) -> pa.Table:
     """`FINDING_SCHEMA`: what annotations and image sets say wrongly, sorted.
 
     Args:
         found: by image id.
-        ids: of the images that the release brings; where there are image sets, they list them.
+        voc_listed: images that VOC's lists name.
+        ids: of the images that the release brings. Image sets list all of them where there are any,
+            VOC's lists all but those that are negatives by their name.
     """
     rows = [
         {"flaw": str(finding.flaw), "where": finding.where, "text": finding.text, "image_id": image}
         for image, finding in found
     ]
-    unlisted = [i for i in ids.to_pylist() if register.listed and register.bits(i) is None]
+    others = ids.filter(pc.invert(pc.is_in(ids, voc_listed))) if len(voc_listed) else ids
+    there_are_lists = register.listed or len(voc_listed)
+    unlisted = [
+        image
+        for image in (others.to_pylist() if there_are_lists else ())
+        if register.bits(image) is None
+        and (register.listed or named_source(image) != Source.NEGATIVE)
+    ]
     texts = (str(Flaw.UNLISTED_IMAGE), "image sets", "listed by none")
     columns = [pa.repeat(pa.scalar(text), len(unlisted)) for text in texts]
     columns.append(pa.array(unlisted, pa.string()))
@@ -171,26 +163,3 @@ def usable_annotation(
         return labels.annotation(image, size_wh, classes, "skip")
     except AnnotationError:
         return None
-
-
-def index_counts(index: Index) -> dict[str, int]:
-    """Counts of images of each kind, as `DownloadResult` names them."""
-    table = index.table
-    positive = pc.equal(table["source"], Source.POSITIVE.value)
-    sizes = pc.value_counts(table["group"]).field("counts")
-    with_positive = pc.is_in(table["group"], value_set=pc.unique(table["group"].filter(positive)))
-    counts = {
-        "positives": pc.sum(positive),
-        "unreadable": pc.sum(pc.not_equal(table["error"], "")),
-        "test": pc.sum(pc.equal(table["split"], "test")),
-        "duplicate_groups": pc.sum(pc.greater(sizes, 1)),
-        "negatives_like_positives": pc.sum(pc.and_(with_positive, pc.invert(positive))),
-    }
-    found = {name: int(count.as_py() or 0) for name, count in counts.items()}
-    images = len(index)
-    return {
-        "images": images,
-        "negatives": images - found["positives"],
-        "train": images - found["test"],
-        **found,
-    }

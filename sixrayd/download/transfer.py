@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
+from sixrayd.core.files import make_folder
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -110,7 +111,7 @@ class HttpMirror:
             if answer.status_code not in (200, *_GONE):  # some know no HEAD
                 with self._client.stream("GET", url, headers=plain | {"Range": "bytes=0-0"}) as got:
                     answer = got
-        except (httpx.HTTPError, httpx.InvalidURL, ReleaseError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ReleaseError):
             return None  # fetching it will tell
         if answer.status_code in _ABSENT:
             raise AbsentError(str(answer.status_code))
@@ -126,7 +127,7 @@ class HttpMirror:
                 self._append(file, part)
                 self._attempts = self._patience.attempts
                 return
-            except httpx.InvalidURL as error:  # of a redirect, or by its name
+            except (httpx.InvalidURL, ValueError) as error:  # of a redirect, or by its name
                 raise ReleaseError(f"not a URL ({error})") from error
             except (httpx.HTTPError, _AgainError) as error:
                 size = _size(part)
@@ -262,7 +263,7 @@ def _refuse_downgrade(answer: httpx.Response) -> None:
 
 def part_of(path: Path) -> Path:
     """Where a file grows until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path.with_name(f".{path.name}.part")
 
 

@@ -12,6 +12,9 @@ from sixrayd.core.command import (
     print_json,
     workspace_option,
 )
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.statistics.settings import BoundSettings
@@ -32,12 +35,15 @@ bound, target = options_of(BoundSettings), options_of(Target)
 @options_of(SampleSettings)("--seed", help="With --sample: new dice throws, for instance.")
 @click.option(
     "--certify",
+    cls=OutsideOption,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write one file from which `sixrayd verify` computes the bound again.",
 )
 @click.option("--by", default="", help="With --certify: who signs it off.")
-@click.option("--force", is_flag=True, help="With --certify: replace a file that is there.")
+@click.option(
+    "--force", is_flag=True, cls=OutsideOption, help="With --certify: replace a file that is there."
+)
 @bound("--confidence", help="Confidence level of the bound, 0 to 1.")
 @bound(
     "--sensitivity",
@@ -124,12 +130,13 @@ def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json:
     if as_json:
         print_json(result)
         return
-    click.echo(
-        f"{result.file}: {result.found:,} groups found, at most {result.upper:,} missed, at least "
+    echo(
+        f"{result.file}: {counted(result.found, 'group')} found, at most {result.upper:,} "
+        f"missed, at least "
         f"{percent_down(result.recall)} found; names {result.signed_by} as signer (not proven)"
     )
     for line in result.rests_on:
-        click.echo(f"rests on  {line}")
-    click.echo(f"commitment {result.commitment}")
-    click.echo(f"SHA-256 {result.sha256}")
-    click.echo(f"next: sixrayd verify {result.file}")
+        echo(f"rests on  {line}")
+    echo(f"commitment {result.commitment}")
+    echo(f"SHA-256 {result.sha256}")
+    echo(f"next: sixrayd verify {result.file}")

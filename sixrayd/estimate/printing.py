@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
+from sixrayd.core.printing import Terminal
+from sixrayd.core.words import counted
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
 from sixrayd.estimate.stage import Estimate
@@ -17,23 +20,23 @@ _CLASSES = (
     "Each class's bound is stricter, so that all hold at once; they may exceed the total and do "
     "not add up."
 )
-_console = Console(highlight=False, markup=False, soft_wrap=False)
+_console = Terminal()
 
 
 def print_sample(result: SampleResult, following: str) -> None:
     """Print a draw, and the command that comes next."""
     units, images = sum(result.units.values()), result.images
-    lines = [f"draw {result.draw}: {units:,} groups, {images:,} images"]
+    lines = [f"draw {result.draw}: {counted(units, 'group')}, {counted(images, 'image')}"]
     if result.finished:
         lines.insert(0, "the draw was interrupted before; it is complete now, nothing more drawn")
     for stratum, number in result.units.items():
         lines.append(f"  {number:>9,} of {result.pools[stratum]:,} undecided  {stratum}")
     lines += [
-        f"{result.units_in_all:,} groups drawn in all: {result.file}",
+        f"{counted(result.units_in_all, 'group')} drawn in all: {result.file}",
         f"commitment, to be published before these are reviewed: {result.commitment}",
         f"next: {following}",
     ]
-    _console.print("\n".join(lines), soft_wrap=True)
+    _console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def print_costs(costs: Costs) -> None:
@@ -67,7 +70,8 @@ def print_estimate(result: Estimate) -> None:
         f"Groups of near-identical images. Found: {result.found:,}. At most {result.upper:,} may "
         f"be missed ({100 * result.settings.confidence:.4g} % sure), best guess {guess}.",
         f"At least {percent_down(result.recall)} of all contraband groups are found.",
-        f"Missed are {result.lower:,} groups at least, and {result.images:,} images at most.",
+        f"Missed are {counted(result.lower, 'group')} at least, and "
+        f"{counted(result.images, 'image')} at most.",
         "",
         classes,
         _CLASSES,
@@ -77,7 +81,9 @@ def print_estimate(result: Estimate) -> None:
         "",
         *_sample(result),
     ]
-    _console.print(Panel(Group(*parts), title=f"what {result.name} still misses", expand=False))
+    _console.print(
+        Panel(Group(*parts), title=Text(f"what {result.name} still misses"), expand=False)
+    )
     if result.spots.to_settle:
         _print_to_settle(result)
     _console.print(f"{result.folder}/estimate.json, estimate.png", soft_wrap=True)
@@ -118,7 +124,7 @@ def _print_to_settle(result: Estimate) -> None:
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
-    _console.print("\n".join(lines), soft_wrap=True)
+    _console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def _list(items: Iterable[str]) -> Group:

@@ -1,6 +1,5 @@
 """Drawing spot checks: `estimate/NAME/sample.parquet`, which `sixrayd review push` sends."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
@@ -71,7 +71,7 @@ class SampleFolder:
             WorkspaceError: it is broken.
         """
         try:
-            return SamplingPlan.parse(json.loads(self.plan_file.read_text("utf-8")))
+            return SamplingPlan.parse(parse_json(self.plan_file.read_text("utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as error:

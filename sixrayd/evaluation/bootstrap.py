@@ -13,18 +13,19 @@ a class crosses a tenth. Where the two metrics disagree on a decision, trust VOC
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, Sec. 13.3 (percentiles).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from sixrayd.core.arrays import FloatArray, IntArray
+from sixrayd.core.arrays import BoolArray, FloatArray, IntArray
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.evaluation.average_precision import Metric, require_metric
-from sixrayd.evaluation.matching import Matches, count_positives, difficult_of, match
+from sixrayd.evaluation.matching import Matches, count_positives, difficult_of
+from sixrayd.evaluation.modes import Mode, match_in_mode
 
 _MOST_CELLS = 4_000_000  # of one array of running sums, 32 MB
 
@@ -42,7 +43,8 @@ class BootstrapSettings:
     margin: float = 0.005  # of mean AP as a fraction; declared before the run
     seed: int = 0
     metric: Metric = "voc07"
-    iou: float = 0.5
+    iou: float = 0.5  # of the modern mode; RFBNet's has its own
+    mode: Mode = "modern"
 
     def __post_init__(self) -> None:
         require_metric(self.metric)
@@ -147,12 +149,17 @@ def weighted_means(
     number = {name: n for n, name in enumerate(names)}
     place = {image_id: number[groups[image_id]] for image_id in truths}
     curves = [
-        _Curve.of(match(detections, truths, label, settings.iou), truths, label, place)
+        _Curve.of(
+            match_in_mode(settings.mode, detections, truths, label, settings.iou),
+            truths,
+            label,
+            place,
+        )
         for label in range(len(classes))
     ]
     step = max(1, _MOST_CELLS // max(1, *(len(curve.hits) for curve in curves)))
     parts = [
-        _mean_of_classes(curves, weights[start : start + step], settings.metric)
+        _mean_of_classes(curves, weights[start : start + step], settings)
         for start in range(0, len(weights), step)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
@@ -208,7 +215,7 @@ class _Curve:
             positives[place[image_id]] += int(counting.sum())
         return cls(group[right], table, positives)
 
-    def average_precision(self, weights: IntArray, metric: Metric) -> FloatArray:
+    def average_precision(self, weights: IntArray, settings: BootstrapSettings) -> FloatArray:
         """(R,) under (R, G) copies; NaN where no object counts."""
         positives = weights @ self.positives  # (R,)
         if len(self.hits) == 0:
@@ -218,28 +225,42 @@ class _Curve:
         shown = np.cumsum((self.stretches.T @ weights.T).T, axis=1)
         precision = hits / np.maximum(shown, 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # (R, H)
-        if metric == "voc10":
+        if settings.metric == "voc10":
             total = (gained * best).sum(axis=1)
         else:
-            total = _eleven_points(hits, best, positives) * positives
+            total = _eleven_points(hits, best, positives, settings.mode) * positives
         values: FloatArray = np.full(len(total), np.nan)
         np.divide(total, positives, out=values, where=positives > 0)
         return values
 
 
-def _eleven_points(hits: IntArray, best: FloatArray, positives: IntArray) -> FloatArray:
-    """(R,) mean of the best precision at recall 0, 0.1 … 1 or more, compared in whole numbers."""
+def _eleven_points(hits: IntArray, best: FloatArray, positives: IntArray, mode: Mode) -> FloatArray:
+    """(R,) mean of the best precision at recall 0, 0.1 … 1 or more."""
     rows = np.arange(len(hits))
     total = np.zeros(len(hits))
-    for tenth in range(11):
-        first = (hits * 10 < tenth * positives[:, None]).sum(axis=1)  # (R,)
+    for short in _short_of(hits, positives[:, None], mode):
+        first = short.sum(axis=1)  # (R,)
         reached = first < hits.shape[1]
         total[reached] += best[rows[reached], first[reached]]
     return total / 11
 
 
-def _mean_of_classes(curves: list[_Curve], weights: IntArray, metric: Metric) -> FloatArray:
-    values = np.stack([curve.average_precision(weights, metric) for curve in curves])  # (K, R)
+def _short_of(hits: IntArray, positives: IntArray, mode: Mode) -> Iterator[BoolArray]:
+    """(R, H) of each of the eleven points, whether its recall is not reached yet.
+
+    In whole numbers, or in the legacy mode against RFBNet's, some of which are a rounding high.
+    """
+    if mode == "legacy":
+        recall = hits / np.maximum(positives, 1)
+        yield from (recall < point for point in np.arange(0.0, 1.1, 0.1))
+    else:
+        yield from (hits * 10 < tenth * positives for tenth in range(11))
+
+
+def _mean_of_classes(
+    curves: list[_Curve], weights: IntArray, settings: BootstrapSettings
+) -> FloatArray:
+    values = np.stack([curve.average_precision(weights, settings) for curve in curves])  # (K, R)
     present = ~np.isnan(values)
     total, count = np.where(present, values, 0.0).sum(axis=0), present.sum(axis=0)
     mean: FloatArray = np.full(len(weights), np.nan)

@@ -16,7 +16,7 @@ wide and too high, which costs a few matches near the threshold.
 Source: github.com/GOATmessi8/RFBNet, `data/voc_eval.py` and `data/voc0712.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -137,11 +137,36 @@ def match_legacy(
     return Matches(scores[order], right[order], ignored[order], positives, ordered_ids)
 
 
+def result_lines(
+    detections: Mapping[str, Detections], label: int, edges: Edges = "inclusive"
+) -> Iterator[str]:
+    """One class's detections as the text that `voc_eval` reads: image, score, four edges.
+
+    Args:
+        detections: images in the order of the image set's file.
+    """
+    for image_id, found in detections.items():
+        rows = np.flatnonzero(found.labels == label)
+        scores, boxes = _as_results(found, rows, edges)
+        for score, box in zip(scores.tolist(), boxes.tolist(), strict=True):
+            yield f"{image_id} {score:.3f} {' '.join(f'{edge:.1f}' for edge in box)}\n"
+
+
+def _as_results(found: Detections, rows: IntArray, edges: Edges) -> tuple[FloatArray, FloatArray]:
+    """(D,) scores and (D, 4) boxes, 1-based, as the text holds them."""
+    shift = (1, 1, 1, 1) if edges == "inclusive" else (1, 1, 0, 0)
+    boxes = found.xyxy[rows]
+    return (
+        _as_written(found.scores[rows], 3),
+        _as_written(boxes + np.array(shift, boxes.dtype), 1),
+    )
+
+
 def _compare_image(
     found: Detections, rows: IntArray, truth: Truths, label: int, edges: Edges
 ) -> tuple[FloatArray, IntArray, FloatArray, BoolArray, BoolArray]:
     """Of each row its score, best object, IoU with it, whether that is difficult, and excuse."""
-    scores = _as_written(found.scores[rows], 3)  # (D,)
+    scores, boxes = _as_results(found, rows, edges)
     excused = excused_of(found)[rows]
     of_class = truth.labels == label
     if not of_class.any():
@@ -152,9 +177,6 @@ def _compare_image(
             np.zeros_like(excused),
             excused,
         )
-    shift = (1, 1, 1, 1) if edges == "inclusive" else (1, 1, 0, 0)
-    boxes = found.xyxy[rows]
-    boxes = _as_written(boxes + np.array(shift, boxes.dtype), 1)  # (D, 4)
     objects = truth.xyxy[of_class].astype(np.float64) + np.array([1, 1, 0, 0])  # (M, 4)
     overlap = _iou_inclusive(boxes, objects)  # (D, M)
     best = overlap.argmax(axis=1)

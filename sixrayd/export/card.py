@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from sixrayd.core.errors import printable
 from sixrayd.core.records import State
 
+_ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in "&<>[`|"}
 _MEANING = {
     State.SOURCE_POSITIVE: "labelled positive by the release",
     State.FOUND_POSITIVE: "labelled negative, contraband found and confirmed by reviewers",
@@ -87,18 +89,29 @@ def card(
     """
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
-        name=name,
+        name=_words(name),
         version=version,
         states="\n".join(rows),
         total=sum(states.values()),
         images_train=images["train"],
         images_test=images["test"],
-        split=_GIVEN.format(split=split) if split else _OWN,
+        split=_GIVEN.format(split=_code(split)) if split else _OWN,
         boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
-        origins=", ".join(f"{count} {origin}" for origin, count in origins.items()) or "none",
+        origins=", ".join(f"{count} {_words(origin)}" for origin, count in origins.items())
+        or "none",
     )
+
+
+def _words(name: str) -> str:
+    """A name that Markdown and HTML show as it is."""
+    return printable(name).translate(_ENTITIES)
+
+
+def _code(name: str) -> str:
+    """A name that stands between backticks."""
+    return printable(name).replace("`", "'")
 
 
 def _class_row(label: str, counts: Mapping[str, int]) -> str:
     columns: Sequence[str] = ("train_images", "train_boxes", "test_images", "test_boxes")
-    return " | ".join(["| " + label, *(str(counts[column]) for column in columns)]) + " |"
+    return " | ".join(["| " + _words(label), *(str(counts[column]) for column in columns)]) + " |"

@@ -14,6 +14,8 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.printing import echo
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.forms import FORMS, VOC
 from sixrayd.export.settings import ExportSettings
@@ -71,13 +73,13 @@ def export(
 
     result = run_export(workspace, ExportSettings(**options))
     for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     if as_json:
         print_json(result)
         return
     verb = "wrote" if result.written else "nothing to do, unchanged:"
-    click.echo(f"{verb} {result.tree}")
+    echo(f"{verb} {result.tree}")
     for state, count in result.states.items():
-        click.echo(f"  {count:>9,}  {state}")
+        echo(f"  {count:>9,}  {state}")
     images = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
-    click.echo(f"VOC tree: {images} images, {sum(result.origins.values()):,} boxes")
+    echo(f"VOC tree: {images} images, {counted(sum(result.origins.values()), 'box')}")

@@ -1,10 +1,11 @@
 """What `sixrayd export` is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Rule
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.export.forms import FORMS, VOC
 
 
@@ -17,11 +18,13 @@ class ExportSettings:
     """
 
     review: tuple[str, ...] = ()  # names; none means every review of the workspace
-    out: Path | None = None  # None means export/NAME of the workspace
+    out: Path | None = field(default=None, metadata=OUTSIDE)  # None: export/NAME
     with_negatives: bool = False  # copy images that hold nothing into the tree, too
     consensus: Rule = Rule.ADJUDICATOR  # how reviewers who differ are settled
     pseudonyms: bool = False  # name no reviewer in anything exported
-    force: bool = False  # replace an export of other inputs or settings
+    force: bool = field(
+        default=False, metadata=OUTSIDE
+    )  # replace an export of other inputs or settings
     form: str = VOC  # a key of `FORMS`
     split: str = ""  # a given split, for the lists; empty is the ingest's own
 

@@ -1,7 +1,6 @@
 """The export stage: decisions and source annotations become a dataset."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import sixrayd
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
@@ -19,7 +19,8 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
-from sixrayd.core.workspace import Run, Workspace
+from sixrayd.core.words import counted
+from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of
 from sixrayd.export.card import card
 from sixrayd.export.content import Content, in_shard_order
@@ -120,8 +121,9 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
 def _run_at(folder: Path) -> Run | None:
     """The finished export in a folder, None where there is none."""
     try:
-        run = Run(**json.loads((folder / "run.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        path = folder / "run.json"
+        run = Run.of(parse_json(path.read_text("utf-8")), path)
+    except (OSError, ValueError):
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
 
@@ -159,7 +161,7 @@ def _point_to(pointer: Path, run: Run, target: Path) -> None:
     if target.resolve() == pointer.resolve():
         return
     if (pointer / MANIFEST).exists():
-        shutil.rmtree(pointer)
+        remove_result(pointer)
     write_json(pointer / "run.json", asdict(run))
 
 
@@ -269,11 +271,11 @@ def _notes(states: States, bare: Sequence[str]) -> list[str]:
     if waiting := counts[State.FLAGGED_UNREVIEWED]:
         notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
     if bare:
-        notes.append(f"{len(bare)} positives have no box: listed in positives_without_boxes.txt")
+        notes.append(f"{counted(len(bare), 'positive')} without a box: positives_without_boxes.txt")
     if states.unused:
         notes.append(
-            f"{len(states.unused)} images with decisions are not in the release, or not readable: "
-            f"the decisions were not used, first {states.unused[0]}"
+            f"{counted(len(states.unused), 'image')} with decisions, but not readable or not in "
+            f"the release: the decisions were not used, first {states.unused[0]}"
         )
     return notes
 

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -68,25 +69,30 @@ def browsable(data: bytes, where: str) -> bytes:
     return file.getvalue()
 
 
-def image_size_wh(data: bytes, where: str) -> tuple[int, int]:
+def image_size_wh(data: bytes | IO[bytes], where: str) -> tuple[int, int]:
     """Width and height in pixels from the header alone.
+
+    Args:
+        data: the encoded image, or a file of it, of which no more than the header is read.
 
     Raises:
         ImageError: the header cannot be read.
     """
+    whole = data if isinstance(data, bytes) else b""
     try:
-        if simplejpeg is not None and data.startswith(_JPEG):
+        if simplejpeg is not None and whole.startswith(_JPEG):
             with suppress(ValueError):  # Pillow takes some headers that this one does not
-                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                height, width, *_ = simplejpeg.decode_jpeg_header(whole)
                 return int(width), int(height)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        with Image.open(file, formats=FORMATS) as image:
             return image.size
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{where}: more than {Image.MAX_IMAGE_PIXELS} pixels, at most {MAX_PIXELS} are decoded"
         ) from error
     except Exception as error:
-        raise ImageError(f"{where}: {_not_an_image(data)}") from error
+        raise ImageError(f"{where}: {_not_an_image(whole)}") from error
 
 
 def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int]:

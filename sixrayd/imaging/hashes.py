@@ -27,9 +27,10 @@ NEAR_KEY_BITS = 4  # of 64
 MAX_GROUP = 500  # images
 _SIDE_PX = 128  # a quarter of the time of a full decode
 _AT_ONCE = 4096  # hashes
+_COMPARED = 1 << 15  # hashes, with the next
 _KEY_OCTETS = slice(0, 16, 2)  # the left half of the upper 8 of 16 rows
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
-Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Indices = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
 
 
 def image_hash(data: bytes, source: str) -> str:
@@ -71,10 +72,13 @@ def hash_keys(hashes: Sequence[str] | pa.Array) -> Hashes:
         WorkspaceError: they are not all of 64 digits, or all of 16.
     """
     if len(hashes) and len(str(hashes[0])) * 4 == KEY_BITS:
-        keys = _octets(hashes, KEY_BITS)
-    else:
-        keys = _octets(hashes, BITS)[:, _KEY_OCTETS]
-    return np.ascontiguousarray(keys).view(np.uint64).ravel()
+        return _octets(hashes, KEY_BITS).view(np.uint64).ravel()
+    return _keys_of(_octets(hashes, BITS))
+
+
+def _keys_of(octets: np.ndarray[Any, np.dtype[np.uint8]]) -> Hashes:
+    """(N,): the keys of hashes of (N, 32) octets."""
+    return np.ascontiguousarray(octets[:, _KEY_OCTETS]).view(np.uint64).ravel()
 
 
 def _octets(hashes: Sequence[str] | pa.Array, bits: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -133,66 +137,105 @@ def duplicate_groups(
         raise ShapeError(f"max_distance: need 0..{MAX_NEAR_BITS} bits, got {max_distance}")
     texts = pa.array(hashes, pa.string())
     known = np.flatnonzero(np.asarray(pc.not_equal(texts, ""), bool))  # (K,)
-    texts = texts.take(pa.array(known)).dictionary_encode()
-    inverse = np.asarray(texts.indices, np.int64)  # (K,)
-    sizes = np.bincount(inverse, minlength=len(texts.dictionary))  # (U,)
-    parts = _bounded_components(texts.dictionary, sizes, max_distance, max_group)  # (U,)
-    groups = np.arange(len(hashes), dtype=np.int64)
-    groups[known] = _smallest_member(parts[inverse], known)
-    crowded = sizes[inverse] > max_group  # (K,)
-    groups[known[crowded]] = known[crowded]
+    groups = np.arange(len(texts), dtype=np.int64)
+    words = hash_words(texts.take(pa.array(known)))  # (K, 4)
+    groups[known] = known[word_groups(words, max_distance, max_group)]
     return groups
 
 
-def _bounded_components(
-    unique: pa.Array, sizes: Indices, max_distance: int, max_group: int
+def word_groups(
+    words: Hashes, max_distance: int = NEAR_BITS, max_group: int = MAX_GROUP
 ) -> Indices:
-    """Component of each hash, after dropping links from components that hold too many images."""
-    pairs, distances = _links(hash_words(unique), hash_keys(unique), max_distance)  # (L, 2), (L,)
-    for distance in range(max_distance, -1, -1):
-        parts = _components(len(unique), pairs)
-        too_large = np.bincount(parts, weights=sizes) > max_group
-        drop = too_large[parts[pairs[:, 0]]] & (distances >= distance)
-        pairs, distances = pairs[~drop], distances[~drop]
-    return _components(len(unique), pairs)
+    """`duplicate_groups` of hashes as words, all of them known: some 70 bytes a hash in memory.
+
+    Args:
+        words: (K, 4), see `hash_words`.
+
+    Returns:
+        (K,) smallest index of the hash's group.
+    """
+    firsts, inverse = _unique(words)  # (U,), (K,)
+    sizes = np.bincount(inverse, minlength=len(firsts)).astype(np.int32)  # (U,)
+    pairs, distances = _links(words, firsts, max_distance)  # (L, 2), (L,)
+    parts = _bounded_parts(sizes, pairs, distances, max_group)  # (U,)
+    smallest = firsts.copy()
+    np.minimum.at(smallest, parts, firsts)
+    groups: Indices = smallest[parts][inverse].astype(np.int64)
+    crowded = np.flatnonzero((sizes > max_group)[inverse])
+    groups[crowded] = crowded
+    return groups
 
 
-def _links(words: Hashes, keys: Hashes, max_distance: int) -> tuple[Indices, Indices]:
+def _unique(words: Hashes) -> tuple[Indices, Indices]:
+    """The first index of each hash (U,), and which of these each hash is (K,)."""
+    order = np.lexsort(words.T[::-1]).astype(np.int32)  # (K,); equal ones stay in order
+    fresh = np.ones(len(words), bool)
+    fresh[1:] = False
+    for column in words.T:
+        ordered = column[order]
+        fresh[1:] |= ordered[1:] != ordered[:-1]
+    inverse = np.empty(len(words), np.int32)
+    inverse[order] = np.cumsum(fresh, dtype=np.int32) - 1
+    return order[fresh], inverse
+
+
+def _bounded_parts(sizes: Indices, pairs: Indices, distances: Indices, max_group: int) -> Indices:
+    """(U,) the first of the hashes that each is linked with, after dropping links from parts that
+    hold too many images.
+    """
+    parts = np.arange(len(sizes), dtype=np.int32)
+    linked, ends = np.unique(pairs, return_inverse=True)  # few are
+    ends = ends.reshape(-1, 2)
+    found = _components(len(linked), ends)
+    for distance in range(int(distances.max(initial=-1)), -1, -1):
+        too_large = np.bincount(found, weights=sizes[linked]) > max_group
+        drop = too_large[found[ends[:, 0]]] & (distances >= distance)
+        if drop.any():
+            ends, distances = ends[~drop], distances[~drop]
+            found = _components(len(linked), ends)
+    _, heads = np.unique(found, return_index=True)
+    parts[linked] = linked[heads[found]]
+    return parts
+
+
+def _links(words: Hashes, firsts: Indices, max_distance: int) -> tuple[Indices, Indices]:
     """Pairs of near hashes: (L, 2) indices and (L,) bits, each pair once.
 
     Two keys that differ in at most d bits agree in one of d + 1 bands of their bits.
 
     Args:
-        words: (U, 4), each another.
-        keys: (U,).
+        words: (K, 4).
+        firsts: (U,) indices of those that are each another.
     """
+    keys = _keys_of(words.view(np.uint8))[firsts]  # (U,)
     bands = min(max_distance, NEAR_KEY_BITS) + 1
     found: list[Indices] = [np.empty((0, 2), np.int64)]
     for band in range(bands if max_distance else 0):
         bits = np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, bands)))
-        for pairs in _near_in_band(keys, keys & bits, bands - 1):
-            found.append(pairs[_distances(words, pairs) <= max_distance])
+        for pairs in _near_in_band(keys, bits, bands - 1):
+            found.append(pairs[_distances(words, firsts[pairs]) <= max_distance])
     pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)  # (L, 2)
-    return pairs, _distances(words, pairs)
+    return pairs, _distances(words, firsts[pairs])
 
 
 def _distances(words: Hashes, pairs: Indices) -> Indices:
     return bits_between(words[pairs[:, 0]], words[pairs[:, 1]])
 
 
-def _near_in_band(keys: Hashes, bands: Hashes, max_distance: int) -> Iterator[Indices]:
+def _near_in_band(keys: Hashes, bits: np.uint64, max_distance: int) -> Iterator[Indices]:
     """Near pairs among keys of equal band: sorted by band, each is compared with the next, then
-    with the one after, while bands agree."""
-    order = np.argsort(bands, kind="stable")  # (U,)
-    bands, ordered = bands[order], keys[order]
-    first: Indices = np.arange(len(bands) - 1)
-    step = 1
-    while len(first := first[: np.searchsorted(first, len(bands) - step)]):
-        first = first[bands[first] == bands[first + step]]
-        near = np.bitwise_count(ordered[first] ^ ordered[first + step]) <= max_distance
-        hits = first[near]
-        yield np.stack([order[hits], order[hits + step]], axis=1)  # (hits, 2)
-        step += 1
+    with the one after, while bands agree; some thousands at once."""
+    order = np.argsort(keys & bits).astype(np.int32)  # (U,)
+    ordered = keys[order]
+    for start in range(0, len(keys), _COMPARED):
+        first: Indices = np.arange(start, min(start + _COMPARED, len(keys)))
+        step = 1
+        while len(first := first[: np.searchsorted(first, len(keys) - step)]):
+            apart = ordered[first] ^ ordered[first + step]
+            first, apart = (values[apart & bits == 0] for values in (first, apart))
+            hits = first[np.bitwise_count(apart) <= max_distance]
+            yield np.stack([order[hits], order[hits + step]], axis=1).astype(np.int64)  # (hits, 2)
+            step += 1
 
 
 def _components(count: int, pairs: Indices) -> Indices:
@@ -200,9 +243,3 @@ def _components(count: int, pairs: Indices) -> Indices:
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     parts: Indices = connected_components(graph, directed=False)[1].astype(np.int64)
     return parts
-
-
-def _smallest_member(parts: Indices, members: Indices) -> Indices:
-    """For each entry, the smallest member of its part; `members` ascends."""
-    _, first, inverse = np.unique(parts, return_index=True, return_inverse=True)
-    return members[first[inverse]] if len(members) else members

@@ -9,9 +9,13 @@ from click.core import ParameterSource
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.printing import echo
+from sixrayd.core.settings_file import OutsideOption
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.options import tdc_options
 from sixrayd.detectors.catalogue import BACKENDS
-from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
@@ -32,6 +36,7 @@ option = options_of(MineSettings)
     "--crop",
     help="Look only where the bag is (tdc), or at overlapping parts and the whole (tiles).",
 )
+@tdc_options(TDC)
 @option("--dynamic", help="Keep each image's aspect ratio.")
 @option(
     "--cascade",
@@ -61,12 +66,14 @@ option = options_of(MineSettings)
 @click.option("--dry-run", is_flag=True, help="Say what is left, and how long it will take.")
 @click.option(
     "--detections",
+    cls=OutsideOption,
     type=click.Path(exists=True, path_type=Path),
     help="Take over another model's detections instead: COCO as JSON (results, or a dataset whose "
     "annotations carry scores), or a folder or zip of VOC XML.",
 )
 @click.option(
     "--coco-images",
+    cls=OutsideOption,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The COCO dataset that names images and classes for a list of results.",
 )
@@ -92,6 +99,7 @@ def mine(
     Example:
       sixrayd mine --dry-run
       sixrayd mine --threshold 0.2
+      sixrayd mine --crop tdc --k 0.2 --dynamic
       sixrayd mine --engine ray --address auto
       sixrayd mine --detections results.json --coco-images images.json --name other
     """
@@ -112,21 +120,30 @@ def mine(
     try:
         result = mine_stage(workspace, settings, progress)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was looked at is kept, the same command goes on", err=True)
+        echo("interrupted; what was looked at is kept, the same command goes on", err=True)
         sys.exit(130)
     if as_json:
         print_json(result)
     else:
-        click.echo(
-            f"mined {result.images} negatives in {result.shards_done} of {result.shards} shards: "
-            f"{result.candidates} candidates in {result.flagged} images, {result.skipped} skipped"
+        echo(
+            f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
+            f"{counted(result.shards, 'shard')}: "
+            f"{counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
         )
+        for line in result.removed.lines():
+            echo(line)
+        _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"
-        click.echo(f"next: {workspace.command(following)}")
+        echo(f"next: {workspace.command(following)}")
     if result.skipped:
-        click.echo(f"skipped images are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
+
+
+def _tell_skipped(skipped: int, folder: str, what: str) -> None:
+    if skipped:
+        echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
 
 
 def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
@@ -143,15 +160,16 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(
-            f"taken over {result.name}: {result.candidates} candidates in {result.flagged} "
-            f"negatives; passed over {result.below_threshold} below the threshold, "
+        echo(
+            f"taken over {result.name}: {counted(result.candidates, 'candidate')} in "
+            f"{counted(result.flagged, 'negative')}; passed over "
+            f"{result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
+        _tell_skipped(result.skipped, result.folder, "detections")
         following = workspace.command(f"sixrayd review push --name {result.name}")
-        click.echo(f"next: {following}")
+        echo(f"next: {following}")
     if result.skipped:
-        click.echo(f"skipped detections are listed in {result.folder}/skipped.jsonl", err=True)
         sys.exit(3)
 
 
@@ -163,4 +181,4 @@ def _tell(workspace: Workspace, settings: MineSettings, as_json: bool) -> None:
         print_json(found)
         return
     for line in found.lines():
-        click.echo(line)
+        echo(line)

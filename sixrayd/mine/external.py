@@ -4,7 +4,6 @@ import json
 import math
 import reprlib
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,14 +21,11 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.places import BROKEN
 from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
-_BROKEN_ZIP = (
-    *(OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error),
-    *(RuntimeError, NotImplementedError),  # encrypted, unknown compression
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +228,7 @@ class _Taking:
             return
         try:
             found = read_voc(read(), where, self.classes, size_wh, self.settings.on_error)
-        except (AnnotationError, *_BROKEN_ZIP) as error:
+        except (AnnotationError, *BROKEN) as error:
             if isinstance(error, AnnotationError) and self.settings.on_error == "stop":
                 raise
             raise _RowError(str(error).removeprefix(f"{where}: ")) from error
@@ -366,7 +362,7 @@ def _is_number(value: Any) -> bool:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except _BROKEN_ZIP as error:
+    except BROKEN as error:
         raise AnnotationError(f"{path}: not a readable zip ({error})") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import find_models
@@ -41,13 +42,14 @@ class Forecast:
     def lines(self) -> list[str]:
         """For people."""
         told = [
-            f"mining {self.name} with {self.backend}: {self.shards_left} of {self.shards} shards "
-            f"left, {self.images_left} of {self.images} images"
+            f"mining {self.name} with {self.backend}: {self.shards_left} of "
+            f"{counted(self.shards, 'shard')} "
+            f"left, {self.images_left} of {counted(self.images, 'image')}"
         ]
         if self.images_per_s and self.left_s is not None:
             left = timedelta(seconds=round(self.left_s))
             speed = f"{self.images_per_s:.1f} images/s"
-            told.append(f"about {left} at {speed}, measured on {self.sample} images")
+            told.append(f"about {left} at {speed}, measured on {counted(self.sample, 'image')}")
         return told
 
 

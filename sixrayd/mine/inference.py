@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Literal, Protocol, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -13,17 +15,25 @@ from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import SettingsError
-from sixrayd.crop.region import cut, map_back, size_wh
-from sixrayd.crop.tdc import FAST
-from sixrayd.crop.tdc_forms import TdcCropper
-from sixrayd.detectors.backends import open_backend
+from sixrayd.crop.region import area_removed, cut, map_back, size_wh
+from sixrayd.crop.settings import TdcSettings
+from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
+from sixrayd.detectors.backends import Outputs, open_backend
 from sixrayd.detectors.checkpoints import Checkpoint, load_checkpoint
-from sixrayd.detectors.decoding import DecodeSettings
+from sixrayd.detectors.decoding import DecodeSettings, merge
 from sixrayd.detectors.devices import pick_device
-from sixrayd.detectors.predictor import DynamicInput, Predictor
+from sixrayd.detectors.predictor import (
+    DynamicInput,
+    InputBatch,
+    Precision,
+    Predictor,
+    autocast,
+    clipped,
+    flip,
+)
+from sixrayd.mine.settings import TDC, Crop, refuse_form
 from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 
-Crop = Literal["none", "tdc", "tiles"]
 GRID = 2  # tiles along each side
 _MULTIPLE_PX = 32
 _MOST_PX = 1536  # SIXray's longest side
@@ -43,6 +53,7 @@ class InferenceSettings:
         mirror: look at each image's mirror image too, and merge what is found.
         crop: "tdc" looks at the region where the detector's own features begin to change, "tiles"
             at overlapping parts as well as at the whole.
+        tdc: how "tdc" finds its region.
         dynamic: the input keeps the image's aspect ratio.
         backend: what runs the network, of `sixrayd.detectors.backends`.
         device: "cpu" or "cuda".
@@ -67,6 +78,7 @@ class InferenceSettings:
     batch: int = 0
     scale: float = 0.0
     first_threshold: float = 0.0
+    tdc: TdcSettings = TDC
 
     def __post_init__(self) -> None:
         if self.crop not in get_args(Crop):
@@ -81,18 +93,40 @@ class InferenceSettings:
             raise SettingsError(
                 f"scale {self.scale:g}: is for dynamic input without tiles; leave it at 0"
             )
-
-
-class Inference(Protocol):
-    """A way to look at images."""
+        if self.crop == "tdc":
+            refuse_form(self.tdc, self.backend)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """What labels are positions of."""
+    def shared(self) -> bool:
+        """Whether the network goes on from a cropped map."""
+        return self.crop == "tdc" and self.tdc.form == "shared"
 
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an image showed.
+
+    Args:
+        removed: share of its area that a crop took away, 0..1; None where it was not cropped.
+    """
+
+    found: Detections
+    removed: float | None = None
+
+
+class Inference(ABC):
+    """A way to look at images."""
+
+    classes: tuple[str, ...]  # what labels are positions of
+
+    @abstractmethod
     def detect(self, images: list[RGBImage]) -> list[Detections]:
         """Detections of each image, by falling score, in its own pixels. Which other images are
         in the list changes nothing but rounding. Several threads may call it."""
+
+    def look(self, images: list[RGBImage]) -> list[Look]:
+        """As `detect`, with what a crop took away."""
+        return [Look(found) for found in self.detect(images)]
 
 
 def open_inference(
@@ -148,7 +182,7 @@ def image_score(found: Detections) -> float:
     return float(found.scores.max(initial=0.0))
 
 
-class Cascade:
+class Cascade(Inference):
     """Two looks: the second one's detections where the first one's best score is at least
     `threshold`, none elsewhere."""
 
@@ -158,14 +192,18 @@ class Cascade:
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
         """As in `Inference`; long lists make long batches for the second detector."""
+        return [one.found for one in self.look(images)]
+
+    def look(self, images: list[RGBImage]) -> list[Look]:
+        """As in `Inference`; what the second one did not see was not cropped."""
         scores = [image_score(found) for found in self.first.detect(images)]
         doubtful = [place for place, score in enumerate(scores) if score >= self.threshold]
-        seen = self.second.detect([images[place] for place in doubtful])
+        seen = self.second.look([images[place] for place in doubtful])
         found = dict(zip(doubtful, seen, strict=True))
-        return [found.get(place, _NOTHING) for place in range(len(images))]
+        return [found.get(place, Look(_NOTHING)) for place in range(len(images))]
 
 
-class _Network:
+class _Network(Inference):
     """A detector on images as they are, at the scale that each is to have."""
 
     def __init__(
@@ -185,23 +223,32 @@ class _Network:
             self.device,
             threads=settings.threads,
             quantised=int8,
-            batch=0 if settings.dynamic else settings.batch * (1 + settings.mirror),
+            batch=0
+            if settings.dynamic or settings.shared
+            else settings.batch * (1 + settings.mirror),
         )
         self.predictors: dict[float, Predictor] = {}  # by scale of dynamic input
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
+        found: dict[int, Detections] = {}
+        for predictor, alike in self.by_scale(images):
+            seen = predictor.detect([images[place] for place in alike])
+            found |= zip(alike, map(self.above, seen), strict=True)
+        return [found[place] for place in range(len(images))]
+
+    def by_scale(self, images: list[RGBImage]) -> Iterator[tuple[Predictor, list[int]]]:
+        """The predictor of each scale, and the places of its images."""
         places: dict[float, list[int]] = {}
         for place, image in enumerate(images):
             places.setdefault(self._scale(image), []).append(place)
-        found: dict[int, Detections] = {}
         for scale, alike in places.items():
             if scale not in self.predictors:
                 self.predictors[scale] = self._predictor(scale)
-            seen = self.predictors[scale].detect([images[place] for place in alike])
-            # Mirrored looks that disagree can leave scores of half the threshold.
-            seen = [chosen(d, d.scores > self.decoding.threshold) for d in seen]
-            found |= zip(alike, seen, strict=True)
-        return [found[place] for place in range(len(images))]
+            yield self.predictors[scale], alike
+
+    def above(self, found: Detections) -> Detections:
+        """Those above the threshold: mirrored looks that disagree leave scores of half of it."""
+        return chosen(found, found.scores > self.decoding.threshold)
 
     def _scale(self, image: RGBImage) -> float:
         if self.settings.scale or not self.settings.dynamic:
@@ -224,7 +271,7 @@ class _Network:
         )
 
 
-class _Cropped:
+class _Cropped(Inference):
     """The detector on what task-driven cropping keeps of each image."""
 
     def __init__(self, network: _Network, cropper: TdcCropper) -> None:
@@ -233,13 +280,61 @@ class _Cropped:
         self.lock = Lock()  # the cropper borrows the detector's convolutions
 
     def detect(self, images: list[RGBImage]) -> list[Detections]:
+        return [one.found for one in self.look(images)]
+
+    def look(self, images: list[RGBImage]) -> list[Look]:
         with self.lock:
             regions = self.cropper.regions(images)
         found = self.network.detect([cut(i, r) for i, r in zip(images, regions, strict=True)])
-        return [map_back(d, r) for d, r in zip(found, regions, strict=True)]
+        return [
+            Look(map_back(d, r), area_removed(r, size_wh(i)))
+            for d, r, i in zip(found, regions, images, strict=True)
+        ]
 
 
-class _Tiled:
+class _Shared(Inference):
+    """The detector going on from the cropped map of a whole image's forward pass.
+
+    Up to the map, images of one input shape run together; from there each runs alone.
+    """
+
+    def __init__(self, network: _Network, settings: InferenceSettings) -> None:
+        self.network, self.mirror = network, settings.mirror
+        self.classes = network.classes
+        self.shared = SharedTdc(network.detector, settings.tdc)
+        self.precision: Precision = "bf16" if settings.backend.endswith("bf16") else "fp32"
+        self.lock = Lock()  # it borrows the detector's convolutions
+
+    def detect(self, images: list[RGBImage]) -> list[Detections]:
+        return [one.found for one in self.look(images)]
+
+    def look(self, images: list[RGBImage]) -> list[Look]:
+        looks: dict[int, Look] = {}
+        for predictor, alike in self.network.by_scale(images):
+            some = [images[place] for place in alike]
+            for batch in predictor.prepare(some):
+                seen = self._seen(predictor, batch, [some[place] for place in batch.places])
+                looks |= zip([alike[place] for place in batch.places], seen, strict=True)
+        return [looks[place] for place in range(len(images))]
+
+    def _seen(
+        self, predictor: Predictor, batch: InputBatch, images: list[RGBImage]
+    ) -> Iterator[Look]:
+        views = [batch.x, batch.x.flip(3)] if self.mirror else [batch.x]
+        with self.lock, autocast(self.network.device, self.precision):
+            passed = [self.shared(x) for x in views]
+        input_wh = (batch.x.shape[3], batch.x.shape[2])
+        for row, image in enumerate(images):
+            scale = batch.scale_wh[row : row + 1]
+            found = [predictor.decode(_full(outputs[row][0]), scale)[0] for outputs in passed]
+            if self.mirror:
+                both = [found[0], flip(found[1], size_wh(image)[0])]
+                found = [merge(both, self.network.decoding)]
+            removed = area_removed(passed[0][row][1], input_wh)
+            yield Look(self.network.above(clipped(found[0], image)), removed)
+
+
+class _Tiled(Inference):
     """The detector on each image and on its tiles."""
 
     def __init__(self, network: _Network) -> None:
@@ -269,7 +364,14 @@ def _open(
     network = _Network(load_checkpoint(weights), settings, decoding, int8)
     if settings.crop == "tiles":
         return _Tiled(network)
+    if settings.shared:
+        return _Shared(network, settings)
     if settings.crop == "tdc":
         # The region hardly depends on the input's shape, so the cropper looks at the square.
-        return _Cropped(network, TdcCropper(network.detector, FAST, network.device))
+        return _Cropped(network, TdcCropper(network.detector, settings.tdc, network.device))
     return network
+
+
+def _full(outputs: Outputs) -> Outputs:
+    offsets, logits, priors = outputs
+    return offsets.float(), logits.float(), priors

@@ -1,18 +1,20 @@
 """What is settled once, when a mining begins, so that it goes on the same way on any later day."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from sixrayd.core.arrays import RGBImage
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.settings import FAST, TdcSettings
+from sixrayd.crop.tdc_forms import locate, shared_position
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.detectors.checkpoints import architecture_of, load_checkpoint
 from sixrayd.detectors.devices import pick_device
@@ -23,7 +25,10 @@ from sixrayd.mine.cascade import calibrate, validation_images
 from sixrayd.mine.inference import InferenceSettings, open_first, open_inference
 from sixrayd.mine.settings import MineSettings
 
-_PASSING = ("device", "threads", "batch")  # settings that say where, and change no candidate
+# Not in `look.json`: where it runs, which changes no candidate, and what `run.json` has.
+_PASSING = ("device", "threads", "batch", "tdc")
+# What mined before `run.json` said how TDC looks; so such a mining goes on.
+UNRECORDED = TdcSettings(5, 72, "pixels", form="fast", border="zeros")
 _CALIBRATE_BATCH = 16
 _QUANTISE_ON = 128  # images of the training side that int8's ranges are measured on
 
@@ -41,11 +46,23 @@ class Models:
     first_name: str = ""
     first: Path | None = None
 
-    def backends(self) -> list[str]:
-        """What can run all of them."""
+    def backends(self, tdc: TdcSettings | None) -> list[str]:
+        """What can run all of them, and give the map that TDC's shared form crops."""
         files = (self.weights, *filter(None, [self.first]))
         able = [architecture_of(path).backends for path in files]
+        if tdc is not None and tdc.form == "shared":
+            able.append(("torch", "torch-bf16"))
         return [name for name in able[0] if all(name in names for names in able)]
+
+    def check_layer(self, tdc: TdcSettings) -> None:
+        """Before anything is begun: the detector that crops has the layer.
+
+        Raises:
+            SettingsError: it has not, or the shared form cannot crop there.
+        """
+        with torch.device("meta"):  # the layers without their weights
+            detector = architecture_of(self.weights).build(1)
+        (shared_position if tdc.form == "shared" else locate)(detector, tdc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +108,17 @@ def find_models(workspace: Workspace, settings: MineSettings) -> Models:
     return Models(name, weights, settings.cascade, first)
 
 
-def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder: Path) -> Prepared:
+def prepare(
+    workspace: Workspace,
+    models: Models,
+    settings: MineSettings,
+    tdc: TdcSettings | None,
+    folder: Path,
+) -> Prepared:
     """How to look: as was settled in this folder, or as the settings have it.
+
+    Args:
+        tdc: how TDC looks; None where it does not.
 
     Raises:
         SettingsError, ServiceError: the backend is unknown or not installed.
@@ -101,16 +127,17 @@ def prepare(workspace: Workspace, models: Models, settings: MineSettings, folder
     path = folder / "look.json"
     if path.exists():
         try:
-            inference = InferenceSettings(**json.loads(path.read_text("utf-8")))
+            settled = parse_json(path.read_text("utf-8"))
+            inference = InferenceSettings(**settled, tdc=tdc or FAST)
         except (ValueError, TypeError) as error:
             raise WorkspaceError(
                 f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
             ) from error
         device = inference_device(settings, inference.backend)
-        resolve_backend(inference.backend, device, models.backends())  # is it here too?
+        resolve_backend(inference.backend, device, models.backends(tdc))  # is it here too?
     else:
         device = inference_device(settings, settings.backend)
-        inference = _settled(workspace, models, settings, device, folder)
+        inference = _settled(workspace, models, settings, tdc, device, folder)
     quantised = folder / "int8.zip"
     inference = replace(inference, device=device.type, threads=settings.threads)
     return Prepared(inference, quantised if quantised.exists() else None, path)
@@ -134,6 +161,7 @@ def _settled(
     workspace: Workspace,
     models: Models,
     settings: MineSettings,
+    tdc: TdcSettings | None,
     device: torch.device,
     folder: Path,
 ) -> InferenceSettings:
@@ -142,8 +170,9 @@ def _settled(
         threshold=settings.threshold,
         mirror=settings.mirror,
         crop=settings.crop,
+        tdc=tdc or FAST,
         dynamic=settings.dynamic,
-        backend=resolve_backend(settings.backend, device, models.backends()),
+        backend=resolve_backend(settings.backend, device, models.backends(tdc)),
         device=here.type,
     )
     if inference.backend == "openvino-int8":

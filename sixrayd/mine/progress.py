@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sixrayd.core.command import console
+from sixrayd.core.printing import console
+from sixrayd.core.words import counted
 from sixrayd.mine.worker import ShardReport
 
 _LINE_S = 1.0  # between two lines for programs
@@ -118,7 +119,7 @@ def shown(before: MineCounts, total: int, form: str) -> Iterator[Callable[[Shard
                 task,
                 completed=state.images,
                 speed=f"{state.images_per_s:.1f} images/s" if state.images_per_s else "",
-                found=f"{state.candidates} candidates{skipped}",
+                found=f"{counted(state.candidates, 'candidate')}{skipped}",
             )
 
         yield looked

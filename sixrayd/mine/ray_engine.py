@@ -1,12 +1,10 @@
 """Mining on a Ray cluster: the same worker in an actor a GPU, or an actor for so many cores."""
 
-import os
-import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,20 @@ from typing import Any
 from more_itertools import peekable
 
 import sixrayd
-from sixrayd.core.errors import ServiceError, SixraydError, WorkspaceError
-from sixrayd.core.extras import import_extra
+from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.ray_cluster import (
+    ATTEMPTS,
+    PLACE_S,
+    check_version,
+    given_up,
+    joined,
+    no_place,
+    nodes_of,
+)
+from sixrayd.core.store import absolute_url
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport, Worker
 
-_ATTEMPTS = 3  # of a shard, or of starting a worker, before it is given up
 _TICK_S = 1.0  # between two looks at the cluster and at shards under way
 _STOP_S = 60.0  # for the batches under way when a run is interrupted
 Files = Mapping[str, Mapping[str, bytes]]  # field of the job → file name → content
@@ -32,7 +38,7 @@ def mine_on_ray(
     workers: int,
     looked: Callable[[ShardReport], None],
     opened: Callable[[], None] = lambda: None,
-    place_s: float = 180.0,
+    place_s: float = PLACE_S,
 ) -> None:
     """Commit a part for every task.
 
@@ -56,38 +62,8 @@ def mine_on_ray(
         ImageError, WorkspaceError, CheckpointError: see `Worker`.
         KeyboardInterrupt: interrupted; all that was looked at is saved.
     """
-    with _joined(address) as ray:
+    with joined(address) as ray:
         _Crew(ray, job, tasks, workers, looked, opened, place_s).run()
-
-
-@contextmanager
-def _joined(address: str) -> Iterator[Any]:
-    ray = import_extra("ray", "scale")
-    if ray.is_initialized():  # the caller's, to go on with
-        yield ray
-        return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")  # else it tries for minutes
-    options = {} if address else {"include_dashboard": False}
-    try:
-        try:
-            _knock(address)
-            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **options)
-        except Exception as error:  # of many kinds, one for each way not to reach a cluster
-            raise ServiceError(
-                f"ray {address or 'on this machine'}: {_line(error)}; a cluster of other machines "
-                "is joined by ray://HOST:10001"
-            ) from error
-        yield ray
-    finally:
-        ray.shutdown()  # leaves a cluster that it has joined; ends one that it has started
-
-
-def _knock(address: str) -> None:
-    """Raise OSError if nobody listens: Ray itself would try for minutes, without a word."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon:
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class _Hand:
@@ -174,7 +150,8 @@ class _Crew:
                 if any(duty.step != "place" for duty in self.duties.values()):
                     placed_at = time.monotonic()
                 elif time.monotonic() - placed_at > self.place_s:
-                    raise ServiceError(self._no_place())
+                    advice = "give fewer --threads, "
+                    raise no_place(self.ray, self.needs, self.place_s, advice)
         except BaseException:
             self._stop()
             raise
@@ -187,7 +164,7 @@ class _Crew:
 
     def _hire(self) -> None:
         """Ask for actors; the cluster places each when it can, on nodes that join later too."""
-        wanted = self.workers or max(1, sum(self._fit(node) for node in self._nodes()))
+        wanted = self.workers or max(1, sum(self._fit(node) for node in nodes_of(self.ray)))
         while self.tasks and len(self.duties) < wanted:
             actor = (
                 self.ray.remote(_Hand)
@@ -221,11 +198,7 @@ class _Crew:
             self._lost(duty, error)
             return
         if duty.step == "place":
-            if answer != sixrayd.__version__:
-                raise ServiceError(
-                    f"ray: a node has sixrayd {answer}, here it is {sixrayd.__version__}; parts "
-                    "would differ: install the same everywhere"
-                )
+            check_version(answer)
             self.duties[duty.actor.start.remote(*self.cargo)] = _Duty(duty.actor, "start")
             return
         if duty.task is None:
@@ -246,16 +219,14 @@ class _Crew:
         name = duty.task.name if duty.task else ""
         self.failures[name] += 1
         passing = not isinstance(cause, SixraydError) or isinstance(cause, WorkspaceError)
-        if passing and self.failures[name] < _ATTEMPTS:
+        if passing and self.failures[name] < ATTEMPTS:
             if duty.task:
                 self.tasks.prepend(duty.task)
             return
         if isinstance(cause, SixraydError):
             raise cause
-        raise ServiceError(
-            f"ray: {name or 'starting a worker'}: given up after {_ATTEMPTS} workers "
-            f"({_line(cause if isinstance(cause, Exception) else error)}); all other parts stay"
-        ) from error
+        lost = cause if isinstance(cause, Exception) else error
+        raise given_up(name or "starting a worker", lost) from error
 
     def _stop(self) -> None:
         """Let the batches under way end; the workers save what they have."""
@@ -265,41 +236,24 @@ class _Crew:
         if busy:
             self.ray.wait(list(busy), num_returns=len(busy), timeout=_STOP_S)
 
-    def _nodes(self) -> list[dict[str, float]]:
-        """Resources of every node."""
-        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-
     def _needs(self, job: MineJob) -> dict[str, float]:
         """What an actor asks for."""
         if job.inference.device == "cuda":
-            shares = [node.get("CPU", 1) // node["GPU"] for node in self._nodes() if "GPU" in node]
+            shares = [
+                node.get("CPU", 1) // node["GPU"] for node in nodes_of(self.ray) if "GPU" in node
+            ]
             return {"CPU": job.inference.threads or max(1, min(shares, default=1)), "GPU": 1}
-        smallest = min((node["CPU"] for node in self._nodes() if "CPU" in node), default=1)
+        smallest = min((node["CPU"] for node in nodes_of(self.ray) if "CPU" in node), default=1)
         return {"CPU": job.inference.threads or smallest, "GPU": 0}
 
     def _fit(self, node: dict[str, float]) -> int:
         """How many actors a node takes."""
         return int(min(node.get(key, 0) // need for key, need in self.needs.items() if need))
 
-    def _no_place(self) -> str:
-        there, free = self.ray.cluster_resources(), self.ray.available_resources()
-        asked = {key: need for key, need in self.needs.items() if need}
-        wants = " and ".join(f"{need:g} {key}" for key, need in asked.items())
-        has = " and ".join(f"{free.get(key, 0):g} of {there.get(key, 0):g} {key}" for key in asked)
-        return (
-            f"ray: no worker found a place within {self.place_s:.0f} s: each asks for {wants}, "
-            f"the cluster has {has} free on {len(self._nodes())} nodes; give fewer --threads, "
-            "end what else runs there, or add nodes"
-        )
-
 
 def _absolute(job: MineJob) -> MineJob:
     """The job with folders that mean the same in whatever folder an actor runs."""
-    folders = {
-        key: url if "://" in url else str(Path(url).resolve())
-        for key, url in (("shards", job.shards), ("parts", job.parts))
-    }
-    return replace(job, **folders)  # type: ignore[arg-type]
+    return replace(job, shards=absolute_url(job.shards), parts=absolute_url(job.parts))
 
 
 def _files(job: MineJob) -> Files:
@@ -310,8 +264,3 @@ def _files(job: MineJob) -> Files:
         for key, path in paths.items()
         if path is not None
     }
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what Ray says, which may be many."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

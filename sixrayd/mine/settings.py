@@ -1,13 +1,15 @@
 """Settings of mining."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from sixrayd.core.cores import Device
+from sixrayd.core.cores import Device, Engine, check_engine
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
+from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
-Engine = Literal["local", "ray"]
+TDC = FAST  # what `--crop tdc` looks with, where nothing else is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class MineSettings:
         threshold: least score of a candidate, 0..1.
         mirror: also look at each image's mirror image: twice the work, steadier scores.
         crop: look at "tdc"'s region only, or at overlapping "tiles" and the whole.
+        tdc: what is asked of crop "tdc" beyond `TDC`.
         dynamic: keep each image's aspect ratio instead of making it square.
         cascade: name of a trained model that looks first; `model` sees what it doubts.
         keep: share of `model`'s finds that the first may not lose, on validation images.
@@ -46,6 +49,7 @@ class MineSettings:
     threshold: float = 0.1
     mirror: bool = True
     crop: Crop = "none"
+    tdc: TdcKnobs = field(default_factory=TdcKnobs)
     dynamic: bool = False
     cascade: str = ""
     keep: float = 0.995
@@ -54,11 +58,11 @@ class MineSettings:
     backend: str = "auto"
     on_error: Literal["skip", "stop"] = "skip"
     engine: Engine = "local"
-    address: str = ""
+    address: str = field(default="", metadata=OUTSIDE)
     workers: int = 0
     threads: int = 0
-    shards_at: str = ""
-    parts_at: str = ""
+    shards_at: str = field(default="", metadata=OUTSIDE)
+    parts_at: str = field(default="", metadata=OUTSIDE)
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -68,15 +72,29 @@ class MineSettings:
         for key, least in (("batch", 0), ("workers", 0), ("threads", 0)):
             if getattr(self, key) < least:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
-        choices = {
-            "crop": get_args(Crop),
-            "on_error": ("skip", "stop"),
-            "engine": get_args(Engine),
-        }
+        choices = {"crop": get_args(Crop), "on_error": ("skip", "stop")}
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise SettingsError(
                     f"{key.replace('_', '-')} {getattr(self, key)!r}: is none of {', '.join(known)}"
                 )
-        if self.address and self.engine != "ray":
-            raise SettingsError("address: only the ray engine joins a cluster; add --engine ray")
+        check_engine(self.engine, self.address)
+        if self.tdc.asked and self.crop != "tdc":
+            raise SettingsError(
+                f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"
+            )
+        if self.crop == "tdc":
+            refuse_form(self.tdc.over(TDC), self.backend)
+
+
+def refuse_form(tdc: TdcSettings, backend: str) -> None:
+    """The shared form goes on from a map in the middle of the network, which only torch gives.
+
+    Raises:
+        SettingsError: the backend is another.
+    """
+    if tdc.form == "shared" and not backend.startswith(("auto", "torch")):
+        raise SettingsError(
+            f"backend {backend}: cannot give the map that TDC's shared form crops; pass --backend "
+            "torch, or --tdc-form exact or fast"
+        )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -11,18 +12,29 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
+from sixrayd.core.printing import console
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.crop.settings import TdcSettings
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.mine.local_engine import mine_here
-from sixrayd.mine.preparing import Models, Prepared, find_models, inference_device, prepare
+from sixrayd.mine.preparing import (
+    UNRECORDED,
+    Models,
+    Prepared,
+    find_models,
+    inference_device,
+    prepare,
+)
 from sixrayd.mine.progress import MineCounts, shown
 from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
-from sixrayd.mine.settings import MineSettings
+from sixrayd.mine.removed import Removed, counts_of, summed_up
+from sixrayd.mine.settings import TDC, MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
 
@@ -40,6 +52,8 @@ class MineResult:
         flagged: images with at least one candidate.
         skipped: images that could not be looked at; `skipped.jsonl` names them.
         backend: what ran the network.
+        cropped: images that TDC has cropped.
+        area_removed_median, area_removed_mean: share of their area, 0..1.
     """
 
     name: str
@@ -53,6 +67,14 @@ class MineResult:
     candidates: int
     skipped: int
     fresh: bool
+    cropped: int = 0
+    area_removed_median: float | None = None
+    area_removed_mean: float | None = None
+
+    @property
+    def removed(self) -> Removed:
+        """What TDC took away."""
+        return Removed(self.cropped, self.area_removed_median, self.area_removed_mean)
 
 
 def mine(
@@ -77,9 +99,18 @@ def mine(
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
         job = Mining(workspace, run, models, settings)
+        if job.tdc not in (None, settings.tdc.over(TDC)):
+            console.print(
+                f"{job.folder}: was begun with zeros beyond the border and stays so; --force mines "
+                "anew with what is asked for now",
+                markup=False,
+                soft_wrap=True,
+            )
         # What cannot be done is said before anything is begun, let alone replaced.
         job.wanted(settings.shards)
-        resolve_backend(settings.backend, device, models.backends())
+        resolve_backend(settings.backend, device, models.backends(job.tdc))
+        if job.tdc is not None:
+            models.check_layer(job.tdc)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
                 f"{job.folder}: holds another mining ({why}); pass --force to replace it, or "
@@ -89,8 +120,8 @@ def mine(
             return _result(workspace, workspace.run("mine", run.name), fresh=False)
         job.mine(settings, progress)
         done = job.done()
-        found, errors = job.rows(done)
-        run = replace(run, summary=job.summary(done, found, errors))
+        found, errors, removed = job.rows(done)
+        run = replace(run, summary=job.summary(done, found, errors, removed))
         if len(done) == len(job.shards):
             run = replace(run, outputs=job.rank(found, errors))
             workspace.finish(run)
@@ -105,7 +136,22 @@ def planned(workspace: Workspace, settings: MineSettings, models: Models) -> Run
     stages = [("shards", ""), ("models", models.name)]
     if models.first_name:
         stages.append(("models", models.first_name))
-    return Run("mine", settings.name or models.name, lasting, workspace.upstream(*stages))
+    run = Run("mine", settings.name or models.name, lasting, workspace.upstream(*stages))
+    if settings.crop != "tdc":
+        return run
+    asked = settings.tdc.over(TDC)
+    told = replace(run, settings=lasting | {"tdc": asdict(asked)})
+    # One that was begun before this was recorded goes on as it began.
+    may = asked == UNRECORDED or not (settings.tdc.asked or settings.force)
+    older = may and workspace.other_work(told) and not workspace.other_work(run)
+    return run if older else told
+
+
+def tdc_of(run: Run) -> TdcSettings | None:
+    """How TDC looks in a mining; None where it does not."""
+    if run.settings["crop"] != "tdc":
+        return None
+    return TdcSettings(**run.settings["tdc"]) if "tdc" in run.settings else UNRECORDED
 
 
 def _result(workspace: Workspace, run: Run, *, fresh: bool) -> MineResult:
@@ -120,6 +166,7 @@ class Mining:
         self, workspace: Workspace, run: Run, models: Models, settings: MineSettings
     ) -> None:
         self.workspace, self.run, self.models = workspace, run, models
+        self.tdc = tdc_of(run)
         self.folder = workspace.folder("mine", run.name)
         self.images = shard_sizes(workspace, Source.NEGATIVE)
         self.shards = list(self.images)
@@ -157,7 +204,7 @@ class Mining:
         Args:
             folder: of what is settled when a mining begins, so that it goes on the same way.
         """
-        return prepare(self.workspace, self.models, settings, folder)
+        return prepare(self.workspace, self.models, settings, self.tdc, folder)
 
     def job(self, settings: MineSettings, prepared: Prepared) -> MineJob:
         """What the workers need."""
@@ -187,7 +234,7 @@ class Mining:
             return
         job = self.job(settings, prepared)
         done = self.done()
-        found, errors = self.rows(done)
+        found, errors, _ = self.rows(done)
         images = sum(self.images[name] for name in done)
         before = MineCounts(images, found.num_rows, errors.num_rows)
         total = before.images + sum(self.images[name] for name in left)
@@ -200,10 +247,14 @@ class Mining:
             else:
                 mine_here(job, tasks, settings.workers, looked, prepared.settle)
 
-    def rows(self, done: list[str]) -> tuple[pa.Table, pa.Table]:
-        """Detections and errors of these shards' parts."""
+    def rows(self, done: list[str]) -> tuple[pa.Table, pa.Table, Removed]:
+        """Detections and errors of these shards' parts, and what was cropped away."""
         with ThreadPoolExecutor(_READERS) as pool:
-            return split_parts(pool.map(self._part, done))
+            parts = list(pool.map(self._part, done))
+        counts: Counter[int] = Counter()
+        for name, part in zip(done, parts, strict=True):
+            counts.update(counts_of(part, f"{self.parts.place}/{part_name(name)}"))
+        return *split_parts(parts), summed_up(counts)
 
     def rank(self, found: pa.Table, errors: pa.Table) -> Mapping[str, str]:
         """Write the candidates; the same bytes whatever the order in which the parts came to be.
@@ -217,10 +268,18 @@ class Mining:
         names = ("candidates.parquet", "look.json", "skipped.jsonl")
         return {name: sha256_file(self.folder / name) for name in names}
 
-    def summary(self, done: list[str], found: pa.Table, errors: pa.Table) -> Mapping[str, Any]:
+    def summary(
+        self, done: list[str], found: pa.Table, errors: pa.Table, removed: Removed
+    ) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        inference = json.loads((self.folder / "look.json").read_text("utf-8"))
+        inference = parse_json((self.folder / "look.json").read_text("utf-8"))
+        cropped = {
+            "cropped": removed.cropped,
+            "area_removed_median": removed.median,
+            "area_removed_mean": removed.mean,
+        }
         return {
+            **(cropped if self.tdc else {}),
             "backend": inference["backend"],
             "shards_done": len(done),
             "shards": len(self.shards),

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,8 @@ from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.detectors.devices import out_of_memory
-from sixrayd.mine.inference import Cascade, Inference, InferenceSettings, open_inference
+from sixrayd.mine.inference import Cascade, Inference, InferenceSettings, Look, open_inference
+from sixrayd.mine.removed import counted, counts_of, with_counts
 from sixrayd.mine.shard import MinedImage, ShardTask, read_scans
 
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
@@ -83,20 +85,22 @@ class StoppedError(Exception):
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows of a shard's first images."""
+    """Rows of a shard's first images, and how much of these was cropped away."""
 
     images: int = 0
     skipped: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    removed: Counter[int] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, images: int, rows: list[dict[str, Any]]) -> Self:
-        return cls(images, sum(bool(row["error"]) for row in rows), rows)
+    def of(cls, images: int, rows: list[dict[str, Any]], removed: Counter[int]) -> Self:
+        return cls(images, sum(bool(row["error"]) for row in rows), rows, removed)
 
     def add(self, other: "_Rows") -> None:
         self.images += other.images
         self.skipped += other.skipped
         self.rows += other.rows
+        self.removed += other.removed
 
     def report(self, name: str, *, finished: bool = False) -> ShardReport:
         candidates = len(self.rows) - self.skipped
@@ -138,7 +142,8 @@ class Worker:
         """
         if self.parts.exists(part_name(task.name)):
             table = table_from(self.parts.read_bytes(part_name(task.name)), task.name, PART_SCHEMA)
-            return _Rows.of(len(task.sha256), table.to_pylist()).report(task.name, finished=True)
+            rows = table.to_pylist()
+            return _Rows.of(len(task.sha256), rows, Counter()).report(task.name, finished=True)
         done = self._resume(task)
         saved_at = time.monotonic()
         threads = self.job.inference.threads or available_cores()
@@ -152,28 +157,30 @@ class Worker:
                     saved_at = time.monotonic()
                 if self.stopping.is_set():
                     raise StoppedError
-        table = pa.Table.from_pylist(done.rows, schema=PART_SCHEMA)
+        schema = with_counts(PART_SCHEMA, done.removed)
+        table = pa.Table.from_pylist(done.rows, schema=schema)
         self.parts.write_bytes(part_name(task.name), table_bytes(table))
         self.parts.delete(_partial_name(task.name))
         return done.report(task.name, finished=True)
 
     def _rows(self, scans: list[MinedImage]) -> _Rows:
         images = {scan.image_id: scan.image for scan in scans if scan.image is not None}
-        found = dict(zip(images, self._detect(list(images.values())), strict=True))
+        looks = dict(zip(images, self._look(list(images.values())), strict=True))
         rows: list[dict[str, Any]] = []
         for scan in scans:
-            if scan.image_id in found:
-                rows += _detection_rows(scan.image_id, found[scan.image_id], self.inference.classes)
+            if scan.image_id in looks:
+                found = looks[scan.image_id].found
+                rows += _detection_rows(scan.image_id, found, self.inference.classes)
             elif self.job.stop_at_errors:
                 raise ImageError(f"{scan.error}; mend it, or pass --on-error skip")
             else:
                 rows.append(_row(scan.image_id, Box("-", 0, 0, 1, 1), 0.0, scan.error))
-        return _Rows.of(len(scans), rows)
+        return _Rows.of(len(scans), rows, counted(look.removed for look in looks.values()))
 
-    def _detect(self, images: list[RGBImage]) -> list[Detections]:
+    def _look(self, images: list[RGBImage]) -> list[Look]:
         """In halves where a GPU's memory does not take them at once: dynamic inputs differ."""
         try:
-            return self.inference.detect(images)
+            return self.inference.look(images)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -181,7 +188,7 @@ class Worker:
                 raise _no_memory(1) from error
         torch.cuda.empty_cache()  # not before the error is gone, which holds what it was about
         half = len(images) // 2
-        return self._detect(images[:half]) + self._detect(images[half:])
+        return self._look(images[:half]) + self._look(images[half:])
 
     def _resume(self, task: ShardTask) -> _Rows:
         """What an interrupted run has saved."""
@@ -189,10 +196,12 @@ class Worker:
         if not self.parts.exists(name):
             return _Rows()
         table = table_from(self.parts.read_bytes(name), name, PART_SCHEMA)
-        return _Rows.of(int(table.schema.metadata[_IMAGES]), table.to_pylist())
+        images = int(table.schema.metadata[_IMAGES])
+        return _Rows.of(images, table.to_pylist(), counts_of(table, name))
 
     def _save(self, task: ShardTask, done: _Rows) -> None:
         schema = PART_SCHEMA.with_metadata({_IMAGES: str(done.images).encode()})
+        schema = with_counts(schema, done.removed)
         table = pa.Table.from_pylist(done.rows, schema=schema)
         self.parts.write_bytes(_partial_name(task.name), table_bytes(table))
 

@@ -6,6 +6,8 @@ import click
 
 from sixrayd.core.command import json_option, options_of, print_json
 from sixrayd.core.errors import printable
+from sixrayd.core.printing import echo
+from sixrayd.core.words import counted
 from sixrayd.patch.settings import PatchSettings
 
 option = options_of(PatchSettings)
@@ -43,18 +45,21 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_js
 
     result = run_patch(file, place, PatchSettings(out, reverse, images))
     for name in result.other_splits:
-        click.echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
+        echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
     if result.other_classes:
-        text = f"{result.other_classes:,} images hold other classes alone; nothing is said of them"
-        click.echo(f"note: {text}", err=True)
+        text = (
+            f"{counted(result.other_classes, 'image')} with other classes alone: other_classes.txt"
+        )
+        echo(f"note: {text}", err=True)
     if as_json:
         print_json(result)
         return
     counts = result.labels
     copied = f", {result.images:,} copied" if images else ""
-    click.echo(f"wrote {result.tree}: {result.changed:,} images changed{copied}")
-    click.echo(
-        f"{counts.positives:,} images with {counts.boxes:,} boxes, label hash {counts.labels}"
+    echo(f"wrote {result.tree}: {counted(result.changed, 'image')} changed{copied}")
+    echo(
+        f"{counted(counts.positives, 'image')} with {counted(counts.boxes, 'box')}, label "
+        f"hash {counts.labels}"
     )
 
 
@@ -77,14 +82,15 @@ def show(file: Path, limit: int, as_json: bool) -> None:
         images = [image_line(image) for image in said.images]
         print_json({**header_line(said), "images": images})
         return
-    click.echo(f"classes {', '.join(map(printable, said.classes.names))}")
+    echo(f"classes {', '.join(map(printable, said.classes.names))}")
     for name, counts in (("before", said.before), ("after ", said.after)):
-        words = f"{counts.images:,} images, {counts.positives:,} positive, {counts.boxes:,} boxes"
-        click.echo(f"{name}  {words}, label hash {counts.labels}")
+        words = f"{counted(counts.images, 'image')}, {counts.positives:,} positive"
+        boxes = counted(counts.boxes, "box")
+        echo(f"{name}  {words}, {boxes}, label hash {counts.labels}")
     shown = said.images[: limit or None]
     for image in shown:
-        click.echo(image.image_id)
+        echo(image.image_id)
         for line in image_words(image):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
     if len(said.images) > len(shown):
-        click.echo(f"and {len(said.images) - len(shown):,} more images; --limit 0 shows all")
+        echo(f"and {len(said.images) - len(shown):,} more images; --limit 0 shows all")

@@ -1,7 +1,9 @@
 """How a patch is applied."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from sixrayd.core.settings_file import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,6 @@ class PatchSettings:
         images: copy the images of the set beside the labels that are written.
     """
 
-    out: Path
+    out: Path = field(metadata=OUTSIDE)
     reverse: bool = False
     images: bool = False

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import AnnotationError, WorkspaceError
@@ -13,10 +13,17 @@ from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging, staged
 from sixrayd.core.voc import VocAnnotation, write_voc
-from sixrayd.core.workspace import Workspace
-from sixrayd.datasets.export_set import NEGATIVES, TREE
-from sixrayd.datasets.label_hash import LabelCounts, count_labels, plain_labels
-from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.export_set import (
+    NEGATIVES,
+    OTHER_CLASSES,
+    SPLITS,
+    TREE,
+    UNDECIDED,
+    is_export,
+    other_classes,
+)
+from sixrayd.datasets.label_hash import LabelCounts, plain_labels
+from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.patch_file import read_patch
 from sixrayd.datasets.patches import LabelPatch, apply_patch
 from sixrayd.datasets.pictures import pictures
@@ -55,45 +62,44 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         reached = apply_patch(said, given)
     except AnnotationError as error:
         raise AnnotationError(f"{place}: {error}") from error
-    others = _with_other_classes(place, given, reached)
-    reached = _silent(reached, others)
+    others = _with_other_classes(place, given, said) & reached.images.keys()
     split = _main_split(said, reached)
     with staged(settings.out) as staging:
         suffixes = _copy_images(staging, place, reached) if settings.images else {}
-        _write_tree(staging, reached, reached.splits.get(split, {}), suffixes)
+        sides = reached.splits.get(split, {})
+        _write_tree(staging, reached, sides, suffixes)
+        _write_lists(staging, reached, sides, others)
         run = {"patch": sha256_file(file), "reverse": settings.reverse, "split": split}
-        document = {"stage": "patch", "settings": run}
+        document = {"stage": "patch", "settings": run | {"classes": list(said.classes.names)}}
         staging.write("run.json", (json.dumps(document, indent=2) + "\n").encode())
         staging.write_manifest()
     return Applied(
         str(settings.out),
         len(said.images),
-        count_labels(plain_labels(reached)) if others else said.after,
+        said.after,
         len(suffixes),
         split,
         tuple(name for name in reached.splits if name != split),
-        len(others),
+        sum(reached.images[image_id].objects == () for image_id in others),
     )
 
 
-def _with_other_classes(place: Path, given: LabelledSet, reached: LabelledSet) -> frozenset[str]:
-    """Images without a box of the patch's classes that hold others, as `--classes` leaves them."""
-    if is_workspace(place):
-        partial = not set(Workspace(place).classes().names) <= set(given.classes.names)
-    else:
-        partial = any(finding.flaw is Flaw.UNKNOWN_CLASS for finding in given.findings)
-    every = open_place(place, with_images=False).images if partial else {}
-    empty = {image_id for image_id, said in reached.images.items() if said.objects == ()}
-    return frozenset(image_id for image_id in empty & every.keys() if every[image_id].objects)
-
-
-def _silent(reached: LabelledSet, others: frozenset[str]) -> LabelledSet:
-    """The set that says nothing of some images: that they hold nothing is not known."""
-    images = {
-        image_id: replace(said, objects=None) if image_id in others else said
-        for image_id, said in reached.images.items()
+def _with_other_classes(place: Path, given: LabelledSet, said: LabelPatch) -> frozenset[str]:
+    """Images that hold something of a class that the patch does not name, as `--classes` leaves it,
+    or may hold it, since the patch takes their last box.
+    """
+    known = other_classes(place) if is_export(place) else frozenset()
+    every: Mapping[str, ImageLabels] = {}
+    if is_workspace(place) or any(f.flaw is Flaw.UNKNOWN_CLASS for f in given.findings):
+        every = open_place(place, with_images=False).images
+    found = {
+        image_id
+        for image_id, labels in every.items()
+        if not all(given.classes.covers(item.box.label) for item in labels.objects or ())
     }
-    return replace(reached, images=images) if others else reached
+    if known or found:
+        found |= {c.image_id for c in said.images if c.after == () and c.before != ()}
+    return known | found
 
 
 def _main_split(said: LabelPatch, reached: LabelledSet) -> str:
@@ -128,8 +134,21 @@ def _write_tree(
     for name, side in _LISTS.items():
         ids = (image_id for image_id in boxed if sides.get(image_id) == side)
         staging.write_lines(f"{TREE}/ImageSets/Main/{name}.txt", ids)
-    empty = (i for i, objects in plain_labels(reached).items() if not objects)
+
+
+def _write_lists(
+    staging: Staging, reached: LabelledSet, sides: Mapping[str, str], others: frozenset[str]
+) -> None:
+    """Images without boxes, which the tree lacks, and the side of every image."""
+    empty = (i for i, objects in plain_labels(reached).items() if not objects and i not in others)
     staging.write_lines(NEGATIVES, empty)
+    if others:
+        staging.write_lines(OTHER_CLASSES, sorted(others))
+        silent = (i for i in sorted(others) if reached.images[i].objects is None)
+        staging.write_lines(UNDECIDED, silent)
+    if sides:
+        listed = {side: sorted(i for i, of in sides.items() if of == side) for side in Split}
+        staging.write(SPLITS, (json.dumps(listed, indent=1) + "\n").encode())
 
 
 def _annotations(reached: LabelledSet) -> Iterator[VocAnnotation]:

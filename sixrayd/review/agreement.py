@@ -273,8 +273,10 @@ def _scores(
 
 def print_agreement(result: Agreement) -> None:
     """Print tables: all reviewers with intervals, pairs, and each against what was settled."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from sixrayd.core.printing import Terminal
 
     def table(*columns: str) -> Table:
         made = Table(*columns, box=None, header_style="bold")
@@ -296,16 +298,18 @@ def print_agreement(result: Agreement) -> None:
         interval = getattr(result.overall, field)
         limits = f"{interval.low:.2f} to {interval.high:.2f}" if interval else ""
         everyone.add_row(title, _value(interval), limits)
+    console = Terminal()
     pairs = table("pair", "images", *_SHOWN.values())
     for pair in result.pairs:
         found = pair.coefficients
         values = (_value(getattr(found, field)) for field in _SHOWN)
-        pairs.add_row("\n".join(pair.reviewers), str(found.images), *values)
+        pairs.add_row(
+            Text("\n").join(map(console.render_str, pair.reviewers)), str(found.images), *values
+        )
     scores = table("against the settled", "found", "missed", "cleared", "false alarms", "unsure")
     for score in result.scores:
         reviewer, *numbers = (getattr(score, name) for name in ReviewerScore.__slots__)
         scores.add_row(reviewer, *map(str, numbers))
-    console = Console(highlight=False, markup=False)
     for part in (counts, everyone, pairs, scores):
         if part.row_count:
             console.print(part, "")

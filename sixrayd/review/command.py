@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
 from sixrayd.core.command import (
     consensus_option,
-    console,
     json_option,
     options_of,
     print_json,
@@ -21,11 +20,13 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.printing import Terminal, console, echo
 from sixrayd.core.records import LEAK_FREE, Rule
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
-from sixrayd.review.server import LABEL_STUDIO, SERVERS
+from sixrayd.review.server import SERVERS
 from sixrayd.review.settings import (
     AdjudicateSettings,
     AgreementSettings,
@@ -42,30 +43,24 @@ if TYPE_CHECKING:
     from sixrayd.review.status import ReviewStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
-out = Console(highlight=False, markup=False)
+out = Terminal()
 _SHOWN_PROBLEMS = 50
 
 
 def _server_options(command: F) -> F:
-    url = click.option(
+    server = options_of(PullSettings)
+    url = server(
         "--url",
-        default="",
         help="Address of another server than the workspace's own; the token comes from "
         "SIXRAYD_LABEL_STUDIO_TOKEN or --token-file.",
     )
-    token_file = click.option(
+    token_file = server(
         "--token-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="File that holds a token for --url; only its owner may be able to read it.",
     )
-    server = click.option(
-        "--server",
-        type=click.Choice(list(SERVERS)),
-        default=LABEL_STUDIO,
-        show_default=True,
-        help="Kind of server at --url.",
-    )
-    return url(token_file(server(command)))
+    kind = server("--server", type=click.Choice(list(SERVERS)), help="Kind of server at --url.")
+    return url(token_file(kind(command)))
 
 
 def _name_option(what: str) -> Callable[[F], F]:
@@ -185,7 +180,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     else:
         where = f" in {', '.join(result.files)}" if result.files else ""
         total = result.new + result.planted
-        click.echo(f"{result.name}: {total} new or changed decisions{where}")
+        echo(f"{result.name}: {total} new or changed decisions{where}")
         _print_progress(result.progress)
         for count, what in (
             (result.taken_back, "decisions taken back by their reviewers"),
@@ -195,7 +190,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
             (result.foreign_tasks, "tasks in the project that sixrayd did not make"),
         ):
             if count:
-                click.echo(f"{count} {what}")
+                echo(f"{count} {what}")
     if result.problems and not as_json:
         _say("These need a look; what is left out or no decision does not count, the rest does:")
     for problem in result.problems[:_SHOWN_PROBLEMS]:
@@ -261,7 +256,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result.name}: {result.withdrawn} decisions withdrawn in {result.file}")
+        echo(f"{result.name}: {counted(result.withdrawn, 'decision')} withdrawn in {result.file}")
         _say("They stay submitted on the server, and count again if they are changed there.")
 
 
@@ -284,10 +279,10 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_js
     if as_json:
         print_json(result)
     else:
-        click.echo(str(result))
+        echo(str(result))
         following = f"sixrayd train --round {result.name} --init MODEL --name NEW"
         following += f" --split {split}" * (split != LEAK_FREE)
-        click.echo(f"next: {workspace.command(following)}")
+        echo(f"next: {workspace.command(following)}")
 
 
 @review.command(short_help="Say how far reviewers agree.")
@@ -320,8 +315,8 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(
-        f"{result.name}: {result.added} images added, {result.already_there} were there"
+    echo(
+        f"{result.name}: {counted(result.added, 'image')} added, {result.already_there} were there"
         + (
             f", {result.decided_elsewhere} decided in other reviews"
             * bool(result.decided_elsewhere)
@@ -330,13 +325,13 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
         + (f", {result.images_written} lost images written again" * bool(result.images_written))
     )
     for caution in result.cautions:
-        click.echo(f"caution: {caution}")
+        echo(f"caution: {caution}")
     if len(result.lanes) == 1:
-        click.echo(f"Review them at {result.address}")
+        echo(f"Review them at {result.address}")
     else:
         for lane, address in result.lanes.items():
             who = f"Reviewer {lane}" if lane.isdecimal() else f"The {lane}"
-            click.echo(f"{who} works at {address}")
+            echo(f"{who} works at {address}")
 
 
 def _print_progress(counts: "Progress") -> None:
@@ -389,4 +384,4 @@ def _status_table(result: "ReviewStatus") -> Group:
 
 
 def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)

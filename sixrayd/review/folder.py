@@ -1,6 +1,5 @@
 """`review/NAME/`: which project it is, what was sent, what came back."""
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_json, write_table
+from sixrayd.core.files import read_table, sha256_file, sync_folder, write_json, write_table
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
@@ -100,12 +100,14 @@ class ReviewFolder:
         """The project, or None before the first push."""
         path = self.path / "project.json"
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = parse_json(path.read_text("utf-8"))
             alone = document.pop("project", 0)  # before reviews had several
             books = document.pop("books", [])
             if alone:
                 books = [{"lane": "1", "part": 0, "number": alone}]
-            return Project(**document, books=tuple(Book(**book) for book in books))
+            project = Project(**document, books=tuple(Book(**book) for book in books))
+            _check_kinds(project)
+            return project
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -192,7 +194,7 @@ class ReviewFolder:
         Nothing where the file is broken, or decisions have gone or come since.
         """
         try:
-            found = json.loads((self.path / "pulled.json").read_text("utf-8"))
+            found = parse_json((self.path / "pulled.json").read_text("utf-8"))
             if found["files"] != self._decision_names():
                 return {}
             return {item["project"]: Cursor.of(item) for item in found["books"]}
@@ -223,6 +225,7 @@ class ReviewFolder:
     def reopen(self) -> None:
         """Take `run.json` away while tables change."""
         (self.path / "run.json").unlink(missing_ok=True)
+        sync_folder(self.path)
 
     def progress(self) -> Progress:
         """How far it has come, by what was pulled."""
@@ -245,6 +248,20 @@ class ReviewFolder:
         run = Run("review", self.name, project.settings, project.inputs, outputs, asdict(progress))
         self.workspace.finish(run)
         return progress
+
+
+def _check_kinds(project: Project) -> None:
+    """Refuse what the code would stumble over later.
+
+    Raises:
+        TypeError: a value is of another kind than we write.
+    """
+    texts = [project.key, project.server, *(book.lane for book in project.books)]
+    numbers = [number for book in project.books for number in (book.part, book.number)]
+    tables = [project.settings, project.inputs]
+    for kind, values in ((str, texts), (int, numbers), (dict, tables)):
+        if not all(type(value) is kind for value in values):
+            raise TypeError(f"a value is no {kind.__name__}")
 
 
 def reviews_of(workspace: Workspace) -> list[ReviewFolder]:

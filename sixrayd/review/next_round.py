@@ -21,6 +21,7 @@ from sixrayd.core.records import (
     Split,
     Verdict,
 )
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
@@ -68,8 +69,8 @@ class NextRound:
     def __str__(self) -> str:
         no_side = f", {self.no_side} are on no side of the split" if self.no_side else ""
         return (
-            f"{self.name}: {self.found + self.corrected} positives ({self.found} found, "
-            f"{self.corrected} corrected), {self.hard_negatives} hard negatives, "
+            f"{self.name}: {counted(self.found + self.corrected, 'positive')} ({self.found} found, "
+            f"{self.corrected} corrected), {counted(self.hard_negatives, 'hard negative')}, "
             f"{self.left_out} left out; {self.test_side} of the test side are not used{no_side}"
         )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
@@ -260,7 +260,8 @@ class _Reader:
             else:
                 row = self._row(image_id, lane, task.task_id, annotation, answer, when)
                 self.rows[book, number] = row
-        problems = tuple(Problem(image_id, task.task_id, number, note) for note in notes)
+        told = (printable(note, 500) for note in notes)
+        problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:

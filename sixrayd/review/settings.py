@@ -1,12 +1,13 @@
 """What the commands of the review are asked for."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Rule
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.review.server import LABEL_STUDIO
 
 POSITIVES = "positives"
@@ -39,8 +40,8 @@ class PushSettings:
     share: float = 1.0
     duplicates: bool = False
     again: bool = False
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`
 
     def __post_init__(self) -> None:
@@ -60,8 +61,8 @@ class AdjudicateSettings:
 
     name: str = ""  # of the review; empty takes the newest
     consensus: Rule = Rule.ADJUDICATOR
-    url: str = ""
-    token_file: Path | None = None
+    url: str = field(default="", metadata=OUTSIDE)
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 
@@ -71,8 +72,8 @@ class PullSettings:
 
     name: str = ""  # of the review; empty takes the newest
     full: bool = False  # ask for all annotations, not for those that changed
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 
@@ -81,8 +82,8 @@ class StatusSettings:
     """Which review, on which server."""
 
     name: str = ""  # of the review; empty takes the newest
-    url: str = ""  # empty takes the workspace's own server
-    token_file: Path | None = None
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`
 
 

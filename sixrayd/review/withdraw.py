@@ -28,6 +28,9 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
     name = settings.name or newest_review(workspace)
     with workspace.lock():
         folder = ReviewFolder(workspace, name)
+        project = pushed_project(folder)
+        if not (folder.path / "run.json").exists():  # one was killed that had withdrawn
+            folder.finish(project)
         newest = newest_versions(folder.decisions()).values()
         rows = []
         for image_id in dict.fromkeys(settings.images):
@@ -46,7 +49,6 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
             rows += stands
         note = f"withdrawn by {settings.by}: {settings.reason}"
         fresh = withdrawals(rows, note, datetime.now(UTC).isoformat())
-        project = pushed_project(folder)
         folder.reopen()
         path = folder.append_decisions(fresh)
         folder.finish(project)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import sixrayd
 from sixrayd.core.arrays import BoolArray
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.statistics.finite import Block, Stratum
@@ -120,7 +121,7 @@ class Statement:
             WorkspaceError: it is something else.
         """
         try:
-            document = json.loads(data)
+            document = parse_json(data)
             if document["format"] != FORMAT:
                 raise WorkspaceError(
                     f"{STATEMENT}: format {document['format']}, expected {FORMAT}; take the "

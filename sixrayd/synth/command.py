@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.printing import echo
 from sixrayd.synth.settings import SynthSettings
 
 option = options_of(SynthSettings)
@@ -46,4 +47,5 @@ def synth(out: Path, force: bool, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo("\n".join(result.lines()))
+        for line in result.lines():
+            echo(line)

@@ -16,7 +16,7 @@ import numpy as np
 from sixrayd.core.boxes import Box
 from sixrayd.core.command import progress
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import sync_folder
+from sixrayd.core.files import make_folder, sync_folder
 from sixrayd.core.storage import refusals_told
 from sixrayd.core.voc import PIXEL_EDGES, pixels_of
 from sixrayd.synth.archive import (
@@ -87,7 +87,7 @@ def _check_free(folder: Path, force: bool) -> None:
 @contextmanager
 def _taking_place(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` that takes its name once the block is through."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     beside = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()

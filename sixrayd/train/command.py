@@ -13,11 +13,25 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.printing import echo
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
 
 _LEARNT = 0.05  # average precision below which mining wastes reviewers' time
+
+
+class _DecayOrOff(click.ParamType[float]):
+    """A number, or "off" for 0."""
+
+    name = "decay"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As a number."""
+        return click.FLOAT.convert(0 if value == "off" else value, param, ctx)
 
 
 option = options_of(TrainSettings)
@@ -31,8 +45,23 @@ option = options_of(TrainSettings)
     help="Detector to train; auto takes rfb512 on a GPU, else rfb-small.",
 )
 @option("--name", help="Name of the result.  [default: the detector's]")
-@option("--epochs", help="Passes over the positives.  [default: the recipe's]")
+@option(
+    "--epochs",
+    help="Passes over the positives; the recipe's steps and warm-up keep their places in "
+    "proportion.  [default: the recipe's]",
+)
 @option("--batch", help="Images a step.  [default: the recipe's]")
+@option(
+    "--micro-batch",
+    help="Images that are computed at once, for a GPU of little memory: the gradient stays that of "
+    "the whole batch, batch norms go by their part, a step takes a third longer or more.  "
+    "[default: a batch]",
+)
+@option(
+    "--amp",
+    help="Short numbers to multiply in: bf16, fp16 (GPU only, the loss is scaled), or off; auto "
+    "takes bf16 on a GPU that has it, from Ampere on, else off.",
+)
 @option(
     "--learning-rate",
     "--rate",
@@ -56,15 +85,32 @@ option = options_of(TrainSettings)
 )
 @option(
     "--init",
-    help="Weights to start from: a file (RFBNet's, SSD's or torchvision's .pth, our .safetensors), "
-    "a trained model's name, or a name to fetch: vgg16, resnet50, retinanet.  [default: random]",
+    help="Weights to start from: auto, none for a random start, a file (RFBNet's, SSD's or "
+    "torchvision's .pth, our .safetensors), a trained model's name, or vgg16-reduced, vgg16, "
+    "resnet50 or retinanet, which lie in the folder that SIXRAYD_WEIGHTS names or are fetched. "
+    "auto takes what the recipe expects: vgg16-reduced for SSD and RFB, resnet50 for RetinaNet, "
+    "none for small detectors.",
 )
 @option(
     "--round",
     help="A review to learn from as well, after `sixrayd review next`: found boxes, and half of "
     "the backgrounds from images that people cleared.  [default: none]",
 )
+@option(
+    "--ema",
+    "ema_decay",
+    type=_DecayOrOff(),
+    metavar="DECAY|off",
+    help="Decay of the moving average of the weights, which is what is kept, or off.  "
+    "[default: the recipe's]",
+)
 @split_option
+@option(
+    "--validate-every",
+    help="Epochs from one validation to the next: mean AP on what is held out, in the curves, and "
+    "the best weights beside the last.  [default: at the end alone]",
+)
+@option("--weights", help="Which of these become weights.safetensors, that others use.")
 @option("--validation", help="Share of near-duplicate groups held out, 0 to 1.")
 @option("--seed", help="Seed of what is held out and of all that is drawn.")
 @option("--device", help="Where to train; auto takes the GPU where there is one.")
@@ -77,33 +123,35 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd train --detector rfb-small --epochs 12
       sixrayd train --round first --init rfb-small --name second --epochs 8 --learning-rate 5e-4
-      torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512 --init vgg16
+      torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512
     """
     from sixrayd.train.stage import train as train_stage
 
     try:
         result = train_stage(workspace, TrainSettings(**options))
     except KeyboardInterrupt:
-        click.echo(
-            "interrupted; the epochs that ended are kept, the same command goes on", err=True
-        )
+        echo("interrupted; the epochs that ended are kept, the same command goes on", err=True)
         sys.exit(130)
     if as_json:
         print_json(result)
         return
     what = "trained" if result.fresh else "already trained"
-    click.echo(
-        f"{what} {result.name}: {result.positives} positives, {result.backgrounds} backgrounds, "
-        f"{result.epochs} epochs"
+    echo(
+        f"{what} {result.name}: {counted(result.positives, 'positive')}, "
+        f"{counted(result.backgrounds, 'background')}, "
+        f"{counted(result.epochs, 'epoch')}"
     )
     for what, count in result.round.items():
-        click.echo(f"  of the round, {what}: {count}")
+        echo(f"  of the round, {what}: {count}")
+    if result.best_epoch:
+        echo(f"  best of the validated epochs: {result.best_epoch}")
     for label, precision in result.validation.items():
-        click.echo(f"  validation AP {label}: {precision:.3f}")
+        echo(f"  validation AP {label}: {precision:.3f}")
     following = workspace.command("sixrayd mine")
     if result.validation.get("mean", 1.0) < _LEARNT:
-        click.echo("It has learnt next to nothing yet: train longer before mining.", err=True)
+        echo("It has learnt next to nothing yet: train longer before mining.", err=True)
         following = workspace.command(as_typed(epochs=2 * result.epochs, force=True))
     if result.caution:
-        click.echo(f"caution: {result.caution}")
-    click.echo(f"weights and curves: {result.folder}\nnext: {following}")
+        echo(f"caution: {result.caution}")
+    echo(f"weights and curves: {result.folder}")
+    echo(f"next: {following}")

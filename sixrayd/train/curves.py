@@ -7,11 +7,12 @@ from sixrayd.train.fit import EpochResult
 
 
 def draw_curves(path: Path, results: list[EpochResult]) -> None:
-    """Losses and learning rate by epoch, as PNG."""
+    """Losses and learning rate by epoch, and below them validation where there was any; PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    judged = [(r.epoch, r.validation) for r in results if r.validation is not None]
+    figure = Figure(figsize=(8, 7.5 if judged else 4.5), layout="constrained")
+    axes, *below = figure.subplots(1 + bool(judged), sharex=True, squeeze=False)[:, 0]
     epochs = [r.epoch for r in results]
     axes.plot(epochs, [r.class_loss for r in results], label="class loss")
     axes.plot(epochs, [r.offset_loss for r in results], label="offset loss")
@@ -19,6 +20,9 @@ def draw_curves(path: Path, results: list[EpochResult]) -> None:
     rate = axes.twinx()
     rate.plot(epochs, [r.learning_rate for r in results], color="0.7", label="learning rate")
     rate.set(ylabel="learning rate", ylim=(0, None))
+    for panel in below:
+        panel.plot(*zip(*judged, strict=True), marker="o", color="C2")
+        panel.set(xlabel="epoch", ylabel="validation mean AP", ylim=(0, 1))
     figure.legend(loc="outside upper center", ncols=3)
     with replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=120, metadata={"Software": None})

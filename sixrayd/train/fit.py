@@ -4,7 +4,8 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from contextlib import nullcontext
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.files import write_bytes
 from sixrayd.core.storage import is_refusal
 from sixrayd.detectors.catalogue import Recipe
+from sixrayd.detectors.checkpoints import why_refused
 from sixrayd.detectors.detector import Detector
-from sixrayd.detectors.devices import computes_bfloat16
 from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
+from sixrayd.train.gradient import Computing, untracked
 from sixrayd.train.team import ALONE, Team
 
 READ_EVERY = 16  # steps between two readings of the loss
@@ -33,6 +35,7 @@ class EpochResult:
     learning_rate: float  # of the epoch's last step
     offset_loss: float  # means over the epoch's steps
     class_loss: float
+    validation: float | None = None  # mean average precision, where the epoch was validated
 
 
 class MovingAverage:
@@ -77,6 +80,9 @@ class Fit:
         steps: optimiser steps an epoch.
         team: the processes that train together, each on its part of every batch.
         workers: threads that make views.
+
+    Attributes:
+        best: the weights of the validated epoch of the highest mean, of equals the latest.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Fit:
         device: torch.device,
         team: Team = ALONE,
         workers: int = 1,
+        computing: Computing = Computing(),
     ) -> None:
         self.detector = channels_last(detector.to(device))
         self.team = team
@@ -97,7 +104,12 @@ class Fit:
         self.workers = workers
         self.optimizer = _optimizer(detector, recipe)
         self.average = MovingAverage(detector, recipe.ema_decay)
+        self.computing = computing
+        self.half = computing.half(device)
+        # The gradients of float16 leave its range unless the loss is scaled.
+        self.scaler = torch.amp.GradScaler(device.type) if self.half == torch.float16 else None
         self.results: list[EpochResult] = []
+        self.best: dict[str, Tensor] | None = None
 
     def epoch(self, examples: ExampleSet, seen: Callable[[], None]) -> EpochResult:
         """Train one epoch.
@@ -119,7 +131,7 @@ class Fit:
             pinned=self.device.type == "cuda",
         )
         for n, batch in enumerate(sent_ahead(batches, self.device)):
-            rate = self.learning_rate(number + n / self.steps)
+            rate = self.recipe.rate_after(number + n / self.steps)
             losses.add(batch.image_ids, self.step(batch, rate))
             seen()
         losses.read()
@@ -128,20 +140,16 @@ class Fit:
         self.results.append(result)
         return result
 
-    def learning_rate(self, epoch: float) -> float:
-        """Learning rate after so many epochs: linear warm-up, then steps or a cosine to zero."""
-        recipe = self.recipe
-        if epoch < recipe.warmup_epochs:
-            return recipe.learning_rate * max(epoch / recipe.warmup_epochs, 1e-3)
-        if recipe.steps:
-            return recipe.learning_rate * 0.1 ** sum(epoch >= step for step in recipe.steps)
-        share = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
-        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-
     def weights(self) -> dict[str, Tensor]:
         """The weights to use: the moving average where the recipe keeps one."""
         state = self.average.state if self.recipe.ema_decay else self.detector.state_dict()
         return {key: value.detach().cpu() for key, value in state.items()}
+
+    def judge(self, validation: float) -> None:
+        """Note what the last epoch's weights reach, and keep them where none reached more."""
+        self.results[-1] = replace(self.results[-1], validation=validation)
+        if best_epoch(self.results) == len(self.results):
+            self.best = {key: value.clone() for key, value in self.weights().items()}
 
     def save(self, path: Path) -> None:
         """Everything that an equal continuation needs."""
@@ -151,6 +159,8 @@ class Fit:
             "updates": self.average.updates,
             "optimizer": self.optimizer.state_dict(),
             "results": [list(astuple(result)) for result in self.results],
+            "best": self.best,
+            "scaler": self.scaler.state_dict() if self.scaler else None,
         }
         data = io.BytesIO()  # a disk that is full would make torch's own file say something else
         torch.save(state, data)
@@ -168,20 +178,31 @@ class Fit:
             self.detector.load_state_dict(state["detector"])
             self.average.load(state["average"], state["updates"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.scaler:
+                self.scaler.load_state_dict(state["scaler"])
             self.results = [EpochResult(*row) for row in state["results"]]
+            self.best = state.get("best")
         except Exception as error:  # torch raises many kinds for a broken file
             if is_refusal(error):
                 raise
-            raise CheckpointError(f"{path}: cannot go on from it ({error}); delete it") from error
+            raise CheckpointError(
+                f"{path}: cannot go on from it ({why_refused(error)}); delete it"
+            ) from error
 
     def loss(self, batch: Batch) -> MultiboxLoss:
         """Of a batch on the device, with what its gradient needs."""
-        images = normalise(batch.images, self.detector.form)
-        bfloat16 = computes_bfloat16(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        return self._loss(self._predict(batch.images), batch)
+
+    def _predict(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        images = normalise(pixels, self.detector.form)
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             offsets, logits, priors = self.network(
                 images.contiguous(memory_format=torch.channels_last)
             )
+        return offsets, logits, priors
+
+    def _loss(self, predictions: tuple[Tensor, Tensor, Tensor], batch: Batch) -> MultiboxLoss:
+        offsets, logits, priors = predictions
         overlaps = Overlaps(self.recipe.fg_iou, self.recipe.bg_iou)
         targets = match(batch.boxes, batch.labels, priors, overlaps, self.detector.coding)
         return self.detector.loss((offsets.float(), logits), targets)
@@ -190,14 +211,51 @@ class Fit:
         """Learn from a batch on the device; what is given waits there, unread."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss.total)
+        parts = self.computing.parts(len(batch.images))
+        loss = self._descend(batch) if parts == 1 else self._descend_in_parts(batch, parts)
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.detector.parameters(), 10.0, foreach=True)
-        self.optimizer.step()
+        if self.scaler:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
         if self.recipe.ema_decay:
             self.average.update()
         return loss
+
+    def _descend(self, batch: Batch) -> MultiboxLoss:
+        """Leave the gradient of the batch's loss in the weights."""
+        loss = self.loss(batch)
+        self._backward(loss)
+        return loss
+
+    def _descend_in_parts(self, batch: Batch, parts: int) -> MultiboxLoss:
+        """The same gradient in the memory of one part.
+
+        The loss joins the images: it is divided by all matched priors, and its hardest negatives
+        are the whole batch's. So its gradient by the predictions is taken on all of them, and
+        each part is computed once more to lead that on to the weights.
+        """
+        pieces = batch.images.tensor_split(parts)
+        with torch.no_grad(), untracked(self.network):
+            looked = [self._predict(piece) for piece in pieces]
+        offsets, logits = (
+            torch.cat([found[n] for found in looked]).requires_grad_() for n in (0, 1)
+        )
+        loss = self._loss((offsets, logits, looked[0][2]), batch)
+        self._backward(loss)
+        along = [t.grad.tensor_split(parts) for t in (offsets, logits) if t.grad is not None]
+        for number, (piece, *gradients) in enumerate(zip(pieces, *along, strict=True), 1):
+            with nullcontext() if number == parts else self.team.apart(self.network):
+                torch.autograd.backward(self._predict(piece)[:2], gradients)
+        return loss
+
+    def _backward(self, loss: MultiboxLoss) -> None:
+        total = self.scaler.scale(loss.total) if self.scaler else loss.total
+        torch.autograd.backward(total)
 
 
 class _Losses:
@@ -264,12 +322,19 @@ def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch
         yield arrived(*waiting)
 
 
+def best_epoch(results: list[EpochResult]) -> int:
+    """The validated epoch of the highest mean, of equals the latest; 0 where none was."""
+    judged = [(r.validation, r.epoch) for r in results if r.validation is not None]
+    return max(judged)[1] if judged else 0
+
+
 def write_metrics(path: Path, results: list[EpochResult]) -> None:
     """The curves as CSV."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["epoch", "rate", "offset_loss", "class_loss"])
-    table.writerows(map(astuple, results))
+    columns = ["epoch", "rate", "offset_loss", "class_loss", "validation"]
+    width = len(columns) - (best_epoch(results) == 0)
+    table.writerows([columns[:width], *(astuple(result)[:width] for result in results)])
     write_bytes(path, text.getvalue().encode())
 
 

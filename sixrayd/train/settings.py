@@ -1,13 +1,15 @@
 """Settings of training."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS, Recipe
 
+Amp = Literal["auto", "bf16", "fp16", "off"]
 # What `run.json` calls settings, since the first version did.
 _SAVED_AS = {
     "learning_rate": "rate",
@@ -15,6 +17,7 @@ _SAVED_AS = {
     "bg_iou": "doubtful",
     "ema_decay": "average",
 }
+_YOUNGER = ("ema_decay", "micro_batch", "amp", "validate_every", "weights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,18 @@ class TrainSettings:
     Args:
         detector: a key of `DETECTORS`; "auto" takes rfb512 where there is a GPU, else rfb-small.
         name: of the result; the detector's by default.
-        epochs, batch, learning_rate, background, window: None takes the detector's recipe.
+        epochs, batch, learning_rate, background, window, ema_decay: None takes the detector's
+            recipe, whose steps and warm-up keep their places in proportion to the epochs.
+        micro_batch: images that are computed at once; None takes a process's part of the batch.
+        amp: short numbers to multiply in; "auto" takes bf16 where a GPU has it, else none.
         input_size: side of the input in pixels; only the small detectors take another than theirs.
-        init: weights to start from: a file, a trained model's name, or a name of
-            `detectors/pretrained.py`; "" is random.
+        init: weights to start from: "auto" takes what the recipe expects, "none" or "" is random;
+            else a file, a trained model's name, or a name of `detectors/pretrained.py`.
         round: name of a review whose `training.parquet` is learnt from as well.
         split: which images train: a given split's; "" is the ingest's own.
         validation: share of the training side's groups held out, seeded.
+        validate_every: epochs from one validation to the next; None validates at the end alone.
+        weights: of the validated epochs, those that are used: the best's or the last's.
         device: "auto", "cpu" or "cuda".
         force: replace a training of the same name with other settings.
 
@@ -45,11 +53,16 @@ class TrainSettings:
     learning_rate: float | None = None
     background: float | None = None
     window: float | None = None
+    ema_decay: float | None = None
+    micro_batch: int | None = None
+    amp: Amp = "auto"
     input_size: int | None = None
-    init: str = ""
+    init: str = field(default="auto", metadata=OUTSIDE)
     round: str = ""
     split: str = ""
     validation: float = 0.1
+    validate_every: int | None = None
+    weights: Literal["best", "last"] = "best"
     seed: int = 0
     device: Device = "auto"
     force: bool = False
@@ -64,6 +77,8 @@ class TrainSettings:
             ("learning_rate", 0),
             ("background", 0),
             ("window", 0),
+            ("micro_batch", 1),
+            ("validate_every", 1),
         ):
             value = getattr(self, key)
             if value is not None and not least <= value < math.inf:
@@ -73,10 +88,20 @@ class TrainSettings:
         any_size = self.detector == "auto" or DETECTORS[self.detector].any_size
         if size is not None and (not any_size or size < 32 or size % 32):
             raise SettingsError(f"input-size {size}: needs a small detector and a multiple of 32")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise SettingsError(f"ema {self.ema_decay}: needs to be at least 0 and less than 1")
         if not 0 < self.validation < 1:
             raise SettingsError(f"validation {self.validation}: needs to lie between 0 and 1")
 
 
 def as_saved(settings: TrainSettings | Recipe) -> dict[str, Any]:
-    """As `run.json` has them."""
-    return {_SAVED_AS.get(key, key): value for key, value in asdict(settings).items()}
+    """As `run.json` has them: what is younger than the first version only where it says something,
+    so that the same training leaves the same bytes."""
+    saved = asdict(settings)
+    if isinstance(settings, TrainSettings):
+        default = {field.name: field.default for field in fields(settings)}
+        silent = {key for key in _YOUNGER if saved[key] == default[key]}
+        if settings.validate_every is None:
+            silent.add("weights")
+        saved = {key: value for key, value in saved.items() if key not in silent}
+    return {_SAVED_AS.get(key, key): value for key, value in saved.items()}

@@ -1,13 +1,16 @@
 """The stage: choose examples, fit, validate, write the result."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
@@ -15,27 +18,29 @@ from sixrayd.core.files import sha256_file
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.detectors.catalogue import DETECTORS, Recipe
+from sixrayd.detectors.catalogue import DETECTORS, Recipe, start_of
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, load_checkpoint, save_weights
+from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import out_of_memory, pick_device, tuned
 from sixrayd.detectors.lineage import (
     INHERITED,
+    KEPT,
     SEEN,
     lineage_of,
     lineage_of_start,
-    trained_model,
     write_ids,
 )
-from sixrayd.detectors.predictor import Predictor
-from sixrayd.detectors.pretrained import find_weights, initialise_from
-from sixrayd.evaluation.average_precision import MeanAveragePrecision, mean_average_precision
+from sixrayd.detectors.pretrained import WEIGHTS, initialise_from, is_published
+from sixrayd.detectors.starts import start_weights
 from sixrayd.train.curves import draw_curves
 from sixrayd.train.data import TrainingData
 from sixrayd.train.examples import ExampleSet
-from sixrayd.train.fit import Fit, write_metrics
+from sixrayd.train.fit import Fit, best_epoch, write_metrics
+from sixrayd.train.gradient import Computing
 from sixrayd.train.round import load_round, round_file
 from sixrayd.train.settings import TrainSettings, as_saved
 from sixrayd.train.team import Team, join
+from sixrayd.train.validation import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class TrainResult:
     Args:
         backgrounds: the hard ones among them.
         validation: VOC 2007 average precision on the held-out tenth, 0..1, by class and mean.
+        best_epoch: the best of the validated epochs; 0 where only the end was validated.
         round: how many images the decisions of a review added or took away; empty without one.
         fresh: False when the same work had been done before.
         caution: where nobody knows what the weights learnt from that it started from.
@@ -60,6 +66,7 @@ class TrainResult:
     round: dict[str, int]
     fresh: bool
     caution: str = ""
+    best_epoch: int = 0
 
 
 def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> TrainResult:
@@ -76,6 +83,7 @@ def train(workspace: Workspace, settings: TrainSettings = TrainSettings()) -> Tr
         SixraydError: the loss stops being finite.
     """
     device = pick_device(settings.device)
+    Computing(settings.amp).check(device)
     with join(device) as team:
         return _train_in_team(workspace, settings, device, team)
 
@@ -86,13 +94,14 @@ def _train_in_team(
     detector = settings.detector
     if detector == "auto":
         detector = "rfb512" if device.type == "cuda" else "rfb-small"
-    recipe = _recipe(detector, settings)
+    settings = replace(settings, detector=detector, init=start_of(detector, settings.init))
+    recipe = _recipe(settings)
     if recipe.batch < team.size:
         raise SettingsError(
             f"batch {recipe.batch}: fewer images than the {team.size} processes that train; pass "
             "a larger --batch, or start fewer"
         )
-    lasting = as_saved(replace(settings, detector=detector)) | {"recipe": as_saved(recipe)}
+    lasting = as_saved(settings) | {"recipe": as_saved(recipe)}
     del lasting["force"]
     lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
     del lasting["split"]
@@ -104,7 +113,7 @@ def _train_in_team(
         lasting |= split_setting(workspace, settings.split)
         name = settings.name or detector
         if settings.init:
-            inputs |= workspace.inputs(_weights_before(workspace, name, settings.init))
+            inputs |= _start_inputs(workspace, name, settings.init)
             _refuse_tested(workspace, settings)
         if settings.round:
             inputs |= workspace.inputs(round_file(workspace, settings.round))
@@ -115,6 +124,8 @@ def _train_in_team(
                 f"{workspace.folder('models', run.name)}: holds another training ({why}); pass "
                 "--force to replace it, or --name for a new one"
             )
+        if is_published(settings.init) and not workspace.is_done(run):
+            _weights_before(workspace, name, settings.init)  # or say now that it cannot be had
         fresh = _begin(workspace, run, team)
         if fresh:
             try:
@@ -139,16 +150,25 @@ def _train_in_team(
         dict(summary.get("round", {})),
         fresh,
         lineage_of(workspace, run.name).caution(run.name),
+        summary.get("best_epoch", 0),
     )
 
 
+def _start_inputs(workspace: Workspace, name: str, source: str) -> dict[str, str]:
+    """The weights that a training starts from, by path. Published ones are known by their name and
+    hash, wherever they lie; trainings of earlier versions recorded a place, which stands."""
+    if not is_published(source):
+        return workspace.inputs(_weights_before(workspace, name, source))
+    before = workspace.held("models", name)
+    file = WEIGHTS[source].name
+    return {
+        p: digest for p, digest in (before.inputs if before else {}).items() if p.endswith(file)
+    }
+
+
 def _weights_before(workspace: Workspace, name: str, source: str) -> Path:
-    """The weights that the training of a model starts from: ours by name or path, or others."""
-    ours = trained_model(workspace, source)
-    if ours:
-        path = ours[0].output("models", ours[1], "weights.safetensors")
-    else:
-        path = find_weights(source)
+    """The weights that the training of a model starts from, which are not its own."""
+    path = start_weights(workspace, source)
     if path.resolve().is_relative_to(workspace.folder("models", name).resolve()):
         raise SettingsError(
             f"--init {source}: is what this training would replace; give it another --name"
@@ -176,11 +196,12 @@ def _begin(workspace: Workspace, run: Run, team: Team) -> bool:
     return not (workspace.folder("models", run.name) / "run.json").exists()
 
 
-def _recipe(detector: str, settings: TrainSettings) -> Recipe:
-    keys = ("epochs", "batch", "learning_rate", "background", "window")
+def _recipe(settings: TrainSettings) -> Recipe:
+    recipe = DETECTORS[settings.detector].recipe
+    keys = ("batch", "learning_rate", "background", "window", "ema_decay")
     wishes = {key: getattr(settings, key) for key in keys}
     return replace(
-        DETECTORS[detector].recipe,
+        recipe.lasting(settings.epochs or recipe.epochs),
         **{key: value for key, value in wishes.items() if value is not None},
     )
 
@@ -193,52 +214,65 @@ def _train(
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        raise ServiceError(
-            f"device {device.type}: its memory does not take the training of "
-            f"{run.settings['detector']} on {recipe.batch} images a step; pass a smaller --batch, "
-            "or end what else runs there"
-        ) from error
+        images = run.settings.get("micro_batch") or -(-recipe.batch // team.size)
+        raise too_large(run.settings["detector"], device, images, recipe.batch) from error
+
+
+def too_large(detector: str, device: torch.device, images: int, batch: int) -> ServiceError:
+    """What to say where a GPU's memory does not take so many images at once."""
+    if images > 1:
+        way = f"pass --micro-batch {images // 2}, which keeps the batch of {batch},"
+    else:
+        way = "take a smaller detector,"
+    return ServiceError(
+        f"device {device.type}: its memory does not take the training of {detector} on {images} "
+        f"images at once; {way} or end what else runs there"
+    )
 
 
 def _learn(
     workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
 ) -> None:
-    folder = workspace.folder("models", run.name)
-    name, seed = run.settings["detector"], run.settings["seed"]
+    folder, settings = workspace.folder("models", run.name), run.settings
     data = TrainingData(workspace, run, recipe)
-    inherited = lineage_of_start(workspace, run.settings["init"])
-    torch.manual_seed(seed)
-    detector = build_detector(name, data.classes, run.settings["input_size"])
-    detector.initialise()
-    start = None
-    if run.settings["init"]:
-        weights = _weights_before(workspace, run.name, run.settings["init"])
-        start = initialise_from(detector, weights)
-        detector.sources.keep_pretrained()
-    side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
-    if recipe.batch // team.size * (side // 32) ** 2 < 2:  # a map of one cell has no variance
+    every = settings.get("validate_every")
+    if every and not data.validation:
         raise SettingsError(
-            f"batch {recipe.batch} of views of {side} x {side} pixels: too little to normalise by; "
-            "pass a larger --batch, --window or --input-size"
+            f"validate-every {every}: nothing is held out to validate on; pass a larger "
+            "--validation"
         )
+    inherited = lineage_of_start(workspace, settings["init"])
+    detector, start = _initialised(workspace, run, data.classes)
+    side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
     examples = ExampleSet(
         *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
-        *(seed, data.hard),
+        *(settings["seed"], data.hard),
     )
-    steps = max(1, len(examples.order(0)) // recipe.batch)
-    fit = Fit(detector, recipe, steps, device, team, _loaders(device, team))
+    shown = len(examples.order(0))
+    computing = computing_of(run, min(recipe.batch, shown), side, team)
+    steps = max(1, shown // recipe.batch)
+    fit = Fit(detector, recipe, steps, device, team, _loaders(device, team), computing)
+
+    def judge() -> None:
+        if every and (len(fit.results) % every == 0 or len(fit.results) == recipe.epochs):
+            copy = build_detector(settings["detector"], data.classes)
+            copy.form = detector.form
+            copy.load_state_dict(fit.weights())
+            fit.judge(validate(copy, data, device)["mean"])
+
     with tuned(device):
-        _fit(fit, examples, folder / "checkpoint.pt", run.name)
+        _fit(fit, examples, folder / "checkpoint.pt", run.name, judge)
     if not team.leads:
         return
-    checkpoint_of = Checkpoint(name, detector, data.classes)
-    save_weights(folder / "weights.safetensors", checkpoint_of, fit.weights())
+    about = Checkpoint(settings["detector"], detector, data.classes)
+    for name, weights in kept_weights(fit, settings.get("weights", "best")):
+        save_weights(folder / name, about, weights)
     write_metrics(folder / "metrics.csv", fit.results)
     draw_curves(folder / "curves.png", fit.results)
     write_ids(folder / SEEN, data.seen())
-    if run.settings["init"]:
+    if settings["init"]:
         write_ids(folder / INHERITED, inherited.images)
-    validation = _validate(folder / "weights.safetensors", data, device)
+    validation = validate(load_checkpoint(folder / KEPT[0]).detector, data, device)
     (folder / "checkpoint.pt").unlink()
     workspace.finish(
         replace(
@@ -249,12 +283,69 @@ def _learn(
                 "backgrounds": len(data.backgrounds) + len(data.hard),
                 "validation_images": len(data.validation),
                 "validation": validation,
-                "init": asdict(start) if start else {},
-                **({"unknown_origin": inherited.unknown} if start else {}),
+                **start,
+                **({"unknown_origin": inherited.unknown} if settings["init"] else {}),
                 **({"round": data.added} if data.added else {}),
+                **(_judged(fit) if every else {}),
             },
         )
     )
+
+
+def _initialised(
+    workspace: Workspace, run: Run, classes: ClassList
+) -> tuple[Detector, dict[str, Any]]:
+    """The detector before its first step, and what `run.json` says of its weights."""
+    torch.manual_seed(run.settings["seed"])
+    detector = build_detector(run.settings["detector"], classes, run.settings["input_size"])
+    detector.initialise()
+    if not (source := run.settings["init"]):
+        return detector, {"init": {}}
+    weights = _weights_before(workspace, run.name, source)
+    start = {"init": asdict(initialise_from(detector, weights))}
+    detector.sources.keep_pretrained()
+    if is_published(source):
+        start["published"] = {weights.name: sha256_file(weights)}
+    return detector, start
+
+
+def computing_of(run: Run, batch: int, side: int, team: Team) -> Computing:
+    """How gradients are computed, on parts of batches that batch norms can go by.
+
+    Args:
+        batch: images of a step.
+        side: of a view, in pixels.
+    """
+    computing = Computing(run.settings.get("amp", "auto"), run.settings.get("micro_batch"))
+    if computing.micro_batch and batch % team.size:
+        raise SettingsError(
+            f"micro-batch {computing.micro_batch}: {team.size} processes share no batch of "
+            f"{batch} evenly; pass a --batch that they do"
+        )
+    each = max(1, batch // team.size)
+    least = each // computing.parts(each)
+    if least * (side // 32) ** 2 < 2:  # a map of one cell has no variance
+        what = f"micro-batch {computing.micro_batch}" if least < each else f"batch {batch}"
+        raise SettingsError(
+            f"{what} of views of {side} x {side} pixels: too little to normalise by; pass a larger "
+            f"--{what.split()[0]}, --window or --input-size"
+        )
+    return computing
+
+
+def kept_weights(fit: Fit, used: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Weights by file: those that are used, and of a validated training the best and the last."""
+    last = fit.weights()
+    best = fit.best or last
+    yield KEPT[0], best if used == "best" else last
+    if fit.best:
+        yield from zip(KEPT[1:], (best, last), strict=True)
+
+
+def _judged(fit: Fit) -> dict[str, Any]:
+    """What validation said on the way, by epoch."""
+    by_epoch = {r.epoch: r.validation for r in fit.results if r.validation is not None}
+    return {"validation_by_epoch": by_epoch, "best_epoch": best_epoch(fit.results)}
 
 
 def _loaders(device: torch.device, team: Team) -> int:
@@ -262,8 +353,10 @@ def _loaders(device: torch.device, team: Team) -> int:
     return max(1, available_cores() // team.size - (device.type == "cpu"))
 
 
-def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
-    """Train the epochs that are left, with a checkpoint after each."""
+def _fit(
+    fit: Fit, examples: ExampleSet, checkpoint: Path, name: str, judge: Callable[[], None]
+) -> None:
+    """Train the epochs that are left, each judged and then kept in a checkpoint."""
     if checkpoint.exists():
         fit.load(checkpoint)
     fit.team.wait()  # nobody writes a checkpoint that somebody still has to read
@@ -277,29 +370,10 @@ def _fit(fit: Fit, examples: ExampleSet, checkpoint: Path, name: str) -> None:
             if bar:
                 loss = result.offset_loss + result.class_loss
                 bar.update(task, note=f"epoch {result.epoch}/{epochs}, loss {loss:.2f}")
+                judge()
                 fit.save(checkpoint)
 
 
 def _results(folder: Path) -> Iterator[Path]:
-    names = ("weights.safetensors", "metrics.csv", "curves.png", SEEN, INHERITED)
+    names = (*KEPT, "metrics.csv", "curves.png", SEEN, INHERITED)
     return (folder / name for name in names if (folder / name).exists())
-
-
-def _validate(weights: Path, data: TrainingData, device: torch.device) -> dict[str, float]:
-    if not data.validation:
-        return {}
-    predictor = Predictor(load_checkpoint(weights).detector, device=device)
-    images = (data.decode(record.image_id) for record in data.validation)
-    found = predictor.detect_each(images, 8)
-    ids = [record.image_id for record in data.validation]
-    detections = dict(zip(ids, found, strict=True))
-    truths = {record.image_id: data.truth(record) for record in data.validation}
-    return _by_class(mean_average_precision(detections, truths, data.classes))
-
-
-def _by_class(result: MeanAveragePrecision) -> dict[str, float]:
-    present = [r for r in result.classes if r.positives]
-    return {
-        **{r.label: round(r.average_precision, 6) for r in present},
-        "mean": round(result.mean, 6),
-    }

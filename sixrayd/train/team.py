@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,6 +39,12 @@ class Team:
         places = [torch.cuda.current_device()] if on_gpu else None
         shared = nn.parallel.DistributedDataParallel(detector, device_ids=places)
         return cast(nn.Module, shared)
+
+    def apart(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Within, gradients stay with the process and add up, until they are shared later."""
+        if isinstance(network, nn.parallel.DistributedDataParallel):
+            return network.no_sync()
+        return nullcontext()
 
     def wait(self) -> None:
         """Until all processes are here."""

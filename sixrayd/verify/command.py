@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from sixrayd.core.command import json_option, print_json
+from sixrayd.core.printing import echo
 
 
 @click.command()
@@ -26,13 +27,13 @@ def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -
         print_json(result)
     else:
         for line in result.checked:
-            click.echo(f"checked  {line}")
+            echo(f"checked  {line}")
         for line in result.rests_on:
-            click.echo(f"rests on  {line}")
+            echo(f"rests on  {line}")
     if result.fault:
-        click.echo(f"{file}: {result.fault}", err=True)
+        echo(f"{file}: {result.fault}", err=True)
         context.exit(3)
     if not as_json:
         signer = f"names {result.signed_by} as signer (not proven), at {result.signed_at}"
-        click.echo(f"sound: {result.name}, {signer}")
-        click.echo(f"SHA-256 {result.sha256}")
+        echo(f"sound: {result.name}, {signer}")
+        echo(f"SHA-256 {result.sha256}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.words import counted
 from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
 from sixrayd.verify.archive import Archive, read_archive
 
@@ -99,12 +100,12 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     draws = archive.statement.plan.draws
     units = sum(sum(draw.units.values()) for draw in draws)
     times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"
-    checked.append(f"sample: {units:,} groups in {times}, where the seeds put them")
+    checked.append(f"sample: {counted(units, 'group')} in {times}, where the seeds put them")
     found = outcome.document()
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
     checks = sum(stratum.checks for stratum in outcome.evidence.strata)
-    checked.append(f"evidence: {checks:,} checks in their order, and all decisions")
+    checked.append(f"evidence: {counted(checks, 'check')} in their order, and all decisions")
     checked.append(
         f"bound: {found['bound']['found']:,} found, at most {found['bound']['upper']:,} missed, "
         f"overall and by class, by sixrayd {sixrayd.__version__}"

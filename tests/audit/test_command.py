@@ -40,9 +40,14 @@ def test_the_table_names_the_first_of_each_kind(said, faulty, tmp_path):
         "fault   file name that cannot be an id        1  "
         "Annotation.zip/Annotation/\\x1b[31mred.xml: file name '\\x1b[31mred': an image'…",
         "remark  image that repeats another            1  N0000002 = N0000001: the same bytes",
-        "8 images, 6 boxes: 2 faults, 1 remarks",
+        "8 images, 6 boxes: 2 faults, 1 remark",
     ]
-    assert done.stderr.splitlines()[-1] == f"in {tmp_path}/ws/audit/report.html"
+    assert done.stderr.splitlines()[-2:] == [
+        f"in {tmp_path}/ws/audit/report.html",
+        f"next: cli audit --fix -w {tmp_path}/ws, which leaves out 1 repeated or narrow box; "
+        "--undo puts it back",
+    ]
+    assert said("audit", "--fix").stderr.splitlines()[-1] == f"in {tmp_path}/ws/audit/report.html"
 
 
 def test_json_is_one_document_with_all_counts_and_the_first_findings(said, faulty, tmp_path):
@@ -77,7 +82,7 @@ def test_status_tells_of_an_audit_and_waits_for_none(said, faulty, tmp_path):
         "benchmark                missing",
         f"next: sixrayd train -w {tmp_path}/ws",
     ]
-    assert after[-2:] == ["audit                    done: 2 faults, 1 remarks", before[-1]]
+    assert after[-2:] == ["audit                    done: 2 faults, 1 remark", before[-1]]
 
 
 def test_the_page_of_the_docs_has_each_kind_with_its_severity():

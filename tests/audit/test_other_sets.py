@@ -5,12 +5,12 @@ import json
 import pytest
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.errors import ReleaseError, SixraydError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from tests.datasets.sets import NAMES, as_coco, as_voc, as_yolo, coco, write, yolo_row
-from tests.releases import jpeg, voc
+from tests.releases import jpeg, voc, write_zip
 
 
 @pytest.fixture
@@ -55,6 +55,11 @@ def test_a_set_that_has_changed_is_taken_in_again(said, tmp_path):
     (fault,) = [kind for kind in document["kinds"] if kind["severity"] == "fault"]
     assert (fault["flaw"], fault["count"]) == ("box that repeats another", 1)
     code, document = said("--set", str(tree), "--classes", "Gun,Knife,Wrench")
+    assert [kind["flaw"] for kind in document["kinds"] if kind["severity"] == "fault"] == []
+    assert {kind["flaw"]: kind["count"] for kind in document["kinds"]}[
+        "class that is known and left out"
+    ] == 2
+    code, document = said("--set", str(tree), "--classes", "Gun,Knife,Wrong")
     assert [kind["flaw"] for kind in document["kinds"] if kind["severity"] == "fault"] == [
         "positive without an annotation",
         "class that is not known",
@@ -211,3 +216,32 @@ def test_an_image_that_a_voc_list_names_and_nobody_has_is_a_fault(said, tmp_path
     (one,) = fault["examples"]
     assert (one["image_id"], one["text"]) == ("P00077", "P00077 is listed, not in the release")
     assert one["where"] == "ImageSets/Main/train.txt"
+
+
+def test_images_that_no_list_of_voc_names_are_told(said, tmp_path):
+    as_voc(tmp_path / "scans")
+    lists = tmp_path / "scans/ImageSets/Main"
+    write(lists / "train.txt", "P00001\nP00002\n")
+    write(lists / "test.txt", "N0000003\n")
+
+    code, document = said("--set", str(tmp_path / "scans"))
+
+    (kind,) = [k for k in document["kinds"] if k["flaw"] == "image that no image set lists"]
+    assert (code, kind["severity"], kind["count"]) == (0, "remark", 1)
+    assert (kind["examples"][0]["image_id"], kind["examples"][0]["text"]) == (
+        "N0000004",
+        "listed by none",
+    )
+
+
+def test_what_cannot_be_taken_in_leaves_nothing(said, tmp_path):
+    write_zip(tmp_path / "labels.zip", {"P1.xml": voc("P1", ("Gun", 1, 1, 20, 30))})
+
+    with pytest.raises(ReleaseError, match="no image found"):
+        said("--set", str(tmp_path / "labels.zip"))
+
+    assert list((tmp_path / "here").iterdir()) == []
+    (tmp_path / "here/mine").mkdir()  # a folder that was there stays
+    with pytest.raises(ReleaseError, match="no image found"):
+        said("--set", str(tmp_path / "labels.zip"), "-w", "mine")
+    assert (tmp_path / "here/mine").is_dir()

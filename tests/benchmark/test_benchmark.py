@@ -114,6 +114,8 @@ def test_nothing_is_done_twice(finished):
 
     assert not again.fresh
     assert again.means == result["means"]
+    recorded = set(workspace.run("benchmark", "tree").settings)
+    assert not recorded & {"protocol", "models", "split"}  # as before there was a choice
     assert page.stat().st_mtime_ns == before
 
 

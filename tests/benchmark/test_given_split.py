@@ -71,8 +71,8 @@ def test_missing_are_weights_that_may_be_judged(workspace, judging):
     save_model(workspace, "own", ["P00004"])
     asked = []
 
-    def trainer(data, detector):
-        asked.append((data.root.name, detector))
+    def trainer(data, detectors):
+        asked.append((data.root.name, *detectors))
         raise AskedToTrainError
 
     with pytest.raises(AskedToTrainError):

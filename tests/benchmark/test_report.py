@@ -167,8 +167,8 @@ def test_files_lie_beside_the_page(folder):
     tables = ["alarms", "cost", "data", "dynamic", "dynamic_steps", "fixed", "forms"]
     tables += ["forms_steps", "layers", "models", "paper_dynamic", "paper_fixed", "strata"]
     figures = ["crops_1", "intervals_dynamic", "intervals_fixed", "intervals_forms"]
-    figures += ["intervals_layers", "layers", "maps_1", "profile_1", "sweep", "time_dynamic"]
-    figures += ["time_forms", "worst_tdc"]
+    figures += ["intervals_layers", "layers", "layers_classes", "maps_1", "profile_1", "sweep"]
+    figures += ["time_dynamic", "time_forms", "worst_tdc"]
 
     assert written(folder) == [
         *(f"figures/{name}.png" for name in figures),
@@ -276,7 +276,7 @@ def test_other_tables_hold_their_rows(page):
         ["0.15", "5", "81.00", "30.0 %", "2", "1"],
     ]
     assert lines(page, "models")[1:] == [
-        ["first", "rfb512", "200", "7", "240000", "–", "vgg16.pth"]
+        ["first", "rfb512", "200", "7", "–", "240000", "–", "vgg16.pth"]
     ]
     assert lines(page, "data")[1] == ["images", "train", "1,200"]
     assert len(lines(page, "layers")) == 4
@@ -311,6 +311,7 @@ def test_head_says_what_was_judged(page):
     words = [word.text_content() for word in page.xpath("//header//dd")]
 
     assert dict(zip(terms, words, strict=True)) == {
+        "Protocol": "modern: this project’s own",
         "Tree": "/data/tree",
         "Images": "1,200 train, 300 test, 100 negatives",
         "Test objects": f"25 Gun, 15 {EVIL}",
@@ -422,7 +423,7 @@ def test_the_page_needs_nothing_else(page):
     sources = page.xpath("//@src")
     links = page.xpath("//@href")
 
-    assert len(sources) == 12
+    assert len(sources) == 13
     assert all(source.startswith("data:image/") for source in sources)
     assert page.xpath("//link | //iframe | //object") == []
     assert [link for link in links if "://" in link] == ["https://example.org/weights"]
@@ -446,9 +447,9 @@ def test_every_csv_is_linked_and_there(folder, page):
 def test_every_picture_is_told_in_words(page):
     alts = page.xpath("//img/@alt")
 
-    assert len(alts) == 12
+    assert len(alts) == 13
     assert all(len(alt) > 20 for alt in alts)
-    assert len(page.xpath("//figure/figcaption")) == 12
+    assert len(page.xpath("//figure/figcaption")) == 13
     assert len(page.xpath("//table/caption")) == len(page.xpath("//table"))
 
 

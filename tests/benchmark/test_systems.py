@@ -1,27 +1,39 @@
 """Which systems are compared, on which images, and how k is chosen."""
 
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from sixrayd.benchmark.judging import load_sides
+from sixrayd.benchmark.protocol import MODERN, PAPER
+from sixrayd.benchmark.report.words import system_name
 from sixrayd.benchmark.results import Crop, SweepPoint, System
 from sixrayd.benchmark.scoring import reference_of
 from sixrayd.benchmark.settings import BenchmarkSettings
-from sixrayd.benchmark.sweep import choose_k
-from sixrayd.benchmark.systems import plan_systems, usable_crops
+from sixrayd.benchmark.sweep import choose_k, edge_of_sweep
+from sixrayd.benchmark.systems import Entrant, SystemRunner, plan_systems, usable_crops
+from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import ORIGIN_SCHEMA
 from sixrayd.core.classes import ClassList
 from sixrayd.core.files import write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.crop.settings import SHARED, CannySettings, TdcKnobs
+from sixrayd.detectors.rfb import rfb_small
 from tests.workspaces import Picture, build_shards
 
-ALL = {"ssd-small": "a", "retinanet-small": "b", "rfb-small": "c"}
+ALL = {
+    "ssd-small": Entrant("ssd-small", "a"),
+    "retinanet-small": Entrant("retinanet-small", "b"),
+    "rfb-small": Entrant("rfb-small", "c"),
+}
 CROPS = {"canny": "", "aesthetic": "no weights: look there", "smart": "", "tdc": ""}
 
 
 def test_the_tables_have_the_papers_rows():
-    plan = plan_systems(ALL, tuple(ALL), CROPS, 0.2)
+    plan = plan_systems(ALL, tuple(ALL), CROPS, MODERN, 0.2)
 
     rows = {table.name: table.rows for table in plan.tables}
     tdc = "tdc-exact-conv9-9cells-edge-k0.2"
@@ -59,8 +71,56 @@ def test_the_tables_have_the_papers_rows():
     assert absent == [{"rfb-small + aesthetic": "no weights: look there"}] * 2 + [{}, {}]
 
 
+def test_what_is_asked_of_tdc_is_in_every_table():
+    knobs = TdcKnobs(tdc_layer=7, tdc_border="zeros", tdc_axes="rows", tdc_form="fast")
+
+    plan = plan_systems(ALL, tuple(ALL), CROPS, replace(MODERN, knobs=knobs), 0.2)
+
+    rows = {table.name: [row.split("_")[-1] for row in table.rows] for table in plan.tables}
+    fast = "tdc-fast-conv7-72pixels-zeros-rows-k0.2"
+    assert rows["fixed"][-1] == fast
+    assert rows["dynamic"][-2] == fast
+    assert rows["layers"][1] == "tdc-exact-conv2-9cells-zeros-rows-k0.2"
+    assert rows["forms"] == [
+        "dynamic",
+        "tdc-exact-conv9-9cells-zeros-rows-k0.2",
+        fast,
+        "tdc-shared-conv9-9cells-zeros-rows-k0.2",
+    ]
+    crop = plan.systems[-1].crop
+    assert tdc_settings(crop) == replace(SHARED, axes="rows", k=0.2)
+    module = BenchmarkSettings(tdc=TdcKnobs(k=0.4, tdc_numbering="module", tdc_layer=4)).rules
+    assert module.k == 0.4
+    assert module.tdc_crop(0.4) == Crop("tdc", layer=4, k=0.4, numbering="module")
+
+
+def test_nothing_asked_for_is_tdc_as_it_was():
+    assert MODERN.tdc_crop(0.2) == Crop("tdc", k=0.2)
+    assert PAPER.tdc_crop(0.15) == Crop("tdc", border="zeros")
+    assert BenchmarkSettings(protocol="paper").rules == PAPER
+    edge = BenchmarkSettings(protocol="paper", tdc=TdcKnobs(tdc_border="edge")).rules
+    assert edge.tdc_crop(0.15) == Crop("tdc")
+
+
+def test_cannys_thresholds_are_the_settings():
+    detector = rfb_small(2)
+    system = System("x", "rfb-small", "m", Crop("canny"), "fixed")
+    image = np.full((100, 100, 3), 255, np.uint8)
+    image[40:60, 30:80] = 225  # too faint for the usual thresholds
+
+    regions = [
+        SystemRunner(system, detector, 1.0, settings, torch.device("cpu")).cropper(image).xyxy
+        for settings in (BenchmarkSettings(), BenchmarkSettings(canny=CannySettings(20, 60)))
+    ]
+
+    assert regions[0] == (0, 0, 100, 100)
+    assert np.abs(np.array(regions[1]) - (30, 34, 80, 66)).max() <= 1
+
+
 def test_a_detector_without_weights_has_a_row_that_says_so():
-    plan = plan_systems({"rfb-small": "c"}, ("ssd-small", "rfb-small"), CROPS, 0.2)
+    plan = plan_systems(
+        {"rfb-small": ALL["rfb-small"]}, ("ssd-small", "rfb-small"), CROPS, MODERN, 0.2
+    )
 
     assert "ssd-small_fixed" not in plan.tables[0].rows
     assert plan.tables[0].absent["ssd-small"] == (
@@ -69,10 +129,69 @@ def test_a_detector_without_weights_has_a_row_that_says_so():
 
 
 def test_without_the_main_detector_there_are_no_crops():
-    plan = plan_systems({"ssd-small": "a"}, ("ssd-small", "rfb-small"), CROPS, 0.2)
+    plan = plan_systems(
+        {"ssd-small": ALL["ssd-small"]}, ("ssd-small", "rfb-small"), CROPS, MODERN, 0.2
+    )
 
     assert [system.key for system in plan.systems] == ["ssd-small_fixed"]
     assert [table.rows for table in plan.tables[1:]] == [()] * 3
+
+
+def test_the_papers_protocol_has_its_rows_and_no_others():
+    crops = dict.fromkeys(PAPER.methods, "")
+    plan = plan_systems(ALL, tuple(ALL), crops, PAPER, 0.15)
+
+    tdc = "tdc-exact-conv9-9cells-zeros-k0.15"
+    rfb = [f"rfb-small_{{}}{end}" for end in ("", "_canny", "_aesthetic", f"_{tdc}")]
+    assert {table.name: table.rows for table in plan.tables} == {
+        "fixed": (
+            "ssd-small_fixed",
+            "retinanet-small_fixed",
+            *(key.format("fixed") for key in rfb),
+        ),
+        "dynamic": tuple(key.format("dynamic") for key in rfb),
+        "layers": tuple(
+            f"rfb-small_fixed_tdc-exact-conv{layer}-9cells-zeros-k0.15" for layer in (2, 9, 15)
+        ),
+    }
+
+
+def test_two_models_of_one_detector_have_rows_of_their_own():
+    rounds = {name: Entrant("rfb-small", name) for name in ("first", "second")}
+    plan = plan_systems(rounds, ("first", "second"), {"tdc": ""}, PAPER, 0.15)
+
+    tdc = "tdc-exact-conv9-9cells-zeros-k0.15"
+    assert plan.tables[0].rows == ("first_fixed", "second_fixed", f"second_fixed_{tdc}")
+    of = {system.key: (system.model, reference_of(system, plan.systems)) for system in plan.systems}
+    assert of["first_fixed"] == ("first", "first_fixed")
+    assert of[f"second_fixed_{tdc}"] == ("second", "second_fixed")
+    assert [system_name(system) for system in plan.systems[:2]] == [
+        "first (rfb-small), no crop",
+        "second (rfb-small), no crop",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("k", "said"),
+    [
+        (0.0, "k = 0 was chosen, the least there is: no threshold that crops more did better"),
+        (0.1, ""),
+        (0.5, "k = 0.5 was chosen, the greatest tried: the best may lie beyond it"),
+    ],
+)
+def test_a_sweep_that_ends_on_its_edge_says_so(k, said):
+    points = tuple(SweepPoint(at, 9, float(at == k), 0.0, 0, 0) for at in (0.0, 0.1, 0.5))
+
+    assert edge_of_sweep(points, choose_k(points)) == said
+
+
+def test_an_older_sweep_has_another_edge():
+    points = tuple(SweepPoint(at, 9, 0.5, 0.0, 0, 0) for at in (0.05, 0.1))
+
+    assert edge_of_sweep(points, choose_k(points)) == (
+        "k = 0.05 was chosen, the smallest tried: the best may lie beyond it"
+    )
+    assert edge_of_sweep((), choose_k(())) == ""
 
 
 def test_the_aesthetic_crop_says_where_its_weights_are():
@@ -80,7 +199,7 @@ def test_the_aesthetic_crop_says_where_its_weights_are():
 
 
 def test_a_system_is_compared_with_the_same_detector_and_input():
-    plan = plan_systems(ALL, tuple(ALL), CROPS, 0.2)
+    plan = plan_systems(ALL, tuple(ALL), CROPS, MODERN, 0.2)
 
     found = {system.key: reference_of(system, plan.systems) for system in plan.systems}
 

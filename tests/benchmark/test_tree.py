@@ -162,12 +162,12 @@ def test_sides_by_a_given_split(tree, tmp_path):
     data = Workspace(tmp_path / "data")
     ingest(VocTree(tree), data, CLASSES)
 
-    sides = VocTree(tree).sides_by(Index.load(release, "given"), "given")
+    sides = VocTree(tree).sides_by(Index.load(release, "given").table, "given")
     ingest(VocTree(tree), data, CLASSES, sides=sides)
 
     assert sides == {"A1": "test", "B1": "train"}
     rows = [(r.image_id, r.split) for r in Index.load(data).select()]
     assert rows == [("A1", "test"), ("B1", "train")]
     with pytest.raises(WorkspaceError) as caught:
-        VocTree(tree).sides_by(Index.load(release, "far"), "far")
+        VocTree(tree).sides_by(Index.load(release, "far").table, "far")
     assert str(caught.value) == f"{tree}: split far lists none of its images"

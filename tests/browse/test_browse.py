@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from sixrayd.browse.database import running_database
 from sixrayd.browse.fiftyone_adapter import load_fiftyone
 from sixrayd.browse.samples import collect_samples
 from sixrayd.browse.settings import BrowseSettings
@@ -28,6 +30,7 @@ from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 300_000  # ends what hangs, not what is slow
+ADDRESS = r"http://sixrayd-[0-9a-f]{{16}}\.localhost:\d+/datasets/{}\?token=[\w-]{{43}}"
 SHOWN = "texts => texts.every(text => document.body.innerText.includes(text))"
 POSITIVES = ["N0000001", "N0000010", "N0000012", "P00001", "P00002"]
 OTHERS = ["N0000002", "N0000003", "N0000004", "N0000005", "N0000011", "N0000006"]
@@ -139,6 +142,29 @@ def test_without_fiftyone_the_message_says_how_to_get_it(monkeypatch, tmp_path):
     )
 
 
+def test_a_database_that_everybody_reads_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "fiftyone", sys.modules[__name__])
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    with pytest.raises(ServiceError) as caught:
+        load_fiftyone(tmp_path)
+    assert str(caught.value) == (
+        "FiftyOne is loaded already, with a database that every user of this machine can read; "
+        "let sixrayd load it first, or name a MongoDB in FIFTYONE_DATABASE_URI"
+    )
+
+
+def test_a_database_that_ends_says_where_to_look(tmp_path):
+    program = tmp_path / "mongod"
+    program.write_text("#!/bin/sh\necho no room\nexit 14\n")
+    program.chmod(0o755)
+    folder = tmp_path / ("long" * 40) / "database"
+    with pytest.raises(ServiceError) as caught, running_database(program, folder):
+        pass
+    log = folder / "mongod.log"
+    assert str(caught.value) == f"{folder}: MongoDB ended with code 14; see {log}"
+    assert log.read_text() == "no room\n"
+
+
 @pytest.mark.browser
 @pytest.mark.long
 def test_dataset_fields_and_counts(workspace, fiftyone):
@@ -217,7 +243,7 @@ def test_command_stays_until_interrupted(workspace, fiftyone):
             text += line
         session = json.loads(text)
         assert session["samples"] == 11
-        assert session["url"].startswith("http://127.0.0.1:")
+        assert re.fullmatch(ADDRESS.format(session["dataset"]), session["url"])
         time.sleep(0.5)
         assert running.poll() is None
         running.send_signal(signal.SIGINT)
@@ -249,7 +275,8 @@ def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
         )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(PATIENCE_MS)
-        page.goto(session.url + f"datasets/{session.dataset}")
+        page.goto(session.url)
+        assert page.url == session.url.partition("?")[0]  # the token stays in no history
         advert = page.get_by_text("Dismiss").first
         page.add_locator_handler(advert, lambda found: found.click())
         page.wait_for_function("document.querySelectorAll('[data-cy=looker]').length === 11")

@@ -44,12 +44,14 @@ def test_a_list_covers_its_names_and_their_aliases():
     assert [classes.covers(name) for name in ("gun", "plier", "Hammer")] == [True, True, False]
 
 
-@pytest.mark.parametrize("name", ["Knife, folding", "Big\tGun", "Gun\x1b[31m", "Gun\u202eX"])
+@pytest.mark.parametrize(
+    "name", ["Knife, folding", "Big\tGun", "Gun\x1b[31m", "Gun\u202eX", "../Gun", "a\\b"]
+)
 def test_names_that_cannot_be_passed_or_printed(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         ClassList(("Gun", name))
     assert str(caught.value) == (
-        f"classes: {name!r} holds a comma or a control character; rename the class"
+        f"classes: {name!r} holds a comma, a slash or a control character; rename the class"
     )
 
 
@@ -57,6 +59,6 @@ def test_advice_is_safe_to_paste() -> None:
     assert classes_advice(["Gun", "Knife"]) == "pass `--classes Gun,Knife`"
     assert classes_advice(["Folding Knife", "$(x)"]) == "pass `--classes 'Folding Knife,$(x)'`"
     assert classes_advice(["Gun", "a,b"]) == (
-        "mend the names there (classes: 'a,b' holds a comma or a control character; rename the "
-        "class)"
+        "mend the names there (classes: 'a,b' holds a comma, a slash or a control character; "
+        "rename the class)"
     )

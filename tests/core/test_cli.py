@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sixrayd.cli import COMMANDS
-from sixrayd.core.errors import escaped
+from sixrayd.core.errors import printable
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ def test_an_error_is_one_line_without_control_characters(tmp_path: Path) -> None
 
 
 def test_escapes() -> None:
-    assert escaped("ä 安 \u202e\x9b\udcb0") == "ä 安 \\u202e\\x9b\\xb0"
+    assert printable("ä 安 \u202e\x9b\udcb0") == "ä 安 \\u202e\\x9b\\xb0"
 
 
 def test_an_empty_split_is_an_error_of_the_option(tmp_path: Path) -> None:

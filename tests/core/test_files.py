@@ -15,6 +15,7 @@ from sixrayd.core.files import (
     sha256_file,
     write_bytes,
     write_json,
+    write_many,
     write_table,
 )
 
@@ -28,6 +29,15 @@ def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
         beside.write_bytes(b"half")
         raise RuntimeError
     assert [p.read_bytes() for p in path.parent.iterdir()] == [b"old"]
+
+
+def test_many_files_are_written_beside_what_is_there(tmp_path: Path) -> None:
+    write_many(tmp_path / "a/b", {"x": b"1", "y": b""})
+    write_many(tmp_path / "a/b", {"x": b"2"})
+    write_many(tmp_path / "none", {})
+    found = {p.name: p.read_bytes() for p in (tmp_path / "a/b").iterdir()}
+    assert found == {"x": b"2", "y": b""}
+    assert list((tmp_path / "none").iterdir()) == []
 
 
 def test_json_has_one_form(tmp_path: Path) -> None:

@@ -43,12 +43,19 @@ def test_unreadable_runs(tmp_path: Path) -> None:
         workspace.run("mine", "a")
     assert str(caught.value) == f"{path}: missing; run `sixrayd mine -w {tmp_path}` first"
     workspace.begin(RUN)
-    for text in ("{", '{"stage": 1}', "[]"):
+    some = "expected stage, name, settings and inputs at least"
+    names = "stage, name, settings, inputs, outputs, summary, version, format"
+    for text, why in (
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"stage": 1}', some),
+        ("[]", f"expected an object with {names}"),
+    ):
         path.write_text(text)
         with pytest.raises(WorkspaceError) as caught:
             workspace.run("mine", "a")
         assert (
-            str(caught.value) == f"{path}: not a run.json; run `sixrayd mine -w {tmp_path}` again"
+            str(caught.value)
+            == f"{path}: not a run.json ({why}); run `sixrayd mine -w {tmp_path}` again"
         )
     workspace.finish(replace(RUN, format=99))
     with pytest.raises(WorkspaceError) as caught:
@@ -122,3 +129,23 @@ def test_run_holds_no_time_of_day(tmp_path: Path) -> None:
         "summary",
         "version",
     ]
+
+
+def hidden_halves(workspace: Workspace) -> None:
+    """What a forced export leaves that is killed between its two renames."""
+    for name, end in (("a", "old"), ("a", "part"), ("b", "part")):
+        folder = workspace.folder("export") / f".{name}.sixrayd-{end}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}" if end == "part" else "whole")
+
+
+def test_hidden_halves_are_never_shown_and_the_next_run_sees_to_them(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    hidden_halves(workspace)
+    (tmp_path / "export/.else").mkdir()
+    assert workspace.folders("export") == workspace.names("export") == []
+    with workspace.lock():
+        assert workspace.names("export") == ["a"]
+    left = sorted(path.name for path in (tmp_path / "export").iterdir())
+    assert left == [".else", "a"]
+    assert (tmp_path / "export/a/run.json").read_text() == "whole"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sixrayd.core.errors import SettingsError, ShapeError
-from sixrayd.crop.canny import CannySettings, canny_crop
+from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import whole
+from sixrayd.crop.settings import CannySettings
 from sixrayd.imaging.decode import decode_rgb
 
 SCANS = Path(os.environ.get("SIXRAYD_DATA", "../shared/data")) / "sixray-samples" / "original"

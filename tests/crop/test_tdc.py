@@ -11,9 +11,8 @@ from torch import nn
 
 from sixrayd.core.errors import SettingsError, ShapeError
 from sixrayd.crop.region import Region, whole
+from sixrayd.crop.settings import FAST, SHARED, TdcSettings
 from sixrayd.crop.tdc import (
-    FAST,
-    TdcSettings,
     average_map,
     axis_profile,
     cell_px,
@@ -27,7 +26,7 @@ from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper, feature_map, locate
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.detectors.rfb import rfb512, rfb_small
 
-EDGE = TdcSettings(layer=4, border="edge", kernel=3)
+EDGE = TdcSettings(layer=4, kernel=3)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +194,11 @@ def test_strides_are_powers_of_two():
         ({"k": 1.0}, "tdc: k: 1.0, expected 0 <= k < 1"),
         ({"axes": "x"}, "tdc: axes: 'x', expected one of both, columns, rows"),
         ({"reduce": 0.5}, "tdc: reduce: 0.5, expected 1 to 16"),
-        ({"form": "shared", "border": "edge"}, "tdc: border: the shared form's map"),
+        (
+            {"form": "shared"},
+            "tdc: border: 'edge', expected zeros: the shared form's map is the detector's own; "
+            "or choose another form",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):
@@ -232,7 +235,7 @@ def test_the_map_is_what_the_convolution_gave_before_relu(small):
     x = torch.randn(2, 3, 64, 96)
     chain = small.sources.chain
     with torch.inference_mode():
-        found = feature_map(small, x, TdcSettings(layer=2))
+        found = feature_map(small, x, TdcSettings(layer=2, border="zeros"))
         expected = chain[1][0](chain[0](x))
 
     assert torch.allclose(found, expected, atol=1e-6)
@@ -243,7 +246,7 @@ def test_the_map_is_what_the_convolution_gave_before_relu(small):
 @pytest.mark.parametrize("side", [64, 61])
 def test_edge_padding_equals_a_wider_image_cut_back(small, side):
     x = torch.randn(1, 3, side, side)
-    settings = TdcSettings(layer=1, border="edge")
+    settings = TdcSettings(layer=1)
     with torch.inference_mode():
         found = feature_map(small, x, settings)
         wide = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
@@ -283,7 +286,7 @@ def test_tiny_and_blank_images_keep_everything_or_a_part(small, size_wh, dynamic
     blank = np.full((size_wh[1], size_wh[0], 3), 255, np.uint8)
 
     assert TdcCropper(small, EDGE, dynamic=dynamic)(blank) == whole(size_wh)
-    region = TdcCropper(small, TdcSettings(layer=4), dynamic=dynamic)(blank)
+    region = TdcCropper(small, TdcSettings(layer=4, border="zeros"), dynamic=dynamic)(blank)
     assert (region.x2 <= size_wh[0], region.y2 <= size_wh[1]) == (True, True)
 
 
@@ -317,7 +320,7 @@ def test_a_profile_shows_how_the_region_came_about(small):
 
 def test_the_shared_form_of_a_map_kept_whole_is_the_forward_pass(small):
     x = torch.zeros(2, 3, 96, 128)
-    shared = SharedTdc(small, TdcSettings(layer=4, form="shared", k=0.0))
+    shared = SharedTdc(small, replace(SHARED, layer=4, k=0.0))
 
     with torch.inference_mode():
         expected = small(x)
@@ -333,7 +336,7 @@ def test_the_shared_form_of_a_map_kept_whole_is_the_forward_pass(small):
 def test_the_shared_form_crops_the_map_and_finds_at_the_same_places(small):
     predictor = Predictor(small)
     batch = predictor.prepare([scan((120, 96, 200, 168))])[0]
-    settings = TdcSettings(layer=4, form="shared", kernel=9)
+    settings = replace(SHARED, layer=4)
 
     ((offsets, logits, priors), region) = SharedTdc(small, settings)(batch.x)[0]
     full = predictor.forward(batch.x)
@@ -352,6 +355,6 @@ def test_the_shared_form_crops_the_map_and_finds_at_the_same_places(small):
 
 def test_the_shared_form_refuses_layers_after_the_first_source_map(small):
     with pytest.raises(SettingsError, match="can only crop before its first source map, module 6"):
-        SharedTdc(small, TdcSettings(layer=14, form="shared"))
+        SharedTdc(small, replace(SHARED, layer=14))
     with pytest.raises(SettingsError, match="tdc: form: 'exact', expected \"shared\""):
         SharedTdc(small, TdcSettings())

@@ -310,7 +310,7 @@ def test_an_image_in_two_files_is_merged():
     annotation = read(labels)
 
     assert [item.box.xyxy for item in annotation.objects] == [(10, 20, 40, 60), (1, 2, 4, 6)]
-    text = f"P00001 is in {WHERE}: P00001 as well; merged, 1 of 1 objects new"
+    text = f"P00001 is in {WHERE}: P00001 as well; merged, 1 of 1 object new"
     assert annotation.findings == (Finding(Flaw.TWO_FILES, f"1/{WHERE}: P00001", text),)
 
 

@@ -1,8 +1,10 @@
 """Sets on disk: recognised, mixed, broken, hostile, real."""
 
+import io
 import json
 import os
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from sixrayd.core.voc import VocObject
 from sixrayd.datasets.labelled import ImageLabels
 from sixrayd.datasets.opening import covering, open_set
 from tests.datasets.sets import as_coco, as_voc, as_yolo, coco, write
-from tests.releases import jpeg, voc, write_zip
+from tests.releases import TinyRelease, cut, jpeg, tar_gz, voc, write_zip
 
 GUN = ("Gun", 1, 1, 9, 9)
 ROW = "0 .5 .5 .2 .2\n"
@@ -38,12 +40,12 @@ def test_one_json_is_a_set(tmp_path):
 
 def test_an_image_that_no_label_speaks_of_shows_we_do_not_know_what(tmp_path):
     as_voc(tmp_path)
-    write(tmp_path / "test" / "JPEGImages" / "n0000009.JPG", jpeg(9, 30, 20))
+    write(tmp_path / "test" / "JPEGImages" / "x9.JPG", jpeg(9, 30, 20))
 
     found = open_set(tmp_path, with_images=False)
 
-    assert found.images["N0000009"] == ImageLabels("N0000009", None, "", (30, 20))
-    assert found.splits["given"]["N0000009"] == "test"
+    assert found.images["x9"] == ImageLabels("x9", None, "", (30, 20))
+    assert found.splits["given"]["x9"] == "test"
 
 
 def test_zips_within_a_folder_are_read(tmp_path):
@@ -96,6 +98,7 @@ def test_places_that_are_no_set(tmp_path):
     write(tmp_path / "images" / "P00001.jpg", jpeg(1))
     write(tmp_path / "results.json", '[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]')
     write(tmp_path / "set.tar", b"")
+    write(tmp_path / "set.7z", b"")
     kinds = "labels in VOC's, COCO's or YOLO's form"
 
     assert refused(empty) == f"{empty}: empty, expected {kinds}"
@@ -106,8 +109,10 @@ def test_places_that_are_no_set(tmp_path):
     )
     assert refused(tmp_path / "none") == f"{tmp_path}/none: no such file or folder"
     assert refused(tmp_path / "set.tar") == (
-        f"{tmp_path}/set.tar: no folder, no zip and no .json of labels; unpack it and name its "
-        "folder"
+        f"{tmp_path}/set.tar: empty, expected {kinds}; set.tar: is empty; fetch it again"
+    )
+    assert refused(tmp_path / "set.7z") == (
+        f"{tmp_path}/set.7z: no folder, zip, tar or .json of labels; unpack it and name its folder"
     )
 
 
@@ -263,12 +268,14 @@ def test_a_zip_that_lies(tmp_path):
 
 def test_archives_beside_the_labels_are_named(tmp_path):
     write(tmp_path / "P1.xml", voc("P1", GUN))
+    write(tmp_path / "JPEGImage.7z", b"")
     write(tmp_path / "JPEGImage.tar.gz00", b"")
     write(tmp_path / "cut.zip", b"PK\x03\x04")
 
     assert open_set(tmp_path).findings == (
-        Finding(Flaw.NOT_READ, "JPEGImage.tar.gz00", "an archive that is not read; unpack it"),
+        Finding(Flaw.NOT_READ, "JPEGImage.7z", "an archive that is not read; unpack it"),
         Finding(Flaw.NOT_READ, "cut.zip", "broken zip (File is not a zip file)"),
+        Finding(Flaw.NOT_READ, "JPEGImage.tar.gz00", "is empty; fetch it again"),
     )
 
 
@@ -333,7 +340,7 @@ def test_real_annotations_in_a_zip():
 
 def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
     write(tmp_path / "P1.xml", voc("P1", ("Gun", 97, 1, 99, 9)))
-    write(tmp_path / "P2.xml", voc("P2", ("Hammer", 1, 1, 9, 9)))
+    write(tmp_path / "A2.xml", voc("A2", ("Hammer", 1, 1, 9, 9)))
     write(tmp_path / "P3.xml", voc("P3", ("Gun", 1, 1, 9, 9)))
 
     found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
@@ -341,5 +348,71 @@ def test_nothing_is_known_of_an_image_whose_boxes_cannot_be_used(tmp_path):
         i: image.objects for i, image in open_set(tmp_path, ClassList(("Knife",))).images.items()
     }
 
-    assert (found["P1"], found["P2"], len(found["P3"])) == (None, (), 1)
-    assert asked == {"P1": (), "P2": (), "P3": ()}
+    assert (found["P1"], found["A2"], len(found["P3"])) == (None, (), 1)
+    assert asked == {"A2": (), "P1": (), "P3": ()}
+
+
+def test_names_and_image_sets_say_what_an_image_without_a_box_is(tmp_path):
+    for stem in ("P1", "N2", "A3", "A4", "P5"):
+        write(tmp_path / "VOC" / f"{stem}.xml", voc(stem))
+    for stem in ("P6", "N7", "A8"):
+        write(tmp_path / "VOC" / f"{stem}.jpg", jpeg(int(stem[1:])))
+    rows = ("name,Gun,Knife", "A4,-1,1", "P5,-1,-1", "A8,-1,0")
+    write(tmp_path / "ImageSet" / "10" / "train.csv", "\n".join(rows).encode())
+
+    found = {i: image.objects for i, image in open_set(tmp_path).images.items()}
+
+    silent = {"P1", "A4", "P6"}
+    assert found == {i: None if i in silent else () for i in found}
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_tars_are_read_as_download_reads_them(tmp_path, parts):
+    tiny = TinyRelease()
+    loose, packed = tiny.write_loose(tmp_path / "loose"), tmp_path / "packed"
+    packed.mkdir()
+    files = {f.relative_to(loose).as_posix(): f.read_bytes() for f in loose.rglob("*.*")}
+    cut(packed, tar_gz(files), parts, "all.tar.gz")
+    whole = tmp_path / "whole.tar.gz"
+    whole.write_bytes(tar_gz(files))
+
+    found = open_set(loose)
+
+    assert len(found.images) == 8
+    for place in (packed, whole):
+        again = open_set(place)
+        assert (again.images, again.splits, again.findings) == (found.images, found.splits, ())
+
+
+def test_a_part_of_a_tar_that_is_missing_or_cut_short_is_told(tmp_path):
+    tiny = TinyRelease()
+    for stem, xml in tiny.xml.items():
+        write(tmp_path / "set" / f"{stem}.xml", xml)
+    images = tar_gz({f"{stem}.jpg": data for stem, data in tiny.images.items()})
+    parts = cut(tmp_path / "set", images)
+    parts[1].unlink()
+
+    found = [str(finding) for finding in open_set(tmp_path / "set").findings]
+
+    assert found[0] == "JPEGImage.tar.gz: part JPEGImage.tar.gz01 is missing"
+    assert found[-1].startswith("JPEGImage.tar.gz00: broken tar (")
+
+
+def test_links_and_archives_in_a_tar_are_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        link = tarfile.TarInfo("P1.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        for name, data in (("P1.xml", voc("P1", ("Gun", 1, 1, 20, 30))), ("b.zip", b"PK")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+    found = open_set(tmp_path / "a.tar")
+
+    assert [len(image.objects) for image in found.images.values()] == [1]
+    assert [str(finding) for finding in found.findings] == [
+        "a.tar/P1.jpg: a link, device or sparse file; refused",
+        "a.tar/b.zip: an archive within a tar, which is not read; unpack it",
+    ]

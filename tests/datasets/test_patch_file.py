@@ -44,6 +44,7 @@ def refusal(tmp_path, text):
 
 
 NO_LINE = "; not a line of a patch"
+TWICE = "line 2: 'image' is given twice; not a line of a patch"
 CHANGED = "line 2: not as a patch is written; it was changed since: ask for a sound copy"
 FEW = "2 images, and the header says another number; cut short? Ask for a sound copy"
 NO_UTF8 = "line 1: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
@@ -83,7 +84,7 @@ HOSTILE = [
     ('"changes":2', '"changes":3', FEW),
     ('"Gun","Knife"]', '"Gun","gun"]', "line 1: classes: a name occurs twice in Gun, gun"),
     ('"difficult":true', '"difficult":1', CHANGED),
-    ('{"image":"N1"', '{"image":"N1","image":"N1"', CHANGED),
+    ('{"image":"N1"', '{"image":"N1","image":"N1"', TWICE),
     ('{"image":"N1"', '{"image": "N1"', CHANGED),
     ('{"image":"N1"', '{"note":1,"image":"N1"', CHANGED),
 ]  # fmt: skip
@@ -154,7 +155,7 @@ def test_a_line_separator_in_a_name_ends_no_line(tmp_path):
     assert read_patch(path).images[0].after == (drawn,)
 
 
-@pytest.mark.parametrize("name", ['Gun "A"', "Gun\\u202e", "Gün刀", "G" * 500])
+@pytest.mark.parametrize("name", ['Gun "A"', "Gün刀", "G" * 500])
 def test_a_name_that_a_set_can_have_is_escaped_and_read(tmp_path, name):
     classes = ClassList((name, "Knife"))
     one = labelled({"P1": [item(name, 1, 2, 30, 40)]}, classes=classes)

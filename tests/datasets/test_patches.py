@@ -109,7 +109,7 @@ def test_provenance_comes_along_where_labels_change():
         (
             {"N1": [], "N2": [], "P1": [GUN], "P4": [KNIFE]},
             "images that the patch does not change: found 2 boxes on 4 images with label hash "
-            "749f8367752f…, expected 1 boxes on 3 images with label hash b6b28d609919…; apply it "
+            "749f8367752f…, expected 1 box on 3 images with label hash b6b28d609919…; apply it "
             "to the set that it was made from",
         ),
     ],

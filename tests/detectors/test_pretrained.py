@@ -394,5 +394,5 @@ def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
     (tmp_path / "vgg16").write_bytes(b"")
 
     assert find_weights("vgg16") == Path("vgg16")
-    with pytest.raises(CheckpointError, match=r"no such file, and none of the names vgg16, resne"):
+    with pytest.raises(CheckpointError, match=r"no such file, and none of the names vgg16-reduced"):
         find_weights("vgg19")

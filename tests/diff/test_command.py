@@ -10,9 +10,12 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.recognising import open_place
+from sixrayd.datasets.workspace_set import read_workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
-from tests.releases import voc, write_zip
+from tests.releases import jpeg, voc, write_zip
 from tests.workspaces import Small
 
 BEFORE = "c8b78fcba225f009083d375d1986637b927195820379dd465221c12afdcefa90"
@@ -111,8 +114,8 @@ def test_there_and_back_with_a_patch(run, workspace, exported, tmp_path):
     assert "<origin>confirmed</origin>" in found
     sides = "VOC2007/ImageSets/Main/test.txt"
     assert (there / sides).read_text() == (exported / sides).read_text()
-    assert "the labels are the same; images or splits differ" in run("diff", there, exported)
-    assert "the labels are the same; images or splits differ" in run("diff", back, workspace)
+    assert run("diff", there, exported, "--check")[2:] == ["no difference"]
+    assert run("diff", back, workspace, "--check")[2:] == ["no difference"]
 
 
 def test_the_same_work_leaves_the_same_bytes(run, workspace, exported, tmp_path):
@@ -122,7 +125,7 @@ def test_the_same_work_leaves_the_same_bytes(run, workspace, exported, tmp_path)
 
     assert (tmp_path / "a.patch").read_bytes() == (tmp_path / "b.patch").read_bytes()
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert len(contents(tmp_path / "a")) == 11
+    assert len(contents(tmp_path / "a")) == 12
 
 
 def contents(folder):
@@ -286,8 +289,8 @@ def test_an_image_that_was_changed_is_not_copied(refused, run, workspace, export
 
 def test_a_patch_of_some_classes_applies_to_what_it_was_made_from(run, tmp_path):
     gun, knife = ("Gun", 1, 1, 20, 30), ("Knife", 5, 5, 40, 50)
-    a = {"P1": [gun], "P2": [knife], "P3": []}
-    b = {"P1": [gun, knife], "P2": [gun], "P3": []}
+    a = {"P1": [gun], "P2": [knife], "A3": []}
+    b = {"P1": [gun, knife], "P2": [gun], "A3": []}
     for name, things in (("a", a), ("b", b)):
         files = {f"Annotations/{stem}.xml": voc(stem, *boxes) for stem, boxes in things.items()}
         write_zip(tmp_path / f"{name}.zip", files)
@@ -298,7 +301,8 @@ def test_a_patch_of_some_classes_applies_to_what_it_was_made_from(run, tmp_path)
     assert json.loads(patch.read_text().splitlines()[0])["classes"] == ["Knife"]
     lines = run("patch", "apply", patch, tmp_path / "a.zip", "--out", out)
     assert sorted(path.stem for path in (out / "VOC2007/Annotations").iterdir()) == ["P1"]
-    assert (out / "negatives.txt").read_text() == "P3\n"  # P2 holds no knife, but a gun
+    assert (out / "negatives.txt").read_text() == "A3\n"  # P2 may hold what is no knife: a gun
+    assert (out / "other_classes.txt").read_text() == "P1\nP2\n"
     assert run("diff", out, out, "--classes", "Knife")[0].endswith(lines[1][-64:][:16])
 
 
@@ -310,6 +314,72 @@ def test_a_workspace_s_other_boxes_are_no_negatives(run, workspace, exported, tm
 
     found = (out / "negatives.txt").read_text().split()
     assert ("P00002" in found, "N0000010" in found) == (False, True)  # P00002 holds a knife
+
+
+def test_a_patch_of_some_classes_goes_back_from_the_tree_it_wrote(run, tmp_path):
+    gun, knife = ("Gun", 1, 1, 20, 30), ("Knife", 5, 5, 40, 50)
+    a = {"P1": [gun], "P2": [knife], "P3": [gun, knife], "P4": []}
+    b = {"P1": [gun, knife], "P2": [], "P3": [gun], "N5": [knife]}
+    for name, things in (("a", a), ("b", b)):
+        files = {f"Annotations/{stem}.xml": voc(stem, *boxes) for stem, boxes in things.items()}
+        write_zip(tmp_path / f"{name}.zip", files)
+    patch, there, back = (tmp_path / name for name in ("a.patch", "there", "back"))
+    knives = ("--classes", "Knife")
+
+    run("diff", tmp_path / "a.zip", tmp_path / "b.zip", *knives, "--patch", patch)
+    run("patch", "apply", patch, tmp_path / "a.zip", "--out", there)
+    run("patch", "apply", patch, there, "--reverse", "--out", back)
+
+    for tree, zipped in ((there, "b.zip"), (back, "a.zip")):
+        labels = run("diff", tree, tmp_path / zipped, *knives, "--no-images", "--check")
+        assert labels[2:] == ["no difference"]
+    assert (back / "negatives.txt").read_text() == ""  # P4 is a positive by its name
+    assert (back / "other_classes.txt").read_text() == "P1\nP3\n"
+    # Who does not ask for some classes is told nothing of P1, which holds a gun.
+    assert "        2  only in B:  P1  P4" in run("diff", back, tmp_path / "a.zip")
+
+
+def test_a_workspace_goes_back_from_a_tree_of_some_classes(run, workspace, exported, tmp_path):
+    patch, there, back = (tmp_path / name for name in ("a.patch", "there", "back"))
+    run("diff", workspace, exported, "--classes", "Gun", "--patch", patch)
+
+    run("patch", "apply", patch, workspace, "--out", there)
+    run("patch", "apply", patch, there, "--reverse", "--out", back)
+
+    for tree, given in ((there, exported), (back, workspace)):
+        found = run("diff", tree, given, "--classes", "Gun", "--check")
+        assert found[2:] == ["no difference"]
+
+
+def test_sides_of_images_without_boxes_are_kept(run, workspace, exported, tmp_path):
+    patch, out = tmp_path / "a.patch", tmp_path / "out"
+    run("diff", workspace, exported, "--patch", patch)
+
+    run("patch", "apply", patch, workspace, "--out", out)
+
+    sides = read_workspace(Workspace(workspace)).splits["leak-free"]
+    assert len(sides) == 16
+    assert json.loads((out / "splits.json").read_text()) == {
+        side: sorted(i for i in sides if sides[i] == side) for side in ("train", "test")
+    }
+    assert open_place(out).splits["leak-free"] == sides
+
+
+def test_no_images_compares_what_the_labels_say(run, tmp_path):
+    labels = {"Annotations/P1.xml": voc("P1", ("Gun", 1, 1, 20, 30))}
+    write_zip(tmp_path / "labels.zip", labels)
+    images = {f"JPEGImages/{stem}.jpg": jpeg(n) for n, stem in enumerate(("P1", "A2"))}
+    write_zip(tmp_path / "both.zip", labels | images)
+    typed = ("diff", tmp_path / "labels.zip", tmp_path / "both.zip", "--check")
+
+    assert run(*typed, code=3)[2:] == [
+        "the labels are the same; images or splits differ",
+        "        1  images in both",
+        "        1  only in B:  A2",
+        "class   unchanged       added     removed       moved  relabelled other flags",
+        "Gun             1           0           0           0           0           0",
+    ]
+    assert run(*typed, "--no-images")[2:] == ["no difference"]
 
 
 def test_no_device_and_no_pipe_is_replaced(refused, workspace, exported, tmp_path):

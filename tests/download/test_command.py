@@ -38,15 +38,15 @@ def test_every_remark_has_a_line(runner, tmp_path):
     assert said.exit_code == 3
     assert said.stdout.splitlines() == [
         "7 images: 4 positives, 3 negatives, 1 of them unreadable; 3 boxes",
-        "5 train, 2 test",
-        "1 near-duplicate groups",
-        "1 negatives that look like a positive",
-        "1 positives without a usable annotation",
-        "1 positives whose annotation holds no box",
-        "1 negatives of the image sets that their boxes make positives",
+        "split leak-free: 5 train, 2 test",
+        "1 near-duplicate group",
+        "1 negative like a positive",
+        "1 positive without a usable annotation",
+        "1 positive whose annotation holds no box",
+        "1 negative of the image sets with boxes: taken as positive",
         "2 notes on annotations and lists (notes.txt)",
-        "1 files that repeat another",
-        "1 listed images that are not in the release",
+        "1 repeated file",
+        "1 listed image not in the release",
         "2 faults passed over (skipped.jsonl)",
     ]
     root = tmp_path / "ws"
@@ -80,6 +80,7 @@ def test_json_is_one_document_of_the_same_counts_and_the_same_exit_code(runner, 
         "skipped": 2,
         "contradictions": 0,
         "passed_over": {},
+        "other_classes": {},
         "splits": {},
     }
 

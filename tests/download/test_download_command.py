@@ -22,7 +22,8 @@ def test_text_and_json(tmp_path: Path) -> None:
     done = sixrayd(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (
         0,
-        "8 images: 3 positives, 5 negatives, 0 of them unreadable; 6 boxes\n6 train, 2 test\n",
+        "8 images: 3 positives, 5 negatives, 0 of them unreadable; 6 boxes\n"
+        "split leak-free: 6 train, 2 test\n",
     )
     assert done.stderr.endswith("in workspace/shards; next: sixrayd train\n")
     again = sixrayd(*words, "--json", cwd=tmp_path)
@@ -45,15 +46,15 @@ def test_fault_is_one_line_and_skips_exit_with_3(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == (
         "8 images: 3 positives, 5 negatives, 1 of them unreadable; 6 boxes"
     )
-    assert done.stdout.splitlines()[-1] == "1 faults passed over (skipped.jsonl)"
+    assert done.stdout.splitlines()[-1] == "1 fault passed over (skipped.jsonl)"
 
 
 def test_settings_come_from_the_workspace_file(tmp_path: Path) -> None:
     TinyRelease().write(tmp_path / "release")
     (tmp_path / "workspace").mkdir()
-    text = '[download]\nrelease = "release"\nclasses = ["Gun", "Knife"]\ntest-share = 0.4\n'
+    text = '[download]\nclasses = ["Gun", "Knife"]\ntest-share = 0.4\n'
     (tmp_path / "workspace/sixrayd.toml").write_text(text)
-    done = sixrayd("download", "--json", cwd=tmp_path)
+    done = sixrayd("download", "--release", "release", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "workspace/shards/run.json").read_text())
     assert (run["settings"]["classes"], run["settings"]["test_share"]) == (["Gun", "Knife"], 0.4)

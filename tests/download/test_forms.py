@@ -2,12 +2,15 @@
 
 import pytest
 
+from sixrayd.cli import cli
+from sixrayd.core.errors import SixraydError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, SPLIT_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from tests.datasets.sets import NAMES, OBJECTS, SIDES, as_coco, as_voc, as_yolo
+from tests.releases import TinyRelease
 
 
 def taken(folder, write):
@@ -38,3 +41,35 @@ def test_a_copy_in_another_form_gives_an_equal_index(tmp_path, write):
     ]
     assert edges == OBJECTS["N0000003"]
     assert {row["image_id"]: row["side"] for row in sides} == SIDES
+
+
+@pytest.mark.parametrize("write", [as_voc, as_coco, as_yolo])
+def test_classes_are_a_choice_from_those_of_the_set(tmp_path, runner, write):
+    write(tmp_path / "set")
+    words = ["download", "-w", str(tmp_path / "ws"), "--release", str(tmp_path / "set")]
+
+    said = runner.invoke(cli, [*words, "--classes", "Knife,Gun"], catch_exceptions=False)
+
+    assert said.exit_code == 0
+    assert "1 box of other classes left out: Wrench 1" in said.stdout.splitlines()
+    boxes = read_table(tmp_path / "ws/shards/annotations.parquet", ANNOTATION_SCHEMA)
+    assert set(boxes["label"].to_pylist()) == {"Gun", "Knife"}
+
+
+@pytest.mark.parametrize("write", [as_voc, as_coco, as_yolo])
+def test_a_class_that_the_set_has_not_is_no_choice(tmp_path, write):
+    write(tmp_path / "set")
+    settings = DownloadSettings(str(tmp_path / "set"), classes=("Gun", "Knive"), chosen=True)
+
+    with pytest.raises(SixraydError, match="Knife"):
+        download(Workspace(tmp_path / "ws"), settings)
+
+
+def test_image_sets_of_more_classes(tmp_path):
+    release = TinyRelease().write(tmp_path / "release")
+    settings = DownloadSettings(str(release), classes=("Knife",), chosen=True)
+
+    result = download(Workspace(tmp_path / "ws"), settings)
+
+    assert (result.boxes, result.other_classes) == (3, {"Gun": 3})
+    assert (result.positives, result.negatives_with_boxes) == (3, 1)  # P00003 by its boxes

@@ -172,13 +172,14 @@ def test_what_is_typed_and_seen(runner, tmp_path, manifest):
     assert said.exit_code == 0
     assert said.stdout.splitlines() == [
         "7 images: 2 positives, 5 negatives, 0 of them unreadable; 0 boxes",
-        "5 train, 2 test",
+        "split leak-free: 5 train, 2 test",
         "2 positives whose annotation holds no box",
+        "1 box of other classes left out: Hammer 1",
         "5 notes on annotations and lists (notes.txt)",
-        "1 listed images that are not in the release",
-        "7 images, where 9 are announced",
-        "2 positives, where 3 are announced",
-        "0 boxes of Gun, where 2 are announced",
+        "1 listed image not in the release",
+        "images: 7 found, 9 announced",
+        "positives: 2 found, 3 announced",
+        "boxes of Gun: 0 found, 2 announced",
     ]
     assert said.stderr.splitlines()[:2] == [
         "tiny: A tiny release; terms: none",

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.download import packing
+from sixrayd.datasets import packing
+from sixrayd.datasets.tars import JoinedParts
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
     IMAGES,
     TEXTS,
-    JoinedParts,
     Member,
     loose_files,
     loose_members,
@@ -480,3 +480,15 @@ def test_no_damage_to_an_archive_escapes_as_anything_but_a_fault(tmp_path_factor
     assert [len(found) <= len(FILES) for found in read] == [True, True]
     if not changes:
         assert ([len(found) for found in read], faults.found) == ([len(FILES)] * 2, [])
+
+
+def test_a_chain_of_long_names_ends_in_one_line(tmp_path):
+    long = tarfile.TarInfo("a")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 5
+    data = (long.tobuf() + b"name\0".ljust(512, b"\0")) * 3000 + bytes(1024)
+
+    with pytest.raises(ReleaseError) as caught:
+        read_tar(tmp_path, data, "a.tar")
+    assert str(caught.value) == (
+        "a.tar00: broken (too many headers before one file); mend it or pass --on-error skip"
+    )

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import SPLIT_SCHEMA
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.command import download as download_command
 from sixrayd.download.settings import DownloadResult
-from sixrayd.download.splits import SplitFile
 from tests.releases import TinyRelease, jpeg, skipped, take, write_zip
 
 HEADER = "name,Gun,Knife"
@@ -357,8 +358,8 @@ def test_the_command_says_each(tmp_path: Path, runner: Any) -> None:
     document = runner.invoke(download_command, [*map(str, words), "--json"])
 
     assert said.stdout.splitlines()[2:4] == [
-        "split first: 4 train, 2 test; 1 groups of near-duplicates on both sides; 2 listed images "
-        "that are not in the release",
+        "split first: 4 train, 2 test; 1 group of near-duplicates on both sides; 2 listed images "
+        "not in the release",
         "split second: 1 train, 1 test",
     ]
     result = DownloadResult(**json.loads(document.stdout))
@@ -372,3 +373,21 @@ def test_a_pipe_is_no_split(tmp_path: Path, release: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}/s.csv: cannot be read (a pipe, expected a plain file)"
     )
+
+
+@pytest.mark.parametrize("rows", [("P9,train", "N0000001,test"), ("P8,train", "P9,test")])
+def test_a_split_of_one_side_is_not_kept(
+    tmp_path: Path, release: Path, rows: Sequence[str]
+) -> None:
+    file = put(tmp_path, "mine.csv", lines("image,side", *rows))
+    sides = "train" if rows[1].startswith("N") else "train and the test"
+
+    result = take(tmp_path, release, "skip", split=(str(file),))
+
+    assert (result.splits, result.skipped) == ({}, 1)
+    assert (
+        skipped(tmp_path)[0]["error"] == f"no image of the {sides} side is in the release; not kept"
+    )
+    assert not (tmp_path / "ws/shards/splits.parquet").exists()
+    with pytest.raises(ReleaseError, match="is in the release; not kept; mend it or pass"):
+        take(tmp_path / "other", release, split=(str(file),))

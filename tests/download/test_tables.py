@@ -8,52 +8,65 @@ from hypothesis import strategies as st
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, without_advice
+from sixrayd.core.files import read_table, write_table
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
-from sixrayd.download.tables import box_rows, complete, is_test, usable_annotation
+from sixrayd.download.imagesets import ImageSets
+from sixrayd.download.joining import JoinedImages, write_index
+from sixrayd.download.scan import MEASURED_SCHEMA
+from sixrayd.download.sharding import LISTED_SCHEMA, listed_path, measured_path
+from sixrayd.download.tables import box_rows, is_test, shard_rows, usable_annotation
 from tests.releases import voc
 
 CLASSES = ClassList(("Gun", "Knife"))
 
 
-def row(image_id, phash="", source="negative", error=""):
+ROWS = pa.unify_schemas([LISTED_SCHEMA, MEASURED_SCHEMA])
+
+
+def row(image_id, phash="", error="broken"):
     return {
         "image_id": image_id,
-        "shard": "x-00000.tar",
+        "shard": "00",
         "offset": 512,
         "size": 9,
-        "width": 0 if error else 96,
-        "height": 0 if error else 64,
+        "width": 96 if phash else 0,
+        "height": 64 if phash else 0,
         "sha256": "00",
         "phash": phash,
-        "group": "",
-        "split": "",
-        "source": source,
-        "labels": [],
-        "error": error,
+        "where": f"x/{image_id}.jpg",
+        "error": "" if phash else error,
     }
 
 
-def table_of(rows, seed=0, test_share=0.5, hash_distance=0):
-    table = pa.Table.from_pylist(rows, schema=INDEX_SCHEMA).sort_by("image_id")
-    positive = np.array([source == "positive" for source in table["source"].to_pylist()], bool)
-    first = table.drop_columns(["group", "split", "source"])
-    return complete(first, positive, seed, test_share, hash_distance)
+def table_of(folder, rows, test_share=0.5, per_shard=2000):
+    """The index of images that come in this order."""
+    names = [f"x-{number:05d}.tar" for number in range(-(-len(rows) // per_shard) or 1)]
+    for number, name in enumerate(names):
+        table = pa.Table.from_pylist(rows[number * per_shard :][:per_shard], schema=ROWS)
+        write_table(listed_path(folder, name), table.select(LISTED_SCHEMA.names), LISTED_SCHEMA)
+        measured = table.select(MEASURED_SCHEMA.names)
+        write_table(measured_path(folder, name), measured, MEASURED_SCHEMA)
+    with JoinedImages.of(folder, names) as images:
+        for name in names:
+            images.add(shard_rows(folder, name), ImageSets(CLASSES), set())
+        write_index(folder / "index.parquet", images, {}, 0, test_share, 0)
+    return read_table(folder / "index.parquet", INDEX_SCHEMA)
 
 
-def test_rows_are_sorted_and_near_duplicates_named_after_their_first():
+def test_rows_are_sorted_and_near_duplicates_named_after_their_first(tmp_path):
     rows = [row("P3", "f" * 64), row("N9", "f" * 64), row("N1"), row("A1"), row("P2", "0" * 64)]
 
-    table = table_of(rows)
+    table = table_of(tmp_path, rows, per_shard=2)
 
     assert table.schema.names == INDEX_SCHEMA.names
     assert table["image_id"].to_pylist() == ["A1", "N1", "N9", "P2", "P3"]
     assert table["group"].to_pylist() == ["A1", "N1", "N9", "P2", "N9"]
 
 
-def test_many_rows():
-    table = table_of([row(f"N{n:07d}") for n in range(20_001, 0, -1)], test_share=0.25)
+def test_many_rows(tmp_path):
+    table = table_of(tmp_path, [row(f"N{n:07d}") for n in range(20_001, 0, -1)], 0.25)
 
     assert table["image_id"].to_pylist() == [f"N{n:07d}" for n in range(1, 20_002)]
     assert table["group"].to_pylist() == table["image_id"].to_pylist()
@@ -71,9 +84,9 @@ def test_many_rows():
         (0, 0.5, 0),
     ],
 )
-def test_how_many_are_on_the_test_side(images, share, expected):
+def test_how_many_are_on_the_test_side(tmp_path, images, share, expected):
     """Of one kind: rounded, and at least one of two or more unless none is wanted."""
-    table = table_of([row(f"N{n}") for n in range(images)], test_share=share)
+    table = table_of(tmp_path, [row(f"N{n}") for n in range(images)], share)
 
     assert table["split"].to_pylist().count("test") == expected
 

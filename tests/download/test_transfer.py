@@ -194,6 +194,19 @@ def test_a_file_that_goes_away_after_it_was_asked_for(tmp_path, server, status):
     assert faults.found == [(f"{server.url}{NAME}", "not there")]
 
 
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("/loop", "Exceeded maximum allowed redirects."),
+        ("http://xn--/", "not a URL (Malformed A-label, no Punycode eligible content found)"),
+        ("https://[::1", "Invalid URL in location header: Invalid port: ':1'."),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_is_one_line(tmp_path, server, where, why):
+    server.redirect = where
+    assert failed(tmp_path, server, attempts=2).startswith(f"{server.url}SHA256SUMS: {why}")
+
+
 def test_a_redirect_to_nowhere(tmp_path, server):
     server.redirect = "http://127.0.0.1:1/gone"
 

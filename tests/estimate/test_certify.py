@@ -140,7 +140,7 @@ def test_the_strictest_rule_finds_what_others_leave_open(campaign, tmp_path):
 def test_signers_of_any_name(campaign, tmp_path, by):
     assert write(campaign, tmp_path / "a", by).signed_by == by
     checked = verify(tmp_path / "a")
-    assert (checked.fault, checked.signed_by) == ("", by.replace("\n", " "))
+    assert (checked.fault, checked.signed_by) == ("", by.replace("\n", "\\n"))
 
 
 @pytest.mark.parametrize("by", ["", " ", "\n\t"])

@@ -44,7 +44,7 @@ def test_classes_sides_and_origins():
     assert "Origin of the boxes: none." in lines()
 
 
-@pytest.mark.parametrize("name", ["round {2}", "Prüfung-№2", "a|b", "%s"])
+@pytest.mark.parametrize("name", ["round {2}", "Prüfung-№2", "a_b (1)", "%s"])
 def test_any_name_is_written_as_it_is(name):
     said = lines(name)
 
@@ -54,3 +54,16 @@ def test_any_name_is_written_as_it_is(name):
         "on images that a detector flagged.",
     ]
     assert not [line for line in lines() if "{" in line or "}" in line]
+
+
+def test_no_name_is_a_command_to_who_reads_it():
+    name = "<script>alert(1)</script> | [a](b) `c`"
+    shown = "&#60;script&#62;alert(1)&#60;/script&#62; &#124; &#91;a](b) &#96;c&#96;"
+    counts = dict.fromkeys(BOXES["Gun"], 1)
+    images = {"train": 1, "test": 1}
+    said = card(name, "9.9", STATES, images, {name: counts}, {name: 1}, "a`b\nc").splitlines()
+
+    assert said[0] == f"# {shown}: a corrected SIXray in PASCAL VOC 2007 form"
+    assert f"| {shown} | 1 | 1 | 1 | 1 |" in said
+    assert f"Origin of the boxes: 1 {shown}." in said
+    assert any(line.startswith("`a'b\\nc`, as it was given: ") for line in said)

@@ -44,7 +44,7 @@ LINES = [
 ]
 NOTES = [
     "note: 1 flagged images are not reviewed and in none of the lists",
-    "note: 1 positives have no box: listed in positives_without_boxes.txt",
+    "note: 1 positive without a box: positives_without_boxes.txt",
 ]
 
 

@@ -103,7 +103,7 @@ def test_result_and_tree(workspace):
     }
     assert result.notes == (
         "1 flagged images are not reviewed and in none of the lists",
-        "1 positives have no box: listed in positives_without_boxes.txt",
+        "1 positive without a box: positives_without_boxes.txt",
     )
     exported = ["N0000001", "N0000010", "N0000012", "P00001", "P00002"]
     sets = [f"{c}_" for c in ClassList().names] + [""]
@@ -381,7 +381,7 @@ def test_decisions_on_other_images_are_reported(tmp_path):
     small.rounds[1].append(Says("Z0000001", MISSED))
     result = export(small.build(tmp_path), ExportSettings())
     assert result.notes[-1] == (
-        "1 images with decisions are not in the release, or not readable: the decisions were not "
+        "1 image with decisions, but not readable or not in the release: the decisions were not "
         "used, first Z0000001"
     )
     assert sum(result.states.values()) == 16

@@ -1,11 +1,13 @@
 """Looking on another device than the CPU: nothing is left behind, and nobody waits in vain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sixrayd.core.classes import ClassList
-from sixrayd.crop.tdc import TdcSettings
+from sixrayd.crop.settings import SHARED, TdcSettings
 from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
@@ -70,6 +72,7 @@ WAYS = {
     "dynamic": {"dynamic": True},
     "dynamic mirror": {"dynamic": True, "mirror": True},
     "tdc": {"crop": "tdc"},
+    "shared": {"crop": "tdc", "tdc": replace(SHARED, layer=4), "mirror": True},
     "tiles": {"crop": "tiles"},
     "cascade": {"first_threshold": 0.01},
 }
@@ -91,7 +94,7 @@ def test_every_way_of_looking_finds_there_what_it_finds_here(monkeypatch, weight
 @pytest.mark.parametrize("form", ["exact", "fast", "shared"])
 def test_cropping_keeps_there_what_it_keeps_here(form):
     detector = random_detector("ssd-small")
-    settings = TdcSettings(form=form, layer=3)
+    settings = TdcSettings(form=form, layer=3, border="zeros")
     here = TdcCropper(detector, settings).regions(IMAGES)
     x = torch.rand(2, 3, 256, 256)
 

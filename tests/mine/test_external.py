@@ -371,6 +371,18 @@ def test_a_broken_member_is_skipped_and_a_broken_zip_refused(workspace, tmp_path
         take_detections(workspace, ExternalSettings(path, "another"))
 
 
+def test_a_broken_member_packed_by_lzma_is_skipped(workspace, tmp_path):
+    path = tmp_path / "voc.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("N0000001.xml", voc_xml("N0000001", GUN))
+    data = bytearray(path.read_bytes())
+    data[30 + len("N0000001.xml") + 4] = 0xFF  # what LZMA is told of its data
+    path.write_bytes(data)
+
+    assert take_detections(workspace, ExternalSettings(path, "other")).skipped == 1
+    assert faults(workspace) == [("N0000001.xml", "Invalid or unsupported options")]
+
+
 def test_voc_that_stops_names_file_and_object(workspace, tmp_path):
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc" / "N0000001.xml").write_bytes(VOC["b/N0000003.xml"])
@@ -433,7 +445,7 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
 
     assert answer.exit_code == 3
     assert answer.stdout == (
-        "taken over other: 1 candidates in 1 negatives; passed over 0 below the threshold, "
+        "taken over other: 1 candidate in 1 negative; passed over 0 below the threshold, "
         "0 on other images, 1 skipped\n"
         f"next: sixrayd review push --name other -w {workspace.root}\n"
     )

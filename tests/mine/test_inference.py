@@ -12,27 +12,30 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.crop.region import cut, map_back
-from sixrayd.crop.tdc import FAST
-from sixrayd.crop.tdc_forms import TdcCropper
+from sixrayd.crop.settings import FAST, SHARED
+from sixrayd.crop.tdc_forms import SharedTdc, TdcCropper
 from sixrayd.detectors.checkpoints import (
     Checkpoint,
     build_detector,
     load_checkpoint,
     save_weights,
 )
-from sixrayd.detectors.decoding import DecodeSettings
-from sixrayd.detectors.predictor import DynamicInput, Predictor
+from sixrayd.detectors.decoding import DecodeSettings, merge
+from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped, flip
 from sixrayd.mine.inference import InferenceSettings, image_score, open_first, open_inference
-from sixrayd.mine.tiles import merge_tiles, tile_regions
+from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image
 
 PLAIN = InferenceSettings(threshold=0.38, mirror=False)
+SHARING = replace(PLAIN, crop="tdc", tdc=replace(SHARED, layer=4))
 WAYS = {
     "plain": PLAIN,
     "mirror": replace(PLAIN, mirror=True),
     "dynamic": replace(PLAIN, dynamic=True),
     "scaled": replace(PLAIN, dynamic=True, scale=2.0),
     "tdc": replace(PLAIN, crop="tdc"),
+    "shared": SHARING,
+    "shared dynamic": replace(SHARING, dynamic=True, mirror=True),
     "tiles": replace(PLAIN, crop="tiles"),
     "dynamic tiles": replace(PLAIN, crop="tiles", dynamic=True, mirror=True),
 }
@@ -173,6 +176,30 @@ def test_tdc_looks_at_the_busy_part_alone(weights):
     assert regions[0].area < 600 * 200
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_shared_form_goes_on_from_the_cropped_map(weights, mirror):
+    images = several()
+    predictor = by_hand(weights)
+    shared = SharedTdc(predictor.detector, WAYS["shared"].tdc)
+    expected, removed = [], []
+    for image in images:
+        batch = predictor.prepare([image])[0]
+        outputs, region = shared(batch.x)[0]
+        found = predictor.decode(outputs, batch.scale_wh)[0]
+        if mirror:
+            turned = predictor.decode(shared(batch.x.flip(3))[0][0], batch.scale_wh)[0]
+            found = merge([found, flip(turned, image.shape[1])], predictor.settings)
+            found = chosen(found, found.scores > PLAIN.threshold)
+        expected.append(clipped(found, image))
+        removed.append(1 - region.area / 192**2)
+
+    looks = open_inference(weights, replace(WAYS["shared"], mirror=mirror)).look(images)
+
+    assert_all_same([look.found for look in looks], expected)
+    assert [look.removed for look in looks] == pytest.approx(removed)
+    assert max(removed) > 0.2
+
+
 def test_a_cascade_reports_the_second_where_the_first_is_sure_enough(weights, tmp_path):
     images = several()
     small = save(tmp_path / "first.safetensors", seed=1, size=96)
@@ -216,7 +243,7 @@ def test_an_image_without_detections_scores_nought():
     assert image_score(Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))) == 0.0
 
 
-@pytest.mark.parametrize("way", ["dynamic", "tdc", "tiles"])
+@pytest.mark.parametrize("way", ["dynamic", "tdc", "shared", "tiles"])
 def test_threads_may_share_a_look(weights, way):
     inference = open_inference(weights, WAYS[way])
     lists = [several()[n:] for n in range(4)]
@@ -250,7 +277,7 @@ def test_int8_belongs_to_one_detector_so_the_first_has_none(weights):
 
 
 def test_settings_travel_to_workers():
-    assert pickle.loads(pickle.dumps(WAYS["tiles"])) == WAYS["tiles"]
+    assert pickle.loads(pickle.dumps(WAYS)) == WAYS
 
 
 @pytest.mark.parametrize(

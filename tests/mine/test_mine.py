@@ -23,7 +23,7 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.workspace import Workspace
-from sixrayd.mine.inference import InferenceSettings
+from sixrayd.mine.inference import Inference, InferenceSettings
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import inference_device
 from sixrayd.mine.settings import MineSettings
@@ -203,6 +203,8 @@ def test_how_to_look_is_settled_without_where(workspace):
     path = workspace.folder("mine", "rfb-small") / "look.json"
     settled = json.loads(path.read_text())
     assert settled["backend"] == "torch"
+    run = workspace.run("mine", "rfb-small")
+    assert ("tdc" in run.settings, "cropped" in run.summary) == (False, False)
     assert settled.keys().isdisjoint({"device", "threads", "batch"})
 
 
@@ -245,7 +247,7 @@ def test_batches_under_way_together_leave_the_same_bytes(trained, tmp_path):
     assert parts[0] == parts[1]
 
 
-class SmallMemory:
+class SmallMemory(Inference):
     """A look that takes few images at a time, as a GPU with little memory does."""
 
     classes = ("Gun",)

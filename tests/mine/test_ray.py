@@ -1,6 +1,7 @@
 """Mining on real Ray clusters of two nodes on this machine."""
 
 import hashlib
+import http.client
 import os
 import pickle
 import shutil
@@ -13,14 +14,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 import ray
 import torch
-from ray.cluster_utils import Cluster
 
 from sixrayd.core.errors import CheckpointError, ImageError, ServiceError, SettingsError
 from sixrayd.core.shards import ShardWriter, iter_shard
+from sixrayd.crop.settings import TdcKnobs
 from sixrayd.mine import ray_engine
 from sixrayd.mine.inference import InferenceSettings
 from sixrayd.mine.ray_engine import mine_on_ray
@@ -28,8 +30,10 @@ from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
+from tests.clusters import NODE, two_nodes
 from tests.processes import started
 from tests.squares import picture
+from tests.strangers import as_another_user
 
 LOOK = InferenceSettings(threshold=0.02, mirror=False, threads=1)
 SHARDS, IMAGES = 5, 80
@@ -86,17 +90,8 @@ def _often(monkeypatch):
 
 @pytest.fixture
 def cluster():
-    """Two nodes of one core; only what was started here is ended."""
-    one = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={**one, "node_ip_address": "127.0.0.2", "include_dashboard": False},
-    )
-    cluster.add_node(**one, node_ip_address="127.0.0.3")
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with two_nodes() as nodes:
+        yield nodes
 
 
 def actors(node):
@@ -154,7 +149,7 @@ def test_a_node_leaves_and_another_joins(cluster, trained, tmp_path):
 
     def exchange():
         cluster.remove_node(second, allow_graceful=False)
-        cluster.add_node(num_cpus=1, object_store_memory=100 << 20, node_ip_address="127.0.0.4")
+        cluster.add_node(**NODE, node_ip_address="127.0.0.4")
 
     watch = Watch(exchange)
 
@@ -292,6 +287,63 @@ def test_a_shard_that_kills_every_worker_is_named(cluster, trained, shards, tmp_
     assert str(caught.value).endswith("); all other parts stay")
 
 
+@pytest.mark.long
+def test_a_cluster_of_its_own_is_closed_to_others(trained, shards, tmp_path):
+    """Nothing beyond loopback, there nothing without the token, and no file."""
+    folder, tasks = shards
+    found = {}
+
+    def look():
+        node = ray.nodes()[0]
+        found["places"] = set(), set()
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    host, port = connection.laddr
+                    found["places"][0].add(host.removeprefix("::ffff:"))
+                    found["places"][1].add((process.name(), port))
+        found["answers"] = Counter(asked(port) for _, port in found["places"][1])
+        found["folder"] = Path(node["RayletSocketName"]).parents[3]
+        found["stranger"] = as_another_user(lambda: os.access(found["folder"], os.R_OK | os.X_OK))
+
+    mine_on_ray(job_of(trained, folder, tmp_path / "parts"), tasks[:2], "", 1, Watch(look))
+
+    assert found["places"][0] == {"127.0.0.1"}
+    assert len(found["places"][1]) >= 6
+    assert {name for name, _ in found["places"][1]} >= {"gcs_server", "raylet"}
+    assert found["answers"] == {"refused": len(found["places"][1])}
+    assert (found["stranger"], found["folder"].exists()) == (False, False)
+    assert not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} & os.environ.keys()
+
+
+def asked(port):
+    """What a port says to who has no token, asked by a call of each of Ray's services."""
+    with suppress(http.client.HTTPException, OSError):
+        web = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        web.request("POST", "/get_or_create_runtime_env")
+        return "refused" if web.getresponse().status == 401 else "answered"
+    said = set()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for call in (
+            *("NodeInfoGcsService/GetClusterId", "NodeManagerService/RequestWorkerLease"),
+            *("CoreWorkerService/PushTask", "ObjectManagerService/Pull"),
+        ):
+            try:
+                channel.unary_unary(f"/ray.rpc.{call}")(b"", timeout=60)
+                said.add("answered")
+            except grpc.RpcError as error:
+                said.add(error.code().name)
+    return "refused" if said == {"UNAUTHENTICATED", "UNIMPLEMENTED"} else str(said)
+
+
+def test_an_old_ray_is_refused(trained, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "__version__", "2.51.1")
+    folder, tasks = shards
+    with pytest.raises(ServiceError) as caught:
+        mine_on_ray(job_of(trained, folder, tmp_path), tasks, "", 1, Watch())
+    assert str(caught.value) == "ray 2.51.1: obeys whoever connects; install 2.52 or later"
+
+
 def test_no_cluster_there(trained, shards, tmp_path):
     folder, tasks = shards
     job = job_of(trained, folder, tmp_path / "parts")
@@ -304,8 +356,11 @@ def test_no_cluster_there(trained, shards, tmp_path):
 
 
 @pytest.mark.long
-def test_the_stage_on_a_cluster_of_this_machine(workspace):
-    settings = MineSettings(mirror=False, threshold=0.02, backend="torch", threads=1)
+@pytest.mark.parametrize(
+    "look", [{}, {"crop": "tdc", "tdc": TdcKnobs(tdc_form="shared", tdc_layer=4, k=0.2)}]
+)
+def test_the_stage_on_a_cluster_of_this_machine(workspace, look):
+    settings = MineSettings(mirror=False, threshold=0.02, backend="torch", threads=1, **look)
     mine(workspace, settings)
     folder = workspace.folder("mine", "rfb-small")
     here = {name: (folder / name).read_bytes() for name in ("candidates.parquet", "run.json")}
@@ -314,6 +369,7 @@ def test_the_stage_on_a_cluster_of_this_machine(workspace):
     result = mine(workspace, replace(settings, engine="ray"))
 
     assert (result.shards_done, result.images, result.skipped) == (3, 30, 1)
+    assert result.cropped == (29 if look else 0)
     assert {name: (folder / name).read_bytes() for name in here} == here
 
 

@@ -254,12 +254,12 @@ def test_a_backup_and_its_way_back(tmp_path):
     workspace = small(tmp_path)
     shell = said("backup", "-w", tmp_path)
     (made,) = (tmp_path / "review" / "server" / "backups").iterdir()
-    assert (shell.exit_code, shell.stdout) == (0, f"{made}: 1 tasks, 0 annotations\n")
+    assert (shell.exit_code, shell.stdout) == (0, f"{made}: 1 task, 0 annotations\n")
     project = workspace.folder("review", "r") / "project.json"
     project.write_text('{"later": 1}')
     shell = said("restore", made, "-w", tmp_path)
     first, second = shell.stdout.splitlines()
-    assert first == f"{made}: 1 tasks, 0 annotations are back"
+    assert first == f"{made}: 1 task, 0 annotations are back"
     (aside,) = (tmp_path / "review" / "server").glob("replaced-*")
     assert second == f"What was there is now in {aside}"
     assert shell.stderr == "review/r/project.json: differs from the backup; yours was kept\n"

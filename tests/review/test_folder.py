@@ -111,6 +111,9 @@ def test_a_project_of_the_first_version_had_one_book(tmp_path):
         '{"key": "k", "server": "local", "books": [5]}',
         '{"key": "k", "server": "local", "books": [{"lane": "1"}]}',
         '{"key": "k", "server": "local", "books": [{"lane": "1", "part": 0, "number": 5, "x": 1}]}',
+        '{"key": "k", "server": "local", "books": [{"lane": 1, "part": 0, "number": 5}]}',
+        '{"key": "k", "server": 3}',
+        '{"key": "k", "server": "local", "inputs": []}',
         b"\xff\xfe{}",
     ],
 )

@@ -141,7 +141,7 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     root = str(site.workspace.root)
     words = ["withdraw", image, image, "-w", root, "--name", "withdrawn"]
     shell = CliRunner().invoke(review, [*words, "--reason", "wrong bag", "--by", "carl"])
-    assert shell.stdout == "withdrawn: 1 decisions withdrawn in decisions/00002.parquet\n"
+    assert shell.stdout == "withdrawn: 1 decision withdrawn in decisions/00002.parquet\n"
     assert list(standing(site, "withdrawn")) != [image] and len(standing(site, "withdrawn")) == 1
     row = ReviewFolder(site.workspace, "withdrawn").decisions()[-1]
     assert (row["note"], row["follows"]) == ("withdrawn by carl: wrong bag", 1)

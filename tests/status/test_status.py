@@ -90,7 +90,8 @@ def test_broken_run(tmp_path: Path) -> None:
     assert [(r.progress, r.error) for r in found] == [
         (
             StageProgress.BROKEN,
-            f"{tmp_path}/mine/m/run.json: not a run.json; run `sixrayd mine -w {tmp_path}` again",
+            f"{tmp_path}/mine/m/run.json: not a run.json (Expecting property name enclosed in "
+            f"double quotes: line 1 column 2 (char 1)); run `sixrayd mine -w {tmp_path}` again",
         )
     ]
 

@@ -9,6 +9,7 @@ import torch
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.examples import Example, ExampleSet
 from sixrayd.train.fit import READ_EVERY, Fit, sent_ahead
+from sixrayd.train.gradient import Computing
 from tests.elsewhere import AWAY, Elsewhere, is_away
 
 # The large ones are made of the same blocks and heads.
@@ -71,6 +72,20 @@ def test_steps_change_the_weights_and_wait_for_nothing(name):
         now = fit.detector.parameters()
         changed = [not torch.equal(*pair) for pair in zip(before, now, strict=True)]
     assert sum(changed) > len(changed) / 2
+
+
+def test_a_step_in_parts_waits_for_nothing():
+    with Elsewhere() as elsewhere:
+        fit, side = away_fit("ssd-small")
+        fit.computing = Computing(micro_batch=1)
+        batches = list(sent_ahead(examples(side).batches(0, 2, pinned=True), AWAY))
+        fit.step(batches[0], 1e-3)
+        elsewhere.waits.clear()
+
+        fit.step(batches[1], 1e-3)
+
+        assert elsewhere.waits == {}
+        assert all(is_away(p.grad) for p in fit.detector.parameters())
 
 
 def test_losses_are_read_a_few_steps_at_a_time():

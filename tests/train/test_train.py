@@ -287,10 +287,12 @@ def test_the_other_small_detectors_learn(workspace, detector):
 
 
 @pytest.mark.long
-def test_two_processes_train_one_detector(workspace):
+@pytest.mark.parametrize("more", [[], ["--micro-batch", "2"]])
+def test_two_processes_train_one_detector(workspace, more):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", "-m", "sixrayd", "train", "-w", str(workspace.root)]
     command += ["--detector", "rfb-small", "--epochs", "6", "--batch", "8", "--input-size", "192"]
+    command += more
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -252,7 +252,7 @@ def test_a_changed_statement_is_refused(file, change, message):
         ("sample.parquet", lambda rows: rows[1:], "sample: unit"),
         ("sample.parquet", lambda rows: [*rows, {**rows[0], "group": name_of(1)}], "sample: unit"),
         ("gone.parquet", lambda rows: rows[1:], "draw 2: other units left before it"),
-        ("gone.parquet", lambda rows: [*rows, {"group": "?", "draw": 2}], "sample: units that"),
+        ("gone.parquet", lambda rows: [*rows, {"group": "other", "draw": 2}], "sample: units that"),
         ("decisions.parquet", lambda rows: rows[:-4], "outcome."),
         (
             "decisions.parquet",
@@ -308,7 +308,7 @@ def test_what_is_printed_is_one_line_of_text(file, runner):
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
 
     assert said.stdout.splitlines()[-2].startswith(
-        "sound: first, names Ann [2J sound: x as signer (not proven), at"
+        "sound: first, names Ann\\x1b[2J\\nsound: x as signer (not proven), at"
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sixrayd.benchmark.published import in_order
 from sixrayd.benchmark.report.parts import Picture
 from sixrayd.benchmark.report.words import crop_name, points, system_name
 from sixrayd.benchmark.results import Results, Row, Table
@@ -87,8 +88,46 @@ def layer_chart(results: Results, table: Table) -> Picture | None:
     axes.margins(x=0.15)
     axes.legend()
     alt = "; ".join(f"{crop_name(r.system.crop)}: {points(r.voc07.value)}" for r in cropped)
-    caption = "As figure 10: mean AP by layer, the kernel fixed in cells and in pixels"
+    units = " and in ".join(dict.fromkeys(row.system.crop.kernel_unit for row in cropped))
+    caption = f"Mean AP by layer with its interval, the kernel fixed in {units}"
     return Picture("layers", caption, alt, png_of(figure))
+
+
+def class_chart(results: Results, table: Table) -> Picture | None:
+    """Figure 10 as printed: AP of every class and the mean, a bar for each layer."""
+    rows = [results.row(key) for key in table.rows]
+    rows = [row for row in rows if row.system.crop.method == "tdc"]
+    kept = [r for r in rows if r.system.crop.kernel_unit == rows[0].system.crop.kernel_unit]
+    if not kept:
+        return None
+    names = in_order(results.classes)
+    figure = new_figure(9, 3.8)
+    axes = figure.subplots()
+    width = 0.8 / len(kept)
+    for number, row in enumerate(kept):
+        heights = [100 * (row.classes.get(name) or 0.0) for name in names]
+        places = np.arange(len(names) + 1) + width * (number - (len(kept) - 1) / 2)
+        axes.bar(
+            places,
+            [*heights, 100 * row.voc07.value],
+            width,
+            color=str(0.9 - 0.7 * number / len(kept)),
+            edgecolor="black",
+            hatch=("", "///", "..")[number % 3],
+            label=f"layer {row.system.crop.layer}",
+        )
+    labels = [*map(plain_text, names), "mean"]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set(ylabel="AP, points")
+    axes.legend()
+    alt = "; ".join(
+        f"layer {row.system.crop.layer}: "
+        + ", ".join(f"{name} {points(row.classes.get(name))}" for name in names)
+        + f", mean {points(row.voc07.value)}"
+        for row in kept
+    )
+    caption = "As figure 10: AP by class and layer, and the mean"
+    return Picture("layers_classes", caption, alt, png_of(figure))
 
 
 def sweep_chart(results: Results) -> Picture | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from sixrayd.benchmark import published
+from sixrayd.benchmark.protocol import PAPER
 from sixrayd.benchmark.report.charts import (
+    class_chart,
     interval_chart,
     layer_chart,
     sweep_chart,
@@ -23,8 +25,10 @@ from sixrayd.benchmark.report.pictures import (
 )
 from sixrayd.benchmark.report.tables import (
     alarms_sheet,
+    beside_sheet,
     cost_sheet,
     data_sheet,
+    departures_sheet,
     models_sheet,
     paper_sheet,
     steps_sheet,
@@ -39,13 +43,19 @@ from sixrayd.core.files import write_bytes
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _JPEG_QUALITY = 85
+_PROTOCOLS = {
+    "modern": "modern: this project’s own",
+    "paper": "paper: average precision and suppression as in RFBNet’s published test, k and rows "
+    "as in the paper",
+}
 _TIMED = ("dynamic", "forms")  # tables that are about time
 _TEXTS = {
     "fixed": "As the paper’s table 3: images are stretched to the detector’s input.",
     "dynamic": "As the paper’s table 4: images keep their size, so a crop can save time. Times are "
     "of one image at a time: median / 99th percentile; less time compares medians of the total.",
-    "layers": "The same kernel spans few pixels at an early layer and many at a late one, so it is "
-    "held once in cells and once in pixels.",
+    "layers": "As the paper’s figure 10, a picture: of its digits only those of layer 9 are known, "
+    "the last row of table 3. The same kernel spans few pixels at an early layer and many at a "
+    "late one, so by the modern protocol it is held once in cells and once in pixels.",
     "forms": "Exact runs the backbone on the full image and the detector on the crop; fast looks "
     "at a reduced image; shared crops the map and lets the detector go on from there.",
 }
@@ -74,6 +84,10 @@ def csv_path(sheet: Sheet) -> str:
 
 def _sections(results: Results, pictures: ReportPictures) -> Iterator[Section]:
     shown = frozenset(worst.key for worst in pictures.worst)
+    if results.departures:
+        text = "What was done in another way than in the paper, and what it does not say."
+        sheet = departures_sheet(results)
+        yield Section("departures", "Departures from the paper", (text,), (sheet,))
     for table in results.tables:
         yield _table_section(results, table, shown)
     yield from _measures(results)
@@ -88,12 +102,15 @@ def _sections(results: Results, pictures: ReportPictures) -> Iterator[Section]:
 def _table_section(results: Results, table: Table, shown: frozenset[str]) -> Section:
     sheets = [system_sheet(results, table, shown)]
     if table.name in published.BY_TABLE:
+        if results.protocol == PAPER.name:
+            sheets.insert(0, beside_sheet(results, table))
         sheets.append(paper_sheet(table.name))
     charts = [interval_chart(results, table)]
     if table.name == "layers":
         charts.insert(0, layer_chart(results, table))
+        charts.insert(0, class_chart(results, table))
     if table.name in _TIMED:
-        sheets.insert(1, steps_sheet(results, table))
+        sheets.insert(-1 if table.name in published.BY_TABLE else 1, steps_sheet(results, table))
         charts.append(time_chart(results, table))
     text = (_TEXTS[table.name],) if table.name in _TEXTS else ()
     drawn = tuple(chart for chart in charts if chart is not None)
@@ -108,7 +125,7 @@ def _measures(results: Results) -> Iterator[Section]:
         yield Section(
             "sweep",
             "Threshold and kernel",
-            (text,),
+            (text, *([f"{results.k_edge}."] if results.k_edge else [])),
             (sweep_sheet(results),),
             (chart,) if chart else (),
         )
@@ -170,13 +187,12 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """What the head of the page says was judged."""
     images = ", ".join(f"{count:,} {name}" for name, count in results.images.items())
     objects = ", ".join(f"{count:,} {name}" for name, count in results.objects.items())
-    weights = "; ".join(
-        f"{model.name} ({model.detector}, {model.epochs} epochs, seed {model.seed}, from "
-        f"{model.start})"
-        for model in results.models
-    )
+    weights = "; ".join(model.title for model in results.models)
+    split = results.split
     return [
+        ("Protocol", _PROTOCOLS[results.protocol]),
         ("Tree", results.tree),
+        *([("Split", f"{split.title}; {split.crossing}")] if split else []),
         ("Images", images or "none"),
         ("Test objects", objects or "none"),
         ("Weights", weights or "none"),

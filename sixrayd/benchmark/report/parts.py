@@ -11,6 +11,7 @@ import numpy as np
 from sixrayd.benchmark.report.words import Value, missing
 from sixrayd.benchmark.results import WorstCase
 from sixrayd.core.arrays import FloatArray
+from sixrayd.core.spreadsheets import cell
 
 Image = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Region = tuple[int, int, int, int]  # left, top, right, bottom; pixels, right and bottom exclusive
@@ -189,6 +190,6 @@ def write_csv(names: Iterable[str], rows: Iterable[Iterable[Value]]) -> bytes:
     """CSV in UTF-8; nothing between commas where there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([["" if missing(v) else v for v in row] for row in rows])
+    writer.writerow(map(cell, names))
+    writer.writerows([["" if missing(v) else cell(v) for v in row] for row in rows])
     return text.getvalue().encode("utf-8")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sixrayd.benchmark import published
+from sixrayd.benchmark.protocol import PAPER
 from sixrayd.benchmark.published import PublishedRow
 from sixrayd.benchmark.report.parts import Column, Sheet, make_sheet
 from sixrayd.benchmark.report.words import (
@@ -24,6 +25,7 @@ from sixrayd.benchmark.report.words import (
 from sixrayd.benchmark.results import (
     STEPS,
     Alarm,
+    Departure,
     ModelFacts,
     Results,
     Row,
@@ -46,7 +48,7 @@ def system_sheet(results: Results, table: Table, shown: frozenset[str]) -> Sheet
     columns = [*_who(), *_classes(results), *_means(), *_against(), _saving(results)]
     columns.append(_time("total", "\n/ "))
     if table.name in published.BY_TABLE:
-        columns.append(_paper(table.name))
+        columns.append(_paper(results, table.name))
     links = {n: worst_anchor(row.system.key) for n, row in enumerate(rows)}
     caption = "AP by class and means, with intervals; total time is the median / 99th percentile"
     kept = {n: link for n, link in links.items() if rows[n].system.key in shown}
@@ -84,6 +86,44 @@ def paper_sheet(name: str) -> Sheet:
     number = {"fixed": "3", "dynamic": "4"}[name]
     caption = f"Table {number} of {published.LABEL}"
     return make_sheet(f"paper_{name}", caption, columns, rows)
+
+
+def beside_sheet(results: Results, table: Table) -> Sheet:
+    """The paper's rows in its order, with ours; a row of it may have several of ours."""
+    pairs = [
+        (theirs, ours)
+        for theirs in published.BY_TABLE[table.name]
+        for ours in _rows_of(results, table, theirs) or [None]
+    ]
+    places = {name.casefold(): n for n, name in enumerate(published.CLASSES)}
+    columns: list[Column[tuple[PublishedRow, Row | None]]] = [
+        _one("The paper’s row", "paper_row", lambda pair: pair[0].title, text),
+        _one("Ours", "system", lambda pair: system_name(pair[1].system) if pair[1] else None, text),
+    ]
+    for name in published.in_order(results.classes):
+        columns.append(_beside_class(name, places.get(name.casefold())))
+    columns += [
+        _one("Mean, ours", "voc07", lambda pair: pair[1].voc07.value if pair[1] else None, points),
+        _one("Mean, printed", "printed_mean", lambda pair: pair[0].printed, decimals),
+        _one(
+            "Mean of the printed classes",
+            "recomputed_mean",
+            lambda pair: round(pair[0].recomputed, 6),
+            decimals,
+        ),
+    ]
+    caption = "Ours / the paper’s, by its rows and classes"
+    return make_sheet(f"beside_{table.name}", caption, columns, pairs)
+
+
+def departures_sheet(results: Results) -> Sheet:
+    """Where the paper's protocol was not followed, or left open."""
+    columns: list[Column[Departure]] = [
+        _one("What", "what", lambda row: row.what, text),
+        _one("Here", "ours", lambda row: row.ours, text),
+        _one("The paper", "paper", lambda row: row.paper, text),
+    ]
+    return make_sheet("departures", "Departures", columns, results.departures)
 
 
 def strata_sheet(results: Results) -> Sheet:
@@ -144,6 +184,7 @@ def models_sheet(results: Results) -> Sheet:
         _one("Detector", "detector", lambda model: model.detector, text),
         _one("Epochs", "epochs", lambda model: model.epochs, text),
         _one("Seed", "seed", lambda model: model.seed, text),
+        _one("SHA-256", "sha256", lambda model: model.sha256[:12] or None, text),
         _one("Images seen", "images_seen", lambda model: model.images_seen, text),
         _one("Mean AP held out", "validation", lambda model: model.validation, points),
         _one("Began from", "start", lambda model: model.start, text),
@@ -169,7 +210,7 @@ def _one(head: str, name: str, read: Callable[[T], Value], show: Callable[..., s
 
 
 def _who() -> list[Column[Row]]:
-    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k", "border")
+    crop = ("method", "form", "layer", "kernel", "kernel_unit", "k", "border", "axes", "numbering")
     return [
         Column(
             "System",
@@ -201,7 +242,9 @@ def _input() -> Column[Row]:
 
 
 def _classes(results: Results) -> list[Column[Row]]:
-    return [_class(name) for name in results.classes]
+    ours = results.classes
+    names = published.in_order(ours) if results.protocol == PAPER.name else ours
+    return [_class(name) for name in names]
 
 
 def _class(name: str) -> Column[Row]:
@@ -218,6 +261,29 @@ def _means() -> list[Column[Row]]:
         Column("VOC 2010 mean", _bounds("voc10"), lambda row: _triple(row.voc10), _with_bounds),
         _one("COCO AP", "coco", lambda row: row.coco, points),
     ]
+
+
+def _rows_of(results: Results, table: Table, theirs: PublishedRow) -> list[Row | None]:
+    rows = [results.row(key) for key in table.rows]
+    found = ((r, published.find_row(table.name, r.system, by_family=True)) for r in rows)
+    return [row for row, paper in found if paper is theirs]
+
+
+def _beside_class(name: str, place: int | None) -> Column[tuple[PublishedRow, Row | None]]:
+    """Ours and theirs of one class.
+
+    Args:
+        place: of the class in the paper's tables, None where it is not there.
+    """
+
+    def read(pair: tuple[PublishedRow, Row | None]) -> tuple[float | None, float | None]:
+        theirs = None if place is None else pair[0].values[place]
+        return (None if pair[1] is None else pair[1].classes.get(name), theirs)
+
+    def show(ours: float | None, theirs: float | None) -> str:
+        return f"{points(ours)} / {decimals(theirs)}"
+
+    return Column(name, (f"ap_{name}", f"paper_ap_{name}"), read, show)
 
 
 def _bounds(name: str) -> tuple[str, str, str]:
@@ -274,12 +340,11 @@ def _time(step: str, between: str = " / ") -> Column[Row]:
     return Column(f"{title}, s", (f"{step}_median_s", f"{step}_p99_s"), read, show)
 
 
-def _paper(name: str) -> Column[Row]:
+def _paper(results: Results, name: str) -> Column[Row]:
     """The paper's mean for the same detector and kind of crop."""
-    known = {(row.detector, row.method): row for row in published.BY_TABLE[name]}
 
     def read(row: Row) -> tuple[float | None, float | None]:
-        found = known.get((row.system.detector, row.system.crop.method))
+        found = published.find_row(name, row.system, by_family=results.protocol == PAPER.name)
         return (None, None) if found is None else (found.printed, round(found.recomputed, 6))
 
     def show(printed: float | None, recomputed: float | None) -> str:

@@ -11,6 +11,7 @@ from sixrayd.benchmark.report.words import (
     system_name,
 )
 from sixrayd.benchmark.results import Results, Row
+from sixrayd.core.words import counted
 from sixrayd.evaluation.bootstrap import BootstrapSettings
 
 AIM = 0.25  # share of the time that a crop should save on dynamic input
@@ -90,7 +91,7 @@ def _why_worse(results: Results, row: Row) -> list[str]:
     if cost.objects_cut or cost.objects_lost:
         reasons.append(
             f"The crop cuts into {cost.objects_cut} and loses {cost.objects_lost} of "
-            f"{cost.objects} objects."
+            f"{counted(cost.objects, 'object')}."
         )
     else:
         reasons.append(

@@ -13,6 +13,8 @@ _METHODS = {
     "smart": "smartcrop library",
 }
 
+_ALIKE = ("entry", "detector", "input", "reading")
+
 
 def missing(value: Value) -> bool:
     """Whether there is no figure: None, or not a number."""
@@ -66,14 +68,19 @@ def crop_name(crop: Crop) -> str:
         return _METHODS.get(crop.method, crop.method)
     kernel = f"kernel {crop.kernel} {crop.kernel_unit}"
     border = ", zeros beyond the border" if crop.border == "zeros" else ""
-    return f"TDC {crop.form}, layer {crop.layer}, {kernel}, k {crop.k:g}{border}"
+    layer = f"{'layer' if crop.numbering == 'convolution' else crop.numbering} {crop.layer}"
+    axes = "" if crop.axes == "both" else f", {crop.axes} alone"
+    return f"TDC {crop.form}, {layer}, {kernel}, k {crop.k:g}{border}{axes}"
 
 
 def system_name(system: System) -> str:
     """What a reader calls a system, its input apart."""
     reading = ", priors as fractions" if system.reading == "fractions" else ""
     learnt = ", trained on crops" if system.learnt == "crops" else ""
-    return f"{system.detector}, {crop_name(system.crop)}{reading}{learnt}"
+    who = system.detector
+    if system.entry not in ("", system.detector):
+        who = f"{system.entry} ({system.detector})"
+    return f"{who}, {crop_name(system.crop)}{reading}{learnt}"
 
 
 def plain_row(results: Results, row: Row) -> Row | None:
@@ -86,8 +93,7 @@ def plain_row(results: Results, row: Row) -> Row | None:
         other
         for other in results.rows
         if other.system.crop.method == "none"
-        and (other.system.detector, other.system.input, other.system.reading)
-        == (row.system.detector, row.system.input, row.system.reading)
+        and all(getattr(other.system, name) == getattr(row.system, name) for name in _ALIKE)
     ]
     same = [other for other in alike if other.system.model == row.system.model]
     return next(iter(same + alike), None)

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, printable
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, read_tasks
 from sixrayd.review.server import AwayError, ServerTask
@@ -27,6 +27,7 @@ except ImportError as error:
 T = TypeVar("T")
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
+_NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
@@ -236,7 +237,7 @@ class LabelStudio:
     def reviewers(self) -> dict[int, str]:
         """E-mail addresses of the server's users, by number."""
         return self._patiently(
-            lambda: {int(user.id): str(user.email) for user in self._sdk.users.list()}
+            lambda: {int(u.id): printable(u.email, _NAME) for u in self._sdk.users.list()}
         )
 
     def next_task(self, project: int) -> OpenTask | None:

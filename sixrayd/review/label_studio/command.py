@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixrayd.core.command import console, json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.printing import console, echo
+from sixrayd.core.settings_file import OutsideArgument
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,10 +39,13 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
       sixrayd review serve --port 8080
     """
     from sixrayd.review.label_studio.backup import back_up_when_due
-    from sixrayd.review.label_studio.server import running, start, stop, wait
+    from sixrayd.review.label_studio.server import running, server_mark, start, stop, wait
+    from sixrayd.review.label_studio.taking_place import finish_restore
 
     if running(workspace) is None:
-        back_up_when_due(workspace)
+        with server_mark(workspace, "a backup is made") as mark:
+            finish_restore(mark.path.parent)
+            back_up_when_due(workspace)
     server = start(workspace, port, _say)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -68,7 +74,7 @@ def stop_server(workspace: Workspace) -> None:
     """
     from sixrayd.review.label_studio.server import stop
 
-    click.echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+    echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
 
 
 @click.command(short_help="Back up Label Studio and all reviews.")
@@ -90,12 +96,17 @@ def backup(workspace: Workspace, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations")
+        echo(
+            f"{result.file}: {counted(result.tasks, 'task')}, "
+            f"{counted(result.annotations, 'annotation')}"
+        )
 
 
 @click.command(short_help="Put a backup back.")
 @workspace_option
-@click.argument("archive", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument(
+    "archive", cls=OutsideArgument, required=False, type=click.Path(dir_okay=False, path_type=Path)
+)
 @json_option
 def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     """Put a backup back once it is proved whole; what is there now is moved aside.
@@ -104,15 +115,18 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     Example:
       sixrayd review stop && sixrayd review restore
     """
-    from sixrayd.review.label_studio.backup import restore as put_back
+    from sixrayd.review.label_studio.restore import restore as put_back
 
     result = put_back(workspace, archive)
     if as_json:
         print_json(result)
         return
-    click.echo(f"{result.file}: {result.tasks} tasks, {result.annotations} annotations are back")
+    echo(
+        f"{result.file}: {counted(result.tasks, 'task')}, "
+        f"{counted(result.annotations, 'annotation')} are back"
+    )
     if result.replaced:
-        click.echo(f"What was there is now in {result.replaced}")
+        echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
 
@@ -127,13 +141,15 @@ def _show_images(workspace: Workspace) -> None:
         return
     if shown.images:
         lost = f"; {shown.written} were missing and are written again" * bool(shown.written)
-        _say(f"{shown.images} images that were sent are shown from {workspace.root}{lost}")
+        _say(
+            f"{counted(shown.images, 'image')} that were sent are shown from {workspace.root}{lost}"
+        )
 
 
 def _welcome(server: "Server") -> None:
-    click.echo(f"Label Studio is up at {server.url}")
-    click.echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-    click.echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
+    echo(f"Label Studio is up at {server.url}")
+    echo(f"Sign in as {server.user} with the password in {server.secret_file}")
+    echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
 
 
 def _public(server: "Server") -> dict[str, Any]:
@@ -147,4 +163,4 @@ def _public(server: "Server") -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)

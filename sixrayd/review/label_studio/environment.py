@@ -1,17 +1,18 @@
 """The virtual environment of the Label Studio server, made on first use."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import write_bytes
+from sixrayd.core.locks import HeldError, held
 
 VERSION = "1.23.2"
 _CONSTRAINTS = Path(__file__).with_name("constraints.txt")
@@ -83,12 +84,18 @@ def _recipe() -> str:
 @contextmanager
 def _only_builder(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say(f"Waiting for another process that installs Label Studio in {folder}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    waits = False
+    lock = folder.with_name(f"{folder.name}.lock")
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(held(lock))
+                break
+            except HeldError:
+                if not waits:
+                    say(f"Waiting for another process that installs Label Studio in {folder}")
+                waits = True
+                time.sleep(0.2)
         yield
 
 

@@ -1,12 +1,12 @@
 """What the server tells of tasks and annotations, before anything in it is believed."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.review.server import ServerAnnotation, ServerTask
 
 
@@ -29,7 +29,7 @@ def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
     Raises:
         one of NONSENSE: it is no export of Label Studio's.
     """
-    document = json.loads(b"".join(chunks))
+    document = parse_json(b"".join(chunks))
     return tuple(sorted(map(_server_task, document), key=lambda task: task.task_id))
 
 

@@ -1,6 +1,5 @@
 """Label Studio as a `ReviewServer`."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.files import write_many
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import back_up_when_due
 from sixrayd.review.label_studio.client import LabelStudio
@@ -51,9 +51,8 @@ class LabelStudioReview(LabelStudio):
         if not self.local:
             return self._upload_missing(project, images)
         folder = image_root(self.workspace) / review
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in images.items():
-            _serve(folder / name, data)
+        fresh = {name: data for name, data in images.items() if _bytes(folder / name) != data}
+        write_many(folder, fresh)
         self.serve_images(project, folder)
         return {name: f"/data/local-files/?d={quote(f'{review}/{name}')}" for name in images}
 
@@ -103,10 +102,5 @@ def _document(task: NewTask) -> dict[str, Any]:
     return {"data": data, "predictions": drawn}
 
 
-def _serve(path: Path, data: bytes) -> None:
-    # Its bytes can be had again from the shards, so it is not synced; its size tells it is whole.
-    if path.exists() and path.stat().st_size == len(data):
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_bytes(data)
-    beside.replace(path)
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None

@@ -1,30 +1,36 @@
 """A Label Studio server of the workspace's own: on this machine only, its data in the workspace."""
 
-import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import replacing, write_bytes, write_json
+from sixrayd.core.files import make_folder, replacing, write_bytes, write_json
+from sixrayd.core.locks import HeldError, Hold, held, holder
+from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
+from sixrayd.review.label_studio.taking_place import finish_restore
 
 USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 10.0
 _HOST = "127.0.0.1"
+_KEY = re.compile(rb"^SECRET_KEY=([a-z0-9!@#$%^&*(_=+)-]{50})$", re.MULTILINE)  # as Django makes it
+_MOST_SETTINGS = 1 << 16  # bytes
 _ROOM = 1 << 20  # bytes; with less it does not start, nor say why
 
 
@@ -52,11 +58,11 @@ def image_root(workspace: Workspace) -> Path:
 def running(workspace: Workspace) -> Server | None:
     """The workspace's server, if one is up; a stale file of a killed one does not count."""
     folder = server_folder(workspace)
-    if not folder.exists() or not _is_held(folder / "running"):
+    if not _is_up(folder):
         return None
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
-        secret = json.loads((folder / "secret.json").read_text("utf-8"))
+        state = parse_json((folder / "state.json").read_text("utf-8"))
+        secret = parse_json((folder / "secret.json").read_text("utf-8"))
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
@@ -64,9 +70,29 @@ def running(workspace: Workspace) -> Server | None:
         return None
 
 
-def is_up(workspace: Workspace) -> bool:
-    """Whether a server of the workspace is up, or starting."""
-    return _is_held(server_folder(workspace) / "running")
+@contextmanager
+def server_mark(workspace: Workspace, doing: str = "") -> Iterator[Hold]:
+    """Be the only one to touch the server's data; a server that is up has the mark as well.
+
+    Args:
+        doing: what is done meanwhile, for others; empty for a server.
+
+    Raises:
+        ServiceError: a server of the workspace is up or starting, or another has the mark.
+    """
+    folder = server_folder(workspace)
+    make_folder(folder, 0o700)
+    with ExitStack() as stack:
+        try:
+            hold = stack.enter_context(held(folder / "running", doing))
+        except HeldError as error:
+            raise ServiceError(
+                f"{folder}: {error.holder.doing} by {error.holder}; wait for it"
+                if error.holder.doing
+                else f"{folder}: its Label Studio is already running; stop it with "
+                f"`{workspace.command('sixrayd review stop')}`"
+            ) from error
+        yield hold
 
 
 def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Connection:
@@ -94,7 +120,7 @@ def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Conn
     return Connection(server.url, server.token, local=True)
 
 
-def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = print) -> Server:
+def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo) -> Server:
     """Start the server and wait till it answers; it goes on when this process ends.
 
     Args:
@@ -107,10 +133,11 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
     """
     program = server_program(say)
     folder = server_folder(workspace)
-    for path in (folder, folder / "data", image_root(workspace)):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    secret = _secret(folder / "secret.json")
-    with _held(folder) as hold:
+    with server_mark(workspace) as hold:
+        finish_restore(folder)  # of a restore that was killed
+        for path in (folder / "data", image_root(workspace)):
+            make_folder(path, 0o700)
+        secret = _secret(folder / "secret.json")
         write_bytes(folder / ".room", bytes(_ROOM))
         (folder / ".room").unlink()
         port = port or _last_port(folder) or _free_port()
@@ -119,8 +146,10 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = prin
         database = folder / "data" / "label_studio.sqlite3"
         if not database.exists():
             write_bytes(database, empty_database().read_bytes())
+        _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
         child = _spawn(program, workspace, port, secret, hold)
+        hold.pass_to(child.pid)
         url = f"http://{_HOST}:{port}"
         try:
             _wait_until_healthy(child, url, folder / "server.log")
@@ -139,20 +168,20 @@ def stop(workspace: Workspace) -> bool:
     if server is None:
         return False
     folder = server_folder(workspace)
-    _end_group(server.pid, lambda: not _is_held(folder / "running"))
+    _end_group(server.pid, lambda: not _is_up(folder))
     (folder / "state.json").unlink(missing_ok=True)
     return True
 
 
 def wait(workspace: Workspace) -> None:
     """Return when the workspace's server has ended."""
-    while _is_held(server_folder(workspace) / "running"):
+    while _is_up(server_folder(workspace)):
         time.sleep(0.5)
 
 
 @contextmanager
 def running_server(
-    workspace: Workspace, port: int = 0, say: Callable[[str], None] = print
+    workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
 ) -> Iterator[Server]:
     """A server for the length of a `with` block; one that is up already is used and left up."""
     already = running(workspace)
@@ -165,7 +194,7 @@ def running_server(
 
 
 def _spawn(
-    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: BinaryIO
+    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: Hold
 ) -> subprocess.Popen[bytes]:
     folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
@@ -179,12 +208,16 @@ def _spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(hold.fileno(),),  # the lock lives exactly as long as the server
+            pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
 
 
 def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     return server_variables() | {
+        "PYTHONPATH": str(Path(__file__).parent / "inside"),
+        "DJANGO_SETTINGS_MODULE": "sixrayd_settings",
+        "ALLOWED_HOSTS": f"{_HOST},localhost",
+        "CORS_ALLOW_ALL_ORIGINS": "false",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder / "images"),
@@ -194,6 +227,26 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _keep_key_alone(path: Path) -> None:
+    """Leave a server's key in its file of settings: all others there would become the server's."""
+    try:
+        with path.open("rb") as file:
+            keys = _KEY.findall(file.read(_MOST_SETTINGS))
+    except FileNotFoundError:
+        return
+    if keys:
+        _write_private(path, b"SECRET_KEY=" + keys[-1] + b"\n")
+    else:
+        path.unlink()
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    with replacing(path) as beside:
+        owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(owner_only, "wb") as file:
+            file.write(data)
+
+
 def _secret(path: Path) -> dict[str, str]:
     if not path.exists():
         secret = {
@@ -201,12 +254,9 @@ def _secret(path: Path) -> dict[str, str]:
             "password": secrets.token_urlsafe(18),
             "token": secrets.token_hex(20),
         }
-        with replacing(path) as beside:
-            owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(owner_only, "w") as file:
-                json.dump(secret, file, indent=2)
+        _write_private(path, json.dumps(secret, indent=2).encode())
     try:
-        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known: dict[str, Any] = parse_json(path.read_text("utf-8"))
         return {key: str(known[key]) for key in ("user", "password", "token")}
     except (ValueError, KeyError, TypeError) as error:
         raise ServiceError(
@@ -214,27 +264,9 @@ def _secret(path: Path) -> dict[str, str]:
         ) from error
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[BinaryIO]:
-    with (folder / "running").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ServiceError(
-                f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
-            ) from error
-        yield file
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+def _is_up(folder: Path) -> bool:
+    by = holder(folder / "running")
+    return by is not None and not by.doing
 
 
 def _free_port() -> int:
@@ -246,7 +278,7 @@ def _free_port() -> int:
 def _last_port(folder: Path) -> int:
     # Links that people were sent should go on leading somewhere.
     try:
-        port = int(json.loads((folder / "port.json").read_text("utf-8")))
+        port = int(parse_json((folder / "port.json").read_text("utf-8")))
         _check_free(port)
     except (OSError, ValueError, TypeError, OverflowError, ServiceError):
         return 0

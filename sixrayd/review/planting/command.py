@@ -4,13 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
+from sixrayd.core.printing import Terminal, echo
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.settings import MOST_SHARE, PlantSettings
 
@@ -42,12 +43,12 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(
+        echo(
             f"{result.name}: {result.planted} planted, {result.shams} shams; the detector fires "
             f"on {result.detected} of the planted, and {result.with_proposals} will show its boxes"
         )
         if result.caution:
-            click.echo(f"caution: {result.caution}")
+            echo(f"caution: {result.caution}")
 
 
 @click.command(short_help="Say who found what was planted.")
@@ -71,8 +72,8 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
     answers = planted_decisions(workspace, name)
     if strangers := {d.image_id for d in answers} - {row["image_id"] for row in rows}:
         raise WorkspaceError(
-            f"{planted_folder(workspace, name)}: {len(strangers)} images with answers are not in "
-            "planted.parquet; put it back from a backup"
+            f"{planted_folder(workspace, name)}: {counted(len(strangers), 'image')} with answers, "
+            "but not in planted.parquet; put it back from a backup"
         )
     found = hit_rates(rows, answers, seen)
     if as_json:
@@ -86,4 +87,4 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
         low, high = f"{rate.low:.0%}", f"{rate.high:.0%}"
         cells = (what, rate.size or "all", str(rate.hits), str(rate.shown))
         table.add_row(rate.who, *cells, f"{rate.rate:.0%}", f"{low} to {high}")
-    Console(highlight=False, markup=False).print(table if rows else f"{name}: nothing is planted")
+    Terminal().print(table if rows else f"{name}: nothing is planted")

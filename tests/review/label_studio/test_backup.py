@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
-from sixrayd.review.label_studio.backup import back_up, back_up_when_due, backups, restore
+from sixrayd.review.label_studio.backup import back_up, back_up_when_due, backups
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import find_server, running_server, server_folder
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
@@ -42,7 +43,7 @@ def test_a_lost_server_comes_back_from_its_backup(tmp_path):
         assert len(backups(workspace)) == 1  # made by the pull
         made = back_up(workspace)
         assert (made.tasks, made.annotations) == (2, 2)
-        with pytest.raises(WorkspaceError, match=r"is running; run `sixrayd review stop -w "):
+        with pytest.raises(ServiceError, match=r"running; stop it with `sixrayd review stop -w "):
             restore(workspace)
     secret = (server_folder(workspace) / "secret.json").read_bytes()
     shutil.rmtree(server_folder(workspace) / "data")
@@ -117,7 +118,7 @@ def test_what_is_not_a_whole_backup_changes_nothing(tmp_path, change, message):
         restore(workspace, broken)
     assert f"{broken}: not a whole backup: {message}" in str(caught.value)
     after = {p: p.read_bytes() for p in workspace.root.rglob("*") if p.is_file()}
-    assert {p: b for p, b in after.items() if p.name != ".lock"} == before
+    assert {p: b for p, b in after.items() if p.name not in (".lock", "running")} == before
     assert not (tmp_path / "x").exists()
 
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -13,10 +14,14 @@ from random import Random
 
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.backup import back_up, backups, restore
-from sixrayd.review.label_studio.server import server_folder
+from sixrayd.review.label_studio import restore as restoring
+from sixrayd.review.label_studio import unpacking
+from sixrayd.review.label_studio.backup import back_up, backups
+from sixrayd.review.label_studio.restore import restore
+from sixrayd.review.label_studio.server import server_folder, server_mark, start
+from sixrayd.review.label_studio.taking_place import finish_restore
 from tests.processes import ran
 from tests.review.label_studio.test_backup import listed, repacked, small
 
@@ -26,7 +31,7 @@ _STRUCK = """
 import os, shutil, signal, sys
 from pathlib import Path
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio import backup
+from sixrayd.review.label_studio import backup, restore
 
 CALLS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod")
 root = Path(sys.argv[1])
@@ -41,7 +46,7 @@ def strike(what, folder, calls):
     sys.addaudithook(count)
     what(Workspace(folder))
 
-for what in (backup.back_up, backup.restore):
+for what in (backup.back_up, restore.restore):
     moment, status = 0, signal.SIGKILL
     while status == signal.SIGKILL:
         folder = root.with_name(f"{what.__name__}-{moment:03}")
@@ -66,6 +71,7 @@ def struck(tmp_path_factory):
     folder = tmp_path_factory.mktemp("struck")
     workspace = backed_up(folder / "w")
     database(workspace, 3)
+    (server_folder(workspace) / "secret.json").write_text('{"later": 1}')
     shutil.rmtree(workspace.folder("review", "r"))
     done = ran([sys.executable, "-c", _STRUCK, str(workspace.root)])
     assert done.returncode == 0, done.stderr
@@ -103,7 +109,8 @@ def databases(workspace):
 
 
 def contents(workspace):
-    files = (path for path in workspace.root.rglob("*") if path.is_file() and path.name != ".lock")
+    marks = (".lock", "running")
+    files = (p for p in workspace.root.rglob("*") if p.is_file() and p.name not in marks)
     return {path.relative_to(workspace.root).as_posix(): path.read_bytes() for path in files}
 
 
@@ -145,8 +152,15 @@ def test_killed_at_any_moment_a_backup_is_there_whole_or_not_at_all(struck, tmp_
 def test_killed_at_any_moment_a_restore_loses_nothing_and_can_be_done_again(struck):
     copies = struck["restore"]
     assert len(copies) > 12
+    ends = []
     for copy in copies:
         assert 3 in databases(copy)  # what was there before, in its place or aside
+        with server_mark(copy) as mark:  # as a start has it
+            server = mark.path.parent
+            finish_restore(server)
+        ends.append((tasks_in(server / DATABASE[7:]), (server / "secret.json").read_text()))
+        assert not list(server.glob(".rest*"))
+        assert 3 in databases(copy)
         result = restore(copy)
         assert (result.tasks, result.kept) == (1, ())
         server = server_folder(copy)
@@ -155,6 +169,8 @@ def test_killed_at_any_moment_a_restore_loses_nothing_and_can_be_done_again(stru
         assert (copy.folder("review", "r") / "project.json").read_text() == "{}"
         assert 3 in databases(copy)
         assert not (server / ".restoring").exists()
+    before, after = (3, '{"later": 1}'), (1, "{}")  # never one's database with the other's secret
+    assert set(ends) == {before, after} and ends == sorted(ends, reverse=True)
 
 
 def with_member(archive, out, name, kind, link=""):
@@ -203,12 +219,28 @@ def test_links_devices_and_folders_are_refused(workspace, archive, tmp_path, kin
         "sixrayd.toml",
         ".pseudonyms.key",
         "./review/../x",
+        "review/./r/x",
+        "review//r/x",
+        "review/x",
+        "review/server/running",
+        "review/Server/data/x",
+        "review/.hidden/project.json",
+        "review/r/.project.json",
+        "review/r/a\x1b[31mb",
+        "review/r/line\nbreak",
+        "review/r/" + "n" * 256,
+        "review/1/2/3/4/5/6",
+        "server/data/label_studio.sqlite3-journal",
+        "server/data/x.py",
+        "server/images/r/x.jpg",
+        "server/state.json",
+        "server/data/media/upload/../../../x",
     ],
 )
 def test_files_that_belong_elsewhere_are_refused(workspace, archive, tmp_path, name):
     odd = repacked(archive, tmp_path / "odd.tar.gz", lambda m: listed(m, name, b"harm"))
     assert refused(workspace, odd) == (
-        f"not a whole backup: it holds {name!r}, which it should not; take another"
+        f"not a whole backup: it holds {name[:100]!r}, which it should not; take another"
     )
 
 
@@ -232,6 +264,8 @@ def test_a_file_that_comes_twice_is_refused(workspace, archive, tmp_path):
         b'{"files": {}, "counts": {"tasks": 1}}',
         b'{"files": {}, "counts": {"tasks": "many", "annotations": 0}}',
         b"\xff",
+        b"[" * 100_000,
+        b'{"files": {}, "counts": {"tasks": 1e400}}',
     ],
 )
 def test_a_manifest_that_is_none_is_refused(workspace, tmp_path, manifest):
@@ -314,11 +348,15 @@ def test_a_byte_that_has_changed_is_found_or_changes_nothing(workspace, archive,
     assert sum(refusals) > 30
 
 
-@pytest.mark.parametrize("what", ["missing", "a folder", "empty", "a text", "a plain tar"])
+@pytest.mark.parametrize(
+    "what", ["missing", "a folder", "a pipe", "empty", "a text", "a plain tar"]
+)
 def test_what_is_no_archive(workspace, archive, tmp_path, what):
     path = tmp_path / "odd.tar.gz"
     if what == "a folder":
         path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
     elif what == "a plain tar":
         path.write_bytes(gzip.decompress(archive.read_bytes()))
     elif what != "missing":
@@ -340,6 +378,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
         "estimate/r/sample.parquet": root,
         "data/.env": server,
         "data/media/upload/3/ab-cd.jpg": server,
+        "data/media/upload/3/ab-Gepäck 7 (1).jpg": server,
         "secret.json": server,
     }
     left_out = {
@@ -351,6 +390,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
         "state.json": server,
         "data/export/all.json": server,
         "shards/index.parquet": root,
+        "data/media/upload/3/ab-\x1b[31m.jpg": server,  # no backup with it would be put back
     }
     for number, (name, base) in enumerate((kept | left_out).items()):
         (base / name).parent.mkdir(parents=True, exist_ok=True)
@@ -360,7 +400,7 @@ def test_a_backup_holds_reviews_and_samples_but_no_images_and_nothing_hidden(wor
     expected = {name if base == root else f"server/{name}" for name, base in kept.items()}
     assert names[0] == "manifest.json"
     assert set(names[1:]) == expected | {DATABASE, "review/r/project.json"}
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 9
 
 
 def test_while_somebody_writes_nothing_is_put_back(workspace):
@@ -368,3 +408,106 @@ def test_while_somebody_writes_nothing_is_put_back(workspace):
     with workspace.lock(), pytest.raises(WorkspaceError, match="in use by process"):
         restore(Workspace(workspace.root))
     assert contents(workspace) == before
+
+
+def test_more_files_than_any_backup_has_are_refused_unread(workspace, tmp_path):
+    files = {f"review/r/{n}": "" for n in range(200_001)}
+    manifest = json.dumps({"files": files, "counts": {}}).encode()
+    with tarfile.open(tmp_path / "odd.tar.gz", "w:gz", compresslevel=1) as tar:
+        head = tarfile.TarInfo("manifest.json")
+        head.size = len(manifest)
+        tar.addfile(head, io.BytesIO(manifest))
+    assert refused(workspace, tmp_path / "odd.tar.gz") == (
+        "not a whole backup: it lists 200001 files, expected at most 200000; take another"
+    )
+
+
+def test_more_than_there_is_room_for_is_refused(workspace, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "_MOST_BYTES", 2 << 20)
+    zeros = bytes(3 << 20)
+    bomb = repacked(archive, tmp_path / "bomb.tar.gz", lambda m: listed(m, "review/r/z", zeros))
+    assert bomb.stat().st_size < 50_000
+    assert refused(workspace, bomb).startswith(
+        "not a whole backup: it unpacks to more than the 1 MB that there is room"
+    )
+
+
+def test_a_sparse_file_that_claims_a_terabyte_is_refused_unread(workspace, archive, tmp_path):
+    with tarfile.open(archive) as tar:
+        members = [(m.name, tar.extractfile(m).read()) for m in tar]
+    header = bytearray(tarfile.TarInfo("review/r/huge").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = f"{1 << 32:011o}".encode() + b"\0"
+    header[148:156] = b"%06o\0 " % tarfile.calc_chksums(header)[0]
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, data in listed(members, "review/r/huge", b"")[:-1]:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        end = tar.offset
+    odd = tmp_path / "odd.tar.gz"
+    odd.write_bytes(gzip.compress(plain.getvalue()[:end] + bytes(header) + bytes(1024)))
+    assert refused(workspace, odd) == (
+        "not a whole backup: it holds 'review/r/huge', which it should not; take another"
+    )
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_header_of_many_gigabytes_is_refused_unread(workspace, tmp_path, kind):
+    member = tarfile.TarInfo("manifest.json")
+    member.type, member.size = kind, 1 << 35
+    odd = tmp_path / "odd.tar.gz"
+    odd.write_bytes(gzip.compress(member.tobuf(tarfile.GNU_FORMAT)))
+    assert refused(workspace, odd) == (
+        "not a whole backup: a header of 34359738368 bytes; take another"
+    )
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS id FROM n"
+
+
+@pytest.mark.parametrize(
+    ("statements", "unexpected"),
+    [
+        (["DROP TABLE task", f"CREATE VIEW task AS {ENDLESS}"], "view, 'task'"),
+        (
+            ["CREATE TRIGGER t AFTER INSERT ON task BEGIN DELETE FROM task_completion; END"],
+            "trigger, 't'",
+        ),
+        (["CREATE VIRTUAL TABLE v USING fts5(x)"], "virtual table, 'v'"),
+        (
+            ["CREATE TABLE c (id, n GENERATED ALWAYS AS (hex(zeroblob(900000000))))"],
+            "computed column, 'n'",
+        ),
+        (['CREATE VIEW "a\nb\x1b[31m" AS SELECT 1'], "view, 'a b [31m'"),
+    ],
+)
+def test_a_database_with_programs_is_refused_unrun(
+    workspace, archive, tmp_path, statements, unexpected
+):
+    bare = sqlite3.connect(":memory:")
+    for statement in ("CREATE TABLE task (id)", "CREATE TABLE task_completion (id)", *statements):
+        bare.execute(statement)
+    odd = with_database(archive, tmp_path / "odd.tar.gz", bare.serialize(), tasks=0)
+    bare.close()
+    said = f"its database is damaged (it has a {unexpected}, which Label Studio's has not)"
+    assert refused(workspace, odd) == said
+
+
+def test_no_server_starts_and_nobody_writes_while_it_is_unpacked(workspace, archive, monkeypatch):
+    tried = []
+
+    def unpack(file, folder):
+        for refused_now in (lambda: start(workspace), lambda: restore(workspace, archive)):
+            with pytest.raises(ServiceError) as caught:
+                refused_now()
+            tried.append(str(caught.value))
+        with pytest.raises(WorkspaceError, match="in use by process"), workspace.lock():
+            pass
+        return unpacking.unpack(file, folder)
+
+    monkeypatch.setattr(restoring, "unpack", unpack)
+    assert restore(workspace, archive).tasks == 1
+    said = f"a backup is put back by process {os.getpid()}; wait for it"
+    assert tried == [f"{server_folder(workspace)}: {said}"] * 2

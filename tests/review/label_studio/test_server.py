@@ -19,16 +19,16 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.command import review
 from sixrayd.review.label_studio import environment
-from sixrayd.review.label_studio.backup import restore
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import (
     Server,
     find_server,
-    is_up,
     running,
     server_folder,
+    server_mark,
     start,
     stop,
     wait,
@@ -208,7 +208,8 @@ def test_no_server_starts_without_room(tmp_path):
     with largest_file(100_000), pytest.raises(WorkspaceError) as caught:
         start(workspace)
     assert str(caught.value) == f"{server_folder(workspace) / '.room'}: {TOO_LARGE}"
-    assert not is_up(workspace)
+    with server_mark(workspace):  # nobody holds it
+        assert running(workspace) is None
 
 
 def test_a_redirect_to_another_host_is_refused():
@@ -373,15 +374,33 @@ def test_where_one_is_up_no_second_is_started(tmp_path):
         with pytest.raises(ServiceError) as caught:
             start(workspace)
         assert str(caught.value) == (
-            f"{folder}: its Label Studio is already running; stop it with `sixrayd review stop`"
+            f"{folder}: its Label Studio is already running; stop it with "
+            f"`sixrayd review stop -w {tmp_path}`"
         )
         assert json.loads((folder / "state.json").read_text()) == STATE
 
 
 def test_nothing_is_restored_beneath_a_server_that_starts(tmp_path):
     workspace = Workspace(tmp_path)
-    with held(workspace, state=None), pytest.raises(WorkspaceError) as caught:
-        restore(workspace)
+    archive = tmp_path / "backup.tar.gz"
+    with held(workspace, state=None) as folder, pytest.raises(ServiceError) as caught:
+        restore(workspace, archive)
     assert str(caught.value) == (
-        f"{tmp_path}: its Label Studio is running; run `sixrayd review stop -w {tmp_path}` first"
+        f"{folder}: its Label Studio is already running; stop it with "
+        f"`sixrayd review stop -w {tmp_path}`"
     )
+
+
+def test_no_server_starts_while_a_backup_is_put_back(tmp_path, runner):
+    workspace = Workspace(tmp_path)
+    with held(workspace):  # a server that was killed has left its files
+        pass
+    with server_mark(workspace, "a backup is put back") as mark:
+        folder = mark.path.parent
+        assert (running(workspace), stop(workspace)) == (None, False)
+        for command in ("serve --background", "restore backup.tar.gz"):
+            done = runner.invoke(review, [*command.split(), "-w", str(tmp_path)])
+            assert done.exit_code == 1
+            said = f"{folder}: a backup is put back by process {os.getpid()}; wait for it"
+            assert str(done.exception) == said or said in done.stderr
+    assert sorted(p.name for p in folder.iterdir()) == ["running", "secret.json", "state.json"]

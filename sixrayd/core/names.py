@@ -1,0 +1,52 @@
+"""Names in tables, which may be a stranger's: none leaves its folder or forges a line."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sixrayd.core import image_ids
+from sixrayd.core.classes import is_class_name
+from sixrayd.core.errors import WorkspaceError, printable
+
+_ID = rf"\A({image_ids.START}{image_ids.LETTERS}*)?\z"  # none where a row is of no image
+_PLAIN = {"image_id": _ID, "other_id": _ID, "group": _ID, "target": _ID, "shard": r"\A\w[\w.\-]*\z"}
+_CLASSES = ("label", "labels")
+
+
+def check_names(table: pa.Table, where: str) -> None:
+    """Refuse a table with names that are no plain ones.
+
+    Args:
+        where: names the table in messages.
+
+    Raises:
+        WorkspaceError: an id, the name of a shard or of a class is none.
+    """
+    for name in table.schema.names:
+        _check(name, table[name], where)
+
+
+def _check(name: str, column: pa.ChunkedArray, where: str) -> None:
+    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        column = pa.chunked_array(
+            [chunk.flatten() for chunk in column.chunks], column.type.value_type
+        )
+    if pa.types.is_struct(column.type):
+        for number, field in enumerate(column.type):
+            parts = [chunk.field(number) for chunk in column.chunks]
+            _check(field.name, pa.chunked_array(parts, field.type), where)
+    if not pa.types.is_string(column.type):
+        return
+    if name in _PLAIN:
+        fits = pc.less_equal(pc.binary_length(column), image_ids.MOST_LETTERS)
+        plain = pc.and_(pc.match_substring_regex(column, _PLAIN[name]), fits)
+        found = column.filter(pc.invert(plain)).slice(0, 1).to_pylist()
+    elif name in _CLASSES:
+        names = pc.unique(column).to_pylist()
+        found = [said for said in names if said and not is_class_name(said)][:1]
+    else:
+        return
+    if found:
+        raise WorkspaceError(
+            f"{where}: {name} {printable(repr(found[0]), 100)}: no plain name; refused, since "
+            "sixrayd writes none such: take the file from where you trust it"
+        )

@@ -1,0 +1,113 @@
+"""What `run.json` says: how a stage's folder came to be."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import sixrayd
+from sixrayd.core.errors import WorkspaceError
+
+FORMAT = 1
+_DEEPEST = 20
+_WORDS = {str: "a text", int: "a number", dict: "an object", list: "a list of texts"}
+# What is read from a run.json.
+_KINDS = {
+    **{"stage": str, "name": str, "version": str, "format": int},
+    **dict.fromkeys(("settings", "inputs", "outputs", "summary"), dict),
+}
+_SETTINGS = {
+    **dict.fromkeys(("classes", "review"), list),
+    **dict.fromkeys(("model", "detector", "init", "round", "release", "out", "tree"), str),
+    **{"recipe": dict, "input_size": int},
+}
+_SUMMARY = {
+    **dict.fromkeys(("unannotated_ids", "rules", "unknown_origin"), list),
+    **dict.fromkeys(("splits", "validation", "states", "kinds", "origins"), dict),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `run.json` says: how a folder came to be. It holds no time of day, so that the same
+    work leaves the same bytes."""
+
+    stage: str
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]  # path (relative to the workspace where inside) → SHA-256
+    outputs: Mapping[str, str] = field(default_factory=dict)  # path in the folder → SHA-256
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    version: str = sixrayd.__version__
+    format: int = FORMAT
+
+    @classmethod
+    def of(cls, document: Any, path: Path) -> Self:
+        """What a file says, which may be anybody's.
+
+        Args:
+            path: of the file, for messages.
+
+        Raises:
+            ValueError: it says no such thing.
+        """
+        if not isinstance(document, dict) or not document.keys() <= set(cls.__slots__):
+            raise ValueError(f"expected an object with {', '.join(cls.__slots__)}")
+        try:
+            run = cls(**document)
+        except TypeError as error:
+            raise ValueError("expected stage, name, settings and inputs at least") from error
+        if any(said is None for said in document.values()):
+            raise ValueError("expected no null")
+        _check_kinds(document, _KINDS)
+        _check_kinds(run.settings, _SETTINGS)
+        _check_kinds(run.summary, _SUMMARY)
+        if not all(isinstance(said, str) for said in {**run.inputs, **run.outputs}.values()):
+            raise ValueError("inputs, outputs: expected a hash for each path")
+        settings, summary = (_said(part, str(path)) for part in (run.settings, run.summary))
+        return replace(run, settings=settings, summary=summary)
+
+    def same_work(self, other: "Run") -> bool:
+        """Whether both have the same settings, inputs and format."""
+        mine, theirs = (as_plain([r.settings, r.inputs, r.format]) for r in (self, other))
+        return bool(mine == theirs)
+
+
+class _Said(dict[str, Any]):
+    """What a file says by name, which may lack what a stage reads."""
+
+    path = "run.json"
+
+    def __missing__(self, name: str) -> Any:
+        raise WorkspaceError(f"{self.path}: lacks {name!r}; run the stage that wrote it again")
+
+
+def _said(value: Any, path: str, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, list):
+        return [_said(below, path, depth + 1) for below in value]
+    if not isinstance(value, dict):
+        return value
+    said = _Said({key: _said(below, path, depth + 1) for key, below in value.items()})
+    said.path = path
+    return said
+
+
+def _check_kinds(table: Any, kinds: Mapping[str, type]) -> None:
+    """Refuse a value of another kind than the code reads.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for name, kind in kinds.items():
+        said = table.get(name)
+        good = said is None or (isinstance(said, kind) and not isinstance(said, bool))
+        if not good or (kind is list and said and not all(isinstance(part, str) for part in said)):
+            raise ValueError(f"{name} is {repr(said)[:50]}, expected {_WORDS[kind]}")
+
+
+def as_plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return json.loads(json.dumps(value, default=str))

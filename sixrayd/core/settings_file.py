@@ -1,0 +1,173 @@
+"""Settings from files: a workspace's own `sixrayd.toml`, and the user's outside of it."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from sixrayd.core.errors import SettingsError, printable
+from sixrayd.core.files import open_plain
+from sixrayd.core.storage import is_refusal, refusal
+
+# On a field of settings: an address, a token's file or a path, which leads out of the workspace.
+# Who hands a workspace on must not choose it for who opens it.
+OUTSIDE: Mapping[str, bool] = MappingProxyType({"outside": True})
+_MOST_BYTES = 1 << 20
+_MOST_SHOWN = 100
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names, or a list of them from `sixrayd.toml`."""
+
+    name = "NAME,NAME…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names without the blanks around them; none for an empty text."""
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(filter(None, (str(part).strip() for part in parts)))
+
+
+class OutsideOption(click.Option):
+    """An option that a workspace's own file may not set; `options_of` takes it for `OUTSIDE`."""
+
+
+class OutsideArgument(click.Argument):
+    """An argument that a workspace's own file may not set."""
+
+
+def user_file() -> Path:
+    """Where a user's own settings are, on any system: `~/.config/sixrayd/config.toml` on Linux."""
+    return Path(click.get_app_dir("sixrayd")) / "config.toml"
+
+
+def settings_of(context: click.Context, workspace: Path) -> dict[str, Any]:
+    """What files set for a command, by name of its parameter; the workspace's file comes first.
+
+    Raises:
+        SettingsError: a file cannot be read, sets what the command does not know or what is no
+            value of it, or the workspace's file sets what leads out of the workspace.
+    """
+    users, own = user_file(), workspace / "sixrayd.toml"
+    found = _settings(users, context) if users.is_absolute() else {}
+    return found | _settings(own, context, outside=False)
+
+
+def _settings(path: Path, context: click.Context, outside: bool = True) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    # The workspace is known by now.
+    options = [option for option in context.command.params if option.name != "workspace"]
+    known = {str(option.name): option for option in options}
+    # Older names of an option keep working here, too.
+    known |= {option_key(name): option for option in options for name in option.opts}
+    given = {}
+    for name, said in _section(_read(path), path, context).items():
+        option = known.get(name.replace("-", "_"))
+        if option is None:
+            raise SettingsError(f"{path}: {_shown(name)} is no setting of `{context.command_path}`")
+        if not outside and isinstance(option, OutsideOption | OutsideArgument):
+            raise SettingsError(f"{path}: {name!r} {_elsewhere(option, context)}")
+        if fault := _fault(option, said, context):
+            raise SettingsError(f"{path}: {name} = {_shown(said)}: {fault}")
+        given[str(option.name)] = said
+    return given
+
+
+def option_key(name: str) -> str:
+    """What an option is called in a file."""
+    return name.partition("/")[0].removeprefix("--").replace("-", "_")
+
+
+def _elsewhere(option: click.Parameter, context: click.Context) -> str:
+    """Why a workspace's file may not say it, and where it may be said."""
+    places, prefix = ["name it in the command"], context.auto_envvar_prefix
+    if isinstance(option, click.Option):
+        variable = [f"set {prefix}_{str(option.name).upper()}"] if prefix else []
+        places = [f"pass {option.opts[0]}", *variable]
+    places.append(f"write it to {user_file()}")
+    text = ", ".join(places[:-1]) + f" or {places[-1]}"
+    return f"acts outside of the workspace, whose own file may not set it; {text}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open_plain(path) as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise SettingsError(f"{path}: more than {_MOST_BYTES} bytes, expected a few settings")
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except OSError as error:
+        if not is_refusal(error):
+            raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
+        raise SettingsError(refusal(error, path, "read")) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: nested too deeply, expected settings") from error
+    except ValueError as error:  # a number of too many digits as well
+        raise SettingsError(f"{path}: not TOML: {printable(error, _MOST_SHOWN)}") from error
+
+
+def _section(table: Any, path: Path, context: click.Context) -> dict[str, Any]:
+    """The settings of a command, below the names of the groups that it is in."""
+    chain = [context]
+    while chain[0].parent is not None:
+        chain.insert(0, chain[0].parent)
+    names: list[str] = []
+    for group, inner in pairwise(chain):
+        assert isinstance(group.command, click.Group)
+        known = group.command.list_commands(group)
+        for name, settings in table.items():
+            where = ".".join([*names, printable(name, _MOST_SHOWN)])
+            if not isinstance(settings, dict):
+                value = f"{where} = {_shown(settings)}"
+                raise SettingsError(f"{path}: {value}: expected settings below [{where}]")
+            if name not in known:
+                raise SettingsError(
+                    f"{path}: [{where}] is no command; known are {', '.join(known)}"
+                )
+        names.append(str(inner.info_name))
+        table = table.get(inner.info_name, {})
+    return dict(table)
+
+
+def _fault(option: click.Parameter, said: Any, context: click.Context) -> str:
+    """What is wrong with a value; empty where nothing is."""
+    several = option.multiple or option.nargs != 1
+    parts = said if isinstance(said, list) else [said]
+    if isinstance(option, click.Option) and option.is_bool_flag:
+        return "" if isinstance(said, bool) else "expected true or false"
+    if any(isinstance(p, bool) or not isinstance(p, str | int | float) for p in parts):
+        return "expected a text or a number" + (", or a list of them" if several else "")
+    if several and not isinstance(said, list):
+        return "expected a list"
+    if isinstance(said, list) and not (several or isinstance(option.type, Names)):
+        return "expected one value, found a list"
+    for part in parts:
+        if isinstance(part, int) and not -(1 << 63) <= part < 1 << 63:
+            return "expected at most 64 bits, as TOML has"
+        if isinstance(part, float) and not math.isfinite(part):
+            return "expected a finite number"
+        if isinstance(part, float) and isinstance(option.type, click.types.IntParamType):
+            return "expected a whole number"
+    try:
+        option.type_cast_value(context, said)
+    except click.BadParameter as error:
+        return printable(error.message)
+    except (ValueError, TypeError, OverflowError) as error:
+        return printable(error)
+    return ""
+
+
+def _shown(value: Any) -> str:
+    try:
+        return printable(repr(value), _MOST_SHOWN)
+    except (ValueError, RecursionError):
+        return "a number of too many digits"

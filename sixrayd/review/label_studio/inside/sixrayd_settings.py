@@ -1,0 +1,29 @@
+"""Settings of the workspace's own Label Studio; they run in its environment, without sixrayd."""
+
+from importlib.util import find_spec
+
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+
+# Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
+_SHIPPED = "label_studio.core.settings.label_studio"
+exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
+MIDDLEWARE = ["sixrayd_settings.OwnPages", *MIDDLEWARE]  # type: ignore # noqa: F821
+
+
+class OwnPages:
+    """Refuses what pages of other origins send: Label Studio checks that at its sign-in alone.
+
+    Pages on other ports of this machine count, though browsers send them this server's cookies.
+    """
+
+    def __init__(self, answer):  # type: ignore[no-untyped-def]
+        self.answer = answer
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        own = f"{request.scheme}://{request.get_host()}"
+        sent = request.headers
+        followed = request.method == "GET" and sent.get("Sec-Fetch-Dest") == "document"  # a link
+        from_own = sent.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        if sent.get("Origin", own) != own or not (from_own or followed):
+            return HttpResponseForbidden("Origin: not this server's")
+        return self.answer(request)

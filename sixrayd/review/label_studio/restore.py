@@ -1,0 +1,70 @@
+"""A backup put back: proved whole first, then in one step that no kill divides."""
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.backup import backups
+from sixrayd.review.label_studio.database import checked_counts
+from sixrayd.review.label_studio.server import server_folder, server_mark
+from sixrayd.review.label_studio.taking_place import FRESH, decide, finish_restore
+from sixrayd.review.label_studio.unpacking import DATABASE, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back; `kept` are review files that were there already and differ."""
+
+    file: str
+    tasks: int
+    annotations: int
+    replaced: str  # where the data that was there before is now; empty when there was none
+    kept: tuple[str, ...]
+
+
+def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
+    """Put a backup back after proving that it is whole; what is there now is moved aside.
+
+    Decisions are only ever added: a review file that is there already stays. No server starts
+    meanwhile, and nobody else writes.
+
+    Args:
+        archive: None takes the workspace's newest.
+
+    Raises:
+        ServiceError: the server runs, or another restore does.
+        WorkspaceError: somebody writes in the workspace, or the backup is not whole.
+    """
+    server = server_folder(workspace)
+    if archive is None:
+        found = backups(workspace)
+        if not found:
+            raise WorkspaceError(f"{server / 'backups'}: no backup here")
+        archive = found[-1]
+    with server_mark(workspace, "a backup is put back"), workspace.lock():
+        finish_restore(server)  # of a restore that was killed
+        fresh = server / FRESH
+        fresh.mkdir(mode=0o700)
+        try:
+            manifest = unpack(archive, fresh)
+            counts = _prove(archive, fresh / "server" / DATABASE, manifest["counts"])
+            (server / "state.json").unlink(missing_ok=True)
+            decide(server)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        replaced, kept = finish_restore(server)
+    return Restored(str(archive), counts["tasks"], counts["annotations"], replaced, kept)
+
+
+def _prove(archive: Path, database: Path, counts: dict[str, Any]) -> dict[str, int]:
+    try:
+        found = checked_counts(database)
+    except sqlite3.Error as error:
+        raise WorkspaceError(f"{archive}: its database is damaged ({error})") from error
+    if found != counts:
+        raise WorkspaceError(f"{archive}: its database holds {found}, expected {counts}")
+    return found

@@ -1,0 +1,80 @@
+"""The end of a restore: what was proved takes the place of what is there.
+
+One rename decides it. What follows is done again from there by whoever next has the server's mark,
+a restore or a start, until all is in its place.
+"""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sixrayd.core.files import sha256_file, sync_folder
+from sixrayd.review.label_studio.unpacking import MANIFEST
+
+FRESH = ".restoring"  # what is not proved yet
+_DECIDED = ".restored-"
+_PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
+
+
+def decide(server: Path) -> None:
+    """Have what was proved take its place, come what may."""
+    os.sync()
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    (server / FRESH).rename(server / f"{_DECIDED}{moment}")
+    sync_folder(server)
+
+
+def is_decided(server: Path) -> bool:
+    """Whether a restore was decided and has not ended."""
+    return any(server.glob(f"{_DECIDED}*"))
+
+
+def finish_restore(server: Path) -> tuple[str, tuple[str, ...]]:
+    """End the restore that was decided, if one was; call with the server's mark.
+
+    Returns:
+        Where the data that was there before is now, empty when there was none; review files that
+        were there already and differ.
+    """
+    aside, kept = "", []
+    shutil.rmtree(server / FRESH, ignore_errors=True)
+    for ready in sorted(server.glob(f"{_DECIDED}*")):
+        kept += _add_missing(ready, server.parent.parent)
+        if (ready / "server" / "data").exists():
+            aside = _exchange(server, ready)
+        os.sync()
+        shutil.rmtree(ready)
+        sync_folder(server)
+    return aside, tuple(kept)
+
+
+def _exchange(server: Path, ready: Path) -> str:
+    """Move the server's data aside, and the new data into its place."""
+    aside = server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
+    listed = json.loads((ready / MANIFEST).read_text("utf-8"))["files"]
+    for name in _PARTS:
+        fresh, old = ready / "server" / name, server / name
+        moved = not fresh.exists() and f"server/{name}" in listed
+        if old.exists() and not moved:
+            aside.mkdir(mode=0o700, exist_ok=True)
+            old.rename(aside / name)
+        if fresh.exists():
+            fresh.rename(old)
+    return str(aside) if aside.exists() else ""
+
+
+def _add_missing(ready: Path, root: Path) -> list[str]:
+    """Put review files where there are none; names of those that are there and differ."""
+    kept = []
+    files = (p for stage in ("review", "estimate") for p in (ready / stage).rglob("*"))
+    for path in sorted(p for p in files if p.is_file()):
+        name = path.relative_to(ready)
+        target = root / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        elif sha256_file(target) != sha256_file(path):
+            kept.append(name.as_posix())
+    return kept

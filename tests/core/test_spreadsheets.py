@@ -1,0 +1,15 @@
+"""Cells of CSV, as a spreadsheet reads them."""
+
+import pytest
+
+from sixrayd.core.spreadsheets import cell
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "-1+1", "--1"])
+def test_a_formula_is_a_text(text: str) -> None:
+    assert cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", [-1.5, None, 3, "-1.5", "+2", "-.5", "1e-3", "-1e3", "a=b"])
+def test_numbers_and_words_stay(value: object) -> None:
+    assert cell(value) == value

@@ -1,0 +1,124 @@
+"""What web pages can do to a real Label Studio in whose browser somebody has signed in."""
+
+import json
+
+import httpx
+import psutil
+import pytest
+
+from sixrayd.review.label_studio.server import _environment, _keep_key_alone, server_folder
+
+KEY = "SECRET_KEY=@x$ih^0juzt5xey5dl!zl7h&d(@3m&si1ww%b0kc&sswjv)i-p\n"
+
+
+@pytest.fixture(scope="module")
+def browser(site):
+    """A browser in which the administrator has signed in; it sends cookies to all ports."""
+    secret = json.loads((server_folder(site.workspace) / "secret.json").read_text())
+    with httpx.Client(base_url=site.server.url, trust_env=False, timeout=60) as client:
+        client.get("/user/login/").raise_for_status()
+        form = {"email": secret["user"], "password": secret["password"]}
+        form["csrfmiddlewaretoken"] = client.cookies["csrftoken"]
+        answer = client.post("/user/login/", data=form, headers={"Origin": site.server.url})
+        assert answer.status_code == 302
+        assert client.get("/api/current-user/whoami").json()["email"] == secret["user"]
+        yield client
+
+
+def projects(browser):
+    return browser.get("/api/projects").json()["count"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:127.0.0.1", "0.0.0.0", "[::]"]
+)
+def test_a_foreign_host_is_refused(browser, host):
+    for path in ("/", "/user/login/", "/api/projects", "/health"):
+        answer = browser.get(path, headers={"Host": host})
+        assert answer.status_code == 400
+        assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"},
+    ],
+)
+def test_a_form_of_another_page_changes_nothing(browser, headers):
+    before = projects(browser)
+    forms = [{"data": {"title": "forged"}}, {"json": {"title": "forged"}}]
+    for form in [*forms, {"content": b'{"title": "forged"}'}]:
+        answer = browser.post("/api/projects", headers=headers, **form)
+        assert (answer.status_code, answer.text) == (403, "Origin: not this server's")
+    assert browser.request("DELETE", "/api/projects", headers=headers).status_code == 403
+    assert projects(browser) == before
+
+
+def test_another_page_reads_and_frames_nothing(browser):
+    crossed = {"Sec-Fetch-Site": "same-site"}
+    for dest in ("empty", "image", "script", "iframe", "frame", "object", "embed"):
+        answer = browser.get("/api/projects", headers=crossed | {"Sec-Fetch-Dest": dest})
+        assert (answer.status_code, answer.text) == (403, "Origin: not this server's")
+    answer = browser.options("/api/projects", headers={"Origin": "http://127.0.0.1:1"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_its_own_pages_links_and_programs_work(browser, site):
+    own = {"Origin": site.server.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
+    made = browser.post("/api/projects", json={"title": "of the page"}, headers=own)
+    assert made.status_code == 201
+    browser.delete(f"/api/projects/{made.json()['id']}", headers=own).raise_for_status()
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+    assert browser.get("/projects/", headers=followed).status_code == 200
+    port = site.server.url.rpartition(":")[2]
+    assert browser.get("/", headers={"Host": f"localhost:{port}"}).status_code == 200
+
+
+def test_it_listens_on_loopback_alone(site):
+    started = psutil.Process(site.server.pid)
+    found = {
+        connection.laddr[0]
+        for process in (started, *started.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert found == {"127.0.0.1"}
+
+
+def test_of_a_restored_file_of_settings_the_key_alone_is_left(tmp_path, site):
+    path = tmp_path / ".env"
+    _keep_key_alone(path)
+    assert not path.exists()
+    path.write_text(
+        f"\nLABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/\nexport DEBUG=true\n{KEY}ALLOWED_HOSTS=*\n"
+        "SECRET_KEY=short\nSECRET_KEY='quoted'\nexport SECRET_KEY=x\r\nDJANGO_DB=default\n"
+    )
+    _keep_key_alone(path)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (KEY, 0o600)
+    path.write_bytes(b"PYTHONPATH=/tmp\n\xff\x00")
+    _keep_key_alone(path)
+    assert not path.exists()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(KEY + "DEBUG=true\n")
+    path.symlink_to(elsewhere)
+    _keep_key_alone(path)
+    assert (path.is_symlink(), path.read_text()) == (False, KEY)
+    assert elsewhere.read_text() == KEY + "DEBUG=true\n"
+
+    own = server_folder(site.workspace) / "data" / ".env"
+    made = own.read_text()
+    _keep_key_alone(own)
+    assert own.read_text() == made.lstrip("\n")
+
+
+def test_the_callers_settings_are_not_the_servers(monkeypatch, tmp_path):
+    for name in ("ALLOWED_HOSTS", "LABEL_STUDIO_ALLOWED_HOSTS", "HEARTEX_DEBUG", "PYTHONPATH"):
+        monkeypatch.setenv(name, "*")
+    made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
+    assert made["ALLOWED_HOSTS"] == "127.0.0.1,localhost"
+    assert "*" not in made.values()
