@@ -21,32 +21,25 @@ class DownloadSettings:
         SettingsError: a value is out of range.
     """
 
-    release: str = field(
-        metadata=OUTSIDE
-    )  # folder, archive, URL of a folder, manifest, or a name of one
+    # A folder, an archive, the URL of a folder, a manifest, or the name of one.
+    release: str = field(metadata=OUTSIDE)
     classes: tuple[str, ...] = field(default_factory=default_classes)
     seed: int = 0  # of the train/test membership
     test_share: float = 0.1  # of the near-duplicate groups, 0..1
     images_per_shard: int = 2000
     hash_distance: int = NEAR_BITS  # of 256, in which the hashes of near-duplicates may differ
     on_error: OnError = "stop"
-    split: tuple[str, ...] = field(
-        default=(), metadata=OUTSIDE
-    )  # files with a split: FILE, or NAME=FILE
+    split: tuple[str, ...] = field(default=(), metadata=OUTSIDE)  # FILE, or NAME=FILE
     force: bool = False  # replace a finished ingest of something else
-    source: str = field(
-        default="", metadata=OUTSIDE
-    )  # folder, archive or URL to take a release of a manifest from
+    # A folder, an archive or a URL to take a release of a manifest from.
+    source: str = field(default="", metadata=OUTSIDE)
     connections: int = 4  # files that are fetched at once
     keep_archives: bool = True  # those that were fetched, once they are taken in
     chosen: bool = False  # classes are a choice: what else labels name is left out
     engine: Engine = "local"  # that measures shards, "ray" on a cluster
-    address: str = field(
-        default="", metadata=OUTSIDE
-    )  # of a Ray cluster; empty starts one on this machine
-    shards_at: str = field(
-        default="", metadata=OUTSIDE
-    )  # URL of a folder that takes the shards as well
+    # Of a Ray cluster; empty starts one on this machine.
+    address: str = field(default="", metadata=OUTSIDE)
+    shards_at: str = field(default="", metadata=OUTSIDE)  # URL of a folder that takes them as well
     made_by: str = ""  # the command that takes the release for itself; empty for the user
 
     def __post_init__(self) -> None:

@@ -13,8 +13,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
-from sixrayd.core.image_ids import named_source
-from sixrayd.core.records import INDEX_SCHEMA, Source
+from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
@@ -121,24 +120,20 @@ def finding_rows(
     Args:
         found: by image id.
         voc_listed: images that VOC's lists name.
-        ids: of the images that the release brings. Image sets list all of them where there are any,
-            VOC's lists all but those that are negatives by their name.
+        ids: of the images that the release brings; image sets and VOC's lists, where there are any,
+            list all of them between them.
     """
     rows = [
         {"flaw": str(finding.flaw), "where": finding.where, "text": finding.text, "image_id": image}
         for image, finding in found
     ]
-    others = ids.filter(pc.invert(pc.is_in(ids, voc_listed))) if len(voc_listed) else ids
-    there_are_lists = register.listed or len(voc_listed)
-    unlisted = [
-        image
-        for image in (others.to_pylist() if there_are_lists else ())
-        if register.bits(image) is None
-        and (register.listed or named_source(image) != Source.NEGATIVE)
-    ]
+    others = ids if len(voc_listed) else ids[:0]
+    if register.listed:
+        others = pa.array(register.unlisted(), pa.string())
+    unlisted = others.filter(pc.invert(pc.is_in(others, voc_listed)))
     texts = (str(Flaw.UNLISTED_IMAGE), "image sets", "listed by none")
     columns = [pa.repeat(pa.scalar(text), len(unlisted)) for text in texts]
-    columns.append(pa.array(unlisted, pa.string()))
+    columns.append(unlisted)
     listed = pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
     table = pa.concat_tables([listed, pa.table(columns, schema=FINDING_SCHEMA)])
     return table.sort_by([(name, "ascending") for name in FINDING_SCHEMA.names])

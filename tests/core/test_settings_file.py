@@ -45,6 +45,7 @@ def test_what_leads_out_of_a_workspace() -> None:
     servers = ("push", "adjudicate", "pull", "status")
     assert found == {
         *("download --release", "download --from", "download --split", "audit --set"),
+        *("download --address", "download --shards-at"),
         *("train --init", "benchmark --init", "benchmark --voc", "benchmark --saliency"),
         *("benchmark --regression", "mine --address", "mine --shards-at", "mine --parts-at"),
         *("mine --detections", "mine --coco-images", "estimate --certify", "estimate --force"),

@@ -140,7 +140,7 @@ def test_the_next_set_names_the_next_command(workspace):
     shell = said("next", "-w", workspace.root)
     assert (shell.exit_code, shell.stderr) == (0, "")
     assert shell.stdout == (
-        "first: 2 positives (2 found, 0 corrected), 1 hard negatives, 3 left out; "
+        "first: 2 positives (2 found, 0 corrected), 1 hard negative, 3 left out; "
         "1 of the test side are not used\n"
         f"next: sixrayd train --round first --init MODEL --name NEW -w {workspace.root}\n"
     )

@@ -78,7 +78,7 @@ def test_every_decided_image_is_counted_once(tmp_path):
         "N0000012": ("positive", [("Pliers", 0, 3.4, 20.2, 64)]),  # an alias, cut at the edges
     }
     assert str(result) == (
-        "first: 2 positives (2 found, 0 corrected), 1 hard negatives, 3 left out; "
+        "first: 2 positives (2 found, 0 corrected), 1 hard negative, 3 left out; "
         "1 of the test side are not used"
     )
     assert decided_on(workspace).keys() == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}

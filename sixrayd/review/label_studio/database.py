@@ -62,7 +62,7 @@ def _refuse_programs(opened: sqlite3.Connection) -> None:
 
 
 def _unexpected(kind: str, name: str) -> str:
-    return f"it has a {printable(kind, 20)}, {printable(name, 60)!r}, which Label Studio's has not"
+    return f"it has a {printable(kind, 20)}, '{printable(name, 60)}', which Label Studio's has not"
 
 
 def _ended_after(operations: int) -> Callable[[], bool]:

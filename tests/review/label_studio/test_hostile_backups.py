@@ -480,7 +480,7 @@ ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELEC
             ["CREATE TABLE c (id, n GENERATED ALWAYS AS (hex(zeroblob(900000000))))"],
             "computed column, 'n'",
         ),
-        (['CREATE VIEW "a\nb\x1b[31m" AS SELECT 1'], "view, 'a b [31m'"),
+        (['CREATE VIEW "a\nb\x1b[31m" AS SELECT 1'], "view, 'a\\nb\\x1b[31m'"),
     ],
 )
 def test_a_database_with_programs_is_refused_unrun(
