@@ -132,10 +132,14 @@ _SMALL = Recipe(
     bg_iou=0.1,
     ema_decay=0.998,
 )
+_LITE = replace(_SMALL, epochs=5, learning_rate=1e-3)
 _AT = "sixrayd.detectors"
 _VGG = "vgg16-reduced"
 DETECTORS = {
     "rfb-small": Architecture(network=f"{_AT}.rfb:rfb_small", recipe=_SMALL, any_size=True),
+    "rfb-lite0": Architecture(
+        network=f"{_AT}.rfb:rfb_lite0", recipe=_LITE, any_size=True, start="efficientnet-lite0"
+    ),
     "ssd-small": Architecture(network=f"{_AT}.ssd:ssd_small", recipe=_SMALL, any_size=True),
     "retinanet-small": Architecture(
         network=f"{_AT}.retinanet:retinanet_small", recipe=_SMALL, any_size=True

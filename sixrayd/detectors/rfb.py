@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sixrayd.detectors.blocks import ConvNorm, rfb, rfb_s
 from sixrayd.detectors.detector import Detector, Sources, multibox_detector
+from sixrayd.detectors.efficientnet import LITE_FORM, LiteSources
 from sixrayd.detectors.narrow import SMALL_FORM, SMALL_PLAN, NarrowSources, enlarge
 from sixrayd.detectors.ssd import plan_300, plan_512
 from sixrayd.detectors.vgg import reduced_vgg16, vgg_form
@@ -43,24 +44,41 @@ class RfbSources(Sources):
 
 
 class RfbSmallSources(NarrowSources):
-    """Three source maps from a narrow residual network.
-
-    Coarser maps are added to finer ones before their block, since what must be found is small
-    and is told from clutter by what surrounds it.
-    """
+    """Three source maps from a narrow residual network."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.down = nn.ModuleList([ConvNorm(96, 64, relu=False), ConvNorm(128, 96, relu=False)])
-        self.blocks = nn.ModuleList([rfb_s(64), rfb_s(96), rfb(128, 128, stride=1, dilation=1)])
+        self.down, self.blocks = _descent()
 
     def onward(self, x: Tensor) -> list[Tensor]:
         """The map at stride 8 → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
-        fine, middle, coarse = super().onward(x)
-        middle = middle + enlarge(self.down[1](coarse), middle)
-        fine = fine + enlarge(self.down[0](middle), fine)
-        maps = zip(self.blocks, (fine, middle, coarse), strict=True)
-        return [cast(Tensor, block(m)) for block, m in maps]
+        return _descend(super().onward(x), self.down, self.blocks)
+
+
+class RfbLiteSources(LiteSources):
+    """Three source maps from EfficientNet-Lite0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.blocks = _descent()
+
+    def onward(self, x: Tensor) -> list[Tensor]:
+        """The map at stride 8 → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
+        return _descend(super().onward(x), self.down, self.blocks)
+
+
+def _descent() -> tuple[nn.ModuleList, nn.ModuleList]:
+    down = nn.ModuleList([ConvNorm(96, 64, relu=False), ConvNorm(128, 96, relu=False)])
+    return down, nn.ModuleList([rfb_s(64), rfb_s(96), rfb(128, 128, stride=1, dilation=1)])
+
+
+def _descend(maps: list[Tensor], down: nn.ModuleList, blocks: nn.ModuleList) -> list[Tensor]:
+    """Coarser maps are added to finer ones before their block, since what must be found is small
+    and is told from clutter by what surrounds it."""
+    fine, middle, coarse = maps
+    middle = middle + enlarge(down[1](coarse), middle)
+    fine = fine + enlarge(down[0](middle), fine)
+    return [cast(Tensor, block(m)) for block, m in zip(blocks, (fine, middle, coarse), strict=True)]
 
 
 def _narrowing(kernel: int, padding: int) -> nn.Module:
@@ -102,3 +120,8 @@ def rfb512(classes: int) -> Detector:
 def rfb_small(classes: int) -> Detector:
     """A narrow RFB-Net for CPUs, any input size."""
     return multibox_detector(RfbSmallSources(), SMALL_PLAN, classes, SMALL_FORM)
+
+
+def rfb_lite0(classes: int) -> Detector:
+    """RFB-Net on EfficientNet-Lite0, any input size."""
+    return multibox_detector(RfbLiteSources(), SMALL_PLAN, classes, LITE_FORM)

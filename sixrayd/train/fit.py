@@ -339,8 +339,9 @@ def write_metrics(path: Path, results: list[EpochResult]) -> None:
 
 
 def _optimizer(detector: Detector, recipe: Recipe) -> torch.optim.Optimizer:
-    matrices = [p for p in detector.parameters() if p.ndim > 1]
-    vectors = [p for p in detector.parameters() if p.ndim == 1]  # norms and biases do not decay
+    learnt = [p for p in detector.parameters() if p.requires_grad]
+    matrices = [p for p in learnt if p.ndim > 1]
+    vectors = [p for p in learnt if p.ndim == 1]  # norms and biases do not decay
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},

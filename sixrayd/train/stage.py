@@ -303,6 +303,7 @@ def _initialised(
         return detector, {"init": {}}
     weights = _weights_before(workspace, run.name, source)
     start = {"init": asdict(initialise_from(detector, weights))}
+    detector.sources.keep_pretrained()
     if is_published(source):
         start["published"] = {weights.name: sha256_file(weights)}
     return detector, start
