@@ -18,6 +18,7 @@ from sixrayd.crop.options import canny_options, tdc_options
 from sixrayd.crop.settings import EXACT
 
 option = options_of(BenchmarkSettings)
+_OF_TRAINING = ("epochs", "input_size", "window", "micro_batch", "amp")
 
 
 @click.command()
@@ -58,6 +59,8 @@ option = options_of(BenchmarkSettings)
 )
 @click.option("--input-size", type=int, help="Of --train-missing, see `sixrayd train`.")
 @click.option("--window", type=float, help="Of --train-missing, see `sixrayd train`.")
+@click.option("--micro-batch", type=int, help="Of --train-missing, see `sixrayd train`.")
+@click.option("--amp", default="auto", help="Of --train-missing, see `sixrayd train`.")
 @click.option(
     "--init",
     default="auto",
@@ -110,7 +113,7 @@ def benchmark(
     from sixrayd.benchmark.stage import benchmark as benchmark_stage
     from sixrayd.detectors.starts import check_starts, sources_of
 
-    training = {key: options.pop(key) for key in ("epochs", "input_size", "window")}
+    training = {key: options.pop(key) for key in _OF_TRAINING}
     sources = sources_of(options.pop("init"))
 
     def trainer(data: Workspace, detectors: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from sixrayd.benchmark.sweep import DEFAULT_K, edge_of_sweep
 from sixrayd.benchmark.systems import SystemsPlan
 from sixrayd.core.classes import ClassList
 from sixrayd.core.index import Index
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import float32_name
 
@@ -200,7 +201,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {capability}"
+    return f"{platform.machine()} CPU, {counted(torch.get_num_threads(), 'thread')}, {capability}"
 
 
 def _counts(sides: Sides) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sixrayd.core.words import counted
 from sixrayd.crop.settings import EXACT
 from sixrayd.evaluation.bootstrap import Difference, Interval
 
@@ -139,8 +140,8 @@ class ModelFacts:
         """What a reader must know of it."""
         of = f", sha256 {self.sha256[:12]}" if self.sha256 else ""
         return (
-            f"{self.name} ({self.detector}, {self.epochs} epochs, seed {self.seed}, from "
-            f"{self.start}{of})"
+            f"{self.name} ({self.detector}, {counted(self.epochs, 'epoch')}, seed {self.seed}, "
+            f"from {self.start}{of})"
         )
 
 

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from sixrayd.benchmark.cropped import crop_training_side
 from sixrayd.benchmark.given import TreeSplit, find_tree_split
 from sixrayd.benchmark.judging import Judged, load_sides
-from sixrayd.benchmark.models import Chosen, find_models, named_models
+from sixrayd.benchmark.models import Chosen, Model, find_models, named_models
 from sixrayd.benchmark.outcome import BenchmarkResult, Findings, summarise
 from sixrayd.benchmark.parts import (
     Part,
@@ -19,6 +21,7 @@ from sixrayd.benchmark.parts import (
     write_timings,
 )
 from sixrayd.benchmark.pictures import take_pictures
+from sixrayd.benchmark.protocol import Protocol
 from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.results import Crop, Results, Row, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
@@ -36,14 +39,15 @@ from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
 from sixrayd.core.command import progress
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import CannySettings
-from sixrayd.crop.tdc_forms import TdcCropper
+from sixrayd.crop.tdc_forms import TdcCropper, locate
+from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import pick_device
@@ -79,7 +83,7 @@ def benchmark(
     tree = VocTree.find(settings.voc or _newest_export(workspace))
     split = find_tree_split(workspace, tree, settings.split)
     name = settings.name or _name_of(tree, split.name)
-    data = Workspace(workspace.root / "trees" / name)
+    data = Workspace(workspace.folder("trees", name))  # which refuses what is no plain name
     known = workspace.classes() if (workspace.shards / "run.json").exists() else None
     classes = tree_classes(tree, settings.classes, known)
     on_gpu = pick_device(settings.device).type == "cuda"
@@ -92,6 +96,11 @@ def benchmark(
         models = find_models(workspace, data, wanted, classes, tested).models
         missing = [d for d in wanted if d not in models or models[d].knows(tested)]
         if missing:
+            if not settings.force and (workspace.folder("benchmark", name) / "run.json").exists():
+                raise WorkspaceError(
+                    f"{workspace.folder('benchmark', name)}: holds a finished benchmark without "
+                    f"{', '.join(missing)}; pass --force to replace it, or --name for a new one"
+                )
             trainer(data, missing)
     with workspace.lock():
         if settings.models:
@@ -104,6 +113,7 @@ def benchmark(
                 f"{', '.join(classes.names)}; pass --train-missing"
             )
         chosen.refuse_learnt(tested)
+        check_layer(chosen.models, wanted[-1], rules)
         run = _planned(workspace, data, settings, name, detectors, split, chosen)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -120,9 +130,28 @@ def benchmark(
 
 
 def _name_of(tree: VocTree, split: str) -> str:
-    """The tree's folder, and the split where it is not the tree's own."""
-    folder = (tree.root.parent if tree.root.name == "VOC2007" else tree.root).name
+    """The tree's folder, and the split where it is not the tree's own.
+
+    Raises:
+        SettingsError: the folder has no name.
+    """
+    root = tree.root.resolve()
+    folder = (root.parent if root.name == "VOC2007" else root).name
+    if not folder:
+        raise SettingsError(f"--voc {tree.root}: its folder has no name; pass --name")
     return "-".join(filter(None, (folder, split)))
+
+
+def check_layer(models: Mapping[str, Model], main: str, rules: Protocol) -> None:
+    """Before anything is begun: the detector that crops has the layer that is asked for.
+
+    Raises:
+        SettingsError: it has not.
+    """
+    if main in models:
+        with torch.device("meta"):  # the layers without their weights
+            detector = DETECTORS[models[main].detector].build(1)
+        locate(detector, tdc_settings(rules.tdc_crop()))
 
 
 def _newest_export(workspace: Workspace) -> Path:

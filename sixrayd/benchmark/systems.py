@@ -74,7 +74,7 @@ def plan_systems(
         cropped: name of weights of the last entrant that learnt from TDC's crops, if any.
     """
     absent = {
-        name: "no weights: run `sixrayd benchmark --train-missing`"
+        name: "no weights: the same command with --train-missing makes them"
         for name in wanted
         if name not in entrants
     }

@@ -33,7 +33,7 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Open an export in FiftyOne, with candidates and decisions.
 
     The address that is printed lets in whoever has it. Where a browser cannot find its host, put
-    127.0.0.1 in its place.
+    127.0.0.1 in its place. Ctrl-C closes it; begun in the background, SIGTERM does.
 
     \b
     Example:

@@ -159,6 +159,12 @@ def progress() -> Progress:
     )
 
 
+def is_part_of_another() -> bool:
+    """Whether another command runs this one, whose own advice is what counts."""
+    parent = click.get_current_context().parent
+    return parent is not None and not isinstance(parent.command, click.Group)
+
+
 def as_typed(**changed: Any) -> str:
     """The command that runs as it was typed, but for some options: what a person may type next.
 

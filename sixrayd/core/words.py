@@ -12,7 +12,7 @@ def counted(number: int, noun: str) -> str:
 
 def plural(noun: str) -> str:
     """Several of what a noun names one of."""
-    if noun.endswith(("s", "x", "ch", "sh")):
+    if noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch"):
         return f"{noun}es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{noun[:-1]}ies"

@@ -98,6 +98,10 @@ class InitReport:
     at_random: tuple[str, ...]
 
 
+class _OtherBytesError(CheckpointError):
+    """A file of the right name that is another."""
+
+
 def is_published(source: str) -> bool:
     """Whether `--init` names weights of `WEIGHTS`; a file of that name goes before."""
     return source in WEIGHTS and not Path(source).is_file()
@@ -120,6 +124,8 @@ def find_weights(source: str) -> Path:
     wanted = WEIGHTS[source]
     try:
         return _given(wanted) or (_installed(wanted) if wanted.package else _fetched(source))
+    except _OtherBytesError as error:
+        raise CheckpointError(f"--init {source}: {error}") from error
     except (CheckpointError, OSError) as error:
         raise CheckpointError(
             f"--init {source}: {error}; pass --init FILE, put {wanted.name} into the folder that "
@@ -153,7 +159,10 @@ def _installed(wanted: WeightsFile) -> Path:
 
 def _checked(path: Path, wanted: WeightsFile) -> Path:
     if not (found := sha256_file(path)).startswith(wanted.sha256):
-        raise CheckpointError(f"{path}: SHA-256 {found}, expected {wanted.sha256}…")
+        raise _OtherBytesError(
+            f"{path}: SHA-256 {found}, expected {wanted.sha256}…: not what was published under "
+            "that name; replace it, or pass it as --init FILE if it is meant"
+        )
     return path
 
 

@@ -1,14 +1,16 @@
 """The comparison of two places, and the patch between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patch_file import write_patch
 from sixrayd.datasets.patches import make_patch
-from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
+from sixrayd.datasets.recognising import common_classes, is_workspace, open_place, renamed_classes
 from sixrayd.diff.compare import Diff, diff
 from sixrayd.diff.settings import DiffSettings
 
@@ -42,6 +44,8 @@ def compare_places(
     classes = ClassList(settings.classes) if settings.classes else None
     sets = [open_place(place, classes, settings.images) for place in (a, b)]
     common = classes or common_classes(*sets)
+    if classes:
+        _insist_on(classes, sets, (a, b))
     first, second = (renamed_classes(labelled, common) for labelled in sets)
     changes = None
     if patch is not None:
@@ -50,3 +54,17 @@ def compare_places(
         changes = len(made.images)
     found = diff(first, second, settings.iou, settings.images)
     return Comparison(first, second, found, changes)
+
+
+def _insist_on(classes: ClassList, sets: Sequence[LabelledSet], places: Sequence[Path]) -> None:
+    """A class that nothing has is mistyped: of it the two would always agree."""
+    known = {
+        item.box.label for s in sets for image in s.images.values() for item in image.objects or ()
+    }
+    known.update(default_classes())
+    for place in filter(is_workspace, places):
+        known.update(Workspace(place).classes().names)
+    if unknown := [name for name in classes.names if name not in known]:
+        raise SettingsError(
+            f"--classes {unknown[0]}: neither {places[0]} nor {places[1]} has a box of it"
+        )

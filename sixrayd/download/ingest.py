@@ -250,8 +250,8 @@ class Ingest:
         source = self.sets.source(image)
         if shown.get(image):
             source = Source.POSITIVE
-        elif source is None and image in shown:
-            source = Source.NEGATIVE
+        elif source is None and (image in shown or self.labels.form == "yolo"):
+            source = Source.NEGATIVE  # in YOLO's form what has no labels is background
         digest = hashlib.sha256(member.data).digest()
         if source is None:
             text = "in no image set, without annotation, and its name is neither P… nor N…"

@@ -79,6 +79,8 @@ class MineSettings:
                     f"{key.replace('_', '-')} {getattr(self, key)!r}: is none of {', '.join(known)}"
                 )
         check_engine(self.engine, self.address)
+        if self.keep != MineSettings.__dataclass_fields__["keep"].default and not self.cascade:
+            raise SettingsError("keep: says how a cascade chooses; add --cascade, or leave it out")
         if self.tdc.asked and self.crop != "tdc":
             raise SettingsError(
                 f"k, tdc-…: say nothing of crop {self.crop!r}; add --crop tdc, or leave them out"

@@ -7,6 +7,7 @@ import click
 
 from sixrayd.core.command import (
     as_typed,
+    is_part_of_another,
     json_option,
     options_of,
     print_json,
@@ -147,11 +148,13 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
         echo(f"  best of the validated epochs: {result.best_epoch}")
     for label, precision in result.validation.items():
         echo(f"  validation AP {label}: {precision:.3f}")
+    if result.caution:
+        echo(f"caution: {result.caution}")
+    echo(f"weights and curves: {result.folder}")
+    if is_part_of_another():
+        return
     following = workspace.command("sixrayd mine")
     if result.validation.get("mean", 1.0) < _LEARNT:
         echo("It has learnt next to nothing yet: train longer before mining.", err=True)
         following = workspace.command(as_typed(epochs=2 * result.epochs, force=True))
-    if result.caution:
-        echo(f"caution: {result.caution}")
-    echo(f"weights and curves: {result.folder}")
     echo(f"next: {following}")

@@ -84,6 +84,8 @@ class TrainSettings:
             if value is not None and not least <= value < math.inf:
                 option = key.replace("_", "-")
                 raise SettingsError(f"{option} {value}: needs to be at least {least}, and finite")
+        if self.learning_rate == 0:
+            raise SettingsError("learning-rate 0: needs to be above 0, nothing would be learnt")
         size = self.input_size
         any_size = self.detector == "auto" or DETECTORS[self.detector].any_size
         if size is not None and (not any_size or size < 32 or size % 32):

@@ -1,13 +1,17 @@
 """Judging by a split that the release gives: which weights may be judged, and what is left."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.stage import benchmark
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.crop.settings import TdcKnobs
 from sixrayd.detectors.checkpoints import Checkpoint, save_weights
 from tests.detectors.learnt import learnt
 from tests.squares import ingest, squares
@@ -85,3 +89,46 @@ def test_a_split_that_is_not_there(workspace, judging):
     with pytest.raises(WorkspaceError, match=r"/shards: no split 'given'; there is leak-free$"):
         benchmark(workspace, judging)
     assert not (workspace.root / "trees" / "tree-given" / "shards").exists()
+
+
+@pytest.mark.parametrize("typed", ["VOC2007", "VOC2007/.", "../tree", "."])
+def test_a_tree_goes_by_its_folder_s_name_however_its_path_is_typed(
+    workspace, judging, monkeypatch, typed
+):
+    shards = {path.name: path.read_bytes() for path in workspace.shards.iterdir()}
+    monkeypatch.chdir(judging.voc)  # the folder that VOC2007 lies in
+
+    with pytest.raises(WorkspaceError, match=r"trees/tree-given/models: no weights of rfb-small"):
+        benchmark(workspace, replace(judging, voc=Path(typed)))
+
+    assert [path.name for path in (workspace.root / "trees").iterdir()] == ["tree-given"]
+    assert {path.name: path.read_bytes() for path in workspace.shards.iterdir()} == shards
+
+
+@pytest.mark.parametrize("name", ["..", "../shards", "a/b"])
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_written(
+    workspace, judging, name
+):
+    with pytest.raises(WorkspaceError, match=f"^name '{name}': needs to be a plain folder name$"):
+        benchmark(workspace, replace(judging, name=name))
+    assert not (workspace.root / "trees").exists()
+
+
+def test_a_layer_that_the_detector_lacks_leaves_the_name_free(workspace, judging):
+    save_model(workspace, "own", ["N0000001"])
+    with pytest.raises(SettingsError, match=r"^tdc: layer: no convolution 99, the backbone has "):
+        benchmark(workspace, replace(judging, tdc=TdcKnobs(tdc_layer=99)))
+    assert not (workspace.root / "benchmark").exists()
+
+
+def test_nothing_is_trained_for_a_benchmark_that_is_finished(workspace, judging):
+    done = Run("benchmark", "tree-given", {}, {}, {}, {})
+    workspace.finish(done)
+
+    def train(data, detectors):
+        raise AskedToTrainError
+
+    with pytest.raises(WorkspaceError, match=r"holds a finished benchmark without rfb-small; pass"):
+        benchmark(workspace, judging, train, train_missing=True)
+    with pytest.raises(AskedToTrainError):
+        benchmark(workspace, replace(judging, force=True), train, train_missing=True)

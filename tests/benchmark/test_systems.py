@@ -124,7 +124,7 @@ def test_a_detector_without_weights_has_a_row_that_says_so():
 
     assert "ssd-small_fixed" not in plan.tables[0].rows
     assert plan.tables[0].absent["ssd-small"] == (
-        "no weights: run `sixrayd benchmark --train-missing`"
+        "no weights: the same command with --train-missing makes them"
     )
 
 

@@ -37,3 +37,7 @@ def test_what_commands_print_is_counted_by_one_function():
     assert len(files) > 15
     found = [(f, m[0]) for f, line in lines for m in loose.finditer(line)]
     assert [(f, text) for f, text in found if text not in known] == []
+
+
+def test_epochs_are_no_epoches():
+    assert (counted(1, "epoch"), counted(2, "epoch")) == ("1 epoch", "2 epochs")

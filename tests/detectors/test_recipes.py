@@ -89,6 +89,7 @@ def test_the_recipe_s_own_epochs_change_nothing():
 def test_published_recipes_start_from_imagenet_and_small_ones_at_random():
     assert {name: start_of(name, "auto") for name in DETECTORS} == {
         "rfb-small": "",
+        "rfb-lite0": "efficientnet-lite0",
         "ssd-small": "",
         "retinanet-small": "",
         "rfb300": "vgg16-reduced",

@@ -57,13 +57,21 @@ def refusal():
     return message.removesuffix(WAYS)
 
 
-def test_other_bytes_of_that_name_are_refused_with_both_ways_on(folder):
+def test_other_bytes_of_that_name_are_refused(folder):
     path = folder / "vgg16_reducedfc.pth"
     path.write_bytes(b"others")
     found = hashlib.sha256(b"others").hexdigest()
 
-    assert refusal() == f"--init vgg16-reduced: {path}: SHA-256 {found}, expected {SHA256}…"
-    path.unlink()
+    with pytest.raises(CheckpointError) as caught:
+        find_weights("vgg16-reduced")
+    assert str(caught.value) == (
+        f"--init vgg16-reduced: {path}: SHA-256 {found}, expected {SHA256}…: not what was "
+        "published under that name; replace it, or pass it as --init FILE if it is meant"
+    )
+
+
+def test_what_is_no_file_is_refused_with_both_ways_on(folder):
+    path = folder / "vgg16_reducedfc.pth"
     path.mkdir()
     assert "Is a directory" in refusal()
 

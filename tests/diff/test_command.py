@@ -410,3 +410,10 @@ def test_what_leaves_something_out_is_told_first(runner, tmp_path):
         "where": "P3.xml: object 1",
         "text": outside,
     }
+
+
+def test_a_class_that_neither_side_has_is_no_agreement(refused, workspace, exported):
+    words = ("diff", workspace, exported, "--classes", "Knif", "--check")
+    assert refused(*words) == (
+        f"--classes Knif: neither {workspace} nor {exported} has a box of it"
+    )
