@@ -46,7 +46,11 @@ option = options_of(AuditSettings)
     help="First take in this VOC, COCO or YOLO set, in a workspace of its own: -w, or NAME-audit.",
 )
 @click.option("--classes", type=Names(), help="Classes of --set.  [default: those it names]")
-@click.option("--fix", is_flag=True, help="First leave out repeated and narrow boxes, see --undo.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="First leave out boxes that repeat another, and narrow ones of images that keep one.",
+)
 @click.option("--undo", is_flag=True, help="First put back what --fix left out.")
 @json_option
 @click.pass_context
@@ -70,7 +74,7 @@ def audit(
       sixrayd audit --json --most 100
       sixrayd audit --fix
     """
-    from sixrayd.audit.fix import apply_fix, fix_stands, undo_fix
+    from sixrayd.audit.fix import apply_fix, fix_stands, left_out_boxes, undo_fix
     from sixrayd.audit.stage import audit as check
 
     if fix and undo:
@@ -85,7 +89,10 @@ def audit(
             echo(f"{counted(undo_fix(workspace), 'box')} put back", err=as_json)
             undo = False
         _take(place, workspace, classes or ())
+    before = left_out_boxes(workspace) if fix else frozenset()
     changes = apply_fix(workspace, settings.narrow_px) if fix else ()
+    for box in sorted(before - {change.box for change in changes}):
+        echo(f"{box}: put back, since it is not narrow by this limit", err=as_json)
     for change in changes:
         echo(printable(str(change)), err=as_json)
     if undo:

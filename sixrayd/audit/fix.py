@@ -92,6 +92,14 @@ def fix_stands(workspace: Workspace) -> bool:
     return (workspace.shards / "fix" / RUN).exists()
 
 
+def left_out_boxes(workspace: Workspace) -> frozenset[str]:
+    """Ids of the boxes that a fix leaves out now."""
+    if not fix_stands(workspace):
+        return frozenset()
+    lines = (workspace.shards / "fix" / PATCH).read_text("utf-8").splitlines()
+    return frozenset(str(parse_json(line)["box"]) for line in lines)
+
+
 def undo_fix(workspace: Workspace) -> int:
     """Put back what was there before the fix, byte for byte.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.audit.fix import apply_fix, undo_fix
+from sixrayd.audit.fix import apply_fix, left_out_boxes, undo_fix
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.stage import audit
 from sixrayd.cli import cli
@@ -90,6 +90,17 @@ def test_the_ingest_s_run_lists_both_tables(workspace):
     assert after.outputs["annotations.parquet"] != before.outputs["annotations.parquet"]
     assert (before.summary["boxes"], after.summary["boxes"]) == (7, 5)
     assert after.same_work(before)
+
+
+def test_what_another_limit_spares_is_told_as_put_back(workspace, runner):
+    words = ["audit", "-w", str(workspace.root), "--fix"]
+    runner.invoke(cli, words, catch_exceptions=False)
+    assert left_out_boxes(workspace) == {"P00001/a2", "P00001/a3"}
+
+    said = runner.invoke(cli, [*words, "--narrow-px", "1"], catch_exceptions=False)
+
+    assert "P00001/a3: put back, since it is not narrow by this limit" in said.stdout.splitlines()
+    assert left_out_boxes(workspace) == {"P00001/a2"}
 
 
 def test_undo_puts_every_byte_back(workspace):
