@@ -38,6 +38,8 @@ from sixrayd.download.tables import recall
 from sixrayd.download.transfer import Report
 from sixrayd.download.wholeness import is_whole
 
+_TOLD = 3  # differences
+
 
 class OtherIngestError(WorkspaceError):
     """A finished ingest of something else is there, and may not be replaced."""
@@ -145,9 +147,11 @@ def _is_finished(
     run = _as_written_then(run, other)
     same = other.same_work(run) or (release is not None and is_same_elsewhere(other, run, release))
     if not same and not force:
+        why = "; ".join(workspace.other_work(run).split("; ")[:_TOLD])
         raise OtherIngestError(
             f"{workspace.shards}: holds a finished ingest of {other.settings['release']} with "
-            "other files or settings; pass --force to replace it, or name another workspace with -w"
+            f"other files or settings ({why}); pass --force to replace it, or name another "
+            "workspace with -w"
         )
     whole = same and is_whole(workspace, other)
     if same and not whole and any(name.startswith("fix/") for name in other.outputs):

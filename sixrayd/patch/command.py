@@ -20,7 +20,7 @@ def patch() -> None:
 
     \b
     Example:
-      sixrayd patch apply sixray-d.patch Annotation.zip --out SIXray-D
+      sixrayd patch apply sixray-d.patch workspace --out SIXray-D
     """
 
 
@@ -34,12 +34,13 @@ def patch() -> None:
 def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_json: bool) -> None:
     """Write the labels that a patch leads to from those of SET, as a VOC tree.
 
-    SET is the very set that the patch was made from, in any form. Where it is not, the first
-    difference is named and nothing is written.
+    SET is the very set that the patch was made from. A workspace and a release say of negatives
+    that they hold nothing, an archive of annotations says nothing of them: take the one that was
+    compared. Where it is another, the first difference is named and nothing is written.
 
     \b
     Example:
-      sixrayd patch apply sixray-d.patch Annotation.zip --out SIXray-D
+      sixrayd patch apply sixray-d.patch workspace --out SIXray-D
     """
     from sixrayd.patch.stage import patch as run_patch
 
