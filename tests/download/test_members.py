@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.datasets import packing
+from sixrayd.core.growth import Allowance
 from sixrayd.datasets.tars import JoinedParts
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
@@ -147,13 +147,14 @@ def test_what_a_damaged_tar_loses_is_named(tmp_path):
     ]
 
 
-def test_a_tar_that_grows_beyond_reason_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "_LEAST_LIMIT", 100_000)
+def test_a_tar_that_grows_beyond_reason_is_left(tmp_path):
     data = plain_tar({"P1.jpg": b"one", "zeros.bin": bytes(10 << 20)})
     (tmp_path / "a.tar.xz").write_bytes(lzma.compress(data))
 
     assert stopped(
-        lambda: list(tar_members([tmp_path / "a.tar.xz"], "a.tar.xz", Faults(), ALL))
+        lambda: list(
+            tar_members([tmp_path / "a.tar.xz"], "a.tar.xz", Faults(), ALL, Allowance(0, 100_000))
+        )
     ).startswith("a.tar.xz: broken (unpacks to more than ")
 
 
