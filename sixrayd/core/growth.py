@@ -28,10 +28,18 @@ class Allowance:
         """Take bytes, before or after they came.
 
         Raises:
-            ValueError: they are too many; none are left then.
+            ValueError: they are too many.
         """
+        self.check(self.taken + count)
         self.taken += count
-        if self.taken > self.most:
+
+    def check(self, count: int) -> None:
+        """Refuse a number of bytes that is too many in all.
+
+        Raises:
+            ValueError: it is.
+        """
+        if count > self.most:
             raise ValueError(
                 f"unpacks to more than {self.most} bytes, {self.factor} times its size and "
                 f"{self.floor >> 20} MiB"
