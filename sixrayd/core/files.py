@@ -155,6 +155,7 @@ def _checked_table(
                 if size <= _SMALL
                 else pq.read_table(source, memory_map=True)
             )
+        table.validate(full=True)  # texts may be no UTF-8
     except FileNotFoundError as error:
         raise WorkspaceError(
             f"{where}: missing; `sixrayd status` names the next command"
@@ -230,6 +231,16 @@ def open_plain(path: Path) -> io.BufferedReader:
         )
         raise OSError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
     return path.open("rb")
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """What a file from outside holds, and one byte more than `most` where it holds more.
+
+    Raises:
+        OSError: see `open_plain`.
+    """
+    with open_plain(path) as file:  # a larger buffer than the file would be in the way
+        return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)[: most + 1]
 
 
 def sha256_file(path: Path) -> str:

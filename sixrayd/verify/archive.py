@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import open_plain, table_from
+from sixrayd.core.files import read_plain, table_from
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
 
 _MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
@@ -48,8 +48,7 @@ def read_archive(path: Path) -> Archive:
 
 def _read(path: Path) -> bytes:
     try:
-        with open_plain(path) as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise WorkspaceError(f"cannot be read ({error.strerror or error})") from error
     if len(data) > _MOST_BYTES:

@@ -26,7 +26,7 @@ from sixrayd.download.members import (
     tar_members,
     zip_members,
 )
-from tests.releases import cut, tar_gz, write_zip
+from tests.releases import cut, plain_tar, tar_gz, write_zip
 
 ALL = IMAGES | TEXTS
 FILES = {
@@ -36,16 +36,6 @@ FILES = {
     "ä/ö.png": b"",
     "sets.csv": b"name,Gun\n",
 }
-
-
-def plain_tar(files, form=tarfile.GNU_FORMAT):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def read_tar(folder, data, name="a.tar.gz", faults=None, suffixes=ALL, parts=1):
