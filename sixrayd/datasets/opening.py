@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.errors import AnnotationError, ImageError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import Source, Split
@@ -65,6 +65,8 @@ def covering(names: tuple[str, ...]) -> ClassList:
     classes = ClassList()
     if all(classes.covers(name) or classes.leaves_out(name) for name in names):
         return classes
+    if len(names) > MOST_CLASSES:
+        raise AnnotationError(f"{len(names)} classes, at most {MOST_CLASSES} are told apart")
     kept: tuple[str, ...] = ()
     for name in names:
         if not kept or not ClassList(kept).covers(name):

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 import sixrayd
 from sixrayd.core.arrays import BoolArray
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
@@ -44,7 +44,7 @@ from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled_answers
 
 FORMAT = 1
-_MOST_CLASSES, _MOST_DRAWS, _MOST_STRATA = 1000, 1000, 100
+_MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
 STATEMENT = "statement.json"
@@ -134,7 +134,7 @@ class Statement:
             settings = document["settings"]
             rule = Rule(settings["consensus"])
             for name, count, most in (
-                ("classes", len(document["classes"]), _MOST_CLASSES),
+                ("classes", len(document["classes"]), MOST_CLASSES),
                 ("draws", len(document["plan"]["draws"]), _MOST_DRAWS),
                 ("planted", len(document["planted"]), _MOST_PLANTED),
             ):
