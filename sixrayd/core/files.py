@@ -24,6 +24,7 @@ from sixrayd.core.storage import is_refusal, refusal
 _SMALL = 4 << 20  # bytes of a table whose values are counted before they are spread out
 _TABLE_FLOOR = 64 << 20  # bytes that come out of any table
 _AT_ONCE = 1 << 16  # rows
+_MOST_TEXT = 256 << 20  # bytes of a record of a stage
 
 
 @contextmanager
@@ -241,6 +242,24 @@ def read_plain(path: Path, most: int) -> bytes:
     """
     with open_plain(path) as file:  # a larger buffer than the file would be in the way
         return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)[: most + 1]
+
+
+def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
+    """UTF-8 text of a workspace, which may be a stranger's.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text, more bytes than `most`, or no plain file.
+    """
+    try:
+        data = read_plain(path, most)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ValueError(error.strerror) from error
+        raise
+    if len(data) > most:
+        raise ValueError(f"more than {most} bytes")
+    return data.decode("utf-8")
 
 
 def sha256_file(path: Path) -> str:
