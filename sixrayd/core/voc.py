@@ -146,8 +146,7 @@ def settle_objects(
         findings: told of repeats and of what is left out.
 
     Raises:
-        AnnotationError: one cannot be used, which is not expected of it, and faults stop; or they
-            are too many.
+        AnnotationError: one cannot be used, not as expected, and faults stop; or too many are there.
     """
     objects: list[VocObject] = []
     boxes: set[Box] = set()
