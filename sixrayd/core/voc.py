@@ -146,7 +146,7 @@ def settle_objects(
         findings: told of repeats and of what is left out.
 
     Raises:
-        AnnotationError: one cannot be used, not as expected, and faults stop; or too many are there.
+        AnnotationError: one cannot be used, not as expected, and faults stop; or they are too many.
     """
     objects: list[VocObject] = []
     boxes: set[Box] = set()
