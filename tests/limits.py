@@ -1,8 +1,9 @@
-"""A disk that is full, without one."""
+"""A disk that is full and memory that is short, without either."""
 
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -14,6 +15,18 @@ def largest_file(most_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def address_space(more_bytes: int) -> Iterator[None]:
+    """Memory beyond what is in use, and so many bytes more, cannot be had within the block."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + more_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 # What is said where a file would be larger than `ulimit -f` allows.

@@ -21,6 +21,7 @@ class Odd:
     body: bytes = b""
     cut: int = -1  # bytes after which the connection ends
     stall: bool = False  # says nothing more, instead
+    drip: bytes = b""  # the raw answer; then an `a` now and then, for ever
 
 
 @dataclass
@@ -52,6 +53,9 @@ class FileServer:
         self._answer(request, name, asked)
 
     def _send_odd(self, request: BaseHTTPRequestHandler, name: str, odd: Odd) -> None:
+        if odd.drip:
+            self._drip(request, odd.drip)
+            return
         if not odd.status:
             self._answer(request, name, request.headers.get("Range", ""), odd)
             return
@@ -60,6 +64,12 @@ class FileServer:
             request.send_header(key, value)
         request.end_headers()
         request.wfile.write(odd.body)
+
+    def _drip(self, request: BaseHTTPRequestHandler, answer: bytes) -> None:
+        request.close_connection = True
+        request.wfile.write(answer)
+        while not self.ended.wait(0.02):
+            request.wfile.write(b"a")
 
     def _answer(
         self, request: BaseHTTPRequestHandler, name: str, asked: str, odd: Odd | None = None

@@ -45,15 +45,20 @@ def voc(stem: str, *objects: tuple[str, int, int, int, int], size: str = "96,64"
     ).encode()
 
 
-def tar_gz(files: dict[str, bytes]) -> bytes:
-    """A gzipped tar, the same bytes each time."""
+def plain_tar(files: dict[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
+    """A tar, the same bytes each time."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), mtime=0)
+    return buffer.getvalue()
+
+
+def tar_gz(files: dict[str, bytes]) -> bytes:
+    """A gzipped tar, the same bytes each time."""
+    return gzip.compress(plain_tar(files), mtime=0)
 
 
 def write_zip(path: Path, files: dict[str, bytes]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from sixrayd.core.errors import AnnotationError, SettingsError
 from sixrayd.core.resources import resource
 
+MOST_CLASSES = 1000  # that a stranger's files may tell apart
+
 
 @cache
 def default_classes() -> tuple[str, ...]:

@@ -13,11 +13,18 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.growth import Allowance
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
+
+_SMALL = 4 << 20  # bytes of a table whose values are counted before they are spread out
+_TABLE_FLOOR = 64 << 20  # bytes that come out of any table
+_AT_ONCE = 1 << 16  # rows
+_MOST_TEXT = 256 << 20  # bytes of a record of a stage
 
 
 @contextmanager
@@ -140,16 +147,22 @@ def _checked_table(
 ) -> pa.Table:
     try:
         if isinstance(source, pa.BufferReader):
-            # Without threads: a process that ends while one still starts is aborted.
-            table = pq.ParquetFile(source, pre_buffer=False).read(use_threads=False)
+            table = _counted(source, source.size())
         else:
-            table = pq.read_table(source, memory_map=True)
+            with open_plain(source) as file:
+                size = os.fstat(file.fileno()).st_size
+            table = (
+                _counted(pa.OSFile(str(source)), size)
+                if size <= _SMALL
+                else pq.read_table(source, memory_map=True)
+            )
+        table.validate(full=True)  # texts may be no UTF-8
     except FileNotFoundError as error:
         raise WorkspaceError(
             f"{where}: missing; `sixrayd status` names the next command"
         ) from error
-    except (OSError, pa.ArrowException) as error:
-        if is_refusal(error):
+    except (OSError, ValueError, pa.ArrowException, MemoryError) as error:
+        if isinstance(error, OSError) and is_refusal(error):
             raise WorkspaceError(refusal(error, where, "read")) from error
         raise WorkspaceError(
             f"{where}: not a readable Parquet table ({error}); run the stage that wrote it again"
@@ -169,6 +182,43 @@ def _checked_table(
     return table
 
 
+def _counted(source: pa.NativeFile, size: int) -> pa.Table:
+    """A table, as far as its values do not grow beyond reason.
+
+    A text that many rows have is stored once, so a small file can hold far more than memory. Such
+    texts are read once too, and counted before each row gets a copy.
+
+    Raises:
+        ValueError: they do.
+    """
+    allowance = Allowance(size, _TABLE_FLOOR)
+    plain = pq.ParquetFile(source, pre_buffer=False)
+    described = plain.metadata
+    groups = [described.row_group(n) for n in range(described.num_row_groups)]
+    allowance.check(sum(max(group.total_byte_size, group.num_rows) for group in groups))
+    columns = (described.schema.column(n) for n in range(len(described.schema)))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    # Without threads: a process that ends while one still starts is aborted.
+    file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=texts)
+    tables = []
+    for batch in file.iter_batches(_AT_ONCE, use_threads=False):
+        allowance.take(batch.nbytes + sum(map(_text_bytes, batch.columns)))
+        tables.append(pa.Table.from_batches([batch]).cast(plain.schema_arrow))
+    return pa.concat_tables(tables) if tables else plain.schema_arrow.empty_table()
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """What texts that are stored once will take when each row has its own."""
+    if pa.types.is_dictionary(column.type):
+        lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+        return pc.sum(lengths.take(column.indices)).as_py() or 0
+    if pa.types.is_list(column.type):
+        return _text_bytes(column.flatten())
+    if pa.types.is_struct(column.type):
+        return sum(map(_text_bytes, column.flatten()))
+    return 0
+
+
 def open_plain(path: Path) -> io.BufferedReader:
     """Open a file from outside: a pipe, socket or device, which may never end, is not opened.
 
@@ -182,6 +232,34 @@ def open_plain(path: Path) -> io.BufferedReader:
         )
         raise OSError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
     return path.open("rb")
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """What a file from outside holds, and one byte more than `most` where it holds more.
+
+    Raises:
+        OSError: see `open_plain`.
+    """
+    with open_plain(path) as file:  # a larger buffer than the file would be in the way
+        return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)[: most + 1]
+
+
+def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
+    """UTF-8 text of a workspace, which may be a stranger's.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text, more bytes than `most`, or no plain file.
+    """
+    try:
+        data = read_plain(path, most)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ValueError(error.strerror) from error
+        raise
+    if len(data) > most:
+        raise ValueError(f"more than {most} bytes")
+    return data.decode("utf-8")
 
 
 def sha256_file(path: Path) -> str:

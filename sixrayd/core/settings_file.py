@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sixrayd.core.errors import SettingsError, printable
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import read_plain
 from sixrayd.core.storage import is_refusal, refusal
 
 # On a field of settings: an address, a token's file or a path, which leads out of the workspace.
@@ -98,8 +98,7 @@ def _elsewhere(option: click.Parameter, context: click.Context) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with open_plain(path) as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_plain(path, _MOST_BYTES)
         if len(data) > _MOST_BYTES:
             raise SettingsError(f"{path}: more than {_MOST_BYTES} bytes, expected a few settings")
         return tomllib.loads(data.decode("utf-8-sig"))

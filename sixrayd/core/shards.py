@@ -14,6 +14,7 @@ from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import replacing
 
 _NEXT = "run `sixrayd download` again"
+MAX_IMAGE_BYTES = 64 << 20  # of an encoded image; no larger one is read from anywhere
 _EXTENDED = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -55,6 +56,19 @@ class StrictTarInfo(tarfile.TarInfo):
         if header.size < 0 or (header.type in _EXTENDED and header.size > 1 << 20):
             raise tarfile.ReadError(f"a header of {header.size} bytes")
         return header
+
+
+def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Headers, one by one; tarfile would keep each.
+
+    Raises:
+        tarfile.ReadError: a size below 0, as an extended header may set, leads back for ever.
+    """
+    while (entry := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]
+        if entry.size < 0:
+            raise tarfile.ReadError(f"a header of {entry.size} bytes")
+        yield entry
 
 
 class _HashingFile:
@@ -167,15 +181,17 @@ def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]
     """
     try:
         with tarfile.TarFile.open(path, "r:", fileobj=file, tarinfo=StrictTarInfo) as tar:
-            while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]
+            for member in entries_of(tar):
                 image = tar.extractfile(member) if member.isreg() else None
+                if member.size > MAX_IMAGE_BYTES:
+                    text = f"{member.size} bytes, at most {MAX_IMAGE_BYTES} are read"
+                    raise ShardError(f"{path}: {member.name!r}: {text}; {_NEXT}")
                 if image is None:
                     raise ShardError(f"{path}: {member.name!r} is not a plain file; {_NEXT}")
                 yield ShardImage(Path(member.name).stem, member.offset_data, image.read())
     except FileNotFoundError as error:
         raise ShardError(f"{path}: missing; {_NEXT}") from error
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, LookupError, RecursionError) as error:
         raise ShardError(f"{path}: truncated or not a shard ({error}); {_NEXT}") from error
     except OSError as error:
         raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -185,8 +201,11 @@ def read_image(path: Path, offset: int, size: int) -> bytes:
     """The bytes of one image, with one seek.
 
     Raises:
-        ShardError: the shard is missing or ends too early.
+        ShardError: the shard is missing or ends too early, or no image is of that size.
     """
+    if not (offset >= 0 and 0 <= size <= MAX_IMAGE_BYTES):
+        text = f"an image of {size} bytes at {offset}, at most {MAX_IMAGE_BYTES} are read"
+        raise ShardError(f"{path}: {text}; {_NEXT}")
     try:
         with path.open("rb") as file:
             file.seek(offset)

@@ -24,6 +24,7 @@ from sixrayd.core.settling import (
 )
 
 MAX_BYTES = 4 << 20
+MAX_OBJECTS = 10_000  # of an image
 MAX_EDGE = 65_535  # pixels, JPEG's own limit
 PIXEL_EDGES = ("xmin", "ymin", "xmax", "ymax")  # 1-based, the last pixel included
 _GRID = Grid(PIXEL_EDGES, first=1)
@@ -145,10 +146,13 @@ def settle_objects(
         findings: told of repeats and of what is left out.
 
     Raises:
-        AnnotationError: one cannot be used, which is not expected of it, and faults stop.
+        AnnotationError: one cannot be used, not as expected, and faults stop; or they are too many.
     """
     objects: list[VocObject] = []
-    for at, thing in things:
+    boxes: set[Box] = set()
+    for number, (at, thing) in enumerate(things):
+        if number == MAX_OBJECTS:
+            raise AnnotationError(f"{at}: one of more than {MAX_OBJECTS}; no image holds so many")
         try:
             item = settle(thing, at)
         except UselessBoxError as fault:
@@ -156,8 +160,9 @@ def settle_objects(
                 raise AnnotationError(f"{at}: {fault}; {_ADVICE}") from fault
             findings.append(Finding(fault.flaw, at, f"{fault}; left out"))
             continue
-        if item.box in (other.box for other in objects):
+        if item.box in boxes:
             findings.append(Finding(Flaw.REPEATED_BOX, at, f"the same {item.box.label} again"))
+        boxes.add(item.box)
         objects.append(item)
     return tuple(objects)
 

@@ -12,7 +12,14 @@ from typing import Any
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import make_folder, sha256_file, sync_folder, take_place, write_json
+from sixrayd.core.files import (
+    make_folder,
+    plain_text,
+    sha256_file,
+    sync_folder,
+    take_place,
+    write_json,
+)
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.runs import FORMAT, as_plain
 from sixrayd.core.runs import Run as Run
@@ -111,7 +118,7 @@ class Workspace:
         """
         path = self.folder(stage, name) / "run.json"
         try:
-            run = Run.of(parse_json(path.read_text("utf-8")), path)
+            run = Run.of(parse_json(plain_text(path)), path)
         except FileNotFoundError as error:
             raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
         except ValueError as error:
@@ -201,7 +208,7 @@ class Workspace:
         """
         path = self.root / REMOVED
         try:
-            removed = parse_json(path.read_text("utf-8"))
+            removed = parse_json(plain_text(path))
             return {str(key): str(digest) for key, digest in removed.items()}
         except FileNotFoundError:
             return {}
@@ -297,7 +304,7 @@ class Workspace:
     def _hashes(self) -> dict[str, Any]:
         path = self.root / ".hashes.json"
         try:
-            cache = dict(parse_json(path.read_text("utf-8")))
+            cache = dict(parse_json(plain_text(path)))
         except (OSError, TypeError, ValueError):
             return {}
         return {k: seen for k, seen in cache.items() if isinstance(seen, list) and len(seen) == 3}
@@ -329,7 +336,7 @@ def _is_plan_of(path: Path, run: Run) -> bool:
 
 def _planned(path: Path) -> Run | None:
     try:
-        return Run.of(parse_json(path.read_text("utf-8")), path)
+        return Run.of(parse_json(plain_text(path)), path)
     except (FileNotFoundError, ValueError):
         return None
 

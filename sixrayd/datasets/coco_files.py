@@ -174,6 +174,7 @@ class CocoFiles:
 
     def _take_categories(self, file: _CocoFile, rows: list[Any], used: set[Key]) -> None:
         named: dict[Key, str] = {}
+        names: set[str] = set()
         groups = [row.get("supercategory") for row in rows if isinstance(row, dict)]
         above = {group for group in groups if isinstance(group, str)}
         for number, row in enumerate(rows, 1):
@@ -188,9 +189,10 @@ class CocoFiles:
                 text = f"id {key!r} is {named[key]}'s as well; {named[key]} holds"
                 self._note(Flaw.REPEATED_CLASS, at, text)
             else:
-                if name in named.values():
+                if name in names:
                     self._note(Flaw.REPEATED_CLASS, at, f"{name} again; both ids mean it")
                 named[key] = name
+                names.add(name)
         order = sorted(named, key=lambda key: (isinstance(key, str), key))
         file.names = {key: named[key] for key in order}
 

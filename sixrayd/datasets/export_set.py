@@ -8,6 +8,7 @@ from typing import Any
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import plain_text
 from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
@@ -92,7 +93,7 @@ def _hashes(place: Path) -> Iterator[tuple[str, str]]:
 def _settings(place: Path) -> dict[str, Any]:
     """What made the tree; nothing where no file says it."""
     try:
-        return dict(parse_json((place / "run.json").read_text("utf-8"))["settings"])
+        return dict(parse_json(plain_text(place / "run.json"))["settings"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 

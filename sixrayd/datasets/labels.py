@@ -32,7 +32,7 @@ LIMITS = {
     ".names": 1 << 20,
     ".data": 1 << 20,
 }
-MAX_SUM = 4 << 30  # bytes of all files together
+MAX_SUM = 1 << 30  # bytes of all files together
 
 
 class FormFiles(Protocol):

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.errors import AnnotationError, ImageError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import Source, Split
+from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
 from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
 from sixrayd.imaging.decode import image_size_wh
-
-_MAX_IMAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,8 @@ def covering(names: tuple[str, ...]) -> ClassList:
     classes = ClassList()
     if all(classes.covers(name) or classes.leaves_out(name) for name in names):
         return classes
+    if len(names) > MOST_CLASSES:
+        raise AnnotationError(f"{len(names)} classes, at most {MOST_CLASSES} are told apart")
     kept: tuple[str, ...] = ()
     for name in names:
         if not kept or not ClassList(kept).covers(name):
@@ -148,7 +149,7 @@ def _hashes(place: Path, again: Mapping[str, list[_SeenImage]]) -> dict[str, str
 
 def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenImage | None:
     """An image's size and hash; no size, and a finding, where it is none that can be read."""
-    if not _fits(file, _MAX_IMAGE_BYTES, findings):
+    if not _fits(file, MAX_IMAGE_BYTES, findings):
         return None
     try:
         with file.open() as opened:

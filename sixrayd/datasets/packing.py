@@ -1,14 +1,16 @@
-"""How a tar may be packed, by its name, and reading it no further than its files can hold."""
+"""How tars and members of zips may be packed, and reading no more of them than is allowed."""
 
 import bz2
 import gzip
 import lzma
-import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-_GROWTH, _LEAST_LIMIT = 100, 1 << 30  # 100 times the packed size, or 1 GiB, is a bomb
+from sixrayd.core.growth import Allowance
+
+_PIECE, _LZMA_PIECE = 1 << 20, 1 << 12  # bytes; of LZMA they are packed ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,11 @@ class BoundedStream:
     """A stream that `tarfile` may skip in: reading past the end fails, and so does a bomb.
 
     Args:
-        packed_bytes: size of the files that it comes from.
+        allowance: what may come out of it.
     """
 
-    def __init__(self, stream: IO[bytes], packed_bytes: int) -> None:
-        self._stream = stream
-        self._limit = max(_GROWTH * packed_bytes, _LEAST_LIMIT)
+    def __init__(self, stream: IO[bytes], allowance: Allowance) -> None:
+        self._stream, self._allowance = stream, allowance
         self.given = 0  # bytes
 
     def read(self, size: int) -> bytes:
@@ -55,7 +56,7 @@ class BoundedStream:
 
         Raises:
             EOFError: there is none.
-            tarfile.ReadError: it unpacks to more than is read.
+            ValueError: it unpacks to more than is read.
         """
         if not (data := self._next(size)):
             raise EOFError
@@ -71,6 +72,29 @@ class BoundedStream:
     def _next(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.given += len(data)
-        if self.given > self._limit:
-            raise tarfile.ReadError(f"unpacks to more than {self._limit} bytes")
+        self._allowance.take(len(data))
         return data
+
+
+def opened_member(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance
+) -> IO[bytes]:
+    """A file of a zip, which gives no more bytes than it says; these are taken at once.
+
+    Raises:
+        ValueError: they are too many, or it is packed so that they cannot be bounded.
+    """
+    if entry.compress_type == zipfile.ZIP_BZIP2:  # which zipfile unpacks without a bound
+        raise ValueError("packed by bzip2; pack it by deflate, or unpack it")
+    allowance.take(entry.file_size)
+    return archive.open(entry)
+
+
+def member_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance) -> bytes:
+    """What a file of a zip holds, see `opened_member`; other errors are zipfile's.
+
+    In pieces: of one read as a whole, zipfile unpacks all that is there before it counts.
+    """
+    step = _LZMA_PIECE if entry.compress_type == zipfile.ZIP_LZMA else _PIECE
+    with opened_member(archive, entry, allowance) as file:
+        return b"".join(iter(lambda: file.read(step), b""))

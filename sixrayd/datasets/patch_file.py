@@ -15,7 +15,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import AnnotationError, SixraydError, printable
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import read_plain, write_bytes
 from sixrayd.core.image_ids import is_image_id
 from sixrayd.core.records import Split
 from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
@@ -59,8 +59,7 @@ def read_patch(path: Path) -> LabelPatch:
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
         raise AnnotationError(f"{path}: no plain file; write the patch to one first")
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) > _MOST_BYTES:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.index import Index
+from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.places import BROKEN, IMAGES, files_at
 from sixrayd.datasets.recognising import is_workspace
 from sixrayd.datasets.sides import image_of
-
-_MOST_BYTES = 64 << 20  # of an image
 
 
 def pictures(place: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
@@ -30,9 +29,9 @@ def pictures(place: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
         if image_id not in waiting:
             continue
         waiting.remove(image_id)
-        if file.size > _MOST_BYTES:
+        if file.size > MAX_IMAGE_BYTES:
             raise AnnotationError(
-                f"{file.where}: {file.size} bytes, at most {_MOST_BYTES} are read"
+                f"{file.where}: {file.size} bytes, at most {MAX_IMAGE_BYTES} are read"
             )
         try:
             yield image_id, file.read()

@@ -1,5 +1,6 @@
 """Files of a set where they lie: in a folder, in archives within it, in one. None is unpacked."""
 
+import io
 import lzma
 import os
 import posixpath
@@ -16,10 +17,12 @@ from typing import IO
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.files import open_plain, shown
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.growth import Allowance
+from sixrayd.core.shards import entries_of
+from sixrayd.datasets.packing import member_bytes
 from sixrayd.datasets.tars import (
     TarParts,
     Tell,
-    entries_of,
     opened_tar,
     place_of,
     plain_file,
@@ -34,6 +37,7 @@ ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we re
 )
 BROKEN = (  # what reading a hostile archive or file may raise
     *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
+    *(MemoryError, OverflowError, LookupError),
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
 )
 
@@ -79,16 +83,17 @@ def files_at(place: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
     Raises:
         AnnotationError: the place is no folder, zip, tar or JSON file, or cannot be read.
     """
+    allowance = Allowance()
     if place.is_dir():
-        yield from _in_folder(place, findings)
+        yield from _in_folder(place, findings, allowance)
     elif not place.exists():
         raise AnnotationError(f"{place}: no such file or folder")
     elif place.is_file() and zipfile.is_zipfile(place):
-        yield from _in_zip(place, "", findings)
+        yield from _in_zip(place, "", findings, allowance)
     elif start_of_tar(place.name) is not None and place.is_file():
         tars = TarParts(place.parent, _telling(findings))
         tars.take(place)
-        yield from _in_tars(tars, findings)
+        yield from _in_tars(tars, findings, allowance)
     elif place.suffix.lower() == ".json" and place.is_file():
         yield PlacedFile(place.name, place.stat().st_size, lambda: open_plain(place))
     else:
@@ -102,7 +107,7 @@ def suffix_of(where: str) -> str:
     return posixpath.splitext(where)[1].lower()
 
 
-def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
+def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Iterator[PlacedFile]:
     def note(flaw: Flaw, path: str | Path, text: str) -> None:
         findings.append(Finding(flaw, shown(Path(path).relative_to(root).as_posix()), text))
 
@@ -130,23 +135,26 @@ def _in_folder(root: Path, findings: list[Finding]) -> Iterator[PlacedFile]:
             if not stat.S_ISREG(state.st_mode):
                 note(Flaw.NOT_READ, path, "no plain file")
             elif path.suffix.lower() == ".zip":
-                yield from _in_zip(path, f"{where}/", findings)
+                yield from _in_zip(path, f"{where}/", findings, allowance)
             elif tars.take(path):
                 continue
             elif ARCHIVE.fullmatch(path.name):
                 note(Flaw.NOT_READ, path, "an archive that is not read; unpack it")
             else:
                 yield _loose(path, where, state.st_size)
-    yield from _in_tars(tars, findings)
+    yield from _in_tars(tars, findings, allowance)
 
 
 def _loose(path: Path, where: str, size: int) -> PlacedFile:
     return PlacedFile(where, size, lambda: open_plain(path))
 
 
-def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[PlacedFile]:
+def _in_zip(
+    path: Path, prefix: str, findings: list[Finding], allowance: Allowance
+) -> Iterator[PlacedFile]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            allowance.packed += path.stat().st_size
             for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
                 where = shown(prefix + slashed(entry.filename))
                 if entry.is_dir() or any(map(_is_clutter, where.split("/"))):
@@ -157,7 +165,7 @@ def _in_zip(path: Path, prefix: str, findings: list[Finding]) -> Iterator[Placed
                     text = "an archive within a zip, which is not read; unpack it"
                     findings.append(Finding(Flaw.NOT_READ, where, text))
                 else:
-                    yield _packed(archive, entry, where)
+                    yield _packed(archive, entry, where, allowance)
     except BROKEN as error:
         name = prefix.rstrip("/") or path.name
         findings.append(Finding(Flaw.NOT_READ, name, f"broken zip ({error})"))
@@ -170,19 +178,22 @@ def _telling(findings: list[Finding]) -> Tell:
     return tell
 
 
-def _in_tars(tars: TarParts, findings: list[Finding]) -> Iterator[PlacedFile]:
+def _in_tars(tars: TarParts, findings: list[Finding], allowance: Allowance) -> Iterator[PlacedFile]:
     for name, parts in tars.in_order().items():
         if not parts:
             continue
         try:
-            yield from _in_tar(parts, name, findings)
+            allowance.packed += sum(part.stat().st_size for part in parts)
+            yield from _in_tar(parts, name, findings, allowance)
         except BROKEN as error:
             text = f"broken tar ({str(error) or 'it ends too early'})"
             findings.append(Finding(Flaw.NOT_READ, place_of(parts), text))
 
 
-def _in_tar(parts: Sequence[Path], name: str, findings: list[Finding]) -> Iterator[PlacedFile]:
-    with opened_tar(parts, name) as (tar, stream):
+def _in_tar(
+    parts: Sequence[Path], name: str, findings: list[Finding], allowance: Allowance
+) -> Iterator[PlacedFile]:
+    with opened_tar(parts, name, allowance) as (tar, stream):
         for entry in entries_of(tar):
             where = shown(f"{name}/{slashed(entry.name)}")
             if entry.isdir() or any(map(_is_clutter, where.split("/"))):
@@ -204,8 +215,13 @@ def _streamed(file: IO[bytes], where: str, size: int) -> PlacedFile:
     return PlacedFile(where, size, lambda: file)
 
 
-def _packed(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> PlacedFile:
-    return PlacedFile(where, entry.file_size, lambda: archive.open(entry))
+def _packed(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, allowance: Allowance
+) -> PlacedFile:
+    # Whole: of an image's header, seeks to and fro would unpack it again and again.
+    return PlacedFile(
+        where, entry.file_size, lambda: io.BytesIO(member_bytes(archive, entry, allowance))
+    )
 
 
 def slashed(path: str) -> str:

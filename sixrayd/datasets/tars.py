@@ -12,6 +12,7 @@ from typing import IO, BinaryIO, Protocol, cast
 
 from sixrayd.core.files import open_plain, why
 from sixrayd.core.findings import Flaw
+from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import StrictTarInfo
 from sixrayd.datasets.packing import BoundedStream, packing_of
 
@@ -92,27 +93,23 @@ class JoinedParts(io.RawIOBase):
 
 
 @contextmanager
-def opened_tar(parts: Sequence[Path], name: str) -> Iterator[tuple[tarfile.TarFile, BoundedStream]]:
+def opened_tar(
+    parts: Sequence[Path], name: str, allowance: Allowance
+) -> Iterator[tuple[tarfile.TarFile, BoundedStream]]:
     """A tar, read once from its begin to its end, and the stream that it comes from.
 
     Args:
         name: without part number, which tells how it is packed.
+        allowance: what may come out of it.
     """
     with ExitStack() as stack:
         joined = io.BufferedReader(stack.enter_context(JoinedParts(parts)), 1 << 20)
         unpacked = stack.enter_context(packing_of(name).open(joined))
-        stream = BoundedStream(unpacked, sum(part.stat().st_size for part in parts))
+        stream = BoundedStream(unpacked, allowance)
         tar = stack.enter_context(
             tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
         )
         yield tar, stream
-
-
-def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Headers, one by one; tarfile would keep each."""
-    while (entry := tar.next()) is not None:
-        tar.members = []  # type: ignore[attr-defined]
-        yield entry
 
 
 def plain_file(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes] | None:

@@ -7,9 +7,11 @@ import httpx
 
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import replacing, sha256_file
+from sixrayd.core.pace import Pace
 from sixrayd.detectors.pretrained import WEIGHTS, WeightsFile
 
 _TIMEOUT_S = 60.0
+_LEAST = 64 << 10  # bytes that come in twice that time
 
 
 def fetch_weights(name: str, folder: Path) -> Path:
@@ -44,7 +46,11 @@ def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path
 def _download(url: str, path: Path, client: httpx.Client) -> str:
     """Write what the address gives; its SHA-256 in hex."""
     digest = hashlib.sha256()
-    with client.stream("GET", url) as answer, path.open("wb") as file:
+    with (
+        Pace(2 * _TIMEOUT_S, _LEAST) as pace,
+        client.stream("GET", url, extensions=dict(pace.extensions)) as answer,
+        path.open("wb") as file,
+    ):
         for step in (*answer.history, answer):
             if step.url.scheme != "https":
                 raise CheckpointError(f"{step.url}: need https")
@@ -52,4 +58,5 @@ def _download(url: str, path: Path, client: httpx.Client) -> str:
         for part in answer.iter_bytes():
             digest.update(part)
             file.write(part)
+            pace.came(len(part))
     return digest.hexdigest()

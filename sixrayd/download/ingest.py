@@ -16,6 +16,7 @@ from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder, write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
+from sixrayd.core.growth import Allowance
 from sixrayd.core.records import ANNOTATION_SCHEMA, Source
 from sixrayd.core.settling import left_out_class
 from sixrayd.datasets.labels import Labels
@@ -28,6 +29,7 @@ from sixrayd.download.members import (
     IMAGES,
     TEXTS,
     Member,
+    allowed,
     loose_members,
     tar_members,
     zip_members,
@@ -69,6 +71,7 @@ class Ingest:
     sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
     notes: list[tuple[str, Finding]] = field(default_factory=list)  # by image id, empty for none
     loose: LooseDigest = field(default_factory=LooseDigest)
+    allowance: Allowance = field(default_factory=Allowance)  # of all archives
     told: set[Finding] = field(default_factory=set)
     merged: int = 0
 
@@ -94,10 +97,11 @@ class Ingest:
             The fields of `DownloadResult`, the ids of positives without annotation, and of
             announced ones that are absent.
         """
+        self.allowance = allowed(release.archives)
         for text in self.settings.split:
             self.splits.add_file(SplitFile.of(text))
         for path in release.zips:
-            for member in zip_members(path, self.faults, TEXTS):
+            for member in zip_members(path, self.faults, TEXTS, self.allowance):
                 self._take_text(member)
         for member in loose_members(release.root, self.faults, TEXTS):
             self.loose.add(member)
@@ -228,13 +232,14 @@ class Ingest:
     def _images(self, release: Release) -> Iterator[Member]:
         """Images of the release; labels that come among them are put aside."""
         for name, parts in release.tars.items():
-            for member in tar_members(parts, name, self.faults, IMAGES | TEXTS):
+            wanted = IMAGES | TEXTS
+            for member in tar_members(parts, name, self.faults, wanted, self.allowance):
                 if member.suffix in TEXTS:
                     self._take_text(member)
                 else:
                     yield member
         for path in release.zips:
-            yield from zip_members(path, self.faults, IMAGES)
+            yield from zip_members(path, self.faults, IMAGES, self.allowance)
         for member in loose_members(release.root, self.faults, IMAGES):
             self.loose.add(member)
             yield member

@@ -14,15 +14,17 @@ from pathlib import Path
 
 from sixrayd.core.files import open_plain, shown, why
 from sixrayd.core.findings import Flaw
+from sixrayd.core.growth import Allowance
+from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of
 from sixrayd.datasets.labels import LIMITS
+from sixrayd.datasets.packing import member_bytes
 from sixrayd.datasets.places import ARCHIVE, BROKEN, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
-from sixrayd.datasets.tars import entries_of, opened_tar, place_of, plain_file
+from sixrayd.datasets.tars import opened_tar, place_of, plain_file
 from sixrayd.download.faults import Faults
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
-_MAX_IMAGE_BYTES = 64 << 20
 SUMS = "SHA256SUMS"
 OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
 
@@ -70,13 +72,22 @@ class _LastMember:
 
 
 def tar_members(
-    parts: Sequence[Path], name: str, faults: Faults, suffixes: Collection[str]
+    parts: Sequence[Path],
+    name: str,
+    faults: Faults,
+    suffixes: Collection[str],
+    allowance: Allowance | None = None,
 ) -> Iterator[Member]:
-    """Files of a tar, packed or not, that may be cut in parts; one is in memory at a time."""
+    """Files of a tar, packed or not, that may be cut in parts; one is in memory at a time.
+
+    Args:
+        allowance: what may come out of the release; None for what may come out of these parts.
+    """
     at = place_of(parts)
     last, stream = _LastMember(), None
     try:
-        with opened_tar(parts, name) as (tar, stream):
+        allowance = allowance or allowed(parts)
+        with opened_tar(parts, name, allowance) as (tar, stream):
             yield from _plain_files(tar, name, faults, suffixes, last)
             if stream.has_more():
                 faults.add(at, "more data follows the tar's end")
@@ -111,12 +122,23 @@ def _plain_files(
     last.where = ""  # nothing is lost from here on
 
 
-def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
-    """Files of a zip; those of other suffixes are passed over unread."""
+def allowed(archives: Sequence[Path]) -> Allowance:
+    """What may come out of archives, all together."""
+    return Allowance(sum(path.stat().st_size for path in archives))
+
+
+def zip_members(
+    path: Path, faults: Faults, suffixes: Collection[str], allowance: Allowance | None = None
+) -> Iterator[Member]:
+    """Files of a zip; those of other suffixes are passed over unread.
+
+    Args:
+        allowance: what may come out of the release; None for what may come out of this zip.
+    """
     opened = False
     try:
         with open_plain(path) as file, zipfile.ZipFile(file) as archive:
-            opened = True
+            opened, allowance = True, allowance or allowed([path])
             for entry in archive.infolist():
                 name = slashed(entry.filename)
                 where = shown(f"{path.name}/{name}")
@@ -130,7 +152,7 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
                 if entry.flag_bits & 1:
                     faults.add(where, "encrypted", Flaw.NOT_READ)
                 elif _is_welcome(name, entry.file_size, where, faults):
-                    data = _unzipped(archive, entry, where, faults)
+                    data = _unzipped(archive, entry, where, faults, allowance)
                     if data is not None:
                         yield Member(where, data)
     except BROKEN as error:
@@ -139,11 +161,15 @@ def zip_members(path: Path, faults: Faults, suffixes: Collection[str]) -> Iterat
 
 
 def _unzipped(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, faults: Faults
+    archive: zipfile.ZipFile,
+    entry: zipfile.ZipInfo,
+    where: str,
+    faults: Faults,
+    allowance: Allowance,
 ) -> bytes | None:
     """What one file of a zip holds; None, and a fault, where it is broken: others may be whole."""
     try:
-        return archive.read(entry)
+        return member_bytes(archive, entry, allowance)
     except BROKEN as error:
         faults.add(where, f"cannot be unpacked ({error})", Flaw.NOT_READ)
         return None
@@ -210,7 +236,7 @@ def _is_clutter(name: str) -> bool:
 
 
 def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
-    limit = LIMITS.get(suffix_of(name), _MAX_IMAGE_BYTES)
+    limit = LIMITS.get(suffix_of(name), MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
         faults.add(where, "a path that leaves the archive; refused", Flaw.NOT_READ)
     elif size > limit:

@@ -14,6 +14,7 @@ from typing import IO
 
 from sixrayd.core.files import replacing, write_bytes
 from sixrayd.core.findings import Flaw
+from sixrayd.core.growth import Allowance
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 
@@ -24,7 +25,6 @@ NEEDS_TOOL = (
 )
 _VOLUME = re.compile(r"(.+)\.part\d+\.rar", re.IGNORECASE)
 _CHUNK = 1 << 20
-_GROWTH, _LEAST_LIMIT = 20, 1 << 30  # a tar of 20 times the rar's size, or 1 GiB, is a bomb
 
 
 def rar_tool() -> str | None:
@@ -78,7 +78,7 @@ def _convert(tool: str, path: Path, tar: Path) -> str:
         Why it is not whole; empty when it is.
     """
     command = [tool, "-cf", "-", "--format", "gnutar", f"@{path}"]
-    limit = max(_GROWTH * path.stat().st_size, _LEAST_LIMIT)
+    limit = Allowance(path.stat().st_size).most
     with tempfile.TemporaryFile() as errors:
         # In a session of its own it has no terminal to ask for a password.
         with subprocess.Popen(  # noqa: S603

@@ -1,5 +1,6 @@
 """The transfer of one file over HTTP or from any storage: resumed, repeated, and never glued."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder
+from sixrayd.core.pace import Pace
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -34,6 +36,11 @@ class Patience:
     timeout_s: float = 60.0  # that a server may be silent
     pause_s: float = 0.2  # after the first failure; doubled after each further one
     longest_s: float = 600.0  # that a server may ask for with Retry-After
+    least: int = 64 << 10  # bytes that come in twice `timeout_s`
+
+    def pace(self) -> Pace:
+        """Of one request; silence is noticed before it."""
+        return Pace(2 * self.timeout_s, self.least)
 
 
 class AbsentError(Exception):
@@ -107,10 +114,13 @@ class HttpMirror:
         plain = {"Accept-Encoding": "identity"}
         try:
             url = self._url(file)
-            answer = self._client.head(url, headers=plain)
-            if answer.status_code not in (200, *_GONE):  # some know no HEAD
-                with self._client.stream("GET", url, headers=plain | {"Range": "bytes=0-0"}) as got:
-                    answer = got
+            with self._patience.pace() as pace:
+                said: dict[str, Any] = {"headers": plain, "extensions": pace.extensions}
+                answer = self._client.head(url, **said)
+                if answer.status_code not in (200, *_GONE):  # some know no HEAD
+                    said["headers"] = plain | {"Range": "bytes=0-0"}
+                    with self._client.stream("GET", url, **said) as got:
+                        answer = got
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ReleaseError):
             return None  # fetching it will tell
         if answer.status_code in _ABSENT:
@@ -122,7 +132,9 @@ class HttpMirror:
 
     def bring(self, file: str, part: Path) -> None:
         farthest, failures = -1, 0
+        kept, spent_s = _size(part), 0.0  # since so many bytes came as the pace asks for
         while True:
+            begun = time.monotonic()
             try:
                 self._append(file, part)
                 self._attempts = self._patience.attempts
@@ -131,7 +143,12 @@ class HttpMirror:
                 raise ReleaseError(f"not a URL ({error})") from error
             except (httpx.HTTPError, _AgainError) as error:
                 size = _size(part)
-                failures = 1 if size > farthest else failures + 1  # since the last progress
+                spent_s += time.monotonic() - begun
+                if size - kept >= self._patience.least:
+                    kept, spent_s = size, 0.0
+                late = spent_s >= 2 * self._patience.timeout_s
+                # Since the last progress; a byte an attempt would be some for ever.
+                failures = 1 if size > farthest and not late else failures + 1
                 farthest = max(farthest, size)
                 self._wait(error, failures)
 
@@ -162,7 +179,19 @@ class HttpMirror:
         headers = {"Accept-Encoding": "identity"}
         if done > 0:
             headers |= {"Range": f"bytes={done}-", "If-Range": seen}
-        with self._client.stream("GET", self._url(file), headers=headers) as answer:
+        with self._patience.pace() as pace:
+            try:
+                self._append_at(pace, file, part, done, seen, headers)
+            except httpx.HTTPError as error:
+                if pace.too_slow:
+                    raise _AgainError(pace.too_slow) from error
+                raise
+
+    def _append_at(
+        self, pace: Pace, file: str, part: Path, done: int, seen: str, headers: dict[str, str]
+    ) -> None:
+        url, extensions = self._url(file), dict(pace.extensions)
+        with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
             if answer.status_code == 416:
                 _check_all_is_here(answer, part, done)
                 return
@@ -171,9 +200,9 @@ class HttpMirror:
                 _check_resumed(answer, part, done, seen)
             else:
                 _begin_anew(part, _mark(answer), self.name)
-            self._receive(answer, file, part)
+            self._receive(answer, file, part, pace)
 
-    def _receive(self, answer: httpx.Response, file: str, part: Path) -> None:
+    def _receive(self, answer: httpx.Response, file: str, part: Path, pace: Pace) -> None:
         start = max(_size(part), 0)
         length = answer.headers.get("content-length")
         with refusals_told(part), part.open("ab") as out:
@@ -181,6 +210,7 @@ class HttpMirror:
                 if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
                     raise ReleaseError(page)
                 out.write(chunk)
+                pace.came(len(chunk))
                 self._traffic.at(part, out.tell())
         if length is not None and _size(part) - start != int(length):
             raise _AgainError(f"{_size(part) - start} of {length} bytes came")
@@ -242,7 +272,10 @@ def web_client(patience: Patience) -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
     hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
     timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_S))
-    with httpx.Client(timeout=timeout, follow_redirects=True, event_hooks=hooks) as client:
+    limits = httpx.Limits(max_keepalive_connections=0)  # see `Pace`
+    with httpx.Client(
+        timeout=timeout, limits=limits, follow_redirects=True, event_hooks=hooks
+    ) as client:
         yield client
 
 

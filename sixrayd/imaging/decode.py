@@ -19,6 +19,9 @@ except ImportError:  # decoding is slower and the pixels are the same
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 _JPEG = b"\xff\xd8\xff"
+_SCAN = b"\xff\xda"
+_MAX_SCANS = 100  # of a JPEG, each over all of its pixels; progressive ones have about 10
+_MAX_RUNS = 4 << 20  # bytes of a BMP packed as runs, which Pillow unpacks one by one
 
 
 def decode_rgb(
@@ -28,7 +31,8 @@ def decode_rgb(
 
     Args:
         where: names the image in messages.
-        max_pixels: a larger image is refused before any of it is decoded.
+        max_pixels: a larger image is refused before any of it is decoded, and so is one that would
+            take minutes.
         min_side_px: a JPEG may come at 1/2, 1/4 or 1/8 of its size as long as both sides keep
             this length; 0 means full size.
 
@@ -101,6 +105,11 @@ def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int
         raise ImageError(f"{where}: {width} x {height} pixels, at most {max_pixels} are decoded")
     if width == 0 or height == 0:
         raise ImageError(f"{where}: {width} x {height} pixels, expected at least 1 x 1")
+    # Within a scan the two bytes never meet; thumbnails count, so that no parser is needed.
+    if data.startswith(_JPEG) and (scans := data.count(_SCAN)) > _MAX_SCANS:
+        raise ImageError(f"{where}: {scans} scans, at most {_MAX_SCANS} are decoded")
+    if data.startswith(b"BM") and data[30:31] in (b"\1", b"\2") and len(data) > _MAX_RUNS:
+        raise ImageError(f"{where}: {len(data)} bytes of runs, at most {_MAX_RUNS} are decoded")
     return width, height
 
 

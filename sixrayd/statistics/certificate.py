@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import sixrayd
 from sixrayd.core.arrays import BoolArray
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
@@ -45,6 +46,9 @@ from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled
 
 FORMAT = 2
 _READ = (1, FORMAT)  # 1 knows no planned looks
+_MOST_DRAWS, _MOST_STRATA = 1000, 100
+_MOST_PLANTED = 10_000
+_MOST_WORK = 100_000_000  # rows, for each draw and each class
 STATEMENT = "statement.json"
 
 # The other parts of a certificate.
@@ -131,6 +135,13 @@ class Statement:
                 )
             settings = document["settings"]
             rule = Rule(settings["consensus"])
+            for name, count, most in (
+                ("classes", len(document["classes"]), MOST_CLASSES),
+                ("draws", len(document["plan"]["draws"]), _MOST_DRAWS),
+                ("planted", len(document["planted"]), _MOST_PLANTED),
+            ):
+                if count > most:
+                    raise WorkspaceError(f"{STATEMENT}: {count} {name}, at most {most} are read")
             parsed = {
                 "plan": SamplingPlan.parse(document["plan"]),
                 "classes": tuple(document["classes"]),
@@ -303,6 +314,7 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
         SettingsError: the settings do not go together.
     """
     plan, settings = statement.plan, statement.settings
+    _require_work(plan, len(statement.classes), parts["population.parquet"])
     population = Population(parts["population.parquet"])
     drawn = Drawn.by(population, plan, parts["gone.parquet"])
     drawn.check_sample(population, parts["sample.parquet"])
@@ -328,6 +340,18 @@ def _stratum(
             Block(len(pool), len(checked), int(found[checked].sum()), int(found[pool].sum()))
         )
     return Stratum(name, len(undecided), tuple(blocks))
+
+
+def _require_work(plan: SamplingPlan, classes: int, population: pa.Table) -> None:
+    """Refuse what would take hours: strata are gone through for every unit, draws and classes."""
+    strata = pc.count_distinct(population["stratum"]).as_py()
+    if strata > _MOST_STRATA + 1:  # and the census
+        raise WorkspaceError(f"population: {strata} strata, at most {_MOST_STRATA} are read")
+    if len(population) * (len(plan.draws) + classes) > _MOST_WORK:
+        raise WorkspaceError(
+            f"population: {len(population)} images, {len(plan.draws)} draws and {classes} classes "
+            "are too much: at most 100 million images for each draw and class"
+        )
 
 
 def _require_one_look(drawn: Drawn, standing: Standing) -> None:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import open_plain, table_from
+from sixrayd.core.files import read_plain, table_from
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
 
 _MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
 _MOST_STATEMENT = 1 << 24
-_MOST_ROWS = 20_000_000  # of a table
 _ENCRYPTED = 1
 
 
@@ -44,14 +42,13 @@ def read_archive(path: Path) -> Archive:
     for name, part in parts.items():
         if hashlib.sha256(part).hexdigest() != statement.files[name]:
             raise WorkspaceError(f"{name}: not the file that the statement names")
-    tables = {name: _table(name, part) for name, part in parts.items()}
+    tables = {name: table_from(part, name, PARTS[name]) for name, part in parts.items()}
     return Archive(hashlib.sha256(data).hexdigest(), statement, tables)
 
 
 def _read(path: Path) -> bytes:
     try:
-        with open_plain(path) as file:
-            data = file.read(_MOST_BYTES + 1)
+        data = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise WorkspaceError(f"cannot be read ({error.strerror or error})") from error
     if len(data) > _MOST_BYTES:
@@ -76,16 +73,3 @@ def _parts(data: bytes) -> dict[str, bytes]:
             return {member.filename: archive.read(member) for member in members}
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError) as error:
         raise WorkspaceError(f"not a sound zip file ({error})") from error
-
-
-def _table(name: str, data: bytes) -> pa.Table:
-    try:
-        described = pq.ParquetFile(pa.BufferReader(data)).metadata
-    except (OSError, pa.ArrowException) as error:
-        raise WorkspaceError(f"{name}: not a readable Parquet table ({error})") from error
-    size = sum(
-        described.row_group(number).total_byte_size for number in range(described.num_row_groups)
-    )
-    if described.num_rows > _MOST_ROWS or size > _MOST_BYTES:
-        raise WorkspaceError(f"{name}: {described.num_rows} rows and {size} bytes are too much")
-    return table_from(data, name, PARTS[name])

@@ -88,3 +88,10 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         for read in (open_plain, sha256_file):
             with pytest.raises(OSError, match=f"{kind}, expected a plain file"):
                 read(tmp_path / name)
+
+
+def test_a_pipe_for_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.parquet")
+
+    with pytest.raises(WorkspaceError, match="a pipe, expected a plain file"):
+        read_table(tmp_path / "a.parquet", pa.schema([pa.field("a", pa.string())]))

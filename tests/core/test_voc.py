@@ -490,3 +490,19 @@ def test_what_an_object_has_twice_is_named_and_the_first_holds():
 )
 def test_what_leaves_unknown_what_an_image_shows(objects, hiding):
     assert read(xml(*objects), on_error="skip").hiding == hiding
+
+
+def test_an_image_holds_objects_within_reason() -> None:
+    def objects(number: int) -> bytes:
+        box = "<xmin>1</xmin><ymin>1</ymin><xmax>%d</xmax><ymax>9</ymax>"
+        one = f"<object><name>Gun</name><bndbox>{box}</bndbox></object>"
+        things = "".join(one % (9 + n) for n in range(number))
+        size = "<size><width>60000</width><height>9</height></size>"
+        return f"<annotation>{size}{things}</annotation>".encode()
+
+    assert len(read_voc(objects(10_000), "P1.xml", ClassList()).objects) == 10_000
+    with pytest.raises(AnnotationError) as caught:
+        read_voc(objects(10_001), "P1.xml", ClassList(), on_error="skip")
+    assert str(caught.value) == (
+        "P1.xml: object 10001: one of more than 10000; no image holds so many"
+    )

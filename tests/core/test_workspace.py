@@ -149,3 +149,13 @@ def test_hidden_halves_are_never_shown_and_the_next_run_sees_to_them(tmp_path: P
     left = sorted(path.name for path in (tmp_path / "export").iterdir())
     assert left == [".else", "a"]
     assert (tmp_path / "export/a/run.json").read_text() == "whole"
+
+
+def test_a_pipe_for_a_record_is_not_waited_for(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.shards.mkdir()
+    os.mkfifo(workspace.shards / "run.json")
+
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.run("shards")
+    assert "not a run.json (a pipe, expected a plain file)" in str(caught.value)

@@ -416,3 +416,9 @@ def test_links_and_archives_in_a_tar_are_refused(tmp_path):
         "a.tar/P1.jpg: a link, device or sparse file; refused",
         "a.tar/b.zip: an archive within a tar, which is not read; unpack it",
     ]
+
+
+def test_classes_of_a_set_are_told_apart_within_reason():
+    assert len(covering(tuple(f"C{n}" for n in range(200))).names) == 200
+    with pytest.raises(AnnotationError, match="1001 classes, at most 1000 are told apart"):
+        covering(tuple(f"C{n}" for n in range(1001)))

@@ -84,7 +84,8 @@ def test_repeat_does_nothing_and_other_settings_need_force(tmp_path: Path) -> No
         take(tmp_path, release, seed=1)
     assert str(caught.value) == (
         f"{tmp_path}/ws/shards: holds a finished ingest of {release} with other files or "
-        "settings; pass --force to replace it, or name another workspace with -w"
+        "settings (seed 0 there, 1 asked for); pass --force to replace it, or name another "
+        "workspace with -w"
     )
     take(tmp_path, release, seed=1, force=True)
     assert Workspace(tmp_path / "ws").run("shards").settings["seed"] == 1

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.datasets import packing
+from sixrayd.core.growth import Allowance
 from sixrayd.datasets.tars import JoinedParts
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import (
@@ -26,7 +26,7 @@ from sixrayd.download.members import (
     tar_members,
     zip_members,
 )
-from tests.releases import cut, tar_gz, write_zip
+from tests.releases import cut, plain_tar, tar_gz, write_zip
 
 ALL = IMAGES | TEXTS
 FILES = {
@@ -36,16 +36,6 @@ FILES = {
     "ä/ö.png": b"",
     "sets.csv": b"name,Gun\n",
 }
-
-
-def plain_tar(files, form=tarfile.GNU_FORMAT):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def read_tar(folder, data, name="a.tar.gz", faults=None, suffixes=ALL, parts=1):
@@ -147,13 +137,14 @@ def test_what_a_damaged_tar_loses_is_named(tmp_path):
     ]
 
 
-def test_a_tar_that_grows_beyond_reason_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "_LEAST_LIMIT", 100_000)
+def test_a_tar_that_grows_beyond_reason_is_left(tmp_path):
     data = plain_tar({"P1.jpg": b"one", "zeros.bin": bytes(10 << 20)})
     (tmp_path / "a.tar.xz").write_bytes(lzma.compress(data))
 
     assert stopped(
-        lambda: list(tar_members([tmp_path / "a.tar.xz"], "a.tar.xz", Faults(), ALL))
+        lambda: list(
+            tar_members([tmp_path / "a.tar.xz"], "a.tar.xz", Faults(), ALL, Allowance(0, 100_000))
+        )
     ).startswith("a.tar.xz: broken (unpacks to more than ")
 
 

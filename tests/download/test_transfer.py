@@ -149,6 +149,32 @@ def test_a_server_that_says_nothing_more(tmp_path, server):
     )
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nPK",
+        b"HTTP/1.1 200 OK\r\nX-Long: ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;",
+    ],
+    ids=["body", "header", "chunk"],
+)
+def test_a_server_that_drips_is_left(tmp_path, server, answer):
+    server.odd[NAME] = [Odd(drip=answer)] * 9
+
+    said = failed(tmp_path, server, attempts=2, timeout_s=0.4, least=1000)
+
+    why = "less than 1000 bytes came in 0.8 s; run it again to go on"
+    assert said == f"{server.url}{NAME}: {why}"
+    server.odd.clear()
+    assert got(tmp_path, server) == ZIP
+
+
+def test_a_byte_an_attempt_is_no_progress_for_ever(tmp_path, server):
+    server.odd[NAME] = [Odd(cut=1)] * len(ZIP)
+
+    failed(tmp_path, server, attempts=3, timeout_s=0.1, least=1000)
+
+
 def test_an_error_page_with_200_is_quoted(tmp_path, server):
     page = b"<?xml version='1.0'?>\n<Error><Code>NoSuchKey</Code>\n<Key>a.zip</Key></Error>"
     server.odd[NAME] = [Odd(200, body=page)]

@@ -144,3 +144,32 @@ def test_browsers_are_shown_tiffs_as_pngs():
     assert shown.startswith(b"\x89PNG")
     assert np.array_equal(decode.decode_rgb(shown, "x"), pixels)
     assert decode.browsable(shown, "x") == shown
+
+
+def scans(number: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again, until there are so many."""
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), (9, 99, 199)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    assert whole.count(b"\xff\xda") == 10
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * (number - 10) + b"\xff\xd9"
+
+
+def test_a_jpeg_of_many_scans_is_refused_undecoded() -> None:
+    assert decode_rgb(scans(100), "a.jpg").shape == (480, 640, 3)
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(scans(101), "a.jpg")
+    assert str(caught.value) == "a.jpg: 101 scans, at most 100 are decoded"
+
+
+def test_a_bmp_of_many_runs_is_refused_undecoded() -> None:
+    def bmp(runs: int) -> bytes:
+        body, palette = b"\1\5" * runs, bytes(1024)
+        header = struct.pack("<IiiHHIIiiII", 40, runs, 1, 1, 8, 1, len(body), 0, 0, 256, 0)
+        return b"BM" + struct.pack("<IHHI", 0, 0, 0, 1078) + header + palette + body
+
+    assert decode_rgb(bmp(20), "a.bmp").shape == (1, 20, 3)
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(bmp(1 << 21), "a.bmp")
+    assert str(caught.value) == "a.bmp: 4195382 bytes of runs, at most 4194304 are decoded"

@@ -23,10 +23,11 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
 from sixrayd.statistics.missed import percent_down
-from sixrayd.statistics.sampling import SamplingPlan
+from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
 from sixrayd.verify.command import verify as command
 from sixrayd.verify.stage import verify
 from tests.estimate.campaigns import Campaign, name_of, sample_rows
+from tests.limits import address_space
 from tests.workspaces import UNSURE, Says
 
 THREATS = {"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9, "named": 9}
@@ -346,8 +347,39 @@ def test_tables_that_are_none_or_too_large(file):
     assert with_table(b"x").startswith("gone.parquet: not a readable Parquet table")
     other = pa.table({"group": ["a"]})
     assert with_table(table_bytes(other)).startswith("gone.parquet: columns ['group'], expected")
-    many = pa.table({"group": pa.nulls(20_000_001)})
-    assert "gone.parquet: 20000001 rows and" in with_table(table_bytes(many))
+    text = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 4000, pa.int32()), pa.array(["x" * 100_000])
+    )
+    grown = pa.table([text.cast(pa.string()), pa.array([1] * 4000)], GONE_SCHEMA)  # 400 MB
+    data = table_bytes(grown)
+    assert len(data) < 4000
+    with address_space(200 << 20):
+        assert "(unpacks to more than 67" in with_table(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (shift("classes", [f"C{n}" for n in range(100_000)]), "100000 classes, at most 1000"),
+        (lambda said: said["plan"].update(draws=said["plan"]["draws"] * 501), "1002 draws"),
+        (shift("planted", [THREATS] * 10_001), "10001 planted, at most 10000"),
+    ],
+)
+def test_what_would_take_hours_is_refused(file, change, message):
+    rewrite(file, change)
+
+    assert verify(file).fault.startswith(f"statement.json: {message}")
+
+
+def test_a_population_of_many_strata_is_refused(file):
+    def scattered(rows):
+        return [{**row, "stratum": f"s{number}"} for number, row in enumerate(rows * 5)]
+
+    retable(file, "population.parquet", scattered)
+    rewrite(file, lambda said: said["plan"].update(population=said["files"]["population.parquet"]))
+    rewrite(file, recommitted(lambda plan: None))
+
+    assert "strata, at most 100 are read" in verify(file).fault
 
 
 def test_what_is_not_certified(campaign, file, tmp_path):

@@ -1,0 +1,124 @@
+"""Archives that would unpack to far more than they are, or lead back for ever."""
+
+import bz2
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.errors import ShardError
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.growth import Allowance
+from sixrayd.core.shards import MAX_IMAGE_BYTES, iter_shard, read_image
+from sixrayd.datasets.places import files_at
+from sixrayd.download.faults import Faults
+from sixrayd.download.members import IMAGES, tar_members, zip_members
+from tests.limits import address_space
+
+MB = 1 << 20
+
+
+def lying_zip(path: Path, method: int, packed: bytes, says: int, names: int = 1) -> Path:
+    """A zip whose directory names one member several times, and its size as it likes."""
+    name = b"P1.jpg"
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, method, 0, 0, 0, len(packed), says, 6, 0)
+    entry = struct.pack(
+        *("<4s4B4H3L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, method, 0, 0, 0, len(packed), says),
+        *(6, 0, 0, 0, 0, 0, 0),
+    )
+    body, directory = local + name + packed, (entry + name) * names
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, names, names, len(directory), len(body), 0)
+    path.write_bytes(body + directory + end)
+    return path
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def said_of(path: Path, allowance: Allowance | None = None) -> list[str]:
+    faults = Faults("skip")
+    assert list(zip_members(path, faults, IMAGES, allowance)) == []
+    return [text for _, text in faults.found]
+
+
+def test_no_more_is_unpacked_than_a_zip_says(tmp_path: Path) -> None:
+    path = lying_zip(tmp_path / "a.zip", zipfile.ZIP_DEFLATED, deflated(bytes(256 * MB)), 100)
+
+    with address_space(128 * MB):
+        said = said_of(path)
+    assert said == ["cannot be unpacked (Bad CRC-32 for file 'P1.jpg')"]
+
+
+def test_bzip2_in_a_zip_is_refused_unread(tmp_path: Path) -> None:
+    path = lying_zip(tmp_path / "a.zip", zipfile.ZIP_BZIP2, bz2.compress(bytes(64 * MB)), 100)
+    found: list[Finding] = []
+
+    said = "packed by bzip2; pack it by deflate, or unpack it"
+    assert said_of(path) == [f"cannot be unpacked ({said})"]
+    (file,) = files_at(path, found)
+    with pytest.raises(ValueError, match=said):
+        file.read()
+
+
+def test_members_that_share_their_bytes_are_counted_each(tmp_path: Path) -> None:
+    path = lying_zip(tmp_path / "a.zip", zipfile.ZIP_DEFLATED, deflated(bytes(MB)), MB, names=9)
+    most = 3 * MB
+    faults = Faults("skip")
+
+    list(zip_members(path, faults, IMAGES, Allowance(0, most)))
+    text = f"unpacks to more than {most} bytes, 100 times its size and 3 MiB"
+    assert [said for _, said in faults.found].count(f"cannot be unpacked ({text})") == 6
+
+
+def test_one_allowance_is_for_all_archives(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a.tar", "b.tar"):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            entry = tarfile.TarInfo("P1.jpg")
+            entry.size = MB
+            tar.addfile(entry, io.BytesIO(bytes(MB)))
+        paths.append(tmp_path / name)
+    faults, allowance = Faults("skip"), Allowance(0, 2 * MB)
+
+    found = [len(list(tar_members([p], p.name, faults, IMAGES, allowance))) for p in paths]
+    assert found == [1, 0]
+    text = "unpacks to more than 2097152 bytes, 100 times its size and 2 MiB"
+    assert faults.found == [("b.tar", f"broken ({text}); lost from b.tar/P1.jpg")]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_size_below_zero_leads_back_to_nothing(tmp_path: Path, kind: bytes) -> None:
+    header, record = tarfile.TarInfo("x"), b"13 size=-512\n"
+    header.type, header.size = kind, len(record)
+    image = tarfile.TarInfo("P1.jpg")
+    image.size = 10
+    path = tmp_path / "a.tar"
+    path.write_bytes(header.tobuf() + record.ljust(512, b"\0") + image.tobuf() + bytes(2048))
+    faults, findings = Faults("skip"), list[Finding]()
+
+    assert list(tar_members([path], path.name, faults, IMAGES)) == []
+    assert faults.found == [("a.tar", "broken (a header of -512 bytes)")]
+    assert list(files_at(path, findings)) == []
+    assert findings == [
+        Finding(Flaw.NOT_READ, "a.tar", "broken tar (a header of -512 bytes)"),
+    ]
+    with pytest.raises(ShardError, match="a header of -512 bytes"):
+        list(iter_shard(path))
+
+
+def test_an_image_of_a_shard_has_a_size_in_reason(tmp_path: Path) -> None:
+    path, header = tmp_path / "a.tar", tarfile.TarInfo("P1.jpg")
+    header.size = 1 << 40
+    path.write_bytes(header.tobuf())
+
+    with pytest.raises(ShardError, match=f"{1 << 40} bytes, at most {MAX_IMAGE_BYTES} are read"):
+        list(iter_shard(path))
+    for offset, size in ((0, 1 << 40), (-1, 5), (5, -1)):
+        with pytest.raises(ShardError, match=f"an image of {size} bytes at {offset}"):
+            read_image(path, offset, size)
