@@ -27,8 +27,11 @@ import numpy as np
 from scipy.special import bdtr, gammaln, xlog1py, xlogy
 from scipy.stats import binom
 
-from sixrayd.core.arrays import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError
+
+_NEVER = 1e-12  # chance of numbers of finds that are left out, at each end of each look
+_MOST_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class LookPlan:
     def __post_init__(self) -> None:
         edges = (0.0, *self.fractions)
         rising = all(low < high for low, high in pairwise(edges))
+        if len(self.fractions) > _MOST_LOOKS:
+            raise SettingsError(f"{len(self.fractions)} looks: at most {_MOST_LOOKS} are planned")
         if not self.fractions or not rising or edges[-1] > 1 or not 0 < self.power < math.inf:
             raise SettingsError(
                 f"looks at {self.fractions} of the units: need rising shares above 0 and up to 1, "
@@ -76,19 +81,24 @@ def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: fl
         -1 at a look at which no number of finds would do.
     """
     found: FloatArray = np.ones(1)  # chance of each number of finds so far, L still standing
+    first = 0  # the number of finds that `found` begins with
     given_up, chance, result = 0.0, 0.0, []
     # With more finds than this no total is given up at the last look, nor at one before it.
     most = int(binom.ppf(alpha, total, sensitivity * plan.fractions[looks - 1]))
     for look in range(looks):
         chance, before = sensitivity * plan.fractions[look], chance
-        found = _joined(found, total, (chance - before) / (1 - before), most)
+        low, high = (int(number) for number in binom.ppf((_NEVER, 1 - _NEVER), total, chance))
+        numbers = np.arange(max(low, first), max(min(high, most), low, first) + 1)
+        found = _joined(found, first, numbers, total, (chance - before) / (1 - before))
+        first = int(numbers[0])
         spend = plan.spent(look, alpha) - given_up
         below = np.cumsum(found)
-        limit = int(np.searchsorted(below, spend, side="right")) - 1
-        if limit >= 0:
-            given_up += float(below[limit])
-            found[: limit + 1] = 0
-        result.append(limit)
+        place = int(np.searchsorted(below, spend, side="right")) - 1
+        if place >= 0:
+            given_up += float(below[place])
+            found[: place + 1] = 0
+        # Fewer finds than `first` never come, so giving up with them costs nothing.
+        result.append(first + place)
     return result
 
 
@@ -142,10 +152,12 @@ def _highest(
     return low
 
 
-def _joined(found: FloatArray, total: int, chance: float, most: int) -> FloatArray:
-    """Chance of each number of finds up to `most` after each unit not found joins with a chance."""
-    before = np.arange(len(found))[:, None]  # (K, 1)
-    more = np.arange(most + 1)[None] - before  # (K, X)
+def _joined(
+    found: FloatArray, first: int, numbers: IntArray, total: int, chance: float
+) -> FloatArray:
+    """Chance of these numbers of finds after each unit that is not found joins with a chance."""
+    before = first + np.arange(len(found))[:, None]  # (K, 1)
+    more = numbers[None] - before  # (K, X)
     left = total - before
     possible = (more >= 0) & (more <= left)
     more = np.where(possible, more, 0)
