@@ -162,5 +162,5 @@ def test_what_is_spent_rises_to_alpha():
 def test_many_finds_take_seconds_and_a_hostile_plan_none():
     shares = tuple(0.3 * share for share in (0.1, 0.2, 0.4, 0.7, 1.0))
     assert total_upper([75, 150, 300, 525, 750], LookPlan(shares), 1_000_000, 0.05) == 2653
-    with pytest.raises(SettingsError, match="^101 looks: at most 100 are planned$"):
+    with pytest.raises(SettingsError, match=r"^101 looks: at most 100 are planned$"):
         LookPlan(tuple(n / 200 for n in range(1, 102)))
