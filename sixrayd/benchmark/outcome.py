@@ -105,14 +105,14 @@ class Findings:
         notes += [f"{edge}."] if edge else []
         if split.crossing_groups:
             notes.append(
-                f"{split.crossing_groups} groups of near-duplicates lie on both sides of "
-                f"{split.title} and hold {split.crossing_images} of {split.test} test "
+                f"{counted(split.crossing_groups, 'near-duplicate group')} on both sides of "
+                f"{split.title}, with {split.crossing_images} of {split.test} test "
                 "images: figures are kinder than on new scans."
             )
         if self.split.lacking:
-            notes.append(f"{self.split.lacking} images of the split are not in the tree.")
+            notes.append(f"{counted(self.split.lacking, 'image')} of the split not in the tree.")
         if skipped := self.data.run("shards").summary["without_annotation"]:
-            notes.append(f"{skipped} images without annotation left out.")
+            notes.append(f"{counted(skipped, 'image')} without annotation left out.")
         if not self.sides.negatives.ids:
             notes.append("The test side has no negatives, so false alarms cannot be counted.")
         return tuple(notes)

@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from sixrayd.benchmark.cropped import crop_training_side
 from sixrayd.benchmark.given import TreeSplit, find_tree_split
 from sixrayd.benchmark.judging import Judged, load_sides
-from sixrayd.benchmark.models import Chosen, Model, find_models, named_models
+from sixrayd.benchmark.models import Chosen, find_models, named_models
 from sixrayd.benchmark.outcome import BenchmarkResult, Findings, summarise
 from sixrayd.benchmark.parts import (
     Part,
@@ -21,7 +19,6 @@ from sixrayd.benchmark.parts import (
     write_timings,
 )
 from sixrayd.benchmark.pictures import take_pictures
-from sixrayd.benchmark.protocol import Protocol
 from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.results import Crop, Results, Row, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
@@ -46,7 +43,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import CannySettings
-from sixrayd.crop.tdc_forms import TdcCropper, locate
+from sixrayd.crop.tdc_forms import TdcCropper, check_layer
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.detector import Detector
@@ -96,11 +93,7 @@ def benchmark(
         models = find_models(workspace, data, wanted, classes, tested).models
         missing = [d for d in wanted if d not in models or models[d].knows(tested)]
         if missing:
-            if not settings.force and (workspace.folder("benchmark", name) / "run.json").exists():
-                raise WorkspaceError(
-                    f"{workspace.folder('benchmark', name)}: holds a finished benchmark without "
-                    f"{', '.join(missing)}; pass --force to replace it, or --name for a new one"
-                )
+            _refuse_finished(workspace, settings, name, missing)
             trainer(data, missing)
     with workspace.lock():
         if settings.models:
@@ -113,7 +106,8 @@ def benchmark(
                 f"{', '.join(classes.names)}; pass --train-missing"
             )
         chosen.refuse_learnt(tested)
-        check_layer(chosen.models, wanted[-1], rules)
+        if main := chosen.models.get(wanted[-1]):
+            check_layer(DETECTORS[main.detector].build, tdc_settings(rules.tdc_crop()))
         run = _planned(workspace, data, settings, name, detectors, split, chosen)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -129,6 +123,18 @@ def benchmark(
     return BenchmarkResult.of(name, str(folder), summary, fresh=fresh)
 
 
+def _refuse_finished(
+    workspace: Workspace, settings: BenchmarkSettings, name: str, missing: Sequence[str]
+) -> None:
+    """What is trained now would make it another benchmark: said before, not after."""
+    folder = workspace.folder("benchmark", name)
+    if not settings.force and (folder / "run.json").exists():
+        raise WorkspaceError(
+            f"{folder}: holds a finished benchmark without {', '.join(missing)}; pass --force to "
+            "replace it, or --name for a new one"
+        )
+
+
 def _name_of(tree: VocTree, split: str) -> str:
     """The tree's folder, and the split where it is not the tree's own.
 
@@ -140,18 +146,6 @@ def _name_of(tree: VocTree, split: str) -> str:
     if not folder:
         raise SettingsError(f"--voc {tree.root}: its folder has no name; pass --name")
     return "-".join(filter(None, (folder, split)))
-
-
-def check_layer(models: Mapping[str, Model], main: str, rules: Protocol) -> None:
-    """Before anything is begun: the detector that crops has the layer that is asked for.
-
-    Raises:
-        SettingsError: it has not.
-    """
-    if main in models:
-        with torch.device("meta"):  # the layers without their weights
-            detector = DETECTORS[models[main].detector].build(1)
-        locate(detector, tdc_settings(rules.tdc_crop()))
 
 
 def _newest_export(workspace: Workspace) -> Path:

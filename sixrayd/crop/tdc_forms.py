@@ -1,6 +1,6 @@
 """Running task-driven cropping: apart from the detector (exact, fast), or within it (shared)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -102,6 +102,20 @@ def shared_position(detector: Detector, settings: TdcSettings) -> int:
             "choose an earlier layer or another form"
         )
     return position
+
+
+def check_layer(build: Callable[[int], Detector], settings: TdcSettings) -> None:
+    """Before anything is begun: a detector has the layer that is asked for.
+
+    Args:
+        build: makes the detector for a number of classes.
+
+    Raises:
+        SettingsError: it has not, or the shared form cannot crop there.
+    """
+    with torch.device("meta"):  # the layers without their weights
+        detector = build(1)
+    (shared_position if settings.form == "shared" else locate)(detector, settings)
 
 
 def feature_map(detector: Detector, images: Tensor, settings: TdcSettings) -> Tensor:

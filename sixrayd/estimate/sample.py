@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.core.arrays import IntArray
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import read_table, sha256_file, write_json, write_table
@@ -24,7 +25,6 @@ from sixrayd.estimate.reading import (
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.statistics.planned import LookPlan
 from sixrayd.statistics.sampling import (
-    CENSUS,
     GONE_SCHEMA,
     POPULATION_SCHEMA,
     Draw,
@@ -133,8 +133,8 @@ class SampleFolder:
         sample = self.sample()
         if _draws_in(sample) < drawn.draws:
             raise WorkspaceError(
-                f"{self.sample_file}: draw {drawn.draws} was interrupted; run "
-                "`sixrayd estimate --sample` again, which finishes it"
+                f"{self.sample_file}: draw {drawn.draws} was interrupted; run `sixrayd estimate "
+                f"{'--next-look' if drawn.looks else '--sample N'}`, which finishes it"
             )
         return sample
 
@@ -153,16 +153,16 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         name = review_name(workspace, settings.name)
         folder = SampleFolder(workspace, name)
         plan = folder.plan() or _new_plan(folder, name, settings)
-        _check_kind(folder, plan, settings)
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         sample = folder.sample()
         answers = answers_by(workspace, said_by_image(workspace), Rule.ADJUDICATOR)
         finished = _draws_in(sample) < drawn.draws
+        if not (finished and plan.looks == _looks(population, settings)):
+            _check_kind(folder, plan, settings)
         _check_seed(plan, settings.seed, finished)
         if not finished:
-            draw = _draw_look if plan.looks else _draw
-            plan, drawn = draw(folder, plan, population, drawn, answers, settings)
+            plan, drawn = _draw(folder, plan, population, drawn, answers, settings)
         settled = {image_id for image_id, answer in answers.items() if answer.settled}
         rows = drawn.sample(population, settled)
         added = pa.Table.from_pylist(rows, SAMPLE_SCHEMA)
@@ -200,17 +200,21 @@ def _check_seed(plan: SamplingPlan, seed: str, interrupted: bool) -> None:
 
 def _new_plan(folder: SampleFolder, name: str, settings: SampleSettings) -> SamplingPlan:
     table, edges = population_now(folder.workspace, name)
-    looks = None
-    if settings.looks:
-        strata = Population(table).members
-        units = sum(len(rows) for stratum, rows in strata.items() if stratum != CENSUS)
-        if settings.looks[-1] > units:
-            raise SettingsError(
-                f"--looks: the last is {settings.looks[-1]:,}, and {units:,} groups are undecided"
-            )
-        looks = LookPlan(tuple(number / units for number in settings.looks))
+    looks = _looks(Population(table), settings)
     write_table(folder.population_file, table, POPULATION_SCHEMA)
     return SamplingPlan(sha256_file(folder.population_file), edges, looks=looks)
+
+
+def _looks(population: Population, settings: SampleSettings) -> LookPlan | None:
+    """What is to be planned; None where draws have any size."""
+    if not settings.looks:
+        return None
+    units = population.undecided_at_first
+    if settings.looks[-1] > units:
+        raise SettingsError(
+            f"--looks: the last is {settings.looks[-1]:,}, and {units:,} groups are undecided"
+        )
+    return LookPlan(tuple(number / units for number in settings.looks))
 
 
 def _check_kind(folder: SampleFolder, plan: SamplingPlan, settings: SampleSettings) -> None:
@@ -236,25 +240,6 @@ def _check_kind(folder: SampleFolder, plan: SamplingPlan, settings: SampleSettin
         )
 
 
-def _draw_look(
-    folder: SampleFolder,
-    plan: SamplingPlan,
-    population: Population,
-    drawn: Drawn,
-    answers: Mapping[str, Answer],
-    settings: SampleSettings,
-) -> tuple[SamplingPlan, Drawn]:
-    """The next planned look: its seed is made now, so nobody could know whom it takes."""
-    seed = settings.seed or secrets.token_hex(16)
-    after = drawn.after_look(population, seed)
-    number, moment = after.draws, datetime.now(UTC).isoformat(timespec="seconds")
-    none = gone_digest(population, np.zeros(0, np.int64))
-    pools, units = after.pools(population, number), after.taken(population, number)
-    plan = replace(plan, draws=(*plan.draws, Draw(number, moment, pools, units, none, seed)))
-    write_json(folder.plan_file, asdict(plan))
-    return plan, after
-
-
 def _draw(
     folder: SampleFolder,
     plan: SamplingPlan,
@@ -263,18 +248,24 @@ def _draw(
     answers: Mapping[str, Answer],
     settings: SampleSettings,
 ) -> tuple[SamplingPlan, Drawn]:
-    number = drawn.draws + 1
-    left = drawn.left_since(population, Standing.of(population, answers).decided)
-    pools = drawn.after(population, {}, left).pools(population, number)
-    if not sum(pools.values()):
-        raise WorkspaceError(f"{folder.path}: every unit has been drawn or decided")
-    wanted = allocate(pools, settings.units)
+    """One more draw; its seed is made now, so that nobody could know whom it takes."""
+    seed, number = settings.seed or secrets.token_hex(16), drawn.draws + 1
+    if plan.looks:  # which take what others have decided, too
+        left: IntArray = np.zeros(0, np.int64)
+        after = drawn.after_look(population, seed)
+        pools, units = after.pools(population, number), after.taken(population, number)
+    else:
+        left = drawn.left_since(population, Standing.of(population, answers).decided)
+        pools = drawn.after(population, {}, left).pools(population, number)
+        if not sum(pools.values()):
+            raise WorkspaceError(f"{folder.path}: every unit has been drawn or decided")
+        units = allocate(pools, settings.units)
+        after = drawn.after(population, units, left, seed)
+        rows = [{"group": population.groups[row], "draw": number} for row in left.tolist()]
+        gone = [folder.gone(number - 1), pa.Table.from_pylist(rows, GONE_SCHEMA)]
+        write_table(folder.gone_file, pa.concat_tables(gone), GONE_SCHEMA)
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    seed = settings.seed or secrets.token_hex(16)
-    draw = Draw(number, moment, pools, wanted, gone_digest(population, left), seed)
+    draw = Draw(number, moment, pools, units, gone_digest(population, left), seed)
     plan = replace(plan, draws=(*plan.draws, draw))
-    rows = [{"group": population.groups[row], "draw": number} for row in left.tolist()]
-    gone = [folder.gone(number - 1), pa.Table.from_pylist(rows, GONE_SCHEMA)]
-    write_table(folder.gone_file, pa.concat_tables(gone), GONE_SCHEMA)
     write_json(folder.plan_file, asdict(plan))
-    return plan, drawn.after(population, wanted, left, seed)
+    return plan, after

@@ -35,7 +35,7 @@ from sixrayd.statistics.certificate import (
 from sixrayd.statistics.missed import MissedBound, PlannedEvidence, bound_missed, bound_planned
 from sixrayd.statistics.planning import after_next_look, checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
-from sixrayd.statistics.sampling import CENSUS, Drawn, Population, SamplingPlan
+from sixrayd.statistics.sampling import Drawn, Population, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer, Standing
 
@@ -186,7 +186,7 @@ def _spots(material: EstimateInputs) -> Spots:
     counted = decided
     looks: tuple[int, ...] = ()
     if drawn.looks:
-        units = len(population.groups) - len(population.members[CENSUS])
+        units = population.undecided_at_first
         looks = tuple(round(share * units) for share in drawn.looks.fractions)
     else:
         evidence = evidence_of(population, drawn, standing, sensitivities((), 1.0))

@@ -14,7 +14,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
 from sixrayd.crop.settings import FAST, TdcSettings
-from sixrayd.crop.tdc_forms import locate, shared_position
+from sixrayd.crop.tdc_forms import check_layer
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.detectors.checkpoints import architecture_of, load_checkpoint
 from sixrayd.detectors.devices import pick_device
@@ -60,9 +60,7 @@ class Models:
         Raises:
             SettingsError: it has not, or the shared form cannot crop there.
         """
-        with torch.device("meta"):  # the layers without their weights
-            detector = architecture_of(self.weights).build(1)
-        (shared_position if tdc.form == "shared" else locate)(detector, tdc)
+        check_layer(architecture_of(self.weights).build, tdc)
 
 
 @dataclass(frozen=True, slots=True)

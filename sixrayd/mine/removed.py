@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.words import counted
 
 LITTLE = 0.03  # mean share below which a crop is hardly one
 _KEY = b"removed"  # of a part's counts, in its schema's metadata
@@ -34,7 +35,7 @@ class Removed:
             return []
         told = [
             f"cropped away: median {self.median:.1%}, mean {self.mean:.1%} of the area of "
-            f"{self.cropped} images"
+            f"{counted(self.cropped, 'image')}"
         ]
         if self.mean < LITTLE:
             told.append(
@@ -44,7 +45,7 @@ class Removed:
         return told
 
 
-def counted(shares: Iterable[float | None]) -> Counter[int]:
+def by_thousandth(shares: Iterable[float | None]) -> Counter[int]:
     """Thousandths of the area → images; what was not cropped does not count."""
     return Counter(round(share * _STEPS) for share in shares if share is not None)
 

@@ -24,7 +24,7 @@ from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
 from sixrayd.detectors.devices import out_of_memory
 from sixrayd.mine.inference import Cascade, Inference, InferenceSettings, Look, open_inference
-from sixrayd.mine.removed import counted, counts_of, with_counts
+from sixrayd.mine.removed import by_thousandth, counts_of, with_counts
 from sixrayd.mine.shard import MinedImage, ShardTask, read_scans
 
 # A row is a detection, or an image that could not be looked at: then only `error` says something.
@@ -175,7 +175,7 @@ class Worker:
                 raise ImageError(f"{scan.error}; mend it, or pass --on-error skip")
             else:
                 rows.append(_row(scan.image_id, Box("-", 0, 0, 1, 1), 0.0, scan.error))
-        return _Rows.of(len(scans), rows, counted(look.removed for look in looks.values()))
+        return _Rows.of(len(scans), rows, by_thousandth(look.removed for look in looks.values()))
 
     def _look(self, images: list[RGBImage]) -> list[Look]:
         """In halves where a GPU's memory does not take them at once: dynamic inputs differ."""

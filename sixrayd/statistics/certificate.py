@@ -180,22 +180,11 @@ def evidence_of(
     label: str = "",
 ) -> MissedEvidence:
     """What is known of the units, of those that hold one class where a label is given."""
-    found = standing.found_as[label] if label else standing.found
-    decided = standing.decided_as(label)
-    census = population.members[CENSUS]
-    known = census[decided[census]]
+    found, decided, shared = _shared(population, standing, sensitivity, label)
     strata = [_stratum(name, population, drawn, decided, found) for name in population.strata]
-    if reopened := len(census) - len(known):  # withdrawn, or nobody asked for this class
-        strata.append(Stratum("reopened", reopened))
-    return MissedEvidence(
-        reviewed=len(known),
-        found=int(found[known].sum()),
-        strata=tuple(strata),
-        with_proposals=sensitivity[0],
-        without_proposals=sensitivity[1],
-        sizes=None if label else population.sizes[~found],
-        cleared_in_found=standing.cleared_in_found,
-    )
+    if reopened := len(population.members[CENSUS]) - shared["reviewed"]:
+        strata.append(Stratum("reopened", reopened))  # withdrawn, or nobody asked for this class
+    return MissedEvidence(strata=tuple(strata), **shared)
 
 
 def planned_evidence_of(
@@ -207,28 +196,43 @@ def planned_evidence_of(
 ) -> PlannedEvidence:
     """As `evidence_of`, where looks were planned."""
     assert drawn.looks is not None
+    found, decided, shared = _shared(population, standing, sensitivity, label)
+    census = population.members[CENSUS]
+    taken, counted = drawn.in_draw > 0, found | ~decided  # what is open may be contraband
+    looks = [taken & (drawn.in_draw <= number) for number in range(1, drawn.draws + 1)]
+    return PlannedEvidence(
+        reopened=len(census) - shared["reviewed"],
+        units=population.undecided_at_first,
+        found_since=int(found.sum() - found[census].sum()),
+        finds=tuple(int(counted[look].sum()) for look in looks),
+        open=int((taken & ~decided).sum()),
+        looks=drawn.looks,
+        **shared,
+    )
+
+
+def _shared(
+    population: Population,
+    standing: Standing,
+    sensitivity: tuple[Sensitivity, Sensitivity],
+    label: str,
+) -> tuple[BoolArray, BoolArray, dict[str, Any]]:
+    """(U,) found, (U,) decided, and what is known however units were drawn."""
     found = standing.found_as[label] if label else standing.found
     decided = standing.decided_as(label)
     census = population.members[CENSUS]
     known = census[decided[census]]
-    rest = np.ones(len(found), bool)
-    rest[census] = False
-    counted = found | ~decided  # what is open may be contraband
-    looks = [(drawn.in_draw > 0) & (drawn.in_draw <= n + 1) for n in range(drawn.draws)]
-    taken = drawn.in_draw > 0
-    return PlannedEvidence(
-        reviewed=len(known),
-        found=int(found[known].sum()),
-        reopened=len(census) - len(known),
-        units=int(rest.sum()),
-        found_since=int(found[rest].sum()),
-        finds=tuple(int(counted[look].sum()) for look in looks),
-        open=int((taken & ~decided).sum()),
-        looks=drawn.looks,
-        with_proposals=sensitivity[0],
-        without_proposals=sensitivity[1],
-        sizes=None if label else population.sizes[~found],
-        cleared_in_found=standing.cleared_in_found,
+    return (
+        found,
+        decided,
+        {
+            "reviewed": len(known),
+            "found": int(found[known].sum()),
+            "with_proposals": sensitivity[0],
+            "without_proposals": sensitivity[1],
+            "sizes": None if label else population.sizes[~found],
+            "cleared_in_found": standing.cleared_in_found,
+        },
     )
 
 

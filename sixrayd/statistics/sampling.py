@@ -103,6 +103,11 @@ class Population:
         names = np.array(self._units["stratum"], object)
         return {name: np.flatnonzero(names == name) for name in (CENSUS, *self.strata)}
 
+    @property
+    def undecided_at_first(self) -> int:
+        """Units outside the census."""
+        return len(self.groups) - len(self.members[CENSUS])
+
     def rows_of(self, image_ids: Iterable[str]) -> dict[str, int]:
         """Unit of each image; images that are not in the population are left out."""
         wanted = pa.array(sorted(image_ids), pa.string())

@@ -101,12 +101,7 @@ def _train_in_team(
             f"batch {recipe.batch}: fewer images than the {team.size} processes that train; pass "
             "a larger --batch, or start fewer"
         )
-    lasting = as_saved(settings) | {"recipe": as_saved(recipe)}
-    del lasting["force"]
-    lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
-    del lasting["split"]
-    if not settings.round:  # as trainings were recorded before there were rounds
-        del lasting["round"]
+    lasting = _lasting(settings, recipe)
     # Only the leader writes; the others wait until the folder is ready, and until it is finished.
     with workspace.lock() if team.leads else nullcontext():
         inputs = workspace.upstream(("shards", ""))
@@ -138,18 +133,32 @@ def _train_in_team(
                 raise
         team.wait()
         done = workspace.run("models", run.name)
+    return _result(workspace, done, fresh)
+
+
+def _lasting(settings: TrainSettings, recipe: Recipe) -> dict[str, Any]:
+    """What tells a training from others, as `run.json` has had it since the first version."""
+    lasting = as_saved(settings) | {"recipe": as_saved(recipe)}
+    del lasting["force"], lasting["split"]
+    lasting["device"] = "auto"  # as is recorded from when it counted: where one trains does not
+    if not settings.round:  # as trainings were recorded before there were rounds
+        del lasting["round"]
+    return lasting
+
+
+def _result(workspace: Workspace, done: Run, fresh: bool) -> TrainResult:
     summary = done.summary
     return TrainResult(
-        run.name,
-        detector,
-        str(workspace.folder("models", run.name)),
+        done.name,
+        done.settings["detector"],
+        str(workspace.folder("models", done.name)),
         summary["positives"],
         summary["backgrounds"],
-        recipe.epochs,
+        done.settings["recipe"]["epochs"],
         dict(summary["validation"]),
         dict(summary.get("round", {})),
         fresh,
-        lineage_of(workspace, run.name).caution(run.name),
+        lineage_of(workspace, done.name).caution(done.name),
         summary.get("best_epoch", 0),
     )
 

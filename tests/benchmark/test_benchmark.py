@@ -56,6 +56,7 @@ def finished(tmp_path_factory):
     command += ["--epochs", "30", "--input-size", "128"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+    assert "next:" not in ran.stderr  # a training within is no step of its own
     return Workspace(folder / "workspace"), tree, json.loads(ran.stdout)
 
 

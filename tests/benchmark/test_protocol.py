@@ -275,7 +275,7 @@ def test_rounds_are_compared_by_name(place, tmp_path):
         7,
     )
     notes = json.loads((workspace.folder("benchmark", "tree-ours") / "results.json").read_text())
-    assert "1 images of the split are not in the tree." in notes["notes"]
+    assert "1 image of the split not in the tree." in notes["notes"]
     assert not benchmark(workspace, settings).fresh
 
 

@@ -17,10 +17,10 @@ def asked(tmp_path, runner):
     weights = workspace.folder("models", "first") / "weights.safetensors"
     tree = write_tree(tmp_path / "tree", learnt=8, judged=2, empty=0)
 
-    def ask(init):
+    def ask(init, *more):
         command = ["benchmark", "-w", str(tmp_path / "new"), "--voc", str(tree)]
         command += ["--train-missing", "--detectors", "ssd-small,rfb-small", "--epochs", "1"]
-        done = runner.invoke(cli, [*command, "--init", init.format(weights)])
+        done = runner.invoke(cli, [*command, "--init", init.format(weights), *more])
         assert not (tmp_path / "new" / "trees" / "tree" / "models").exists()
         return str(done.exception), weights
 
@@ -46,3 +46,10 @@ def test_a_source_that_is_not_there_is_refused(asked):
     line, _ = asked("ssd-small=absent")
 
     assert line.startswith("--init absent: no such file, and none of the names vgg16-reduc")
+
+
+def test_what_only_training_takes_reaches_it(asked):
+    line, _ = asked("none", "--amp", "fp16")
+    assert line.startswith("amp fp16: needs a GPU")
+    line, _ = asked("none", "--micro-batch", "0")
+    assert line == "micro-batch 0: needs to be at least 1, and finite"

@@ -10,7 +10,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from tests.datasets.sets import NAMES, OBJECTS, SIDES, as_coco, as_voc, as_yolo
-from tests.releases import TinyRelease
+from tests.releases import TinyRelease, jpeg
 
 
 def taken(folder, write):
@@ -73,3 +73,13 @@ def test_image_sets_of_more_classes(tmp_path):
 
     assert (result.boxes, result.other_classes) == (3, {"Gun": 3})
     assert (result.positives, result.negatives_with_boxes) == (3, 1)  # P00003 by its boxes
+
+
+def test_images_without_a_file_of_labels_are_background_in_yolo_s_form(tmp_path):
+    as_yolo(tmp_path / "set")
+    named = next((tmp_path / "set").rglob("P00001.jpg"))
+    (named.parent / "street.jpg").write_bytes(jpeg(77))
+
+    result = download(Workspace(tmp_path / "ws"), DownloadSettings(str(tmp_path / "set"), NAMES))
+
+    assert (result.images, result.positives, result.negatives, result.skipped) == (5, 3, 2, 0)

@@ -145,6 +145,13 @@ def test_an_interrupted_look_is_finished_alone(campaign):
     folder = campaign.workspace.folder("estimate", "first")
     whole = (folder / "sample.parquet").read_bytes()
     (folder / "sample.parquet").unlink()
+    with pytest.raises(WorkspaceError, match=r"interrupted; run `sixrayd estimate --next-look`,"):
+        estimate(campaign.workspace)
+    with pytest.raises(SettingsError, match=r"^--looks: looks are planned with the first draw"):
+        first_look(campaign, (10, 21))
+    assert first_look(campaign).finished  # by the same command
+    assert (folder / "sample.parquet").read_bytes() == whole
+    (folder / "sample.parquet").unlink()
     result = next_look(campaign, "dice")
     assert result.finished
     assert result.draw == 1

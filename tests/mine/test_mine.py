@@ -113,6 +113,12 @@ def test_what_is_mined_is_not_replaced_unasked(workspace, wish, error, message):
     assert mine(workspace, replace(SETTINGS, threshold=0.5, force=True)).fresh
 
 
+def test_what_says_how_a_cascade_chooses_needs_one():
+    with pytest.raises(SettingsError, match=r"^keep: says how a cascade chooses; add --cascade"):
+        MineSettings(keep=0.5)
+    assert MineSettings(keep=0.5, cascade="small").keep == 0.5
+
+
 def test_shard_by_shard_in_any_order_ends_in_the_same_bytes(workspace, tmp_path):
     whole = Workspace(tmp_path / "whole")
     shutil.copytree(workspace.root, whole.root)

@@ -8,7 +8,7 @@ import pytest
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import table_bytes, table_from
-from sixrayd.mine.removed import Removed, counted, counts_of, summed_up, with_counts
+from sixrayd.mine.removed import Removed, by_thousandth, counts_of, summed_up, with_counts
 from sixrayd.mine.worker import PART_SCHEMA
 
 
@@ -18,14 +18,14 @@ def part(metadata):
 
 
 def test_shares_are_counted_by_the_thousandth():
-    assert counted([0.2161, 0.0, None, 0.2159, 1.0]) == {216: 2, 0: 1, 1000: 1}
+    assert by_thousandth([0.2161, 0.0, None, 0.2159, 1.0]) == {216: 2, 0: 1, 1000: 1}
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 8])
 def test_median_and_mean_are_those_of_the_shares(images):
     shares = (np.random.default_rng(images).integers(0, 1001, images) / 1000).tolist()
 
-    found = summed_up(counted(shares))
+    found = summed_up(by_thousandth(shares))
 
     assert found.cropped == images
     assert found.median == pytest.approx(statistics.median(shares))
@@ -33,7 +33,7 @@ def test_median_and_mean_are_those_of_the_shares(images):
 
 
 def test_parts_keep_the_counts_beside_what_they_kept():
-    counts = counted([0.5, 0.25, 0.5])
+    counts = by_thousandth([0.5, 0.25, 0.5])
     schema = with_counts(PART_SCHEMA.with_metadata({b"images": b"3"}), counts)
 
     kept = part(schema.metadata)
@@ -62,10 +62,10 @@ def test_counts_that_are_none_are_refused(text, message):
 
 def test_what_is_said_of_it():
     assert summed_up(Counter()).lines() == Removed().lines() == []
-    assert summed_up(counted([0.216, 0.25])).lines() == [
+    assert summed_up(by_thousandth([0.216, 0.25])).lines() == [
         "cropped away: median 23.3 %, mean 23.3 % of the area of 2 images".replace(" %", "%")
     ]
-    assert summed_up(counted([0.0, 0.0, 0.012])).lines() == [
+    assert summed_up(by_thousandth([0.0, 0.0, 0.012])).lines() == [
         "cropped away: median 0.0%, mean 0.4% of the area of 3 images",
         "that is under 3%: --tdc-border edge, a greater --k or another --tdc-layer crops more, "
         "--crop none saves the time",

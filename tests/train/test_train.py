@@ -192,6 +192,7 @@ def test_nothing_ingested(tmp_path):
     ("wrong", "message"),
     [
         ({"detector": "yolo"}, f"detector 'yolo': is none of auto, {', '.join(DETECTORS)}"),
+        ({"learning_rate": 0}, "learning-rate 0: needs to be above 0, nothing would be learnt"),
         ({"learning_rate": float("nan")}, "learning-rate nan: needs to be at least 0, and finite"),
         ({"epochs": 0}, "epochs 0: needs to be at least 1, and finite"),
         ({"validation": 1.0}, "validation 1.0: needs to lie between 0 and 1"),
