@@ -231,15 +231,15 @@ def course(material: EstimateInputs, settings: BoundSettings) -> list[InterimLoo
 def _looks(material: EstimateInputs, settings: BoundSettings) -> list[InterimLook]:
     evidence = material.outcome(settings).evidence
     assert isinstance(evidence, PlannedEvidence)
-    taken = [int((material.drawn.in_draw == n + 1).sum()) for n in range(material.drawn.draws)]
-    open_ = evidence.open
+    taken = np.bincount(material.drawn.in_draw, minlength=material.drawn.draws + 1)[1:]
     found = []
-    for number in range(len(taken) + 1):
+    for number, drawn in enumerate([0, *np.cumsum(taken).tolist()]):
         finds = evidence.finds[:number]
-        part = replace(evidence, finds=finds, open=min(open_, finds[-1] if finds else 0))
-        bound = bound_planned(part, settings.alpha)
-        guess = bound.estimate if number else None
-        found.append(InterimLook(sum(taken[:number]), guess, bound.upper))
+        open_ = min(evidence.open, finds[-1] if finds else 0)
+        bound = bound_planned(
+            replace(evidence, finds=finds, drawn=drawn, open=open_), settings.alpha
+        )
+        found.append(InterimLook(drawn, None if bound.unchecked else bound.estimate, bound.upper))
     return found
 
 

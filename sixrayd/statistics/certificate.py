@@ -205,6 +205,7 @@ def planned_evidence_of(
         units=population.undecided_at_first,
         found_since=int(found.sum() - found[census].sum()),
         finds=tuple(int(counted[look].sum()) for look in looks),
+        drawn=int(taken.sum()),
         open=int((taken & ~decided).sum()),
         looks=drawn.looks,
         **shared,

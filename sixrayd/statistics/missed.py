@@ -95,7 +95,8 @@ class PlannedEvidence:
     units: int  # all others, from which the sample is drawn
     found_since: int  # of those, by anybody
     finds: tuple[int, ...]  # drawn units by each look that are found, or still open
-    open: int  # drawn units that nobody has settled: counted as finds, so that none is left out
+    drawn: int  # units by the last look
+    open: int  # of them that nobody has settled: counted as finds, so that none is left out
     looks: LookPlan
     with_proposals: Sensitivity = PERFECT
     without_proposals: Sensitivity = PERFECT
@@ -108,7 +109,7 @@ class PlannedEvidence:
             not 0 <= self.found <= self.reviewed
             or not 0 <= self.found_since <= self.units
             or any(late < early for early, late in pairwise(finds))
-            or not 0 <= self.open <= finds[-1]
+            or not 0 <= self.open <= finds[-1] <= self.drawn <= self.units
             or finds[-1] - self.open > self.found_since
         ):
             raise SettingsError(f"evidence: counts that contradict each other: {self}")
@@ -227,8 +228,9 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
     queue = _Part(evidence.reviewed, evidence.found)
     upper = left + evidence.reopened + queue.left(0, lower, split.overlooked_reviewed)
     rate = min(side.estimate for side in evidence.sensitivity)
-    drawn = looks.fractions[len(finds) - 1] if finds else 0.0
-    seen = (finds[-1] - evidence.open) / (rate * drawn) if finds and rate else 0.0
+    settled = evidence.drawn - evidence.open
+    share = rate * looks.fractions[len(finds) - 1] * settled / evidence.drawn if settled else 0.0
+    seen = (finds[-1] - evidence.open) / share if share else 0.0
     estimate = min(max(seen - evidence.found_since, 0.0), float(units))
     return MissedBound(
         found=evidence.found + evidence.found_since,
@@ -240,7 +242,7 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
         split=split,
         sensitivity_with=lower,
         sensitivity_without=lower,
-        unchecked=evidence.reopened + (0 if finds else units - evidence.found_since),
+        unchecked=evidence.reopened + (0 if settled else units - evidence.found_since),
     )
 
 

@@ -43,6 +43,7 @@ def after_next_look(evidence: PlannedEvidence, alpha: float = 0.05) -> int | Non
     continued = replace(
         evidence,
         finds=(*evidence.finds, finds),
+        drawn=max(finds, round(evidence.units * shares[done])),
         found_since=evidence.found_since + new,
         sizes=None,
     )

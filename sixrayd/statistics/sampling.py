@@ -273,7 +273,10 @@ class Drawn:
         """
         assert self.looks is not None  # what is drawn otherwise goes by `after`
         if self.draws == len(self.looks.fractions):
-            raise WorkspaceError(f"draw {self.draws + 1}: {self.draws} looks were planned, no more")
+            raise WorkspaceError(
+                f"draw {self.draws + 1}: all {self.draws} looks that were planned are drawn; the "
+                "bound at the last one stands"
+            )
         chance = self.looks.chance(self.draws)
         below = chance.numerator * 2**_DIGEST_BITS // chance.denominator
         in_draw, places = self.in_draw.copy(), self.places.copy()

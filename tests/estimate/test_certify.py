@@ -182,8 +182,7 @@ def test_an_interrupted_draw_is_finished_before_anybody_signs(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         write(campaign, tmp_path / "a")
     assert str(caught.value) == (
-        f"{sample}: draw 1 was interrupted; run `sixrayd estimate --sample N`, which "
-        "finishes it"
+        f"{sample}: draw 1 was interrupted; run `sixrayd estimate --sample N`, which finishes it"
     )
     assert not (tmp_path / "a").exists()
     assert draw_sample(campaign.workspace, SampleSettings()).finished
