@@ -7,47 +7,30 @@ The test side is drawn by near-duplicate group, so that no test image has a twin
 
 import hashlib
 import json
-import tarfile
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
 
 import click
 
+from sixrayd.core.growth import Allowance
 from sixrayd.core.records import NEAR_BITS
+from sixrayd.core.shards import entries_of
 from sixrayd.core.voc import VocAnnotation, write_voc
+from sixrayd.datasets.tars import opened_tar, plain_file
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import duplicate_groups, image_hash
 
 
-class _Joined:
-    """The pieces of a split archive as one stream."""
-
-    def __init__(self, files: list[IO[bytes]]) -> None:
-        self._files = files
-
-    def read(self, size: int = -1) -> bytes:
-        while self._files:
-            data = self._files[0].read(size)
-            if data:
-                return data
-            self._files.pop(0)
-        return b""
-
-
 def read_images(release: Path) -> dict[str, bytes]:
     """Image id → encoded bytes; thousands of small images, so all at once."""
-    with ExitStack() as stack:
-        parts = sorted(release.glob("JPEGImage.tar.gz*"))
-        stream = _Joined([stack.enter_context(part.open("rb")) for part in parts])
-        tar = stack.enter_context(tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|gz"))
-        found = {}
-        for member in tar:
-            file = tar.extractfile(member)
-            if file is not None:
+    parts = sorted(release.glob("JPEGImage.tar.gz*"))
+    packed = sum(part.stat().st_size for part in parts)
+    found = {}
+    with opened_tar(parts, "JPEGImage.tar.gz", Allowance(packed)) as (tar, _):
+        for member in entries_of(tar):
+            if file := plain_file(tar, member):
                 found[Path(member.name).stem] = file.read()
-        return found
+    return found
 
 
 def draw_test_side(images: dict[str, bytes], share: float, distance: int) -> set[str]:

@@ -1,13 +1,13 @@
 """Files that say which images train and which test: `image,side` as CSV, an export's JSON."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ReleaseError, SettingsError
 from sixrayd.core.files import open_plain, sha256_file, why
 from sixrayd.core.findings import Flaw
@@ -107,8 +107,8 @@ def _csv_rows(file: str, data: bytes, told: Told) -> Iterator[tuple[str, Split, 
 def _json_rows(file: str, data: bytes, told: Told) -> Iterator[tuple[str, Split, str]]:
     """Where, side and image of each entry of an export's `splits.json`."""
     try:
-        document = json.loads(text_of(data))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text_of(data))
+    except ValueError as error:
         raise ReleaseError(f"{file}: not JSON ({error})") from error
     if not isinstance(document, dict) or not all(map(side_of_word, document)):
         raise ReleaseError(

@@ -21,6 +21,7 @@ from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
+from sixrayd.core.runs import as_plain
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import (
@@ -193,7 +194,7 @@ class _Demo:
         settings = SynthSettings(images=images, seed=seed, positives=0.4, hidden=0.07, workers=2)
         truth = self.folder / "release-truth" / "truth.csv"
         plan = self.folder / "release.json"
-        wanted = json.loads(json.dumps(asdict(settings)))
+        wanted = as_plain(asdict(settings))
         if self.release.exists() and truth.exists():
             if not plan.exists() or json.loads(plan.read_text("utf-8")) != wanted:
                 raise SettingsError(

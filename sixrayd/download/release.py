@@ -1,7 +1,6 @@
 """Which files make up a release, and whether they are what their names say."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import open_plain, sha256_file, why, write_bytes
 from sixrayd.core.findings import Flaw
+from sixrayd.core.runs import as_plain
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.places import ARCHIVE
 from sixrayd.datasets.tars import TarParts, is_archive, start_of_tar
@@ -159,7 +159,7 @@ def is_same_elsewhere(there: Run, asked: Run, release: Release) -> bool:
 
 def _placeless(run: Run) -> tuple[object, dict[str, str], str]:
     """Settings, archives and listing of loose files, without the place of the release."""
-    settings = json.loads(json.dumps({**run.settings, "release": ""}))
+    settings = as_plain({**run.settings, "release": ""})
     root = f"{run.settings['release']}/"
     archives = {key.removeprefix(root): sha256 for key, sha256 in run.inputs.items()}
     return settings, archives, archives.pop(LISTING, "")

@@ -8,7 +8,6 @@ draw before it is complete then, and nothing that had left has come back. Of the
 before the first undecided one count, in their random order.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.core.runs import as_plain
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
     MissedBound,
@@ -98,7 +98,7 @@ class BoundOutcome:
                 for label, bound in self.by_class.items()
             },
         }
-        found: dict[str, Any] = json.loads(json.dumps(plain))
+        found: dict[str, Any] = as_plain(plain)
         return found
 
 

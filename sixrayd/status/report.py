@@ -1,6 +1,5 @@
 """Which stages of a workspace are finished, which must run again, and what comes next."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -123,6 +122,4 @@ def _result(
     changed = tuple(key for key in changed if key not in gone)
     progress = StageProgress.STALE if changed else StageProgress.DONE
     summary = {k: v for k, v in run.summary.items() if isinstance(v, str | int | float)}
-    return ResultStatus(
-        stage, name, progress, changed, gone, summary=json.loads(json.dumps(summary))
-    )
+    return ResultStatus(stage, name, progress, changed, gone, summary=summary)

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import open_plain
 from sixrayd.core.shards import StrictTarInfo
@@ -65,7 +66,7 @@ def _manifest(tar: tarfile.TarFile) -> dict[str, Any]:
     head = tar.next()
     if head is None or head.name != MANIFEST or head.size > _MAX_MANIFEST or not _is_plain(head):
         raise ValueError("it does not begin with a manifest")
-    document = json.loads(_opened(tar, head).read())
+    document = parse_json(_opened(tar, head).read())
     files = {str(name): str(digest) for name, digest in document["files"].items()}
     if len(files) > _MOST_FILES:
         raise ValueError(f"it lists {len(files)} files, expected at most {_MOST_FILES}")
