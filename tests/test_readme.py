@@ -43,7 +43,7 @@ def test_the_transcript_runs(tmp_path):
             )
             assert answer.returncode == 0, f"{command}: {answer.stderr}"
 
-    assert (tmp_path / "workspace" / "export" / "rfb-small" / "VOC2007" / "Annotations").is_dir()
+    assert (tmp_path / "workspace" / "export" / "rfb-lite0" / "VOC2007" / "Annotations").is_dir()
 
 
 def test_the_links_lead_somewhere():

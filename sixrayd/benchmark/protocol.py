@@ -14,7 +14,7 @@ from sixrayd.evaluation.modes import Mode
 
 ProtocolName = Literal["modern", "paper"]
 PUBLISHED = ("ssd512", "retinanet512", "rfb512")  # the paper's three, its best one last
-SMALL = ("ssd-small", "retinanet-small", "rfb-small")  # the same three for CPUs
+ON_LITE0 = ("ssd-lite0", "retinanet-lite0", "rfb-lite0")  # the same three for CPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ MODERN = Protocol(
     readings=("pixels", "fractions"),
     kernel_units=("cells", "pixels"),
     detectors=PUBLISHED,
-    on_cpu=SMALL,
+    on_cpu=ON_LITE0,
 )
 PAPER = replace(
     MODERN,

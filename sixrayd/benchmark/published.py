@@ -78,7 +78,7 @@ BY_TABLE = {"fixed": FIXED, "dynamic": DYNAMIC}
 
 
 def family(detector: str) -> str:
-    """The kind of a detector of any size: `rfb512` and `rfb-small` are of `rfb`."""
+    """The kind of a detector of any size: `rfb512` and `rfb-lite0` are of `rfb`."""
     return re.split(r"[-\d]", detector)[0]
 
 

@@ -12,7 +12,7 @@ class DemoSettings:
     Args:
         images: of the synthetic release.
         budget: images reviewed for each one that is hidden.
-        epochs: of training.
+        epochs: of training; None: 4 from pretrained weights, 20 from random ones.
         checks: spot checks, in groups of near-duplicates; a tenth of the negatives at most.
         error_rate: share of images that the simulated reviewer gets wrong.
         browse: open the result in FiftyOne at the end.
@@ -23,7 +23,7 @@ class DemoSettings:
 
     images: int = 1000
     seed: int = 0
-    epochs: int = 20
+    epochs: int | None = None
     budget: float = 2.0
     checks: int = 60
     error_rate: float = 0.02

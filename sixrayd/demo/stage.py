@@ -16,7 +16,7 @@ from sixrayd.benchmark.stage import benchmark
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import SettingsError
+from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
@@ -31,6 +31,8 @@ from sixrayd.demo.reviewer import (
     review_as_person,
 )
 from sixrayd.demo.settings import DemoSettings
+from sixrayd.detectors.catalogue import DETECTORS
+from sixrayd.detectors.pretrained import find_weights
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from sixrayd.estimate.sample import draw_sample
@@ -104,6 +106,7 @@ class _Demo:
         self.release = folder / "release"
         self.seconds: dict[str, float] = {}
         self.console = Terminal(stderr=True)
+        self.detector = self._pick_detector()
 
     def run(self, opened: Callable[[dict[str, str]], None] | None) -> DemoResult:
         with self._stage("synth"):
@@ -177,16 +180,26 @@ class _Demo:
         negatives = Index.load(self.workspace).rows(source=Source.NEGATIVE)["image_id"]
         return set(negatives.to_pylist()) & self.truth().keys()
 
+    def _pick_detector(self) -> str:
+        detector = "rfb-lite0"
+        try:
+            find_weights(DETECTORS[detector].start)
+        except CheckpointError as error:
+            self._say(f"rfb-small instead of {detector}: {error}")
+            return "rfb-small"
+        return detector
+
     def _training(self) -> TrainSettings:
         # Also where there is a GPU: so few images teach the large detector nothing.
         # Synthetic contraband is large enough for a small input, which trains twice as fast.
-        epochs, seed = self.settings.epochs, self.settings.seed
-        return TrainSettings(detector="rfb-small", input_size=256, epochs=epochs, seed=seed)
+        epochs = self.settings.epochs or (4 if DETECTORS[self.detector].start else 20)
+        seed = self.settings.seed
+        return TrainSettings(detector=self.detector, input_size=256, epochs=epochs, seed=seed)
 
     def _benchmark(self) -> BenchmarkSettings:
         # One detector and few images: enough to see every table, not to believe its figures.
         return BenchmarkSettings(
-            detectors=("rfb-small",), resamples=200, validation=40, timing=10, force=True
+            detectors=(self.detector,), resamples=200, validation=40, timing=10, force=True
         )
 
     def _synthesize(self) -> None:

@@ -135,15 +135,22 @@ _SMALL = Recipe(
 _LITE = replace(_SMALL, epochs=5, learning_rate=1e-3)
 _AT = "sixrayd.detectors"
 _VGG = "vgg16-reduced"
+
+
+def _on_lite0(network: str) -> Architecture:
+    start = "efficientnet-lite0"
+    return Architecture(network=f"{_AT}.{network}", recipe=_LITE, any_size=True, start=start)
+
+
 DETECTORS = {
     "rfb-small": Architecture(network=f"{_AT}.rfb:rfb_small", recipe=_SMALL, any_size=True),
-    "rfb-lite0": Architecture(
-        network=f"{_AT}.rfb:rfb_lite0", recipe=_LITE, any_size=True, start="efficientnet-lite0"
-    ),
     "ssd-small": Architecture(network=f"{_AT}.ssd:ssd_small", recipe=_SMALL, any_size=True),
     "retinanet-small": Architecture(
         network=f"{_AT}.retinanet:retinanet_small", recipe=_SMALL, any_size=True
     ),
+    "rfb-lite0": _on_lite0("rfb:rfb_lite0"),
+    "ssd-lite0": _on_lite0("ssd:ssd_lite0"),
+    "retinanet-lite0": _on_lite0("retinanet:retinanet_lite0"),
     "rfb300": Architecture(network=f"{_AT}.rfb:rfb300", recipe=_RFB, start=_VGG),
     "rfb512": Architecture(network=f"{_AT}.rfb:rfb512", recipe=_RFB, start=_VGG),
     "ssd300": Architecture(network=f"{_AT}.ssd:ssd300", recipe=_SSD, start=_VGG),

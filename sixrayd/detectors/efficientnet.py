@@ -85,7 +85,8 @@ class LiteSources(Sources):
                 self.trunk.append(InvertedResidual(channels, widen, kernel, step, after))
                 channels = after
         self.laterals = nn.ModuleList(
-            ConvNorm(c, width) for c, width in zip((40, 112, 192), self.channels, strict=True)
+            ConvNorm(c, width)
+            for c, width in zip((40, 112, 192), LiteSources.channels, strict=True)
         )
         self._keeps = False
 

@@ -129,9 +129,17 @@ def find_weights(source: str) -> Path:
     except (CheckpointError, OSError) as error:
         raise CheckpointError(
             f"--init {source}: {error}; pass --init FILE, put {wanted.name} into the folder that "
-            f"{FOLDER} names, or start at random with --init none, which costs precision: the "
-            "published recipes expect these weights"
+            f"{FOLDER} names, or {_without(wanted)}"
         ) from error
+
+
+def _without(wanted: WeightsFile) -> str:
+    if wanted.package:
+        return "take --detector rfb-small, which learns from nothing and ranks worse"
+    return (
+        "start at random with --init none, which costs precision: the published recipes expect "
+        "these weights"
+    )
 
 
 def _given(wanted: WeightsFile) -> Path | None:

@@ -1,4 +1,4 @@
-"""RetinaNet: `retinanet512` as torchvision has it, and `retinanet-small` for two CPU cores."""
+"""RetinaNet: `retinanet512` as torchvision has it, `retinanet-lite0` and `-small` for CPUs."""
 
 import math
 from typing import cast
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from sixrayd.detectors.coding import Coding
 from sixrayd.detectors.detector import Detector, InputForm, Sources, rows
+from sixrayd.detectors.efficientnet import LITE_FORM, LiteSources
 from sixrayd.detectors.focal import focal_loss
 from sixrayd.detectors.narrow import SMALL_FORM, SMALL_PLAN, NarrowSources, enlarge
 from sixrayd.detectors.priors import PriorLevel, PriorPlan
@@ -58,6 +59,20 @@ class RetinaSmallSources(NarrowSources):
     def __init__(self) -> None:
         super().__init__()
         self.pyramid = Pyramid(NarrowSources.channels, 64)
+
+    def onward(self, x: Tensor) -> list[Tensor]:
+        """The map at stride 8 → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
+        return cast(list[Tensor], self.pyramid(super().onward(x)))
+
+
+class RetinaLiteSources(LiteSources):
+    """A pyramid of 64 channels over EfficientNet-Lite0, at strides 8, 16 and 32."""
+
+    channels = (64,) * 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pyramid = Pyramid(LiteSources.channels, 64)
 
     def onward(self, x: Tensor) -> list[Tensor]:
         """The map at stride 8 → maps of H / 8, H / 16 and H / 32 rows, rounded up."""
@@ -154,7 +169,16 @@ def retinanet512(classes: int) -> Detector:
 
 def retinanet_small(classes: int) -> Detector:
     """Shared heads on a narrow pyramid, for CPUs, any input size; priors as `rfb-small`'s."""
+    return _on_narrow_pyramid(RetinaSmallSources(), classes, SMALL_FORM)
+
+
+def retinanet_lite0(classes: int) -> Detector:
+    """The same heads on a pyramid over EfficientNet-Lite0."""
+    return _on_narrow_pyramid(RetinaLiteSources(), classes, LITE_FORM)
+
+
+def _on_narrow_pyramid(sources: Sources, classes: int, form: InputForm) -> Detector:
     count = SMALL_PLAN.levels[0].count
     spread = math.sqrt(2 / (9 * 64))
     heads = RetinaHeads(64, count, RETINA_CODING.outputs(classes), depth=2, spread=spread)
-    return Detector(RetinaSmallSources(), heads, SMALL_PLAN, SMALL_FORM, RETINA_CODING, focal_loss)
+    return Detector(sources, heads, SMALL_PLAN, form, RETINA_CODING, focal_loss)

@@ -1,4 +1,4 @@
-"""RFB-Net: `rfb300` and `rfb512` as published, and `rfb-small`, which learns on two CPU cores."""
+"""RFB-Net: `rfb300` and `rfb512` as published, `rfb-lite0` and `rfb-small` for CPUs."""
 
 from typing import cast
 

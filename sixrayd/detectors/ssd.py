@@ -1,4 +1,4 @@
-"""SSD: `ssd300` and `ssd512` as published, and `ssd-small`, which learns on two CPU cores."""
+"""SSD: `ssd300` and `ssd512` as published, `ssd-lite0` and `ssd-small` for CPUs."""
 
 from dataclasses import replace
 from typing import cast
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sixrayd.detectors.detector import Detector, Sources, multibox_detector
+from sixrayd.detectors.efficientnet import LITE_FORM, LiteSources
 from sixrayd.detectors.narrow import SMALL_FORM, SMALL_PLAN, NarrowSources
 from sixrayd.detectors.priors import PriorPlan, ssd_level
 from sixrayd.detectors.vgg import reduced_vgg16, vgg_form
@@ -131,3 +132,8 @@ def ssd512(classes: int) -> Detector:
 def ssd_small(classes: int) -> Detector:
     """SSD's plain heads on a narrow residual network, for CPUs, any input size."""
     return multibox_detector(NarrowSources(), SMALL_PLAN, classes, SMALL_FORM)
+
+
+def ssd_lite0(classes: int) -> Detector:
+    """SSD's plain heads on EfficientNet-Lite0, any input size."""
+    return multibox_detector(LiteSources(), SMALL_PLAN, classes, LITE_FORM)

@@ -43,7 +43,7 @@ option = options_of(TrainSettings)
 @option(
     "--detector",
     type=click.Choice(["auto", *DETECTORS]),
-    help="Detector to train; auto takes rfb512 on a GPU, else rfb-small.",
+    help="Detector to train; auto takes rfb512 on a GPU, else rfb-lite0.",
 )
 @option("--name", help="Name of the result.  [default: the detector's]")
 @option(
@@ -122,8 +122,8 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
     \b
     Example:
-      sixrayd train --detector rfb-small --epochs 12
-      sixrayd train --round first --init rfb-small --name second --epochs 8 --learning-rate 5e-4
+      sixrayd train --detector rfb512 --epochs 60
+      sixrayd train --round first --init rfb-lite0 --name second --epochs 8 --learning-rate 5e-4
       torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512
     """
     from sixrayd.train.stage import train as train_stage

@@ -25,7 +25,7 @@ class TrainSettings:
     """What to train and on how much of the release.
 
     Args:
-        detector: a key of `DETECTORS`; "auto" takes rfb512 where there is a GPU, else rfb-small.
+        detector: a key of `DETECTORS`; "auto" takes rfb512 where there is a GPU, else rfb-lite0.
         name: of the result; the detector's by default.
         epochs, batch, learning_rate, background, window, ema_decay: None takes the detector's
             recipe, whose steps and warm-up keep their places in proportion to the epochs.

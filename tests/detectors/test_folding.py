@@ -10,7 +10,7 @@ from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.folding import Network, fold_norms, to_bfloat16
 from tests.detectors.seeded import seeded_tensor
 
-SMALL = ("rfb-small", "ssd-small", "retinanet-small")
+SMALL = [name for name, kind in DETECTORS.items() if kind.any_size]
 
 
 def seeded(name):

@@ -89,9 +89,11 @@ def test_the_recipe_s_own_epochs_change_nothing():
 def test_published_recipes_start_from_imagenet_and_small_ones_at_random():
     assert {name: start_of(name, "auto") for name in DETECTORS} == {
         "rfb-small": "",
-        "rfb-lite0": "efficientnet-lite0",
         "ssd-small": "",
         "retinanet-small": "",
+        "rfb-lite0": "efficientnet-lite0",
+        "ssd-lite0": "efficientnet-lite0",
+        "retinanet-lite0": "efficientnet-lite0",
         "rfb300": "vgg16-reduced",
         "rfb512": "vgg16-reduced",
         "ssd300": "vgg16-reduced",
