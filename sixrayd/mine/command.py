@@ -133,6 +133,11 @@ def mine(
         )
         for line in result.removed.lines():
             echo(line)
+        if result.believed is not None:
+            echo(
+                f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
+                "scores as known contraband does; only a review can tell"
+            )
         _tell_skipped(result.skipped, result.folder, "images")
         done = result.shards_done == result.shards
         following = "sixrayd review push" if done else "sixrayd mine"

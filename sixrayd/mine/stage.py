@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
@@ -22,6 +22,7 @@ from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import TdcSettings
 from sixrayd.detectors.backends import resolve_backend
+from sixrayd.mine.held_out import held_out_scores
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import (
     UNRECORDED,
@@ -37,6 +38,7 @@ from sixrayd.mine.removed import Removed, counts_of, summed_up
 from sixrayd.mine.settings import TDC, MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
+from sixrayd.statistics.belief import BELIEF, Belief, believe
 
 _READERS = 8  # parts read at once: elsewhere, each takes a while to come
 # Settings that change the candidates. The others say where and how fast they are found.
@@ -54,6 +56,8 @@ class MineResult:
         backend: what ran the network.
         cropped: images that TDC has cropped.
         area_removed_median, area_removed_mean: share of their area, 0..1.
+        believed: images that hold contraband, if what was missed scores as known contraband does;
+            None where too few known positives are left to say.
     """
 
     name: str
@@ -70,6 +74,7 @@ class MineResult:
     cropped: int = 0
     area_removed_median: float | None = None
     area_removed_mean: float | None = None
+    believed: float | None = None
 
     @property
     def removed(self) -> Removed:
@@ -123,7 +128,8 @@ def mine(
         found, errors, removed = job.rows(done)
         run = replace(run, summary=job.summary(done, found, errors, removed))
         if len(done) == len(job.shards):
-            run = replace(run, outputs=job.rank(found, errors))
+            outputs, believed = job.rank(found, errors, settings)
+            run = replace(run, summary={**run.summary, **believed}, outputs=outputs)
             workspace.finish(run)
         return _result(workspace, run, fresh=True)
 
@@ -256,17 +262,37 @@ class Mining:
             counts.update(counts_of(part, f"{self.parts.place}/{part_name(name)}"))
         return *split_parts(parts), summed_up(counts)
 
-    def rank(self, found: pa.Table, errors: pa.Table) -> Mapping[str, str]:
-        """Write the candidates; the same bytes whatever the order in which the parts came to be.
+    def rank(
+        self, found: pa.Table, errors: pa.Table, settings: MineSettings
+    ) -> tuple[Mapping[str, str], Mapping[str, float]]:
+        """Write the candidates, and what scores are worth; the same bytes whatever the order in
+        which the parts came to be.
 
         Returns:
-            SHA-256 of each file.
+            SHA-256 of each file, and what `MineResult` says of the belief.
         """
         write_bytes(self.folder / "skipped.jsonl", skipped_lines(errors))
         candidates = rank_candidates(found, self.run.name)
         write_table(self.folder / "candidates.parquet", candidates, CANDIDATE_SCHEMA)
-        names = ("candidates.parquet", "look.json", "skipped.jsonl")
-        return {name: sha256_file(self.folder / name) for name in names}
+        names = ["candidates.parquet", "look.json", "skipped.jsonl"]
+        believed = {}
+        if belief := self._belief(candidates, settings):
+            belief.save(self.folder / BELIEF)
+            names.append(BELIEF)
+            believed = {"believed": belief.hidden}
+        return {name: sha256_file(self.folder / name) for name in names}, believed
+
+    def _belief(self, candidates: pa.Table, settings: MineSettings) -> Belief | None:
+        """What scores are worth; None where no known positive can say."""
+        try:
+            prepared = self.prepared(settings, self.folder)
+            scores = held_out_scores(self.workspace, self.models, prepared)
+        except (WorkspaceError, ShardError) as error:
+            console.print(f"what scores are worth is not known: {error}", markup=False)
+            return None
+        best = candidates.group_by("image_id").aggregate([("image_score", "max")])
+        mined = best["image_score_max"].to_numpy()
+        return believe(scores, mined, sum(self.images.values()))
 
     def summary(
         self, done: list[str], found: pa.Table, errors: pa.Table, removed: Removed

@@ -149,7 +149,8 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
     groups = Pictures(workspace, name, [item.image_id for item in queue]).groups
     if settings.origin != POSITIVES:
         past = plan.past_reviews(reviews_of(workspace))
-        queue = plan.by_finds_per_second(queue, past, groups)
+        belief = plan.mining_belief(workspace, name)
+        queue = plan.by_finds_per_second(queue, past, groups, belief)
     sent = {row["image_id"] for row in folder.tasks()}
     queue.sort(key=lambda item: item.image_id not in sent)  # what was sent counts first
     end = settings.limit or len(queue)

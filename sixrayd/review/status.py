@@ -12,7 +12,7 @@ from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, forecast, order
-from sixrayd.review.queue.plan import past_reviews
+from sixrayd.review.queue.plan import belief_of, past_reviews
 from sixrayd.review.server import connect
 from sixrayd.review.settings import StatusSettings
 
@@ -22,7 +22,8 @@ class ReviewStatus:
     """Live counts; `not_pulled` are decisions that only the server has.
 
     Args:
-        next_hour: finds that an hour of one person's review promises; None before any answer.
+        next_hour: finds that an hour of one person's review promises; None before any answer
+            where the mining does not say what its scores are worth.
     """
 
     name: str
@@ -68,7 +69,8 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
 
 def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
     past = past_reviews(reviews_of(folder.workspace))
-    if not past:
+    belief = belief_of(folder.workspace, folder.name)
+    if not (past or belief):
         return None
     drawn: dict[str, list[dict[str, Any]]] = {}
     for row in folder.candidates():
@@ -80,4 +82,4 @@ def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
         and (i := row["image_id"]) not in decided
         and (kind := Kind(row["kind"])) in ORDERED
     ]
-    return round(forecast(order(items, past), hours=1), 1)
+    return round(forecast(order(items, past, belief), hours=1), 1)

@@ -12,6 +12,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Kind
 from sixrayd.review.queue.image import ReviewImage
+from sixrayd.statistics.belief import Belief
 
 ORDERED = (Kind.CANDIDATE, Kind.DUPLICATE, Kind.POSITIVE)
 MOST_BOXES = 3  # tasks with more proposals are timed together with these
@@ -31,7 +32,8 @@ class Past:
     """A decision that was made.
 
     Args:
-        score, boxes: the image's, and how many boxes were drawn in advance.
+        score, boxes: the image's, of a candidate what its mining believes of it, and how many
+            boxes were drawn in advance.
         found: the reviewer saw contraband.
         seconds: of work; 0 where the server did not say.
     """
@@ -57,7 +59,9 @@ class Queued:
     seconds: float
 
 
-def order(items: Iterable[ReviewImage], past: Iterable[Past]) -> tuple[Queued, ...]:
+def order(
+    items: Iterable[ReviewImage], past: Iterable[Past], belief: Belief | None = None
+) -> tuple[Queued, ...]:
     """The queue, the most expected finds per second first.
 
     A group comes whole, at the place that its finds per second give it. Of equal ones the higher
@@ -66,6 +70,7 @@ def order(items: Iterable[ReviewImage], past: Iterable[Past]) -> tuple[Queued, .
 
     Args:
         items: of the kinds in `ORDERED`; checks are mixed in at random, never ordered.
+        belief: of the candidates' scores, where their mining has one.
 
     Raises:
         SettingsError: another kind, or a score out of range.
@@ -77,7 +82,7 @@ def order(items: Iterable[ReviewImage], past: Iterable[Past]) -> tuple[Queued, .
                 f"{item.image_id}: {item.kind} with score {item.image_score}: needs one of "
                 f"{', '.join(ORDERED)}, and a score of 0 to 1"
             )
-    chances = probabilities(waiting, decided)
+    chances = probabilities(waiting, decided, belief)
     times = task_seconds(decided)
     groups: dict[str, list[Queued]] = defaultdict(list)
     for item, chance in zip(waiting, chances, strict=True):
@@ -103,11 +108,14 @@ def forecast(queue: Sequence[Queued], hours: float, reviewers: int = 1) -> float
     return float(np.interp(hours * reviewers * 3600, spent, finds))
 
 
-def probabilities(items: Sequence[ReviewImage], past: Sequence[Past]) -> FloatArray:
+def probabilities(
+    items: Sequence[ReviewImage], past: Sequence[Past], belief: Belief | None = None
+) -> FloatArray:
     """Probability that each item holds contraband, (N,), never falling with the score of a kind.
 
     What is believed beforehand: of a score, a logistic curve through the decisions of that kind
-    (Platt 1999), which without any is the score itself; of a similarity, the share of candidates
+    (Platt 1999), which without any is what the mining believes of it, or the score itself where
+    that believes nothing; of a similarity, the share of candidates
     that hold contraband, (finds + 1/2) / (candidates + 1), where those waiting count by their
     probability: resembling a known positive is worth nothing until decisions say so.
 
@@ -121,6 +129,8 @@ def probabilities(items: Sequence[ReviewImage], past: Sequence[Past]) -> FloatAr
     for kind in (Kind.CANDIDATE, Kind.POSITIVE, Kind.DUPLICATE):
         places = [place for place, item in enumerate(items) if item.kind == kind]
         scores = np.array([items[place].image_score for place in places])
+        if belief and kind == Kind.CANDIDATE:
+            scores = belief.of(scores)
         decided = [each for each in past if each.kind == kind]
         seen = np.array([each.score for each in decided])
         found = np.array([each.found for each in decided], float)

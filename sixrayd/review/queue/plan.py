@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,11 +18,12 @@ from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, settle
-from sixrayd.decisions.decision import load_decisions, standing_decisions
+from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, Past, order
+from sixrayd.statistics.belief import BELIEF, Belief
 
 MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
 
@@ -182,24 +184,42 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
 
 
 def by_finds_per_second(
-    items: Sequence[ReviewImage], past: Sequence[Past], groups: Mapping[str, str]
+    items: Sequence[ReviewImage],
+    past: Sequence[Past],
+    groups: Mapping[str, str],
+    belief: Belief | None = None,
 ) -> list[ReviewImage]:
     """Candidates and duplicates, those first that promise the most finds for a reviewer's time."""
     grouped = (replace(item, group=groups[item.image_id]) for item in items)
-    return [queued.item for queued in order(grouped, past)]
+    return [queued.item for queued in order(grouped, past, belief)]
+
+
+def belief_of(workspace: Workspace, review: str) -> Belief | None:
+    """What the mining that a review shows says of its scores."""
+    mining = mining_of(workspace, review)
+    return mining_belief(workspace, mining) if mining else None
+
+
+def mining_belief(workspace: Workspace, mining: str) -> Belief | None:
+    """What a mining says of its scores; None of one that says nothing."""
+    return Belief.load(workspace.folder("mine", mining) / BELIEF)
 
 
 def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
     """What earlier answers teach of probability and time."""
     past = []
     for folder in folders:
+        belief = belief_of(folder.workspace, folder.name)
         tasks = {row["task"]: row for row in folder.tasks()}
         for decisions in standing_decisions(load_decisions(folder.workspace, folder.name)).values():
             for decision in decisions:
                 row = tasks.get(decision.task)
                 if row is not None and row["kind"] in ORDERED and decision.lane != ADJUDICATION:
                     found = decision.verdict == Verdict.MISSED
-                    seen = (Kind(row["kind"]), row["image_score"], len(row["candidates"]))
+                    kind, score = Kind(row["kind"]), row["image_score"]
+                    if belief and kind == Kind.CANDIDATE:
+                        score = float(belief.of(np.array([score]))[0])
+                    seen = (kind, score, len(row["candidates"]))
                     past.append(Past(*seen, found=found, seconds=decision.lead_time_s))
     return past
 
