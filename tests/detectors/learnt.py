@@ -38,13 +38,14 @@ def learnt() -> Detector:
     return detector.eval()
 
 
-def train_further(workspace: Workspace) -> None:
+def train_further(workspace: Workspace, validation: float = 0.1) -> None:
     """One gentle epoch on the release, so that the workspace has a model that finds its squares."""
     path = workspace.root / "learnt.safetensors"
     detector = learnt()
     about = Checkpoint("rfb-small", detector, ClassList(THINGS))
     save_weights(path, about, detector.state_dict())
-    train(workspace, replace(QUICK, epochs=1, learning_rate=1e-5, init=str(path)))
+    gentle = replace(QUICK, epochs=1, learning_rate=1e-5, init=str(path))
+    train(workspace, replace(gentle, validation=validation))
 
 
 def shown(number: int) -> RGBImage:

@@ -30,6 +30,9 @@ from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
+from sixrayd.review.queue.plan import mining_belief
+from sixrayd.statistics.belief import BELIEF, Belief
+from tests.detectors.learnt import train_further
 from tests.processes import started
 from tests.squares import ingest, squares
 
@@ -51,6 +54,31 @@ def test_hidden_objects_come_first(workspace):
     assert first == [f"N000000{n}" for n in range(1, 7)]
     assert (result.shards_done, result.shards, result.images) == (3, 3, 30)
     assert (result.candidates, result.skipped, result.fresh) == (len(rows), 1, True)
+
+
+def test_known_positives_say_what_scores_are_worth(tmp_path, runner):
+    workspace = ingest(tmp_path, squares(positives=70, negatives=60, hidden=6))
+    train_further(workspace, validation=0.5)
+
+    answer = runner.invoke(
+        cli, ["mine", "-w", str(workspace.root), "--backend", "torch"], catch_exceptions=False
+    )
+
+    belief = Belief.load(workspace.output("mine", "rfb-small", BELIEF))
+    assert belief.images == 60
+    assert 20 <= belief.held_out <= 50
+    assert 4 < belief.hidden < 9
+    told = f"believed to hold contraband: {belief.hidden:.0f} of them, if what was missed scores"
+    assert told in " ".join(answer.output.split())
+    best = np.array([_candidates(workspace)[0]["image_score"]])
+    assert mining_belief(workspace, "rfb-small").of(best) > 0.5
+
+
+def test_without_enough_known_positives_scores_stay_what_they_are(workspace):
+    result = mine(workspace, SETTINGS)  # whose model leaves none of 48
+
+    assert result.believed is None
+    assert mining_belief(workspace, "rfb-small") is None
 
 
 def test_candidates_are_ranked_by_image_then_box(workspace):
