@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3
 BIN := .venv/bin
 DEMO ?=
 GPU ?=
+LOCK ?=
 # Processes that test side by side: one more than cores, since some tests wait for a server.
 TESTERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
@@ -10,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
 # Tests start many processes: what they import is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo gpu test test-long test-full format clean
+.PHONY: setup demo gpu test test-long test-full format lock licences clean
 
 setup: .venv/demo.stamp
 
@@ -43,13 +44,28 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+# All but torch is checked against hashes; what torch brings depends on the platform.
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
+LOCKED = $(PIP) --no-deps --require-hashes
+
+.venv/demo.stamp: pyproject.toml $(wildcard requirements/*.txt) | .venv/bin/python
+	$(LOCKED) -r requirements/build.txt
+	$(LOCKED) -r requirements/demo.txt
+	$(PIP) -c requirements/torch.txt torch
+	$(PIP) --no-deps -e .
 	@touch $@
 
-.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@ .venv/demo.stamp
+.venv/dev.stamp: .venv/demo.stamp
+	$(LOCKED) -r requirements/dev.txt
+	$(PIP) -r requirements/torch.txt
+	@touch $@
+
+# `make lock LOCK=--upgrade` takes new versions, else what fits is kept.
+lock: .venv/dev.stamp
+	$(BIN)/python requirements/lock.py $(LOCK)
+
+licences: .venv/dev.stamp
+	$(BIN)/python requirements/licences.py
 
 # Browser tests need Chromium, those of rar archives bsdtar; without these, and without the right to
 # install them, such tests skip.

@@ -1,7 +1,6 @@
 """Assembles the commands; each stage is imported only when its command is called."""
 
 import importlib
-import sys
 from typing import Any
 
 import click
@@ -69,6 +68,7 @@ def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
+    from sixrayd.core.pace import leave
     from sixrayd.core.storage import is_refusal, refusal
 
     share_cores()
@@ -81,4 +81,4 @@ def main() -> None:
             raise
         said = refusal(error) if isinstance(error, OSError) else error
         echo(f"error: {said}", err=True)
-        sys.exit(1)
+        leave(1)

@@ -158,8 +158,10 @@ def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[Fil
     state.url = f"http{'s' * bool(context)}://127.0.0.1:{http.server_port}/data/"
     thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
-    yield state
-    state.ended.set()
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    try:
+        yield state
+    finally:
+        state.ended.set()
+        http.shutdown()
+        thread.join()
+        http.server_close()

@@ -1,22 +1,42 @@
-"""The built wheel, installed where no checkout is near."""
+"""The built wheel, installed where no checkout is near, and the sources that it is built from."""
 
+import os
 import subprocess
 import sys
+import tarfile
+import time
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def built(source: Path, out: Path, umask: int = 0o022) -> tuple[Path, Path]:
+    """The sdist of a tree, and the wheel that is built from it."""
+    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source))
+    subprocess.run(command, check=True, capture_output=True, umask=umask)
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return sdist, wheel
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (path,) = out.glob("*.whl")
-    return path
+def release(tmp_path_factory):
+    return built(ROOT, tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def wheel(release):
+    return release[1]
+
+
+def unpacked(sdist: Path, folder: Path) -> Path:
+    with tarfile.open(sdist) as tar:
+        tar.extractall(folder, filter="data")
+    (tree,) = folder.iterdir()
+    return tree
 
 
 def test_the_wheel_brings_annotation_and_manifests(wheel):
@@ -35,7 +55,86 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
         "sixrayd/review/label_studio/constraints.txt",
         "sixrayd/review/label_studio/inside/sixrayd_settings.py",
     } <= names
-    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+    folders = {name.partition("/")[0] for name in names}
+    assert folders == {"sixrayd", "sixrayd-0.1.0.dist-info"}
+
+
+def test_the_wheel_brings_its_terms(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in ("LICENSE", "NOTICE"):
+            inside = archive.read(f"sixrayd-0.1.0.dist-info/licenses/{name}")
+            assert inside == (ROOT / name).read_bytes()
+
+
+def test_other_folders_times_and_modes_give_the_same_bytes(release, tmp_path):
+    tree = unpacked(release[0], tmp_path / "elsewhere")
+    for path in (tree, *tree.rglob("*")):
+        os.utime(path, (time.time(), 1_500_000_000))
+        path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
+
+    again = built(tree, tmp_path / "again", umask=0o077)
+
+    assert [path.name for path in again] == [path.name for path in release]
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in release]
+
+
+def test_the_sdist_brings_what_the_tests_need(release, tmp_path):
+    tree = unpacked(release[0], tmp_path)
+    brought = {path.relative_to(tree) for path in tree.rglob("*") if path.is_file()}
+    folders = (
+        "annotation",
+        "benchmarks",
+        "docs",
+        "manifests",
+        "notebooks",
+        "requirements",
+        "tests",
+    )
+    present = {
+        path.relative_to(ROOT)
+        for folder in (*folders, "sixrayd")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert present - brought == set()
+    top = {str(path) for path in brought if len(path.parts) == 1}
+    assert {"Makefile", "NOTICE", "LICENSE", "pyproject.toml", "README.md", "SECURITY.md"} <= top
+
+
+@pytest.mark.long
+def test_the_tests_of_the_sdist_run(release, tmp_path):
+    tree = unpacked(release[0], tmp_path)
+    tests = ("tests/core/test_boxes.py", "tests/test_imports.py", "tests/test_requirements.py")
+    run = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
+
+    subprocess.run(run, cwd=tree, env=clean, check=True)
+
+
+@pytest.mark.long
+def test_the_wheel_is_installed_in_a_fresh_environment(wheel, tmp_path):
+    fresh = tmp_path / "fresh"
+    subprocess.run([sys.executable, "-m", "venv", str(fresh)], check=True)
+    python = str(fresh / "bin" / "python")
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)],
+        check=True,
+    )
+    (site,) = fresh.glob("lib/python*/site-packages")
+    needed = str(Path(click.__file__).parent.parent)  # what else pip would bring
+    (site / "needed.pth").write_text(needed + "\n", "utf-8")
+    clean = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+
+    def said(*command: str) -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    where = said(python, "-c", "import sixrayd; print(sixrayd.__file__)").strip()
+    assert Path(where) == site / "sixrayd" / "__init__.py"
+    assert said(str(fresh / "bin" / "sixrayd"), "--help").startswith("Usage: sixrayd ")
 
 
 def test_the_wheel_runs_without_a_checkout(wheel, tmp_path):

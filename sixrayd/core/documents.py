@@ -4,13 +4,42 @@ import json
 from collections import Counter
 from typing import Any
 
+MOST_MEMORY = 4 << 30  # bytes that what is read may take, as `memory_of` guesses it
+_WEIGHTS = (("{", 250), ("[", 70), (",", 60))  # bytes of memory that a sign brings at most
+
+
+class TooManyError(ValueError):
+    """A small text that would take much memory."""
+
+
+def memory_of(data: str | bytes) -> int:
+    """Bytes of memory that the values of JSON take at most, its texts left out."""
+    if isinstance(data, str):
+        return sum(weight * data.count(sign) for sign, weight in _WEIGHTS)
+    return sum(weight * data.count(sign.encode()) for sign, weight in _WEIGHTS)
+
+
+def check_memory(data: str | bytes) -> None:
+    """Before JSON is parsed, which is done at once.
+
+    Raises:
+        TooManyError: its lists, objects and values would take too much memory.
+    """
+    if (memory := memory_of(data)) > MOST_MEMORY:
+        raise TooManyError(
+            f"its values would take up to {memory >> 20:,} MiB of memory, at most "
+            f"{MOST_MEMORY >> 20:,} are read; split it"
+        )
+
 
 def parse_json(data: str | bytes) -> Any:
     """What JSON says.
 
     Raises:
-        ValueError: it is none, names a key twice in one place, or is nested too deeply.
+        ValueError: it is none, names a key twice in one place, is nested too deeply, or would take
+            too much memory.
     """
+    check_memory(data)
     try:
         return json.loads(data, object_pairs_hook=_once)
     except RecursionError as error:

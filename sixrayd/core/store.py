@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from pyarrow import fs as arrow_fs
 from sixrayd.core.ahead import begun_ahead
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import write_bytes
+from sixrayd.core.pace import begun, in_time, within
 
 _PIECE = 8 << 20  # bytes a request
 _AHEAD = 3  # pieces under way: one connection to S3 is slower than one GPU
@@ -60,7 +61,7 @@ class Store:
         if path := self.local(name):
             return path.is_file()
         with self._failures(name):
-            info = self._fs.get_file_info(self._path(name))
+            info = within(lambda: self._fs.get_file_info(self._path(name)))
         return bool(info.is_file)
 
     def names(self) -> set[str]:
@@ -71,7 +72,8 @@ class Store:
                 found = {entry.name for entry in entries if entry.is_file()}
             else:
                 selector = arrow_fs.FileSelector(self._root, allow_not_found=True)
-                found = {i.base_name for i in self._fs.get_file_info(selector) if i.is_file}
+                listed = within(lambda: self._fs.get_file_info(selector))
+                found = {info.base_name for info in listed if info.is_file}
         if not found:
             self._check_bucket()
         return {name for name in found if not name.startswith(".")}
@@ -87,8 +89,8 @@ class Store:
                 with self._failures(name, ShardError):
                     return path.open("rb")
             with self._failures(name, ShardError):
-                file = self._fs.open_input_file(self._path(name))
-                ahead = _Ahead(file, file.size(), f"{self.place}/{name}")
+                file, size = within(lambda: self._opened_file(name))
+                ahead = _Ahead(file, size, f"{self.place}/{name}")
         except ShardError:
             self._check_bucket()
             raise
@@ -99,8 +101,9 @@ class Store:
         with self._failures(name):
             if path := self.local(name):
                 return path.read_bytes()
-            with self._fs.open_input_file(self._path(name)) as file:
-                return bytes(file.readall())
+            file, size = within(lambda: self._opened_file(name))
+        with _Ahead(file, size, f"{self.place}/{name}") as ahead:
+            return ahead.readall()
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file whole or not at all: killed at any moment, it is the old or the new."""
@@ -118,7 +121,7 @@ class Store:
             if path := self.local(name):
                 path.unlink()
             else:
-                self._fs.delete_file(self._path(name))
+                within(lambda: self._fs.delete_file(self._path(name)))
 
     def local(self, name: str) -> Path | None:
         """The file's path where it is on this machine."""
@@ -135,7 +138,7 @@ class Store:
         else:
             url = f"fsspec+{self.url}"
         with self._failures():
-            fs, root = arrow_fs.FileSystem.from_uri(url)
+            fs, root = within(lambda: arrow_fs.FileSystem.from_uri(url))
         return fs, root.rstrip("/")
 
     @property
@@ -150,6 +153,10 @@ class Store:
         if not name or name != Path(name).name or name.startswith("."):
             raise WorkspaceError(f"{self.place}: name {name!r}: needs to be a plain file name")
         return f"{self._root}/{name}"
+
+    def _opened_file(self, name: str) -> tuple[Any, int]:
+        file = self._fs.open_input_file(self._path(name))
+        return file, file.size()
 
     def _put(self, name: str, data: bytes | pa.Buffer) -> None:
         if self.scheme in _BUCKETS:
@@ -169,7 +176,8 @@ class Store:
         if self.scheme in _BUCKETS:
             bucket = self._root.partition("/")[0]
             with self._failures():
-                if self._fs.get_file_info(bucket).type == arrow_fs.FileType.NotFound:
+                info = within(lambda: self._fs.get_file_info(bucket))
+                if info.type == arrow_fs.FileType.NotFound:
                     raise WorkspaceError(f"{self.place}: there is no bucket {bucket!r}")
 
     @contextmanager
@@ -193,7 +201,6 @@ class _Ahead(io.RawIOBase):
 
     def __init__(self, file: Any, size: int, where: str) -> None:
         self._file, self._size, self._where = file, size, where
-        self._pool = ThreadPoolExecutor(_AHEAD)
         self._coming = begun_ahead(self._fetch, range(0, size, _PIECE), _AHEAD)
         self._piece, self._at = memoryview(b""), 0
 
@@ -223,7 +230,6 @@ class _Ahead(io.RawIOBase):
         # The collector may call this wherever it runs, be it while a thread is being started: none
         # is waited for. The last read under way lets go of the file, which closes it.
         if not self.closed:
-            self._pool.shutdown(wait=False, cancel_futures=True)
             del self._file
         super().close()
 
@@ -239,7 +245,7 @@ class _Ahead(io.RawIOBase):
         if future is None:
             return b""
         try:
-            data = future.result()
+            data = in_time(future)
         except OSError as error:
             raise WorkspaceError(f"{self._where}: {_reason(error)}") from None
         if len(data) < size:
@@ -248,7 +254,7 @@ class _Ahead(io.RawIOBase):
 
     def _fetch(self, offset: int) -> tuple[int, Future[bytes]]:
         size = min(_PIECE, self._size - offset)
-        return size, self._pool.submit(self._file.read_at, size, offset)
+        return size, begun(partial(self._file.read_at, size, offset))
 
 
 def absolute_url(url: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sixrayd.core.documents import TooManyError, check_memory
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.settling import number_of_text
@@ -62,9 +63,12 @@ def read_json(where: str, data: bytes, findings: list[Finding]) -> dict[str, lis
     """
     twice: dict[str, list[Any]] = {}  # key → ids of the rows that have it twice
     try:
+        check_memory(data)
         document = json.loads(data, object_pairs_hook=partial(_useful, twice))
     except RecursionError as error:
         raise AnnotationError(f"{where}: lists within lists, too deep to be read") from error
+    except TooManyError as error:
+        raise AnnotationError(f"{where}: {error}") from error
     except ValueError as error:
         raise AnnotationError(f"{where}: not JSON ({error}); fetch or write it again") from error
     if isinstance(document, list):

@@ -15,7 +15,7 @@ import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder
-from sixrayd.core.pace import Pace
+from sixrayd.core.pace import LateError, Pace, within
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -231,16 +231,16 @@ class StorageMirror:
 
     def size(self, file: str) -> int | None:
         with self._failures():
-            size = self._fs.size(f"{self._root}/{file}")
+            size = within(lambda: self._fs.size(f"{self._root}/{file}"))
         return None if size is None else int(size)
 
     def bring(self, file: str, part: Path) -> None:
         remote = f"{self._root}/{file}"
         with self._failures():
-            size, mark = self._fs.size(remote), str(self._fs.ukey(remote))
+            size, mark = within(lambda: (self._fs.size(remote), str(self._fs.ukey(remote))))
             if mark != _validator(part, self.name) or (size is not None and _size(part) > size):
                 _begin_anew(part, mark, self.name)
-            source = self._fs.open(remote, "rb")
+            source = within(lambda: self._fs.open(remote, "rb"))
         with source, refusals_told(part), part.open("ab") as out:
             with self._failures():
                 source.seek(out.tell())
@@ -252,7 +252,7 @@ class StorageMirror:
 
     def _read(self, source: Any) -> bytes:
         with self._failures():
-            return bytes(source.read(_CHUNK))
+            return bytes(within(lambda: source.read(_CHUNK)))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -262,6 +262,8 @@ class StorageMirror:
             raise AbsentError("not there") from error
         except SixraydError:
             raise
+        except LateError as error:
+            raise ReleaseError(f"{error}; run it again to go on") from None
         except Exception as error:  # each storage has errors of its own
             reason = getattr(error, "strerror", None) or type(error).__name__  # no keys, no URL
             raise ReleaseError(f"{reason}; run it again to go on") from None

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeGuard
 import pyarrow as pa
 
 from sixrayd.core.boxes import Box, clip_box
+from sixrayd.core.documents import TooManyError, check_memory
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
 from sixrayd.core.files import open_plain, sha256_file, write_bytes, write_table
 from sixrayd.core.index import Index
@@ -289,9 +290,13 @@ def _json(path: Path) -> Any:
     _check_size(path)
     try:
         with open_plain(path) as file:
-            return json.load(file)
+            data = file.read()
+        check_memory(data)
+        return json.loads(data)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
+    except TooManyError as error:
+        raise AnnotationError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: not JSON ({error})") from error
 

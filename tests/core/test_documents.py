@@ -1,0 +1,54 @@
+"""JSON of anybody: what would take too much memory is not parsed."""
+
+import json
+import tracemalloc
+
+import pytest
+
+from sixrayd.core import documents
+from sixrayd.core.documents import memory_of, parse_json
+from sixrayd.core.errors import AnnotationError
+from sixrayd.datasets.coco_json import read_json
+
+SAID = "its values would take up to 2 MiB of memory, at most 1 are read; split it"
+MANY = b"[" + b",".join([b"{}"] * 8000) + b"]"
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["{}", "[]", "-6", "999999", "1.5", '"ab"', '{"a":0}', '{"a":-6,"b":1.5}', "[[0]]"],
+)
+def test_values_take_no_more_than_is_guessed(one):
+    text = "[" + ",".join([one] * 20_000) + "]"
+    tracemalloc.start()
+    try:
+        found = json.loads(text)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 20_000
+    assert taken < memory_of(text) + 20_000
+
+
+@pytest.mark.parametrize("data", [MANY, MANY.decode()])
+def test_what_takes_too_much_is_not_parsed(monkeypatch, data):
+    assert len(parse_json(data)) == 8000
+    monkeypatch.setattr(documents, "MOST_MEMORY", 1 << 20)
+    with pytest.raises(ValueError, match=f"^{SAID}$"):
+        parse_json(data)
+
+
+def test_labels_that_take_too_much_are_named(monkeypatch):
+    monkeypatch.setattr(documents, "MOST_MEMORY", 1 << 20)
+    with pytest.raises(AnnotationError) as caught:
+        read_json("a.json", MANY, [])
+    assert str(caught.value) == f"a.json: {SAID}"
+
+
+def test_labels_of_a_million_images_are_read():
+    image = {"id": 123456, "file_name": "P0123456.jpg", "width": 640, "height": 480}
+    box = {"id": 1, "image_id": 2, "category_id": 3, "bbox": [1.5, 2.5, 3.5, 4.5], "area": 9.0}
+    outline = {"segmentation": [[1.5] * 40], "iscrowd": 0}
+    row = json.dumps(image) + json.dumps(box | outline)
+
+    assert memory_of(row) * 1_000_000 < documents.MOST_MEMORY
