@@ -58,7 +58,7 @@ def certify(
         there = file.exists()
     if there and not force:
         raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
-    with workspace.lock():
+    with workspace.lock("estimate"):
         material = gather(workspace, settings.name, settings.bound.consensus)
         parts = _parts(workspace, material)
     outcome = material.outcome(settings.bound)

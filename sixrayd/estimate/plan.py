@@ -48,7 +48,7 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     Raises:
         WorkspaceError: nothing has been mined yet, or a file has changed.
     """
-    workspace.check_idle()
+    workspace.check_idle("estimate")
     material = gather(workspace, settings.name, settings.bound.consensus)
     standing = Standing.of(material.population, material.answers)
     pools = {

@@ -107,7 +107,7 @@ def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings
         WorkspaceError: nothing has been mined yet, or a file has changed.
         SettingsError: a single look that was none.
     """
-    with workspace.lock():
+    with workspace.lock("estimate"):
         material = gather(workspace, settings.name, settings.bound.consensus)
         result = estimate_from(workspace, material, settings)
         _write(workspace, material, settings, result)

@@ -74,7 +74,7 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
             clean negative is left.
     """
     name = settings.name or workspace.newest("mine")
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = planted_folder(workspace, name)
         fresh = not (folder / "planted.parquet").exists()
         if fresh:
