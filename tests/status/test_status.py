@@ -6,9 +6,10 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
 from sixrayd.status.command import status
-from sixrayd.status.report import ResultStatus, StageProgress, status_report
+from sixrayd.status.report import status_report
 
 
 def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
@@ -41,7 +42,7 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
         ResultStatus("shards", "", StageProgress.DONE, summary={"n": 1}),
         ResultStatus("models", "a", StageProgress.INTERRUPTED),
     )
-    assert report.next_command == f"sixrayd train -w {tmp_path}"
+    assert report.next_command == f"sixrayd train --name a -w {tmp_path}"
 
 
 def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
         ("models", StageProgress.STALE, ("shards/run.json",)),
         ("mine", StageProgress.STALE, ("models/a/run.json", "shards/run.json")),
     ]
-    assert report.next_command == f"sixrayd train --force -w {tmp_path}"
+    assert report.next_command == f"sixrayd train --name a --force -w {tmp_path}"
 
 
 def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
@@ -107,9 +108,9 @@ def test_text_and_json(tmp_path: Path) -> None:
         "models/a                 stale",
         "  changed: shards/run.json",
     ]
-    assert done.stdout.splitlines()[-1] == f"next: sixrayd train --force -w {tmp_path}"
+    assert done.stdout.splitlines()[-1] == f"next: sixrayd train --name a --force -w {tmp_path}"
     document = json.loads(CliRunner().invoke(status, ["-w", str(tmp_path), "--json"]).stdout)
-    assert document["next_command"] == f"sixrayd train --force -w {tmp_path}"
+    assert document["next_command"] == f"sixrayd train --name a --force -w {tmp_path}"
     assert document["results"][0]["progress"] == "done"
 
 
