@@ -34,7 +34,7 @@ class Step:
 
     Args:
         command: to type; empty where nothing is left to do.
-        why: in a few words.
+        why: in a few words; empty where it has simply not been done yet.
         waits_for: who or what must be done first: people, or a process.
     """
 
@@ -179,7 +179,7 @@ class Judgement:
         """A result that is missing, must be made again, or was interrupted."""
         newest = self._newest(stage)
         if newest is None:
-            yield Step(STAGES[stage], "not done yet")
+            yield Step(STAGES[stage], "")
         elif newest.progress is StageProgress.STALE:
             yield self._anew(stage, newest, why)
         elif newest.progress is not StageProgress.DONE:

@@ -217,7 +217,7 @@ def test_an_export_is_stale_by_answers_alone(tmp_path):
     workspace = built(tmp_path)
     folder = reviewed(workspace, everybody())
     estimated(workspace)
-    assert step(workspace) == Step("sixrayd export --voc", "not done yet")
+    assert step(workspace) == Step("sixrayd export --voc", "")
     export(workspace, ExportSettings(pseudonyms=True, out=tmp_path / "out"))
     assert step(workspace).command == "sixrayd benchmark --train-missing"
     finish(workspace, "review", "rfb", {}, pushed="again")  # as a push without answers leaves it
