@@ -83,7 +83,7 @@ def main(
     workspace = Workspace(root)
     name = name or workspace.newest("mine")
     if planted:
-        plant(workspace, PlantSettings(name, seed=seed))
+        plant(workspace, PlantSettings(name, seed=seed, even_so=True))
     boxes = true_boxes(workspace, name, truth)
     negatives = set(Index.load(workspace).rows(source=Source.NEGATIVE)["image_id"].to_pylist())
     hidden = negatives & boxes.keys()

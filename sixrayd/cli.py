@@ -1,6 +1,8 @@
 """Assembles the commands; each stage is imported only when its command is called."""
 
 import importlib
+import shlex
+import sys
 from typing import Any
 
 import click
@@ -47,6 +49,12 @@ class _LazyGroup(click.Group):
         except click.UsageError as error:  # may quote what a file says
             error.message = printable(error.message)  # type: ignore[misc]
             raise
+        except KeyboardInterrupt:
+            from sixrayd.core.printing import echo
+
+            line = shlex.join(["sixrayd", *sys.argv[1:]])
+            echo(f"interrupted; what is finished is kept, go on with: {line}", err=True)
+            sys.exit(130)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands, in the order of the pipeline"):

@@ -9,9 +9,10 @@ import sixrayd
 
 ROOT = Path(sixrayd.__file__).parent
 LIBRARIES = (
-    *("core", "imaging", "datasets", "evaluation", "decisions", "statistics", "detectors", "crop"),
+    *("core", "imaging", "datasets", "evaluation", "decisions", "advice", "statistics"),
+    *("detectors", "crop"),
 )
-COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py"}
+COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py", "status"}
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",

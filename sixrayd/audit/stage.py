@@ -44,7 +44,7 @@ def audit(
         WorkspaceError: nothing is ingested, or a table is broken.
         ShardError: a shard is gone or has changed since the ingest.
     """
-    with workspace.lock():
+    with workspace.lock("audit"):
         workspace.run("shards")
         files = (path for name in FILES if (path := workspace.shards / name).exists())
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)

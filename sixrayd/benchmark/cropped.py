@@ -8,9 +8,9 @@ import pyarrow as pa
 from PIL import Image
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.command import progress
 from sixrayd.core.files import write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.progress import progress
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Split
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace

@@ -34,12 +34,12 @@ from sixrayd.benchmark.systems import (
 from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
-from sixrayd.core.command import progress
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
+from sixrayd.core.progress import progress
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import CannySettings
@@ -95,7 +95,7 @@ def benchmark(
         if missing:
             _refuse_finished(workspace, settings, name, missing)
             trainer(data, missing)
-    with workspace.lock():
+    with workspace.lock("benchmark"):
         if settings.models:
             chosen = named_models(workspace, data, wanted, classes)
         else:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.command import progress
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
+from sixrayd.core.progress import progress
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc

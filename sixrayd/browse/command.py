@@ -1,5 +1,6 @@
 """`sixrayd browse`: look at an export in FiftyOne."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,10 +45,12 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
     settings = BrowseSettings(**options)
 
     def opened(session: "BrowseSession") -> None:
+        # One that does not stay is dead before anybody could open it.
+        where = f" at {session.url}" if settings.wait else f" in dataset {session.dataset}"
         if as_json:
-            print_json(session)
+            print_json(session if settings.wait else replace(session, url=""))
         else:
-            echo(f"{counted(session.samples, 'image')} at {session.url}")
+            echo(f"{counted(session.samples, 'image')}{where}")
         if settings.wait:
             echo("Ctrl-C closes it.", err=True)
 

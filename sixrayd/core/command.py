@@ -11,28 +11,21 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import click
 from click.core import ParameterSource
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 
-from sixrayd.core.printing import console
+from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.settings_file import Names, OutsideOption, option_key, settings_of
 from sixrayd.core.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
+_BY_HAND = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def _open_workspace(context: click.Context, _: click.Parameter, value: Path) -> Workspace:
     # An option beats the environment, which beats files, which beat the default.
     context.default_map = {**settings_of(context, value), **(context.default_map or {})}
-    return Workspace(value)
+    return Workspace(value, as_typed)
 
 
 def workspace_option(command: F) -> F:
@@ -146,19 +139,6 @@ def print_json(result: Any) -> None:
     click.echo(json.dumps(plain, indent=2))
 
 
-def progress() -> Progress:
-    """A progress bar on stderr with done, rate of the clock and time left."""
-    return Progress(
-        TextColumn("{task.description}", style="progress.description", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-        console=console,
-    )
-
-
 def is_part_of_another() -> bool:
     """Whether another command runs this one, whose own advice is what counts."""
     parent = click.get_current_context().parent
@@ -174,12 +154,15 @@ def as_typed(**changed: Any) -> str:
     words = [context.command_path]
     for option in context.command.params:
         name = str(option.name)
-        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        typed = context.get_parameter_source(name) in _BY_HAND
         if name == "workspace" or not (typed or name in changed):
             continue
         value = changed.get(name, context.params[name])
         if isinstance(option, click.Option) and option.is_flag:
             words += (option.opts if value else option.secondary_opts)[:1]
+            continue
+        if isinstance(option, click.Argument):
+            words += [shlex.quote(str(each)) for each in (value if option.nargs < 0 else [value])]
             continue
         several = option.multiple if isinstance(option, click.Option) else False
         for each in value if several else [_text(value)]:

@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,27 +18,21 @@ from sixrayd.core.files import (
     sha256_file,
     sync_folder,
     take_place,
+    write_bytes,
     write_json,
 )
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.runs import FORMAT, as_plain
 from sixrayd.core.runs import Run as Run
+from sixrayd.core.stages import ASIDE as ASIDE
+from sixrayd.core.stages import STAGES as STAGES
+from sixrayd.core.stages import locks_of, verb
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
 REMOVED = "release/removed.json"
-# Stage folder → the command that fills it, in the order of the pipeline.
-STAGES = {
-    "shards": "sixrayd download --release FOLDER",
-    "models": "sixrayd train",
-    "mine": "sixrayd mine",
-    "review": "sixrayd review push",
-    "estimate": "sixrayd estimate",
-    "export": "sixrayd export --voc",
-    "benchmark": "sixrayd benchmark --train-missing",
-    "audit": "sixrayd audit",
-}
-ASIDE = ("audit",)  # nothing waits for these
+_TYPED = "command.txt"  # of a stage's folder
+_LONGEST_COMMAND = 4000  # bytes
 
 
 class Workspace:
@@ -46,10 +40,11 @@ class Workspace:
 
     Args:
         root: need not exist; the first stage makes it.
+        typed: gives the command that runs now, which a stage that it begins may go on with.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str, typed: Callable[[], str] = str) -> None:
+        self.root, self._typed = Path(root), typed
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
@@ -68,46 +63,58 @@ class Workspace:
         return ClassList(tuple(self.run("shards").settings["classes"]))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only writer.
+    def lock(self, stage: str = "") -> Iterator[None]:
+        """Be the only writer of a stage's results, and of those that must not change meanwhile.
+
+        Args:
+            stage: one of `STAGES`; none keeps out all.
 
         Raises:
             WorkspaceError: another process writes here; the message has its number. Or the
                 storage refuses, now or within the block.
         """
+        files = locks_of(stage)
         with refusals_told(self.root):
             make_folder(self.root)
-            with self._held():
-                for stage in STAGES:
-                    remove_all_leftovers(self.root / stage)
+            with ExitStack() as stack:
+                for name in files:
+                    stack.enter_context(self._held(name, stage))
+                for each in STAGES:
+                    if set(locks_of(each)) <= set(files):
+                        remove_all_leftovers(self.root / each)
                 yield
 
-    def check_idle(self) -> None:
+    def check_idle(self, stage: str = "") -> None:
         """Before only reading: nobody writes here now. Nothing is made or written.
 
         Raises:
             WorkspaceError: another process writes here; the message has its number.
         """
-        with suppress(PermissionError):
-            if by := holder(self._lock_file):
-                raise self._in_use(by)
+        for by in self.busy(stage):
+            raise self._in_use(by)
 
-    @property
-    def _lock_file(self) -> Path:
-        return self.root / ".lock"
+    def busy(self, stage: str = "") -> list[Holder]:
+        """Who keeps a stage from being written, none of them twice."""
+        found = []
+        for name in locks_of(stage):
+            with suppress(PermissionError):
+                found += [by] if (by := holder(self.root / name)) else []
+        return list(dict.fromkeys(found))
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self, name: str, stage: str) -> Iterator[None]:
         with ExitStack() as stack:
             try:
-                stack.enter_context(held(self._lock_file))
+                doing = verb(STAGES[stage]) if stage else ""
+                stack.enter_context(held(self.root / name, doing))
             except HeldError as error:
                 raise self._in_use(error.holder) from error
             yield
 
     def _in_use(self, by: Holder) -> WorkspaceError:
+        doing = f" ({by.doing})" if by.doing else ""
         return WorkspaceError(
-            f"{self.root}: in use by {by}; wait for it, or name another workspace with -w"
+            f"{self.root}: in use by {by}{doing}; wait for it, or name another workspace with -w"
         )
 
     def run(self, stage: str, name: str = "") -> Run:
@@ -151,7 +158,7 @@ class Workspace:
         wanted = self.run(stage, name).outputs.get(file)
         if not path.exists() or self.inputs(path)[self._key(path)] != wanted:
             raise WorkspaceError(
-                f"{path}: not the file that {STAGES[stage].split(' -')[0]!r} wrote; "
+                f"{path}: not the file that {verb(STAGES[stage])!r} wrote; "
                 f"run it again with --name {name}"
             )
         return path
@@ -273,8 +280,22 @@ class Workspace:
             remove_result(folder)
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
+        if line := self._typed():
+            write_bytes(folder / _TYPED, line.encode())
         write_json(plan, as_plain(asdict(run)))
         return True
+
+    def typed(self, stage: str, name: str = "") -> str:
+        """The command that began a result, for people to type again; empty where none is known.
+
+        It is quoted anew and runs nothing else, whoever wrote the file.
+        """
+        try:
+            words = shlex.split(plain_text(self.folder(stage, name) / _TYPED, _LONGEST_COMMAND))
+        except (OSError, ValueError):
+            return ""
+        known = verb(STAGES[stage]).split()
+        return shlex.join(words) if words[: len(known)] == known else ""
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""

@@ -132,6 +132,26 @@ def conflicts(decisions: Mapping[str, Sequence[Decision]], rule: Rule) -> tuple[
     return tuple(found)
 
 
+def unsettled(
+    decisions: Mapping[str, Sequence[Decision]], rule: Rule
+) -> dict[str, tuple[Box, ...]]:
+    """Images that an adjudicator has to settle, and what to show of them.
+
+    Reviewers disagree about them, are unsure, or saw contraband and drew no box.
+
+    Args:
+        decisions: standing ones by image, as `standing_decisions` gives them.
+    """
+    open_ = {item.image_id: item.boxes for item in conflicts(decisions, rule)}
+    for image_id in decisions.keys() - open_.keys():
+        settled = settle(decisions[image_id], rule).decision
+        assert settled is not None  # else it would be in conflict
+        boxes = tuple(item.box for item in settled.boxes)
+        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
+            open_[image_id] = boxes
+    return open_
+
+
 def _assign(gain: FloatArray) -> tuple[Pair, ...]:
     rows, columns = linear_sum_assignment(gain, maximize=True)
     chosen = zip(rows.tolist(), columns.tolist(), gain[rows, columns].tolist(), strict=True)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.errors import printable
 from sixrayd.core.files import read_table
@@ -139,7 +140,7 @@ def _print(workspace: Workspace, expected: Any, result: Any) -> None:
         echo(f"passed over, neither image nor annotation nor archive: {printable(kinds)}")
     _print_announced(workspace, expected, result)
     echo(f"look: {workspace.command('sixrayd audit')}", err=True)
-    echo(f"in {workspace.shards}; next: {workspace.command('sixrayd train')}", err=True)
+    echo(f"in {workspace.shards}; next: {Judgement(workspace).step}", err=True)
 
 
 def _in_words(split: Mapping[str, int]) -> str:

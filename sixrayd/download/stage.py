@@ -67,7 +67,7 @@ def download(
     place = find_place(settings.release, settings.source)
     if place.path:
         check_apart(place.path, workspace)
-    with workspace.lock():
+    with workspace.lock("shards"):
         settings = resolved(settings, place)
         store = shards_store(workspace.shards, settings.shards_at)
         run = _take(workspace, settings, place, store, report)

@@ -17,7 +17,7 @@ from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings
-from sixrayd.estimate.stage import EstimateInputs, gather
+from sixrayd.estimate.stage import EstimateInputs, gather, require_first_look
 from sixrayd.statistics.certificate import STATEMENT, Statement, assumptions
 from sixrayd.statistics.standing import answer_rows
 
@@ -58,8 +58,9 @@ def certify(
         there = file.exists()
     if there and not force:
         raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
-    with workspace.lock():
+    with workspace.lock("estimate"):
         material = gather(workspace, settings.name, settings.bound.consensus)
+        require_first_look(workspace, material, settings.bound)
         parts = _parts(workspace, material)
     outcome = material.outcome(settings.bound)
     statement = _statement(material, settings, by.strip(), parts)

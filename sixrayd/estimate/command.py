@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.command import (
     consensus_option,
     json_option,
@@ -134,7 +135,7 @@ def _draw(workspace: Workspace, settings: SampleSettings, as_json: bool) -> None
     if as_json:
         print_json(result)
     else:
-        print_sample(result, workspace.command("sixrayd review push"))
+        print_sample(result, str(Judgement(workspace).step))
 
 
 def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_json: bool) -> None:

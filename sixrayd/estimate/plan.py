@@ -5,8 +5,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from sixrayd.core.workspace import Workspace
+from sixrayd.estimate.reading import UNFLAGGED
 from sixrayd.estimate.settings import EstimateSettings, Target
-from sixrayd.estimate.stage import gather
+from sixrayd.estimate.stage import EstimateInputs, gather
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
 from sixrayd.statistics.planned import LookPlan, total_upper
@@ -19,12 +20,13 @@ _LOOKS = (0.1, 0.2, 0.4, 0.7, 1.0)  # shares of all checks that five planned loo
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Random checks and what they still allow, if they find nothing; units."""
+    """Random checks and what they still allow, if they find as is to be expected; units."""
 
     checks: int
     once: int  # left at most, from a single look announced in advance
     planned: int  # left at most, at the last of looks planned with the first draw
     every: int  # left at most, at every look
+    finds: int = 0  # to be expected among the checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,15 @@ class Costs:
 
 
 def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
-    """Reckon with reviewers who overlook nothing and with checks that find nothing.
+    """Reckon with reviewers who overlook nothing, and with finds at the rate so far.
+
+    A stratum's rate is that of its own checks, else, where it was flagged, that of the flagged
+    units that were reviewed, which were the likeliest; of what nobody has looked at, 0.
 
     Raises:
         WorkspaceError: nothing has been mined yet, or a file has changed.
     """
-    workspace.check_idle()
+    workspace.check_idle("estimate")
     material = gather(workspace, settings.name, settings.bound.consensus)
     standing = Standing.of(material.population, material.answers)
     pools = {
@@ -57,6 +62,7 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     }
     reopened = pools.pop(CENSUS)  # no draw takes these
     found, pool = int(standing.found.sum()), sum(pools.values())
+    rates = _rates(material, standing)
     alpha, target = settings.bound.alpha, settings.target
     wanted = [target.left] if target.left is not None else []
     if target.recall is not None:
@@ -66,16 +72,22 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     def bound(checks: int, once: bool) -> int:
         given = allocate(pools, checks)
         strata = [
-            Stratum(name, size - given[name], (Block(size, given[name], 0, 0),))
+            Stratum(name, size - given[name], (Block(size, given[name], finds, finds),))
             for name, size in pools.items()
+            for finds in (round(rates[name] * given[name]),)
         ]
         return (once_limits if once else joint_limits)(strata, alpha).upper + reopened
+
+    def expected(checks: int) -> int:
+        given = allocate(pools, checks)
+        return sum(round(rates[name] * given[name]) for name in pools)
 
     def planned(checks: int) -> int:
         if not checks:
             return pool + reopened
         looks = LookPlan(tuple(share * checks / pool for share in _LOOKS))
-        return total_upper([0] * len(_LOOKS), looks, pool, alpha) + reopened
+        finds = [round(share * expected(checks)) for share in _LOOKS]
+        return total_upper(finds, looks, pool, alpha) - finds[-1] + reopened
 
     def fewest(most: int, once: bool) -> int | None:
         if bound(pool, once) > most:
@@ -88,10 +100,30 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
         found=found,
         confidence=settings.bound.confidence,
         rows=tuple(
-            Cost(checks, bound(checks, True), planned(checks), bound(checks, False))
+            Cost(
+                checks,
+                bound(checks, True),
+                planned(checks),
+                bound(checks, False),
+                expected(checks),
+            )
             for checks in sorted({min(number, pool) for number in _CHECKS})
         ),
         target=target,
         target_left=left,
         target_checks=None if left is None else (fewest(left, once=True), fewest(left, once=False)),
     )
+
+
+def _rates(material: EstimateInputs, standing: Standing) -> dict[str, float]:
+    """Finds to be expected of a check in each stratum."""
+    population, drawn = material.population, material.drawn
+    census = population.members[CENSUS]
+    decided = int(standing.decided[census].sum())
+    queue = int(standing.found[census].sum()) / decided if decided else 0.0
+    rates = {}
+    for name, rows in population.members.items():
+        checked = rows[(drawn.in_draw[rows] > 0) & standing.decided[rows]]
+        own = float(standing.found[checked].mean()) if len(checked) else None
+        rates[name] = own if own is not None else queue * (name != UNFLAGGED)
+    return rates

@@ -43,13 +43,13 @@ def print_sample(result: SampleResult, following: str) -> None:
 
 def print_costs(costs: Costs) -> None:
     """Print checks against what they still allow."""
-    table = _table("random checks", "left at most, one look", "five planned", "every look")
+    table = _table("random checks", "finds", "left at most, one look", "five planned", "every look")
     for row in costs.rows:
-        numbers = (row.checks, row.once, row.planned, row.every)
+        numbers = (row.checks, row.finds, row.once, row.planned, row.every)
         table.add_row(*(f"{number:,}" for number in numbers))
     notes = [
         f"{costs.undecided:,} undecided groups, {costs.found:,} found; {100 * costs.confidence:.4g}"
-        " % sure, if no check finds anything and reviewers overlook nothing"
+        " % sure, if checks find at the rate so far and reviewers overlook nothing"
     ]
     if costs.target_checks is not None:
         once, every = (
@@ -120,6 +120,11 @@ def _sample(result: Estimate) -> list[str]:
             f"Capture-recapture of two minings says {other.estimate:.1f} left ({other.low:.1f} to "
             f"{other.high:.1f}): optimistic, similar detectors share blind spots."
         )
+    lines += [
+        f"estimate/{name} says at most {upper:,} of the same remainder. Hold to one of them, named "
+        "before either is read: the smaller of two is no bound at this confidence."
+        for name, upper in result.others.items()
+    ]
     return lines
 
 
@@ -146,6 +151,7 @@ def _print_to_settle(result: Estimate) -> None:
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
+    lines.append("`sixrayd review adjudicate` sends them to somebody who settles them")
     _console.print(*lines, sep="\n", soft_wrap=True)
 
 

@@ -28,7 +28,8 @@ UNFLAGGED = "unflagged"
 
 
 def review_name(workspace: Workspace, name: str = "") -> str:
-    """The review that is meant: the newest begun of a mining, else the newest, else a mining.
+    """The review that is meant: that of the newest sample, since one sample of the negatives
+    serves all rounds; else the newest begun of a mining, else the newest, else a mining.
 
     Raises:
         WorkspaceError: nothing has been mined yet, or there is none of this name.
@@ -43,6 +44,9 @@ def review_name(workspace: Workspace, name: str = "") -> str:
                 f"{', '.join(sorted(known)) or 'none'}"
             )
         return name
+    drawn = list(workspace.folder("estimate").glob("[!.]*/draws.json"))
+    if drawn:
+        return max(drawn, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
     # A review of labelled positives says nothing of what is missed among negatives.
     begun = [path for path in begun if mining_name(workspace, path.parent.name)] or begun
     if begun:

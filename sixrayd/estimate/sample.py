@@ -149,7 +149,7 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
             planned otherwise.
         WorkspaceError: nothing is left to draw, or a file has changed.
     """
-    with workspace.lock():
+    with workspace.lock("estimate"):
         name = review_name(workspace, settings.name)
         folder = SampleFolder(workspace, name)
         plan = folder.plan() or _new_plan(folder, name, settings)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from sixrayd.core.arrays import IntArray
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision
@@ -98,6 +100,8 @@ class Estimate:
     target_met: bool | None  # None without a target
     recapture: Recapture | None  # optimistic; from two minings
     evidence: Mapping[str, Any] = field(repr=False)
+    read_at: tuple[int, ...] = ()  # numbers of checks at which the bound was read, with this one
+    others: Mapping[str, int] = field(default_factory=dict)  # at most missed, by other names
 
 
 def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings()) -> Estimate:
@@ -107,8 +111,9 @@ def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings
         WorkspaceError: nothing has been mined yet, or a file has changed.
         SettingsError: a single look that was none.
     """
-    with workspace.lock():
+    with workspace.lock("estimate"):
         material = gather(workspace, settings.name, settings.bound.consensus)
+        require_first_look(workspace, material, settings.bound)
         result = estimate_from(workspace, material, settings)
         _write(workspace, material, settings, result)
     return result
@@ -134,6 +139,43 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
     answers = answers_by(workspace, said, rule)
     planted, labels = planted_counts(workspace, rule), workspace.classes().names
     return EstimateInputs(name, plan, population, drawn, said, answers, planted, labels)
+
+
+def require_first_look(
+    workspace: Workspace, material: EstimateInputs, settings: BoundSettings
+) -> None:
+    """Refuse a single look where the bound was read on the way to it.
+
+    Raises:
+        SettingsError: it was, so that whoever read it could have stopped there.
+    """
+    drawn = int((material.drawn.in_draw > 0).sum())
+    before = [checks for checks in _read_at(workspace, material.name) if 0 < checks < drawn]
+    if settings.once and before:
+        raise SettingsError(
+            f"--once: the bound was read before, at {', '.join(map(str, before))} of {drawn} "
+            "checks; leave --once out, the bound holds at every look then"
+        )
+
+
+def _read_at(workspace: Workspace, name: str) -> tuple[int, ...]:
+    """Numbers of checks at which the bound was read so far, as far as that is known."""
+    try:
+        document = parse_json(plain_text(workspace.folder("estimate", name) / "estimate.json"))
+        found = {*document.get("read_at", []), document["spots"]["counted"]}
+        return tuple(sorted(int(checks) for checks in found))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ()
+
+
+def _others(workspace: Workspace, name: str) -> dict[str, int]:
+    """Bounds of other names on the same remainder."""
+    found = {}
+    for other in workspace.names("estimate"):
+        upper = workspace.run("estimate", other).summary.get("upper")
+        if other != name and isinstance(upper, int):
+            found[other] = upper
+    return found
 
 
 def estimate_from(
@@ -174,6 +216,8 @@ def estimate_from(
         target=target,
         target_met=bound.meets(target.recall, target.left) if target != Target() else None,
         recapture=_recapture(workspace, material, settings.bound.alpha),
+        read_at=tuple(sorted({*_read_at(workspace, material.name), spots.counted})),
+        others=_others(workspace, material.name),
         evidence=document["evidence"],
     )
 

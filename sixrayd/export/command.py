@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import (
     F,
     consensus_option,
@@ -83,3 +84,4 @@ def export(
         echo(f"  {count:>9,}  {state}")
     images = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
     echo(f"VOC tree: {images} images, {counted(sum(result.origins.values()), 'box')}")
+    echo_next(workspace)

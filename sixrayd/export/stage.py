@@ -71,7 +71,7 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
             is at the target.
         ShardError: a shard has changed since the ingest.
     """
-    with workspace.lock():
+    with workspace.lock("export"):
         planned = _plan(workspace, settings)
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from sixrayd.core.command import progress
+from sixrayd.core.progress import progress
 from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging

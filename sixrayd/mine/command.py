@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.printing import echo
@@ -117,11 +118,7 @@ def mine(
         return
     from sixrayd.mine.stage import mine as mine_stage
 
-    try:
-        result = mine_stage(workspace, settings, progress)
-    except KeyboardInterrupt:
-        echo("interrupted; what was looked at is kept, the same command goes on", err=True)
-        sys.exit(130)
+    result = mine_stage(workspace, settings, progress)
     if as_json:
         print_json(result)
     else:
@@ -139,9 +136,7 @@ def mine(
                 "scores as known contraband does; only a review can tell"
             )
         _tell_skipped(result.skipped, result.folder, "images")
-        done = result.shards_done == result.shards
-        following = "sixrayd review push" if done else "sixrayd mine"
-        echo(f"next: {workspace.command(following)}")
+        echo_next(workspace)
     if result.skipped:
         sys.exit(3)
 
@@ -172,8 +167,7 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
         _tell_skipped(result.skipped, result.folder, "detections")
-        following = workspace.command(f"sixrayd review push --name {result.name}")
-        echo(f"next: {following}")
+        echo_next(workspace)
     if result.skipped:
         sys.exit(3)
 

@@ -95,7 +95,7 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
     files = _files(settings)
     model = settings.model_name or settings.name
     lasting = {"model": model, "threshold": settings.threshold}
-    with workspace.lock():
+    with workspace.lock("mine"):
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run("mine", settings.name, lasting, inputs)
         folder = workspace.folder("mine", run.name)

@@ -26,7 +26,7 @@ class Forecast:
     Args:
         sample: images that were timed; fewer than a thousandth of the work says little.
         images_per_s: of this machine; None where there is too little left to time.
-        left_s: at that speed.
+        left_s: at that speed, after a start that takes as long as this one took.
     """
 
     name: str
@@ -65,11 +65,11 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     begun = not workspace.other_work(run)
     wanted = mining.wanted(settings.shards)
     left = mining.without_part(wanted) if begun else wanted
+    sample = _Sample()
     with tempfile.TemporaryDirectory() as scratch:
         settled = begun and (mining.folder / "look.json").exists()
         prepared = mining.prepared(settings, mining.folder if settled else Path(scratch))
         job = mining.job(settings, prepared)
-        sample = _Sample()
         job = replace(job, parts=scratch)
         with suppress(_EnoughError):
             mine_here(job, mining.tasks(left), settings.workers, sample)
@@ -84,7 +84,7 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
         remaining,
         sample.timed,
         round(speed, 2) if speed else None,
-        round(remaining / speed, 1) if speed else None,
+        round(sample.start_s() + remaining / speed, 1) if speed else None,
     )
 
 
@@ -97,6 +97,7 @@ class _Sample:
 
     def __init__(self) -> None:
         self.timed = 0
+        self._begun = time.monotonic()
         self._images: dict[str, int] = {}
         self._marks: list[tuple[float, int]] = []  # when so many images were done
         self._lock = threading.Lock()
@@ -107,6 +108,10 @@ class _Sample:
                 raise _EnoughError
             self._images[report.name] = report.images
             self._marks.append((time.monotonic(), sum(self._images.values())))
+
+    def start_s(self) -> float:
+        """Seconds that went by before the first batch was done."""
+        return self._marks[0][0] - self._begun if self._marks else 0.0
 
     def images_per_s(self) -> float | None:
         """Of what was timed; None where a batch was all there was."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import FloatArray
-from sixrayd.core.command import progress
+from sixrayd.core.progress import progress
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import pick_device
 from sixrayd.mine.cascade import validation_images

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
-from sixrayd.core.printing import console
+from sixrayd.core.progress import progress
 from sixrayd.core.words import counted
 from sixrayd.mine.worker import ShardReport
 
@@ -100,17 +99,16 @@ def shown(before: MineCounts, total: int, form: str) -> Iterator[Callable[[Shard
     if form == "json":
         yield _Lines(tally)
         return
-    with Progress(
+    with progress(
         TextColumn("mining"),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[found]}"),
-        console=console,
+        TextColumn("{task.fields[note]}"),
     ) as bar:
-        task = bar.add_task("", total=total, completed=before.images, speed="", found="")
+        task = bar.add_task("mining", total=total, completed=before.images, speed="", note="")
 
         def looked(report: ShardReport) -> None:
             state = tally.add(report)
@@ -119,7 +117,7 @@ def shown(before: MineCounts, total: int, form: str) -> Iterator[Callable[[Shard
                 task,
                 completed=state.images,
                 speed=f"{state.images_per_s:.1f} images/s" if state.images_per_s else "",
-                found=f"{counted(state.candidates, 'candidate')}{skipped}",
+                note=f"{counted(state.candidates, 'candidate')}{skipped}",
             )
 
         yield looked

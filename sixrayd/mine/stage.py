@@ -100,7 +100,7 @@ def mine(
         KeyboardInterrupt: interrupted; what was looked at is kept.
     """
     device = inference_device(settings, settings.backend)
-    with workspace.lock():
+    with workspace.lock("mine"):
         models = find_models(workspace, settings)
         run = planned(workspace, settings, models)
         job = Mining(workspace, run, models, settings)

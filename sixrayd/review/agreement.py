@@ -115,7 +115,7 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
     Raises:
         WorkspaceError: nothing is reviewed yet, or a table is broken.
     """
-    with workspace.lock():
+    with workspace.lock("review"):
         name = settings.name or workspace.newest("review")
         workspace.run("review", name)
         answers, everything = _standing(workspace, name, settings.pseudonyms)

@@ -11,16 +11,18 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
+from sixrayd.advice.next_step import echo_next
+from sixrayd.advice.rounds import round_training
 from sixrayd.core.command import (
     consensus_option,
     json_option,
     options_of,
     print_json,
-    progress,
     split_option,
     workspace_option,
 )
 from sixrayd.core.printing import Terminal, console, echo
+from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -135,7 +137,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
             PushSettings(**options),
             lambda done, total: bar.update(sent, completed=done, total=total),
         )
-    _print_pushed(result, as_json)
+    _print_pushed(workspace, result, as_json)
 
 
 @review.command(short_help="Send unsettled images to an adjudicator.")
@@ -155,7 +157,7 @@ def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.review.push import adjudicate as send
 
-    _print_pushed(send(workspace, AdjudicateSettings(**options)), as_json)
+    _print_pushed(workspace, send(workspace, AdjudicateSettings(**options)), as_json)
 
 
 @review.command(short_help="Fetch new and changed decisions.")
@@ -184,15 +186,26 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         _print_progress(result.progress)
         for count, what in (
             (result.taken_back, "decisions taken back by their reviewers"),
-            (result.drafts, "drafts, begun and not submitted"),
-            (result.skipped, "skipped by reviewers, no decisions"),
-            (result.gone, "decisions kept whose annotation is gone from the server"),
-            (result.foreign_tasks, "tasks in the project that sixrayd did not make"),
+            (result.drafts, "drafts, begun and not submitted: their reviewers find them there"),
+            (result.skipped, "skipped by reviewers, no decisions: they stay open there"),
+            (
+                result.gone,
+                "decisions kept whose annotation is gone from the server; `sixrayd review "
+                "withdraw` ends them",
+            ),
+            (
+                result.foreign_tasks,
+                "tasks in the project that sixrayd did not make; delete them there",
+            ),
         ):
             if count:
                 echo(f"{count} {what}")
+        echo_next(workspace)
     if result.problems and not as_json:
-        _say("These need a look; what is left out or no decision does not count, the rest does:")
+        _say(
+            "These need a look; what is left out or no decision does not count, the rest does. "
+            "Submit them again in Label Studio, or end them with `sixrayd review withdraw`:"
+        )
     for problem in result.problems[:_SHOWN_PROBLEMS]:
         _say(str(problem))
     if len(result.problems) > _SHOWN_PROBLEMS:
@@ -280,9 +293,8 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_js
         print_json(result)
     else:
         echo(str(result))
-        following = f"sixrayd train --round {result.name} --init MODEL --name NEW"
-        following += f" --split {split}" * (split != LEAK_FREE)
-        echo(f"next: {workspace.command(following)}")
+        line = round_training(workspace, result.name, split if split != LEAK_FREE else "")
+        echo(f"next: {workspace.command(line)}")
 
 
 @review.command(short_help="Say how far reviewers agree.")
@@ -311,7 +323,7 @@ def agreement(
         print_agreement(result)
 
 
-def _print_pushed(result: "PushResult", as_json: bool) -> None:
+def _print_pushed(workspace: Workspace, result: "PushResult", as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
@@ -332,6 +344,7 @@ def _print_pushed(result: "PushResult", as_json: bool) -> None:
         for lane, address in result.lanes.items():
             who = f"Reviewer {lane}" if lane.isdecimal() else f"The {lane}"
             echo(f"{who} works at {address}")
+    echo_next(workspace)
 
 
 def _print_progress(counts: "Progress") -> None:
@@ -373,13 +386,16 @@ def _status_table(result: "ReviewStatus") -> Group:
     if result.next_hour is not None:
         notes.append(f"the next hour of review promises {result.next_hour:g} finds")
     for count, what in (
-        (result.drafts, "drafts, begun and not submitted"),
-        (result.skipped, "skipped by reviewers"),
+        (result.drafts, "drafts, begun and not submitted: their reviewers find them there"),
+        (result.skipped, "skipped by reviewers: they stay open there"),
         (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
-        (result.not_pulled, "decisions to bring in: sixrayd review pull"),
+        (result.not_pulled, "decisions to bring in: `sixrayd review pull`"),
+        (result.progress.conflicts, "images in conflict: `sixrayd review adjudicate`"),
+        (result.not_sent, "flagged images are not sent: `sixrayd review push`"),
     ):
         if count:
             notes.append(f"{count} {what}")
+    notes.append(f"next: {result.next}")
     return Group(*notes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sixrayd.advice.reviews import LOCAL as LOCAL
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
@@ -34,8 +35,6 @@ from sixrayd.decisions.decision import (
 )
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
-
-LOCAL = "local"  # the workspace's own server, whose address changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
         WorkspaceError: nothing is ingested or reviewed, a table is broken, or there is no such
             split.
     """
-    with workspace.lock():
+    with workspace.lock("review"):
         name = settings.name or workspace.newest("review")
         workspace.run("review", name)
         reviews = reviews_with_decisions(workspace)

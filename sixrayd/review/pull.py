@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import decisions_of
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
 from sixrayd.review.planting.planted import planted_rows
+from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
 from sixrayd.review.server import ReadAnswer, ReviewServer, ServerAnnotation, ServerTask, connect
 from sixrayd.review.settings import PullSettings
@@ -33,7 +35,7 @@ class PullResult:
     without_verdict: int  # with boxes, but no verdict
     gone: int  # decisions kept although their annotation is no longer on the server
     foreign_tasks: int  # in the projects, but not ours
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...]  # that are not settled
     progress: Progress
 
 
@@ -70,18 +72,11 @@ class Fetched:
 
     def count(self, outcome: Outcome) -> int:
         """Annotations on the server that came to this."""
-        return sum(
-            known.outcome == outcome for c in self.cursors.values() for known in c.annotations
-        )
+        return sum(known.outcome == outcome for known in self.known())
 
-    def problems(self) -> tuple[Problem, ...]:
-        """All that people should look at, also what was said before."""
-        return tuple(
-            problem
-            for cursor in self.cursors.values()
-            for known in cursor.annotations
-            for problem in known.problems
-        )
+    def known(self) -> list[Known]:
+        """All annotations on the server."""
+        return [known for cursor in self.cursors.values() for known in cursor.annotations]
 
 
 def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
@@ -92,7 +87,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         WorkspaceError: nothing has been pushed under this name.
     """
     name = settings.name or newest_review(workspace)
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         cursors = {} if settings.full else folder.cursors()
@@ -108,6 +103,8 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
                 files.append(folder.append_decisions(fresh, planted=planted))
         folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
         progress = folder.finish(project)
+        said = [row for kind in (False, True) for row in folder.decisions(planted=kind)]
+        problems = open_problems(fetched.known(), decisions_of(said, name))
         server.keep_safe()
     known = {known.annotation for c in fetched.cursors.values() for known in c.annotations}
     return PullResult(
@@ -122,7 +119,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
         gone=len({row["annotation"] for row in folder.decisions()} - known),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
-        problems=fetched.problems(),
+        problems=problems,
         progress=progress,
     )
 
@@ -250,7 +247,7 @@ class _Reader:
             outcome, notes = Outcome.DECISION, list(answer.notes)
             if annotation.author not in (0, annotation.reviewer):
                 author = self._name(annotation.author, task.task_id, number)
-                notes.append(f"was changed by another; the answer of {author} stands beside it")
+                notes.append(f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it")
             if answer.verdict is None:
                 outcome = Outcome.WITHOUT_VERDICT
                 notes.append("has no verdict, so it is no decision")

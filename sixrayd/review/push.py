@@ -71,7 +71,7 @@ def push(
     """
     default = POSITIVES if settings.origin == POSITIVES else ""
     name = settings.name or default or workspace.newest("mine")
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
         wanted = _wanted(folder, settings)
         images = [*wanted.queue, *wanted.strewn]
@@ -108,7 +108,7 @@ def adjudicate(
         WorkspaceError: nothing has been pushed under this name.
     """
     name = settings.name or newest_review(workspace)
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         images = plan.to_adjudicate(workspace, name, settings.consensus)

@@ -144,6 +144,7 @@ class PlantSettings:
         share: of the mining's flagged images, at most 0.02.
         shams: images that are only encoded again, for each planted one.
         seed: the same seed gives the same bytes.
+        even_so: plant even where so few can only widen the bound.
 
     Raises:
         SettingsError: out of range.
@@ -153,6 +154,7 @@ class PlantSettings:
     share: float = MOST_SHARE
     shams: float = 1.0
     seed: int = 0
+    even_so: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= MOST_SHARE:

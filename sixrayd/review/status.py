@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sixrayd.advice.next_step import Judgement, Step
+from sixrayd.advice.reviews import OnServer
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of
 from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
+from sixrayd.review.problems import open_problems
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.pull import fetch
 from sixrayd.review.queue.image import ReviewImage
@@ -23,7 +26,10 @@ class ReviewStatus:
 
     Args:
         next_hour: finds that an hour of one person's review promises; None before any answer
-            where the mining does not say what its scores are worth.
+            where the mining does not say what its scores are worth, and where nothing is left of
+            the queue.
+        not_sent: images that the mining flagged and nobody was sent.
+        next: what is to be done, as `sixrayd status` has it.
     """
 
     name: str
@@ -34,6 +40,8 @@ class ReviewStatus:
     drafts: int
     skipped: int
     problems: int
+    not_sent: int
+    next: Step
 
 
 def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatus:
@@ -55,15 +63,20 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     said, apart = (
         decisions_of([*rows, *new], folder.name) for rows, new in zip(known, fresh, strict=True)
     )
+    progress = count_progress(folder.tasks(), said, apart)
+    not_pulled = sum(map(len, fresh))
+    judgement = Judgement(workspace, {folder.name: OnServer(progress.by_lane, not_pulled)})
     return ReviewStatus(
         name=folder.name,
         address=server.project_address(next(iter(project.numbers()), 0)),
-        progress=count_progress(folder.tasks(), said, apart),
+        progress=progress,
         next_hour=_next_hour(folder, {decision.image_id for decision in said}),
-        not_pulled=sum(map(len, fresh)),
+        not_pulled=not_pulled,
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=fetched.count(Outcome.SKIPPED),
-        problems=len(fetched.problems()),
+        problems=len(open_problems(fetched.known(), [*said, *apart])),
+        not_sent=judgement.reviews.not_sent(folder.name),
+        next=judgement.step,
     )
 
 
@@ -82,4 +95,4 @@ def _next_hour(folder: ReviewFolder, decided: set[str]) -> float | None:
         and (i := row["image_id"]) not in decided
         and (kind := Kind(row["kind"])) in ORDERED
     ]
-    return round(forecast(order(items, past, belief), hours=1), 1)
+    return round(forecast(order(items, past, belief), hours=1), 1) if items else None

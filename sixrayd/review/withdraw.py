@@ -26,7 +26,7 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
         WorkspaceError: an image has no decision that stands.
     """
     name = settings.name or newest_review(workspace)
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         if not (folder.path / "run.json").exists():  # one was killed that had withdrawn

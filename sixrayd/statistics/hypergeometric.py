@@ -8,11 +8,12 @@ intervals for proportions in finite populations (The American Statistician 41).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.finite import Limits, Stratum
+from sixrayd.statistics.finite import Block, Limits, Stratum
 
 
 def total_upper(pool: int, checks: int, finds: int, alpha: float) -> int:
@@ -36,28 +37,77 @@ def total_upper(pool: int, checks: int, finds: int, alpha: float) -> int:
     return low
 
 
+def pooled_upper(strata: Sequence[Block], alpha: float) -> int:
+    """Most findable units that strata can have held together, from their finds together.
+
+    Let f be the least share n / N of a stratum that was checked. Finds in a stratum are
+    hypergeometric, and so the sum of independent Bernoulli variables, as many as it has findable
+    units at most (Vatutin and Mikhailov 1982: the generating function has real roots alone). Over
+    all strata, finds K among M findable units are then M such variables, some of which may be 0,
+    with a mean of f M or more. For k <= f M - 1 Hoeffding 1956, theorem 4, has
+    P(K <= k) <= P(Bin(M, mean / M) <= k) <= P(Bin(M, f) <= k), wherever the M units lie. So M is
+    given up where both hold and the last is at most alpha, and a true M with chance alpha at most.
+
+    Source: Vatutin and Mikhailov 1982, Limit theorems for the number of empty cells (Theory of
+    Probability and its Applications 27); Hoeffding 1956, On the distribution of the number of
+    successes in independent trials (Annals of Mathematical Statistics 27).
+
+    Args:
+        strata: one block of each, with checks.
+    """
+    share = min(block.checks / block.pool for block in strata)
+    finds = sum(block.finds for block in strata)
+    low, high = finds, sum(block.pool - block.checks + block.finds for block in strata)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if finds > share * middle - 1 or binom.cdf(finds, middle, share) > alpha:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def once_limits(strata: Sequence[Stratum], alpha: float) -> Limits:
     """Upper limit of the findable units unfound now, from a single look; the lower one is 0.
 
-    Alpha is shared out equally among the strata that were checked.
+    Either alpha is shared out equally among the strata that were checked, or they count as one:
+    whichever is tighter should nothing be found. That depends on pools and checks alone, not on
+    what was found, so choosing costs nothing.
 
     Raises:
         SettingsError: a stratum's checks do not make one block.
     """
-    checked = sum(stratum.checks > 0 for stratum in strata)
-    left = []
     for stratum in strata:
-        blocks = stratum.joined
-        if len(blocks) > 1:
+        if len(stratum.joined) > 1:
             raise SettingsError(
-                f"stratum {stratum.name}: {len(blocks)} blocks with other decisions between them, "
-                "but a single look takes one; use the limit that holds at every look"
+                f"stratum {stratum.name}: {len(stratum.joined)} blocks with other decisions "
+                "between them, but a single look takes one; use the limit that holds at every look"
             )
-        total = stratum.pool_now + stratum.found
-        if stratum.checks:
-            block = blocks[0]
-            share = alpha / checked
-            total = total_upper(block.pool, block.checks, block.finds, share)
-        left.append(min(total - stratum.found, stratum.pool_now))
+    checked = [stratum.joined[0] for stratum in strata if stratum.checks]
+    bare = [replace(block, finds=0, found_since=0) for block in checked]
+    apart = sum(_total(block, alpha / len(checked)) for block in bare)
     estimate = float(sum(stratum.estimate for stratum in strata))
+    if checked and pooled_upper(bare, alpha) < apart:
+        found = sum(stratum.found for stratum in strata if stratum.checks)
+        left = _spread(strata, max(pooled_upper(checked, alpha) - found, 0))
+    else:
+        left = [
+            min(_total(s.joined[0], alpha / len(checked)) - s.found, s.pool_now)
+            if s.checks
+            else s.pool_now
+            for s in strata
+        ]
     return Limits(lower=0, estimate=estimate, upper=sum(left), allocation=tuple(left))
+
+
+def _total(block: Block, alpha: float) -> int:
+    return total_upper(block.pool, block.checks, block.finds, alpha)
+
+
+def _spread(strata: Sequence[Stratum], left: int) -> list[int]:
+    """So many units over the strata that were checked, the least checked first; others whole."""
+    given = {s.name: s.pool_now for s in strata if not s.checks}
+    for stratum in sorted((s for s in strata if s.checks), key=lambda s: s.checks / s.units):
+        given[stratum.name] = min(left, stratum.pool_now)
+        left -= given[stratum.name]
+    return [given[stratum.name] for stratum in strata]

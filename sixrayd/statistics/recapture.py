@@ -27,8 +27,11 @@ class Recapture:
     optimistic: bool = True  # similar detectors share blind spots
 
 
-def recapture(first: int, second: int, both: int, alpha: float = 0.05) -> Recapture:
+def recapture(first: int, second: int, both: int, alpha: float = 0.05) -> Recapture | None:
     """Chapman's estimate of what neither found, with a two-sided interval.
+
+    None where all finds of one detector are the other's as well: the estimate is 0 then and so is
+    its variance, however much both overlook, so the counts say nothing of it.
 
     Args:
         first, second: contraband units that each of two detectors flagged and reviewers confirmed.
@@ -44,7 +47,7 @@ def recapture(first: int, second: int, both: int, alpha: float = 0.05) -> Recapt
         )
     unseen = (first - both) * (second - both) / (both + 1)
     if unseen == 0:
-        return Recapture(0.0, 0.0, 0.0)
+        return None
     variance = (first + 1) * (second + 1) * unseen / ((both + 1) * (both + 2))
     spread = math.exp(norm.ppf(1 - alpha / 2) * math.sqrt(math.log1p(variance / unseen**2)))
     return Recapture(unseen, unseen / spread, unseen * spread)

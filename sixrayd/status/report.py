@@ -1,70 +1,63 @@
-"""Which stages of a workspace are finished, which must run again, and what comes next."""
+"""Every result of a workspace, how far the reviewers are, what runs, and what comes next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from sixrayd.advice.next_step import NOTHING_LEFT, Judgement, Step
+from sixrayd.advice.results import ResultStatus, StageProgress
+from sixrayd.advice.reviews import OnServer, ReviewState
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
-
-_REPLACED = ("models", "mine", "export", "benchmark")  # not unasked, however stale
-
-
-class StageProgress(StrEnum):
-    """How far a result is."""
-
-    DONE = "done"
-    STALE = "stale"  # finished, and an input has changed since
-    INTERRUPTED = "interrupted"  # begun, not finished
-    BROKEN = "broken"  # run.json cannot be read, or a file of an ingest
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class ResultStatus:
-    """One folder with a result, finished or not."""
-
-    stage: str
-    name: str  # empty for stages that keep one result
-    progress: StageProgress
-    changed: tuple[str, ...] = ()  # inputs that have changed or, inside the workspace, are gone
-    gone: tuple[str, ...] = ()  # inputs outside the workspace that are no longer there
-    error: str = ""
-    summary: dict[str, Any] | None = None  # counts that the stage left
+from sixrayd.core.workspace import ASIDE, STAGES, Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """Every result of a workspace, in the pipeline's order, the newest of a stage last."""
+    """Every result of a workspace, in the pipeline's order, the newest of a stage last.
+
+    Args:
+        next_command: empty when nothing is left to do.
+        splits: given ones, counted.
+        not_sent: images that the newest mining flagged and nobody was sent.
+        running: what writes in the workspace now.
+    """
 
     workspace: str
     results: tuple[ResultStatus, ...]
-    next_command: str  # empty when every stage is done
-    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # given ones, counted
+    next_command: str
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    next: Step = NOTHING_LEFT
+    reviews: tuple[ReviewState, ...] = ()
+    not_sent: int = 0
+    running: tuple[str, ...] = ()
 
 
-def status_report(workspace: Workspace) -> StatusReport:
+def status_report(
+    workspace: Workspace, on_server: Mapping[str, OnServer] | None = None
+) -> StatusReport:
     """Look at every stage folder; nothing is written.
 
     A stage is done when its newest result is: an older one may stay stale.
+
+    Args:
+        on_server: what servers say of reviews, by name.
     """
-    results: list[ResultStatus] = []
-    next_command = ""
-    for stage, command in STAGES.items():
-        found = _stage_results(workspace, stage, results)
-        newest = found[-1].progress if found else StageProgress.MISSING
-        if not found and stage in ASIDE:
-            continue
-        results += found or [ResultStatus(stage, "", StageProgress.MISSING)]
-        if newest is not StageProgress.DONE and not next_command and stage not in ASIDE:
-            forced = newest is StageProgress.STALE and stage in _REPLACED
-            next_command = workspace.command(command + " --force" * forced)
-    return StatusReport(str(workspace.root), tuple(results), next_command, _splits(workspace))
+    judgement = Judgement(workspace, on_server or {})
+    results = []
+    for stage in STAGES:
+        found = judgement.results[stage]
+        missing = [] if stage in ASIDE else [ResultStatus(stage, "", StageProgress.MISSING)]
+        results += found or missing
+    step, mined = judgement.step, workspace.names("mine")
+    return StatusReport(
+        str(workspace.root),
+        tuple(results),
+        step.command,
+        _splits(workspace),
+        step,
+        tuple(judgement.reviews.states),
+        judgement.reviews.not_sent(mined[-1]) if mined else 0,
+        tuple(f"{by}: {by.doing}" if by.doing else str(by) for by in judgement.running),
+    )
 
 
 def _splits(workspace: Workspace) -> dict[str, dict[str, int]]:
@@ -72,54 +65,3 @@ def _splits(workspace: Workspace) -> dict[str, dict[str, int]]:
         return dict(workspace.run("shards").summary.get("splits", {}))
     except WorkspaceError:  # said where the stages are
         return {}
-
-
-def _stage_results(
-    workspace: Workspace, stage: str, before: list[ResultStatus]
-) -> list[ResultStatus]:
-    """Results of one stage, the newest last: by the time of `run.json` or `plan.json`."""
-    folder = workspace.root / stage
-    marks = [
-        max(found, key=lambda path: path.stat().st_mtime_ns)
-        for parent in (folder, *workspace.folders(stage))
-        if (found := [p for name in ("run.json", "plan.json") if (p := parent / name).exists()])
-    ]
-    marks.sort(key=lambda path: path.stat().st_mtime_ns)
-    return [_result(workspace, stage, mark.parent, before) for mark in marks]
-
-
-def _check_there(folder: Path, run: Run) -> None:
-    """Refuse an ingest of which a file is gone, or a table does not open."""
-    for path in (folder / name for name in run.outputs):
-        try:
-            pq.read_metadata(path) if path.suffix == ".parquet" else path.stat()
-        except (OSError, pa.ArrowException) as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else "not a readable table"
-            raise WorkspaceError(f"{path}: {what}; run `sixrayd download` again") from error
-
-
-def _result(
-    workspace: Workspace, stage: str, folder: Path, before: list[ResultStatus]
-) -> ResultStatus:
-    name = folder.relative_to(workspace.root / stage).as_posix().removeprefix(".")
-    if not (folder / "run.json").exists():
-        return ResultStatus(stage, name, StageProgress.INTERRUPTED)
-    try:
-        run = workspace.run(stage, name)
-        if stage == "shards":
-            _check_there(folder, run)
-        stale = workspace.stale(stage, name)
-    except WorkspaceError as error:
-        return ResultStatus(stage, name, StageProgress.BROKEN, error=str(error))
-    # A release may be put away once it is ingested; a stage's result may not.
-    gone = tuple(key for key in stale if Path(key).is_absolute() and not Path(key).exists())
-    upstream = {
-        "/".join(part for part in (other.stage, other.name, "run.json") if part)
-        for other in before
-        if other.progress is not StageProgress.DONE
-    }
-    changed = tuple(key for key in run.inputs if (key in stale or key in upstream))
-    changed = tuple(key for key in changed if key not in gone)
-    progress = StageProgress.STALE if changed else StageProgress.DONE
-    summary = {k: v for k, v in run.summary.items() if isinstance(v, str | int | float)}
-    return ResultStatus(stage, name, progress, changed, gone, summary=summary)

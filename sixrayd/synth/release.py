@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.command import progress
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder, sync_folder
+from sixrayd.core.progress import progress
 from sixrayd.core.storage import refusals_told
 from sixrayd.core.voc import PIXEL_EDGES, pixels_of
 from sixrayd.synth.archive import (

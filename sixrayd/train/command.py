@@ -1,12 +1,11 @@
 """`sixrayd train`."""
 
-import sys
 from typing import Any
 
 import click
 
+from sixrayd.advice.next_step import LEARNT, echo_next
 from sixrayd.core.command import (
-    as_typed,
     is_part_of_another,
     json_option,
     options_of,
@@ -19,8 +18,6 @@ from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.settings import TrainSettings
-
-_LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 
 
 class _DecayOrOff(click.ParamType[float]):
@@ -128,11 +125,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.train.stage import train as train_stage
 
-    try:
-        result = train_stage(workspace, TrainSettings(**options))
-    except KeyboardInterrupt:
-        echo("interrupted; the epochs that ended are kept, the same command goes on", err=True)
-        sys.exit(130)
+    result = train_stage(workspace, TrainSettings(**options))
     if as_json:
         print_json(result)
         return
@@ -153,8 +146,6 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     echo(f"weights and curves: {result.folder}")
     if is_part_of_another():
         return
-    following = workspace.command("sixrayd mine")
-    if result.validation.get("mean", 1.0) < _LEARNT:
+    if result.validation.get("mean", 1.0) < LEARNT:
         echo("It has learnt next to nothing yet: train longer before mining.", err=True)
-        following = workspace.command(as_typed(epochs=2 * result.epochs, force=True))
-    echo(f"next: {following}")
+    echo_next(workspace)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.command import progress
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.index import Index, split_setting
+from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS, Recipe, start_of
@@ -103,7 +103,7 @@ def _train_in_team(
         )
     lasting = _lasting(settings, recipe)
     # Only the leader writes; the others wait until the folder is ready, and until it is finished.
-    with workspace.lock() if team.leads else nullcontext():
+    with workspace.lock("models") if team.leads else nullcontext():
         inputs = workspace.upstream(("shards", ""))
         lasting |= split_setting(workspace, settings.split)
         name = settings.name or detector

@@ -159,3 +159,36 @@ def test_a_pipe_for_a_record_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError) as caught:
         workspace.run("shards")
     assert "not a run.json (a pipe, expected a plain file)" in str(caught.value)
+
+
+def test_people_work_beside_what_computes(tmp_path: Path) -> None:
+    first, second = Workspace(tmp_path), Workspace(tmp_path)
+    half = tmp_path / "mine" / ".candidates.parquet.sixrayd-part"
+    with first.lock("models"):
+        half.mkdir(parents=True)
+        with second.lock("review"):
+            assert half.exists()  # of a mining, which a review does not tidy up
+        second.check_idle("estimate")
+        for stage in ("mine", "benchmark", "shards", "export", ""):
+            with pytest.raises(WorkspaceError) as caught, second.lock(stage):
+                pass
+            assert str(caught.value) == (
+                f"{tmp_path}: in use by process {os.getpid()} (sixrayd train); wait for it, or "
+                "name another workspace with -w"
+            )
+    with first.lock("review"):
+        with second.lock("mine"):
+            assert not half.exists()
+        with pytest.raises(WorkspaceError, match=r"\(sixrayd review\)"):
+            second.check_idle("estimate")
+    assert first.busy() == []
+
+
+def test_what_was_typed_is_kept_with_what_it_began(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, lambda: "sixrayd train --epochs 3 --init 'my weights.pth'")
+    run = Run("models", "a", {}, {})
+    workspace.begin(run)
+    workspace.finish(run)
+    again = Workspace(tmp_path)
+    assert again.typed("models", "a") == "sixrayd train --epochs 3 --init 'my weights.pth'"
+    assert again.typed("models", "b") == ""

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
+from sixrayd.advice.results import StageProgress
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import write_table
 from sixrayd.core.records import Rule
@@ -23,7 +24,7 @@ from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.recapture import recapture
 from sixrayd.statistics.sampling import allocate
 from sixrayd.statistics.settings import BoundSettings
-from sixrayd.status.report import StageProgress, status_report
+from sixrayd.status.report import status_report
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine
 

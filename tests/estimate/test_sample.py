@@ -249,7 +249,7 @@ def test_what_the_command_prints(campaign, runner):
         f"6 groups drawn in all: {folder / 'sample.parquet'}",
     ]
     assert lines[5].startswith("commitment, to be published before these are reviewed: ")
-    assert lines[6:] == [f"next: sixrayd review push {' '.join(words[:2])}"]
+    assert lines[6:] == [f"next: sixrayd review serve --background {' '.join(words[:2])}"]
     document = json.loads(runner.invoke(command, [*words[:2], "--sample", "2", "--json"]).stdout)
     assert (document["draw"], document["units_in_all"]) == (2, 8)
     assert document["commitment"] != lines[5].split()[-1]

@@ -447,7 +447,7 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
     assert answer.stdout == (
         "taken over other: 1 candidate in 1 negative; passed over 0 below the threshold, "
         "0 on other images, 1 skipped\n"
-        f"next: sixrayd review push --name other -w {workspace.root}\n"
+        f"next: sixrayd review serve --background -w {workspace.root}\n"
     )
     listed = workspace.folder("mine", "other") / "skipped.jsonl"
     assert answer.stderr == f"skipped detections are listed in {listed}\n"

@@ -24,7 +24,7 @@ def test_nothing_is_written_and_the_work_is_told(workspace):
     assert (found.shards, found.shards_left, found.images, found.images_left) == (3, 3, 30, 30)
     assert found.sample == 12  # batches three to eight
     assert found.images_per_s > 0
-    assert found.left_s == pytest.approx(30 / found.images_per_s, abs=0.06)
+    assert found.left_s > 30 / found.images_per_s - 0.06  # and what it takes to start
     assert found.lines()[0] == ("mining rfb-small with torch: 3 of 3 shards left, 30 of 30 images")
     assert found.lines()[1].endswith("measured on 12 images")
 

@@ -129,7 +129,8 @@ def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
         assert running.wait() == 130
 
     assert (first["images"], first["total"]) == (2, 30)
-    assert said[-1] == "interrupted; what was looked at is kept, the same command goes on"
+    line = " ".join(["sixrayd", *command[3:]])
+    assert said[-1] == f"interrupted; what is finished is kept, go on with: {line}"
     parts = workspace.folder("mine", "rfb-small") / "parts"
     assert len(list(parts.iterdir())) >= 1
     mine(workspace, SETTINGS)

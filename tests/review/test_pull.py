@@ -103,7 +103,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
     shell = CliRunner().invoke(review, ["pull", "-w", str(site.workspace.root), "--name", "odd"])
     assert shell.exit_code == 3
     assert shell.stdout.startswith("odd: 0 new or changed decisions\n")
-    assert "1 skipped by reviewers, no decisions\n" in shell.stdout
+    assert "1 skipped by reviewers, no decisions: they stay open there\n" in shell.stdout
     assert str(result.problems[0]) in shell.stderr
 
 

@@ -1,12 +1,13 @@
 """Single-look limits against the distribution itself."""
 
+import itertools
 import math
 
 import pytest
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Block, Limits, Stratum
-from sixrayd.statistics.hypergeometric import once_limits, total_upper
+from sixrayd.statistics.hypergeometric import once_limits, pooled_upper, total_upper
 
 
 def chance(pool, checks, finds, total):
@@ -41,9 +42,40 @@ def test_strata_share_alpha_and_unchecked_ones_count_whole():
 
     limits = once_limits(strata, 0.05)
 
-    a, b = total_upper(1000, 100, 1, 0.025) - 1, total_upper(2000, 150, 0, 0.025) - 3
-    assert limits == Limits(0, limits.estimate, a + b + 77, (a, b, 77))
+    # 1 - 0.075 is the chance to stay undrawn in b: 62 would give 1 find or none in 4.96 %.
+    assert sum(math.comb(62, k) * 0.075**k * 0.925 ** (62 - k) for k in (0, 1)) < 0.05
+    assert limits == Limits(0, limits.estimate, 57 + 77, (0, 57, 77))
     assert limits.estimate == pytest.approx(900 / 100)
+
+
+def test_strata_share_alpha_where_one_is_hardly_checked():
+    strata = [Stratum("a", 20, (Block(100, 80, 2, 2),)), Stratum("b", 95, (Block(100, 5, 0, 0),))]
+
+    limits = once_limits(strata, 0.05)
+
+    a, b = total_upper(100, 80, 2, 0.025) - 2, total_upper(100, 5, 0, 0.025)
+    assert limits.allocation == (a, b)
+
+
+@pytest.mark.parametrize("checks", [(6, 7), (6, 5), (10, 18), (1, 19)])
+def test_pooled_strata_cover_wherever_contraband_lies(checks):
+    pools, alpha = (12, 20), 0.1
+
+    def limit(finds):
+        blocks = [Block(p, c, k, k) for p, c, k in zip(pools, checks, finds, strict=True)]
+        return pooled_upper(blocks, alpha)
+
+    every = list(itertools.product(*(range(number + 1) for number in checks)))
+    limits = {finds: limit(finds) for finds in every}
+    for totals in itertools.product(range(pools[0] + 1), range(pools[1] + 1)):
+        missed = 0.0
+        for finds in every:
+            if limits[finds] < sum(totals):
+                missed += math.prod(
+                    math.comb(t, k) * math.comb(p - t, c - k) / math.comb(p, c)
+                    for p, c, t, k in zip(pools, checks, totals, finds, strict=True)
+                )
+        assert missed <= alpha, totals
 
 
 def test_two_looks_are_refused():

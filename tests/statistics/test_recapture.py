@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.statistics.recapture import Recapture, recapture
+from sixrayd.statistics.recapture import recapture
 
 
 def test_four_and_three_with_one_in_common():
@@ -19,9 +19,9 @@ def test_four_and_three_with_one_in_common():
     assert result.optimistic
 
 
-def test_a_detector_that_adds_nothing():
-    assert recapture(5, 5, 5) == Recapture(0.0, 0.0, 0.0)
-    assert recapture(0, 4, 0) == Recapture(0.0, 0.0, 0.0)
+def test_a_detector_that_adds_nothing_says_nothing():
+    assert recapture(5, 5, 5) is None
+    assert recapture(0, 4, 0) is None
 
 
 def test_a_smaller_alpha_is_wider():

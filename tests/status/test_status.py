@@ -6,9 +6,12 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from sixrayd.advice.results import ResultStatus, StageProgress
+from sixrayd.core.files import write_json
 from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
 from sixrayd.status.command import status
-from sixrayd.status.report import ResultStatus, StageProgress, status_report
+from sixrayd.status.report import status_report
+from tests.workspaces import NOTHING, Says, build_mine, build_review
 
 
 def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
@@ -41,7 +44,7 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
         ResultStatus("shards", "", StageProgress.DONE, summary={"n": 1}),
         ResultStatus("models", "a", StageProgress.INTERRUPTED),
     )
-    assert report.next_command == f"sixrayd train -w {tmp_path}"
+    assert report.next_command == f"sixrayd train --name a -w {tmp_path}"
 
 
 def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
@@ -57,7 +60,7 @@ def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
         ("models", StageProgress.STALE, ("shards/run.json",)),
         ("mine", StageProgress.STALE, ("models/a/run.json", "shards/run.json")),
     ]
-    assert report.next_command == f"sixrayd train --force -w {tmp_path}"
+    assert report.next_command == f"sixrayd train --name a --force -w {tmp_path}"
 
 
 def test_new_result_makes_up_for_a_stale_one(tmp_path: Path) -> None:
@@ -107,9 +110,9 @@ def test_text_and_json(tmp_path: Path) -> None:
         "models/a                 stale",
         "  changed: shards/run.json",
     ]
-    assert done.stdout.splitlines()[-1] == f"next: sixrayd train --force -w {tmp_path}"
+    assert done.stdout.splitlines()[-1] == f"next: sixrayd train --name a --force -w {tmp_path}"
     document = json.loads(CliRunner().invoke(status, ["-w", str(tmp_path), "--json"]).stdout)
-    assert document["next_command"] == f"sixrayd train --force -w {tmp_path}"
+    assert document["next_command"] == f"sixrayd train --name a --force -w {tmp_path}"
     assert document["results"][0]["progress"] == "done"
 
 
@@ -123,3 +126,40 @@ def test_given_splits_are_named(tmp_path: Path) -> None:
 
     assert said.stdout.splitlines()[1] == "  split sixray10: 52 train, 8 test"
     assert json.loads(document.stdout)["splits"] == {"sixray10": counts}
+
+
+def test_people_a_run_and_many_results_fit_one_screen(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    for number in range(30):
+        finish(workspace, "models", f"m{number:02d}", ("shards", ""))
+        os.utime(tmp_path / f"models/m{number:02d}/run.json", (100 + number, 100 + number))
+    build_mine(workspace, "m29", ["N0000001", "N0000002", "N0000003"])
+    build_review(workspace, "m29", ["N0000001", "N0000002"], [[Says("N0000001", NOTHING)]])
+    project = {"key": "ab", "server": "https://labels.example.org", "books": [], "settings": {}}
+    write_json(workspace.folder("review", "m29") / "project.json", {**project, "inputs": {}})
+
+    with workspace.lock("models"):
+        shown = CliRunner().invoke(status, ["-w", str(tmp_path)])
+        document = CliRunner().invoke(status, ["-w", str(tmp_path), "--json"])
+
+    assert shown.stdout.splitlines() == [
+        "shards                   done",
+        "models                   27 older results",
+        "models/m27               done",
+        "models/m28               done",
+        "models/m29               done",
+        "mine/m29                 done",
+        "review/m29               done: 1 of 2 answers",
+        "estimate                 missing",
+        "export                   missing",
+        "benchmark                missing",
+        "1 flagged image not sent to reviewers",
+        f"running now: process {os.getpid()}: sixrayd train",
+        "why: 1 of 2 answers",
+        f"next: reviewers, then sixrayd review pull --url https://labels.example.org -w {tmp_path}",
+    ]
+    told = json.loads(document.stdout)
+    assert told["next"]["waits_for"] == "reviewers"
+    assert told["running"] == [f"process {os.getpid()}: sixrayd train"]
+    assert (told["reviews"][0]["lanes"], told["not_sent"]) == ({"1": [1, 2]}, 1)

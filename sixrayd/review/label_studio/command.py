@@ -91,7 +91,7 @@ def backup(workspace: Workspace, as_json: bool) -> None:
     """
     from sixrayd.review.label_studio.backup import back_up
 
-    with workspace.lock():
+    with workspace.lock("review"):
         result = back_up(workspace)
     if as_json:
         print_json(result)

@@ -106,7 +106,7 @@ def _build(folder: Path, say: Callable[[str], None]) -> None:
             f"{folder}: not an environment that sixrayd made; "
             "name an empty folder in SIXRAYD_LABEL_STUDIO_VENV"
         )
-    say(f"Installing Label Studio {VERSION} in {folder} (once; about 1 GB and two minutes)")
+    say(f"Installing Label Studio {VERSION} in {folder} (once; about 1 GB, two to eight minutes)")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_bytes(folder / _BEGUN, b"")

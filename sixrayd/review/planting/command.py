@@ -27,6 +27,7 @@ option = options_of(PlantSettings)
     help="Planted threats as a share of the flagged images.",
 )
 @option("--seed", help="Seed of what is planted where.")
+@option("--even-so", help="Plant even where so few can only widen the bound.")
 @json_option
 def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Project known items into clean negatives, to learn what detector and reviewers overlook.

@@ -21,6 +21,7 @@ from sixrayd.core.boxes import Box, edge_columns, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ImageError, WorkspaceError
 from sixrayd.core.files import read_table, write_bytes, write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.printing import console
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
@@ -42,6 +43,7 @@ from sixrayd.review.planting.planted import (
     planted_image,
     planted_rows,
 )
+from sixrayd.review.planting.worth import Proof, proof_of
 from sixrayd.review.settings import PlantSettings
 
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
@@ -60,6 +62,7 @@ class PlantResult:
     with_proposals: int
     detected: int
     fresh: bool  # made just now
+    proof: Proof  # what they can prove
     caution: str = ""  # where nobody knows whether a model has learnt from what is planted
 
 
@@ -70,15 +73,17 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     interrupted one begins again and makes the same bytes.
 
     Raises:
-        WorkspaceError: there is no finished mining, too few images are flagged, or no item or no
-            clean negative is left.
+        WorkspaceError: there is no finished mining, too few images are flagged, no item or no
+            clean negative is left, or so few threats can only widen the bound.
     """
     name = settings.name or workspace.newest("mine")
-    with workspace.lock():
+    with workspace.lock("review"):
         folder = planted_folder(workspace, name)
         fresh = not (folder / "planted.parquet").exists()
         if fresh:
-            rows = _Planting(workspace, name, settings).rows()
+            planting = _Planting(workspace, name, settings)
+            _refuse_harm(proof_of(workspace, planting.count), settings)
+            rows = planting.rows()
             write_table(folder / "planted.parquet", rows, PLANTED_SCHEMA)
         if not (folder / "detections.parquet").exists():
             seen = detect_planted(workspace, name)
@@ -91,7 +96,22 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     model = workspace.run("mine", name).settings["model"]
     caution = lineage_of(workspace, model).caution(model)
     shams = len(rows) - len(threats)
-    return PlantResult(name, len(threats), shams, proposed, detected, fresh, caution)
+    proof = proof_of(workspace, len(threats))
+    return PlantResult(name, len(threats), shams, proposed, detected, fresh, proof, caution)
+
+
+def _refuse_harm(proof: Proof, settings: PlantSettings) -> None:
+    """What is planted stays, so what it can prove is told before.
+
+    Raises:
+        WorkspaceError: it can only widen the bound, and nobody insists.
+    """
+    if proof.harms and not settings.even_so:
+        raise WorkspaceError(
+            f"planting {proof.planted}: {proof}; it cannot be taken back. Mine with a lower "
+            "--threshold, which leaves room for more, or pass --even-so"
+        )
+    console.print(f"{proof}", soft_wrap=True)
 
 
 def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.consensus import conflicts, settle
+from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
@@ -161,20 +161,13 @@ def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[ReviewImage]
 def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewImage]:
     """Images of a review that are not settled, all their boxes drawn in advance.
 
-    Reviewers disagree about them, in this review or another, are unsure, or saw contraband and
-    drew no box.
+    What reviewers said of them in other reviews counts as well.
     """
     reviews = [folder.name for folder in reviews_of(workspace)]
     everything = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
     here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
-    open_ = {item.image_id: item.boxes for item in conflicts(said, rule)}
-    for image_id in said.keys() - open_.keys():
-        settled = settle(said[image_id], rule).decision
-        assert settled is not None  # else it would be in conflict
-        boxes = tuple(item.box for item in settled.boxes)
-        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
-            open_[image_id] = boxes
+    open_ = unsettled(said, rule)
     return [
         ReviewImage(
             image_id, Kind.CANDIDATE, place, 1.0, _rows(image_id, "reviewers", open_[image_id], 1.0)

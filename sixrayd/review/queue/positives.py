@@ -8,10 +8,10 @@ from typing import NamedTuple
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
-from sixrayd.core.command import progress
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Annotation, Index, load_annotations, unannotated_ids
+from sixrayd.core.progress import progress
 from sixrayd.core.records import ImageRecord, Source
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint

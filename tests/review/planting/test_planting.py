@@ -102,7 +102,7 @@ def contents(workspace):
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     workspace = build(tmp_path_factory.mktemp("planted"))
-    return workspace, plant(workspace, PlantSettings())
+    return workspace, plant(workspace, PlantSettings(even_so=True))
 
 
 def test_items_are_of_the_test_side_that_the_model_goes_by(tmp_path):
@@ -111,7 +111,7 @@ def test_items_are_of_the_test_side_that_the_model_goes_by(tmp_path):
     run = workspace.run("models", "rfb")
     workspace.finish(replace(run, settings={"split": "given"}))
 
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
 
     items = {row["item"] for row in planted_rows(workspace, "first")}
     assert items == {"P00003/a0", ""}  # shams have none; P00009 was learnt from
@@ -183,7 +183,7 @@ def test_planting_again_adds_nothing(planted):
     workspace, result = planted
     before = contents(workspace)
 
-    again = plant(workspace, PlantSettings(seed=5))
+    again = plant(workspace, PlantSettings(seed=5, even_so=True))
 
     assert len(before) == 6
     assert contents(workspace) == before
@@ -195,11 +195,11 @@ def test_an_interrupted_planting_ends_in_the_same_bytes(planted, tmp_path):
     folder = planted_folder(workspace, "first")
     write_bytes(folder / "images" / "N0000900.jpg", b"left by a planting that was killed")
 
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
 
     assert contents(workspace) == contents(planted[0])
     (folder / "planted.parquet").unlink()
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
     assert contents(workspace) == contents(planted[0])
 
 
@@ -209,7 +209,7 @@ def test_cleared_images_serve_where_unflagged_ones_are_used_up(tmp_path):
     answers = [Says(f"N{n:07d}", NOTHING) for n in (1, 3, 4, 5)] + [Says(unsure, "unsure")]
     build_review(workspace, "first", [cleared, unsure], [answers])
 
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
 
     targets = {row["target"] for row in planted_rows(workspace, "first")}
     assert {"N0000101", "N0000102"} <= targets | {"N0000001", "N0000003", "N0000004", "N0000005"}
@@ -228,7 +228,7 @@ def test_what_is_missing_is_said(tmp_path, build_with, message):
     workspace = build(tmp_path, **build_with)
 
     with pytest.raises(WorkspaceError, match=message):
-        plant(workspace, PlantSettings())
+        plant(workspace, PlantSettings(even_so=True))
     assert planted_rows(workspace, "first") == []
 
 
@@ -240,7 +240,7 @@ def test_settings_out_of_range_are_refused(wrong):
 
 def test_an_image_that_was_changed_is_not_shown(tmp_path):
     workspace = build(tmp_path)
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
     row = planted_rows(workspace, "first")[0]
     (planted_folder(workspace, "first") / "images" / f"{row['image_id']}.jpg").unlink()
 
@@ -273,7 +273,7 @@ def test_duplicates_of_positives_are_no_targets(tmp_path):
     place = table.schema.get_field_index("group")
     pq.write_table(table.set_column(place, table.schema.field(place), pa.array(groups)), path)
 
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
 
     targets = {row["target"] for row in planted_rows(workspace, "first")}
     assert len(targets) == 4 and targets.isdisjoint(near)
@@ -284,7 +284,7 @@ def test_where_all_is_flagged_the_faintest_are_targets(tmp_path):
     rows = pq.read_table(workspace.folder("mine", "first") / "candidates.parquet").to_pylist()
     scores = {row["image_id"]: row["image_score"] for row in rows}
 
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
 
     targets = {row["target"] for row in planted_rows(workspace, "first")}
     middle = sorted(scores.values())[len(scores) // 2]
@@ -311,7 +311,7 @@ def test_the_minings_model_looks_at_what_was_planted(tmp_path):
     """Untrained weights give every class about the same score, which passes a low threshold."""
     workspace = build(tmp_path, threshold=0.05)
 
-    result = plant(workspace, PlantSettings())
+    result = plant(workspace, PlantSettings(even_so=True))
 
     path = planted_folder(workspace, "first") / "detections.parquet"
     rows = pq.read_table(path).to_pylist()

@@ -1,0 +1,323 @@
+"""The one judgement of what is to be done next, which every command prints as `next:`."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from sixrayd.advice.results import ResultStatus, StageProgress, stage_results
+from sixrayd.advice.reviews import LOCAL, POSITIVES, OnServer, Reviews, ReviewState
+from sixrayd.advice.rounds import (
+    WORTH,
+    found_to_learn,
+    is_current,
+    learners,
+    round_training,
+    teaches,
+)
+from sixrayd.core.locks import Holder
+from sixrayd.core.printing import echo
+from sixrayd.core.stages import STAGES, verb
+from sixrayd.core.words import counted
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.decisions.decision import reviews_with_decisions
+
+LEARNT = 0.05  # average precision below which mining wastes reviewers' time
+CHECKS = 100  # drawn at random where a detector has flagged nothing
+REVIEWERS, THE_ADJUDICATOR = "reviewers", "the adjudicator"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done next.
+
+    Args:
+        command: to type; empty where nothing is left to do.
+        why: in a few words; empty where it has simply not been done yet.
+        waits_for: who or what must be done first: people, or a process.
+    """
+
+    command: str
+    why: str
+    waits_for: str = ""
+
+    def __str__(self) -> str:
+        if not self.command:
+            return "nothing is left to do"
+        return f"{self.waits_for}, then {self.command}" if self.waits_for else self.command
+
+
+NOTHING_LEFT = Step("", "every stage is done")
+
+
+def echo_next(workspace: Workspace) -> None:
+    """Print what comes next, as `sixrayd status` does."""
+    echo(f"next: {Judgement(workspace).step}")
+
+
+class Judgement:
+    """What a workspace has come to; nothing is written.
+
+    Args:
+        on_server: what servers say of reviews, by name; without it the files alone count.
+    """
+
+    def __init__(self, workspace: Workspace, on_server: Mapping[str, OnServer] = {}) -> None:
+        self.workspace = workspace
+        self.reviews = Reviews(workspace, on_server)
+
+    @cached_property
+    def results(self) -> dict[str, list[ResultStatus]]:
+        """All results by stage, the newest of a stage last."""
+        return stage_results(self.workspace)
+
+    @cached_property
+    def running(self) -> list[Holder]:
+        """Who writes in the workspace now."""
+        return self.workspace.busy()
+
+    @cached_property
+    def step(self) -> Step:
+        """The first thing that is left to do."""
+        step = next(self._steps(), NOTHING_LEFT)
+        for by in self.workspace.busy(_stage_of(step)) if step.command else []:
+            doing = f" ({by.doing})" if by.doing else ""
+            status = self.workspace.command("sixrayd status")
+            return Step(status, f"{by}{doing} is at work", f"{by}{doing}")
+        return replace(step, command=step.command and self.workspace.command(step.command))
+
+    def _steps(self) -> Iterator[Step]:
+        """All that is left to do, the first thing first; commands without the workspace."""
+        yield from self._of_release()
+        if not self.results["mine"] or self._must_train():
+            yield from self._of_training()
+        yield from self._of_mining()
+        for state in reversed(self.reviews.states):
+            yield from self._of_review(state)
+        yield from self._of_queue()
+        if reviews_with_decisions(self.workspace):
+            yield from self._of_results("estimate", "answers have come since")
+            yield from self._of_results("export", "answers have come since")
+            yield from self._of_round()
+        if self.results["export"] or self.results["benchmark"]:
+            yield from self._of_results("benchmark", "what it judged has changed")
+
+    def _newest(self, stage: str) -> ResultStatus | None:
+        found = self.results[stage]
+        return found[-1] if found else None
+
+    def _of_release(self) -> Iterator[Step]:
+        newest = self._newest("shards")
+        if newest is None or newest.progress is not StageProgress.DONE:
+            why = "nothing is ingested" if newest is None else f"the ingest is {newest.progress}"
+            yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
+
+    def _of_training(self) -> Iterator[Step]:
+        yield from self._of_results("models", "what it learnt from has changed")
+        newest = self._newest("models")
+        assert newest is not None  # else it would be missing
+        run = self.workspace.run("models", newest.name)
+        precision = run.summary.get("validation", {}).get("mean", 1.0)
+        if isinstance(precision, int | float) and precision < LEARNT:
+            why = f"it has learnt next to nothing: validation AP {precision:.3f}"
+            yield Step(_longer(self.workspace.typed("models", newest.name), run), why)
+
+    def _of_mining(self) -> Iterator[Step]:
+        if not self._negatives():
+            return
+        newest = self._newest("models")
+        if newest and self._is_of_round(newest.name) and not self._mined(newest.name):
+            line = f"sixrayd mine --model {shlex.quote(newest.name)}"
+            yield Step(line, "the round's model has not mined")
+        yield from self._of_results("mine", "its model or the release has changed")
+
+    def _of_review(self, state: ReviewState) -> Iterator[Step]:
+        newest = state is self.reviews.states[-1]
+        pull = f"sixrayd review pull{self._name(state)}{_where(state)}"
+        steps = []
+        if not state.whole:
+            steps.append(Step(self._push(state), "the last push or pull was killed"))
+        if state.strewn:
+            why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
+            steps.append(Step(self._push(state), why))
+        if newest and state.left:
+            told = f"{state.answered:,} of {counted(state.tasks, 'answer')}"
+            steps.append(Step(pull, told, REVIEWERS))
+        elif state.not_pulled:
+            steps.append(Step(pull, f"{counted(state.not_pulled, 'answer')} to bring in"))
+        if state.to_adjudicate:
+            line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
+            why = f"{counted(state.to_adjudicate, 'image')} that reviewers could not settle"
+            steps.append(Step(line, why))
+        if state.left_to_adjudicator:
+            why = f"{counted(state.left_to_adjudicator, 'image')} to settle"
+            steps.append(Step(pull, why, THE_ADJUDICATOR))
+        yield from (self._on(state.server, step) for step in steps)
+
+    def _of_queue(self) -> Iterator[Step]:
+        """What was flagged and not sent."""
+        names = self.workspace.names("mine")
+        if not names:
+            if not self._negatives() and not self.reviews.states:
+                line = "sixrayd review push --from positives"
+                yield self._on(LOCAL, Step(line, "the release has no negatives to mine"))
+            return
+        state, left = self.reviews.of(names[-1]), self.reviews.not_sent(names[-1])
+        sample = self.workspace.folder("estimate", names[-1]) / "sample.parquet"
+        if left:
+            state = state or self._like_the_last(names[-1])
+            why = f"{counted(left, 'flagged image')} not sent"
+            yield self._on(state.server, Step(self._push(state, left), why))
+        elif state is None and sample.exists():
+            yield self._on(LOCAL, Step("sixrayd review push", "spot checks are not sent"))
+        elif state is None and not reviews_with_decisions(self.workspace):
+            line = f"sixrayd estimate --sample {min(CHECKS, self._negatives())}"
+            yield Step(line, "the detector flagged nothing")
+
+    def _of_results(self, stage: str, why: str) -> Iterator[Step]:
+        """A result that is missing, must be made again, or was interrupted."""
+        newest = self._newest(stage)
+        if newest is None:
+            yield Step(STAGES[stage], "")
+        elif newest.progress is StageProgress.STALE:
+            yield self._anew(stage, newest, why)
+        elif newest.progress is not StageProgress.DONE:
+            yield self._again(stage, newest)
+
+    def _of_round(self) -> Iterator[Step]:
+        newest = self._newest("models")
+        if newest is None or not self._negatives() or not self.reviews.states:
+            return
+        found, fresh = found_to_learn(self.workspace, self.reviews.said)
+        if len(fresh) < max(1, WORTH * len(found)):
+            return
+        why = f"no model has learnt from {len(fresh)} of the {counted(len(found), 'find')} yet"
+        name = self.reviews.states[-1].name
+        if not is_current(self.workspace, name):
+            yield Step(f"sixrayd review next{self._name(self.reviews.states[-1])}", why)
+        elif teaches(self.workspace, name, fresh) and not learners(self.workspace, name):
+            yield Step(round_training(self.workspace, name), why)
+
+    def _must_train(self) -> bool:
+        """Whether the newest model is to be finished, or made again of another release."""
+        newest = self._newest("models")
+        if newest is None or newest.progress is StageProgress.DONE:
+            return False
+        stale = newest.progress is StageProgress.STALE
+        return not stale or any(key.startswith("shards/") for key in newest.changed)
+
+    def _again(self, stage: str, result: ResultStatus) -> Step:
+        line = self.workspace.typed(stage, result.name)
+        return Step(line or _named(stage, result), f"it is {result.progress}")
+
+    def _anew(self, stage: str, result: ResultStatus, why: str) -> Step:
+        if stage == "estimate":
+            return Step(_estimate(self.workspace.run(stage, result.name)), why)
+        if stage == "export":
+            return Step(_export(self.workspace.run(stage, result.name)), why)
+        line = self.workspace.typed(stage, result.name) or _named(stage, result)
+        return Step(line + " --force" * ("--force" not in line.split()), why)
+
+    def _negatives(self) -> int:
+        return int(self.workspace.run("shards").summary.get("negatives", CHECKS))
+
+    def _is_of_round(self, model: str) -> bool:
+        run = self.workspace.held("models", model)
+        return run is not None and bool(run.settings.get("round"))
+
+    def _mined(self, model: str) -> bool:
+        runs = (self.workspace.held("mine", result.name) for result in self.results["mine"])
+        return any(run is not None and run.settings.get("model") == model for run in runs)
+
+    def _on(self, server: str, step: Step) -> Step:
+        """A step that needs a review server, or the start of the workspace's own."""
+        up = server != LOCAL or self.reviews.server_is_up()
+        return step if up else Step("sixrayd review serve --background", step.why)
+
+    def _like_the_last(self, mining: str) -> ReviewState:
+        """A review that has not been pushed, by the options of the one before."""
+        options: dict[str, Any] = {}
+        server = LOCAL
+        for before in self.reviews.states[-1:]:
+            kept = ("reviewers", "share", "duplicates")
+            options = {key: before.options[key] for key in kept if key in before.options}
+            server = before.server
+        return ReviewState(mining, {}, None, 0, 0, True, server, options)
+
+    def _push(self, state: ReviewState, left: int = 0) -> str:
+        """The push of a review again, with as much again of what is left."""
+        options = dict(state.options)
+        limit = options.get("limit")
+        if left and isinstance(limit, int):
+            options["limit"] = 2 * limit if left > limit else None
+        newest = self.workspace.names("mine")[-1:]
+        line = "sixrayd review push"
+        line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, POSITIVES))
+        line += " --from positives" * (options.get("origin") == POSITIVES)
+        line += _options(options, {"limit": None, "reviewers": 1, "share": 1.0})
+        line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)
+        return line + _where(state)
+
+    def _name(self, state: ReviewState) -> str:
+        return f" --name {shlex.quote(state.name)}" * (len(self.reviews.states) > 1)
+
+
+def _stage_of(step: Step) -> str:
+    """The stage that a command writes; empty where it writes none or all."""
+    for stage, line in STAGES.items():
+        if verb(line) == verb(step.command):
+            return stage
+    return ""
+
+
+def _where(state: ReviewState) -> str:
+    return f" --url {shlex.quote(state.server)}" * (state.server != LOCAL)
+
+
+def _named(stage: str, result: ResultStatus) -> str:
+    return STAGES[stage] + f" --name {shlex.quote(result.name)}" * bool(result.name)
+
+
+def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = settings.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _options(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """What differs from the defaults, as options."""
+    return "".join(
+        f" --{key.replace('_', '-')} {shlex.quote(str(settings[key]))}"
+        for key, default in defaults.items()
+        if settings.get(key, default) not in (default, None)
+    )
+
+
+def _longer(line: str, run: Run) -> str:
+    """A training of twice the epochs."""
+    words = shlex.split(line or f"sixrayd train --name {run.name}")
+    if "--epochs" in words:
+        at = words.index("--epochs")
+        del words[at : at + 2]
+    epochs = _table(run.settings, "recipe").get("epochs")
+    twice = str(2 * epochs) if isinstance(epochs, int) else "MORE"
+    words = [word for word in words if word != "--force"]
+    return shlex.join([*words, "--epochs", twice, "--force"])
+
+
+def _estimate(run: Run) -> str:
+    line = "sixrayd estimate"
+    bound, target = (_table(run.settings, key) for key in ("bound", "target"))
+    usual = {"confidence": 0.95, "sensitivity": 1.0, "consensus": "adjudicator"}
+    line += _options(bound, usual) + " --once" * (bound.get("once") is True)
+    wanted = {f"target_{key}": value for key, value in target.items()}
+    return line + _options(wanted, {"target_left": None, "target_recall": None})
+
+
+def _export(run: Run) -> str:
+    settings = run.settings
+    line = f"sixrayd export --{settings.get('form', 'voc')}"
+    line += _options(settings, {"out": "", "consensus": "adjudicator", "split": ""})
+    flags = ("with_negatives", "pseudonyms")
+    line += "".join(f" --{key.replace('_', '-')}" for key in flags if settings.get(key) is True)
+    return line + " --force"

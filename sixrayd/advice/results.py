@@ -1,0 +1,122 @@
+"""Which results of a workspace are finished, and which must be made again."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.workspace import STAGES, Run, Workspace
+from sixrayd.decisions.decision import decision_files, reviews_with_decisions
+
+
+class StageProgress(StrEnum):
+    """How far a result is."""
+
+    DONE = "done"
+    STALE = "stale"  # finished, and an input has changed since
+    INTERRUPTED = "interrupted"  # begun, not finished
+    BROKEN = "broken"  # run.json cannot be read, or a file of an ingest
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultStatus:
+    """One folder with a result, finished or not."""
+
+    stage: str
+    name: str  # empty for stages that keep one result
+    progress: StageProgress
+    changed: tuple[str, ...] = ()  # inputs that have changed or, inside the workspace, are gone
+    gone: tuple[str, ...] = ()  # inputs outside the workspace that are no longer there
+    error: str = ""
+    summary: dict[str, Any] | None = None  # counts that the stage left
+
+
+def stage_results(workspace: Workspace) -> dict[str, list[ResultStatus]]:
+    """All results by stage, the newest of a stage last; nothing is written."""
+    found: dict[str, list[ResultStatus]] = {}
+    for stage in STAGES:
+        before = [result for results in found.values() for result in results]
+        found[stage] = [
+            _result(workspace, stage, mark.parent, before) for mark in _marks(workspace, stage)
+        ]
+    return found
+
+
+def _marks(workspace: Workspace, stage: str) -> list[Path]:
+    """The newer of `run.json` and `plan.json` of each folder, the newest last."""
+    folder = workspace.root / stage
+    marks = [
+        max(found, key=lambda path: path.stat().st_mtime_ns)
+        for parent in (folder, *workspace.folders(stage))
+        if (found := [p for name in ("run.json", "plan.json") if (p := parent / name).exists()])
+    ]
+    return sorted(marks, key=lambda path: path.stat().st_mtime_ns)
+
+
+def _check_there(folder: Path, run: Run) -> None:
+    """Refuse an ingest of which a file is gone, or a table does not open."""
+    for path in (folder / name for name in run.outputs):
+        try:
+            pq.read_metadata(path) if path.suffix == ".parquet" else path.stat()
+        except (OSError, pa.ArrowException) as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else "not a readable table"
+            raise WorkspaceError(f"{path}: {what}; run `sixrayd download` again") from error
+
+
+def _result(
+    workspace: Workspace, stage: str, folder: Path, before: Sequence[ResultStatus]
+) -> ResultStatus:
+    name = folder.relative_to(workspace.root / stage).as_posix().removeprefix(".")
+    if not (folder / "run.json").exists():
+        return ResultStatus(stage, name, StageProgress.INTERRUPTED)
+    try:
+        run = workspace.run(stage, name)
+        if stage == "shards":
+            _check_there(folder, run)
+        stale = workspace.stale(stage, name)
+        of_people = stage in ("estimate", "export")
+        fresh = _answers_since(workspace, run) if of_people else []
+    except WorkspaceError as error:
+        return ResultStatus(stage, name, StageProgress.BROKEN, error=str(error))
+    if of_people:  # made of answers: what else a review has done since changes nothing
+        stale = [key for key in stale if not re.fullmatch(r"review/[^/]+/run\.json", key)]
+    # A release may be put away once it is ingested; a stage's result may not.
+    gone = tuple(key for key in stale if Path(key).is_absolute() and not Path(key).exists())
+    upstream = set[str]() if of_people else _unfinished(before)
+    changed = tuple(key for key in run.inputs if (key in stale or key in upstream))
+    changed = (*(key for key in changed if key not in gone), *fresh)
+    progress = StageProgress.STALE if changed else StageProgress.DONE
+    summary = {k: v for k, v in run.summary.items() if isinstance(v, str | int | float)}
+    return ResultStatus(stage, name, progress, changed, gone, summary=summary)
+
+
+def _unfinished(before: Iterable[ResultStatus]) -> set[str]:
+    return {
+        "/".join(part for part in (other.stage, other.name, "run.json") if part)
+        for other in before
+        if other.progress is not StageProgress.DONE
+    }
+
+
+def _answers_since(workspace: Workspace, run: Run) -> list[str]:
+    """Tables of decisions that a result was made without, by path.
+
+    An export may leave reviews out that were there when it was made.
+    """
+    made = (workspace.folder(run.stage, run.name) / "run.json").stat().st_mtime_ns
+    found = []
+    for review in reviews_with_decisions(workspace):
+        files = decision_files(workspace, review)
+        if run.stage == "estimate":
+            files += workspace.folder("review", review).glob("planted/decisions/*.parquet")
+        elif review not in run.settings["review"] and files[0].stat().st_mtime_ns < made:
+            continue
+        found += [path.relative_to(workspace.root).as_posix() for path in files]
+    return [key for key in found if key not in run.inputs]

@@ -1,0 +1,199 @@
+"""How far the reviews of a workspace are, as its files tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import plain_text, read_table
+from sixrayd.core.locks import holder
+from sixrayd.core.records import (
+    ADJUDICATION,
+    CANDIDATE_SCHEMA,
+    TASK_DEFAULTS,
+    TASK_SCHEMA,
+    Rule,
+)
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.consensus import unsettled
+from sixrayd.decisions.decision import (
+    Decision,
+    answers,
+    decisions_of,
+    load_decisions,
+    numbered_tables,
+    read_decisions,
+    reviews_with_decisions,
+    standing_decisions,
+)
+
+LOCAL = "local"  # the workspace's own server, whose address changes
+POSITIVES = "positives"  # the review of labelled positives
+Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
+
+
+@dataclass(frozen=True, slots=True)
+class OnServer:
+    """What a server says of a review that the workspace may not have yet."""
+
+    lanes: Lanes
+    not_pulled: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewState:
+    """One review.
+
+    Args:
+        lanes: answers that were pulled, or that the server has where it was asked.
+        not_pulled: answers that only the server has; None where it was not asked.
+        strewn: spot checks and planted images that were not sent.
+        to_adjudicate: images that wait for an adjudicator who has not been sent them.
+        whole: False where a push or a pull was killed.
+        options: of its newest push, by name.
+    """
+
+    name: str
+    lanes: Lanes
+    not_pulled: int | None
+    strewn: int
+    to_adjudicate: int
+    whole: bool
+    server: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of reviewers; the adjudicator's do not count."""
+        return sum(of for lane, (_, of) in self.lanes.items() if lane != ADJUDICATION)
+
+    @property
+    def answered(self) -> int:
+        """Those of them that are answered."""
+        return sum(done for lane, (done, _) in self.lanes.items() if lane != ADJUDICATION)
+
+    @property
+    def left(self) -> int:
+        """Those of them that are not."""
+        return self.tasks - self.answered
+
+    @property
+    def left_to_adjudicator(self) -> int:
+        """Images that an adjudicator was sent and has not decided."""
+        done, of = self.lanes.get(ADJUDICATION, (0, 0))
+        return of - done
+
+
+class Reviews:
+    """All reviews of a workspace; tables are read when they are asked for.
+
+    Args:
+        on_server: what servers say, by review.
+    """
+
+    def __init__(self, workspace: Workspace, on_server: Mapping[str, OnServer]) -> None:
+        self.workspace, self.on_server = workspace, on_server
+
+    @cached_property
+    def states(self) -> list[ReviewState]:
+        """All that were pushed, the newest last: by their mining, which a later push leaves."""
+        pushed = self.workspace.folder("review").glob("[!.]*/project.json")
+        begun = []
+        for path in pushed:
+            mined = self.workspace.folder("mine", path.parent.name) / "run.json"
+            mark = mined if mined.exists() else path
+            begun.append((mark.stat().st_mtime_ns, path.parent))
+        return [self._state(folder) for _, folder in sorted(begun)]
+
+    @cached_property
+    def said(self) -> dict[str, tuple[Decision, ...]]:
+        """Standing decisions of all reviews, by image."""
+        names = reviews_with_decisions(self.workspace)
+        return standing_decisions(
+            chain.from_iterable(load_decisions(self.workspace, name) for name in names)
+        )
+
+    def of(self, name: str) -> ReviewState | None:
+        """The review of this name, if it was pushed."""
+        return next((state for state in self.states if state.name == name), None)
+
+    def not_sent(self, mining: str) -> int:
+        """Flagged images that were neither sent in the mining's review nor decided in any."""
+        path = self.workspace.folder("mine", mining) / "candidates.parquet"
+        if not path.exists():
+            return 0
+        flagged = set(pc.unique(read_table(path, CANDIDATE_SCHEMA)["image_id"]).to_pylist())
+        sent = {row["image_id"] for row in self._tasks(self.workspace.folder("review", mining))}
+        return len(flagged - sent - self.said.keys())
+
+    def server_is_up(self) -> bool:
+        """Whether the workspace's own server runs; see `review.label_studio.server`."""
+        by = holder(self.workspace.folder("review") / "server" / "running")
+        return by is not None and not by.doing
+
+    def _tasks(self, folder: Path) -> list[dict[str, Any]]:
+        path = folder / "tasks.parquet"
+        if not path.exists():
+            return []
+        return list(read_table(path, TASK_SCHEMA, TASK_DEFAULTS).to_pylist())
+
+    def _state(self, folder: Path) -> ReviewState:
+        rows, project = self._tasks(folder), _project(folder / "project.json")
+        told = self.on_server.get(folder.name)
+        images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
+        ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
+        here = {i: said for i, said in self.said.items() if i in images - ruled}
+        return ReviewState(
+            name=folder.name,
+            lanes=told.lanes if told else self._lanes(folder, rows),
+            not_pulled=told.not_pulled if told else None,
+            strewn=len(self._strewn(folder, images)),
+            to_adjudicate=len(unsettled(here, Rule.ADJUDICATOR)),
+            whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
+            server=str(project.get("server", LOCAL)),
+            options=project["settings"] if isinstance(project.get("settings"), dict) else {},
+        )
+
+    def _strewn(self, folder: Path, sent: set[str]) -> set[str]:
+        """Spot checks that were not sent, and what was planted where none of it was."""
+        checks = _ids(self.workspace.folder("estimate", folder.name) / "sample.parquet")
+        planted = _ids(folder / "planted" / "planted.parquet")
+        return (checks - sent - self.said.keys()) | (set() if planted & sent else planted)
+
+    def _lanes(self, folder: Path, rows: list[dict[str, Any]]) -> Lanes:
+        tables = [*numbered_tables(folder / "decisions")]
+        tables += numbered_tables(folder / "planted" / "decisions")
+        said = decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
+        done = {(each.lane, each.image_id) for each in answers(said)}
+        sent = {(row["lane"], row["image_id"]) for row in rows}
+        return {
+            lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
+            for lane in sorted({lane for lane, _ in sent})
+        }
+
+
+def _ids(path: Path) -> set[str]:
+    """Images of a table; none where there is no such table."""
+    if not path.exists():
+        return set()
+    try:
+        return set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise WorkspaceError(f"{path}: not a readable table; put it back from a backup") from error
+
+
+def _project(path: Path) -> dict[str, Any]:
+    """What a push left; nothing where the file is broken, which `push` itself tells."""
+    try:
+        project = parse_json(plain_text(path))
+    except (OSError, ValueError):
+        return {}
+    return project if isinstance(project, dict) else {}

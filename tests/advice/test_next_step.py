@@ -1,0 +1,312 @@
+"""What is to be done next, in each state that a campaign comes to."""
+
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from sixrayd.advice.next_step import Judgement, Step
+from sixrayd.advice.reviews import OnServer
+from sixrayd.core.files import make_folder, write_json, write_table
+from sixrayd.core.locks import held
+from sixrayd.core.records import SAMPLE_SCHEMA, TASK_SCHEMA
+from sixrayd.core.workspace import Run, Workspace
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
+from sixrayd.review.next_round import next_round
+from tests.workspaces import (
+    BOB,
+    MISSED,
+    NOTHING,
+    Picture,
+    Says,
+    build_mine,
+    build_review,
+    build_shards,
+    finish,
+)
+
+KNIFE = (("Knife", 10.0, 20.0, 40.0, 50.0, "confirmed", ""),)
+FLAGGED = [f"N{n:07d}" for n in (1, 2, 3, 4)]
+
+
+def built(root):
+    """A release, a model that has learnt, and its mining."""
+    workspace = Workspace(root)
+    boxes = (("Gun", 5, 6, 30, 40, False),)
+    pictures = [Picture("P00001", labels=("Gun",), boxes=boxes)]
+    build_shards(workspace, [*pictures, *(Picture(f"N{n:07d}") for n in range(1, 9))])
+    learnt(workspace, "rfb", 0.5)
+    build_mine(workspace, "rfb", FLAGGED)
+    return workspace
+
+
+def learnt(workspace, name, precision, **settings):
+    kept = {"detector": "rfb-small", "recipe": {"epochs": 3}, **settings}
+    inputs = workspace.upstream(("shards", ""))
+    if review := settings.get("round"):
+        path = workspace.folder("review", review) / "training.parquet"
+        inputs |= workspace.inputs(path)
+    summary = {"validation": {"mean": precision}}
+    workspace.finish(Run("models", name, kept, inputs, summary=summary))
+
+
+def reviewed(workspace, *rounds, name="rfb", lanes=("1",), options=None, server="local"):
+    """A review that was pushed, and what was pulled of it."""
+    build_review(workspace, name, FLAGGED, rounds)
+    rows = [
+        {"image_id": i, "lane": lane, "kind": "candidate", "rank": n, "image_score": 0.5}
+        | {"project": 1, "task": int(i[1:]), "candidates": []}
+        for lane in lanes
+        for n, i in enumerate(FLAGGED, 1)
+    ]
+    folder = workspace.folder("review", name)
+    write_table(folder / "tasks.parquet", rows, TASK_SCHEMA)
+    project = {"key": "ab12", "server": server, "books": [], "settings": options or {}}
+    write_json(folder / "project.json", {**project, "inputs": {}})
+    return folder
+
+
+@contextmanager
+def server_up(workspace):
+    folder = workspace.folder("review") / "server"
+    make_folder(folder)
+    with held(folder / "running"):
+        yield
+
+
+def step(workspace, **on_server):
+    """The next step without the workspace's name."""
+    found = Judgement(workspace, on_server).step
+    tail = f" -w {workspace.root}"
+    assert not found.command or found.command.endswith(tail)
+    return Step(found.command.removesuffix(tail), found.why, found.waits_for)
+
+
+def everybody(verdict=NOTHING):
+    return [Says(i, verdict) for i in FLAGGED]
+
+
+def test_a_training_that_learnt_nothing_is_made_longer(tmp_path):
+    workspace = Workspace(tmp_path, lambda: "sixrayd train --seed 4 --epochs 3")
+    build_shards(workspace, [Picture("P00001"), Picture("N0000001")])
+    run = Run("models", "a", {"recipe": {"epochs": 3}}, workspace.upstream(("shards", "")))
+    workspace.begin(run)
+    assert step(workspace).command == "sixrayd train --seed 4 --epochs 3"
+    assert step(workspace).why == "it is interrupted"
+    workspace.finish(Run(**{**_plain(run), "summary": {"validation": {"mean": 0.0}}}))
+    assert step(workspace) == Step(
+        "sixrayd train --seed 4 --epochs 6 --force",
+        "it has learnt next to nothing: validation AP 0.000",
+    )
+    workspace.finish(Run(**{**_plain(run), "summary": {"validation": {"mean": 0.3}}}))
+    assert step(workspace).command == "sixrayd mine"
+
+
+def _plain(run):
+    return {name: getattr(run, name) for name in Run.__slots__}
+
+
+@pytest.mark.parametrize(
+    "line", ["rm -rf /", "sixrayd export --out /", "sixrayd 'train", "x" * 5000, "\udc80"]
+)
+def test_a_strangers_command_is_not_passed_on(tmp_path, line):
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.begin(Run("models", "a", {}, {}))
+    (tmp_path / "models/a/command.txt").write_bytes(line.encode("utf-8", "surrogateescape"))
+    assert step(workspace).command == "sixrayd train --name a"
+
+
+def test_a_strangers_command_runs_nothing_else(tmp_path):
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.begin(Run("models", "a", {}, {}))
+    (tmp_path / "models/a/command.txt").write_text("sixrayd train --name $(reboot); reboot")
+    assert step(workspace).command == "sixrayd train --name '$(reboot);' reboot"
+
+
+def test_a_release_without_negatives_is_not_mined(tmp_path):
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards", negatives=0)
+    learnt(workspace, "rfb", 0.5)
+    assert step(workspace).command == "sixrayd review serve --background"
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --from positives", "the release has no negatives to mine"
+        )
+
+
+def test_the_server_comes_before_the_push_and_reviewers_before_the_pull(tmp_path):
+    workspace = built(tmp_path)
+    why = "4 flagged images not sent"
+    assert step(workspace) == Step("sixrayd review serve --background", why)
+    with server_up(workspace):
+        assert step(workspace) == Step("sixrayd review push", why)
+        reviewed(workspace)
+        assert step(workspace) == Step("sixrayd review pull", "0 of 4 answers", "reviewers")
+        told = OnServer({"1": (3, 4)}, 3)
+        assert step(workspace, rfb=told).why == "3 of 4 answers"
+        told = OnServer({"1": (4, 4)}, 4)
+        assert step(workspace, rfb=told) == Step("sixrayd review pull", "4 answers to bring in")
+    assert step(workspace).command == "sixrayd review serve --background"
+
+
+def test_nothing_is_exported_before_an_answer(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, server="https://labels.example.org")
+    assert step(workspace) == Step(
+        "sixrayd review pull --url https://labels.example.org", "0 of 4 answers", "reviewers"
+    )
+    build_mine(workspace, "rfb", [])
+    assert "export" not in step(workspace).command
+
+
+def test_what_was_left_out_of_a_push_follows_with_its_options(tmp_path):
+    workspace = built(tmp_path)
+    options = {"limit": 2, "reviewers": 2, "share": 0.5, "duplicates": True, "again": False}
+    folder = reviewed(workspace, [Says(i, NOTHING) for i in FLAGGED[:2]], options=options)
+    rows = [row for row in _tasks(folder) if row["image_id"] in FLAGGED[:2]]
+    write_table(folder / "tasks.parquet", rows, TASK_SCHEMA)
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --reviewers 2 --share 0.5 --duplicates",
+            "2 flagged images not sent",
+        )
+        build_mine(workspace, "rfb", [f"N{n:07d}" for n in range(1, 8)])
+        assert step(workspace).command == (
+            "sixrayd review push --limit 4 --reviewers 2 --share 0.5 --duplicates"
+        )
+
+
+def _tasks(folder):
+    from sixrayd.core.files import read_table
+
+    return read_table(folder / "tasks.parquet", TASK_SCHEMA).to_pylist()
+
+
+def test_spot_checks_that_were_drawn_are_sent(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, everybody())
+    row = {"image_id": "N0000008", "group": "N0000008", "stratum": "unflagged", "draw": 1}
+    path = workspace.folder("estimate", "rfb") / "sample.parquet"
+    write_table(path, [{**row, "place": 1}], SAMPLE_SCHEMA)
+    with server_up(workspace):
+        assert step(workspace) == Step("sixrayd review push", "1 image drawn or planted, not sent")
+
+
+def test_conflicts_go_to_the_adjudicator_and_then_wait_for_him(tmp_path):
+    workspace = built(tmp_path)
+    second = [Says(i, NOTHING, reviewer=BOB, lane="2") for i in FLAGGED]
+    first = [Says(FLAGGED[0], MISSED, KNIFE), *(Says(i, NOTHING) for i in FLAGGED[1:])]
+    folder = reviewed(workspace, [*first, *second], lanes=("1", "2"))
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review adjudicate", "1 image that reviewers could not settle"
+        )
+        ruled = {**_tasks(folder)[0], "lane": "adjudication"}
+        write_table(folder / "tasks.parquet", [*_tasks(folder), ruled], TASK_SCHEMA)
+        assert step(workspace) == Step(
+            "sixrayd review pull", "1 image to settle", "the adjudicator"
+        )
+        told = OnServer({"1": (4, 4), "2": (4, 4), "adjudication": (1, 1)}, 1)
+        assert step(workspace, rfb=told) == Step("sixrayd review pull", "1 answer to bring in")
+
+
+def test_an_export_is_stale_by_answers_alone(tmp_path):
+    workspace = built(tmp_path)
+    folder = reviewed(workspace, everybody())
+    estimated(workspace)
+    assert step(workspace) == Step("sixrayd export --voc", "")
+    export(workspace, ExportSettings(pseudonyms=True, out=tmp_path / "out"))
+    assert step(workspace).command == "sixrayd benchmark --train-missing"
+    finish(workspace, "review", "rfb", {}, pushed="again")  # as a push without answers leaves it
+    assert step(workspace).command == "sixrayd benchmark --train-missing"
+    reviewed(workspace, everybody(), [Says(FLAGGED[0], MISSED, KNIFE, version=2)])
+    assert folder.joinpath("decisions", "00002.parquet").exists()
+    assert step(workspace) == Step("sixrayd estimate", "answers have come since")
+    estimated(workspace)
+    assert step(workspace) == Step(
+        f"sixrayd export --voc --out {tmp_path}/out --pseudonyms --force",
+        "answers have come since",
+    )
+
+
+def estimated(workspace):
+    """An estimate of all answers that there are."""
+    files = sorted(workspace.root.glob("review/*/decisions/*.parquet"))
+    inputs = {**workspace.upstream(("shards", "")), **workspace.inputs(*files)}
+    workspace.finish(Run("estimate", "rfb", {}, inputs))
+
+
+def test_an_older_estimate_keeps_its_options(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, everybody())
+    bound = {"confidence": 0.9, "sensitivity": 1.0, "once": False, "consensus": "majority"}
+    settings = {"bound": bound, "target": {"left": None, "recall": 0.95}}
+    workspace.finish(Run("estimate", "rfb", settings, {}))
+    assert step(workspace).command == (
+        "sixrayd estimate --confidence 0.9 --consensus majority --target-recall 0.95"
+    )
+
+
+def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, [Says(FLAGGED[0], MISSED, KNIFE), *everybody()[1:]])
+    estimated(workspace)
+    export(workspace, ExportSettings())
+    why = "no model has learnt from 1 of the 1 find yet"
+    assert step(workspace) == Step("sixrayd review next", why)
+    next_round(workspace)
+    line = "sixrayd train --round rfb --init rfb --detector rfb-small --name round-2 --epochs 2"
+    assert step(workspace) == Step(line, why)
+    learnt(workspace, "round-2", 0.5, round="rfb")
+    assert step(workspace).command == "sixrayd mine --model round-2"
+    build_mine(workspace, "round-2", FLAGGED)
+    run = workspace.run("mine", "round-2")
+    workspace.finish(Run(**{**_plain(run), "settings": {"model": "round-2"}}))
+    assert step(workspace).command == "sixrayd benchmark --train-missing"
+    finish(workspace, "benchmark", "rfb")
+    assert step(workspace) == Step("", "every stage is done")
+    assert str(step(workspace)) == "nothing is left to do"
+
+
+def test_the_next_round_goes_to_as_many_reviewers(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, everybody(), options={"limit": 4, "reviewers": 3, "again": True})
+    build_mine(workspace, "round-2", [*FLAGGED, "N0000007"])
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --reviewers 3", "1 flagged image not sent"
+        )
+
+
+def test_what_runs_now_is_waited_for_where_it_is_in_the_way(tmp_path):
+    workspace = built(tmp_path)
+    with workspace.lock("models"):
+        told = f"process {os.getpid()} (sixrayd train)"
+        assert Judgement(workspace).running != []
+        assert step(workspace).command == "sixrayd review serve --background"
+    finish(workspace, "models", "newer")
+    os.utime(tmp_path / "models/newer/run.json", (2**31, 2**31))
+    workspace.begin(Run("models", "later", {}, {}))
+    os.utime(tmp_path / "models/later/plan.json", (2**32, 2**32))
+    with workspace.lock("models"):
+        assert step(workspace) == Step("sixrayd status", f"{told} is at work", told)
+    assert step(workspace).command == "sixrayd train --name later"
+
+
+def test_a_killed_push_is_made_again(tmp_path):
+    workspace = built(tmp_path)
+    folder = reviewed(workspace, options={"limit": 4})
+    (folder / "run.json").unlink()
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --limit 4", "the last push or pull was killed"
+        )
+
+
+def test_where_nothing_was_flagged_checks_are_drawn(tmp_path):
+    workspace = built(tmp_path)
+    build_mine(workspace, "rfb", [])
+    assert step(workspace) == Step("sixrayd estimate --sample 100", "the detector flagged nothing")
