@@ -1,6 +1,7 @@
 """The one place that talks to Label Studio; its errors become `ServiceError` here."""
 
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from sixrayd.core.errors import ServiceError, printable
+from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
+from sixrayd.review.label_studio.counted import Counted
 from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, read_tasks
 from sixrayd.review.server import AwayError, ServerTask
 
@@ -27,6 +30,7 @@ except ImportError as error:
 T = TypeVar("T")
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
+LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
@@ -52,12 +56,17 @@ class LabelStudio:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._sockets: list[socket.socket] = []
+        self._pace = Pace(2 * TIMEOUT_S, LEAST, self._sockets)
         # A proxy named in the environment must not come between this machine and itself.
         self._http = httpx.Client(
             timeout=TIMEOUT_S,
             follow_redirects=True,
             trust_env=not connection.loopback,
-            event_hooks={"response": [_refuse_other_host]},
+            event_hooks={
+                "request": [lambda request: request.extensions.update(self._pace.extensions)],
+                "response": [_refuse_other_host, self._count],
+            },
         )
         with self._translated():
             self._sdk: Any = Sdk(  # type: ignore[no-untyped-call]
@@ -328,11 +337,15 @@ class LabelStudio:
         with self._translated():
             return call()
 
+    def _count(self, answer: httpx.Response) -> None:
+        answer.stream = Counted(answer.stream, self._pace)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        url = self.connection.url
+        url, before = self.connection.url, self._pace
         try:
-            yield
+            with Pace(2 * TIMEOUT_S, LEAST, self._sockets) as self._pace:
+                yield
         except ApiError as error:
             away = error.status_code in _TO_REPEAT and not _storage_fault(str(error.body))
             kind = AwayError if away else ServiceError
@@ -343,11 +356,15 @@ class LabelStudio:
             status = error.response.status_code
             raise ServiceError(f"{url}: Label Studio answered {status}") from error
         except httpx.HTTPError as error:
+            if self._pace.too_slow:
+                raise AwayError(f"{url}: {self._pace.too_slow}") from error
             raise AwayError(
                 f"{url}: Label Studio does not answer; is it running, and the address right?"
             ) from error
         except (*NONSENSE, httpx.InvalidURL) as error:
             raise ServiceError(f"{url}: does not answer like Label Studio") from error
+        finally:
+            self._pace = before
 
 
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
