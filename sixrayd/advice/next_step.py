@@ -16,6 +16,7 @@ from sixrayd.advice.rounds import (
     round_training,
     teaches,
 )
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.locks import Holder
 from sixrayd.core.printing import echo
 from sixrayd.core.stages import STAGES, verb
@@ -26,6 +27,7 @@ from sixrayd.decisions.decision import reviews_with_decisions
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 CHECKS = 100  # drawn at random where a detector has flagged nothing
 REVIEWERS, THE_ADJUDICATOR = "reviewers", "the adjudicator"
+A_MENDED_FILE = "a mended file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,11 @@ class Judgement:
 
     @cached_property
     def step(self) -> Step:
-        """The first thing that is left to do."""
-        step = next(self._steps(), NOTHING_LEFT)
+        """The first thing that is left to do; where a file is broken, to see to that."""
+        try:
+            step = next(self._steps(), NOTHING_LEFT)
+        except WorkspaceError as error:
+            return Step(self.workspace.command("sixrayd status"), str(error), A_MENDED_FILE)
         for by in self.workspace.busy(_stage_of(step)) if step.command else []:
             doing = f" ({by.doing})" if by.doing else ""
             status = self.workspace.command("sixrayd status")
@@ -146,6 +151,9 @@ class Judgement:
             steps.append(Step(pull, told, REVIEWERS))
         elif state.not_pulled:
             steps.append(Step(pull, f"{counted(state.not_pulled, 'answer')} to bring in"))
+        elif state.checks_left:  # the queue goes on in a newer review, its sample does not
+            told = f"{counted(state.checks_left, 'spot check')} without an answer"
+            steps.append(Step(pull, told, REVIEWERS))
         if state.to_adjudicate:
             line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
             why = f"{counted(state.to_adjudicate, 'image')} that reviewers could not settle"
@@ -220,7 +228,8 @@ class Judgement:
         return Step(line + " --force" * ("--force" not in line.split()), why)
 
     def _negatives(self) -> int:
-        return int(self.workspace.run("shards").summary.get("negatives", CHECKS))
+        known = self.workspace.run("shards").summary.get("negatives")
+        return known if isinstance(known, int) else CHECKS
 
     def _is_of_round(self, model: str) -> bool:
         run = self.workspace.held("models", model)
@@ -243,7 +252,7 @@ class Judgement:
             kept = ("reviewers", "share", "duplicates")
             options = {key: before.options[key] for key in kept if key in before.options}
             server = before.server
-        return ReviewState(mining, {}, None, 0, 0, True, server, options)
+        return ReviewState(mining, {}, None, 0, 0, 0, True, server, options)
 
     def _push(self, state: ReviewState, left: int = 0) -> str:
         """The push of a review again, with as much again of what is left."""
@@ -276,6 +285,8 @@ def _where(state: ReviewState) -> str:
 
 
 def _named(stage: str, result: ResultStatus) -> str:
+    if stage == "export":  # which is named after its review
+        return f"{STAGES[stage]} --force"
     return STAGES[stage] + f" --name {shlex.quote(result.name)}" * bool(result.name)
 
 
@@ -309,7 +320,7 @@ def _estimate(run: Run) -> str:
     line = "sixrayd estimate"
     bound, target = (_table(run.settings, key) for key in ("bound", "target"))
     usual = {"confidence": 0.95, "sensitivity": 1.0, "consensus": "adjudicator"}
-    line += _options(bound, usual) + " --once" * (bound.get("once") is True)
+    line += _options(bound, usual)  # a second look is no single one
     wanted = {f"target_{key}": value for key, value in target.items()}
     return line + _options(wanted, {"target_left": None, "target_recall": None})
 

@@ -1,6 +1,6 @@
 """How far the reviews of a workspace are, as its files tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -20,6 +20,7 @@ from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     TASK_DEFAULTS,
     TASK_SCHEMA,
+    Kind,
     Rule,
 )
 from sixrayd.core.workspace import Workspace
@@ -56,6 +57,7 @@ class ReviewState:
         lanes: answers that were pulled, or that the server has where it was asked.
         not_pulled: answers that only the server has; None where it was not asked.
         strewn: spot checks and planted images that were not sent.
+        checks_left: spot checks that were sent and not answered, by what was pulled.
         to_adjudicate: images that wait for an adjudicator who has not been sent them.
         whole: False where a push or a pull was killed.
         options: of its newest push, by name.
@@ -65,6 +67,7 @@ class ReviewState:
     lanes: Lanes
     not_pulled: int | None
     strewn: int
+    checks_left: int
     to_adjudicate: int
     whole: bool
     server: str
@@ -148,14 +151,19 @@ class Reviews:
     def _state(self, folder: Path) -> ReviewState:
         rows, project = self._tasks(folder), _project(folder / "project.json")
         told = self.on_server.get(folder.name)
+        done = _done(folder)
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
         return ReviewState(
             name=folder.name,
-            lanes=told.lanes if told else self._lanes(folder, rows),
+            lanes=told.lanes if told else _lanes(rows, done),
             not_pulled=told.not_pulled if told else None,
             strewn=len(self._strewn(folder, images)),
+            checks_left=sum(
+                row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in done
+                for row in rows
+            ),
             to_adjudicate=len(unsettled(here, Rule.ADJUDICATOR)),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
@@ -168,16 +176,23 @@ class Reviews:
         planted = _ids(folder / "planted" / "planted.parquet")
         return (checks - sent - self.said.keys()) | (set() if planted & sent else planted)
 
-    def _lanes(self, folder: Path, rows: list[dict[str, Any]]) -> Lanes:
-        tables = [*numbered_tables(folder / "decisions")]
-        tables += numbered_tables(folder / "planted" / "decisions")
-        said = decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
-        done = {(each.lane, each.image_id) for each in answers(said)}
-        sent = {(row["lane"], row["image_id"]) for row in rows}
-        return {
-            lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
-            for lane in sorted({lane for lane, _ in sent})
-        }
+
+def _done(folder: Path) -> set[tuple[str, str]]:
+    """Lane and image of each answer that was pulled, those on planted images as well."""
+    tables = [
+        *numbered_tables(folder / "decisions"),
+        *numbered_tables(folder / "planted" / "decisions"),
+    ]
+    said = decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
+    return {(each.lane, each.image_id) for each in answers(said)}
+
+
+def _lanes(rows: Sequence[Mapping[str, Any]], done: set[tuple[str, str]]) -> Lanes:
+    sent = {(row["lane"], row["image_id"]) for row in rows}
+    return {
+        lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
+        for lane in sorted({lane for lane, _ in sent})
+    }
 
 
 def _ids(path: Path) -> set[str]:

@@ -47,17 +47,27 @@ def status_report(
         found = judgement.results[stage]
         missing = [] if stage in ASIDE else [ResultStatus(stage, "", StageProgress.MISSING)]
         results += found or missing
-    step, mined = judgement.step, workspace.names("mine")
+    step, (reviews, not_sent) = judgement.step, _people(judgement)
     return StatusReport(
         str(workspace.root),
         tuple(results),
         step.command,
         _splits(workspace),
         step,
-        tuple(judgement.reviews.states),
-        judgement.reviews.not_sent(mined[-1]) if mined else 0,
+        reviews,
+        not_sent,
         tuple(f"{by}: {by.doing}" if by.doing else str(by) for by in judgement.running),
     )
+
+
+def _people(judgement: Judgement) -> tuple[tuple[ReviewState, ...], int]:
+    """The reviews, and what the newest mining flagged that nobody was sent."""
+    mined = judgement.workspace.names("mine")
+    try:
+        reviews = judgement.reviews
+        return tuple(reviews.states), reviews.not_sent(mined[-1]) if mined else 0
+    except WorkspaceError:  # which the step says
+        return (), 0
 
 
 def _splits(workspace: Workspace) -> dict[str, dict[str, int]]:

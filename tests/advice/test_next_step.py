@@ -271,6 +271,35 @@ def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
     assert str(step(workspace)) == "nothing is left to do"
 
 
+def test_spot_checks_of_an_older_review_are_waited_for(tmp_path):
+    workspace = built(tmp_path)
+    folder = reviewed(workspace, everybody()[1:])
+    rows = [row | {"kind": "spot check"} for row in _tasks(folder)]
+    write_table(folder / "tasks.parquet", rows, TASK_SCHEMA)
+    build_mine(workspace, "round-2", FLAGGED[1:])
+    os.utime(tmp_path / "mine/round-2/run.json", (2**31, 2**31))
+    newer = reviewed(workspace, name="round-2")
+    write_table(newer / "tasks.parquet", [], TASK_SCHEMA)
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review pull --name rfb", "1 spot check without an answer", "reviewers"
+        )
+        told = OnServer({"1": (4, 4)}, 1)
+        assert step(workspace, rfb=told).why == "1 answer to bring in"
+
+
+def test_a_broken_table_is_seen_to_first(tmp_path):
+    workspace = built(tmp_path)
+    folder = reviewed(workspace, everybody())
+    (folder / "decisions" / "00001.parquet").write_bytes(b"no table")
+    found = step(workspace)
+    assert (found.command, found.waits_for) == ("sixrayd status", "a mended file")
+    assert found.why.startswith(f"{folder}/decisions/00001.parquet: ")
+    (workspace.folder("export", "rfb")).mkdir(parents=True)
+    (workspace.folder("export", "rfb") / "run.json").write_text("{")
+    assert Judgement(workspace).results["export"][0].progress == "broken"
+
+
 def test_the_next_round_goes_to_as_many_reviewers(tmp_path):
     workspace = built(tmp_path)
     reviewed(workspace, everybody(), options={"limit": 4, "reviewers": 3, "again": True})

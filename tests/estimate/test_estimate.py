@@ -26,7 +26,7 @@ from sixrayd.statistics.sampling import allocate
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.status.report import status_report
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
-from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine
+from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine, build_review
 
 
 @pytest.fixture
@@ -129,9 +129,33 @@ def test_all_checked_leaves_nothing(campaign):
 
 def test_two_minings_recapture(campaign):
     build_mine(campaign.workspace, "second", [name_of(n) for n in (1, 2, 30)], model="other")
-    assert estimate(campaign.workspace).recapture == recapture(1, 1, 1)
+    assert estimate(campaign.workspace).recapture is None
     campaign.find(name_of(30))
-    assert estimate(campaign.workspace).recapture == recapture(2, 1, 1)
+    assert estimate(campaign.workspace).recapture is None  # all of the first's are the second's
+    campaign.find(name_of(3))
+    assert estimate(campaign.workspace).recapture == recapture(2, 2, 1)
+
+
+def test_a_single_look_is_none_where_the_bound_was_read_before(campaign):
+    order = drawn(campaign)
+    campaign.clear(*order[:5])
+    assert estimate(campaign.workspace).read_at == (5,)
+    campaign.clear(*order[5:])
+    assert estimate(campaign.workspace).read_at == (5, 12)
+    with pytest.raises(SettingsError) as caught:
+        estimate(campaign.workspace, EstimateSettings(bound=BoundSettings(once=True)))
+    assert str(caught.value) == (
+        "--once: the bound was read before, at 5 of 12 checks; leave --once out, the bound holds "
+        "at every look then"
+    )
+
+
+def test_the_first_sample_serves_all_rounds(campaign):
+    build_mine(campaign.workspace, "second", [name_of(30)], model="other")
+    build_review(campaign.workspace, "second", [name_of(30)], [])
+    assert estimate(campaign.workspace).name == "first"
+    other = estimate(campaign.workspace, EstimateSettings("second"))
+    assert other.others == {"first": estimate(campaign.workspace).upper}
 
 
 def test_a_single_look(campaign):

@@ -31,7 +31,8 @@ def test_rows_end_with_all_that_is_undecided(campaign):
 
     assert (found.name, found.undecided, found.found, found.confidence) == ("first", 95, 2, 0.95)
     assert [row.checks for row in found.rows] == [30, 95]
-    assert found.rows[-1] == Cost(95, 0, 0, 0)
+    assert [row.finds for row in found.rows] == [2, 6]  # two of five in what was flagged
+    assert found.rows[-1] == Cost(95, 0, 0, 0, 6)
     assert 0 < found.rows[0].once < 65
     assert 0 < found.rows[0].every < 65
     assert (found.target_left, found.target_checks) == (None, None)

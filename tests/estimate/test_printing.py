@@ -29,7 +29,7 @@ COSTS = Costs(
     undecided=1234567,
     found=1000,
     confidence=0.95,
-    rows=(Cost(30, 1000000, 1050000, 1100000), Cost(1000, 3000, 3100, 4000)),
+    rows=(Cost(30, 1000000, 1050000, 1100000), Cost(1000, 3000, 3100, 4000, 7)),
     target=Target(),
     target_left=None,
     target_checks=None,
@@ -107,13 +107,13 @@ def test_costs_without_a_target(capsys):
     lines = printed(capsys, print_costs, COSTS)
 
     assert lines[:3] == [
-        "random checks  left at most, one look  five planned  every look",
-        "30                          1,000,000     1,050,000   1,100,000",
-        "1,000                           3,000         3,100       4,000",
+        "random checks  finds  left at most, one look  five planned  every look",
+        "30                 0               1,000,000     1,050,000   1,100,000",
+        "1,000              7                   3,000         3,100       4,000",
     ]
     assert " ".join(lines[3:]) == (  # however wide the terminal is
-        "1,234,567 undecided groups, 1,000 found; 95 % sure, if no check finds anything and "
-        "reviewers overlook nothing"
+        "1,234,567 undecided groups, 1,000 found; 95 % sure, if checks find at the rate so far "
+        "and reviewers overlook nothing"
     )
 
 
@@ -247,4 +247,13 @@ def test_images_to_settle_are_shown_up_to_twenty(capsys, number):
     start = lines.index("spot checks that hold back those behind them; settle them first:")
     shown = [f"  {image_id}  {reason}" for image_id, reason in list(waiting.items())[:20]]
     more = [f"  and {number - 20} more in estimate.json"] if number > 20 else []
-    assert lines[start + 1 :] == [*shown, *more, "/ws/estimate/first/estimate.json, estimate.png"]
+    last = ["`sixrayd review adjudicate` sends them to somebody who settles them"]
+    last.append("/ws/estimate/first/estimate.json, estimate.png")
+    assert lines[start + 1 :] == [*shown, *more, *last]
+
+
+def test_another_bound_is_named(capsys):
+    assert (
+        "estimate/second says at most 1,545 of the same remainder. Hold to one of them, named "
+        "before either is read: the smaller of two is no bound at this confidence."
+    ) in text(capsys, others={"second": 1545})
