@@ -249,7 +249,7 @@ class Judgement:
         options: dict[str, Any] = {}
         server = LOCAL
         for before in self.reviews.states[-1:]:
-            kept = ("reviewers", "share", "duplicates")
+            kept = ("reviewers", "share", "duplicates", "kind")
             options = {key: before.options[key] for key in kept if key in before.options}
             server = before.server
         return ReviewState(mining, {}, None, 0, 0, 0, True, server, options)
@@ -281,7 +281,12 @@ def _stage_of(step: Step) -> str:
 
 
 def _where(state: ReviewState) -> str:
-    return f" --url {shlex.quote(state.server)}" * (state.server != LOCAL)
+    if state.server == LOCAL:
+        return ""
+    kind = state.options.get("kind")  # of server, where it is no Label Studio
+    return f" --url {shlex.quote(state.server)}" + (
+        f" --server {shlex.quote(kind)}" if isinstance(kind, str) else ""
+    )
 
 
 def _named(stage: str, result: ResultStatus) -> str:

@@ -84,7 +84,8 @@ class ProgressLog(Progress):
             if total:
                 parts = [f"{done:,} of {int(total):,}", f"{int(total) - done:,} left"]
             if now > begun and task.completed > before:
-                parts.append(f"{(task.completed - before) / (now - begun):.3g} a second")
+                rate = (task.completed - before) / (now - begun)
+                parts.append(f"{rate:,.0f} a second" if rate >= 100 else f"{rate:.3g} a second")
             if note := task.fields.get("note"):
                 parts.append(str(note))
             self.console.print(f"{task.description} {', '.join(parts)}", soft_wrap=True)

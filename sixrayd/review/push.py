@@ -20,7 +20,7 @@ from sixrayd.review.queue import plan
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.sending import Places, Sender, task_rows
-from sixrayd.review.server import connect
+from sixrayd.review.server import LABEL_STUDIO, connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
 
 POSITIVES = "positives"
@@ -89,6 +89,8 @@ def push(
                 lanes[lane] = [job.as_sent(item) for item in mixed]
             kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
             lasting = {key: getattr(settings, key) for key in kept}
+            if settings.server != LABEL_STUDIO:
+                lasting["kind"] = settings.server
             job.begin(lasting, wanted.inputs)
             job.keep_candidates(fresh)
             job.send(lanes, advance)

@@ -158,6 +158,8 @@ def test_nothing_is_exported_before_an_answer(tmp_path):
     assert step(workspace) == Step(
         "sixrayd review pull --url https://labels.example.org", "0 of 4 answers", "reviewers"
     )
+    reviewed(workspace, server="/srv/reviews", options={"kind": "files"})
+    assert step(workspace).command == "sixrayd review pull --url /srv/reviews --server files"
     build_mine(workspace, "rfb", [])
     assert "export" not in step(workspace).command
 

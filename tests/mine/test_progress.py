@@ -36,10 +36,10 @@ def test_lines_for_programs(capsys):
     assert lines[1]["candidates"] == 20
 
 
-def test_a_bar_for_people(capsys):
+def test_a_line_for_logs(capsys):
     with shown(MineCounts(5, 1, 0), 20, "bar") as looked:
         looked(ShardReport("a", 15, 2, 3, True))
 
     told = capsys.readouterr().err
-    assert "20/20" in told
-    assert "4 candidates, 2 skipped" in told
+    assert told.startswith("mining 20 of 20, 0 left, ")
+    assert told.endswith(" a second, 4 candidates, 2 skipped\n")
