@@ -12,7 +12,7 @@ class DemoSettings:
     Args:
         images: of the synthetic release.
         budget: images reviewed for each one that is hidden.
-        epochs: of training; None: 4 from pretrained weights, 20 from random ones.
+        epochs: of training; None: 10 from pretrained weights, 20 from random ones.
         checks: spot checks, in groups of near-duplicates; a tenth of the negatives at most.
         error_rate: share of images that the simulated reviewer gets wrong.
         browse: open the result in FiftyOne at the end.

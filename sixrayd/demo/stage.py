@@ -192,7 +192,7 @@ class _Demo:
     def _training(self) -> TrainSettings:
         # Also where there is a GPU: so few images teach the large detector nothing.
         # Synthetic contraband is large enough for a small input, which trains twice as fast.
-        epochs = self.settings.epochs or (4 if DETECTORS[self.detector].start else 20)
+        epochs = self.settings.epochs or (10 if DETECTORS[self.detector].start else 20)
         seed = self.settings.seed
         return TrainSettings(detector=self.detector, input_size=256, epochs=epochs, seed=seed)
 
