@@ -9,7 +9,7 @@ before the first undecided one count, in their random order.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.core.runs import as_plain
+from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
     MissedBound,
@@ -42,14 +43,22 @@ from sixrayd.statistics.sampling import (
 )
 from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings
-from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled_answers
+from sixrayd.statistics.standing import (
+    ANSWER_SCHEMA,
+    Answer,
+    Standing,
+    said_in,
+    settled_answers,
+)
 
-FORMAT = 2
-_READ = (1, FORMAT)  # 1 knows no planned looks
+FORMAT = 3
+_READ = (1, 2, FORMAT)  # 1 knows no planned looks, 2 neither one set nor odds ratios
+GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
 STATEMENT = "statement.json"
+_SINGLE = DoubleReading()
 
 # The other parts of a certificate.
 PARTS = {
@@ -79,12 +88,22 @@ class BoundOutcome:
     bound: MissedBound
     by_class: Mapping[str, MissedBound]
     images: int  # upper bound of contraband images left, with those undecided in found units
+    double: DoubleReading = _SINGLE
+    by_gamma: Mapping[str, int] = field(default_factory=dict)  # left at most, by odds ratio
 
-    def document(self) -> dict[str, Any]:
-        """Plain values, as a certificate states them."""
+    def document(self, format: int = FORMAT) -> dict[str, Any]:
+        """Plain values, as a certificate of a format states them."""
         evidence = asdict(self.evidence)
         del evidence["sizes"]
+        since_3 = {"double_reading": asdict(self.double), "by_gamma": dict(self.by_gamma)}
+        if format < 3:
+            since_3 = {}
+            for name in ("unconfirmed", "subtract_confirmed", "one_set"):
+                evidence.pop(name, None)
+            for side in ("with_proposals", "without_proposals"):
+                del evidence[side]["gamma"], evidence[side]["cap"]
         plain = {
+            **since_3,
             "evidence": evidence,
             "bound": {**asdict(self.bound), "recall": self.bound.recall, "images": self.images},
             "by_class": {
@@ -134,6 +153,7 @@ class Statement:
                     "version of sixrayd that it names"
                 )
             settings = document["settings"]
+            settings = {**settings, "one_set": document["format"] >= 3}
             rule = Rule(settings["consensus"])
             for name, count, most in (
                 ("classes", len(document["classes"]), MOST_CLASSES),
@@ -154,20 +174,24 @@ class Statement:
 
 
 def sensitivities(
-    planted: Sequence[Planted], stated: float, label: str = ""
+    planted: Sequence[Planted], stated: float, label: str = "", gamma: float = 1.0, cap: float = 1.0
 ) -> tuple[Sensitivity, Sensitivity]:
     """With and without proposals; of one class where any of it were shown, of all else.
 
     For a class, only what was boxed as the class that it is was found.
+
+    Args:
+        gamma: how many times better the odds to see known contraband are than hidden.
+        cap: what double reading allows at most.
     """
 
     def measured(with_proposals: bool) -> Sensitivity:
         shown = [p for p in planted if p.with_proposals == with_proposals and p.planted]
         shown = [p for p in shown if p.label == label] or shown
         if not shown:
-            return Sensitivity(stated)
+            return Sensitivity(stated, gamma=gamma, cap=cap)
         hits = sum(p.named if label else p.hits for p in shown)
-        return Sensitivity(stated, sum(p.planted for p in shown), hits)
+        return Sensitivity(stated, sum(p.planted for p in shown), hits, gamma, cap)
 
     return measured(True), measured(False)
 
@@ -193,10 +217,14 @@ def planned_evidence_of(
     standing: Standing,
     sensitivity: tuple[Sensitivity, Sensitivity],
     label: str = "",
+    settings: BoundSettings = BoundSettings(),
 ) -> PlannedEvidence:
     """As `evidence_of`, where looks were planned."""
     assert drawn.looks is not None
     found, decided, shared = _shared(population, standing, sensitivity, label)
+    sure = standing.confirmed_as[label] if label else standing.confirmed
+    if settings.confirmed and not label:
+        shared["sizes"] = population.sizes[~(found & sure)]
     census = population.members[CENSUS]
     taken, counted = drawn.in_draw > 0, found | ~decided  # what is open may be contraband
     looks = [taken & (drawn.in_draw <= number) for number in range(1, drawn.draws + 1)]
@@ -208,6 +236,9 @@ def planned_evidence_of(
         drawn=int(taken.sum()),
         open=int((taken & ~decided).sum()),
         looks=drawn.looks,
+        unconfirmed=int((found & ~sure).sum()),
+        subtract_confirmed=settings.confirmed,
+        one_set=settings.one_set,
         **shared,
     )
 
@@ -244,6 +275,7 @@ def outcome(
     planted: Sequence[Planted],
     settings: BoundSettings,
     labels: Sequence[str],
+    double: DoubleReading = _SINGLE,
 ) -> BoundOutcome:
     """The bound, overall and by class.
 
@@ -251,23 +283,38 @@ def outcome(
         SettingsError: a single look, but there were several draws or the sample is not complete.
     """
     standing = Standing.of(population, answers, labels)
+    if settings.confirmed and not drawn.looks:
+        raise SettingsError("--confirmed: only with planned looks (`--looks`); leave it out")
     if settings.once and not drawn.looks:
         _require_one_look(drawn, standing)
+    cap = double.cap if settings.one_set else 1.0
 
-    def evidence(label: str = "") -> MissedEvidence | PlannedEvidence:
-        sensitivity = sensitivities(planted, settings.sensitivity, label)
-        of = planned_evidence_of if drawn.looks else evidence_of
-        return of(population, drawn, standing, sensitivity, label)
+    def evidence(
+        label: str = "", gamma: float = settings.gamma
+    ) -> MissedEvidence | PlannedEvidence:
+        seen = sensitivities(planted, settings.sensitivity, label, gamma, cap)
+        if drawn.looks:
+            return planned_evidence_of(population, drawn, standing, seen, label, settings)
+        return evidence_of(population, drawn, standing, seen, label)
+
+    def bound(of: MissedEvidence | PlannedEvidence) -> MissedBound:
+        return bound_of(of, settings.alpha, settings.once)
 
     overall = evidence()
-    bound = bound_of(overall, settings.alpha, settings.once)
+    result, measured = bound(overall), any(p.planted for p in planted)
     return BoundOutcome(
         evidence=overall,
-        bound=bound,
+        bound=result,
         by_class=bound_by_class(
             {label: evidence(label) for label in labels}, settings.alpha, settings.once
         ),
-        images=(bound.images or 0) + standing.undecided_in_found,
+        images=(result.images or 0) + standing.undecided_in_found,
+        double=double,
+        by_gamma={
+            f"{gamma:g}": bound(evidence(gamma=gamma)).upper
+            for gamma in sorted({*GAMMAS, settings.gamma})
+            if measured
+        },
     )
 
 
@@ -284,15 +331,41 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
         _seen("with", evidence.with_proposals, bound.sensitivity_with),
         _seen("without", evidence.without_proposals, bound.sensitivity_without),
     ]
+    if isinstance(evidence, PlannedEvidence):
+        lines.append(_subtracted(evidence))
+    if result.by_gamma and settings.one_set:
+        lines.append(_hidden(result, settings))
+    if result.double.twice and settings.one_set:
+        lines.append(result.double.words)
     if bound.unchecked:
         lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
     return tuple(lines)
 
 
+def _subtracted(evidence: PlannedEvidence) -> str:
+    found, alone = evidence.found + evidence.found_since, evidence.unconfirmed
+    if evidence.subtract_confirmed:
+        return (
+            f"finds: {found - alone:,} that two readers saw are subtracted; {alone:,} that one "
+            "alone saw count as missed"
+        )
+    return (
+        f"finds: all {found:,} are subtracted, {alone:,} of them seen by one reader alone; each "
+        "that is none makes the bound too low by one; --confirmed leaves them out"
+    )
+
+
+def _hidden(result: BoundOutcome, settings: BoundSettings) -> str:
+    words = f"odds ratio of known to hidden contraband: {settings.gamma:g} is claimed"
+    bounds = (f"{upper:,} at {gamma}" for gamma, upper in result.by_gamma.items())
+    return f"{words}; left at most {', '.join(bounds)}"
+
+
 def _looks(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) -> str:
     if isinstance(evidence, PlannedEvidence):
         shares = ", ".join(f"{100 * share:.3g}" for share in evidence.looks.fractions)
-        return f"{len(evidence.finds)} of those planned, at {shares} % of the groups"
+        shown = f"{len(evidence.finds)} of those planned, at {shares} % of the groups"
+        return shown if evidence.one_set else f"{shown}; a share of error for each part"
     if settings.once:
         return "a single one, at a number of checks announced in advance"
     return "as many as one likes"
@@ -325,7 +398,8 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     drawn.check_sample(population, parts["sample.parquet"])
     classes = ClassList(statement.classes)
     answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
-    return outcome(population, drawn, answers, statement.planted, settings, classes.names)
+    double = double_reading(said_in(parts["decisions.parquet"]), answers, population)
+    return outcome(population, drawn, answers, statement.planted, settings, classes.names, double)
 
 
 def _stratum(

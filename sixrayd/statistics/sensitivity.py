@@ -34,8 +34,10 @@ class Sensitivity:
     """
 
     stated: float = 1.0  # 0..1; 1 when nothing is said against it
-    planted: int | None = None  # threats shown; none when nobody planted any
+    planted: int | None = None  # known threats shown; none when nobody was shown any
     hits: int = 0  # of them
+    gamma: float = 1.0  # how many times better the odds to see known ones are than hidden ones
+    cap: float = 1.0  # what double reading allows at most
 
     def __post_init__(self) -> None:
         if not 0 <= self.stated <= 1 or not 0 <= self.hits <= (self.planted or 0):
@@ -52,19 +54,24 @@ class Sensitivity:
     @property
     def perfect(self) -> bool:
         """Whether it is taken for granted that nothing is overlooked."""
-        return not self.measured and self.stated == 1
+        return not self.measured and self.stated == self.cap == 1
 
     @property
     def estimate(self) -> float:
-        """The lower of what is stated and what was seen."""
-        return min(self.stated, self.hits / self.planted) if self.planted else self.stated
+        """The lowest of what is stated, what was seen, and what double reading allows."""
+        known = self.hits / self.planted if self.planted else 1.0
+        return min(self.stated, self.cap, self.of_hidden(known))
 
     def lower(self, alpha: float) -> float:
         """Lower bound, wrong at any look with probability alpha at most."""
         if self.planted is None:
-            return self.stated
+            return min(self.stated, self.cap)
         bound = sensitivity_lower(np.array([self.hits]), np.array([self.planted]), alpha)
-        return min(self.stated, float(bound[0]))
+        return min(self.stated, self.cap, self.of_hidden(float(bound[0])))
+
+    def of_hidden(self, known: float) -> float:
+        """Share of hidden contraband that is seen where this share of the known is."""
+        return known if self.gamma == 1 else known / (known + self.gamma * (1 - known))
 
 
 PERFECT = Sensitivity()

@@ -102,7 +102,7 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     units = sum(sum(draw.units.values()) for draw in draws)
     times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"
     checked.append(f"sample: {counted(units, 'group')} in {times}, where the seeds put them")
-    found = outcome.document()
+    found = outcome.document(archive.statement.format)
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
     checked.append(f"evidence: {_evidence(outcome.evidence)}, and all decisions")
