@@ -24,10 +24,10 @@ from sixrayd.estimate.reading import (
 )
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
+from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import (
     BoundOutcome,
     Planted,
-    assumptions,
     evidence_of,
     outcome,
     sensitivities,

@@ -21,7 +21,7 @@ from sixrayd.core.arrays import BoolArray
 from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.finite import Block, Stratum
@@ -31,7 +31,6 @@ from sixrayd.statistics.missed import (
     PlannedEvidence,
     bound_by_class,
     bound_of,
-    percent_down,
 )
 from sixrayd.statistics.sampling import (
     CENSUS,
@@ -71,13 +70,14 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Planted threats of one class that reviewers have answered, and how many they found."""
+    """Known threats of one class that reviewers have answered, and how many they found."""
 
     label: str
     with_proposals: bool
     planted: int
     hits: int
     named: int  # hits that were boxed as this class
+    kind: str = str(Kind.PLANTED)  # or Kind.KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ class BoundOutcome:
             for name in ("unconfirmed", "subtract_confirmed", "one_set"):
                 evidence.pop(name, None)
             for side in ("with_proposals", "without_proposals"):
-                del evidence[side]["gamma"], evidence[side]["cap"]
+                for name in ("gamma", "cap", "known"):
+                    del evidence[side][name]
         plain = {
             **since_3,
             "evidence": evidence,
@@ -178,7 +179,8 @@ def sensitivities(
 ) -> tuple[Sensitivity, Sensitivity]:
     """With and without proposals; of one class where any of it were shown, of all else.
 
-    For a class, only what was boxed as the class that it is was found.
+    Known positives count alone where any were shown, since projections look like projections. For
+    a class, only what was boxed as the class that it is was found.
 
     Args:
         gamma: how many times better the odds to see known contraband are than hidden.
@@ -187,11 +189,14 @@ def sensitivities(
 
     def measured(with_proposals: bool) -> Sensitivity:
         shown = [p for p in planted if p.with_proposals == with_proposals and p.planted]
+        shown = [p for p in shown if p.kind == Kind.KNOWN] or shown
         shown = [p for p in shown if p.label == label] or shown
         if not shown:
             return Sensitivity(stated, gamma=gamma, cap=cap)
         hits = sum(p.named if label else p.hits for p in shown)
-        return Sensitivity(stated, sum(p.planted for p in shown), hits, gamma, cap)
+        return Sensitivity(
+            stated, sum(p.planted for p in shown), hits, gamma, cap, shown[0].kind == Kind.KNOWN
+        )
 
     return measured(True), measured(False)
 
@@ -297,11 +302,14 @@ def outcome(
             return planned_evidence_of(population, drawn, standing, seen, label, settings)
         return evidence_of(population, drawn, standing, seen, label)
 
-    def bound(of: MissedEvidence | PlannedEvidence) -> MissedBound:
-        return bound_of(of, settings.alpha, settings.once)
-
     overall = evidence()
-    result, measured = bound(overall), any(p.planted for p in planted)
+    result = bound_of(overall, settings.alpha, settings.once)
+
+    def upper(gamma: float) -> int:
+        if gamma == settings.gamma:
+            return result.upper
+        return bound_of(evidence(gamma=gamma), settings.alpha, settings.once).upper
+
     return BoundOutcome(
         evidence=overall,
         bound=result,
@@ -311,74 +319,11 @@ def outcome(
         images=(result.images or 0) + standing.undecided_in_found,
         double=double,
         by_gamma={
-            f"{gamma:g}": bound(evidence(gamma=gamma)).upper
+            f"{gamma:g}": upper(gamma)
             for gamma in sorted({*GAMMAS, settings.gamma})
-            if measured
+            if any(p.planted for p in planted)
         },
     )
-
-
-def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
-    """What a bound rests on, one line each, wherever it is shown."""
-    evidence, bound = result.evidence, result.bound
-    lines = [
-        f"confidence: {100 * settings.confidence:.4g} %",
-        f"looks: {_looks(evidence, settings)}",
-        f"rule where reviewers differ: {settings.consensus}",
-        "checks: nobody chose which to answer, and a check and the queue would judge alike"
-        if isinstance(evidence, MissedEvidence)
-        else "checks: drawn units that are not settled count as contraband",
-        _seen("with", evidence.with_proposals, bound.sensitivity_with),
-        _seen("without", evidence.without_proposals, bound.sensitivity_without),
-    ]
-    if isinstance(evidence, PlannedEvidence):
-        lines.append(_subtracted(evidence))
-    if result.by_gamma and settings.one_set:
-        lines.append(_hidden(result, settings))
-    if result.double.twice and settings.one_set:
-        lines.append(result.double.words)
-    if bound.unchecked:
-        lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
-    return tuple(lines)
-
-
-def _subtracted(evidence: PlannedEvidence) -> str:
-    found, alone = evidence.found + evidence.found_since, evidence.unconfirmed
-    if evidence.subtract_confirmed:
-        return (
-            f"finds: {found - alone:,} that two readers saw are subtracted; {alone:,} that one "
-            "alone saw count as missed"
-        )
-    return (
-        f"finds: all {found:,} are subtracted, {alone:,} of them seen by one reader alone; each "
-        "that is none makes the bound too low by one; --confirmed leaves them out"
-    )
-
-
-def _hidden(result: BoundOutcome, settings: BoundSettings) -> str:
-    words = f"odds ratio of known to hidden contraband: {settings.gamma:g} is claimed"
-    bounds = (f"{upper:,} at {gamma}" for gamma, upper in result.by_gamma.items())
-    return f"{words}; left at most {', '.join(bounds)}"
-
-
-def _looks(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) -> str:
-    if isinstance(evidence, PlannedEvidence):
-        shares = ", ".join(f"{100 * share:.3g}" for share in evidence.looks.fractions)
-        shown = f"{len(evidence.finds)} of those planned, at {shares} % of the groups"
-        return shown if evidence.one_set else f"{shown}; a share of error for each part"
-    if settings.once:
-        return "a single one, at a number of checks announced in advance"
-    return "as many as one likes"
-
-
-def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
-    words = f"sensitivity {side} proposals: "
-    if sensitivity.measured:
-        shown = f"{sensitivity.hits} of {sensitivity.planted} planted threats found"
-        return f"{words}measured, {percent_down(lower)} or more, {shown}"
-    if lower == 1:
-        return f"{words}NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
-    return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
 
 
 def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutcome:

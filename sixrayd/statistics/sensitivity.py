@@ -13,6 +13,7 @@ Source: the two ratios are Robbins' mixtures (1970) over Bernoulli rates under V
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from sixrayd.core.errors import SettingsError
 
 PRIOR = (2.0, 0.5)  # Beta over reviewers' sensitivity: most see most
 _HALVINGS = 60
+_MOST_KNOWN = 1_000_000  # that are reckoned with
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Sensitivity:
     hits: int = 0  # of them
     gamma: float = 1.0  # how many times better the odds to see known ones are than hidden ones
     cap: float = 1.0  # what double reading allows at most
+    known: bool = False  # real positives were shown, not projections
 
     def __post_init__(self) -> None:
         if not 0 <= self.stated <= 1 or not 0 <= self.hits <= (self.planted or 0):
@@ -77,7 +80,7 @@ class Sensitivity:
 PERFECT = Sensitivity()
 
 
-def sensitivity_lower(hits: IntArray, planted: IntArray, alpha: float) -> FloatArray:
+def sensitivity_lower(hits: IntArray | FloatArray, planted: IntArray, alpha: float) -> FloatArray:
     """(C,) lower bounds from (C,) hits of so many planted threats, valid at every look."""
     misses = planted - hits
     bet = betaln(PRIOR[0] + hits, PRIOR[1] + misses) - betaln(*PRIOR)
@@ -88,6 +91,16 @@ def sensitivity_lower(hits: IntArray, planted: IntArray, alpha: float) -> FloatA
         inside = bet - xlogy(hits, middle) - xlog1py(misses, -middle) < -math.log(alpha)
         low, high = np.where(inside, low, middle), np.where(inside, middle, high)
     return low
+
+
+def known_for_width(rate: float, width: float, alpha: float) -> int:
+    """Fewest known threats that widen a bound so many times at most, if this share is found."""
+
+    def fits(planted: int) -> bool:
+        shown = np.array([planted])
+        return bool(sensitivity_lower(rate * shown, shown, alpha)[0] * width >= rate)
+
+    return bisect_left(range(_MOST_KNOWN), True, key=fits)
 
 
 def units_behind(found: IntArray, sensitivity: FloatArray, alpha: float, cap: IntArray) -> IntArray:

@@ -10,7 +10,8 @@ from typing import Any
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.words import counted
-from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
+from sixrayd.statistics.assumptions import assumptions
+from sixrayd.statistics.certificate import BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
 from sixrayd.verify.archive import Archive, read_archive
 

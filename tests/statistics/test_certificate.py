@@ -10,10 +10,10 @@ from scipy.stats import binom
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
+from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import (
     Planted,
     Statement,
-    assumptions,
     evidence_of,
     outcome,
     recompute,

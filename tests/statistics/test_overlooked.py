@@ -1,4 +1,4 @@
-"""One set for what planned looks left out and reviewers overlook: every campaign of tiny releases."""
+"""One set for what is left and what is overlooked, in every campaign of tiny releases."""
 
 from itertools import product
 from math import comb, factorial
