@@ -129,10 +129,11 @@ def of_cell(cell: Cell, plan: LookPlan, campaigns: int, seed: int) -> Campaigns:
     reviewed, found = flagged.sum(axis=-1) + clean[:, 0], flagged[:, 1:].sum(axis=-1)
     finds = np.stack(drawn_by_looks(rest[:, 2], plan, rng), axis=1)
     part = SMALL_SHARE if cell.error else 0.0
-    seen = known_to(cell, campaigns, looks, rng) if cell.error else np.ones((campaigns, looks))
+    ones = np.ones((2, campaigns, looks))
+    seen, by_queue = known_to(cell, campaigns, looks, rng) if cell.error else ones
     behind = np.stack(
         [
-            units_behind(found, seen[:, look], ALPHA * part, reviewed) - found
+            units_behind(found, by_queue[:, look], ALPHA * part, reviewed) - found
             if cell.error
             else np.zeros(campaigns, np.int64)
             for look in range(looks)
@@ -148,12 +149,12 @@ def of_cell(cell: Cell, plan: LookPlan, campaigns: int, seed: int) -> Campaigns:
         found=finds,
         behind=behind,
         decided=decided,
-        share=1 - 2 * part,
+        share=1 - 3 * part,
     )
 
 
 def known_to(cell: Cell, campaigns: int, looks: int, rng: np.random.Generator) -> FloatArray:
-    """(C, looks) lower limits of what is seen, from more and more known threats."""
+    """(2, C, looks) lower limits of what queue and checks see, and of what the queue sees."""
     shown, hits = np.zeros((2, 2, campaigns), np.int64)  # each with proposals, without
     found = []
     for number in np.diff(np.linspace(0, cell.planted, looks + 1).astype(int)).tolist():
@@ -163,8 +164,8 @@ def known_to(cell: Cell, campaigns: int, looks: int, rng: np.random.Generator) -
         hit = (flagged & (kind > 0)).sum(axis=1), (~flagged & (kind == 2)).sum(axis=1)
         hits = hits + np.stack(hit)
         limit = [sensitivity_lower(hits[n], shown[n], ALPHA * SMALL_SHARE) for n in (0, 1)]
-        found.append(np.floor(np.minimum(*limit) / _STEP) * _STEP)
-    return np.stack(found, axis=1)
+        found.append(np.floor(np.stack([np.minimum(*limit), limit[0]]) / _STEP) * _STEP)
+    return np.stack(found, axis=2)
 
 
 def simple(

@@ -132,8 +132,8 @@ class AlphaSplit:
     sampling: float  # with planned looks, what checks overlook as well
     overlooked_reviewed: float
     overlooked_checked: float
-    sensitivity_reviewed: float  # with planned looks, of both together
-    sensitivity_checked: float
+    sensitivity_reviewed: float  # with planned looks, of the lower side
+    sensitivity_checked: float  # with planned looks, of the queue's, where it is in use
 
     @classmethod
     def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "AlphaSplit":
@@ -214,7 +214,7 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
     """What is left at most with 1 - alpha, at all planned looks together; nothing from below.
 
     A drawn unit may have been decided with proposals or without, so both count at the lower of
-    the two sensitivities (`overlooked`).
+    the two sensitivities (`overlooked`); what was decided before the first draw, at the queue's.
 
     Raises:
         SettingsError: alpha is out of range.
@@ -227,10 +227,12 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
     total = part.of_drawn(finds, looks, units)
     left = max(total, evidence.found_since) - evidence.found_since
     before = part.of_decided(evidence.found, evidence.reviewed) - evidence.found
-    queue, lower = _Part(evidence.reviewed, evidence.found), part.seen
     unconfirmed = evidence.unconfirmed if evidence.subtract_confirmed else 0
     upper = left + evidence.reopened + before + unconfirmed
     rate = min(side.estimate for side in evidence.sensitivity)
+    own = evidence.one_set and evidence.with_proposals.measured
+    rate_before = evidence.with_proposals.estimate if own else rate
+    queue = _Part(evidence.reviewed, evidence.found)
     settled = evidence.drawn - evidence.open
     share = rate * looks.fractions[len(finds) - 1] * settled / evidence.drawn if settled else 0.0
     seen = (finds[-1] - evidence.open) / share if share else 0.0
@@ -238,13 +240,13 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
     return MissedBound(
         found=evidence.found + evidence.found_since - unconfirmed,
         lower=0,
-        estimate=estimate + queue.estimate(0, rate),
+        estimate=estimate + queue.estimate(0, rate_before),
         upper=upper,
-        images=_images(evidence, upper, lower < 1),
+        images=_images(evidence, upper, part.seen < 1),
         limits=Limits(0, estimate, left, ()),
         split=AlphaSplit(part.sampling, part.before, 0, *part.sensitivity),
-        sensitivity_with=lower,
-        sensitivity_without=lower,
+        sensitivity_with=part.seen_before,
+        sensitivity_without=part.seen,
         unchecked=evidence.reopened + (0 if settled else units - evidence.found_since),
     )
 
@@ -255,7 +257,7 @@ def _before_format_3(evidence: PlannedEvidence, alpha: float) -> OneSet:
     shares = (split.sensitivity_reviewed, split.sensitivity_checked)
     seen = min(side.lower(share) for side, share in zip(evidence.sensitivity, shares, strict=True))
     sampling = split.sampling + split.overlooked_checked
-    return OneSet(sampling, split.overlooked_reviewed, shares, seen)
+    return OneSet(sampling, split.overlooked_reviewed, shares, seen, seen)
 
 
 def bound_by_class(

@@ -5,16 +5,18 @@ undecided at the first draw and T were decided before it. A pair (L, T) with a s
 up for one of three reasons, and the bound is the largest sum that stands:
 
 - the sensitivity is above its lower limit, which is wrong with chance b;
-- the F found of the T are too few whenever one stops (`sensitivity.units_behind`), a0: when the
-  first draw is made may hang on what was found by then, so a binomial limit would not do;
+- the F found of the T are too few for what the queue sees, whenever one stops
+  (`sensitivity.units_behind`), a0: when the first draw is made may hang on what was found by then,
+  so a binomial limit would not do;
 - the finds among the drawn are too few for Binomial(L, s f_j) at a look (`planned`), a1.
 
 So it is wrong with chance b + a0 + a1 = alpha at most. Where nothing was decided before the first
-draw, a0 is not needed, so draw before the queue begins; where no sensitivity is measured, b is not.
+draw, a0 is not needed; where no sensitivity is measured, b is not.
 
 **One share for two sensitivities.** s is the lower of two, and its limit is the lower of two
 limits. That is above s only if the limit of the lower side is above that side's sensitivity. So b
-is spent once.
+is spent once. Only what was decided before the first draw, all of it in the queue, is held against
+the queue's own limit; if both sides are measured, that takes b again.
 
 **What it needs of units that differ.** Let unit i be drawn first by look J_i. It is enough that
 each is found with chance s at least, given J_i and all that was said before: take V_i uniform,
@@ -58,17 +60,27 @@ class OneSet:
 
     sampling: float
     before: float  # units decided before the first draw; 0 without any, or with perfect reviewers
-    sensitivity: tuple[float, float]  # one share for both sides: the second is 0
+    sensitivity: tuple[float, float]  # of the lower side, and of the queue's where it is in use
     seen: float  # lower limit of the share that queue and checks see
+    seen_before: float  # of the share that the queue sees
 
     @classmethod
-    def of(cls, alpha: float, sides: Sequence[Sensitivity], decided_before: int) -> "OneSet":
-        """A tenth of alpha for each part in use beside the sampling, which has the rest."""
-        measured = any(side.measured for side in sides)
-        seen = min(side.lower(alpha * SMALL_SHARE) for side in sides)
-        before = alpha * SMALL_SHARE * (decided_before > 0 and seen < 1)
-        sensitivity = alpha * SMALL_SHARE * measured
-        return cls(alpha - before - sensitivity, before, (sensitivity, 0.0), seen)
+    def of(
+        cls, alpha: float, sides: tuple[Sensitivity, Sensitivity], decided_before: int
+    ) -> "OneSet":
+        """A tenth of alpha for each part in use beside the sampling, which has the rest.
+
+        Args:
+            sides: with proposals, as in the queue, and without. One that was not measured sees no
+                more than the other.
+        """
+        share = alpha * SMALL_SHARE
+        queue, checks = (side.lower(share) for side in sides)
+        seen, measured = min(queue, checks), [side.measured for side in sides]
+        before = share * (decided_before > 0 and seen < 1)
+        once, again = share * any(measured), share * (all(measured) and decided_before > 0)
+        seen_before = queue if measured[0] else seen
+        return cls(alpha - before - once - again, before, (once, again), seen, seen_before)
 
     def of_drawn(self, finds: Sequence[int], looks: LookPlan, units: int) -> int:
         """The most contraband units that were undecided at the first draw."""
@@ -77,6 +89,6 @@ class OneSet:
     def of_decided(self, found: int, units: int) -> int:
         """The most contraband units among those decided before it, of which so many were found."""
         behind = units_behind(
-            np.array([found]), np.array([self.seen]), self.before, np.array([units])
+            np.array([found]), np.array([self.seen_before]), self.before, np.array([units])
         )
         return int(behind[0])

@@ -154,21 +154,26 @@ def test_fixed_difficulties_do_harm_where_all_is_drawn():
     assert worst_of_mean(3, 2 / 3, 1.0, 2) == 1.0
 
 
-def test_one_share_for_both_sensitivities_and_none_for_what_is_not_there():
+def test_shares_go_to_what_is_in_use():
     sides = Sensitivity(planted=100, hits=98), Sensitivity(planted=100, hits=90)
     shares = OneSet.of(0.05, sides, 3)
-    assert shares.sampling == pytest.approx(0.04)
-    assert (shares.before, shares.sensitivity) == (pytest.approx(0.005), (shares.before, 0.0))
+    assert shares.sampling == pytest.approx(0.035)
+    assert shares.before == pytest.approx(0.005)
+    assert shares.sensitivity == (shares.before, shares.before)
+    assert shares.seen_before == sides[0].lower(shares.before)
     assert shares.seen == sides[1].lower(shares.before)
-    assert OneSet.of(0.05, sides, 0).sampling == pytest.approx(0.045)
-    assert OneSet.of(0.05, (Sensitivity(), Sensitivity()), 3) == OneSet(0.05, 0.0, (0.0, 0.0), 1.0)
+    alone = OneSet.of(0.05, sides, 0)
+    assert (alone.sampling, alone.sensitivity[1]) == (pytest.approx(0.045), 0.0)
+    other = OneSet.of(0.05, (Sensitivity(), sides[1]), 3)
+    assert (other.seen_before, other.seen) == (sides[1].lower(0.005), sides[1].lower(0.005))
+    assert OneSet.of(0.05, (Sensitivity(), Sensitivity()), 3) == OneSet(0.05, 0, (0, 0), 1, 1)
     stated = OneSet.of(0.05, (Sensitivity(0.9), Sensitivity()), 3)
     assert (stated.sampling, stated.seen) == (pytest.approx(0.045), 0.9)
 
 
 def test_what_was_decided_before_counts_with_what_lies_behind_it():
-    perfect = OneSet(0.05, 0.0, (0.0, 0.0), 1.0)
+    perfect = OneSet(0.05, 0.0, (0.0, 0.0), 1.0, 1.0)
     assert perfect.of_decided(40, 300) == 40
-    shares = OneSet(0.04, 0.005, (0.005, 0.0), 0.9)
+    shares = OneSet(0.035, 0.005, (0.005, 0.005), 0.5, 0.9)
     assert 40 / 0.9 < shares.of_decided(40, 300) < 65
     assert shares.of_decided(0, 0) == 0
