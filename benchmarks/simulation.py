@@ -77,7 +77,7 @@ def simulate(cell: Cell, campaigns: int, seed: int, alpha: float = 0.05) -> Outc
         alpha: of the limits, sampling and sensitivities together.
     """
     rng = np.random.default_rng(seed)
-    contraband, clean = _population(cell, campaigns, rng)
+    contraband, clean = population_of(cell, campaigns, rng)
     flagged, pool = contraband[:, 0], _Pool(contraband[:, 1:], clean[:, 1:])
     reviewed, found = flagged.sum(axis=-1) + clean[:, 0], flagged[:, 1:].sum(axis=-1)
     sensitivity = Sensitivity(planted=cell.planted) if cell.error else PERFECT
@@ -105,10 +105,12 @@ def simulate(cell: Cell, campaigns: int, seed: int, alpha: float = 0.05) -> Outc
     return Outcome(*np.array(rows).transpose(1, 2, 0))
 
 
-def _population(cell: Cell, campaigns: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def population_of(
+    cell: Cell, campaigns: int, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
     """(C, 1 + S, kinds) contraband and (C, 1 + S) clean units, flagged and by stratum."""
     total = rng.binomial(cell.units, cell.prevalence, campaigns)
-    level, kind = _looks_of(cell, int(total.sum()), 0.0, rng)
+    level, kind = looks_of(cell, int(total.sum()), 0.0, rng)
     levels = len(_EDGES) + 1
     place = (np.repeat(np.arange(campaigns), total) * levels + level) * _KINDS + kind
     contraband = np.bincount(place, minlength=campaigns * levels * _KINDS)
@@ -117,7 +119,7 @@ def _population(cell: Cell, campaigns: int, rng: np.random.Generator) -> tuple[I
     return contraband.reshape(campaigns, levels, _KINDS), clean
 
 
-def _looks_of(
+def looks_of(
     cell: Cell, number: int, ease: float, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """The level and the kind of so many contraband units."""
@@ -140,7 +142,7 @@ def _sensitivities(
     shown = np.zeros((2, campaigns), np.int64)  # with proposals, without
     hits = np.zeros_like(shown)
     for _ in range(LOOKS):
-        level, kind = _looks_of(cell, campaigns * (cell.planted // LOOKS), cell.ease, rng)
+        level, kind = looks_of(cell, campaigns * (cell.planted // LOOKS), cell.ease, rng)
         flagged = (level == 0).reshape(campaigns, -1)
         kind = kind.reshape(campaigns, -1)
         shown += [flagged.sum(axis=1), (~flagged).sum(axis=1)]

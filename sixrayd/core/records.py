@@ -42,6 +42,7 @@ class Kind(StrEnum):
     DUPLICATE = "duplicate"  # it resembles a known positive
     SPOT_CHECK = "spot check"  # drawn at random
     PLANTED = "planted"  # a known item was projected into it
+    KNOWN = "known positive"  # a labelled positive, renamed, to measure who misses what
     SHAM = "sham"  # re-encoded as planted ones are, with nothing in it
     POSITIVE = "positive"  # a labelled positive whose boxes are in doubt
 

@@ -18,7 +18,8 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings
 from sixrayd.estimate.stage import EstimateInputs, gather, require_first_look
-from sixrayd.statistics.certificate import STATEMENT, Statement, assumptions
+from sixrayd.statistics.assumptions import assumptions
+from sixrayd.statistics.certificate import STATEMENT, Statement
 from sixrayd.statistics.standing import answer_rows
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # of all parts: equal content gives equal bytes

@@ -59,6 +59,12 @@ bound, target = options_of(BoundSettings), options_of(Target)
     help="Share of contraband that reviewers see, 0 to 1, as stated; planted threats can only "
     "lower it.",
 )
+@bound(
+    "--gamma",
+    help="How many times better the odds to see known contraband are than those to see hidden, at "
+    "most, as claimed; the bound is shown at 1, 2 and 4.",
+)
+@bound("--confirmed", help="Subtract only finds that two readers saw; with planned looks.")
 @bound("--once", help="Look once, at one draw that is checked to the end.")
 @consensus_option
 @target(
@@ -112,7 +118,7 @@ def estimate(
 
 
 def _settings(options: dict[str, Any]) -> EstimateSettings:
-    kept = ("confidence", "sensitivity", "once", "consensus")
+    kept = ("confidence", "sensitivity", "once", "consensus", "gamma", "confirmed")
     return EstimateSettings(
         name=options["name"],
         bound=BoundSettings(**{key: options[key] for key in kept}),

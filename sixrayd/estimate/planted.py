@@ -14,7 +14,15 @@ from sixrayd.core.boxes import EDGES, edges_of, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.records import CANDIDATE_SCHEMA, HIT_IOU, Kind, Rule, Verdict
+from sixrayd.core.records import (
+    CANDIDATE_SCHEMA,
+    HIT_IOU,
+    TASK_DEFAULTS,
+    TASK_SCHEMA,
+    Kind,
+    Rule,
+    Verdict,
+)
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions, standing_decisions
@@ -22,13 +30,13 @@ from sixrayd.statistics.certificate import Planted
 
 _SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("image_id", "kind", "label")),
+        *((name, pa.string()) for name in ("image_id", "kind", "label", "target")),
         *((edge, pa.float64()) for edge in EDGES),
         ("with_proposals", pa.bool_()),
     ]
 )
 
-_Key = tuple[str, bool]  # class, with proposals
+_Key = tuple[str, bool, str]  # class, with proposals, kind
 
 
 def planted_files(workspace: Workspace) -> list[Path]:
@@ -52,13 +60,15 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     what the consensus rule makes of it: a threat whose answers settle nothing was not found.
 
     With proposals count those that were shown with what the detector saw in them, without those
-    in which it saw nothing; where it never looked at them, all are without.
+    in which it saw nothing; where it never looked at them, all are without. Known positives also
+    count without where its boxes were held back: how much harder hidden ones are is what the odds
+    ratio says. One that reviewers were shown as the positive it is measures nothing.
 
     Raises:
         WorkspaceError: a table is broken.
     """
     shown, hits, named = Counter[_Key](), Counter[_Key](), Counter[_Key]()
-    classes = workspace.classes()
+    classes, shown_openly = workspace.classes(), _sent(workspace)
     for folder in _folders(workspace):
         detections, seen = folder / "detections.parquet", set[str]()
         if detections.exists():
@@ -69,16 +79,31 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
             for decision in decisions_of(read_decisions(path), folder.parent.name)
         )
         for row in _threats(folder / "planted.parquet"):
-            flagged = row["image_id"] in seen
-            if row["image_id"] not in said or (flagged and not row["with_proposals"]):
+            flagged, known = row["image_id"] in seen, row["kind"] == Kind.KNOWN
+            held_back = flagged and not row["with_proposals"]
+            if row["image_id"] not in said or (held_back and not known):
+                continue
+            if known and row["target"] in shown_openly:
                 continue
             label = row["label"]
-            key = classes.canonical(label) if classes.covers(label) else label, flagged
+            label = classes.canonical(label) if classes.covers(label) else label
+            key = label, flagged and not held_back, row["kind"]
             labels = _labels_there(row, said[row["image_id"]], rule, classes)
             shown[key] += 1
             hits[key] += bool(labels)
             named[key] += key[0] in labels
-    return tuple(Planted(*key, shown[key], hits[key], named[key]) for key in sorted(shown))
+    return tuple(
+        Planted(*key[:2], shown[key], hits[key], named[key], key[2]) for key in sorted(shown)
+    )
+
+
+def _sent(workspace: Workspace) -> set[str]:
+    """Images that reviewers were sent under their own names."""
+    return {
+        image_id
+        for path in workspace.folder("review").glob("[!.]*/tasks.parquet")
+        for image_id in read_table(path, TASK_SCHEMA, TASK_DEFAULTS)["image_id"].to_pylist()
+    }
 
 
 def _folders(workspace: Workspace) -> list[Path]:
@@ -88,12 +113,16 @@ def _folders(workspace: Workspace) -> list[Path]:
 
 def _threats(path: Path) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path).select(_SCHEMA.names).cast(_SCHEMA)
+        table = pq.read_table(path)
+        if "target" not in table.column_names:  # of version 0.1, of projections alone
+            table = table.append_column("target", pa.array([""] * len(table)))
+        table = table.select(_SCHEMA.names).cast(_SCHEMA)
         if any(column.null_count for column in table.columns):
             raise ValueError("a value is missing")
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise WorkspaceError(f"{path}: not a readable table of planted threats") from error
-    return list(table.filter(pc.equal(table["kind"], str(Kind.PLANTED))).to_pylist())
+    kinds = pa.array([str(Kind.PLANTED), str(Kind.KNOWN)])
+    return list(table.filter(pc.is_in(table["kind"], kinds)).to_pylist())
 
 
 def _labels_there(

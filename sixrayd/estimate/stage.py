@@ -26,14 +26,15 @@ from sixrayd.estimate.reading import (
 )
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
+from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import (
     BoundOutcome,
     Planted,
-    assumptions,
     evidence_of,
     outcome,
     sensitivities,
 )
+from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.missed import MissedBound, PlannedEvidence, bound_missed, bound_planned
 from sixrayd.statistics.planning import after_next_look, checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
@@ -59,8 +60,9 @@ class EstimateInputs:
 
     def outcome(self, settings: BoundSettings) -> BoundOutcome:
         """The bound."""
+        double = double_reading(self.said, self.answers, self.population)
         return outcome(
-            self.population, self.drawn, self.answers, self.planted, settings, self.labels
+            self.population, self.drawn, self.answers, self.planted, settings, self.labels, double
         )
 
 
@@ -93,6 +95,8 @@ class Estimate:
     by_class: Mapping[str, Any]
     spots: Spots
     rests_on: tuple[str, ...]
+    by_gamma: Mapping[str, int]  # left at most, by odds ratio of known to hidden contraband
+    double_reading: DoubleReading
     checks_to_halve: int | None  # None where no number would, or looks are counted
     after_next_look: int | None  # left at most then, at the present rate; None without one
     planting_helps: bool  # more planted threats could tighten the bound
@@ -204,6 +208,8 @@ def estimate_from(
         by_class=document["by_class"],
         spots=spots,
         rests_on=assumptions(result, settings.bound),
+        by_gamma=result.by_gamma,
+        double_reading=result.double,
         checks_to_halve=more,
         after_next_look=following,
         planting_helps=any(

@@ -141,6 +141,9 @@ class PlantSettings:
 
     Args:
         name: of the mining and its review; the newest mining by default.
+        origin: "projections" plants items in clean negatives, "positives" strews in labelled
+            positives as they are.
+        number: of known positives; 0 takes the share.
         share: of the mining's flagged images, at most 0.02.
         shams: images that are only encoded again, for each planted one.
         seed: the same seed gives the same bytes.
@@ -151,6 +154,8 @@ class PlantSettings:
     """
 
     name: str = ""
+    origin: Literal["projections", "positives"] = "projections"
+    number: int = 0
     share: float = MOST_SHARE
     shams: float = 1.0
     seed: int = 0
@@ -159,5 +164,11 @@ class PlantSettings:
     def __post_init__(self) -> None:
         if not 0 < self.share <= MOST_SHARE:
             raise SettingsError(f"share {self.share:g}: needs to be above 0, at most {MOST_SHARE}")
+        if self.origin not in ("projections", POSITIVES):
+            raise SettingsError(f"--from {self.origin!r}: expected projections or {POSITIVES}")
+        if self.number < 0 or (self.number and self.origin != POSITIVES):
+            raise SettingsError(
+                f"--number {self.number}: expected 1 or more, with --from {POSITIVES}"
+            )
         if not 0 <= self.shams < math.inf or self.seed < 0:
             raise SettingsError(f"shams {self.shams:g}, seed {self.seed}: need to be 0 or more")

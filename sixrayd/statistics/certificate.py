@@ -9,7 +9,7 @@ before the first undecided one count, in their random order.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from sixrayd.core.arrays import BoolArray
 from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
+from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
     MissedBound,
@@ -30,7 +31,6 @@ from sixrayd.statistics.missed import (
     PlannedEvidence,
     bound_by_class,
     bound_of,
-    percent_down,
 )
 from sixrayd.statistics.sampling import (
     CENSUS,
@@ -42,14 +42,22 @@ from sixrayd.statistics.sampling import (
 )
 from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings
-from sixrayd.statistics.standing import ANSWER_SCHEMA, Answer, Standing, settled_answers
+from sixrayd.statistics.standing import (
+    ANSWER_SCHEMA,
+    Answer,
+    Standing,
+    said_in,
+    settled_answers,
+)
 
-FORMAT = 2
-_READ = (1, FORMAT)  # 1 knows no planned looks
+FORMAT = 3
+_READ = (1, 2, FORMAT)  # 1 knows no planned looks, 2 neither one set nor odds ratios
+GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
 STATEMENT = "statement.json"
+_SINGLE = DoubleReading()
 
 # The other parts of a certificate.
 PARTS = {
@@ -62,13 +70,14 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Planted threats of one class that reviewers have answered, and how many they found."""
+    """Known threats of one class that reviewers have answered, and how many they found."""
 
     label: str
     with_proposals: bool
     planted: int
     hits: int
     named: int  # hits that were boxed as this class
+    kind: str = str(Kind.PLANTED)  # or Kind.KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +88,23 @@ class BoundOutcome:
     bound: MissedBound
     by_class: Mapping[str, MissedBound]
     images: int  # upper bound of contraband images left, with those undecided in found units
+    double: DoubleReading = _SINGLE
+    by_gamma: Mapping[str, int] = field(default_factory=dict)  # left at most, by odds ratio
 
-    def document(self) -> dict[str, Any]:
-        """Plain values, as a certificate states them."""
+    def document(self, format: int = FORMAT) -> dict[str, Any]:
+        """Plain values, as a certificate of a format states them."""
         evidence = asdict(self.evidence)
         del evidence["sizes"]
+        since_3 = {"double_reading": asdict(self.double), "by_gamma": dict(self.by_gamma)}
+        if format < 3:
+            since_3 = {}
+            for name in ("unconfirmed", "subtract_confirmed", "one_set", "pooled"):
+                evidence.pop(name, None)
+            for side in ("with_proposals", "without_proposals"):
+                for name in ("gamma", "cap", "known"):
+                    del evidence[side][name]
         plain = {
+            **since_3,
             "evidence": evidence,
             "bound": {**asdict(self.bound), "recall": self.bound.recall, "images": self.images},
             "by_class": {
@@ -134,6 +154,7 @@ class Statement:
                     "version of sixrayd that it names"
                 )
             settings = document["settings"]
+            settings = {**settings, "one_set": document["format"] >= 3}
             rule = Rule(settings["consensus"])
             for name, count, most in (
                 ("classes", len(document["classes"]), MOST_CLASSES),
@@ -154,20 +175,28 @@ class Statement:
 
 
 def sensitivities(
-    planted: Sequence[Planted], stated: float, label: str = ""
+    planted: Sequence[Planted], stated: float, label: str = "", gamma: float = 1.0, cap: float = 1.0
 ) -> tuple[Sensitivity, Sensitivity]:
     """With and without proposals; of one class where any of it were shown, of all else.
 
-    For a class, only what was boxed as the class that it is was found.
+    Known positives count alone where any were shown, since projections look like projections. For
+    a class, only what was boxed as the class that it is was found.
+
+    Args:
+        gamma: how many times better the odds to see known contraband are than hidden.
+        cap: what double reading allows at most.
     """
 
     def measured(with_proposals: bool) -> Sensitivity:
         shown = [p for p in planted if p.with_proposals == with_proposals and p.planted]
+        shown = [p for p in shown if p.kind == Kind.KNOWN] or shown
         shown = [p for p in shown if p.label == label] or shown
         if not shown:
-            return Sensitivity(stated)
+            return Sensitivity(stated, gamma=gamma, cap=cap)
         hits = sum(p.named if label else p.hits for p in shown)
-        return Sensitivity(stated, sum(p.planted for p in shown), hits)
+        return Sensitivity(
+            stated, sum(p.planted for p in shown), hits, gamma, cap, shown[0].kind == Kind.KNOWN
+        )
 
     return measured(True), measured(False)
 
@@ -178,13 +207,15 @@ def evidence_of(
     standing: Standing,
     sensitivity: tuple[Sensitivity, Sensitivity],
     label: str = "",
+    *,
+    pooled: bool = True,
 ) -> MissedEvidence:
     """What is known of the units, of those that hold one class where a label is given."""
     found, decided, shared = _shared(population, standing, sensitivity, label)
     strata = [_stratum(name, population, drawn, decided, found) for name in population.strata]
     if reopened := len(population.members[CENSUS]) - shared["reviewed"]:
         strata.append(Stratum("reopened", reopened))  # withdrawn, or nobody asked for this class
-    return MissedEvidence(strata=tuple(strata), **shared)
+    return MissedEvidence(strata=tuple(strata), pooled=pooled, **shared)
 
 
 def planned_evidence_of(
@@ -193,10 +224,14 @@ def planned_evidence_of(
     standing: Standing,
     sensitivity: tuple[Sensitivity, Sensitivity],
     label: str = "",
+    settings: BoundSettings = BoundSettings(),
 ) -> PlannedEvidence:
     """As `evidence_of`, where looks were planned."""
     assert drawn.looks is not None
     found, decided, shared = _shared(population, standing, sensitivity, label)
+    sure = standing.confirmed_as[label] if label else standing.confirmed
+    if settings.confirmed and not label:
+        shared["sizes"] = population.sizes[~(found & sure)]
     census = population.members[CENSUS]
     taken, counted = drawn.in_draw > 0, found | ~decided  # what is open may be contraband
     looks = [taken & (drawn.in_draw <= number) for number in range(1, drawn.draws + 1)]
@@ -208,6 +243,9 @@ def planned_evidence_of(
         drawn=int(taken.sum()),
         open=int((taken & ~decided).sum()),
         looks=drawn.looks,
+        unconfirmed=int((found & ~sure).sum()),
+        subtract_confirmed=settings.confirmed,
+        one_set=settings.one_set,
         **shared,
     )
 
@@ -244,6 +282,7 @@ def outcome(
     planted: Sequence[Planted],
     settings: BoundSettings,
     labels: Sequence[str],
+    double: DoubleReading = _SINGLE,
 ) -> BoundOutcome:
     """The bound, overall and by class.
 
@@ -251,61 +290,42 @@ def outcome(
         SettingsError: a single look, but there were several draws or the sample is not complete.
     """
     standing = Standing.of(population, answers, labels)
+    if settings.confirmed and not drawn.looks:
+        raise SettingsError("--confirmed: only with planned looks (`--looks`); leave it out")
     if settings.once and not drawn.looks:
         _require_one_look(drawn, standing)
+    cap = double.cap if settings.one_set else 1.0
 
-    def evidence(label: str = "") -> MissedEvidence | PlannedEvidence:
-        sensitivity = sensitivities(planted, settings.sensitivity, label)
-        of = planned_evidence_of if drawn.looks else evidence_of
-        return of(population, drawn, standing, sensitivity, label)
+    def evidence(
+        label: str = "", gamma: float = settings.gamma
+    ) -> MissedEvidence | PlannedEvidence:
+        seen = sensitivities(planted, settings.sensitivity, label, gamma, cap)
+        if drawn.looks:
+            return planned_evidence_of(population, drawn, standing, seen, label, settings)
+        return evidence_of(population, drawn, standing, seen, label, pooled=settings.one_set)
 
     overall = evidence()
-    bound = bound_of(overall, settings.alpha, settings.once)
+    result = bound_of(overall, settings.alpha, settings.once)
+
+    def upper(gamma: float) -> int:
+        if gamma == settings.gamma:
+            return result.upper
+        return bound_of(evidence(gamma=gamma), settings.alpha, settings.once).upper
+
     return BoundOutcome(
         evidence=overall,
-        bound=bound,
+        bound=result,
         by_class=bound_by_class(
             {label: evidence(label) for label in labels}, settings.alpha, settings.once
         ),
-        images=(bound.images or 0) + standing.undecided_in_found,
+        images=(result.images or 0) + standing.undecided_in_found,
+        double=double,
+        by_gamma={
+            f"{gamma:g}": upper(gamma)
+            for gamma in sorted({*GAMMAS, settings.gamma})
+            if any(p.planted for p in planted)
+        },
     )
-
-
-def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...]:
-    """What a bound rests on, one line each, wherever it is shown."""
-    evidence, bound = result.evidence, result.bound
-    lines = [
-        f"confidence: {100 * settings.confidence:.4g} %",
-        f"looks: {_looks(evidence, settings)}",
-        f"rule where reviewers differ: {settings.consensus}",
-        "checks: nobody chose which to answer, and a check and the queue would judge alike"
-        if isinstance(evidence, MissedEvidence)
-        else "checks: drawn units that are not settled count as contraband",
-        _seen("with", evidence.with_proposals, bound.sensitivity_with),
-        _seen("without", evidence.without_proposals, bound.sensitivity_without),
-    ]
-    if bound.unchecked:
-        lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
-    return tuple(lines)
-
-
-def _looks(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) -> str:
-    if isinstance(evidence, PlannedEvidence):
-        shares = ", ".join(f"{100 * share:.3g}" for share in evidence.looks.fractions)
-        return f"{len(evidence.finds)} of those planned, at {shares} % of the groups"
-    if settings.once:
-        return "a single one, at a number of checks announced in advance"
-    return "as many as one likes"
-
-
-def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
-    words = f"sensitivity {side} proposals: "
-    if sensitivity.measured:
-        shown = f"{sensitivity.hits} of {sensitivity.planted} planted threats found"
-        return f"{words}measured, {percent_down(lower)} or more, {shown}"
-    if lower == 1:
-        return f"{words}NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
-    return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
 
 
 def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutcome:
@@ -325,7 +345,8 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     drawn.check_sample(population, parts["sample.parquet"])
     classes = ClassList(statement.classes)
     answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
-    return outcome(population, drawn, answers, statement.planted, settings, classes.names)
+    double = double_reading(said_in(parts["decisions.parquet"]), answers, population)
+    return outcome(population, drawn, answers, statement.planted, settings, classes.names, double)
 
 
 def _stratum(

@@ -67,12 +67,15 @@ def pooled_upper(strata: Sequence[Block], alpha: float) -> int:
     return low
 
 
-def once_limits(strata: Sequence[Stratum], alpha: float) -> Limits:
+def once_limits(strata: Sequence[Stratum], alpha: float, *, pooled: bool = True) -> Limits:
     """Upper limit of the findable units unfound now, from a single look; the lower one is 0.
 
     Either alpha is shared out equally among the strata that were checked, or they count as one:
     whichever is tighter should nothing be found. That depends on pools and checks alone, not on
     what was found, so choosing costs nothing.
+
+    Args:
+        pooled: whether they may count as one.
 
     Raises:
         SettingsError: a stratum's checks do not make one block.
@@ -87,7 +90,7 @@ def once_limits(strata: Sequence[Stratum], alpha: float) -> Limits:
     bare = [replace(block, finds=0, found_since=0) for block in checked]
     apart = sum(_total(block, alpha / len(checked)) for block in bare)
     estimate = float(sum(stratum.estimate for stratum in strata))
-    if checked and pooled_upper(bare, alpha) < apart:
+    if pooled and checked and pooled_upper(bare, alpha) < apart:
         found = sum(stratum.found for stratum in strata if stratum.checks)
         left = _spread(strata, max(pooled_upper(checked, alpha) - found, 0))
     else:

@@ -1,5 +1,7 @@
 """How many contraband units are left: what checks leave open, and what reviewers overlook.
 
+What follows is for looks at any time; for planned looks see `overlooked`.
+
 A release's negatives are two populations. *Reviewed* are units decided in the queue, where a
 reviewer sees the detector's proposals. *Checked* are those that were undecided when the first spot
 check of their stratum began; spot checks come without proposals. A stratum never checked counts
@@ -19,7 +21,7 @@ checked.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -28,10 +30,9 @@ from sixrayd.core.arrays import IntArray
 from sixrayd.core.errors import SettingsError
 from sixrayd.statistics.finite import Limits, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
-from sixrayd.statistics.planned import LookPlan, total_upper
+from sixrayd.statistics.overlooked import SMALL_SHARE, OneSet
+from sixrayd.statistics.planned import LookPlan
 from sixrayd.statistics.sensitivity import PERFECT, Sensitivity, units_behind
-
-_SMALL_SHARE = 0.1  # of alpha, for each part beside the sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class MissedEvidence:
     without_proposals: Sensitivity = PERFECT
     sizes: IntArray | None = field(default=None, compare=False)  # (U,) images of unfound units
     cleared_in_found: int = 0  # images that were cleared although their unit was found
+    pooled: bool = True  # False: a single look shares alpha, as in certificates before format 3
 
     def __post_init__(self) -> None:
         if not 0 <= self.found <= self.reviewed:
@@ -102,6 +104,9 @@ class PlannedEvidence:
     without_proposals: Sensitivity = PERFECT
     sizes: IntArray | None = field(default=None, compare=False)  # (U,) images of unfound units
     cleared_in_found: int = 0  # images that were cleared although their unit was found
+    unconfirmed: int = 0  # of all found units, those that no second reader confirmed
+    subtract_confirmed: bool = False  # count what nobody confirmed among the missed
+    one_set: bool = True  # False: a share of alpha for each part, as certificates before format 3
 
     def __post_init__(self) -> None:
         finds = (0, *self.finds)
@@ -111,6 +116,7 @@ class PlannedEvidence:
             or any(late < early for early, late in pairwise(finds))
             or not 0 <= self.open <= finds[-1] <= self.drawn <= self.units
             or finds[-1] - self.open > self.found_since
+            or not 0 <= self.unconfirmed <= self.found + self.found_since
         ):
             raise SettingsError(f"evidence: counts that contradict each other: {self}")
 
@@ -124,11 +130,11 @@ class PlannedEvidence:
 class AlphaSplit:
     """The chances of being wrong that make up alpha; 0 where nothing can be."""
 
-    sampling: float
+    sampling: float  # with planned looks, what checks overlook as well
     overlooked_reviewed: float
     overlooked_checked: float
-    sensitivity_reviewed: float
-    sensitivity_checked: float
+    sensitivity_reviewed: float  # with planned looks, of the lower side
+    sensitivity_checked: float  # with planned looks, of the queue's, where it is in use
 
     @classmethod
     def of(cls, alpha: float, reviewed: Sensitivity, checked: Sensitivity) -> "AlphaSplit":
@@ -138,9 +144,7 @@ class AlphaSplit:
             *(not side.perfect or shown for side in (reviewed, checked)),
             *(reviewed.measured, checked.measured),
         )
-        return cls(
-            alpha * (1 - _SMALL_SHARE * sum(used)), *(alpha * _SMALL_SHARE * u for u in used)
-        )
+        return cls(alpha * (1 - SMALL_SHARE * sum(used)), *(alpha * SMALL_SHARE * u for u in used))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,11 @@ def bound_missed(evidence: MissedEvidence, alpha: float = 0.05, once: bool = Fal
         SettingsError: alpha is out of range, or a single look does not fit the blocks.
     """
     split = AlphaSplit.of(alpha, evidence.with_proposals, evidence.without_proposals)
-    limits = (once_limits if once else joint_limits)(evidence.strata, split.sampling)
+    limits = (
+        once_limits(evidence.strata, split.sampling, pooled=evidence.pooled)
+        if once
+        else joint_limits(evidence.strata, split.sampling)
+    )
     with_proposals, without = evidence.seen(
         evidence.with_proposals.lower(split.sensitivity_reviewed),
         evidence.without_proposals.lower(split.sensitivity_checked),
@@ -211,39 +219,50 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
     """What is left at most with 1 - alpha, at all planned looks together; nothing from below.
 
     A drawn unit may have been decided with proposals or without, so both count at the lower of
-    the two sensitivities.
+    the two sensitivities (`overlooked`); what was decided before the first draw, at the queue's.
 
     Raises:
         SettingsError: alpha is out of range.
     """
-    split = AlphaSplit.of(alpha, *evidence.sensitivity)
-    split = replace(split, sampling=split.sampling + split.overlooked_checked, overlooked_checked=0)
-    lower = min(
-        evidence.with_proposals.lower(split.sensitivity_reviewed),
-        evidence.without_proposals.lower(split.sensitivity_checked),
-    )
     finds, looks, units = evidence.finds, evidence.looks, evidence.units
-    total = total_upper(finds, looks, units, split.sampling, lower)
+    if evidence.one_set:
+        part = OneSet.of(alpha, evidence.sensitivity, evidence.reviewed)
+    else:
+        part = _before_format_3(evidence, alpha)
+    total = part.of_drawn(finds, looks, units)
     left = max(total, evidence.found_since) - evidence.found_since
-    queue = _Part(evidence.reviewed, evidence.found)
-    upper = left + evidence.reopened + queue.left(0, lower, split.overlooked_reviewed)
+    before = part.of_decided(evidence.found, evidence.reviewed) - evidence.found
+    unconfirmed = evidence.unconfirmed if evidence.subtract_confirmed else 0
+    upper = left + evidence.reopened + before + unconfirmed
     rate = min(side.estimate for side in evidence.sensitivity)
+    own = evidence.one_set and evidence.with_proposals.measured
+    rate_before = evidence.with_proposals.estimate if own else rate
+    queue = _Part(evidence.reviewed, evidence.found)
     settled = evidence.drawn - evidence.open
     share = rate * looks.fractions[len(finds) - 1] * settled / evidence.drawn if settled else 0.0
     seen = (finds[-1] - evidence.open) / share if share else 0.0
     estimate = min(max(seen - evidence.found_since, 0.0), float(units))
     return MissedBound(
-        found=evidence.found + evidence.found_since,
+        found=evidence.found + evidence.found_since - unconfirmed,
         lower=0,
-        estimate=estimate + queue.estimate(0, rate),
+        estimate=estimate + queue.estimate(0, rate_before),
         upper=upper,
-        images=_images(evidence, upper, lower < 1),
+        images=_images(evidence, upper, part.seen < 1),
         limits=Limits(0, estimate, left, ()),
-        split=split,
-        sensitivity_with=lower,
-        sensitivity_without=lower,
+        split=AlphaSplit(part.sampling, part.before, 0, *part.sensitivity),
+        sensitivity_with=part.seen_before,
+        sensitivity_without=part.seen,
         unchecked=evidence.reopened + (0 if settled else units - evidence.found_since),
     )
+
+
+def _before_format_3(evidence: PlannedEvidence, alpha: float) -> OneSet:
+    """A share of alpha for each part, as certificates before format 3 have it."""
+    split = AlphaSplit.of(alpha, *evidence.sensitivity)
+    shares = (split.sensitivity_reviewed, split.sensitivity_checked)
+    seen = min(side.lower(share) for side, share in zip(evidence.sensitivity, shares, strict=True))
+    sampling = split.sampling + split.overlooked_checked
+    return OneSet(sampling, split.overlooked_reviewed, shares, seen, seen)
 
 
 def bound_by_class(

@@ -13,6 +13,7 @@ Source: the two ratios are Robbins' mixtures (1970) over Bernoulli rates under V
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from sixrayd.core.errors import SettingsError
 
 PRIOR = (2.0, 0.5)  # Beta over reviewers' sensitivity: most see most
 _HALVINGS = 60
+_MOST_KNOWN = 1_000_000  # that are reckoned with
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,11 @@ class Sensitivity:
     """
 
     stated: float = 1.0  # 0..1; 1 when nothing is said against it
-    planted: int | None = None  # threats shown; none when nobody planted any
+    planted: int | None = None  # known threats shown; none when nobody was shown any
     hits: int = 0  # of them
+    gamma: float = 1.0  # how many times better the odds to see known ones are than hidden ones
+    cap: float = 1.0  # what double reading allows at most
+    known: bool = False  # real positives were shown, not projections
 
     def __post_init__(self) -> None:
         if not 0 <= self.stated <= 1 or not 0 <= self.hits <= (self.planted or 0):
@@ -52,25 +57,30 @@ class Sensitivity:
     @property
     def perfect(self) -> bool:
         """Whether it is taken for granted that nothing is overlooked."""
-        return not self.measured and self.stated == 1
+        return not self.measured and self.stated == self.cap == 1
 
     @property
     def estimate(self) -> float:
-        """The lower of what is stated and what was seen."""
-        return min(self.stated, self.hits / self.planted) if self.planted else self.stated
+        """The lowest of what is stated, what was seen, and what double reading allows."""
+        known = self.hits / self.planted if self.planted else 1.0
+        return min(self.stated, self.cap, self.of_hidden(known))
 
     def lower(self, alpha: float) -> float:
         """Lower bound, wrong at any look with probability alpha at most."""
         if self.planted is None:
-            return self.stated
+            return min(self.stated, self.cap)
         bound = sensitivity_lower(np.array([self.hits]), np.array([self.planted]), alpha)
-        return min(self.stated, float(bound[0]))
+        return min(self.stated, self.cap, self.of_hidden(float(bound[0])))
+
+    def of_hidden(self, known: float) -> float:
+        """Share of hidden contraband that is seen where this share of the known is."""
+        return known if self.gamma == 1 else known / (known + self.gamma * (1 - known))
 
 
 PERFECT = Sensitivity()
 
 
-def sensitivity_lower(hits: IntArray, planted: IntArray, alpha: float) -> FloatArray:
+def sensitivity_lower(hits: IntArray | FloatArray, planted: IntArray, alpha: float) -> FloatArray:
     """(C,) lower bounds from (C,) hits of so many planted threats, valid at every look."""
     misses = planted - hits
     bet = betaln(PRIOR[0] + hits, PRIOR[1] + misses) - betaln(*PRIOR)
@@ -81,6 +91,16 @@ def sensitivity_lower(hits: IntArray, planted: IntArray, alpha: float) -> FloatA
         inside = bet - xlogy(hits, middle) - xlog1py(misses, -middle) < -math.log(alpha)
         low, high = np.where(inside, low, middle), np.where(inside, middle, high)
     return low
+
+
+def known_for_width(rate: float, width: float, alpha: float) -> int:
+    """Fewest known threats that widen a bound so many times at most, if this share is found."""
+
+    def fits(planted: int) -> bool:
+        shown = np.array([planted])
+        return bool(sensitivity_lower(rate * shown, shown, alpha)[0] * width >= rate)
+
+    return bisect_left(range(_MOST_KNOWN), True, key=fits)
 
 
 def units_behind(found: IntArray, sensitivity: FloatArray, alpha: float, cap: IntArray) -> IntArray:

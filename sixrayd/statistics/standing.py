@@ -7,7 +7,8 @@ who found a gun may not have gone on to the image with the knife. Unsure and con
 settle nothing, nor does contraband that nobody boxed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,8 @@ class Answer:
     found: bool = False
     labels: frozenset[str] = frozenset()
     reason: str = ""  # why it is not settled
+    confirmed: bool = False  # two readers saw contraband
+    confirmed_as: frozenset[str] = frozenset()  # classes that two readers boxed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +61,8 @@ class Standing:
     decided: BoolArray
     settled: BoolArray  # all images
     found_as: Mapping[str, BoolArray]  # by class
+    confirmed: BoolArray  # found, and by two readers of one image
+    confirmed_as: Mapping[str, BoolArray]
     cleared_in_found: int  # images
     undecided_in_found: int
 
@@ -77,6 +82,10 @@ class Standing:
         def count(chosen: Sequence[int]) -> IntArray:
             return np.bincount(np.array(chosen, np.int64), minlength=number)
 
+        def any_of(chosen: Sequence[int]) -> BoolArray:
+            held: BoolArray = count(chosen) > 0
+            return held
+
         settled = count([row for row, answer in known if answer.settled])
         finds = count([row for row, answer in known if answer.found])
         found = finds > 0
@@ -85,7 +94,12 @@ class Standing:
             decided=found | (settled == population.sizes),
             settled=settled == population.sizes,
             found_as={
-                label: count([row for row, answer in known if label in answer.labels]) > 0
+                label: any_of([row for row, answer in known if label in answer.labels])
+                for label in labels
+            },
+            confirmed=any_of([row for row, answer in known if answer.confirmed]),
+            confirmed_as={
+                label: any_of([row for row, answer in known if label in answer.confirmed_as])
                 for label in labels
             },
             cleared_in_found=int((settled - finds)[found].sum()),
@@ -116,8 +130,8 @@ def answer_rows(decisions: Mapping[str, Sequence[Decision]]) -> pa.Table:
     )
 
 
-def settled_answers(table: pa.Table, rule: Rule, classes: ClassList) -> dict[str, Answer]:
-    """By image, what the rows of `ANSWER_SCHEMA` amount to.
+def said_in(table: pa.Table) -> dict[str, list[Decision]]:
+    """By image, the rows of `ANSWER_SCHEMA`.
 
     Raises:
         WorkspaceError: a row makes no sense.
@@ -128,10 +142,20 @@ def settled_answers(table: pa.Table, rule: Rule, classes: ClassList) -> dict[str
             said.setdefault(row["image_id"], []).append(_decision(row))
         except (ValueError, ShapeError) as error:
             raise WorkspaceError(f"decision on {row['image_id']}: {error}") from error
-    return {image_id: _answer(settle(of, rule), classes) for image_id, of in said.items()}
+    return said
 
 
-def _answer(settled: Settled, classes: ClassList) -> Answer:
+def settled_answers(table: pa.Table, rule: Rule, classes: ClassList) -> dict[str, Answer]:
+    """By image, what the rows of `ANSWER_SCHEMA` amount to.
+
+    Raises:
+        WorkspaceError: a row makes no sense.
+    """
+    said = said_in(table)
+    return {image_id: _answer(settle(of, rule), of, classes) for image_id, of in said.items()}
+
+
+def _answer(settled: Settled, said: Sequence[Decision], classes: ClassList) -> Answer:
     decision = settled.decision
     if decision is None:
         return Answer(False, reason=settled.reason)
@@ -143,7 +167,22 @@ def _answer(settled: Settled, classes: ClassList) -> Answer:
     if not labels or not all(map(classes.covers, labels)):
         what = f"boxes of {', '.join(sorted(labels))}" if labels else "no box"
         return Answer(False, reason=f"{decision.reviewer}: {decision.verdict}, but {what}")
-    return Answer(True, found=True, labels=frozenset(map(classes.canonical, labels)))
+    found = frozenset(map(classes.canonical, labels))
+    saw = _seen_by_two([(d.reviewer, "") for d in said if d.verdict == Verdict.MISSED])
+    named = _seen_by_two(
+        (d.reviewer, classes.canonical(item.box.label))
+        for d in said
+        if d.verdict == Verdict.MISSED
+        for item in d.boxes
+        if classes.covers(item.box.label)
+    )
+    return Answer(True, True, found, confirmed=bool(saw), confirmed_as=found & named)
+
+
+def _seen_by_two(seen: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """What two reviewers or more name, of pairs of reviewer and name."""
+    readers = Counter(name for _, name in set(seen))
+    return frozenset(name for name, number in readers.items() if number > 1)
 
 
 def _decision(row: Mapping[str, Any]) -> Decision:

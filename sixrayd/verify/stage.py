@@ -10,7 +10,8 @@ from typing import Any
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.words import counted
-from sixrayd.statistics.certificate import BoundOutcome, Statement, assumptions, recompute
+from sixrayd.statistics.assumptions import assumptions
+from sixrayd.statistics.certificate import BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
 from sixrayd.verify.archive import Archive, read_archive
 
@@ -102,7 +103,7 @@ def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     units = sum(sum(draw.units.values()) for draw in draws)
     times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"
     checked.append(f"sample: {counted(units, 'group')} in {times}, where the seeds put them")
-    found = outcome.document()
+    found = outcome.document(archive.statement.format)
     if difference := first_difference(archive.statement.outcome, found, "outcome"):
         raise WorkspaceError(difference)
     checked.append(f"evidence: {_evidence(outcome.evidence)}, and all decisions")

@@ -70,6 +70,9 @@ def test_settings_come_from_the_workspace_file_and_an_option_beats_them(runner, 
         "sensitivity": 0.9,
         "once": False,
         "consensus": "majority",
+        "gamma": 1.0,
+        "confirmed": False,
+        "one_set": True,
     }
     assert (document["target"], document["target_met"]) == ({"left": 1, "recall": None}, False)
 

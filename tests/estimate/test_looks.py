@@ -14,8 +14,9 @@ from sixrayd.estimate.stage import estimate
 from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.verify.stage import verify
-from tests.estimate.campaigns import Campaign, name_of, sample_rows
-from tests.workspaces import UNSURE, Says
+from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
+from tests.estimate.test_planted import plant
+from tests.workspaces import BOB, MISSED, UNSURE, Says
 
 UNITS = 40
 
@@ -118,6 +119,57 @@ def test_its_certificate_verifies_and_names_the_looks(campaign, tmp_path):
     assert result.bound["upper"] == estimate(campaign.workspace).upper
     assert "evidence: 2 of 3 planned looks, and all decisions" in result.checked
     assert "looks: 2 of those planned, at 25.6, 51.3, 100 % of the groups" in result.rests_on
+
+
+def test_what_one_reader_alone_found_counts_as_missed_where_that_is_asked(campaign, tmp_path):
+    first_look(campaign)
+    taken = sorted(drawn(campaign, 1))
+    campaign.clear(*taken[2:])
+    both = (Says(taken[0], MISSED, GUN, reviewer=BOB, lane="2"),)
+    campaign.pull(*(Says(one, MISSED, GUN) for one in taken[:2]), *both)
+    plain = estimate(campaign.workspace)
+    settings = EstimateSettings(bound=BoundSettings(confirmed=True))
+    sure = estimate(campaign.workspace, settings)
+    assert (plain.found, sure.found) == (3, 1)
+    assert (sure.upper, sure.images) == (plain.upper + 2, plain.images + 2)
+    assert (
+        "finds: all 3 are subtracted, 2 of them seen by one reader alone; each that is none makes "
+        "the bound too low by one; --confirmed leaves them out"
+    ) in plain.rests_on
+    said = "finds: 1 that two readers saw are subtracted; 2 that one alone saw count as missed"
+    assert said in sure.rests_on
+    assert plain.double_reading.both == 1
+    file = tmp_path / "missed.certificate"
+    certify(campaign.workspace, settings, file, "Ann")
+    result = verify(file)
+    assert (result.fault, result.bound["upper"]) == ("", sure.upper)
+    assert said in result.rests_on
+
+
+def test_only_planned_looks_can_leave_out_what_nobody_confirmed(campaign):
+    settings = EstimateSettings(bound=BoundSettings(confirmed=True))
+    with pytest.raises(SettingsError, match=r"^--confirmed: only with planned looks"):
+        estimate(campaign.workspace, settings)
+
+
+def test_the_bound_stands_at_every_odds_ratio_and_one_is_claimed(campaign, tmp_path):
+    rows = [(f"N{n:07d}", "planted", "Gun", 1, 1, 9, 9, False) for n in range(900, 930)]
+    plant(campaign, rows, [Says(f"N{n:07d}", MISSED, GUN) for n in range(900, 929)])
+    first_look(campaign, (25, 30))
+    campaign.clear(*sorted(drawn(campaign, 1)))
+    plain = estimate(campaign.workspace)
+    assert plain.upper == plain.by_gamma["1"] < plain.by_gamma["2"] < plain.by_gamma["4"]
+    settings = EstimateSettings(bound=BoundSettings(gamma=2.0))
+    claimed = estimate(campaign.workspace, settings)
+    assert (claimed.by_gamma, claimed.upper) == (plain.by_gamma, plain.by_gamma["2"])
+    lines = [f"{claimed.by_gamma[gamma]} at {gamma}" for gamma in ("1", "2", "4")]
+    words = "odds ratio of known to hidden contraband: 2 is claimed; left at most "
+    assert words + ", ".join(lines) in claimed.rests_on
+    file = tmp_path / "missed.certificate"
+    certify(campaign.workspace, settings, file, "Ann")
+    assert (verify(file).fault, verify(file).bound["upper"]) == ("", claimed.upper)
+    with pytest.raises(SettingsError, match=r"^--gamma 0\.5: expected a number of 1 or more$"):
+        BoundSettings(gamma=0.5)
 
 
 def test_looks_stand_in_the_commitment_of_the_first_draw(tmp_path):

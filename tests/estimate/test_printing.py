@@ -9,6 +9,7 @@ from sixrayd.estimate.printing import print_costs, print_estimate, print_sample
 from sixrayd.estimate.sample import SampleResult
 from sixrayd.estimate.settings import Target
 from sixrayd.estimate.stage import Estimate, Spots
+from sixrayd.statistics.double_reading import DoubleReading
 from sixrayd.statistics.recapture import Recapture
 from sixrayd.statistics.settings import BoundSettings
 
@@ -49,6 +50,8 @@ RESULT = Estimate(
     by_class={"Gun": ROW, "Knife": ROW | {"found": 0, "unchecked": 2, "upper": 1000}},
     spots=SPOTS,
     rests_on=("You may look as often as you like.", "It assumes [much]."),
+    by_gamma={},
+    double_reading=DoubleReading(),
     checks_to_halve=4567,
     after_next_look=None,
     planting_helps=False,

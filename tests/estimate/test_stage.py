@@ -103,6 +103,9 @@ def test_the_file_says_what_was_returned(campaign):
         "sensitivity": 0.8,
         "once": False,
         "consensus": "adjudicator",
+        "gamma": 1.0,
+        "confirmed": False,
+        "one_set": True,
     }
     assert document["spots"]["to_settle"] == {drawn(campaign)[0]: "unsure: 鲍勃 <b>"}
     assert "鲍勃" in path.read_text("utf-8")

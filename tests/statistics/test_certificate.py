@@ -10,15 +10,16 @@ from scipy.stats import binom
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
+from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import (
     Planted,
     Statement,
-    assumptions,
     evidence_of,
     outcome,
     recompute,
     sensitivities,
 )
+from sixrayd.statistics.double_reading import DoubleReading
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import bound_missed, percent_down
 from sixrayd.statistics.sampling import (
@@ -276,6 +277,8 @@ def test_assumptions_are_one_line_each():
     assert lines(planted, confidence=0.99)[4:] == (
         f"sensitivity with proposals: measured, {lower} or more, 30 of 30 planted threats found",
         f"sensitivity without proposals: NOT MEASURED, {lower} stated or from the other side",
+        "odds ratio of known to hidden contraband: 1 is claimed; left at most 12 at 1, 12 at 2, "
+        "12 at 4",
     )
 
 
@@ -322,8 +325,8 @@ def test_what_is_no_statement(data):
 
 
 def test_a_statement_of_another_format():
-    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 3, expected up to 2"):
-        Statement.parse(json.dumps(asdict(statement(format=3))).encode())
+    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 4, expected up to 3"):
+        Statement.parse(json.dumps(asdict(statement(format=4))).encode())
 
 
 def test_a_certificate_is_recomputed_from_its_parts():
@@ -349,7 +352,8 @@ def test_a_certificate_is_recomputed_from_its_parts():
     result = recompute(statement(planted=()), parts)
 
     said = dict.fromkeys(("x0", "x1", "x2", *ORDER[:2]), CLEARED)
-    expected = outcome(POPULATION, sample, said, (), BoundSettings(), ("Gun",))
+    single = DoubleReading(read=5)
+    expected = outcome(POPULATION, sample, said, (), BoundSettings(), ("Gun",), single)
     assert result.document() == expected.document()
     assert low(result.evidence) == Stratum("low", 8, (Block(10, 2, 0, 0),))
 

@@ -39,6 +39,21 @@ def test_planted_threats_only_ever_lower_what_is_stated():
     assert Sensitivity(planted=50, hits=0).lower(0.05) == 0
 
 
+def test_hidden_contraband_may_be_harder_to_see_by_an_odds_ratio():
+    known = Sensitivity(planted=200, hits=190)
+    low, harder = known.lower(0.005), Sensitivity(planted=200, hits=190, gamma=4.0)
+    assert harder.lower(0.005) == pytest.approx(low / (low + 4 * (1 - low)))
+    assert harder.estimate == pytest.approx(0.95 / (0.95 + 4 * 0.05))
+    assert Sensitivity(0.9, gamma=4.0).lower(0.005) == 0.9  # what is stated is said of hidden
+
+
+def test_double_reading_caps_and_proves_nothing():
+    assert Sensitivity(planted=200, hits=190, cap=0.6).lower(0.005) == 0.6
+    assert Sensitivity(cap=0.6).lower(0.005) == Sensitivity(cap=0.6).estimate == 0.6
+    assert not Sensitivity(cap=0.6).perfect
+    assert not Sensitivity(cap=0.6).measured
+
+
 def test_what_is_taken_for_granted():
     assert (PERFECT.perfect, PERFECT.measured, PERFECT.estimate) == (True, False, 1.0)
     stated, shown = Sensitivity(0.8), Sensitivity(planted=40, hits=30)

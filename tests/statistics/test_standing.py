@@ -62,6 +62,23 @@ def test_what_answers_amount_to(said, answer):
     assert amount(*said) == answer
 
 
+def test_a_find_is_confirmed_by_two_readers_and_as_the_class_that_both_boxed():
+    one, two = says(Verdict.MISSED, GUN, KNIFE), says(Verdict.MISSED, GUN, who="bob")
+    agreed = amount(one, two, rule=Rule.STRICTEST)
+    assert (agreed.confirmed, agreed.confirmed_as) == (True, frozenset({"Gun"}))
+    assert agreed.labels == frozenset({"Gun", "Knife"})
+    again = says(Verdict.MISSED, GUN, lane=ADJUDICATION)
+    assert not amount(one, again).confirmed  # the same person
+    assert not amount(one, says(Verdict.NOTHING, who="bob"), rule=Rule.STRICTEST).confirmed
+
+    table = pa.table({"image_id": ["a1", "b1"], "group": ["a1", "b1"], "stratum": ["", ""]})
+    population = Population(table.cast(POPULATION_SCHEMA))
+    standing = Standing.of(population, {"a1": agreed, "b1": FOUND}, ("Gun", "Knife"))
+    assert standing.confirmed.tolist() == [True, False]
+    assert standing.confirmed_as["Gun"].tolist() == [True, False]
+    assert standing.confirmed_as["Knife"].tolist() == [False, False]
+
+
 def test_the_rule_decides():
     said = says(Verdict.MISSED, GUN), says(Verdict.NOTHING, who="b"), says(Verdict.NOTHING, who="c")
 

@@ -13,7 +13,7 @@ from sixrayd.core.printing import Terminal, echo
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.settings import MOST_SHARE, PlantSettings
+from sixrayd.review.settings import MOST_SHARE, POSITIVES, PlantSettings
 
 option = options_of(PlantSettings)
 
@@ -22,6 +22,13 @@ option = options_of(PlantSettings)
 @workspace_option
 @option("--name", help="Name of the mining.  [default: the newest]")
 @option(
+    "--from",
+    "origin",
+    help="Plant projections in negatives, or strew in labelled positives of the test side.",
+)
+@option("--number", help="Of positives, instead of a share.", show_default=False)
+@click.option("--plan", is_flag=True, help="Of positives: say how many a width of the bound takes.")
+@option(
     "--share",
     type=click.FloatRange(0, MOST_SHARE, min_open=True),
     help="Planted threats as a share of the flagged images.",
@@ -29,7 +36,7 @@ option = options_of(PlantSettings)
 @option("--seed", help="Seed of what is planted where.")
 @option("--even-so", help="Plant even where so few can only widen the bound.")
 @json_option
-def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
+def plant(workspace: Workspace, plan: bool, as_json: bool, **options: Any) -> None:
     """Project known items into clean negatives, to learn what detector and reviewers overlook.
 
     The next `review push` strews them into the queue; they are never exported.
@@ -37,9 +44,15 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
     \b
     Example:
       sixrayd review plant && sixrayd review push
+      sixrayd review plant --from positives --plan
     """
     from sixrayd.review.planting.plant import plant as project
 
+    if options["origin"] == POSITIVES:
+        _plant_known(workspace, PlantSettings(**options), plan, as_json)
+        return
+    if plan:
+        raise click.UsageError(f"--plan: only with --from {POSITIVES}")
     result = project(workspace, PlantSettings(**options))
     if as_json:
         print_json(result)
@@ -50,6 +63,32 @@ def plant(workspace: Workspace, as_json: bool, **options: Any) -> None:
         )
         if result.caution:
             echo(f"caution: {result.caution}")
+
+
+def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_json: bool) -> None:
+    from sixrayd.review.planting.known import RATES, plan_known, plant_known
+
+    if not plan:
+        result = plant_known(workspace, settings)
+        words = (
+            f"{result.name}: {counted(result.known, 'known positive')} in the queue; the detector "
+            f"fires on {result.detected}, and {result.with_proposals} will show its boxes"
+        )
+        print_json(result) if as_json else echo(words)
+        return
+    costs = plan_known(workspace, settings)
+    if as_json:
+        print_json(costs)
+        return
+    table = Table("bound wider by", *(f"{rate:.0%} found" for rate in RATES), box=None)
+    for width, needed in costs.needed.items():
+        table.add_row(f"{width} times", *(f"{number:,}" for number in needed.values()))
+    Terminal().print(
+        "known positives that it takes, with proposals and as many without:",
+        table,
+        f"{costs.available:,} are left on the test side; half come without: --number takes both",
+        sep="\n",
+    )
 
 
 @click.command(short_help="Say who found what was planted.")
@@ -84,7 +123,8 @@ def rates(workspace: Workspace, name: str, as_json: bool) -> None:
         Column("who", overflow="fold"), "class", "size", "found", "of", "rate", "95 %", box=None
     )
     for rate in found:
-        what = rate.label or ("all" if rate.kind == Kind.PLANTED else "false alarms on shams")
+        what = rate.label or ("false alarms on shams" if rate.kind == Kind.SHAM else "all")
+        what += " (known positives)" * (rate.kind == Kind.KNOWN)
         low, high = f"{rate.low:.0%}", f"{rate.high:.0%}"
         cells = (what, rate.size or "all", str(rate.hits), str(rate.shown))
         table.add_row(rate.who, *cells, f"{rate.rate:.0%}", f"{low} to {high}")

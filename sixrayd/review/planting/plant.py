@@ -6,7 +6,8 @@ reviewers' answers. Ids of planted images are not in the index, so nothing here 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -42,6 +43,7 @@ from sixrayd.review.planting.planted import (
     planted_folder,
     planted_image,
     planted_rows,
+    remove_others,
 )
 from sixrayd.review.planting.worth import Proof, proof_of
 from sixrayd.review.settings import PlantSettings
@@ -80,6 +82,11 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     with workspace.lock("review"):
         folder = planted_folder(workspace, name)
         fresh = not (folder / "planted.parquet").exists()
+        if planted_rows(workspace, name) and not _kinds(workspace, name)[Kind.PLANTED]:
+            raise WorkspaceError(
+                f"{folder}: known positives are there, which measure better than projections; "
+                "nothing was planted"
+            )
         if fresh:
             planting = _Planting(workspace, name, settings)
             _refuse_harm(proof_of(workspace, planting.count), settings)
@@ -95,7 +102,7 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     detected = len({row["image_id"] for row in threats}.intersection(found))
     model = workspace.run("mine", name).settings["model"]
     caution = lineage_of(workspace, model).caution(model)
-    shams = len(rows) - len(threats)
+    shams = _kinds(workspace, name)[Kind.SHAM]
     proof = proof_of(workspace, len(threats))
     return PlantResult(name, len(threats), shams, proposed, detected, fresh, proof, caution)
 
@@ -114,11 +121,20 @@ def _refuse_harm(proof: Proof, settings: PlantSettings) -> None:
     console.print(f"{proof}", soft_wrap=True)
 
 
-def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
+def _kinds(workspace: Workspace, name: str) -> Counter[str]:
+    return Counter(row["kind"] for row in planted_rows(workspace, name))
+
+
+def detect_planted(
+    workspace: Workspace, review: str, planted: Sequence[Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """What the mining's model sees in planted and sham images, as rows of `CANDIDATE_SCHEMA`.
 
     It looks at whole images at the mining's threshold, mirrored if the mining did, without
     cascade, crop or tiles. `rank` is where the image would have come among the candidates.
+
+    Args:
+        planted: rows of `PLANTED_SCHEMA`; all by default.
 
     Raises:
         WorkspaceError: the mining has not finished, or its model is gone.
@@ -128,10 +144,10 @@ def detect_planted(workspace: Workspace, review: str) -> list[dict[str, Any]]:
     checkpoint = load_checkpoint(workspace.output("models", mining["model"], "weights.safetensors"))
     keep, device = DecodeSettings(threshold=mining["threshold"]), pick_device()
     looking = Predictor(checkpoint.detector, keep, device=device, mirror=mining["mirror"])
-    scores = _candidates(workspace, review).group_by("image_id").aggregate([("score", "max")])
+    scores = candidates(workspace, review).group_by("image_id").aggregate([("score", "max")])
     better = np.sort(scores["score_max"].to_numpy())
     found: list[dict[str, Any]] = []
-    for batch in chunked(planted_rows(workspace, review), _BATCH):
+    for batch in chunked(planted_rows(workspace, review) if planted is None else planted, _BATCH):
         ids = [row["image_id"] for row in batch]
         images = [
             decode_rgb(planted_image(workspace, review, row), row["image_id"]) for row in batch
@@ -171,7 +187,7 @@ class _Planting:
         self.learnt = lineage_of_all(workspace)
         self.rng = np.random.default_rng(settings.seed)
         self.reviews = sorted(p.name for p in workspace.folder("review").glob("*") if p.is_dir())
-        flagged = pc.count_distinct(_candidates(workspace, name)["image_id"]).as_py()
+        flagged = pc.count_distinct(candidates(workspace, name)["image_id"]).as_py()
         self.count = int(settings.share * flagged)
         if not self.count:
             raise WorkspaceError(
@@ -191,10 +207,7 @@ class _Planting:
             self._fill()
             target = self.waiting.pop(0)
             rows.append(self._written(image_id, target, target.scan, Kind.SHAM))
-        keep = {f"{image_id}.jpg" for image_id in ids}
-        for path in (planted_folder(self.workspace, self.name) / "images").iterdir():
-            if path.name not in keep:  # of an interrupted planting, before something changed
-                path.unlink()
+        remove_others(planted_folder(self.workspace, self.name), rows)
         return sorted(rows, key=lambda row: str(row["image_id"]))
 
     def _planted(self, image_id: str) -> dict[str, Any]:
@@ -234,7 +247,6 @@ class _Planting:
         write_bytes(path, data)
         height, width = scan.shape[:2]
         xyxy = box.xyxy if box else (0.0, 0.0, 0.0, 0.0)
-        sizes = [s.name for s in SIZES if box and s.holds(np.array([xyxy]), (width, height))[0]]
         return {
             "image_id": image_id,
             "kind": str(kind),
@@ -242,7 +254,7 @@ class _Planting:
             "item": "",
             "label": box.label if box else "",
             **edge_columns(xyxy),
-            "size": "".join(sizes),
+            "size": size_of(xyxy, (width, height)) if box else "",
             "scale": 1.0,
             "with_proposals": False,
             "width": width,
@@ -292,7 +304,7 @@ class _Planting:
 
     def _faint(self) -> set[str]:
         """Images that this mining flagged with a score in its lower half."""
-        rows = _candidates(self.workspace, self.name)
+        rows = candidates(self.workspace, self.name)
         best = rows.group_by("image_id").aggregate([("image_score", "max")])
         low = pc.less(best["image_score_max"], pc.quantile(best["image_score_max"], 0.5)[0])
         return set(best.filter(low)["image_id"].to_pylist())
@@ -301,7 +313,7 @@ class _Planting:
         """Images that a model flagged, that people decided on, cleared, and that were planted."""
         flagged: set[str] = set()
         for name in self.workspace.names("mine"):
-            flagged.update(_candidates(self.workspace, name)["image_id"].to_pylist())
+            flagged.update(candidates(self.workspace, name)["image_id"].to_pylist())
         decided = standing_decisions(
             d for name in self.reviews for d in load_decisions(self.workspace, name)
         )
@@ -312,25 +324,34 @@ class _Planting:
         return flagged, set(decided), cleared, {row["target"] for row in rows}
 
     def _new_ids(self, count: int) -> list[str]:
-        """Ids like those of the release's negatives, which no image of any kind has."""
-        known = self.index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()
-        taken = {
-            row["image_id"] for name in self.reviews for row in planted_rows(self.workspace, name)
-        }
-        parts = re.fullmatch(r"(.*?)(\d+)", known[-1])
-        head, digits = (parts[1], len(parts[2])) if parts else (known[-1], 7)
-        highest = int(parts[2]) if parts else 0
-        limit = highest + max(highest // 10, 10 * count) + 1
-        ids: list[str] = []
-        while len(ids) < count:
-            image_id = f"{head}{int(self.rng.integers(1, limit)):0{digits}d}"
-            if image_id not in self.index and image_id not in taken:
-                taken.add(image_id)
-                ids.append(image_id)
-        return ids
+        rows = [row for name in self.reviews for row in planted_rows(self.workspace, name)]
+        return new_ids(self.index, {row["image_id"] for row in rows}, count, self.rng)
 
 
-def _candidates(workspace: Workspace, name: str) -> pa.Table:
+def new_ids(
+    index: Index, taken: Collection[str], count: int, rng: np.random.Generator
+) -> list[str]:
+    """Ids like those of the release's negatives, which no image of any kind has."""
+    known = index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()
+    parts = re.fullmatch(r"(.*?)(\d+)", known[-1])
+    head, digits = (parts[1], len(parts[2])) if parts else (known[-1], 7)
+    highest = int(parts[2]) if parts else 0
+    limit = highest + max(highest // 10, 10 * count) + 1
+    ids: list[str] = []
+    while len(ids) < count:
+        image_id = f"{head}{int(rng.integers(1, limit)):0{digits}d}"
+        if image_id not in index and image_id not in taken and image_id not in ids:
+            ids.append(image_id)
+    return ids
+
+
+def size_of(xyxy: Sequence[float], size_wh: tuple[int, int]) -> str:
+    """Name of the stratum of `evaluation.strata.SIZES` that a box is in."""
+    return "".join(s.name for s in SIZES if s.holds(np.array([xyxy]), size_wh)[0])
+
+
+def candidates(workspace: Workspace, name: str) -> pa.Table:
+    """Those of a finished mining."""
     workspace.run("mine", name)
     return read_table(workspace.folder("mine", name) / "candidates.parquet", CANDIDATE_SCHEMA)
 

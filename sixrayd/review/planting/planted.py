@@ -1,7 +1,7 @@
 """What was planted in a review: read from `review/NAME/planted/`, apart from all else."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from sixrayd.decisions.decision import Decision, decisions_of, read_decisions
 PLANTED_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),  # looks like the release's negatives'
-        pa.field("kind", pa.string(), nullable=False),  # Kind.PLANTED or Kind.SHAM
-        pa.field("target", pa.string(), nullable=False),  # the negative it was made of
+        pa.field("kind", pa.string(), nullable=False),  # Kind.PLANTED, KNOWN or SHAM
+        pa.field("target", pa.string(), nullable=False),  # the image it was made of
         pa.field("item", pa.string(), nullable=False),  # box id of the annotation; none in shams
         pa.field("label", pa.string(), nullable=False),
         *EDGE_FIELDS,
@@ -40,6 +40,14 @@ def planted_rows(workspace: Workspace, review: str) -> list[dict[str, Any]]:
     """Rows of `PLANTED_SCHEMA`, by image id; none where nothing was planted."""
     path = planted_folder(workspace, review) / "planted.parquet"
     return list(read_table(path, PLANTED_SCHEMA).to_pylist()) if path.exists() else []
+
+
+def remove_others(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Delete images of an interrupted planting, before something changed."""
+    keep = {f"{row['image_id']}.jpg" for row in rows}
+    for path in (folder / "images").iterdir():
+        if path.name not in keep:
+            path.unlink()
 
 
 def planted_decisions(workspace: Workspace, review: str) -> list[Decision]:

@@ -52,7 +52,7 @@ def hit_rates(
     by_image = {row["image_id"]: row for row in rows}
     boxes: dict[str, list[tuple[float, ...]]] = {image_id: [] for image_id in by_image}
     for found in detections:
-        boxes[found["image_id"]].append(edges_of(found))
+        boxes.get(found["image_id"], []).append(edges_of(found))
     answers = [("detector", row, _is_hit(row, boxes[i])) for i, row in by_image.items()]
     for image_id, said in standing_decisions(decisions).items():
         for each in said:
