@@ -30,7 +30,7 @@ settings.register_profile(
     "busy",
     deadline=None,
     max_examples=100 if os.environ.get("CI") else 30,
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("busy")
 

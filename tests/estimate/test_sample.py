@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -213,20 +212,23 @@ def test_what_is_refused(campaign):
         draw(campaign, 2)
 
 
-def test_the_name_is_the_review_begun_last_else_the_newest_mining(campaign):
+def test_a_sample_that_was_drawn_serves_whatever_is_reviewed_later(campaign):
+    assert draw(campaign, 1).name == "first"
+    begun = campaign.workspace.folder("review", "second")
+    begun.mkdir(parents=True)
+    (begun / "project.json").write_text("{}")
+    result = draw(campaign, 12)
+    assert (result.name, result.draw) == ("first", 2)
+
+
+def test_before_any_sample_the_name_is_the_review_begun_last_else_the_newest_mining(campaign):
     folder = campaign.workspace.folder("review", "first")
     shutil.rmtree(folder)
-    assert draw(campaign, 1).name == "first"
     begun = campaign.workspace.folder("review", "second")
     begun.mkdir(parents=True)
     (begun / "project.json").write_text("{}")
     result = draw(campaign, 12)  # a review without a mining, but no other was begun
     assert (result.name, dict(result.units)) == ("second", {"unflagged": 12})
-    assert draw(campaign, 1, name="first").draw == 2
-    campaign.pull()
-    (folder / "project.json").write_text("{}")
-    os.utime(folder / "project.json", (1, 1))
-    assert draw(campaign, 1).name == "first"  # older, but of a mining
 
 
 def test_nothing_mined_yet(tmp_path):

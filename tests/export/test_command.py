@@ -54,8 +54,9 @@ def test_text_and_notes(runner, workspace):
 
     tree = workspace.folder("export", "first")
     assert (done.exit_code, again.exit_code) == (0, 0)
-    assert done.stdout.splitlines() == [f"wrote {tree}", *LINES]
-    assert again.stdout.splitlines()[:-1] == [f"nothing to do, unchanged: {tree}", *LINES[:-1]]
+    following = f"next: sixrayd estimate -w {workspace.root}"
+    assert done.stdout.splitlines() == [f"wrote {tree}", *LINES, following]
+    assert again.stdout.splitlines() == [f"nothing to do, unchanged: {tree}", *LINES, following]
     assert [line for line in done.stderr.splitlines() if line.startswith("note")] == NOTES
     assert again.stderr.splitlines() == NOTES
 

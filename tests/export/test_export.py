@@ -474,7 +474,10 @@ def test_command(workspace, tmp_path):
     done = run_command("export", "--voc", "-w", workspace.root, "--out", tmp_path / "D")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"wrote {tmp_path / 'D'}"
-    assert done.stdout.splitlines()[-1] == "VOC tree: 3 train, 2 test images, 7 boxes"
+    assert done.stdout.splitlines()[-2:] == [
+        "VOC tree: 3 train, 2 test images, 7 boxes",
+        f"next: sixrayd estimate -w {workspace.root}",
+    ]
     assert "note: 1 flagged images are not reviewed" in done.stderr
     again = run_command("export", "-w", workspace.root, "--out", tmp_path / "D", "--json")
     assert json.loads(again.stdout)["written"] is False

@@ -118,7 +118,8 @@ def test_what_is_not_a_whole_backup_changes_nothing(tmp_path, change, message):
         restore(workspace, broken)
     assert f"{broken}: not a whole backup: {message}" in str(caught.value)
     after = {p: p.read_bytes() for p in workspace.root.rglob("*") if p.is_file()}
-    assert {p: b for p, b in after.items() if p.name not in (".lock", "running")} == before
+    marks = (".lock", ".lock-review", "running")
+    assert {p: b for p, b in after.items() if p.name not in marks} == before
     assert not (tmp_path / "x").exists()
 
 

@@ -109,7 +109,7 @@ def databases(workspace):
 
 
 def contents(workspace):
-    marks = (".lock", "running")
+    marks = (".lock", ".lock-review", "running")
     files = (p for p in workspace.root.rglob("*") if p.is_file() and p.name not in marks)
     return {path.relative_to(workspace.root).as_posix(): path.read_bytes() for path in files}
 

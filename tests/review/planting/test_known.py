@@ -89,7 +89,7 @@ def test_one_of_a_near_duplicate_group_and_none_like_a_negative(workspace):
 
 
 def test_what_reviewers_have_seen_is_never_known_again(workspace):
-    plant(workspace, PlantSettings())
+    plant(workspace, PlantSettings(even_so=True))
     used = {row["item"][:6] for row in planted_rows(workspace, "first") if row["item"]}
     task = dict.fromkeys(TASK_SCHEMA.names, 0)
     sent = task | {"image_id": "P00006", "lane": "1", "kind": "positive", "candidates": []}
