@@ -56,6 +56,7 @@ GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
+_MOST_BLOCKS = 100_000  # of answers: one for each stratum, draw and class
 STATEMENT = "statement.json"
 _SINGLE = DoubleReading()
 
@@ -377,6 +378,11 @@ def _require_work(plan: SamplingPlan, classes: int, population: pa.Table) -> Non
         raise WorkspaceError(
             f"population: {len(population)} images, {len(plan.draws)} draws and {classes} classes "
             "are too much: at most 100 million images for each draw and class"
+        )
+    if strata * len(plan.draws) * (1 + classes) > _MOST_BLOCKS:
+        raise WorkspaceError(
+            f"population: {strata} strata × {len(plan.draws)} draws × {1 + classes} bounds are too "
+            f"much: at most {_MOST_BLOCKS:,} are read"
         )
 
 

@@ -383,6 +383,15 @@ def test_a_population_of_many_strata_is_refused(file):
     assert "strata, at most 100 are read" in verify(file).fault
 
 
+def test_many_draws_of_many_classes_are_refused(file):
+    rewrite(file, shift("classes", [f"C{n}" for n in range(999)]))
+    rewrite(file, recommitted(lambda plan: plan.update(draws=plan["draws"] * 40)))
+
+    assert verify(file).fault.endswith(
+        "strata × 80 draws × 1000 bounds are too much: at most 100,000 are read"
+    )
+
+
 def test_what_is_not_certified(campaign, file, tmp_path):
     with pytest.raises(WorkspaceError, match=r"is there already; name another, or pass --force$"):
         certify(campaign.workspace, EstimateSettings(), file, "Ann")
