@@ -141,12 +141,12 @@ class PlantSettings:
 
     Args:
         name: of the mining and its review; the newest mining by default.
-        origin: "projections" plants items in clean negatives, "positives" strews in labelled
-            positives as they are.
-        number: of known positives; 0 takes the share.
         share: of the mining's flagged images, at most 0.02.
         shams: images that are only encoded again, for each planted one.
         seed: the same seed gives the same bytes.
+        origin: "projections" plants items in clean negatives, "positives" strews in labelled
+            positives as they are.
+        number: of known positives; 0 takes the share.
         even_so: plant even where so few can only widen the bound.
 
     Raises:
@@ -154,11 +154,11 @@ class PlantSettings:
     """
 
     name: str = ""
-    origin: Literal["projections", "positives"] = "projections"
-    number: int = 0
     share: float = MOST_SHARE
     shams: float = 1.0
     seed: int = 0
+    origin: Literal["projections", "positives"] = "projections"
+    number: int = 0
     even_so: bool = False
 
     def __post_init__(self) -> None:
