@@ -1,6 +1,7 @@
-"""A disk that is full and memory that is short, without either."""
+"""A disk that is full, memory that is short, and time that runs out, without any of them."""
 
 import resource
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,22 @@ def address_space(more_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def within(seconds: int, case: str) -> Iterator[None]:
+    """End what takes longer, with an error."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"{case}: more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # What is said where a file would be larger than `ulimit -f` allows.

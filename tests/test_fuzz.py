@@ -7,11 +7,9 @@ import gzip
 import hashlib
 import io
 import json
-import signal
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -45,7 +43,7 @@ from sixrayd.statistics.certificate import PARTS, STATEMENT
 from sixrayd.statistics.sampling import POPULATION_SCHEMA, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.verify.stage import verify
-from tests.limits import address_space
+from tests.limits import address_space, within
 from tests.releases import jpeg, plain_tar, voc
 
 FEW = 40  # cases of a parser in `make test`
@@ -336,22 +334,6 @@ PARSERS = {
     "patch": Parser("a.patch", one_of(PATCH), read_patch),
     "answers": Parser("a.json", one_of(TASKS), read_answers),
 }
-
-
-@contextmanager
-def within(seconds: int, case: str) -> Iterator[None]:
-    """End what takes longer, with an error."""
-
-    def late(*_: object) -> None:
-        raise TimeoutError(f"{case}: more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def run_cases(name: str, folder: Path, first: int, count: int) -> int:

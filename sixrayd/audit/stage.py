@@ -1,6 +1,5 @@
 """The audit: findings of an ingest as a table, a page and counts."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,7 +17,7 @@ from sixrayd.audit.page import audit_page
 from sixrayd.audit.settings import AuditResult, AuditSettings, FlawCount
 from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
-from sixrayd.core.files import read_table, sha256_file, write_bytes, write_table
+from sixrayd.core.files import read_table, remove, sha256_file, write_bytes, write_table
 from sixrayd.core.findings import Severity
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
 from sixrayd.core.words import counted
@@ -50,13 +49,14 @@ def audit(
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run(STAGE, "", asdict(settings), inputs)
         folder = workspace.folder(STAGE)
+        workspace.check_own(folder)
         if not all((folder / name).exists() for name in _OUTPUTS):
             (folder / "run.json").unlink(missing_ok=True)  # somebody has removed one
         written = workspace.begin(run)
         if written:
             for path in folder.iterdir():  # what a killed audit left
                 if path.name != "plan.json":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    remove(path)
             summary = _write(workspace, settings, report)
             outputs = {name: sha256_file(folder / name) for name in _OUTPUTS}
             workspace.finish(replace(run, outputs=outputs, summary=summary))

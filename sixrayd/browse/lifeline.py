@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.files import make_file
+
 _PATIENCE_S = 10.0
 
 
@@ -20,6 +22,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
         options: of `subprocess.Popen`.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    make_file(log)
     with log.open("wb") as said:
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
             [sys.executable, "-m", module, *words],

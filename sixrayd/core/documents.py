@@ -1,9 +1,12 @@
-"""JSON from files that may be anybody's."""
+"""JSON and TOML from files that may be anybody's."""
 
 import json
+import tomllib
 from collections import Counter
 from typing import Any
 
+MOST_TOML = 1 << 20  # bytes
+_MOST_STEPS = 4_000_000  # of tables that TOML's dotted keys lead through
 MOST_MEMORY = 4 << 30  # bytes that what is read may take, as `memory_of` guesses it
 _WEIGHTS = (("{", 250), ("[", 70), (",", 60))  # bytes of memory that a sign brings at most
 
@@ -42,6 +45,28 @@ def parse_json(data: str | bytes) -> Any:
     check_memory(data)
     try:
         return json.loads(data, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """What TOML says, read from UTF-8.
+
+    Raises:
+        UnicodeDecodeError: it is no UTF-8.
+        ValueError: it is none, more than `MOST_TOML`, nested too deeply, or has keys of many parts.
+    """
+    if len(data) > MOST_TOML:
+        raise ValueError(f"more than {MOST_TOML} bytes")
+    # The parser goes through all parts of a key for each part, and of a header for each line.
+    dots = [line.count(b".") for line in data.split(b"\n")]
+    if max(dots) * (sum(dots) + len(dots)) > _MOST_STEPS:
+        number = dots.index(max(dots)) + 1
+        raise ValueError(
+            f"line {number} has {max(dots)} dots; break long lines, and name few tables in one"
+        )
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

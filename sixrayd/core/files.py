@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,8 +29,11 @@ _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; on a clean exit it is synced and takes `path`'s place.
+def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """An empty file beside `path` to write to; on a clean exit it is synced and takes its place.
+
+    Args:
+        mode: of a new file, before the umask.
 
     Raises:
         WorkspaceError: it cannot be written; `path` is as it was.
@@ -37,6 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         make_folder(path.parent)
+        make_file(beside, mode)
         yield beside
         take_place(beside, path)
     except OSError as error:
@@ -54,6 +59,28 @@ def take_place(beside: Path, path: Path) -> None:
         os.fsync(written.fileno())
     beside.replace(path)
     sync_folder(path.parent)
+
+
+def make_file(path: Path, mode: int = 0o666) -> None:
+    """Make an empty file anew; a link that is there goes, and what it leads to stays as it is."""
+    path.unlink(missing_ok=True)
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(path, how, mode))
+
+
+def remove_link(path: Path) -> Path:
+    """The same path, where no link is any more: what is written there stays there."""
+    if path.is_symlink():
+        path.unlink()
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link by itself, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
@@ -89,6 +116,7 @@ def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
         return
     renames = {folder / f".{name}.{os.getpid()}.part": folder / name for name in files}
     for beside, data in zip(renames, files.values(), strict=True):
+        make_file(beside)
         beside.write_bytes(data)
     os.sync()
     for beside, path in renames.items():

@@ -23,8 +23,7 @@ def pseudonym(workspace: Workspace) -> Callable[[str], str]:
     """
     path = workspace.root / KEY_FILE
     if not path.exists():
-        with replacing(path) as beside:
-            beside.touch(0o600)
+        with replacing(path, 0o600) as beside:
             beside.write_text(secrets.token_hex(32) + "\n", "ascii")
     text = path.read_text("ascii", errors="replace").strip()
     if not re.fullmatch("[0-9a-f]{64}", text):

@@ -1,7 +1,6 @@
 """Settings from files: a workspace's own `sixrayd.toml`, and the user's outside of it."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from sixrayd.core.documents import MOST_TOML, parse_toml
 from sixrayd.core.errors import SettingsError, printable
 from sixrayd.core.files import read_plain
 from sixrayd.core.storage import is_refusal, refusal
@@ -17,7 +17,6 @@ from sixrayd.core.storage import is_refusal, refusal
 # On a field of settings: an address, a token's file or a path, which leads out of the workspace.
 # Who hands a workspace on must not choose it for who opens it.
 OUTSIDE: Mapping[str, bool] = MappingProxyType({"outside": True})
-_MOST_BYTES = 1 << 20
 _MOST_SHOWN = 100
 
 
@@ -98,18 +97,13 @@ def _elsewhere(option: click.Parameter, context: click.Context) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = read_plain(path, _MOST_BYTES)
-        if len(data) > _MOST_BYTES:
-            raise SettingsError(f"{path}: more than {_MOST_BYTES} bytes, expected a few settings")
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return parse_toml(read_plain(path, MOST_TOML))
     except OSError as error:
         if not is_refusal(error):
             raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
         raise SettingsError(refusal(error, path, "read")) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: byte {error.start} is no UTF-8; save it as UTF-8") from error
-    except RecursionError as error:
-        raise SettingsError(f"{path}: nested too deeply, expected settings") from error
     except ValueError as error:  # a number of too many digits as well
         raise SettingsError(f"{path}: not TOML: {printable(error, _MOST_SHOWN)}") from error
 

@@ -11,7 +11,8 @@ from sixrayd.core.findings import Finding, Flaw
 
 _LEFT_OUT = " is none of the classes that are asked for"
 _THINNEST = 1  # pixel; a detector cannot learn less
-_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)", re.ASCII | re.I)
+_NUMBER = re.compile(r"[-+]?((\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)", re.ASCII | re.I)
+_LONGEST = 1000  # signs of a number; all digits of the smallest one are 767
 
 
 class UselessBoxError(Exception):
@@ -41,7 +42,8 @@ def number_of_text(text: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    if not _NUMBER.fullmatch(text.strip()):
+    text = text.strip()
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
         raise ValueError(f"no number: {text[:20]!r}")
     return float(text)
 

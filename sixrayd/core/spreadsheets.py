@@ -5,7 +5,7 @@ from typing import Any
 
 # RE2 and Python read it alike. A number keeps its sign.
 FORMULA = r"^[=+\-@\t\r]"
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 
 
 def cell(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import (
     make_folder,
     plain_text,
+    remove,
     sha256_file,
     sync_folder,
     take_place,
@@ -80,7 +80,7 @@ class Workspace:
                 for name in files:
                     stack.enter_context(self._held(name, stage))
                 for each in STAGES:
-                    if set(locks_of(each)) <= set(files):
+                    if set(locks_of(each)) <= set(files) and self._is_own(self.root / each):
                         remove_all_leftovers(self.root / each)
                 yield
 
@@ -271,19 +271,40 @@ class Workspace:
 
         Returns:
             False when the same work is already finished.
+
+        Raises:
+            WorkspaceError: see `check_own`.
         """
         if self.is_done(run):
             return False
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
-        if not keep and folder.exists() and not _is_plan_of(plan, run):
-            remove_result(folder)
+        if folder.exists() and not _is_plan_of(plan, run):
+            self.check_own(folder)
+            if not keep:
+                remove_result(folder)
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
         if line := self._typed():
             write_bytes(folder / _TYPED, line.encode())
         write_json(plan, as_plain(asdict(run)))
         return True
+
+    def check_own(self, folder: Path) -> None:
+        """Before what is in a folder is removed or replaced.
+
+        Raises:
+            WorkspaceError: a link leads to it from the workspace, which may be a stranger's, and
+                something is there.
+        """
+        away = folder.resolve()
+        if self._is_own(folder) or not folder.exists():
+            return
+        if not away.is_dir() or any(away.iterdir()):
+            raise WorkspaceError(
+                f"{folder}: a link leads to {away}, outside of the workspace, where nothing is "
+                "removed or replaced; remove the link, or choose another --name or workspace"
+            )
 
     def typed(self, stage: str, name: str = "") -> str:
         """The command that began a result, for people to type again; empty where none is known.
@@ -315,6 +336,9 @@ class Workspace:
                 changed.append(key)
         return changed
 
+    def _is_own(self, folder: Path) -> bool:
+        return folder.resolve().is_relative_to(self.root.resolve())
+
     def _fills(self, stage: str) -> str:
         return self.command(STAGES[stage])
 
@@ -342,7 +366,7 @@ def remove_result(folder: Path) -> None:
     """Remove a stage's result; one of which a part is gone is never called finished."""
     (folder / "run.json").unlink(missing_ok=True)
     sync_folder(folder)
-    shutil.rmtree(folder)
+    remove(folder)
 
 
 def _is_folder_name(name: Any) -> bool:

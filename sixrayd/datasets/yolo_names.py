@@ -15,10 +15,21 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tabl
 _NAMES = re.compile(rb"^['\"]?names['\"]?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)  # of a class
 _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
+_MOST_PARTS = 64  # names at a path's end that are looked at
+_MOST_ENTRIES = 1000  # folders and lists of sides
+_LONGEST = 200  # signs of a class's name
 _DEEPEST = 16  # lists and tables within each other; the C parser crashes on thousands
 _YAML, _LISTED, _BESIDE = range(3)  # which file's names hold
 
 Folders = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The last names of entries, from the end: sides of those that end so, and longer ones."""
+
+    sides: set[str] = field(default_factory=set)
+    longer: dict[str, "_Tail"] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -27,7 +38,8 @@ class YoloNames:
 
     findings: list[Finding]
     where: str = ""  # the first file; empty where nothing names classes
-    entries: list[tuple[Folders, str]] = field(default_factory=list)  # path, side
+    _entries: int = 0  # folders and lists of sides
+    _tails: _Tail = field(default_factory=_Tail)
     _found: list[tuple[int, str, dict[int, str]]] = field(default_factory=list)
 
     @staticmethod
@@ -46,7 +58,7 @@ class YoloNames:
             self._take_yaml(where, data)
         elif name.endswith(".data"):
             pairs = (line.partition("=") for line in _lines(data))
-            self._add_entries({key.strip(): value.strip() for key, _, value in pairs})
+            self._add_entries(where, {key.strip(): value.strip() for key, _, value in pairs})
         else:
             rank = _BESIDE if name == "classes.txt" else _LISTED
             self._add(rank, where, {n: name for n, name in enumerate(_lines(data)) if name})
@@ -58,10 +70,15 @@ class YoloNames:
     def side_of(self, path: str) -> str:
         """The side whose entry fits a path's end best; empty where none does, or two."""
         parts = parts_of(path)
-        best: dict[int, set[str]] = {}
-        for entry, side in self.entries:
-            best.setdefault(_common(entry, parts), set()).add(side)
-        sides = best[max(best)] if best and max(best) else set()
+        most, sides = 0, set[str]()
+        for end in range(len(parts), 0, -1):
+            tail, count = self._tails, 0
+            while count < end and (longer := tail.longer.get(parts[end - 1 - count])):
+                tail, count = longer, count + 1
+            if count > most:
+                most, sides = count, set()
+            if count == most > 0:
+                sides |= tail.sides
         return next(iter(sides)) if len(sides) == 1 else ""
 
     def _take_yaml(self, where: str, data: bytes) -> None:
@@ -80,7 +97,7 @@ class YoloNames:
         if isinstance(count, str) and count.strip() != str(len(names)):
             text = f"nc is {count.strip()[:20]}, names has {len(names)}; names holds"
             self.findings.append(Finding(Flaw.OTHER_CLASSES, where, text))
-        self._add_entries(document)
+        self._add_entries(where, document)
 
     def _names(self, where: str, value: Any) -> dict[int, str]:
         pairs: Iterable[tuple[Any, Any]] = ()
@@ -91,7 +108,7 @@ class YoloNames:
         names: dict[int, str] = {}
         for key, name in pairs:
             number = int(key) if _NUMBER.fullmatch(str(key)) else -1
-            if number < 0 or not isinstance(name, str) or not name.strip():
+            if number < 0 or not isinstance(name, str) or not _is_name(name):
                 text = f"names: {str(key)[:20]!r} is no number with a name; left out"
                 self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
             else:
@@ -107,18 +124,30 @@ class YoloNames:
                 text = f"{name} again, as {number}; both numbers mean it"
                 self.findings.append(Finding(Flaw.REPEATED_CLASS, where, text))
             seen.add(name.lower())
-        for _, other, known in self._found:
-            if known != names:
-                text = f"names other classes than {other}"
-                self.findings.append(Finding(Flaw.OTHER_CLASSES, where, text))
+        if self._found and self._found[0][2] != names:
+            text = f"names other classes than {self._found[0][1]}"
+            self.findings.append(Finding(Flaw.OTHER_CLASSES, where, text))
         self._found.append((rank, where, names))
 
-    def _add_entries(self, table: dict[Any, Any]) -> None:
+    def _add_entries(self, where: str, table: dict[Any, Any]) -> None:
         for name, side in _ENTRIES.items():
             value = table.get(name)
             for path in value if isinstance(value, list) else [value]:
-                if isinstance(path, str) and (parts := parts_of(path)):
-                    self.entries.append((parts, side))
+                if isinstance(path, str) and self._entries == _MOST_ENTRIES:
+                    text = (
+                        f"more than {_MOST_ENTRIES} folders and lists of sides; the rest left out"
+                    )
+                    self.findings.append(Finding(Flaw.NOT_READ, where, text))
+                    return
+                if isinstance(path, str):
+                    self._entries += 1
+                    self._add_entry(parts_of(path), side)
+
+    def _add_entry(self, parts: Folders, side: str) -> None:
+        tail = self._tails
+        for part in reversed(parts):
+            tail = tail.longer.setdefault(part, _Tail())
+            tail.sides.add(side)
 
 
 def _check_depth(data: bytes) -> None:
@@ -130,19 +159,14 @@ def _check_depth(data: bytes) -> None:
             raise ValueError(f"lists or tables within each other, more than {_DEEPEST} deep")
 
 
+def _is_name(text: str) -> bool:
+    return len(text) <= _LONGEST and text.strip() != ""
+
+
 def parts_of(path: str) -> Folders:
-    """The names in a path, without those that only lead up or nowhere."""
-    parts = path.strip().replace("\\", "/").split("/")
+    """The last names in a path, without those that only lead up or nowhere."""
+    parts = path.strip().replace("\\", "/").rsplit("/", _MOST_PARTS)[-_MOST_PARTS:]
     return tuple(part for part in parts if part not in ("", ".", "..") and part[0] != "*")
-
-
-def _common(entry: Folders, parts: Folders) -> int:
-    """Names at an entry's end that follow each other in a path."""
-    for count in range(min(len(entry), len(parts)), 0, -1):
-        tail = entry[-count:]
-        if any(parts[at : at + count] == tail for at in range(len(parts) - count + 1)):
-            return count
-    return 0
 
 
 def _lines(data: bytes) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from sixrayd.core.documents import MOST_TOML, parse_toml
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import read_plain
 from sixrayd.core.resources import resource
 from sixrayd.core.store import Store
 
@@ -95,8 +95,7 @@ def read_manifest(path: Path) -> dict[str, ReleaseEntry]:
         ReleaseError: it says something else than a manifest does: file, key, found, expected.
     """
     try:
-        with open_plain(path) as file:
-            document = tomllib.loads(file.read().decode("utf-8-sig"))
+        document = parse_toml(read_plain(path, MOST_TOML))
     except OSError as error:
         raise ReleaseError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # not UTF-8, or not TOML

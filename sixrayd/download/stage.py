@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file
+from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.download.acquire import (
@@ -196,11 +196,12 @@ def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> boo
     if held := _held(workspace):
         with suppress(WorkspaceError, KeyError):  # without an index nothing is known of the shards
             recall(folder, held.outputs)
+    workspace.check_own(folder)
     (folder / "run.json").unlink(missing_ok=True)
     workspace.begin(run, keep=True)
     for path in folder.iterdir():  # what another ingest left
         if path.suffix != ".tar" and path.name not in ("plan.json", PARTS):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
     return True
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
-from sixrayd.core.files import make_folder
+from sixrayd.core.files import make_folder, remove_link
 from sixrayd.core.pace import LateError, Pace, within
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
@@ -299,7 +299,9 @@ def _refuse_downgrade(answer: httpx.Response) -> None:
 def part_of(path: Path) -> Path:
     """Where a file grows until it is whole."""
     make_folder(path.parent)
-    return path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.part")
+    remove_link(part.with_suffix(".validator"))
+    return remove_link(part)
 
 
 def forget(part: Path) -> None:

@@ -76,6 +76,7 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder
         pointer = _pointer(workspace, planned, target, settings.force)
+        workspace.check_own(pointer)
         remove_leftovers(target)
         existing = _run_at(target)
         whole = not settings.force or _is_whole(target)

@@ -1,6 +1,5 @@
 """The stage: choose examples, fit, validate, write the result."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,7 @@ from torch import Tensor
 from sixrayd.core.classes import ClassList
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
-from sixrayd.core.files import sha256_file
+from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Split
@@ -129,7 +128,7 @@ def _train_in_team(
                 # Nothing was learnt: the name is free for another try.
                 folder = workspace.folder("models", run.name)
                 if team.leads and not (folder / "checkpoint.pt").exists():
-                    shutil.rmtree(folder)
+                    remove(folder)
                 raise
         team.wait()
         done = workspace.run("models", run.name)

@@ -11,6 +11,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
     open_plain,
     read_table,
+    remove,
     replacing,
     sha256_file,
     write_bytes,
@@ -95,3 +96,39 @@ def test_a_pipe_for_a_table_is_not_waited_for(tmp_path: Path) -> None:
 
     with pytest.raises(WorkspaceError, match="a pipe, expected a plain file"):
         read_table(tmp_path / "a.parquet", pa.schema([pa.field("a", pa.string())]))
+
+
+def test_a_link_in_a_temporary_files_place_leads_nowhere(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("theirs")
+    folder = tmp_path / "w"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f".{name}.{os.getpid()}.part").symlink_to(precious)
+    write_bytes(folder / "a", b"ours")
+    write_many(folder, {"b": b"ours"})
+
+    assert {p.name: (p.read_bytes(), p.is_symlink()) for p in folder.iterdir()} == {
+        "a": (b"ours", False),
+        "b": (b"ours", False),
+    }
+    assert precious.read_text() == "theirs"
+
+
+def test_what_is_removed_is_the_link_alone(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/file").write_text("theirs")
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near/link").symlink_to(tmp_path / "far")
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    remove(tmp_path / "link")
+    remove(tmp_path / "near")
+    assert [p.name for p in tmp_path.iterdir()] == ["far"]
+    assert (tmp_path / "far/file").read_text() == "theirs"
+
+
+def test_a_temporary_file_is_as_private_as_is_asked(tmp_path: Path) -> None:
+    with replacing(tmp_path / "key", 0o600) as beside:
+        assert beside.stat().st_mode & 0o777 == 0o600
+        beside.write_bytes(b"secret")
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600

@@ -146,10 +146,11 @@ def test_a_users_file_has_an_absolute_place(
         ('[mine]\nshards = "a"', "shards = 'a': expected a list"),
         ('[mine]\ncrop = "all"', "crop = 'all': 'all' is not one of 'none', 'tdc', 'tiles'."),
         ("[mine]\n'a\\u001bb' = 1", "'a\\\\u001bb' is no setting of `cli mine`"),
-        (f"x = {'[' * 3000}", "nested too deeply, expected settings"),
+        (f"x = {'[' * 3000}", "not TOML: nested too deeply"),
         ("[review]\nname = 'a'", "review.name = 'a': expected settings below [review.name]"),
         ("[review.pul]", "[review.pul] is no command; known are adjudicate, agreement"),
-        ("#" * (1 << 20) + "#", "more than 1048576 bytes, expected a few settings"),
+        ("a." * 500_000 + "a = 1", "not TOML: line 1 has 500000 dots; break long lines"),
+        ("#" * (1 << 20) + "#", "not TOML: more than 1048576 bytes"),
     ],
 )
 def test_odd_files_end_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -192,3 +192,58 @@ def test_what_was_typed_is_kept_with_what_it_began(tmp_path: Path) -> None:
     again = Workspace(tmp_path)
     assert again.typed("models", "a") == "sixrayd train --epochs 3 --init 'my weights.pth'"
     assert again.typed("models", "b") == ""
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("link", ["mine", "mine/a"])
+def test_nothing_is_removed_through_a_link(tmp_path: Path, link: str, keep: bool) -> None:
+    photos = tmp_path / "victim/Photos"
+    photos.mkdir(parents=True)
+    (photos / "a.jpg").write_text("theirs")
+    (tmp_path / "w").mkdir()
+    if link == "mine":
+        (tmp_path / "w/mine").symlink_to(tmp_path / "victim")
+    else:
+        (tmp_path / "w/mine").mkdir()
+        (tmp_path / "w/mine/a").symlink_to(photos)
+    (photos / ".b.sixrayd-part").mkdir()
+    workspace, name = Workspace(tmp_path / "w"), "Photos" if link == "mine" else "a"
+    run = replace(RUN, name=name)
+
+    with pytest.raises(WorkspaceError) as caught, workspace.lock("mine"):
+        workspace.begin(run, keep=keep)
+    assert str(caught.value) == (
+        f"{tmp_path}/w/mine/{name}: a link leads to {photos}, outside of the workspace, where "
+        "nothing is removed or replaced; remove the link, or choose another --name or workspace"
+    )
+    assert sorted(p.name for p in photos.iterdir()) == [".b.sixrayd-part", "a.jpg"]
+    assert (photos / "a.jpg").read_text() == "theirs"
+
+
+def test_links_that_people_make_go_on(tmp_path: Path) -> None:
+    for name in ("disk/mine", "disk/empty", "real"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "w").symlink_to("real")
+    workspace = Workspace(tmp_path / "w")
+    workspace.begin(RUN)
+    workspace.begin(replace(RUN, settings={}))  # in a workspace that is a link itself
+
+    (tmp_path / "real/models").symlink_to(tmp_path / "disk/mine")
+    there = replace(RUN, stage="models")
+    with workspace.lock("models"):
+        assert workspace.begin(there), "a new result in a folder elsewhere"
+        assert workspace.begin(there), "it goes on"
+        workspace.finish(there)
+        assert not workspace.begin(there), "and is read"
+    (tmp_path / "real/shards").symlink_to(tmp_path / "disk/empty")
+    assert workspace.begin(replace(RUN, stage="shards", name=""), keep=True)
+    assert sorted(p.name for p in (tmp_path / "disk/empty").iterdir()) == ["plan.json"]
+
+
+def test_a_link_for_a_result_is_removed_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "w/mine/b").mkdir(parents=True)
+    (tmp_path / "w/mine/b/part").write_text("kept")
+    (tmp_path / "w/mine/a").symlink_to("b")
+    assert Workspace(tmp_path / "w").begin(RUN)
+    assert not (tmp_path / "w/mine/a").is_symlink()
+    assert [p.name for p in (tmp_path / "w/mine/b").iterdir()] == ["part"]

@@ -8,6 +8,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.labels import Labels
+from tests.limits import address_space, within
 from tests.releases import voc
 
 WHERE = "labels/train/P00001.txt"
@@ -310,3 +311,43 @@ def test_texts_of_a_set_in_another_form_have_no_findings():
     )
 
     assert (labels.form, labels.findings) == ("voc", [])
+
+
+def test_each_list_of_classes_is_compared_with_the_first_alone():
+    labels = taken(
+        {f"{n}/data.yaml": f"names: [c{n}]\n".encode() for n in range(3000)} | {WHERE: b""}
+    )
+    assert labels.findings == [
+        Finding(Flaw.OTHER_CLASSES, f"{n}/data.yaml", "names other classes than 0/data.yaml")
+        for n in range(1, 3000)
+    ]
+
+
+def test_of_a_deep_path_the_end_tells_the_side():
+    names, deep = YAML + b"train: " + b"b/" * 60_000 + b"\ntest: x/images", "a/" * 60_000
+    labels = taken({"data.yaml": names, f"{deep}x/labels/P00001.txt": b""})
+    with within(20, "a deep path"):
+        assert labels.sides == {"given": {"P00001": "test"}}
+
+
+def test_many_folders_of_sides_are_looked_through_at_once():
+    names = YAML + b"train: [" + b"images/b, " * 999 + b"images/a, images/c]\n"
+    files = {f"{n}/labels/a/{n}.txt": b"" for n in range(20_000)}
+    labels = taken({"data.yaml": names, "labels/c/P1.txt": b"", **files})
+    text = "more than 1000 folders and lists of sides; the rest left out"
+    with within(20, "many folders"):
+        assert labels.sides == {"given": {str(n): "train" for n in range(20_000)}}
+    assert labels.findings == [Finding(Flaw.NOT_READ, "data.yaml", text)]
+
+
+def test_a_long_text_that_yaml_repeats_takes_no_room():
+    repeated = b"&a " + b"A" * 300_000 + b", *a" * 100_000
+    with within(20, "repeated"), address_space(1 << 30):
+        labels = taken({"data.yaml": b"train: [" + repeated + b"]\nnames: [Gun, *a]\n", WHERE: b""})
+        names = taken({"data.yaml": b"names: [Gun, " + repeated + b"]\n", WHERE: b""})
+    assert [finding.flaw for finding in labels.findings] == [
+        Flaw.UNREADABLE_LABELS,
+        Flaw.NOT_READ,
+    ]
+    assert len(names.findings) == 100_001
+    assert names.class_names == ("Gun",)

@@ -112,6 +112,8 @@ def test_what_a_manifest_may_not_say(tmp_path, old, new, said):
         ("", "no release in it, expected a table [NAME]"),
         ("own = 3", "[own] : found 3, expected a table"),
         ("[own", "not TOML: "),
+        ("a." * 500_000 + "a = 1", "not TOML: line 1 has 500000 dots; break long lines"),
+        ("#" * (1 << 20) + "#", "not TOML: more than 1048576 bytes"),
         ('["../own"]', "[../own]: expected a name of letters, digits, dots, - and _"),
     ],
 )

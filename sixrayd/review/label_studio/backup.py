@@ -66,10 +66,8 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
         files |= {f"server/{p.relative_to(server).as_posix()}": p for p in _server_files(server)}
         files |= {p.relative_to(workspace.root).as_posix(): p for p in _review_files(workspace)}
         files = {name: file for name, file in files.items() if is_ours(name)}
-        with replacing(path) as beside:
-            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as out:
-                _write(out, files, counts)
+        with replacing(path, 0o600) as beside, beside.open("wb") as out:
+            _write(out, files, counts)
     finally:
         copy.unlink(missing_ok=True)
     for old in backups(workspace)[:-KEPT]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import make_folder, replacing, write_bytes, write_json
+from sixrayd.core.files import make_folder, remove_link, replacing, write_bytes, write_json
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
@@ -199,7 +199,7 @@ def _spawn(
     folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
-    with (folder / "server.log").open("ab") as log:
+    with remove_link(folder / "server.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
             command,
             cwd=folder,
@@ -241,10 +241,8 @@ def _keep_key_alone(path: Path) -> None:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    with replacing(path) as beside:
-        owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(owner_only, "wb") as file:
-            file.write(data)
+    with replacing(path, 0o600) as beside:
+        beside.write_bytes(data)
 
 
 def _secret(path: Path) -> dict[str, str]:
