@@ -13,14 +13,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, sync_folder, write_bytes, write_table
+from sixrayd.core.files import (
+    read_table,
+    row_count,
+    sha256_file,
+    sync_folder,
+    write_bytes,
+    write_table,
+)
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
@@ -153,7 +159,7 @@ def _checked(table: Path, outputs: Mapping[str, str]) -> Path:
 def _rows(path: Path) -> int:
     """How many boxes a table holds; 0 where it is none."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        return row_count(path)
     except (OSError, pa.ArrowException):
         return 0
 

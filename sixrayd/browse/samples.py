@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, write_bytes
+from sixrayd.core.files import read_table, some_columns, write_bytes
 from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.names import check_names
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
@@ -18,6 +17,9 @@ from sixrayd.decisions.decision import Decision, load_decisions, mining_of, stan
 from sixrayd.imaging.decode import browsable
 
 _IMAGES = Path("VOC2007/JPEGImages")  # in the export
+_STATE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("image_id", "state", "split", "reason")]
+)
 _UNPACKED = Path("browse/media")  # in the workspace
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
@@ -75,8 +77,7 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
         ShardError: a shard has changed since the ingest.
     """
     sources = _read(workspace, export)
-    states = pq.read_table(path := _states(sources.tree))
-    check_names(states, str(path))
+    states = some_columns(_states(sources.tree), _STATE_SCHEMA)
     rows = {row["image_id"]: row for row in states.to_pylist()}
     annotations = load_annotations(workspace)
     samples = []

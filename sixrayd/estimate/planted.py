@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import EDGES, edges_of, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import read_table, some_columns
 from sixrayd.core.records import CANDIDATE_SCHEMA, HIT_IOU, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import settle
@@ -88,11 +87,11 @@ def _folders(workspace: Workspace) -> list[Path]:
 
 def _threats(path: Path) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path).select(_SCHEMA.names).cast(_SCHEMA)
-        if any(column.null_count for column in table.columns):
-            raise ValueError("a value is missing")
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        table = some_columns(path, _SCHEMA)
+    except WorkspaceError as error:
         raise WorkspaceError(f"{path}: not a readable table of planted threats") from error
+    if any(column.null_count for column in table.columns):
+        raise WorkspaceError(f"{path}: not a readable table of planted threats")
     return list(table.filter(pc.equal(table["kind"], str(Kind.PLANTED))).to_pylist())
 
 
