@@ -20,6 +20,8 @@ from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
+    plain_bytes,
+    plain_text,
     read_table,
     row_count,
     sha256_file,
@@ -75,8 +77,8 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         if not changes and not stands:
             return ()
         if not stands:
-            write_bytes(folder / TABLE, path.read_bytes())
-            write_bytes(folder / RUN, (workspace.shards / "run.json").read_bytes())
+            write_bytes(folder / TABLE, plain_bytes(path))
+            write_bytes(folder / RUN, plain_bytes(workspace.shards / "run.json"))
         lines = (json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes)
         write_bytes(folder / PATCH, "".join(lines).encode("utf-8"))
         write_table(path, boxes.filter(pa.array(keep)), ANNOTATION_SCHEMA)
@@ -102,7 +104,7 @@ def left_out_boxes(workspace: Workspace) -> frozenset[str]:
     """Ids of the boxes that a fix leaves out now."""
     if not fix_stands(workspace):
         return frozenset()
-    lines = (workspace.shards / "fix" / PATCH).read_text("utf-8").splitlines()
+    lines = plain_text(workspace.shards / "fix" / PATCH).splitlines()
     return frozenset(str(parse_json(line)["box"]) for line in lines)
 
 
@@ -123,8 +125,8 @@ def undo_fix(workspace: Workspace) -> int:
         if fix_stands(workspace):
             kept, path = _checked(folder / TABLE, _before(folder)), workspace.shards / TABLE
             put_back = _rows(kept) - _rows(path)
-            write_bytes(path, kept.read_bytes())
-            write_bytes(workspace.shards / "run.json", (folder / RUN).read_bytes())
+            write_bytes(path, plain_bytes(kept))
+            write_bytes(workspace.shards / "run.json", plain_bytes(folder / RUN))
             (folder / RUN).unlink()
             sync_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +142,7 @@ def _remove_parts(workspace: Workspace) -> None:
 def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
-        return dict(parse_json((folder / RUN).read_text("utf-8"))["outputs"])
+        return dict(parse_json(plain_text(folder / RUN))["outputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, some_columns, write_bytes
+from sixrayd.core.files import plain_bytes, read_table, some_columns, write_bytes
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
@@ -164,12 +164,12 @@ def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path
     for suffix in suffixes:
         path = sources.tree / _IMAGES / (record.image_id + suffix)
         if path.exists() and path.stat().st_size == record.size:
-            data = path.read_bytes()
+            data = plain_bytes(path)
             if browsable(data, record.image_id) == data:
                 return path
     data = browsable(sources.index.read(record.image_id), record.image_id)
     path = workspace.root / _UNPACKED / (record.image_id + extension(data))
-    if not path.exists() or path.read_bytes() != data:
+    if not path.exists() or plain_bytes(path) != data:
         write_bytes(path, data)
     return path
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.counting import counted_batches, counted_table
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
@@ -139,7 +139,8 @@ def column_batches(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Tabl
     Raises:
         WorkspaceError: see `some_columns`.
     """
-    with _table_faults(str(path)), open_plain(path):
+    with _table_faults(str(path)):
+        check_plain(path)
         for table in counted_batches(pa.OSFile(str(path)), schema.names, rows):
             batch = table.select(schema.names).cast(schema)
             batch.validate(full=True)
@@ -198,14 +199,16 @@ def _checked_table(
 
 
 def _table_at(path: Path, names: Sequence[str] | None = None) -> pa.Table:
-    with open_plain(path):  # which refuses what may never end
-        return counted_table(pa.OSFile(str(path)), names)
+    check_plain(path)
+    return counted_table(pa.OSFile(str(path)), names)
 
 
 @contextmanager
 def _table_faults(where: str) -> Iterator[None]:
     try:
         yield
+    except UnfitFileError:
+        raise
     except FileNotFoundError as error:
         raise WorkspaceError(
             f"{where}: missing; `sixrayd status` names the next command"
@@ -219,18 +222,40 @@ def _table_faults(where: str) -> Iterator[None]:
 
 
 def open_plain(path: Path) -> io.BufferedReader:
-    """Open a file from outside: a pipe, socket or device, which may never end, is not opened.
+    """Open a file from outside.
 
     Raises:
-        OSError: it is none that can be read, or no plain file.
+        UnfitFileError: see `check_plain`.
+        OSError: it cannot be read.
+    """
+    check_plain(path)
+    return path.open("rb")
+
+
+def check_plain(path: Path) -> None:
+    """Refuse what may never end, before it is opened.
+
+    Raises:
+        UnfitFileError: it is a pipe, a socket or a device.
+        OSError: it is not there.
     """
     mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, opening says it
-        kind = (
-            "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-        )
-        raise OSError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
-    return path.open("rb")
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, opening says it
+        return
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise UnfitFileError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
+
+
+def open_to_append(path: Path) -> io.BufferedWriter:
+    """Open a file to go on writing, or a new one.
+
+    Raises:
+        UnfitFileError: see `check_plain`.
+        OSError: it cannot be written.
+    """
+    with suppress(FileNotFoundError):
+        check_plain(path)
+    return path.open("ab")
 
 
 def read_plain(path: Path, most: int) -> bytes:
@@ -247,17 +272,12 @@ def plain_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
     """A file of a workspace, which may be a stranger's.
 
     Raises:
+        UnfitFileError: see `check_plain`, or it is more bytes than `most`.
         OSError: it cannot be read.
-        ValueError: it is more bytes than `most`, or no plain file.
     """
-    try:
-        data = read_plain(path, most)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise ValueError(error.strerror) from error
-        raise
+    data = read_plain(path, most)
     if len(data) > most:
-        raise ValueError(f"more than {most} bytes")
+        raise UnfitFileError(errno.EINVAL, f"more than {most} bytes", str(path))
     return data
 
 
@@ -265,8 +285,8 @@ def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
     """UTF-8 text of a workspace, which may be a stranger's.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no text, more bytes than `most`, or no plain file.
+        UnfitFileError, OSError: see `plain_bytes`.
+        ValueError: it is no text.
     """
     return plain_bytes(path, most).decode("utf-8")
 

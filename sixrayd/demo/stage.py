@@ -17,7 +17,7 @@ from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import CheckpointError, SettingsError
-from sixrayd.core.files import some_columns, write_json
+from sixrayd.core.files import plain_text, some_columns, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
@@ -209,7 +209,7 @@ class _Demo:
         plan = self.folder / "release.json"
         wanted = as_plain(asdict(settings))
         if self.release.exists() and truth.exists():
-            if not plan.exists() or json.loads(plan.read_text("utf-8")) != wanted:
+            if not plan.exists() or json.loads(plain_text(plan)) != wanted:
                 raise SettingsError(
                     f"{self.release}: made with other settings; name another folder, or delete it"
                 )

@@ -15,6 +15,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
+    plain_text,
     read_table,
     sha256_file,
     some_columns,
@@ -106,7 +107,7 @@ class ReviewFolder:
         """The project, or None before the first push."""
         path = self.path / "project.json"
         try:
-            document = parse_json(path.read_text("utf-8"))
+            document = parse_json(plain_text(path))
             alone = document.pop("project", 0)  # before reviews had several
             books = document.pop("books", [])
             if alone:
@@ -200,7 +201,7 @@ class ReviewFolder:
         Nothing where the file is broken, or decisions have gone or come since.
         """
         try:
-            found = parse_json((self.path / "pulled.json").read_text("utf-8"))
+            found = parse_json(plain_text(self.path / "pulled.json"))
             if found["files"] != self._decision_names():
                 return {}
             return {item["project"]: Cursor.of(item) for item in found["books"]}
