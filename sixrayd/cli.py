@@ -85,8 +85,10 @@ def main() -> None:
     except (SixraydError, OSError) as error:
         from sixrayd.core.printing import echo
 
-        if isinstance(error, OSError) and not is_refusal(error):
-            raise
-        said = refusal(error) if isinstance(error, OSError) else error
+        said: object = error
+        if not isinstance(error, SixraydError):
+            if not is_refusal(error):
+                raise
+            said = refusal(error)
         echo(f"error: {said}", err=True)
         leave(1)

@@ -120,3 +120,83 @@ def test_every_command_has_its_stage():
 
     assert len(COMMANDS) >= 9
     assert [name for name in COMMANDS if not (ROOT / name / "command.py").exists()] == []
+
+
+# Where something else than a file of a workspace, or of people's own, is opened without a look.
+UNLOOKED = {
+    "core/files.py": "looks itself, or opens what it has just written",
+    "core/classes.py": "the package's own file",
+    "audit/page.py": "the package's own file",
+    "benchmark/report/page.py": "the package's own file",
+    "review/label_studio/labelling.py": "the package's own file",
+    "review/label_studio/environment.py": "the package's own file, and the user's own cache",
+    "core/locks.py": "what the system tells of processes",
+    "core/counting.py": "a file that is open",
+    "review/label_studio/backup.py": "a new database",
+    "demo/reviewer.py": "what the demo has just made",
+    "synth/archive.py": "what it has just written",
+    "synth/release.py": "what it has just written",
+    "download/joining.py": "what it has just written",
+    "download/rar.py": "what it has just written",
+    "detectors/backend_openvino.py": "what it has just written",
+    "download/register.py": "a database in memory",
+    "mine/worker.py": "a store, which looks itself",
+    "mine/stage.py": "a store, which looks itself",
+}
+LOOKS = {"check_plain", "open_plain"}
+READS = {
+    *("read_text", "read_bytes", "safe_open", "ParquetFile", "read_metadata", "OSFile"),
+    *("memory_map", "memmap", "fromfile", "loadtxt", "imread"),
+}
+
+
+def _name(call):
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def _opens_unlooked(call):
+    """Whether a call opens a path to read from it, or to go on writing, as far as it shows."""
+    name, first = _name(call), call.args[0] if call.args else None
+    mode = getattr(first, "value", None)
+    if name == "open" and isinstance(call.func, ast.Attribute):
+        goes_on = isinstance(mode, str) and mode[0] in "ra"
+        return goes_on or any(word.arg == "encoding" for word in call.keywords)
+    whole = ast.unparse(call)
+    return (
+        name in READS
+        or (name == "open" and isinstance(call.func, ast.Name))
+        or whole.startswith(("pq.read_table(", "torch.load(", "np.load(", "sqlite3.connect("))
+        or (name == "ZipFile" and getattr(first, "id", "") == "path" and len(call.args) == 1)
+    )
+
+
+def _unlooked(tree):
+    """Calls that open what may be a pipe, outside functions that look before."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+            if not LOOKS & set(map(_name, calls)):
+                yield from (ast.unparse(call) for call in calls if _opens_unlooked(call))
+
+
+def test_files_are_looked_at_before_they_are_opened():
+    raw = {
+        path.relative_to(ROOT).as_posix(): found
+        for path in sorted(ROOT.rglob("*.py"))
+        if (found := [*_unlooked(ast.parse(path.read_text("utf-8")))])
+    }
+
+    assert {file: calls for file, calls in raw.items() if file not in UNLOOKED} == {}
+    assert UNLOOKED.keys() - raw.keys() == set()
+
+
+def test_what_opens_a_file_unlooked_is_seen():
+    raw = """def read(path):
+    path.read_text("utf-8"); path.open("rb"); path.open("ab"); open(path); path.read_bytes()
+    path.open(encoding="utf-8"); pq.read_table(path); zipfile.ZipFile(path); torch.load(path)
+"""
+    assert len([*_unlooked(ast.parse(raw))]) == 9
+    looked = raw + "    check_plain(path)\n"
+    assert [*_unlooked(ast.parse(looked))] == []
+    written = "def write(path):\n    path.open('wb'); archive.open(entry); os.open(path, 1)\n"
+    assert [*_unlooked(ast.parse(written))] == []

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import row_count
 from sixrayd.core.workspace import STAGES, Run, Workspace
 from sixrayd.decisions.decision import decision_files, reviews_with_decisions
 
@@ -64,7 +64,7 @@ def _check_there(folder: Path, run: Run) -> None:
     """Refuse an ingest of which a file is gone, or a table does not open."""
     for path in (folder / name for name in run.outputs):
         try:
-            pq.read_metadata(path) if path.suffix == ".parquet" else path.stat()
+            row_count(path) if path.suffix == ".parquet" else path.stat()
         except (OSError, pa.ArrowException) as error:
             what = "missing" if isinstance(error, FileNotFoundError) else "not a readable table"
             raise WorkspaceError(f"{path}: {what}; run `sixrayd download` again") from error

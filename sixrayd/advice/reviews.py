@@ -7,17 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, read_table
+from sixrayd.core.files import plain_text, read_table, some_columns
 from sixrayd.core.locks import holder
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
+    IMAGE_IDS,
     TASK_DEFAULTS,
     TASK_SCHEMA,
     Kind,
@@ -199,10 +197,7 @@ def _ids(path: Path) -> set[str]:
     """Images of a table; none where there is no such table."""
     if not path.exists():
         return set()
-    try:
-        return set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise WorkspaceError(f"{path}: not a readable table; put it back from a backup") from error
+    return set(some_columns(path, IMAGE_IDS)["image_id"].to_pylist())
 
 
 def _project(path: Path) -> dict[str, Any]:

@@ -13,14 +13,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, sync_folder, write_bytes, write_table
+from sixrayd.core.files import (
+    plain_bytes,
+    plain_text,
+    read_table,
+    row_count,
+    sha256_file,
+    sync_folder,
+    write_bytes,
+    write_table,
+)
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.workspace import Workspace
@@ -69,8 +77,8 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
         if not changes and not stands:
             return ()
         if not stands:
-            write_bytes(folder / TABLE, path.read_bytes())
-            write_bytes(folder / RUN, (workspace.shards / "run.json").read_bytes())
+            write_bytes(folder / TABLE, plain_bytes(path))
+            write_bytes(folder / RUN, plain_bytes(workspace.shards / "run.json"))
         lines = (json.dumps(asdict(change), ensure_ascii=False) + "\n" for change in changes)
         write_bytes(folder / PATCH, "".join(lines).encode("utf-8"))
         write_table(path, boxes.filter(pa.array(keep)), ANNOTATION_SCHEMA)
@@ -96,7 +104,7 @@ def left_out_boxes(workspace: Workspace) -> frozenset[str]:
     """Ids of the boxes that a fix leaves out now."""
     if not fix_stands(workspace):
         return frozenset()
-    lines = (workspace.shards / "fix" / PATCH).read_text("utf-8").splitlines()
+    lines = plain_text(workspace.shards / "fix" / PATCH).splitlines()
     return frozenset(str(parse_json(line)["box"]) for line in lines)
 
 
@@ -117,8 +125,8 @@ def undo_fix(workspace: Workspace) -> int:
         if fix_stands(workspace):
             kept, path = _checked(folder / TABLE, _before(folder)), workspace.shards / TABLE
             put_back = _rows(kept) - _rows(path)
-            write_bytes(path, kept.read_bytes())
-            write_bytes(workspace.shards / "run.json", (folder / RUN).read_bytes())
+            write_bytes(path, plain_bytes(kept))
+            write_bytes(workspace.shards / "run.json", plain_bytes(folder / RUN))
             (folder / RUN).unlink()
             sync_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +142,7 @@ def _remove_parts(workspace: Workspace) -> None:
 def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
-        return dict(parse_json((folder / RUN).read_text("utf-8"))["outputs"])
+        return dict(parse_json(plain_text(folder / RUN))["outputs"])
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"
@@ -153,7 +161,7 @@ def _checked(table: Path, outputs: Mapping[str, str]) -> Path:
 def _rows(path: Path) -> int:
     """How many boxes a table holds; 0 where it is none."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        return row_count(path)
     except (OSError, pa.ArrowException):
         return 0
 

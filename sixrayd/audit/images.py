@@ -11,6 +11,7 @@ from sixrayd.audit.found import found, joined, numbers
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.tables import IngestTables, marks
 from sixrayd.core.errors import ShardError
+from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
 from sixrayd.imaging.headers import Pixels, read_header
@@ -86,7 +87,7 @@ def _headers(index: Index, batch: pa.Table) -> Iterator[tuple[Pixels, int]]:
                 if file is not None:
                     file.close()
                 name = shard
-                file = (index.folder / shard).open("rb")
+                file = open_plain(index.folder / shard)
             if error:
                 yield Pixels.UNKNOWN, 1
                 continue

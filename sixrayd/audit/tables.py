@@ -13,7 +13,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import plain_bytes, read_table
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, Source
@@ -97,7 +97,7 @@ def _noted(folder: Path) -> pa.Table:
     if (folder / "findings.parquet").exists():
         return read_table(folder / "findings.parquet", FINDING_SCHEMA)
     try:  # from before findings had names
-        lines = (folder / "notes.txt").read_text("utf-8", "replace").splitlines()
+        lines = plain_bytes(folder / "notes.txt").decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         lines = []
     parts = [line.rpartition(": ") for line in lines]
@@ -112,7 +112,7 @@ def _noted(folder: Path) -> pa.Table:
 def _skipped(path: Path) -> tuple[tuple[str, str, str], ...]:
     try:
         lines: list[Mapping[str, str]] = [
-            parse_json(line) for line in path.read_text("utf-8").splitlines()
+            parse_json(line) for line in plain_bytes(path).decode("utf-8").splitlines()
         ]
         return tuple((f"{a['where']}", f"{a['error']}", f"{a.get('flaw', '')}") for a in lines)
     except FileNotFoundError:

@@ -37,7 +37,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.extras import import_extra
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.progress import progress
 from sixrayd.core.records import Split
@@ -311,7 +311,7 @@ class _Job:
                 crop = self.rules.form_crop("exact")
                 points = sweep_tdc(predictor, images, self.classes, crop, tick)
             write_json(path, [asdict(point) for point in points])
-        return tuple(SweepPoint(**row) for row in parse_json(path.read_text("utf-8")))
+        return tuple(SweepPoint(**row) for row in parse_json(plain_text(path)))
 
     def _run_all(self, kind: str, runners: list[SystemRunner], images: Judged) -> dict[str, Part]:
         paths = {x.system.key: self.folder / kind / f"{x.system.key}.parquet" for x in runners}

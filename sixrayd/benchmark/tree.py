@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
+from sixrayd.core.files import plain_bytes, read_table, write_table
 from sixrayd.core.progress import progress
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
 from sixrayd.core.shards import ShardWriter
@@ -63,7 +63,7 @@ class VocTree:
         for name in sets:
             path = self.root / "ImageSets" / "Main" / f"{name}.txt"
             if path.exists():
-                return [name for _, name in listed_lines(text_of(path.read_bytes()))]
+                return [name for _, name in listed_lines(text_of(plain_bytes(path)))]
         return []
 
     def sides(self) -> dict[str, Split]:
@@ -112,7 +112,7 @@ class VocTree:
         for path in sorted((self.root / "Annotations").glob("*.xml")):
             if path.stat().st_size > MAX_BYTES:
                 continue  # reported when it is read
-            names.update(names_in(path.read_bytes(), path.name))
+            names.update(names_in(plain_bytes(path), path.name))
         return tuple(sorted(names))
 
 
@@ -190,7 +190,7 @@ def _read(
         task = bar.add_task("reading the tree", total=len(sides), note="")
         for image_id in sorted(sides):
             bar.advance(task)
-            data = images[image_id].read_bytes()
+            data = plain_bytes(images[image_id])
             pixels = decode_rgb(data, str(images[image_id]))
             size_wh = (pixels.shape[1], pixels.shape[0])
             path = tree.root / "Annotations" / f"{image_id}.xml"
@@ -223,7 +223,7 @@ def _read(
 
 def _annotation(path: Path, classes: ClassList, size_wh: tuple[int, int]) -> VocAnnotation:
     try:
-        return read_voc(path.read_bytes(), path.name, classes, size_wh)
+        return read_voc(plain_bytes(path), path.name, classes, size_wh)
     except AnnotationError as error:
         raise AnnotationError(f"{path.parent}: {error}") from error
 

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, write_bytes
+from sixrayd.core.files import plain_bytes, read_table, some_columns, write_bytes
 from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.names import check_names
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.workspace import Run, Workspace
@@ -18,6 +17,9 @@ from sixrayd.decisions.decision import Decision, load_decisions, mining_of, stan
 from sixrayd.imaging.decode import browsable
 
 _IMAGES = Path("VOC2007/JPEGImages")  # in the export
+_STATE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("image_id", "state", "split", "reason")]
+)
 _UNPACKED = Path("browse/media")  # in the workspace
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
@@ -75,8 +77,7 @@ def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> li
         ShardError: a shard has changed since the ingest.
     """
     sources = _read(workspace, export)
-    states = pq.read_table(path := _states(sources.tree))
-    check_names(states, str(path))
+    states = some_columns(_states(sources.tree), _STATE_SCHEMA)
     rows = {row["image_id"]: row for row in states.to_pylist()}
     annotations = load_annotations(workspace)
     samples = []
@@ -163,12 +164,12 @@ def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path
     for suffix in suffixes:
         path = sources.tree / _IMAGES / (record.image_id + suffix)
         if path.exists() and path.stat().st_size == record.size:
-            data = path.read_bytes()
+            data = plain_bytes(path)
             if browsable(data, record.image_id) == data:
                 return path
     data = browsable(sources.index.read(record.image_id), record.image_id)
     path = workspace.root / _UNPACKED / (record.image_id + extension(data))
-    if not path.exists() or path.read_bytes() != data:
+    if not path.exists() or plain_bytes(path) != data:
         write_bytes(path, data)
     return path
 

@@ -37,6 +37,13 @@ class WorkspaceError(SixraydError):
     """A stage's input is missing or stale, or another process writes here."""
 
 
+class UnfitFileError(WorkspaceError, OSError, ValueError):
+    """A pipe, socket or device, which may never end, or a file beyond a limit."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
 class CheckpointError(SixraydError):
     """Weights do not belong to the model, or are not weights."""
 

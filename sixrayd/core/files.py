@@ -7,25 +7,22 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.growth import Allowance
+from sixrayd.core.counting import counted_batches, counted_table
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
-_SMALL = 4 << 20  # bytes of a table whose values are counted before they are spread out
-_TABLE_FLOOR = 64 << 20  # bytes that come out of any table
-_AT_ONCE = 1 << 16  # rows
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
+_MOST_BYTES = 1 << 30  # of a file that is read whole
 
 
 @contextmanager
@@ -151,6 +148,44 @@ def read_table(
     return _checked_table(path, str(path), schema, defaults)
 
 
+def some_columns(path: Path, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema from a Parquet table that may have others.
+
+    Raises:
+        WorkspaceError: the file is missing, broken, or lacks one.
+    """
+    with _table_faults(str(path)):
+        table = _table_at(path, schema.names).select(schema.names).cast(schema)
+        table.validate(full=True)
+    check_names(table, str(path))
+    return table
+
+
+def column_batches(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """What `some_columns` gives, by and by.
+
+    Raises:
+        WorkspaceError: see `some_columns`.
+    """
+    with _table_faults(str(path)):
+        check_plain(path)
+        for table in counted_batches(pa.OSFile(str(path)), schema.names, rows):
+            batch = table.select(schema.names).cast(schema)
+            batch.validate(full=True)
+            check_names(batch, str(path))
+            yield batch
+
+
+def row_count(path: Path) -> int:
+    """How many rows a Parquet table says it has.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read, or is none.
+    """
+    with open_plain(path) as file:
+        return int(pq.read_metadata(file).num_rows)
+
+
 def table_bytes(table: pa.Table) -> bytes:
     """A Parquet file, as `write_table` writes it, in memory."""
     sink = pa.BufferOutputStream()
@@ -173,28 +208,9 @@ def table_from(data: bytes, where: str, schema: pa.Schema) -> pa.Table:
 def _checked_table(
     source: Any, where: str, schema: pa.Schema, defaults: Mapping[str, Any] = MappingProxyType({})
 ) -> pa.Table:
-    try:
-        if isinstance(source, pa.BufferReader):
-            table = _counted(source, source.size())
-        else:
-            with open_plain(source) as file:
-                size = os.fstat(file.fileno()).st_size
-            table = (
-                _counted(pa.OSFile(str(source)), size)
-                if size <= _SMALL
-                else pq.read_table(source, memory_map=True)
-            )
+    with _table_faults(where):
+        table = _table_at(source) if isinstance(source, Path) else counted_table(source)
         table.validate(full=True)  # texts may be no UTF-8
-    except FileNotFoundError as error:
-        raise WorkspaceError(
-            f"{where}: missing; `sixrayd status` names the next command"
-        ) from error
-    except (OSError, ValueError, pa.ArrowException, MemoryError) as error:
-        if isinstance(error, OSError) and is_refusal(error):
-            raise WorkspaceError(refusal(error, where, "read")) from error
-        raise WorkspaceError(
-            f"{where}: not a readable Parquet table ({error}); run the stage that wrote it again"
-        ) from error
     if absent := [name for name in defaults if name not in table.schema.names]:
         for name in absent:
             value = pa.scalar(defaults[name], schema.field(name).type)
@@ -210,56 +226,64 @@ def _checked_table(
     return table
 
 
-def _counted(source: pa.NativeFile, size: int) -> pa.Table:
-    """A table, as far as its values do not grow beyond reason.
-
-    A text that many rows have is stored once, so a small file can hold far more than memory. Such
-    texts are read once too, and counted before each row gets a copy.
-
-    Raises:
-        ValueError: they do.
-    """
-    allowance = Allowance(size, _TABLE_FLOOR)
-    plain = pq.ParquetFile(source, pre_buffer=False)
-    described = plain.metadata
-    groups = [described.row_group(n) for n in range(described.num_row_groups)]
-    allowance.check(sum(max(group.total_byte_size, group.num_rows) for group in groups))
-    columns = (described.schema.column(n) for n in range(len(described.schema)))
-    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-    # Without threads: a process that ends while one still starts is aborted.
-    file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=texts)
-    tables = []
-    for batch in file.iter_batches(_AT_ONCE, use_threads=False):
-        allowance.take(batch.nbytes + sum(map(_text_bytes, batch.columns)))
-        tables.append(pa.Table.from_batches([batch]).cast(plain.schema_arrow))
-    return pa.concat_tables(tables) if tables else plain.schema_arrow.empty_table()
+def _table_at(path: Path, names: Sequence[str] | None = None) -> pa.Table:
+    check_plain(path)
+    return counted_table(pa.OSFile(str(path)), names)
 
 
-def _text_bytes(column: pa.Array) -> int:
-    """What texts that are stored once will take when each row has its own."""
-    if pa.types.is_dictionary(column.type):
-        lengths = pc.binary_length(column.dictionary).cast(pa.int64())
-        return pc.sum(lengths.take(column.indices)).as_py() or 0
-    if pa.types.is_list(column.type):
-        return _text_bytes(column.flatten())
-    if pa.types.is_struct(column.type):
-        return sum(map(_text_bytes, column.flatten()))
-    return 0
+@contextmanager
+def _table_faults(where: str) -> Iterator[None]:
+    try:
+        yield
+    except UnfitFileError:
+        raise
+    except FileNotFoundError as error:
+        raise WorkspaceError(
+            f"{where}: missing; `sixrayd status` names the next command"
+        ) from error
+    except (OSError, ValueError, KeyError, pa.ArrowException, MemoryError) as error:
+        if isinstance(error, OSError) and is_refusal(error):
+            raise WorkspaceError(refusal(error, where, "read")) from error
+        raise WorkspaceError(
+            f"{where}: not a readable Parquet table ({error}); run the stage that wrote it again"
+        ) from error
 
 
 def open_plain(path: Path) -> io.BufferedReader:
-    """Open a file from outside: a pipe, socket or device, which may never end, is not opened.
+    """Open a file from outside.
 
     Raises:
-        OSError: it is none that can be read, or no plain file.
+        UnfitFileError: see `check_plain`.
+        OSError: it cannot be read.
+    """
+    check_plain(path)
+    return path.open("rb")
+
+
+def check_plain(path: Path) -> None:
+    """Refuse what may never end, before it is opened.
+
+    Raises:
+        UnfitFileError: it is a pipe, a socket or a device.
+        OSError: it is not there.
     """
     mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, opening says it
-        kind = (
-            "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-        )
-        raise OSError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
-    return path.open("rb")
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, opening says it
+        return
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise UnfitFileError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
+
+
+def open_to_append(path: Path) -> io.BufferedWriter:
+    """Open a file to go on writing, or a new one; a link in its place goes.
+
+    Raises:
+        UnfitFileError: see `check_plain`.
+        OSError: it cannot be written.
+    """
+    with suppress(FileNotFoundError):
+        check_plain(remove_link(path))
+    return path.open("ab")
 
 
 def read_plain(path: Path, most: int) -> bytes:
@@ -272,22 +296,27 @@ def read_plain(path: Path, most: int) -> bytes:
         return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)[: most + 1]
 
 
+def plain_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
+    """A file of a workspace, which may be a stranger's.
+
+    Raises:
+        UnfitFileError: see `check_plain`, or it is more bytes than `most`.
+        OSError: it cannot be read.
+    """
+    data = read_plain(path, most)
+    if len(data) > most:
+        raise UnfitFileError(errno.EINVAL, f"more than {most} bytes", str(path))
+    return data
+
+
 def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
     """UTF-8 text of a workspace, which may be a stranger's.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no text, more bytes than `most`, or no plain file.
+        UnfitFileError, OSError: see `plain_bytes`.
+        ValueError: it is no text.
     """
-    try:
-        data = read_plain(path, most)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise ValueError(error.strerror) from error
-        raise
-    if len(data) > most:
-        raise ValueError(f"more than {most} bytes")
-    return data.decode("utf-8")
+    return plain_bytes(path, most).decode("utf-8")
 
 
 def sha256_file(path: Path) -> str:

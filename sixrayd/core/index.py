@@ -9,11 +9,10 @@ from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import column_batches, read_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     INDEX_SCHEMA,
@@ -199,7 +198,7 @@ def shard_sizes(workspace: Workspace, source: Source) -> dict[str, int]:
     Raises:
         WorkspaceError: the release has not been ingested.
     """
-    rows = [batch.column("shard") for batch in _batches(workspace, source, ["shard"])]
+    rows = [c for batch in _batches(workspace, source, ["shard"]) for c in batch["shard"].chunks]
     counts = pc.value_counts(pa.chunked_array(rows, pa.string()))
     return dict(sorted((row["values"], row["counts"]) for row in counts.to_pylist()))
 
@@ -222,10 +221,10 @@ def shard_contents(
                 yield shard, partial.pop(shard)
 
 
-def _batches(workspace: Workspace, source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(workspace: Workspace, source: Source, columns: list[str]) -> Iterator[pa.Table]:
     workspace.run("shards")
-    file = pq.ParquetFile(workspace.shards / "index.parquet", memory_map=True)
-    for batch in file.iter_batches(1 << 14, columns=[*columns, "source"]):
+    schema = pa.schema([INDEX_SCHEMA.field(name) for name in (*columns, "source")])
+    for batch in column_batches(workspace.shards / "index.parquet", schema, 1 << 14):
         mine = batch.filter(pc.equal(batch.column("source"), str(source)))
         yield mine.select(columns)
 

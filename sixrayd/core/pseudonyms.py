@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import replacing
+from sixrayd.core.files import plain_bytes, replacing
 from sixrayd.core.workspace import Workspace
 
 KEY_FILE = ".pseudonyms.key"
@@ -25,7 +25,7 @@ def pseudonym(workspace: Workspace) -> Callable[[str], str]:
     if not path.exists():
         with replacing(path, 0o600) as beside:
             beside.write_text(secrets.token_hex(32) + "\n", "ascii")
-    text = path.read_text("ascii", errors="replace").strip()
+    text = plain_bytes(path).decode("ascii", "replace").strip()
     if not re.fullmatch("[0-9a-f]{64}", text):
         raise WorkspaceError(
             f"{path}: not a key of 64 hex digits; put it back from a backup, or remove it to give "

@@ -221,6 +221,8 @@ TRAINING_SCHEMA = pa.schema(
 )
 
 # estimate/NAME/sample.parquet: negatives drawn at random for spot checks, whole groups.
+IMAGE_IDS = pa.schema([("image_id", pa.string())])  # what many tables have beside other columns
+
 SAMPLE_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),

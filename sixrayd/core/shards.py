@@ -4,14 +4,14 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import replacing
+from sixrayd.core.files import open_plain, replacing
 
 _NEXT = "run `sixrayd download` again"
 MAX_IMAGE_BYTES = 64 << 20  # of an encoded image; no larger one is read from anywhere
@@ -180,7 +180,7 @@ def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]
         WorkspaceError: the disk or the connection fails; the shard may be sound.
     """
     try:
-        with tarfile.TarFile.open(path, "r:", fileobj=file, tarinfo=StrictTarInfo) as tar:
+        with _tar(path, file) as tar:
             for member in entries_of(tar):
                 image = tar.extractfile(member) if member.isreg() else None
                 if member.size > MAX_IMAGE_BYTES:
@@ -197,6 +197,15 @@ def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]
         raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+@contextmanager
+def _tar(path: Path, file: BinaryIO | None) -> Iterator[tarfile.TarFile]:
+    with (
+        open_plain(path) if file is None else nullcontext(file) as opened,
+        tarfile.TarFile.open(path, "r:", fileobj=opened, tarinfo=StrictTarInfo) as tar,
+    ):
+        yield tar
+
+
 def read_image(path: Path, offset: int, size: int) -> bytes:
     """The bytes of one image, with one seek.
 
@@ -207,7 +216,7 @@ def read_image(path: Path, offset: int, size: int) -> bytes:
         text = f"an image of {size} bytes at {offset}, at most {MAX_IMAGE_BYTES} are read"
         raise ShardError(f"{path}: {text}; {_NEXT}")
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(offset)
             data = file.read(size)
     except FileNotFoundError as error:

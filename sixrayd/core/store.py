@@ -17,7 +17,7 @@ from pyarrow import fs as arrow_fs
 
 from sixrayd.core.ahead import begun_ahead
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import open_plain, plain_bytes, write_bytes
 from sixrayd.core.pace import begun, in_time, within
 
 _PIECE = 8 << 20  # bytes a request
@@ -87,7 +87,7 @@ class Store:
         try:
             if path := self.local(name):
                 with self._failures(name, ShardError):
-                    return path.open("rb")
+                    return open_plain(path)
             with self._failures(name, ShardError):
                 file, size = within(lambda: self._opened_file(name))
                 ahead = _Ahead(file, size, f"{self.place}/{name}")
@@ -100,7 +100,7 @@ class Store:
         """A whole file."""
         with self._failures(name):
             if path := self.local(name):
-                return path.read_bytes()
+                return plain_bytes(path)
             file, size = within(lambda: self._opened_file(name))
         with _Ahead(file, size, f"{self.place}/{name}") as ahead:
             return ahead.readall()

@@ -104,7 +104,7 @@ def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _UNLIKELY:
             raise WorkspaceError(f"{path}: more than {_UNLIKELY >> 20} MiB; no list of images")
-        return path.read_text("utf-8").splitlines()
+        return plain_text(path, _UNLIKELY).splitlines()
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

@@ -1,12 +1,12 @@
 """The release in a workspace as a set: what reviews decided since is what an export has."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import some_columns
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import LEAK_FREE, Source
 from sixrayd.core.voc import VocObject
@@ -51,15 +51,15 @@ def _given(workspace: Workspace) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def read_columns(path: Any, names: list[str]) -> dict[str, list[str]]:
+def read_columns(path: Path, names: list[str]) -> dict[str, list[str]]:
     """Some columns of text of a table that may have others.
 
     Raises:
         WorkspaceError: no table, or a column is missing or no text.
     """
+    schema = pa.schema([(name, pa.string()) for name in names])
     try:
-        table = pq.read_table(path, columns=names)
-        table = table.select(names).cast(pa.schema([(name, pa.string()) for name in names]))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise WorkspaceError(f"{path}: no table with {', '.join(names)} ({error})") from error
-    return dict(table.to_pydict())
+        return dict(some_columns(path, schema).to_pydict())
+    except WorkspaceError as error:
+        why = error.__cause__ or error
+        raise WorkspaceError(f"{path}: no table with {', '.join(names)} ({why})") from error

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from statistics import fmean
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ShapeError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
-from sixrayd.decisions.decision import DecidedBox, Decision
+from sixrayd.decisions.decision import DecidedBox, Decision, check_count
 
 MIN_IOU = 0.5  # two reviewers mean the same thing
+_AT_ONCE = 256  # boxes that are compared with all others
 AGREED = "agreed"  # origin of a box that several drew, none of them exactly so
 
 
@@ -88,10 +88,11 @@ def settle(said: Sequence[Decision], rule: Rule) -> Settled:
         said: one or more, the earliest first, at most one a reviewer.
 
     Raises:
-        ShapeError: nobody has answered.
+        ShapeError: nobody has answered, or more than `check_count` lets pass.
     """
     if not said:
         raise ShapeError("settle: needs a decision or more, got none")
+    check_count(said)
     if ruled := [decision for decision in said if decision.lane == ADJUDICATION]:
         others = [decision for decision in said if decision.lane != ADJUDICATION]
         sure = [decision for decision in ruled if decision.verdict != Verdict.UNSURE] or ruled
@@ -175,7 +176,7 @@ def _settle_boxes(side: Sequence[Decision], rule: Rule, how: str) -> Settled:
     if doubtful or (things and not kept):
         return Settled(None, f"reviewers disagree: {_difference(doubtful or things)}")
     if len(kept) < len(things):
-        left_out = _difference([drawn for drawn in things if drawn not in kept])
+        left_out = _difference([drawn for drawn in things if 2 * len(drawn) <= len(side)])
         how = "; ".join(filter(None, (how, f"by {rule}, left out: {left_out}")))
     return Settled(_joined(side, tuple(map(_merged, kept))), how)
 
@@ -225,9 +226,20 @@ def _words(said: Sequence[Decision]) -> str:
     return "; ".join(f"{decision.reviewer}: {decision.verdict}" for decision in said)
 
 
+def _clash(boxes: Sequence[Box]) -> bool:
+    """Whether two boxes are in one place under different labels."""
+    xyxy, labels = stack_xyxy(boxes), np.array([box.label for box in boxes], object)
+    for start in range(0, len(boxes), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        there = iou_matrix(xyxy[rows], xyxy) >= MIN_IOU  # (R, N)
+        if (there & (labels[rows, None] != labels[None, :])).any():
+            return True
+    return False
+
+
 def _difference(things: Sequence[Sequence[_Drawn]]) -> str:
     boxes = [_merged(drawn).box for drawn in things]
-    clash = any(match_boxes([one], [two]).clashes for one, two in combinations(boxes, 2))
+    clash = _clash(boxes)
     words = (
         f"{', '.join(sorted(who for who, _ in drawn))}: {box.label} at "
         f"({', '.join(f'{edge:g}' for edge in box.xyxy)})"

@@ -1,7 +1,7 @@
 """What reviewers said, as the stages after the review read it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.workspace import Workspace
+
+MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +147,39 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
     Of an answer its newest version stands, none where that was withdrawn; of a reviewer who
     answered twice about one image, the later answer. Answers of different reviewers stand side
     by side.
+
+    Raises:
+        ShapeError: see `check_count`.
     """
     standing: dict[str, dict[tuple[str, bool], Decision]] = {}
     for decision in sorted(answers(decisions), key=_when):
         # Who settles a conflict may have been a party to it.
         role = (decision.reviewer, decision.lane == ADJUDICATION)
         standing.setdefault(decision.image_id, {})[role] = decision
+    for by_role in standing.values():
+        check_count(tuple(by_role.values()))
     return {
         image_id: tuple(sorted(by_role.values(), key=_when))
         for image_id, by_role in sorted(standing.items())
     }
+
+
+def check_count(said: Sequence[Decision]) -> None:
+    """Refuse what no image has: boxes are paired, which takes long where they are many.
+
+    Args:
+        said: the decisions on one image.
+
+    Raises:
+        ShapeError: too many decisions, or too many boxes.
+    """
+    boxes = sum(len(decision.boxes) for decision in said)
+    if boxes > MOST_BOXES or len(said) > MOST_ANSWERS:
+        raise ShapeError(
+            f"{said[0].image_id}: {boxes:,} boxes in {len(said):,} answers, expected at most "
+            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, withdraw the answer "
+            "that is none and pull again"
+        )
 
 
 def _decision(row: Mapping[str, Any], review: str) -> Decision:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.benchmark.stage import benchmark
@@ -17,7 +17,7 @@ from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import CheckpointError, SettingsError
-from sixrayd.core.files import write_json
+from sixrayd.core.files import plain_text, some_columns, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
@@ -209,7 +209,7 @@ class _Demo:
         plan = self.folder / "release.json"
         wanted = as_plain(asdict(settings))
         if self.release.exists() and truth.exists():
-            if not plan.exists() or json.loads(plan.read_text("utf-8")) != wanted:
+            if not plan.exists() or json.loads(plain_text(plan)) != wanted:
                 raise SettingsError(
                     f"{self.release}: made with other settings; name another folder, or delete it"
                 )
@@ -275,5 +275,6 @@ class _Demo:
 
 
 def _found(tree: Path) -> set[str]:
-    table = pq.read_table(tree / "states.parquet", columns=["image_id", "state"])
+    columns = [("image_id", pa.string()), ("state", pa.string())]
+    table = some_columns(tree / "states.parquet", pa.schema(columns))
     return {row["image_id"] for row in table.to_pylist() if row["state"] == State.FOUND_POSITIVE}

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.extras import import_extra
-from sixrayd.core.files import replacing
+from sixrayd.core.files import open_plain, replacing
 from sixrayd.detectors.folding import Network
 
 _SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
@@ -135,7 +135,7 @@ def read_quantised(path: Path, sha256: str) -> Any:
     """
     openvino = import_openvino()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             found, xml, weights = (archive.read(name) for name in (_SHA256, _XML, _BIN))
             if found.decode() != sha256:
                 raise CheckpointError(f"{path}: quantised from other weights; quantise again")

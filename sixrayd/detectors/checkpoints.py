@@ -15,7 +15,7 @@ from torch import Tensor
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError, printable
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
@@ -88,6 +88,7 @@ def architecture_of(path: Path) -> Architecture:
         CheckpointError: missing, broken, or not ours.
     """
     try:
+        check_plain(path)
         with safe_open(path, framework="pt") as file:
             return DETECTORS[parse_json((file.metadata() or {})[METADATA_KEY])["detector"]]
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
@@ -101,6 +102,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: missing, broken, not ours, or its tensors do not fit the detector.
     """
     try:
+        check_plain(path)
         with safe_open(path, framework="pt") as file:
             about = parse_json((file.metadata() or {})[METADATA_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

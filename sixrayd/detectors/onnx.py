@@ -16,7 +16,7 @@ from sixrayd.core.detections import Detections
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
-from sixrayd.core.files import replacing
+from sixrayd.core.files import plain_bytes, replacing
 from sixrayd.detectors.backend_onnxruntime import traced
 from sixrayd.detectors.checkpoints import read_form
 from sixrayd.detectors.coding import decode
@@ -110,7 +110,7 @@ class OnnxPredictor:
         options.intra_op_num_threads = threads or 0
         try:
             self.session = runtime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                plain_bytes(path), options, providers=["CPUExecutionProvider"]
             )
             about = parse_json(self.session.get_modelmeta().custom_metadata_map[_KEY])
             self.form = read_form(about["input"])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, printable
-from sixrayd.core.files import open_plain, sha256_file
+from sixrayd.core.files import check_plain, open_plain, sha256_file
 from sixrayd.detectors.checkpoints import METADATA_KEY, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
@@ -233,6 +233,7 @@ def _skip_unused(
 
 def _from_ours(detector: Detector, path: Path) -> InitReport:
     try:
+        check_plain(path)
         with safe_open(path, framework="pt") as file:
             form = read_form(parse_json((file.metadata() or {})[METADATA_KEY])["input"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

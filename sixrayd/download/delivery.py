@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import check_plain
 from sixrayd.core.store import Store, absolute_url
 
 _AT_ONCE = 4  # shards
@@ -52,6 +53,7 @@ def put_shard(store: Store, shard: Path, sha256: str, force: bool) -> None:
             )
         store.delete(shard.name)
     store.write_bytes(mark, said)  # first: a shard beside its own hash is whole
+    check_plain(shard)
     with pa.memory_map(str(shard)) as file:
         store.write_bytes(shard.name, file.read_buffer())
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import sha256_file, take_place
+from sixrayd.core.files import open_plain, sha256_file, take_place
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import SUMS
@@ -277,7 +277,7 @@ def _fault(file: WantedFile, part: Path, size: int, digest: str) -> str:
         said = f"SHA-256 is {digest[:12]}…, {file.sha256_by} {file.sha256[:12]}…; run it again"
         return said if digest != file.sha256 else ""
     magic = start_of(file.name)
-    with part.open("rb") as opened:
+    with open_plain(part) as opened:
         return "" if magic is None else wrong_start(opened.read(512), magic)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import write_json
+from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.place import ReleasePlace
@@ -97,7 +97,7 @@ class Receipts:
 def _read(path: Path) -> dict[str, Any] | None:
     """The document; None where there is none yet."""
     try:
-        document = parse_json(path.read_text("utf-8"))
+        document = parse_json(plain_text(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from sixrayd.core.errors import ReleaseError, SixraydError
-from sixrayd.core.files import make_folder, remove_link
+from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
 from sixrayd.core.pace import LateError, Pace, within
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
@@ -205,7 +205,7 @@ class HttpMirror:
     def _receive(self, answer: httpx.Response, file: str, part: Path, pace: Pace) -> None:
         start = max(_size(part), 0)
         length = answer.headers.get("content-length")
-        with refusals_told(part), part.open("ab") as out:
+        with refusals_told(part), open_to_append(part) as out:
             for chunk in answer.iter_raw():
                 if out.tell() == 0 and start_of(file) is not None and (page := wrong_start(chunk)):
                     raise ReleaseError(page)
@@ -241,7 +241,7 @@ class StorageMirror:
             if mark != _validator(part, self.name) or (size is not None and _size(part) > size):
                 _begin_anew(part, mark, self.name)
             source = within(lambda: self._fs.open(remote, "rb"))
-        with source, refusals_told(part), part.open("ab") as out:
+        with source, refusals_told(part), open_to_append(part) as out:
             with self._failures():
                 source.seek(out.tell())
             while chunk := self._read(source):
@@ -317,9 +317,9 @@ def _size(part: Path) -> int:
 def _validator(part: Path, mirror: str) -> str:
     """What a mirror called the version that a part is of; empty where another brought it."""
     beside = part.with_suffix(".validator")
-    mark, _, whose = (beside.read_text("utf-8", "replace") if beside.exists() else "").partition(
-        "\n"
-    )
+    mark, _, whose = (
+        plain_bytes(beside).decode("utf-8", "replace") if beside.exists() else ""
+    ).partition("\n")
     return mark if whose in ("", mirror) else ""  # earlier versions had one mirror
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import read_table, row_count
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.workspace import Run, Workspace
 
@@ -34,7 +33,7 @@ def is_whole(workspace: Workspace, run: Run) -> bool:
 
 def _opens(table: Path) -> bool:
     try:
-        pq.read_metadata(table)
+        row_count(table)
     except (OSError, pa.ArrowException):
         return False
     return True

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import table_bytes, write_bytes
+from sixrayd.core.files import plain_bytes, table_bytes, write_bytes
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
@@ -107,9 +107,9 @@ def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:
         if image_id in known
     }
     return {
-        "population.parquet": folder.population_file.read_bytes(),
+        "population.parquet": plain_bytes(folder.population_file),
         "gone.parquet": table_bytes(folder.gone(len(material.plan.draws))),
-        "sample.parquet": folder.sample_file.read_bytes(),
+        "sample.parquet": plain_bytes(folder.sample_file),
         "decisions.parquet": table_bytes(answer_rows(said)),
     }
 

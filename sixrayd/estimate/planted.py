@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import EDGES, edges_of, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import read_table, some_columns
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     HIT_IOU,
@@ -113,14 +112,16 @@ def _folders(workspace: Workspace) -> list[Path]:
 
 def _threats(path: Path) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path)
-        if "target" not in table.column_names:  # of version 0.1, of projections alone
-            table = table.append_column("target", pa.array([""] * len(table)))
-        table = table.select(_SCHEMA.names).cast(_SCHEMA)
-        if any(column.null_count for column in table.columns):
-            raise ValueError("a value is missing")
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        try:
+            table = some_columns(path, _SCHEMA)
+        except WorkspaceError:  # of version 0.1, of projections alone
+            place = _SCHEMA.get_field_index("target")
+            table = some_columns(path, _SCHEMA.remove(place))
+            table = table.add_column(place, "target", pa.array([""] * len(table)))
+    except WorkspaceError as error:
         raise WorkspaceError(f"{path}: not a readable table of planted threats") from error
+    if any(column.null_count for column in table.columns):
+        raise WorkspaceError(f"{path}: not a readable table of planted threats")
     kinds = pa.array([str(Kind.PLANTED), str(Kind.KNOWN)])
     return list(table.filter(pc.is_in(table["kind"], kinds)).to_pylist())
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sixrayd.core.arrays import IntArray
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_json, write_table
+from sixrayd.core.files import plain_text, read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.reading import (
@@ -74,7 +74,7 @@ class SampleFolder:
             WorkspaceError: it is broken.
         """
         try:
-            return SamplingPlan.parse(parse_json(self.plan_file.read_text("utf-8")))
+            return SamplingPlan.parse(parse_json(plain_text(self.plan_file)))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as error:

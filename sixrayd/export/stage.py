@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import sixrayd
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import Rule, Split, State
@@ -123,7 +123,7 @@ def _run_at(folder: Path) -> Run | None:
     """The finished export in a folder, None where there is none."""
     try:
         path = folder / "run.json"
-        run = Run.of(parse_json(path.read_text("utf-8")), path)
+        run = Run.of(parse_json(plain_text(path)), path)
     except (OSError, ValueError):
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
@@ -132,7 +132,7 @@ def _run_at(folder: Path) -> Run | None:
 def _is_whole(tree: Path) -> bool:
     """Whether every file of the manifest is there as it was written."""
     try:
-        lines = (tree / MANIFEST).read_text("utf-8").splitlines()
+        lines = plain_text(tree / MANIFEST).splitlines()
         files = (line.split("  ", 1) for line in lines)
         return all(sha256_file(tree / name) == digest for digest, name in files)
     except (OSError, ValueError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.documents import TooManyError, check_memory
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
-from sixrayd.core.files import open_plain, sha256_file, write_bytes, write_table
+from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
@@ -366,13 +366,14 @@ def _is_number(value: Any) -> bool:
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
+        check_plain(path)
         return zipfile.ZipFile(path)
     except BROKEN as error:
         raise AnnotationError(f"{path}: not a readable zip ({error})") from error
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return file.read(MAX_XML_BYTES + 1)
 
 

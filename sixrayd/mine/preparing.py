@@ -9,7 +9,7 @@ import torch
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import write_json
+from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Workspace
@@ -125,7 +125,7 @@ def prepare(
     path = folder / "look.json"
     if path.exists():
         try:
-            settled = parse_json(path.read_text("utf-8"))
+            settled = parse_json(plain_text(path))
             inference = InferenceSettings(**settled, tdc=tdc or FAST)
         except (ValueError, TypeError) as error:
             raise WorkspaceError(

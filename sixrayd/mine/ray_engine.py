@@ -13,6 +13,7 @@ from more_itertools import peekable
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.files import plain_bytes
 from sixrayd.core.ray_cluster import (
     ATTEMPTS,
     PLACE_S,
@@ -260,7 +261,7 @@ def _files(job: MineJob) -> Files:
     """The job's files, with those beside them that differ in the suffix alone."""
     paths = {"weights": job.weights, "first": job.first, "quantised": job.quantised}
     return {
-        key: {p.name: p.read_bytes() for p in path.parent.glob(f"{path.stem}.*")}
+        key: {p.name: plain_bytes(p) for p in path.parent.glob(f"{path.stem}.*")}
         for key, path in paths.items()
         if path is not None
     }

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import sha256_file, table_from, write_bytes, write_table
+from sixrayd.core.files import plain_text, sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
@@ -298,7 +298,7 @@ class Mining:
         self, done: list[str], found: pa.Table, errors: pa.Table, removed: Removed
     ) -> Mapping[str, Any]:
         """The counts of `MineResult`."""
-        inference = parse_json((self.folder / "look.json").read_text("utf-8"))
+        inference = parse_json(plain_text(self.folder / "look.json"))
         cropped = {
             "cropped": removed.cropped,
             "area_removed_median": removed.median,

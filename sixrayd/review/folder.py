@@ -9,17 +9,25 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sixrayd.advice.reviews import LOCAL as LOCAL
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, sync_folder, write_json, write_table
+from sixrayd.core.files import (
+    plain_text,
+    read_table,
+    sha256_file,
+    some_columns,
+    sync_folder,
+    write_json,
+    write_table,
+)
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
     DECISION_SCHEMA,
+    IMAGE_IDS,
     TASK_DEFAULTS,
     TASK_SCHEMA,
 )
@@ -99,7 +107,7 @@ class ReviewFolder:
         """The project, or None before the first push."""
         path = self.path / "project.json"
         try:
-            document = parse_json(path.read_text("utf-8"))
+            document = parse_json(plain_text(path))
             alone = document.pop("project", 0)  # before reviews had several
             books = document.pop("books", [])
             if alone:
@@ -139,7 +147,7 @@ class ReviewFolder:
         ids = set(more)
         for path in (file.with_name(f"{file.name}.parquet") for file in files):
             if path.exists():
-                ids.update(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+                ids.update(some_columns(path, IMAGE_IDS)["image_id"].to_pylist())
         # Tasks of earlier versions carry the id itself.
         return {image_id: image_id for image_id in ids} | {project.alias(i): i for i in ids}
 
@@ -193,7 +201,7 @@ class ReviewFolder:
         Nothing where the file is broken, or decisions have gone or come since.
         """
         try:
-            found = parse_json((self.path / "pulled.json").read_text("utf-8"))
+            found = parse_json(plain_text(self.path / "pulled.json"))
             if found["files"] != self._decision_names():
                 return {}
             return {item["project"]: Cursor.of(item) for item in found["books"]}

@@ -11,7 +11,7 @@ from scipy.special import logit
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import write_json
+from sixrayd.core.files import plain_text, write_json
 
 BELIEF = "belief.json"  # in the folder of a mining
 LEAST_HELD_OUT = 20  # known positives; fewer say nothing of how others would score
@@ -60,7 +60,7 @@ class Belief:
         if not path.exists():
             return None
         try:
-            values = parse_json(path.read_text("utf-8"))
+            values = parse_json(plain_text(path))
             scores, probabilities = (
                 tuple(map(float, values.pop(key))) for key in ("scores", "probabilities")
             )

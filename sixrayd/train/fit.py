@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.core.storage import is_refusal
 from sixrayd.detectors.catalogue import Recipe
 from sixrayd.detectors.checkpoints import why_refused
@@ -173,6 +173,7 @@ class Fit:
             CheckpointError: it is broken or of another model.
         """
         try:
+            check_plain(path)
             # To the CPU, where an optimiser's step counters belong; the rest is copied from there.
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.detector.load_state_dict(state["detector"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import plain_text, read_table
 from sixrayd.core.records import LEAK_FREE, TRAINING_SCHEMA, Role
 from sixrayd.core.workspace import Workspace
 
@@ -65,7 +65,7 @@ def load_round(workspace: Workspace, name: str, split: str = "") -> Round:
 def _check_split(path: Path, name: str, split: str) -> None:
     """Insist that a set was sorted by this split: it lacks what people said of other images."""
     try:
-        sorted_by = parse_json(path.read_text("utf-8"))["settings"].get("split", "")
+        sorted_by = parse_json(plain_text(path))["settings"].get("split", "")
     except FileNotFoundError:
         sorted_by = ""
     except (ValueError, TypeError, KeyError, AttributeError) as error:

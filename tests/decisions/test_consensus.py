@@ -19,7 +19,8 @@ from sixrayd.decisions.consensus import (
     match_boxes,
     settle,
 )
-from sixrayd.decisions.decision import DecidedBox, Decision
+from sixrayd.decisions.decision import DecidedBox, Decision, standing_decisions
+from tests.test_fuzz import within
 
 MISSED, NOTHING, UNSURE = Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE
 KNIFE = DecidedBox(Box("Knife", 10, 20, 40, 50), "confirmed", "N1/rfb/0")
@@ -396,3 +397,52 @@ def test_what_is_settled_is_what_somebody_said(answers, rule):
             assert min(edges) <= item.box.xyxy[edge] <= max(edges)
     if settled.decision.verdict != MISSED:
         assert settled.decision.boxes == ()
+
+
+def strewn(count, left):
+    """Boxes that overlap no other, neither these nor those further to the left or right."""
+    return [DecidedBox(Box("Gun", left, 2 * n, left + 1, 2 * n + 1), "", "") for n in range(count)]
+
+
+@pytest.mark.parametrize("rule", [Rule.ADJUDICATOR, Rule.MAJORITY])
+def test_as_many_boxes_as_are_read_are_compared_at_once(rule):
+    said = [
+        says("ann", MISSED, *strewn(1000, 0)),
+        says("bob", MISSED, *strewn(1000, 9), hour=1),
+    ]
+    with within(20, "2,000 boxes"):  # a pairing for each two of them took minutes
+        settled = settle(said, rule)
+    assert settled.decision is None
+    assert settled.reason.startswith("reviewers disagree: boxes that others lack: ann: Gun at (0,")
+    assert settled.reason.count("Gun at") == 2000
+
+
+def test_a_clash_among_many_boxes_is_found():
+    there = DecidedBox(Box("Knife", 9, 1998, 10, 1999), "", "")  # where bob's last is
+    said = [
+        says("ann", MISSED, *strewn(300, 0), there),
+        says("bob", MISSED, *strewn(1000, 9), hour=1),
+    ]
+    reason = settle(said, Rule.ADJUDICATOR).reason
+    assert reason.startswith("reviewers disagree: different classes in one place: ann: Gun at")
+
+
+@pytest.mark.parametrize("read", [lambda said: settle(said, Rule.MAJORITY), standing_decisions])
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ([says("ann", MISSED, *strewn(2001, 0))], "2,001 boxes in 1 answers"),
+        (
+            [says("a", MISSED, *strewn(1001, 0)), says("b", MISSED, *strewn(1000, 9), hour=1)],
+            "2,001 boxes in 2 answers",
+        ),
+        ([says(f"r{n}", NOTHING, hour=n % 9) for n in range(101)], "0 boxes in 101 answers"),
+    ],
+)
+def test_what_no_image_has_is_refused(said, what, read):
+    with within(20, what), pytest.raises(ShapeError) as error:
+        read([*said])
+    assert str(error.value) == (
+        f"N1: {what}, expected at most 2,000 and 100; where the review is yours, withdraw the "
+        "answer that is none and pull again"
+    )

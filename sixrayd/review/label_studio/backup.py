@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import make_folder, replacing, sha256_file
+from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.server import server_folder, server_mark
@@ -134,5 +134,5 @@ def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int]) -> No
         for name, path in files.items():
             member = tarfile.TarInfo(name)
             member.size = path.stat().st_size
-            with path.open("rb") as data:
+            with open_plain(path) as data:
                 tar.addfile(member, data)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import plain_text
 
 TOKEN_VARIABLE = "SIXRAYD_LABEL_STUDIO_TOKEN"  # noqa: S105 - its name, not a token
 
@@ -95,7 +96,7 @@ def read_token(url: str, token_file: Path | None) -> str:
 
 def _read(path: Path) -> str:
     try:
-        mode, text = path.stat().st_mode, path.read_text("utf-8")
+        mode, text = path.stat().st_mode, plain_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as a token file") from error
     if stat.S_IMODE(mode) & 0o077:

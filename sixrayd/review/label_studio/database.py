@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sixrayd.core.errors import printable
+from sixrayd.core.files import check_plain
 
 _TABLES = {"tasks": "task", "annotations": "task_completion"}
 _LONGEST = 1 << 28  # bytes of a value
@@ -18,6 +19,8 @@ def opened_to_read(database: Path, *, alone: bool = False) -> sqlite3.Connection
     Args:
         alone: nobody else has it open; a journal beside it is not looked at.
     """
+    if database.exists():
+        check_plain(database)
     how = "mode=ro&immutable=1" if alone else "mode=ro"
     return sqlite3.connect(f"{database.absolute().as_uri()}?{how}", uri=True)
 

@@ -13,6 +13,7 @@ from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import BOXES, VERDICT
 from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 
+MOST_BOXES = 500  # of one answer
 SAME_PX = 0.5  # an edge that differs by less has not been moved
 
 
@@ -32,11 +33,13 @@ def read_answer(
     verdicts: list[str] = []
     boxes: list[ReviewedBox] = []
     notes: list[str] = []
-    left = dict(candidates)
+    left, beyond = dict(candidates), 0
     for number, item in enumerate(regions, start=1):
         try:
             if item.get("type") == "choices" and item.get("from_name") == VERDICT:
                 verdicts += map(str, item["value"]["choices"])
+            elif len(boxes) == MOST_BOXES:
+                beyond = number
             else:
                 box, note = _read_box(item, size_wh, classes)
                 boxes.append(_with_origin(box, str(item.get("id", "")), left))
@@ -45,6 +48,8 @@ def read_answer(
             notes.append(f"region {number}: {error}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
+    if beyond:
+        notes.append(f"has more than {MOST_BOXES} boxes, the others are left out")
     verdict, said = _one_verdict(verdicts)
     return ReadAnswer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))
 

@@ -9,7 +9,7 @@ from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import write_many
+from sixrayd.core.files import plain_bytes, write_many
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import back_up_when_due
 from sixrayd.review.label_studio.client import LabelStudio
@@ -103,4 +103,4 @@ def _document(task: NewTask) -> dict[str, Any]:
 
 
 def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+    return plain_bytes(path) if path.exists() else None

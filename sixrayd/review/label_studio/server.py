@@ -16,7 +16,16 @@ from typing import Any
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import make_folder, remove_link, replacing, write_bytes, write_json
+from sixrayd.core.files import (
+    make_folder,
+    open_plain,
+    open_to_append,
+    plain_bytes,
+    plain_text,
+    replacing,
+    write_bytes,
+    write_json,
+)
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
@@ -61,8 +70,8 @@ def running(workspace: Workspace) -> Server | None:
     if not _is_up(folder):
         return None
     try:
-        state = parse_json((folder / "state.json").read_text("utf-8"))
-        secret = parse_json((folder / "secret.json").read_text("utf-8"))
+        state = parse_json(plain_text(folder / "state.json"))
+        secret = parse_json(plain_text(folder / "secret.json"))
         return Server(
             state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
         )
@@ -145,7 +154,7 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
         _check_free(port)
         database = folder / "data" / "label_studio.sqlite3"
         if not database.exists():
-            write_bytes(database, empty_database().read_bytes())
+            write_bytes(database, plain_bytes(empty_database()))
         _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
         child = _spawn(program, workspace, port, secret, hold)
@@ -199,7 +208,7 @@ def _spawn(
     folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
-    with remove_link(folder / "server.log").open("ab") as log:
+    with open_to_append(folder / "server.log") as log:
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
             command,
             cwd=folder,
@@ -230,7 +239,7 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
 def _keep_key_alone(path: Path) -> None:
     """Leave a server's key in its file of settings: all others there would become the server's."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             keys = _KEY.findall(file.read(_MOST_SETTINGS))
     except FileNotFoundError:
         return
@@ -254,7 +263,7 @@ def _secret(path: Path) -> dict[str, str]:
         }
         _write_private(path, json.dumps(secret, indent=2).encode())
     try:
-        known: dict[str, Any] = parse_json(path.read_text("utf-8"))
+        known: dict[str, Any] = parse_json(plain_text(path))
         return {key: str(known[key]) for key in ("user", "password", "token")}
     except (ValueError, KeyError, TypeError) as error:
         raise ServiceError(
@@ -276,7 +285,7 @@ def _free_port() -> int:
 def _last_port(folder: Path) -> int:
     # Links that people were sent should go on leading somewhere.
     try:
-        port = int(parse_json((folder / "port.json").read_text("utf-8")))
+        port = int(parse_json(plain_text(folder / "port.json")))
         _check_free(port)
     except (OSError, ValueError, TypeError, OverflowError, ServiceError):
         return 0

@@ -10,7 +10,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sixrayd.core.files import sha256_file, sync_folder
+from sixrayd.core.files import plain_text, sha256_file, sync_folder
 from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
@@ -53,7 +53,7 @@ def finish_restore(server: Path) -> tuple[str, tuple[str, ...]]:
 def _exchange(server: Path, ready: Path) -> str:
     """Move the server's data aside, and the new data into its place."""
     aside = server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
-    listed = json.loads((ready / MANIFEST).read_text("utf-8"))["files"]
+    listed = json.loads(plain_text(ready / MANIFEST))["files"]
     for name in _PARTS:
         fresh, old = ready / "server" / name, server / name
         moved = not fresh.exists() and f"server/{name}" in listed

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
+from sixrayd.core.files import plain_bytes, read_table
 from sixrayd.core.records import EDGE_FIELDS
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions
@@ -67,7 +67,7 @@ def planted_image(workspace: Workspace, review: str, row: Mapping[str, Any]) -> 
         WorkspaceError: it is gone or has changed.
     """
     path = planted_folder(workspace, review) / "images" / f"{row['image_id']}.jpg"
-    data = path.read_bytes() if path.exists() else b""
+    data = plain_bytes(path) if path.exists() else b""
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise WorkspaceError(
             f"{path}: not the image that was planted; put the folder back from a backup, or remove "

@@ -12,7 +12,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import region, verdict_region
-from sixrayd.review.label_studio.regions import read_answer
+from sixrayd.review.label_studio.regions import MOST_BOXES, read_answer
 from sixrayd.review.push import push
 from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 from sixrayd.review.settings import PushSettings
@@ -396,3 +396,11 @@ def test_whatever_the_server_tells_boxes_are_boxes_in_the_image(regions):
         for r in regions
     )
     assert len(regions) - chosen <= len(answer.boxes) + left_out <= len(regions)
+
+
+def test_more_boxes_than_any_image_has_are_left_out_and_the_verdict_is_kept():
+    regions = [region(f"r{n}", CANDIDATE, SIZE) for n in range(MOST_BOXES + 3)]
+    answer = read(*regions, MISSED, candidates={})
+    assert (len(answer.boxes), answer.verdict) == (MOST_BOXES, Verdict.MISSED)
+    assert answer.notes == ("has more than 500 boxes, the others are left out",)
+    assert read(*regions[:MOST_BOXES], MISSED, candidates={}).notes == ()

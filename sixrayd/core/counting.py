@@ -1,0 +1,135 @@
+"""Tables as far as their values do not grow beyond reason.
+
+A text that many rows have is stored once, so a small file can hold far more than memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sixrayd.core.growth import FACTOR, Allowance
+
+_FLOOR = 64 << 20  # bytes that come out of any table
+_CEILING = 448 << 20  # bytes above them, of a table whose size does not account for more
+_LEAST_FACTOR = 8  # times its size, which come out of any table
+_SMALL = 4 << 20  # bytes of a file that one thread reads
+_AT_ONCE = 1 << 16  # rows
+_MOST_GROUPS = 1_000  # whose texts are looked at before they are read
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
+
+
+def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> pa.Table:
+    """A table, or some of its columns.
+
+    Raises:
+        ValueError: more comes out than the file's size accounts for, or a column is missing.
+    """
+    allowance = _allowance(source.size())
+    plain = pq.ParquetFile(source, pre_buffer=False)
+    if absent := set(names or ()) - set(plain.schema_arrow.names):
+        raise ValueError(f"no column {', '.join(sorted(absent))}")
+    if _most_bytes(source, plain, _columns(plain, names)) <= allowance.most:
+        # Without threads: a process that ends while one still starts is aborted.
+        return plain.read(names, use_threads=source.size() > _SMALL)
+    return pa.concat_tables(
+        [_schema(plain, names).empty_table(), *_dictionaries(source, plain, names, allowance)]
+    )
+
+
+def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Iterator[pa.Table]:
+    """Some columns of a table by and by.
+
+    Raises:
+        ValueError: see `counted_table`.
+    """
+    allowance = _allowance(source.size())
+    plain = pq.ParquetFile(source, pre_buffer=False)
+    if _most_bytes(source, plain, _columns(plain, names)) > allowance.most:
+        yield from _dictionaries(source, plain, names, allowance)
+        return
+    for batch in plain.iter_batches(rows, columns=names, use_threads=False):
+        yield pa.Table.from_batches([batch])
+
+
+def _allowance(size: int) -> Allowance:
+    factor = max(_LEAST_FACTOR, min(FACTOR, _CEILING // max(size, 1)))
+    return Allowance(size, _FLOOR, factor)
+
+
+def _schema(file: pq.ParquetFile, names: Sequence[str] | None) -> pa.Schema:
+    whole = file.schema_arrow
+    return whole if names is None else pa.schema([whole.field(name) for name in names])
+
+
+def _columns(file: pq.ParquetFile, names: Sequence[str] | None) -> dict[int, Any]:
+    """By number, what a file says of the columns that are wanted."""
+    described = file.metadata.schema
+    found = {number: described.column(number) for number in range(len(described))}
+    if names is None:
+        return found
+    return {n: one for n, one in found.items() if one.path.partition(".")[0] in names}
+
+
+def _texts(columns: dict[int, Any]) -> list[str]:
+    return [one.path for one in columns.values() if one.physical_type == "BYTE_ARRAY"]
+
+
+def _most_bytes(source: pa.NativeFile, plain: pq.ParquetFile, columns: dict[int, Any]) -> int:
+    """What can come out, if each text were as long as the longest in its dictionary."""
+    if plain.num_row_groups > _MOST_GROUPS:
+        return 1 << 62
+    file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=_texts(columns))
+    most = 0
+    for number in range(plain.num_row_groups):
+        group = plain.metadata.row_group(number)
+        for column, one in columns.items():
+            part = group.column(column)
+            values = max(part.num_values, group.num_rows)
+            width = _WIDTHS.get(one.physical_type) or one.length or 0
+            if one.physical_type == "BYTE_ARRAY":
+                width = 4 + _longest(file, number, one.path)
+            most += max(values * width, part.total_uncompressed_size)
+    return most
+
+
+def _longest(file: pq.ParquetFile, group: int, path: str) -> int:
+    """Bytes of the longest text in the dictionary of a part of a column."""
+    batches = file.iter_batches(1, row_groups=[group], columns=[path], use_threads=False)
+    first = next(batches, None)
+    return 0 if first is None else max(map(_dictionary_text, first.columns), default=0)
+
+
+def _dictionary_text(column: pa.Array) -> int:
+    if pa.types.is_dictionary(column.type):
+        return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    if pa.types.is_list(column.type):
+        return _dictionary_text(column.values)
+    if pa.types.is_struct(column.type):
+        return max(map(_dictionary_text, column.flatten()), default=0)
+    return 0
+
+
+def _dictionaries(
+    source: pa.NativeFile, plain: pq.ParquetFile, names: Sequence[str] | None, allowance: Allowance
+) -> Iterator[pa.Table]:
+    """Rows whose texts are read once, and counted before each row gets a copy."""
+    texts = _texts(_columns(plain, names))
+    file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=texts)
+    for batch in file.iter_batches(_AT_ONCE, columns=names, use_threads=False):
+        allowance.take(batch.nbytes + sum(map(_text_bytes, batch.columns)))
+        yield pa.Table.from_batches([batch]).cast(_schema(plain, names))
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """What texts that are stored once will take when each row has its own."""
+    if pa.types.is_dictionary(column.type):
+        lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+        return pc.sum(lengths.take(column.indices)).as_py() or 0
+    if pa.types.is_list(column.type):
+        return _text_bytes(column.flatten())
+    if pa.types.is_struct(column.type):
+        return sum(map(_text_bytes, column.flatten()))
+    return 0

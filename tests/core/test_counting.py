@@ -1,0 +1,129 @@
+"""Tables that hold little and unpack to more than memory."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sixrayd.advice.reviews import Reviews
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import column_batches, read_table, some_columns, write_json
+from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.workspace_set import read_columns
+from sixrayd.review.folder import Project, ReviewFolder
+from tests.limits import address_space
+
+IDS = pa.schema([("image_id", pa.string())])
+LABELS = pa.schema([("labels", pa.list_(pa.string()))])
+
+
+def repeated(text: str, rows: int) -> pa.Array:
+    """One text, stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+
+
+def bomb(path: Path, text: str, rows: int, name: str = "image_id") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    column = repeated(text, rows)
+    if name == "labels":
+        column = pa.ListArray.from_arrays(pa.array(range(rows + 1), pa.int32()), column)
+    pq.write_table(
+        pa.table({name: column}),
+        path,
+        compression="zstd",
+        dictionary_pagesize_limit=1 << 30,
+        store_schema=False,
+        write_statistics=False,
+    )
+    return path
+
+
+READS: dict[str, Callable[[Path, pa.Schema], object]] = {
+    "table": read_table,
+    "columns": some_columns,
+    "batches": lambda path, schema: list(column_batches(path, schema, 1 << 14)),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("schema", [IDS, LABELS], ids=["text", "list"])
+def test_a_text_of_many_rows_is_counted_for_each(
+    tmp_path: Path, schema: pa.Schema, read: Callable[[Path, pa.Schema], object]
+) -> None:
+    path = bomb(tmp_path / "a.parquet", "A" * 3_000_000, 1000, schema.names[0])
+    size = path.stat().st_size
+    assert size < 1000
+    with address_space(1 << 30), pytest.raises(WorkspaceError) as error:
+        read(path, schema)
+    assert str(error.value) == (
+        f"{path}: not a readable Parquet table (unpacks to more than {(64 << 20) + 100 * size} "
+        "bytes, 100 times its size and 64 MiB); run the stage that wrote it again"
+    )
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_padding_buys_no_more_than_it_costs(
+    tmp_path: Path, read: Callable[[Path, pa.Schema], object]
+) -> None:
+    path = bomb(tmp_path / "a.parquet", secrets.token_hex(5 << 20), 300)
+    assert 5 << 20 < path.stat().st_size < 6 << 20  # it would be 3 GB
+    with address_space(1 << 30), pytest.raises(WorkspaceError, match="times its size and 64 MiB"):
+        read(path, IDS)
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_one_long_text_among_many_short_ones_is_read(
+    tmp_path: Path, read: Callable[[Path, pa.Schema], object]
+) -> None:
+    schema = pa.schema([("reason", pa.string())])
+    rows = pa.table({"reason": ["x" * 100_000, *["one", "two"] * 5_000]}, schema=schema)
+    pq.write_table(rows, tmp_path / "a.parquet")
+    found = read(tmp_path / "a.parquet", schema)
+    table = pa.concat_tables(found) if isinstance(found, list) else found
+    assert table.equals(rows)
+
+
+def test_only_columns_that_are_wanted_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"image_id": ["N1"] * 1000, "other": repeated("A" * 3_000_000, 1000)}),
+        path,
+        dictionary_pagesize_limit=1 << 30,
+        write_statistics=False,
+    )
+    assert some_columns(path, IDS)["image_id"].to_pylist() == ["N1"] * 1000
+    with pytest.raises(WorkspaceError, match="times its size"):
+        some_columns(path, pa.schema([("other", pa.string())]))
+
+
+def test_more_rows_than_the_size_accounts_for_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    schema = pa.schema([("number", pa.int64())])
+    pq.write_table(pa.table([pa.array([7]).take(pa.array([0] * 9_000_000))], schema), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(WorkspaceError, match="100 times its size and 64 MiB"):
+        read_table(path, schema)
+
+
+PLACES: dict[str, tuple[str, Callable[[Workspace], object]]] = {
+    "images of a review": (
+        "review/x/tasks.parquet",
+        lambda w: ReviewFolder(w, "x").images_by_alias(Project("key", "local")),
+    ),
+    "spot checks": ("estimate/x/sample.parquet", lambda w: Reviews(w, {}).states),
+    "splits": ("a.parquet", lambda w: read_columns(w.root / "a.parquet", ["image_id"])),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_table_of_a_workspace_is_counted(tmp_path: Path, place: str) -> None:
+    name, read = PLACES[place]
+    write_json(tmp_path / "review/x/project.json", {"key": "k", "server": "local"})
+    bomb(tmp_path / name, "A" * 3_000_000, 1000)
+    with address_space(1 << 30), pytest.raises(WorkspaceError) as error:
+        read(Workspace(tmp_path))
+    assert str(error.value).startswith(f"{tmp_path / name}: no")
+    assert "times its size" in f"{error.value} {error.value.__cause__}"
