@@ -73,7 +73,7 @@ class ClassList:
             if wanted == label.lower() or wanted in _aliases().get(label.lower(), ()):
                 return label
         raise AnnotationError(
-            f"class {name!r} is none of {', '.join(self.names)}; "
+            f"class {name[:100]!r} is none of {', '.join(self.names)}; "
             f"name the release's classes with `sixrayd download --classes`"
         )
 

@@ -17,11 +17,12 @@ from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.coco_json import CocoBox, Key, boxes_of, key_of, read_json, side_px
-from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.merging import FilePart, check_places, first_spellings, merge
 from sixrayd.datasets.namesakes import Label, Namesakes
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
 
 _GRID = Grid(EDGES, first=0)
+_SHOWN = 200  # signs of a name in a finding, which may be one of many
 _EXACT = 9  # digits that a sum of two coordinates is exact to
 
 
@@ -58,7 +59,7 @@ class CocoFiles:
         self._findings = findings
         self._namesakes = namesakes
         self._files: list[_CocoFile] = []
-        self._listings: dict[str, tuple[_Listing, ...]] = {}  # by image id
+        self._listings: dict[str, list[_Listing]] = {}  # by image id
         self._sides = GivenSides(findings)
 
     def take(self, where: str, data: bytes) -> None:
@@ -102,12 +103,15 @@ class CocoFiles:
         """What the files say of an image; None where none lists it.
 
         Raises:
-            AnnotationError: no size, or (with "stop") an object that cannot be used.
+            AnnotationError: no size, too many of them, or (with "stop") an object that cannot be
+                used.
         """
         parts: list[FilePart] = []
         known: set[tuple[Any, ...]] = set()  # what the parts say
         listings: Sequence[_Listing] = self._listings.get(image_id, ())
         findings: list[Finding] = []
+        if listings:
+            check_places(image_id, self.where(image_id), len(listings))
         if image_id in self._namesakes:
             said_by = ((listing.label(image_id), listing) for listing in listings)
             listings = self._namesakes[image_id].own(said_by, on_error, findings)
@@ -116,7 +120,7 @@ class CocoFiles:
             if parts and size_wh is None:
                 size, judge = parts[0].size_wh, f"{parts[0].where} says"
             part = _read(image_id, listing, size, judge, classes, on_error)
-            said = (listing.size_wh, *part.annotation.objects)
+            said = (listing.size_wh, part.annotation.hiding, *part.annotation.objects)
             if said not in known:
                 parts.append(part)
             known.add(said)
@@ -138,7 +142,7 @@ class CocoFiles:
                 self._note(Flaw.REPEATED_IMAGE, at, f"id {key!r} is {path}'s as well; left out")
                 continue
             if path != known:
-                file.shared[key] = f"id {key!r} is that of {known} and of {path}"
+                file.shared[key] = f"id {key!r} is that of {known[:_SHOWN]} and of {path[:_SHOWN]}"
                 text = f"{file.shared[key]}; whose its boxes are cannot be told"
                 self._note(Flaw.UNREADABLE_LABELS, at, text)
             image = image_of(path, self._findings, at)
@@ -150,7 +154,7 @@ class CocoFiles:
     def _list(self, image: str, listing: _Listing) -> None:
         if not image:
             return
-        self._listings[image] = (*self._listings.get(image, ()), listing)
+        self._listings.setdefault(image, []).append(listing)
         where = listing.file.where
         if side := side_of_name(where) or side_of_folders(listing.path):
             self._sides.add(image, side, where)
@@ -186,7 +190,7 @@ class CocoFiles:
                 text = f"{name} has no box and groups other categories; left out"
                 self._note(Flaw.GROUPING_CLASS, at, text)
             elif key in named:
-                text = f"id {key!r} is {named[key]}'s as well; {named[key]} holds"
+                text = f"id {key!r} is {named[key][:_SHOWN]}'s as well; {named[key][:_SHOWN]} holds"
                 self._note(Flaw.REPEATED_CLASS, at, text)
             else:
                 if name in names:

@@ -1,13 +1,16 @@
 """One annotation of what several files say of an image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
+from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.voc import VocAnnotation, VocObject
+from sixrayd.core.voc import MAX_OBJECTS, VocAnnotation, VocObject
 from sixrayd.core.words import counted
 
+MOST_PLACES = 100  # that label one image: files, or rows of a list
 _SAME_IOU = 0.5  # from which boxes of one class in two files are versions of one
 
 
@@ -36,12 +39,19 @@ def merge(
     Args:
         parts: at least one, of equal sizes.
         others: findings of what is no part.
+
+    Raises:
+        AnnotationError: together they have more objects than an image holds.
     """
     first = parts[0]
     objects = list(first.annotation.objects)
     findings = [*others, *first.annotation.findings]
     for part in parts[1:]:
-        new = [item for item in part.annotation.objects if not _is_known(item.box, objects)]
+        known = _by_label(objects)
+        new = [item for item in part.annotation.objects if not _is_known(item.box, known)]
+        if len(objects) + len(new) > MAX_OBJECTS:
+            text = f"more than {MAX_OBJECTS} objects with those of {first.where}"
+            raise AnnotationError(f"{part.where}: {text}; no image holds so many")
         said = len(part.annotation.objects)
         merged = f"merged, {len(new)} of {counted(said, 'object')} new"
         text = f"{image_id} is in {first.where} as well; {merged}"
@@ -52,10 +62,38 @@ def merge(
     )
 
 
-def _is_known(box: Box, objects: Sequence[VocObject]) -> bool:
-    """Whether one of the objects is the same thing: its class, and most of its place."""
-    same = stack_xyxy(item.box for item in objects if item.box.label == box.label)
-    return bool((iou_matrix(stack_xyxy([box]), same) >= _SAME_IOU).any())
+def check_places(image_id: str, where: str, count: int) -> None:
+    """Refuse an image that too many places label.
+
+    Args:
+        where: the first of them.
+
+    Raises:
+        AnnotationError: they are more than `MOST_PLACES`.
+    """
+    if count > MOST_PLACES:
+        raise AnnotationError(
+            f"{where}: the first of {count} labels of {image_id}, at most {MOST_PLACES} are read; "
+            "keep those that hold"
+        )
+
+
+def copy_of(data: bytes, known: Sequence[tuple[str, bytes]]) -> str:
+    """Where a text is among those that are known, as far as they are read; else empty."""
+    return next((path for path, other in known[:MOST_PLACES] if data == other), "")
+
+
+def _by_label(objects: Sequence[VocObject]) -> dict[str, FloatArray]:
+    found: dict[str, list[Box]] = {}
+    for item in objects:
+        found.setdefault(item.box.label, []).append(item.box)
+    return {label: stack_xyxy(boxes) for label, boxes in found.items()}
+
+
+def _is_known(box: Box, known: Mapping[str, FloatArray]) -> bool:
+    """Whether one of the boxes by class is the same thing: most of its place."""
+    same = known.get(box.label)
+    return same is not None and bool((iou_matrix(stack_xyxy([box]), same) >= _SAME_IOU).any())
 
 
 def first_spellings(names: Iterable[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sixrayd.core.voc import OnFault
 _ROLES = frozenset(  # folders that only tell labels from images
     ("annotation", "annotations", "labels", "image", "images", "jpegimage", "jpegimages")
 )
+_MOST = 100  # paths of images of one name, and copies of a label, that are compared
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar)$", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -72,11 +73,13 @@ class Namesakes:
 
     def _is_meant(self, label: Label) -> bool | None:
         """Whether the kept image is meant; None where it cannot be told."""
+        if len(self.others) > _MOST:
+            return None
         answers = []
-        for readings in label.places:
+        for readings in label.places[:_MOST]:
             kept, other = (
                 max(_fit(reading, path) for reading in readings for path in paths)
-                for paths in (self.kept, self.others)
+                for paths in (self.kept[:_MOST], self.others)
             )
             answers.append(None if kept == other else kept > other)
         return True if True in answers else None if None in answers else False

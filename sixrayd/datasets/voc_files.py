@@ -7,7 +7,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, names_in, read_voc
-from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.merging import FilePart, check_places, copy_of, first_spellings, merge
 from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.sides import GivenSides, image_of, side_of_folders, split_of_tree
 
@@ -25,7 +25,7 @@ class VocFiles:
         self.proof = ""  # the first file that is surely of this form
         self._findings = findings
         self._namesakes = namesakes
-        self._texts: dict[str, tuple[tuple[str, bytes], ...]] = {}  # image id → (where, XML) …
+        self._texts: dict[str, list[tuple[str, bytes]]] = {}  # image id → (where, XML) …
         self._sides: dict[str, GivenSides] = {}
         self._copies: dict[str, list[str]] = {}  # of a file, byte for byte
 
@@ -36,12 +36,11 @@ class VocFiles:
             return
         if not self.proof and _ROOT.search(data[:_HEAD].replace(b"\0", b"")):
             self.proof = where
-        known = self._texts.get(image, ())
-        first = next((path for path, other in known if data == other), "")
-        if first:
+        known = self._texts.setdefault(image, [])
+        if first := copy_of(data, known):
             self._copies.setdefault(first, []).append(where)
         else:
-            self._texts[image] = (*known, (where, data))
+            known.append((where, data))
         if side := side_of_folders(where):
             sides = self._sides.setdefault(split_of_tree(where), GivenSides(self._findings))
             sides.add(image, side, where)
@@ -103,7 +102,9 @@ class VocFiles:
     def _own(
         self, image_id: str, on_error: OnFault, findings: list[Finding]
     ) -> Sequence[tuple[str, bytes]]:
-        texts = self._texts.get(image_id, ())
+        texts = self._texts.get(image_id, [])
+        if texts:
+            check_places(image_id, texts[0][0], len(texts))
         if image_id not in self._namesakes:
             return texts
         said = ((label_of(where, self._copies), (where, data)) for where, data in texts)

@@ -10,7 +10,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
-from sixrayd.datasets.merging import FilePart, first_spellings, merge
+from sixrayd.datasets.merging import FilePart, check_places, copy_of, first_spellings, merge
 from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
@@ -20,7 +20,7 @@ from sixrayd.datasets.yolo_rows import has_rows, rows_of, settle_row
 _FOLDER = "labels"
 _PROSE = frozenset(("readme", "license", "licence", "notice", "requirements"))
 
-Texts = tuple[tuple[str, bytes], ...]
+Texts = list[tuple[str, bytes]]
 
 
 class YoloFiles:
@@ -65,11 +65,11 @@ class YoloFiles:
         elif image := image_of(where, self.findings):
             if has_rows(data):
                 self._row_folders.add(posixpath.dirname(where))
-            known = self._texts.get(image, ())
-            if first := next((path for path, other in known if data == other), ""):
+            known = self._texts.setdefault(image, [])
+            if first := copy_of(data, known):
                 self._copies.setdefault(first, []).append(where)
             else:
-                self._texts[image] = (*known, (where, data))
+                known.append((where, data))
 
     @property
     def proof(self) -> str:
@@ -124,10 +124,12 @@ class YoloFiles:
         """What the files say of an image; None where there is none.
 
         Raises:
-            AnnotationError: no size, or (with "stop") a row that cannot be used.
+            AnnotationError: no size, too many of them, or (with "stop") a row that cannot be used.
         """
         texts: Sequence[tuple[str, bytes]] = self._labels().get(image_id, ())
         findings: list[Finding] = []
+        if texts:
+            check_places(image_id, texts[0][0], len(texts))
         if image_id in self._namesakes:
             said = ((label_of(text[0], self._copies), text) for text in texts)
             texts = self._namesakes[image_id].own(said, on_error, findings)
@@ -140,7 +142,7 @@ class YoloFiles:
     def _labels(self) -> dict[str, Texts]:
         if self._known is None:
             chosen = (
-                (image, tuple(text for text in texts if self._is_label(*text)))
+                (image, [text for text in texts if self._is_label(*text)])
                 for image, texts in self._texts.items()
             )
             self._known = {image: texts for image, texts in chosen if texts}

@@ -10,6 +10,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.labels import Labels
+from tests.limits import address_space, within
 
 WHERE = "annotations/instances_all.json"
 
@@ -427,3 +428,50 @@ def test_boxes_of_an_id_that_two_images_have_are_given_to_neither(name):
     for image in labels.image_ids:
         found = read(labels, image)
         assert (found.objects, found.hiding) == ((), {Flaw.UNREADABLE_LABELS})
+
+
+def test_an_image_that_is_listed_without_end_is_not_read():
+    rows = [{"id": n, "file_name": "P00001.jpg", "width": 96, "height": 64} for n in range(200_000)]
+    with within(20, "rows"):
+        labels = taken(document(images=rows))
+        with pytest.raises(AnnotationError) as caught:
+            read(labels)
+    text = "the first of 200000 labels of P00001, at most 100 are read; keep those that hold"
+    assert str(caught.value) == f"{WHERE}: P00001: {text}"
+    few = taken(document(images=rows[:100]))
+    assert read(few).objects == (VocObject(Box("Gun", 10, 20, 40, 60)),)
+
+
+def test_an_image_listed_again_does_not_hide_that_its_box_is_useless():
+    rows = [{"id": n, "file_name": "P00001.jpg", "width": 9, "height": 9} for n in range(2)]
+    assert read(taken(document(images=rows))).hiding == {Flaw.OUTSIDE}
+
+
+def test_a_long_name_is_not_repeated_in_each_finding():
+    name, count = "a" * 300_000, 20_000
+    images = [{"id": 1, "file_name": f"{name}.jpg"}]
+    images += [{"id": 1, "file_name": f"{n}.jpg"} for n in range(count)]
+    categories = [{"id": 1, "name": name}] + [{"id": 1, "name": "a"}] * count
+    with within(20, "names"), address_space(1 << 30):
+        labels = taken(document(images=images, categories=categories))
+    texts = [f.text for f in labels.findings if f.flaw is Flaw.REPEATED_CLASS]
+    assert texts == [f"id 1 is {'a' * 200}'s as well; {'a' * 200} holds"] * count
+    texts = [f.text for f in labels.findings if f.text.endswith("cannot be told")]
+    assert len(texts) == count
+    assert max(map(len, texts)) < 400
+
+
+def test_objects_of_many_files_are_no_more_than_an_image_holds():
+    boxes = [
+        {"image_id": 1, "category_id": 2, "bbox": [n % 96, 0, 1, 1 + n // 96]} for n in range(400)
+    ]
+    given = [
+        document(
+            annotations=[b | {"bbox": [b["bbox"][0] + k / 100, *b["bbox"][1:]]} for b in boxes],
+            categories=[{"id": 2, "name": f"C{k}"}],
+        )
+        for k in range(40)
+    ]
+    labels = taken(*given)
+    with within(20, "objects"), pytest.raises(AnnotationError, match=r": more than 10000 objects"):
+        labels.annotation("P00001", None, ClassList(labels.class_names), "skip")

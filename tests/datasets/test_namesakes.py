@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.namesakes import Label, Namesakes
 from sixrayd.datasets.opening import open_set
 from sixrayd.datasets.workspace_set import read_workspace
 from sixrayd.download.stage import DownloadSettings, download
 from tests.datasets.sets import coco, write, yolo_row
+from tests.limits import within
 from tests.releases import jpeg, skipped, voc
 
 SIZE = (96, 64)
@@ -142,3 +145,12 @@ def test_copies_of_the_first_image_count_as_it(tmp_path):
         write(tmp_path / folder / "0001.jpg", jpeg(seed))
 
     assert objects_of(open_set(tmp_path)) == [OF_X[1:]]
+
+
+def test_among_very_many_images_of_a_name_none_is_meant():
+    paths = tuple(f"{n}/0001.jpg" for n in range(30_000))
+    label = Label("0/0001.xml", tuple((f"{n}/0001.xml",) for n in range(30_000)))
+    with within(20, "paths"):
+        assert Namesakes(paths, paths[-1:]).own([(label, 7)], "skip", []) == [7]
+        with pytest.raises(AnnotationError, match="which of them is meant cannot be told"):
+            Namesakes(paths[:1], paths[1:]).own([(label, 7)], "skip", [])

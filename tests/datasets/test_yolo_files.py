@@ -313,6 +313,22 @@ def test_texts_of_a_set_in_another_form_have_no_findings():
     assert (labels.form, labels.findings) == ("voc", [])
 
 
+@pytest.mark.parametrize("form", ["yolo", "voc"])
+def test_an_image_that_is_labelled_without_end_is_not_read(form):
+    labels = Labels()
+    labels.take("data.yaml", YAML)
+    end = "labels/P1.txt" if form == "yolo" else "P1.xml"
+    text = b"0 .5 .5 .5 .%d\n" if form == "yolo" else b"<annotation>%d</annotation>"
+    with within(20, "files"):
+        for n in range(30_000):
+            labels.take(f"{n}/{end}", text % n)
+            labels.take(f"{n}/again/{end}", text % (n % 100))
+        with pytest.raises(AnnotationError) as caught:
+            labels.annotation("P1", (9, 9), ClassList())
+    said = "the first of 30000 labels of P1, at most 100 are read; keep those that hold"
+    assert str(caught.value) == f"0/{end}: {said}"
+
+
 def test_each_list_of_classes_is_compared_with_the_first_alone():
     labels = taken(
         {f"{n}/data.yaml": f"names: [c{n}]\n".encode() for n in range(3000)} | {WHERE: b""}

@@ -422,3 +422,15 @@ def test_the_summary_is_what_the_command_says_again(tmp_path):
     assert summary | {"splits": {}} == asdict(result) | {"unannotated_ids": []}
     assert "splits" not in summary
     assert result.images == result.positives + result.negatives == result.train + result.test
+
+
+def test_shards_that_lie_elsewhere_are_not_cleared_away(tmp_path):
+    as_loose_files(TinyRelease(), tmp_path / "r")
+    theirs = tmp_path / "theirs"
+    loose(theirs, {"run.json": b"{}", "a/photo.jpg": b"theirs"})
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws/shards").symlink_to(theirs)
+    with pytest.raises(WorkspaceError, match=f"ws/shards: .*{theirs}"):
+        download(Workspace(tmp_path / "ws"), DownloadSettings(release=str(tmp_path / "r")))
+    assert (theirs / "run.json").read_bytes() == b"{}"
+    assert (theirs / "a/photo.jpg").read_bytes() == b"theirs"

@@ -11,6 +11,7 @@ import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.download.faults import Faults
+from sixrayd.download.transfer import part_of
 from tests.certificates import certificate
 from tests.download.test_fetch import at, fetched
 from tests.mirror import Odd, serving
@@ -365,3 +366,13 @@ def own_manifest(tmp_path):
         return find_place(str(path))
 
     return make
+
+
+def test_a_link_in_place_of_a_half_fetched_file_is_removed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("theirs")
+    for name in (".a.zip.part", ".a.zip.validator"):
+        (tmp_path / name).symlink_to(precious)
+    part_of(tmp_path / "a.zip").write_text("ours")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.zip.part", "precious"]
+    assert precious.read_text() == "theirs"
