@@ -33,11 +33,8 @@ def checked_counts(database: Path) -> dict[str, int]:
             virtual tables, computed columns.
     """
     with closing(opened_to_read(database, alone=True)) as opened:
-        opened.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        opened.set_progress_handler(_ended_after(100 * _STEP + database.stat().st_size), _STEP)
+        _distrust(opened, database)
         opened.execute("PRAGMA trusted_schema = OFF")
-        opened.execute("PRAGMA cell_size_check = ON")
-        opened.execute("PRAGMA ignore_check_constraints = ON")  # they are expressions
         _refuse_programs(opened)
         (verdict,) = opened.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -46,6 +43,29 @@ def checked_counts(database: Path) -> dict[str, int]:
             what: int(opened.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
             for what, table in _TABLES.items()
         }
+
+
+def refuse_programs(database: Path) -> None:
+    """Refuse a database that runs something when it is read or written; call with its mark.
+
+    What a killed server left beside it is taken in first, as the next server would.
+
+    Raises:
+        UnfitFileError: it is no file.
+        sqlite3.Error: see `checked_counts`; its values are not looked at.
+    """
+    check_plain(database)
+    uri = f"{database.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True)) as opened:
+        _distrust(opened, database)
+        _refuse_programs(opened)
+
+
+def _distrust(opened: sqlite3.Connection, database: Path) -> None:
+    opened.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    opened.set_progress_handler(_ended_after(100 * _STEP + database.stat().st_size), _STEP)
+    opened.execute("PRAGMA cell_size_check = ON")
+    opened.execute("PRAGMA ignore_check_constraints = ON")  # they are expressions
 
 
 def _refuse_programs(opened: sqlite3.Connection) -> None:

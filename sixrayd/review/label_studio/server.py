@@ -1,40 +1,37 @@
 """A Label Studio server of the workspace's own: on this machine only, its data in the workspace."""
 
-import json
 import os
 import re
-import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import (
-    make_folder,
     open_plain,
     open_to_append,
     plain_bytes,
     plain_text,
-    replacing,
     write_bytes,
     write_json,
 )
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.account import account_of, private_folder, write_private
 from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
+from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
 from sixrayd.review.label_studio.taking_place import finish_restore
 
-USER = "reviewer@sixrayd.local"
 START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 10.0
 _HOST = "127.0.0.1"
@@ -90,7 +87,7 @@ def server_mark(workspace: Workspace, doing: str = "") -> Iterator[Hold]:
         ServiceError: a server of the workspace is up or starting, or another has the mark.
     """
     folder = server_folder(workspace)
-    make_folder(folder, 0o700)
+    private_folder(folder)
     with ExitStack() as stack:
         try:
             hold = stack.enter_context(held(folder / "running", doing))
@@ -145,15 +142,17 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
     with server_mark(workspace) as hold:
         finish_restore(folder)  # of a restore that was killed
         for path in (folder / "data", image_root(workspace)):
-            make_folder(path, 0o700)
-        secret = _secret(folder / "secret.json")
+            private_folder(path)
+        database = folder / "data" / "label_studio.sqlite3"
+        secret = account_of(folder, database, say)
         write_bytes(folder / ".room", bytes(_ROOM))
         (folder / ".room").unlink()
         port = port or _last_port(folder) or _free_port()
         (folder / "state.json").unlink(missing_ok=True)
         _check_free(port)
-        database = folder / "data" / "label_studio.sqlite3"
-        if not database.exists():
+        if database.exists():
+            _check(database, workspace)
+        else:
             write_bytes(database, plain_bytes(empty_database()))
         _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
@@ -236,6 +235,16 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _check(database: Path, workspace: Workspace) -> None:
+    try:
+        refuse_programs(database)
+    except sqlite3.Error as error:
+        raise ServiceError(
+            f"{database}: refused ({error}); put a backup of yours back with "
+            f"`{workspace.command('sixrayd review restore')}`"
+        ) from error
+
+
 def _keep_key_alone(path: Path) -> None:
     """Leave a server's key in its file of settings: all others there would become the server's."""
     try:
@@ -244,11 +253,12 @@ def _keep_key_alone(path: Path) -> None:
     except FileNotFoundError:
         return
     if keys:
-        _write_private(path, b"SECRET_KEY=" + keys[-1] + b"\n")
+        write_private(path, b"SECRET_KEY=" + keys[-1] + b"\n")
     else:
         path.unlink()
 
 
+<<<<<<< HEAD
 def _write_private(path: Path, data: bytes) -> None:
     with replacing(path, 0o600) as beside:
         beside.write_bytes(data)
@@ -271,6 +281,8 @@ def _secret(path: Path) -> dict[str, str]:
         ) from error
 
 
+=======
+>>>>>>> 8f1453a722a4c54ce2d7d94cdf895731626f7a33
 def _is_up(folder: Path) -> bool:
     by = holder(folder / "running")
     return by is not None and not by.doing

@@ -358,6 +358,7 @@ def test_a_spoilt_secret_is_not_replaced_and_not_shown(tmp_path, text):
     folder = server_folder(Workspace(tmp_path))
     folder.mkdir(parents=True)
     (folder / "secret.json").write_text(text)
+    (folder / "secret.json").chmod(0o600)
     with pytest.raises(ServiceError) as caught:
         start(Workspace(tmp_path))
     assert str(caught.value) == (
