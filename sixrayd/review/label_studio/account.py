@@ -34,10 +34,8 @@ def private_folder(path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that its owner alone can read, whole or not at all."""
-    with replacing(path) as beside:
-        owner_only = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(owner_only, "wb") as file:
-            file.write(data)
+    with replacing(path, 0o600) as beside:
+        beside.write_bytes(data)
 
 
 def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict[str, str]:

@@ -258,31 +258,6 @@ def _keep_key_alone(path: Path) -> None:
         path.unlink()
 
 
-<<<<<<< HEAD
-def _write_private(path: Path, data: bytes) -> None:
-    with replacing(path, 0o600) as beside:
-        beside.write_bytes(data)
-
-
-def _secret(path: Path) -> dict[str, str]:
-    if not path.exists():
-        secret = {
-            "user": USER,
-            "password": secrets.token_urlsafe(18),
-            "token": secrets.token_hex(20),
-        }
-        _write_private(path, json.dumps(secret, indent=2).encode())
-    try:
-        known: dict[str, Any] = parse_json(plain_text(path))
-        return {key: str(known[key]) for key in ("user", "password", "token")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ServiceError(
-            f"{path}: expected user, password and token; put the file back from a backup"
-        ) from error
-
-
-=======
->>>>>>> 8f1453a722a4c54ce2d7d94cdf895731626f7a33
 def _is_up(folder: Path) -> bool:
     by = holder(folder / "running")
     return by is not None and not by.doing
