@@ -1,6 +1,7 @@
 """Known positives in the queue: which ones, under which names, and what they measure."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from sixrayd.core.records import (
     Kind,
     Rule,
 )
+from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.planted import planted_counts
 from sixrayd.review.planting.command import plant as command
 from sixrayd.review.planting.known import KnownResult, plant_known, shown_positives
@@ -35,13 +37,20 @@ from tests.workspaces import MISSED, NOTHING, Says, build_review
 SETTINGS = PlantSettings(origin="positives", number=4)
 
 
-@pytest.fixture
-def workspace(tmp_path):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
     """Positives 1 to 6 are free; 7 trains, 9 was learnt from, and 8 has two boxes."""
     free = [positive(number) for number in range(1, 7)]
     two = positive(8)
     two.boxes = (*two.boxes, ("Wrench", 10, 10, 40, 40, False))
-    return build(tmp_path, positives=[*free, positive(7, "train"), two, positive(9)])
+    folder = tmp_path_factory.mktemp("known")
+    return build(folder, positives=[*free, positive(7, "train"), two, positive(9)])
+
+
+@pytest.fixture
+def workspace(built, tmp_path):
+    shutil.copytree(built.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
 
 
 def known(workspace):
