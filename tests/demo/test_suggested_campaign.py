@@ -30,6 +30,7 @@ from tests.processes import contained
 # at what the first one did not flag.
 SETTINGS = """
 [train]
+detector = "rfb-small"
 epochs = 4
 input_size = 96
 validation = 0.02
