@@ -140,6 +140,7 @@ def test_a_worker_killed_in_mid_shard_changes_no_byte(cluster, trained, shards, 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_node_leaves_and_another_joins(cluster, trained, tmp_path):
     # Long enough for a node to join and start a worker before the shards are out.
     folder = tmp_path / "shards"
