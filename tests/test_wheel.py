@@ -109,7 +109,9 @@ def test_the_tests_of_the_sdist_run(release, tmp_path):
     run = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     clean = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
 
-    subprocess.run(run, cwd=tree, env=clean, check=True)
+    done = subprocess.run(run, cwd=tree, env=clean, capture_output=True, text=True)
+
+    assert (done.returncode, " passed" in done.stdout) == (0, True), done.stdout
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sixrayd.advice.results import ResultStatus, StageProgress, stage_results
-from sixrayd.advice.reviews import LOCAL, POSITIVES, OnServer, Reviews, ReviewState
+from sixrayd.advice.reviews import OnServer, Reviews, ReviewState
 from sixrayd.advice.rounds import (
     WORTH,
     found_to_learn,
@@ -19,6 +19,7 @@ from sixrayd.advice.rounds import (
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.locks import Holder
 from sixrayd.core.printing import echo
+from sixrayd.core.records import LOCAL, POSITIVES
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace

@@ -16,6 +16,7 @@ from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
     IMAGE_IDS,
+    LOCAL,
     TASK_DEFAULTS,
     TASK_SCHEMA,
     Kind,
@@ -34,8 +35,6 @@ from sixrayd.decisions.decision import (
     standing_decisions,
 )
 
-LOCAL = "local"  # the workspace's own server, whose address changes
-POSITIVES = "positives"  # the review of labelled positives
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 
 

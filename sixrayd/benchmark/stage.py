@@ -19,6 +19,7 @@ from sixrayd.benchmark.parts import (
     write_timings,
 )
 from sixrayd.benchmark.pictures import take_pictures
+from sixrayd.benchmark.protocol import Protocol
 from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.results import Crop, Results, Row, SweepPoint, System
 from sixrayd.benchmark.scoring import Scorer
@@ -100,14 +101,7 @@ def benchmark(
             chosen = named_models(workspace, data, wanted, classes)
         else:
             chosen = find_models(workspace, data, wanted, classes, tested)
-        if not chosen.models:
-            raise WorkspaceError(
-                f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
-                f"{', '.join(classes.names)}; pass --train-missing"
-            )
-        chosen.refuse_learnt(tested)
-        if main := chosen.models.get(wanted[-1]):
-            check_layer(DETECTORS[main.detector].build, tdc_settings(rules.tdc_crop()))
+        _refuse_unfit(data, chosen, wanted, classes, tested, rules)
         run = _planned(workspace, data, settings, name, detectors, split, chosen)
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
@@ -121,6 +115,27 @@ def benchmark(
         summary = workspace.run("benchmark", name).summary
     folder = workspace.folder("benchmark", name)
     return BenchmarkResult.of(name, str(folder), summary, fresh=fresh)
+
+
+def _refuse_unfit(
+    data: Workspace,
+    chosen: Chosen,
+    wanted: Sequence[str],
+    classes: ClassList,
+    tested: frozenset[str],
+    rules: Protocol,
+) -> None:
+    """Before anything is begun: there are weights, which know no test image, and the last ones have
+    the layer that TDC looks at.
+    """
+    if not chosen.models:
+        raise WorkspaceError(
+            f"{data.folder('models')}: no weights of {', '.join(wanted)} for the classes "
+            f"{', '.join(classes.names)}; pass --train-missing"
+        )
+    chosen.refuse_learnt(tested)
+    if main := chosen.models.get(wanted[-1]):
+        check_layer(DETECTORS[main.detector].build, tdc_settings(rules.tdc_crop()))
 
 
 def _refuse_finished(

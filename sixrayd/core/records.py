@@ -67,6 +67,8 @@ class Rule(StrEnum):
 # half as large again along both sides is at 0.44, those of other things near it stay below 0.3.
 HIT_IOU = 0.3
 ADJUDICATION = "adjudication"  # the lane in which conflicts are settled
+POSITIVES = "positives"  # the review of labelled positives, and a source of what is shown
+LOCAL = "local"  # the workspace's own review server, whose address changes
 
 
 class State(StrEnum):
@@ -220,9 +222,9 @@ TRAINING_SCHEMA = pa.schema(
     ]
 )
 
-# estimate/NAME/sample.parquet: negatives drawn at random for spot checks, whole groups.
 IMAGE_IDS = pa.schema([("image_id", pa.string())])  # what many tables have beside other columns
 
+# estimate/NAME/sample.parquet: negatives drawn at random for spot checks, whole groups.
 SAMPLE_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sixrayd.core.workspace import Workspace
@@ -62,57 +63,76 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
     }
     reopened = pools.pop(CENSUS)  # no draw takes these
     found, pool = int(standing.found.sum()), sum(pools.values())
-    rates = _rates(material, standing)
-    alpha, target = settings.bound.alpha, settings.target
-    wanted = [target.left] if target.left is not None else []
-    if target.recall is not None:
-        wanted.append(math.floor(found * (1 / target.recall - 1) + 1e-9))
-    left = min(wanted) if wanted else None
-
-    def bound(checks: int, once: bool) -> int:
-        given = allocate(pools, checks)
-        strata = [
-            Stratum(name, size - given[name], (Block(size, given[name], finds, finds),))
-            for name, size in pools.items()
-            for finds in (round(rates[name] * given[name]),)
-        ]
-        return (once_limits if once else joint_limits)(strata, alpha).upper + reopened
-
-    def expected(checks: int) -> int:
-        given = allocate(pools, checks)
-        return sum(round(rates[name] * given[name]) for name in pools)
-
-    def planned(checks: int) -> int:
-        if not checks:
-            return pool + reopened
-        looks = LookPlan(tuple(share * checks / pool for share in _LOOKS))
-        finds = [round(share * expected(checks)) for share in _LOOKS]
-        return total_upper(finds, looks, pool, alpha) - finds[-1] + reopened
-
-    def fewest(most: int, once: bool) -> int | None:
-        if bound(pool, once) > most:
-            return None
-        return bisect_left(range(pool), True, key=lambda checks: bound(checks, once) <= most)
-
+    reckoning = _Reckoning(pools, _rates(material, standing), reopened, settings.bound.alpha)
+    left = _wanted(settings.target, found)
     return Costs(
         name=material.name,
         undecided=pool + reopened,
         found=found,
         confidence=settings.bound.confidence,
-        rows=tuple(
-            Cost(
-                checks,
-                bound(checks, True),
-                planned(checks),
-                bound(checks, False),
-                expected(checks),
-            )
-            for checks in sorted({min(number, pool) for number in _CHECKS})
-        ),
-        target=target,
+        rows=tuple(map(reckoning.cost, sorted({min(number, pool) for number in _CHECKS}))),
+        target=settings.target,
         target_left=left,
-        target_checks=None if left is None else (fewest(left, once=True), fewest(left, once=False)),
+        target_checks=None
+        if left is None
+        else (reckoning.fewest(left, once=True), reckoning.fewest(left, once=False)),
     )
+
+
+def _wanted(target: Target, found: int) -> int | None:
+    """What may be left by the stricter of the targets; None without any."""
+    wanted = [target.left] if target.left is not None else []
+    if target.recall is not None:
+        wanted.append(math.floor(found * (1 / target.recall - 1) + 1e-9))
+    return min(wanted, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reckoning:
+    """What so many checks allow.
+
+    Args:
+        pools: undecided units by stratum.
+        rates: finds to be expected of a check there.
+        reopened: undecided units that no draw takes.
+    """
+
+    pools: Mapping[str, int]
+    rates: Mapping[str, float]
+    reopened: int
+    alpha: float
+
+    def cost(self, checks: int) -> Cost:
+        once, every = (self.bound(checks, once=once) for once in (True, False))
+        return Cost(checks, once, self.planned(checks), every, sum(self.finds(checks).values()))
+
+    def finds(self, checks: int) -> dict[str, int]:
+        """To be expected, by stratum."""
+        given = allocate(self.pools, checks)
+        return {name: round(self.rates[name] * given[name]) for name in self.pools}
+
+    def bound(self, checks: int, *, once: bool) -> int:
+        given, finds = allocate(self.pools, checks), self.finds(checks)
+        strata = [
+            Stratum(name, size - given[name], (Block(size, given[name], finds[name], finds[name]),))
+            for name, size in self.pools.items()
+        ]
+        return (once_limits if once else joint_limits)(strata, self.alpha).upper + self.reopened
+
+    def planned(self, checks: int) -> int:
+        pool = sum(self.pools.values())
+        if not checks:
+            return pool + self.reopened
+        looks = LookPlan(tuple(share * checks / pool for share in _LOOKS))
+        finds = [round(share * sum(self.finds(checks).values())) for share in _LOOKS]
+        return total_upper(finds, looks, pool, self.alpha) - finds[-1] + self.reopened
+
+    def fewest(self, most: int, *, once: bool) -> int | None:
+        """Checks after which at most so many are left; None where not even all would do."""
+        pool = sum(self.pools.values())
+        if self.bound(pool, once=once) > most:
+            return None
+        return bisect_left(range(pool), True, key=lambda n: self.bound(n, once=once) <= most)
 
 
 def _rates(material: EstimateInputs, standing: Standing) -> dict[str, float]:

@@ -167,9 +167,11 @@ def validation_images(
             f"{workspace.root}: no positive is left that none of {', '.join(models)} has learnt "
             "from; train them with the same --seed and --validation"
         )
-    negatives_left = unlearnt(index, index.rows(source=Source.NEGATIVE), learnt)
-    others = negatives_left["image_id"].to_pylist()
-    drawn = np.random.default_rng(seed).permutation(len(others))[:negatives]
-    for image_id in [*positives, *(others[place] for place in sorted(drawn))]:
+    others = []
+    if negatives:
+        left = unlearnt(index, index.rows(source=Source.NEGATIVE), learnt)["image_id"].to_pylist()
+        drawn = np.random.default_rng(seed).permutation(len(left))[:negatives]
+        others = [left[place] for place in sorted(drawn)]
+    for image_id in [*positives, *others]:
         truth = Truths.of(annotations.get(image_id, ()), classes)
         yield Shown(decode_rgb(index.read(image_id), image_id), truth)

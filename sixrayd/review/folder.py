@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from sixrayd.advice.reviews import LOCAL as LOCAL
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError

@@ -6,10 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sixrayd.core.records import ADJUDICATION
+from sixrayd.core.records import ADJUDICATION, LOCAL, POSITIVES
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import (
-    LOCAL,
     ReviewFolder,
     decided_elsewhere,
     newest_review,
@@ -22,8 +21,6 @@ from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.sending import Places, Sender, task_rows
 from sixrayd.review.server import LABEL_STUDIO, connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
-
-POSITIVES = "positives"
 
 
 @dataclass(frozen=True, slots=True)

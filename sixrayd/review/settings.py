@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.records import Rule
+from sixrayd.core.records import POSITIVES, Rule
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.review.server import LABEL_STUDIO
 
-POSITIVES = "positives"
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sixrayd.core.ahead import chunked
+from sixrayd.core.records import LOCAL
 from sixrayd.core.shards import extension
 from sixrayd.core.storage import refusals_told
 from sixrayd.core.workspace import Workspace
 from sixrayd.imaging.decode import browsable
-from sixrayd.review.folder import LOCAL, Project, ReviewFolder
+from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import ReviewServer, connect
 

@@ -1,7 +1,8 @@
 """What the workspace's own review server knows and the workspace may not."""
 
-from sixrayd.advice.reviews import LOCAL, OnServer, Reviews
+from sixrayd.advice.reviews import OnServer, Reviews
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.records import LOCAL
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.settings import StatusSettings
 from sixrayd.review.status import review_status

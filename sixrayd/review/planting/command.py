@@ -10,10 +10,10 @@ from sixrayd.core.command import json_option, options_of, print_json, workspace_
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.printing import Terminal, echo
-from sixrayd.core.records import CANDIDATE_SCHEMA, Kind
+from sixrayd.core.records import CANDIDATE_SCHEMA, POSITIVES, Kind
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.settings import MOST_SHARE, POSITIVES, PlantSettings
+from sixrayd.review.settings import MOST_SHARE, PlantSettings
 
 option = options_of(PlantSettings)
 

@@ -48,7 +48,6 @@ from sixrayd.review.planting.planted import (
 from sixrayd.review.planting.worth import Proof, proof_of
 from sixrayd.review.settings import PlantSettings
 
-MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
 _TARGETS = 8  # clean scans among which the one whose palette fits an item best is taken
 _TRIES = 20  # items and scans looked at for each one planted
 _BATCH = 16
