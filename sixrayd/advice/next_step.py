@@ -56,7 +56,9 @@ NOTHING_LEFT = Step("", "every stage is done")
 
 def echo_next(workspace: Workspace) -> None:
     """Print what comes next, as `sixrayd status` does."""
-    echo(f"next: {Judgement(workspace).step}")
+    step = Judgement(workspace).step
+    told = f" ({step.why})" if step.waits_for == A_MENDED_FILE else ""
+    echo(f"next: {step}{told}")
 
 
 class Judgement:
@@ -217,8 +219,13 @@ class Judgement:
         return not stale or any(key.startswith("shards/") for key in newest.changed)
 
     def _again(self, stage: str, result: ResultStatus) -> Step:
-        line = self.workspace.typed(stage, result.name)
-        return Step(line or _named(stage, result), f"it is {result.progress}")
+        line, why = self.workspace.typed(stage, result.name), f"it is {result.progress}"
+        if not line:
+            return Step(_named(stage, result), f"{why}; with which options is not known")
+        if stage == "mine":  # all shards, not those that one call was for
+            shards = {path.name for path in self.workspace.shards.glob("*.tar")}
+            line = shlex.join(word for word in shlex.split(line) if word not in shards)
+        return Step(line, why)
 
     def _anew(self, stage: str, result: ResultStatus, why: str) -> Step:
         if stage == "estimate":
@@ -312,7 +319,7 @@ def _options(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
 
 def _longer(line: str, run: Run) -> str:
     """A training of twice the epochs."""
-    words = shlex.split(line or f"sixrayd train --name {run.name}")
+    words = shlex.split(line or f"sixrayd train --name {shlex.quote(run.name)}")
     if "--epochs" in words:
         at = words.index("--epochs")
         del words[at : at + 2]
@@ -333,7 +340,8 @@ def _estimate(run: Run) -> str:
 
 def _export(run: Run) -> str:
     settings = run.settings
-    line = f"sixrayd export --{settings.get('form', 'voc')}"
+    form = str(settings.get("form", "voc"))
+    line = f"sixrayd export --{form if form.isalnum() else 'voc'}"  # it may be a stranger's
     line += _options(settings, {"out": "", "consensus": "adjudicator", "split": ""})
     flags = ("with_negatives", "pseudonyms")
     line += "".join(f" --{key.replace('_', '-')}" for key in flags if settings.get(key) is True)

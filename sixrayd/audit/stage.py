@@ -21,7 +21,7 @@ from sixrayd.core.files import read_table, remove, sha256_file, write_bytes, wri
 from sixrayd.core.findings import Severity
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
 from sixrayd.core.words import counted
-from sixrayd.core.workspace import Run, Workspace
+from sixrayd.core.workspace import TYPED, Run, Workspace
 
 STAGE = "audit"
 _OUTPUTS = ("findings.parquet", "findings.csv", "report.html")
@@ -55,7 +55,7 @@ def audit(
         written = workspace.begin(run)
         if written:
             for path in folder.iterdir():  # what a killed audit left
-                if path.name != "plan.json":
+                if path.name not in ("plan.json", TYPED):
                     remove(path)
             summary = _write(workspace, settings, report)
             outputs = {name: sha256_file(folder / name) for name in _OUTPUTS}

@@ -29,6 +29,7 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
     """
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
+    allowance.check(_stated(plain))
     if absent := set(names or ()) - set(plain.schema_arrow.names):
         raise ValueError(f"no column {', '.join(sorted(absent))}")
     if _most_bytes(source, plain, _columns(plain, names)) <= allowance.most:
@@ -47,6 +48,7 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
     """
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
+    allowance.check(_stated(plain))
     if _most_bytes(source, plain, _columns(plain, names)) > allowance.most:
         yield from _dictionaries(source, plain, names, allowance)
         return
@@ -57,6 +59,12 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
 def _allowance(size: int) -> Allowance:
     factor = max(_LEAST_FACTOR, min(FACTOR, _CEILING // max(size, 1)))
     return Allowance(size, _FLOOR, factor)
+
+
+def _stated(file: pq.ParquetFile) -> int:
+    """Bytes that a file says its pages unpack to; texts that are stored once count once."""
+    groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
+    return sum(max(group.total_byte_size, group.num_rows) for group in groups)
 
 
 def _schema(file: pq.ParquetFile, names: Sequence[str] | None) -> pa.Schema:

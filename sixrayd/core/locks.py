@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from sixrayd.core.errors import WorkspaceError
 
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_TRIES, _MOMENT_S = 6, 0.05  # of who waits for one that only looks
 _LONGEST = 200  # bytes that are read of what the holder says
 
 
@@ -67,7 +69,7 @@ def held(path: Path, doing: str = "") -> Iterator[Hold]:
     handle = _opened(path, os.O_RDWR | os.O_CREAT)
     claim = None
     try:
-        if not _locked(handle, fcntl.LOCK_EX):
+        if not _locked_soon(handle):
             claim = _claimed(path)
         _say(handle, os.getpid(), doing)
         yield Hold(path, handle, claim is not None)
@@ -123,6 +125,15 @@ def _locked(handle: int, how: int) -> bool:
             raise
         return False
     return True
+
+
+def _locked_soon(handle: int) -> bool:
+    """As `_locked`; who only looks whether it is held lets go within a moment."""
+    for _ in range(_TRIES - 1):
+        with suppress(HeldError):
+            return _locked(handle, fcntl.LOCK_EX)
+        time.sleep(_MOMENT_S)
+    return _locked(handle, fcntl.LOCK_EX)
 
 
 def _say(handle: int, process: int, doing: str) -> None:

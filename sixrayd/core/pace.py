@@ -63,7 +63,7 @@ class Pace:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             new = told["return_value"].get_extra_info("socket")
             self._sockets[:] = [*(old for old in self._sockets if old.fileno() >= 0), new]
-        elif event.endswith(("send_request_body.started", "send_request_body.complete")):
+        elif "send_request_body." in event:
             self._sending = event.endswith("started")
             self._begin()
 

@@ -1,6 +1,7 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,7 +32,9 @@ from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
 REMOVED = "release/removed.json"
-_TYPED = "command.txt"  # of a stage's folder
+TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
+_SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
+_WORKSPACE = re.compile(r"-w|--w")  # the option, however it is shortened
 _LONGEST_COMMAND = 4000  # bytes
 
 
@@ -285,8 +288,8 @@ class Workspace:
                 remove_result(folder)
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
-        if line := self._typed():
-            write_bytes(folder / _TYPED, line.encode())
+        if (line := self._typed()) and not _SECRET.search(line):
+            write_bytes(folder / TYPED, line.encode())
         write_json(plan, as_plain(asdict(run)))
         return True
 
@@ -309,14 +312,15 @@ class Workspace:
     def typed(self, stage: str, name: str = "") -> str:
         """The command that began a result, for people to type again; empty where none is known.
 
-        It is quoted anew and runs nothing else, whoever wrote the file.
+        It is quoted anew, runs nothing else and names no workspace, whoever wrote the file.
         """
         try:
-            words = shlex.split(plain_text(self.folder(stage, name) / _TYPED, _LONGEST_COMMAND))
+            words = shlex.split(plain_text(self.folder(stage, name) / TYPED, _LONGEST_COMMAND))
         except (OSError, ValueError):
             return ""
         known = verb(STAGES[stage]).split()
-        return shlex.join(words) if words[: len(known)] == known else ""
+        ours = words[: len(known)] == known and not any(map(_WORKSPACE.match, words))
+        return shlex.join(words) if ours else ""
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""

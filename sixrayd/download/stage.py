@@ -10,7 +10,7 @@ from typing import Any
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.store import Store, absolute_url
-from sixrayd.core.workspace import Run, Workspace
+from sixrayd.core.workspace import TYPED, Run, Workspace
 from sixrayd.download.acquire import (
     acquire,
     archives_are_gone,
@@ -101,7 +101,7 @@ def _take(
     with _measurer(workspace, settings, store) as elsewhere:
         ingest = Ingest(workspace.shards, settings, faults, report, place, elsewhere)
         summary = ingest.take(release)
-    paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", PARTS)]
+    paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", TYPED, PARTS)]
     outputs = {p.name: ingest.sha256.get(p.name) or sha256_file(p) for p in sorted(paths)}
     run = replace(run, outputs=outputs, summary=summary)
     workspace.finish(run)
@@ -200,7 +200,7 @@ def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> boo
     (folder / "run.json").unlink(missing_ok=True)
     workspace.begin(run, keep=True)
     for path in folder.iterdir():  # what another ingest left
-        if path.suffix != ".tar" and path.name not in ("plan.json", PARTS):
+        if path.suffix != ".tar" and path.name not in ("plan.json", TYPED, PARTS):
             remove(path)
     return True
 

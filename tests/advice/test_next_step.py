@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sixrayd.advice.next_step import Judgement, Step
+from sixrayd.advice.next_step import Judgement, Step, _export
 from sixrayd.advice.reviews import OnServer
 from sixrayd.core.files import make_folder, write_json, write_table
 from sixrayd.core.locks import held
@@ -108,7 +108,11 @@ def _plain(run):
 
 
 @pytest.mark.parametrize(
-    "line", ["rm -rf /", "sixrayd export --out /", "sixrayd 'train", "x" * 5000, "\udc80"]
+    "line",
+    [
+        *("rm -rf /", "sixrayd export --out /", "sixrayd 'train", "x" * 5000, "\udc80"),
+        *("sixrayd train -w /home/me/other --force", "sixrayd train --works=/home/me/other"),
+    ],
 )
 def test_a_strangers_command_is_not_passed_on(tmp_path, line):
     workspace = Workspace(tmp_path)
@@ -116,6 +120,20 @@ def test_a_strangers_command_is_not_passed_on(tmp_path, line):
     workspace.begin(Run("models", "a", {}, {}))
     (tmp_path / "models/a/command.txt").write_bytes(line.encode("utf-8", "surrogateescape"))
     assert step(workspace).command == "sixrayd train --name a"
+
+
+def test_a_strangers_export_names_no_command(tmp_path):
+    run = Run("export", "a", {"form": "voc; reboot #", "out": "; reboot"}, {})
+    assert _export(run) == "sixrayd export --voc --out '; reboot' --force"
+
+
+def test_a_mining_of_some_shards_goes_on_with_all(tmp_path):
+    workspace = Workspace(tmp_path, lambda: "sixrayd mine negatives-00000.tar --threshold 0.2")
+    finish(workspace, "shards")
+    learnt(workspace, "rfb", 0.5)
+    (tmp_path / "shards" / "negatives-00000.tar").touch()
+    workspace.begin(Run("mine", "rfb", {}, {}))
+    assert step(workspace) == Step("sixrayd mine --threshold 0.2", "it is interrupted")
 
 
 def test_a_strangers_command_runs_nothing_else(tmp_path):

@@ -65,6 +65,15 @@ def test_a_text_of_many_rows_is_counted_for_each(
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_long_text_is_refused_before_it_is_unpacked(
+    tmp_path: Path, read: Callable[[Path, pa.Schema], object]
+) -> None:
+    path = bomb(tmp_path / "a.parquet", "A" * (1 << 28), 1)
+    with address_space(1 << 27), pytest.raises(WorkspaceError, match="times its size and 64 MiB"):
+        read(path, IDS)
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_padding_buys_no_more_than_it_costs(
     tmp_path: Path, read: Callable[[Path, pa.Schema], object]
 ) -> None:

@@ -194,6 +194,14 @@ def test_what_was_typed_is_kept_with_what_it_began(tmp_path: Path) -> None:
     assert again.typed("models", "b") == ""
 
 
+@pytest.mark.parametrize("url", ["s3://KEY:SECRET@bucket/parts", "gs://bucket/parts?token=SECRET"])
+def test_a_command_with_a_secret_is_not_kept(tmp_path: Path, url: str) -> None:
+    workspace = Workspace(tmp_path, lambda: f"sixrayd mine --parts-at {url}")
+    workspace.begin(Run("mine", "a", {}, {}))
+    assert workspace.typed("mine", "a") == ""
+    assert not any(b"SECRET" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("link", ["mine", "mine/a"])
 def test_nothing_is_removed_through_a_link(tmp_path: Path, link: str, keep: bool) -> None:

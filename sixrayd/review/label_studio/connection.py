@@ -98,7 +98,11 @@ def _read(path: Path) -> str:
     try:
         mode, text = path.stat().st_mode, plain_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as a token file") from error
+        why = getattr(error, "strerror", "") or "no text"
+        raise SettingsError(
+            f"{path}: no token file ({why}); save the token to a plain file, or set "
+            f"{TOKEN_VARIABLE}"
+        ) from error
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(f"{path}: others can read this token; run `chmod 600 {path}`")
     if len(text.split()) != 1:

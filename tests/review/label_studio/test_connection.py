@@ -17,6 +17,7 @@ from sixrayd.review.label_studio.server import find_server
 
 TOKEN = "a-token-that-must-not-be-shown"
 URL = "https://labels.example.org"
+PLAIN = "save the token to a plain file, or set SIXRAYD_LABEL_STUDIO_TOKEN"
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +214,7 @@ def test_a_token_that_its_owner_alone_can_read_is_taken(tmp_path, mode):
         ("\n", "expected one token and nothing else"),
         (f"token: {TOKEN}", "expected one token and nothing else"),
         (f"{TOKEN}\n{TOKEN}\n", "expected one token and nothing else"),
-        (b"\xff\xfe\x00", "cannot be read as a token file"),
+        (b"\xff\xfe\x00", f"no token file (no text); {PLAIN}"),
     ],
 )
 def test_a_file_that_holds_no_token_is_named_and_not_shown(tmp_path, text, message):
@@ -227,7 +228,8 @@ def test_a_token_file_that_is_gone_or_a_folder(tmp_path):
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(SettingsError) as caught:
             read_token(URL, path)
-        assert str(caught.value) == f"{path}: cannot be read as a token file"
+        why = "Is a directory" if path.is_dir() else "No such file or directory"
+        assert str(caught.value) == f"{path}: no token file ({why}); {PLAIN}"
 
 
 def test_a_link_to_a_private_file_is_as_private(tmp_path):
