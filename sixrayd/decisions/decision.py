@@ -177,8 +177,8 @@ def check_count(said: Sequence[Decision]) -> None:
     if boxes > MOST_BOXES or len(said) > MOST_ANSWERS:
         raise ShapeError(
             f"{said[0].image_id}: {boxes:,} boxes in {len(said):,} answers, expected at most "
-            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, withdraw the answer "
-            "that is none and pull again"
+            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, delete the answer "
+            "that is none on the server and pull again"
         )
 
 

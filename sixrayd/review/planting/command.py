@@ -71,8 +71,9 @@ def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_j
     if not plan:
         result = plant_known(workspace, settings)
         words = (
-            f"{result.name}: {counted(result.known, 'known positive')} in the queue; the detector "
-            f"fires on {result.detected}, and {result.with_proposals} will show its boxes"
+            f"{result.name}: {counted(result.known, 'known positive')} in the queue"
+            f"{'' if result.fresh else ', nothing added'}; the detector fires on "
+            f"{result.detected}, and {result.with_proposals} will show its boxes"
         )
         print_json(result) if as_json else echo(words)
         return
@@ -86,7 +87,8 @@ def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_j
     Terminal().print(
         "known positives that it takes, with proposals and as many without:",
         table,
-        f"{costs.available:,} are left on the test side; half come without: --number takes both",
+        f"{costs.available:,} are left on the test side; --number takes both: half, and those that "
+        "the detector does not fire on, come without",
         sep="\n",
     )
 

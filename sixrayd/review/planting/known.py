@@ -20,13 +20,20 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.lineage import lineage_of_all, split_of, unlearnt
 from sixrayd.review.folder import ReviewFolder
-from sixrayd.review.planting.plant import candidates, detect_planted, new_ids, size_of
+from sixrayd.review.planting.plant import (
+    candidates,
+    detect_planted,
+    new_ids,
+    refuse_harm,
+    size_of,
+)
 from sixrayd.review.planting.planted import (
     PLANTED_SCHEMA,
     planted_folder,
     planted_rows,
     remove_others,
 )
+from sixrayd.review.planting.worth import proof_of
 from sixrayd.review.settings import PlantSettings
 from sixrayd.statistics.sensitivity import known_for_width
 
@@ -61,7 +68,8 @@ def plant_known(workspace: Workspace, settings: PlantSettings) -> KnownResult:
     What is there stays. An interrupted call begins again and makes the same bytes.
 
     Raises:
-        WorkspaceError: there is no finished mining, or too few positives are left.
+        WorkspaceError: there is no finished mining, too few positives are left, or so few can only
+            widen the bound.
     """
     name = settings.name or workspace.newest("mine")
     with workspace.lock("review"):
@@ -70,7 +78,10 @@ def plant_known(workspace: Workspace, settings: PlantSettings) -> KnownResult:
         path = folder / "detections.parquet"
         seen = read_table(path, CANDIDATE_SCHEMA).to_pylist() if path.exists() else []
         if fresh:
-            rows = list(_known(workspace, name, settings))
+            found, number = _wanted(workspace, name, settings)
+            proof = proof_of(workspace, number, known=True)
+            refuse_harm(proof, settings, "give a greater --number, see --plan")
+            rows = list(_known(workspace, name, found, number, settings.seed))
             known = {row["image_id"] for row in before}
             remove_others(folder, [*before, *rows])  # of an interrupted call
             seen = [row for row in seen if row["image_id"] in known]
@@ -130,10 +141,11 @@ def _available(workspace: Workspace, name: str) -> list[Annotation]:
     return list(groups.values())
 
 
-def _known(workspace: Workspace, name: str, settings: PlantSettings) -> Iterator[dict[str, Any]]:
-    """Write the images; rows of `PLANTED_SCHEMA`."""
-    rng = np.random.default_rng(settings.seed)
-    found, index = _available(workspace, name), Index.load(workspace)
+def _wanted(
+    workspace: Workspace, name: str, settings: PlantSettings
+) -> tuple[list[Annotation], int]:
+    """The positives that there are, and how many of them are to be shown."""
+    found = _available(workspace, name)
     flagged = len(set(candidates(workspace, name)["image_id"].to_pylist()))
     number = settings.number or int(settings.share * flagged)
     if not 0 < number <= len(found):
@@ -142,6 +154,14 @@ def _known(workspace: Workspace, name: str, settings: PlantSettings) -> Iterator
             "the test side that no model has learnt from and no reviewer has seen; see --plan, and "
             "give --number"
         )
+    return found, number
+
+
+def _known(
+    workspace: Workspace, name: str, found: list[Annotation], number: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Write the images; rows of `PLANTED_SCHEMA`."""
+    rng, index = np.random.default_rng(seed), Index.load(workspace)
     taken = {
         row["image_id"]
         for path in workspace.folder("review").glob("[!.]*")

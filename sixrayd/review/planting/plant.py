@@ -88,8 +88,10 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
             )
         if fresh:
             planting = _Planting(workspace, name, settings)
-            _refuse_harm(proof_of(workspace, planting.count), settings)
+            proof = proof_of(workspace, planting.count)
+            refuse_harm(proof, settings, "mine with a lower --threshold for more room")
             rows = planting.rows()
+            (folder / "detections.parquet").unlink(missing_ok=True)  # of a killed planting
             write_table(folder / "planted.parquet", rows, PLANTED_SCHEMA)
         if not (folder / "detections.parquet").exists():
             seen = detect_planted(workspace, name)
@@ -106,16 +108,19 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     return PlantResult(name, len(threats), shams, proposed, detected, fresh, proof, caution)
 
 
-def _refuse_harm(proof: Proof, settings: PlantSettings) -> None:
+def refuse_harm(proof: Proof, settings: PlantSettings, instead: str) -> None:
     """What is planted stays, so what it can prove is told before.
+
+    Args:
+        instead: what to do, in the refusal.
 
     Raises:
         WorkspaceError: it can only widen the bound, and nobody insists.
     """
     if proof.harms and not settings.even_so:
         raise WorkspaceError(
-            f"planting {proof.planted}: {proof}; it cannot be taken back. Mine with a lower "
-            "--threshold, which leaves room for more, or pass --even-so"
+            f"planting {proof.planted}: {proof}; it cannot be taken back; {instead}, or pass "
+            "--even-so"
         )
     console.print(f"{proof}", soft_wrap=True)
 

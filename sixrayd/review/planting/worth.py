@@ -66,11 +66,14 @@ class Proof:
         return f"{said}; at most {self.left:,} missed would become {self.left_then:,} at best"
 
 
-def proof_of(workspace: Workspace, planted: int) -> Proof:
+def proof_of(workspace: Workspace, planted: int, *, known: bool = False) -> Proof:
     """What so many threats could prove, with the numbers of the workspace's newest estimate.
 
     The two halves are measured apart. What is planted can only lower the sensitivity that was
     taken for granted, so it widens the bound, by less the more of it is found.
+
+    Args:
+        known: known positives are meant, beside which projections count no more.
     """
     evidence, alpha = _newest_evidence(workspace)
     half = planted // 2
@@ -82,14 +85,16 @@ def proof_of(workspace: Workspace, planted: int) -> Proof:
     if evidence is not None:
         then = replace(
             evidence,
-            with_proposals=_added(evidence.with_proposals, half),
-            without_proposals=_added(evidence.without_proposals, half),
+            with_proposals=_added(evidence.with_proposals, half, known),
+            without_proposals=_added(evidence.without_proposals, half, known),
         )
         left, left_then = bound_of(evidence, alpha).upper, bound_of(then, alpha).upper
     return Proof(planted, level, float(lower[0]), float(lower[1]), left, left_then)
 
 
-def _added(before: Sensitivity, found: int) -> Sensitivity:
+def _added(before: Sensitivity, found: int, known: bool) -> Sensitivity:
+    if known and not before.known:
+        return replace(before, planted=found, hits=found, known=True)
     return replace(before, planted=(before.planted or 0) + found, hits=before.hits + found)
 
 

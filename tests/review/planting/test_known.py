@@ -34,7 +34,7 @@ from sixrayd.statistics.sensitivity import known_for_width
 from tests.review.planting.test_planting import ITEM, build, contents, positive
 from tests.workspaces import MISSED, NOTHING, Says, build_review
 
-SETTINGS = PlantSettings(origin="positives", number=4)
+SETTINGS = PlantSettings(origin="positives", number=4, even_so=True)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_one_of_a_near_duplicate_group_and_none_like_a_negative(workspace):
     groups = {"P00002": "P00001", "P00003": "P00001", "N0000001": "P00004"}
     rows = [row | {"group": groups.get(row["image_id"], row["group"])} for row in table]
     write_table(path, rows, INDEX_SCHEMA)
-    plant_known(workspace, PlantSettings(origin="positives", number=3))
+    plant_known(workspace, PlantSettings(origin="positives", number=3, even_so=True))
     assert {row["target"] for row in known(workspace)} == {"P00001", "P00005", "P00006"}
 
 
@@ -107,9 +107,9 @@ def test_what_reviewers_have_seen_is_never_known_again(workspace):
     free = {f"P0000{n}" for n in range(1, 6)} - used
     assert shown_positives(workspace) >= used | {"P00006"}
     with pytest.raises(WorkspaceError, match=rf"6 known positives wanted, {len(free)} of one box"):
-        plant_known(workspace, PlantSettings(origin="positives", number=6))
+        plant_known(workspace, PlantSettings(origin="positives", number=6, even_so=True))
     before = planted_rows(workspace, "first")
-    plant_known(workspace, PlantSettings(origin="positives", number=len(free)))
+    plant_known(workspace, PlantSettings(origin="positives", number=len(free), even_so=True))
     assert {row["target"] for row in known(workspace)} == free
     assert [row for row in planted_rows(workspace, "first") if row["kind"] != "known positive"] == (
         before
@@ -189,11 +189,17 @@ def test_commands(workspace):
     assert plan["available"] == 6
     assert plan["needed"]["1.1"]["0.95"] == known_for_width(0.95, 1.1, 0.005)
     assert "6 are left on the test side" in printed("--from", "positives", "--plan")
-    assert printed("--from", "positives", "--number", "4") == (
+    few = ("--from", "positives", "--number", "4")
+    refused = runner.invoke(command, ["-w", str(workspace.root), *few])
+    assert str(refused.exception).startswith("planting 4: 2 planted of each kind, all found, prove")
+    assert str(refused.exception).endswith("a greater --number, see --plan, or pass --even-so")
+    assert known(workspace) == []
+    assert printed(*few, "--even-so") == (
         "first: 4 known positives in the queue; the detector fires on 0, and 0 will show its "
         "boxes\n"
     )
-    result = json.loads(printed("--from", "positives", "--number", "4", "--json"))
+    assert "4 known positives in the queue, nothing added" in printed(*few)
+    result = json.loads(printed(*few, "--json"))
     assert result == asdict(KnownResult("first", 4, 0, 0, False))
     refused = runner.invoke(command, ["-w", str(workspace.root), "--plan"])
     assert (refused.exit_code, "--plan: only with --from positives" in refused.output) == (2, True)
