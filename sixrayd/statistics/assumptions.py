@@ -64,7 +64,8 @@ def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:
     if sensitivity.measured:
         what = "known positives" if sensitivity.known else "planted threats"
         shown = f"{sensitivity.hits} of {sensitivity.planted} {what} found"
-        return f"{words}measured, {percent_down(lower)} or more, {shown}"
+        return f"{words}measured, {shown}; counts as {percent_down(lower)}"
     if lower == 1:
         return f"{words}NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
-    return f"{words}NOT MEASURED, {percent_down(lower)} stated or from the other side"
+    why = "stated, of the other side, or capped by double reading"
+    return f"{words}NOT MEASURED, counts as {percent_down(lower)}: {why}"

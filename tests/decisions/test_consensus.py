@@ -443,6 +443,6 @@ def test_what_no_image_has_is_refused(said, what, read):
     with within(20, what), pytest.raises(ShapeError) as error:
         read([*said])
     assert str(error.value) == (
-        f"N1: {what}, expected at most 2,000 and 100; where the review is yours, withdraw the "
-        "answer that is none and pull again"
+        f"N1: {what}, expected at most 2,000 and 100; where the review is yours, delete the "
+        "answer that is none on the server and pull again"
     )

@@ -110,7 +110,8 @@ def test_answers_outside_the_population_and_names_stay_out(campaign, tmp_path):
         ({"consensus": Rule.STRICTEST}, "rule where reviewers differ: strictest"),
         (
             {"sensitivity": 0.8},
-            "sensitivity with proposals: NOT MEASURED, 80.0 % stated or from the other side",
+            "sensitivity with proposals: NOT MEASURED, counts as 80.0 %: stated, of the other "
+            "side, or capped by double reading",
         ),
     ],
 )

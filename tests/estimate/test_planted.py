@@ -82,10 +82,10 @@ def test_planted_threats_measure_and_widen(campaign):
     assert result.upper > perfect.upper
     seen = [Sensitivity(1, 2, 1).lower(0.005), Sensitivity(1, 3, 1).lower(0.005)]
     assert result.rests_on[4:6] == (
-        f"sensitivity with proposals: measured, {percent_down(seen[0])} or more, 1 of 2 planted "
-        "threats found",
-        f"sensitivity without proposals: measured, {percent_down(seen[1])} or more, 1 of 3 planted "
-        "threats found",
+        "sensitivity with proposals: measured, 1 of 2 planted threats found; counts as "
+        f"{percent_down(seen[0])}",
+        "sensitivity without proposals: measured, 1 of 3 planted threats found; counts as "
+        f"{percent_down(seen[1])}",
     )
     assert result.planting_helps
     strict = planted_counts(campaign.workspace, Rule.STRICTEST)

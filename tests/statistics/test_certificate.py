@@ -275,8 +275,9 @@ def test_assumptions_are_one_line_each():
         "looks: a single one, at a number of checks announced in advance",
     )
     assert lines(planted, confidence=0.99)[4:] == (
-        f"sensitivity with proposals: measured, {lower} or more, 30 of 30 planted threats found",
-        f"sensitivity without proposals: NOT MEASURED, {lower} stated or from the other side",
+        f"sensitivity with proposals: measured, 30 of 30 planted threats found; counts as {lower}",
+        f"sensitivity without proposals: NOT MEASURED, counts as {lower}: stated, of the "
+        "other side, or capped by double reading",
         "odds ratio of known to hidden contraband: 1 is claimed; left at most 12 at 1, 12 at 2, "
         "12 at 4",
     )
