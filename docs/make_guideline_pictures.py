@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.synth import blades, clutter, gadgets, guns, tools
 from sixrayd.synth.drawing import draw_image
 from sixrayd.synth.outlines import Points
-from sixrayd.synth.palettes import Picture
 from sixrayd.synth.plan import ImagePlan
 from sixrayd.synth.projection import DepthMap, Pose
 from sixrayd.synth.scanner import Scanner, scan
@@ -68,7 +68,7 @@ class Panel:
     """A captioned picture with boxes, each in its colour."""
 
     caption: str
-    picture: Picture
+    picture: RGBImage
     boxes: tuple[tuple[Box, Colour], ...] = ()
 
 
@@ -169,7 +169,6 @@ def main() -> None:
         _save([sides, kinds, fools], label.lower())
     _save([_boxes()], "boxes")
     _save([_looks()], "looks")
-    _save(_examples(), "examples", scale=0.55, quality=60)
 
 
 def _boxes() -> list[Panel]:
@@ -204,25 +203,13 @@ def _looks() -> list[Panel]:
     ]
 
 
-def _examples() -> list[list[Panel]]:
-    """A column a class, as small as it can be: the sheet travels inside the labelling page."""
-    views = [view for view in VIEWS if not (view.end_on or any(view.aside))]
-    rows = [
-        [_panel(KINDS[label][0], view, f"{label}, {view.caption}") for label in KINDS]
-        for view in views
-    ]
-    fools = [FOOLS[label][0] for label in KINDS]
-    rows.append([replace(_panel(f, FLAT, f"not: {f.caption}"), boxes=()) for f in fools])
-    return rows
-
-
 def _panel(thing: Thing, view: View, caption: str, across: Thing | None = None) -> Panel:
     """A thing on cloth, with another lying across it where one is given."""
     width, height = PANEL_WH
     rng = np.random.default_rng((SEED, thing.seed, 1))
     belt = DepthMap(width, height)
     cloth = clutter.clothes(rng)
-    plain = Thing("cloth", cloth.parts[:2])  # without its buttons
+    plain = replace(cloth, parts=cloth.parts[:2])  # without its buttons
     belt.add(plain, Pose((width / 2, height / 2), 9.0, rng.uniform(0, 180)))
     scale, box = _add(belt, thing, view)
     boxes = [box]
@@ -262,22 +249,19 @@ def _bounds(item: Thing, pose: Pose) -> tuple[Points, Points]:
     return (low + high) / 2, high - low
 
 
-def _save(
-    rows: Sequence[Sequence[Panel]], name: str, scale: float = 1.0, quality: int = 80
-) -> None:
+def _save(rows: Sequence[Sequence[Panel]], name: str) -> None:
     """Panels in rows, each under its caption."""
-    size = (round(PANEL_WH[0] * scale), round(PANEL_WH[1] * scale))
-    step = (size[0] + MARGIN, size[1] + MARGIN + CAPTION_PX)
+    step = (PANEL_WH[0] + MARGIN, PANEL_WH[1] + MARGIN + CAPTION_PX)
     across = max(len(row) for row in rows)
     sheet = Image.new("RGB", (across * step[0] + MARGIN, len(rows) * step[1] + MARGIN), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13 if scale == 1 else 11)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for r, row in enumerate(rows):
         for c, panel in enumerate(row):
             x, y = MARGIN + c * step[0], MARGIN + r * step[1]
             pen.text((x, y), panel.caption, fill=INK, font=font)
-            sheet.paste(_drawn(panel).resize(size, Image.Resampling.LANCZOS), (x, y + CAPTION_PX))
+            sheet.paste(_drawn(panel), (x, y + CAPTION_PX))
     path = FOLDER / f"{name}.jpg"
-    sheet.save(path, quality=quality)
+    sheet.save(path, quality=80)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

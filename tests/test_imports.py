@@ -125,10 +125,9 @@ def test_every_command_has_its_stage():
 # Where something else than a file of a workspace, or of people's own, is opened without a look.
 UNLOOKED = {
     "core/files.py": "looks itself, or opens what it has just written",
-    "core/classes.py": "the package's own file",
+    "core/resources.py": "the package's own files",
     "audit/page.py": "the package's own file",
     "benchmark/report/page.py": "the package's own file",
-    "review/label_studio/labelling.py": "the package's own file",
     "review/label_studio/environment.py": "the package's own file, and the user's own cache",
     "core/locks.py": "what the system tells of processes",
     "core/counting.py": "a file that is open",

@@ -44,9 +44,9 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
 
     assert {
         "sixrayd/annotation/labelling.xml",
-        "sixrayd/annotation/guidelines.md",
+        "sixrayd/annotation/guidelines.md.jinja",
         "sixrayd/annotation/guidelines.html",
-        "sixrayd/annotation/images/examples.jpg",
+        "sixrayd/annotation/images/gun.jpg",
         "sixrayd/manifests/classes.toml",
         "sixrayd/manifests/sources.toml",
         "sixrayd/benchmark/report/page.html.jinja",

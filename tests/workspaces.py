@@ -80,15 +80,15 @@ class Says:
     withdrawn: bool = False
 
 
-def finish(workspace, stage, name="", inputs=None, **summary):
-    settings = {"classes": list(default_classes())} if stage == "shards" else {}
+def finish(workspace, stage, name="", inputs=None, classes=(), **summary):
+    settings = {"classes": list(classes or default_classes())} if stage == "shards" else {}
     run = Run(stage, name, settings, inputs or {}, summary=summary)
     workspace.folder(stage, name).mkdir(parents=True, exist_ok=True)
     workspace.finish(run)
 
 
-def build_shards(workspace, pictures, images_per_shard=5):
-    """Shards, index and annotations of a release."""
+def build_shards(workspace, pictures, images_per_shard=5, classes=()):
+    """Shards, index and annotations of a release; of the default classes if none are named."""
     rows, boxes = [], []
     for source in ("positive", "negative"):
         with ShardWriter(workspace.shards, source + "s", images_per_shard) as writer:
@@ -99,7 +99,7 @@ def build_shards(workspace, pictures, images_per_shard=5):
     rows.sort(key=lambda row: row["image_id"])
     write_table(workspace.shards / "index.parquet", rows, INDEX_SCHEMA)
     write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
-    finish(workspace, "shards", images=len(rows))
+    finish(workspace, "shards", classes=classes, images=len(rows))
 
 
 def build_splits(workspace, **splits):

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from sixrayd.core.errors import AnnotationError, SettingsError
-from sixrayd.core.resources import resource
+from sixrayd.core.resources import resource_text
 
 MOST_CLASSES = 1000  # that a stranger's files may tell apart
 
@@ -125,4 +125,4 @@ def _left_out() -> frozenset[str]:
 
 
 def _table() -> dict[str, Any]:
-    return tomllib.loads(resource("manifests", "classes.toml").read_text("utf-8"))
+    return tomllib.loads(resource_text("manifests", "classes.toml"))

@@ -114,6 +114,11 @@ option = options_of(PushSettings)
 )
 @option("--duplicates", help="Send what resembles a known positive, too.")
 @option("--again", help="Send images decided in other reviews, too.")
+@option(
+    "--guidelines",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Markdown that reviewers are told instead of our text; kept, also for later pushes.",
+)
 @_server_options
 @json_option
 def push(workspace: Workspace, as_json: bool, **options: Any) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, LOCAL, POSITIVES
@@ -15,6 +16,7 @@ from sixrayd.review.folder import (
     pushed_project,
     reviews_of,
 )
+from sixrayd.review.guidance import GUIDELINES, keep_guidelines, read_guidelines
 from sixrayd.review.queue import plan
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
@@ -88,6 +90,8 @@ def push(
             lasting = {key: getattr(settings, key) for key in kept}
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
+            if settings.guidelines:
+                job.instruct(settings.guidelines)
             job.begin(lasting, wanted.inputs)
             job.keep_candidates(fresh)
             job.send(lanes, advance)
@@ -206,6 +210,13 @@ class _Push:
         self.folder.reopen()
         named = {**settings, "name": self.folder.name, "server": self.project.server}
         self.project = self.folder.keep(replace(self.project, settings=named, inputs=dict(inputs)))
+
+    def instruct(self, guidelines: Path) -> None:
+        """Tell reviewers what a file says: those of projects to come and those at work."""
+        keep_guidelines(self.folder.path, guidelines)
+        text = read_guidelines(self.folder.path / GUIDELINES)
+        for number in filter(None, self.project.numbers()):
+            self.sender.server.instruct(number, text)
 
     def keep_candidates(self, fresh: Sequence[ReviewImage]) -> None:
         """Note what is about to be drawn in advance, beside what was sent before."""

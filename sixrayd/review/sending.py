@@ -13,6 +13,7 @@ from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.records import ADJUDICATION, Kind
 from sixrayd.review.folder import Book, Project, ReviewFolder
+from sixrayd.review.guidance import guidance
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
@@ -169,8 +170,10 @@ class Sender:
             title += f", reviewer {lane}" * lane.isdecimal() * (lane != "1")
             title += f", {lane}" * (not lane.isdecimal())
             title += f", part {book.part + 1}" * bool(book.part)
+            told = guidance(self.folder.workspace, self.folder.path)
             classes = self.folder.workspace.classes()
-            number = self.server.create_project(ProjectPlan(title, key, classes))
+            plan = ProjectPlan(title, key, classes, told.guidelines, told.examples)
+            number = self.server.create_project(plan)
         made = replace(book, number=number)
         kept = tuple(made if other == book else other for other in project.books)
         project = self.folder.keep(replace(project, books=kept))

@@ -28,11 +28,18 @@ class AwayError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class ProjectPlan:
-    """What a new project is made with; `key` finds it again."""
+    """What a new project is made with; `key` finds it again.
+
+    Args:
+        guidelines: Markdown.
+        examples: a JPEG with objects of the classes; may be empty.
+    """
 
     title: str
     key: str
     classes: ClassList
+    guidelines: str = ""
+    examples: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,9 @@ class ReviewServer(Protocol):
 
     def create_project(self, plan: ProjectPlan) -> int:
         """Make a project whose tasks come in order and show what is drawn in advance."""
+
+    def instruct(self, project: int, guidelines: str) -> None:
+        """Replace what a project's reviewers are told; Markdown."""
 
     def project_address(self, project: int) -> str:
         """Where people open a project in their browser."""

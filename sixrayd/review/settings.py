@@ -27,6 +27,7 @@ class PushSettings:
         share: of the images that go to the second and later reviewers.
         duplicates: send negatives that resemble a known positive as well.
         again: send images, too, that were decided in other reviews.
+        guidelines: Markdown that reviewers are told instead of ours; kept with the review.
 
     Raises:
         SettingsError: out of range.
@@ -39,6 +40,7 @@ class PushSettings:
     share: float = 1.0
     duplicates: bool = False
     again: bool = False
+    guidelines: Path | None = field(default=None, metadata=OUTSIDE)
     url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
     token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`

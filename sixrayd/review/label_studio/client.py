@@ -122,6 +122,10 @@ class LabelStudio:
             )
             return int(project.id)
 
+    def set_instruction(self, project: int, instruction: str) -> None:
+        """Replace the HTML that a project's reviewers are told."""
+        self._patiently(lambda: self._sdk.projects.update(project, expert_instruction=instruction))
+
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
         path = str(folder.resolve())  # the same whichever way the workspace is reached

@@ -22,10 +22,11 @@ _COLOURS = (
 )
 
 
-def labelling_configuration(classes: ClassList) -> str:
+def labelling_configuration(classes: ClassList, examples: bytes = b"") -> str:
     """The XML of `annotation/labelling.xml` with a label, a colour and a key for each class.
 
-    The sheet of examples travels inside it, since no server can show a file of ours.
+    Args:
+        examples: a JPEG, which travels inside it; without one there is no switch for it.
 
     Raises:
         SettingsError: the template has lost its boxes or its style, or its verdicts are not ours.
@@ -49,20 +50,25 @@ def labelling_configuration(classes: ClassList) -> str:
         label.set("background", _COLOURS[number % len(_COLOURS)])
         if number < 9:
             label.set("hotkey", str(number + 1))
-    style.text = f"{style.text}{_examples()}"
+    looks = root.find(".//Markdown[@className='looks']")
+    if examples:
+        style.text = f"{style.text}{_shown(examples)}"
+    elif looks is not None:
+        lines = (looks.text or "").splitlines(keepends=True)
+        looks.text = etree.CDATA("".join(x for x in lines if 'class="examples"' not in x))
     return str(etree.tostring(root, encoding="unicode"))
 
 
-def _examples() -> str:
+def _shown(examples: bytes) -> str:
     """A rule of CSS, since Label Studio drops embedded images from all that is not CSS."""
-    data = b64encode(resource("annotation", "images/examples.jpg").read_bytes()).decode()
+    data = b64encode(examples).decode()
     return f".sixrayd .examples[open]::after {{ content: url(data:image/jpeg;base64,{data}); }}"
 
 
-def instruction() -> str:
-    """`annotation/guidelines.md` as HTML, for Label Studio's page of instructions."""
-    text = resource("annotation", "guidelines.md").read_text("utf-8")
-    html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+def instruction(guidelines: str) -> str:
+    """Markdown as HTML, for Label Studio's page of instructions; images are left out."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    html = str(markdown.render(guidelines))
     # Label Studio drops all styles and margins, so blocks are set apart by empty lines.
     return re.sub(r"</(h1|p|table)>\n", r"</\1>\n<br>\n", html)
 

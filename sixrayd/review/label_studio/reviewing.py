@@ -39,8 +39,12 @@ class LabelStudioReview(LabelStudio):
 
     def create_project(self, plan: ProjectPlan) -> int:
         """As `ReviewServer` has it."""
-        labelling = labelling_configuration(plan.classes)
-        return self.make_project(plan.title, plan.key, labelling, instruction())
+        labelling = labelling_configuration(plan.classes, plan.examples)
+        return self.make_project(plan.title, plan.key, labelling, instruction(plan.guidelines))
+
+    def instruct(self, project: int, guidelines: str) -> None:
+        """As `ReviewServer` has it."""
+        self.set_instruction(project, instruction(guidelines))
 
     def project_address(self, project: int) -> str:
         """As `ReviewServer` has it."""
