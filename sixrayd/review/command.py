@@ -33,6 +33,7 @@ from sixrayd.review.settings import (
     AdjudicateSettings,
     AgreementSettings,
     NextSettings,
+    PracticeSettings,
     PullSettings,
     PushSettings,
     StatusSettings,
@@ -86,6 +87,44 @@ for _command in (serve, stop_server, backup, restore, plant, rates):
 
 
 option = options_of(PushSettings)
+
+
+@review.command(short_help="Have people practise on known positives.")
+@workspace_option
+@options_of(PracticeSettings)(
+    "--number", type=click.IntRange(1, 200), help="Images to practise on, the first time."
+)
+@options_of(PracticeSettings)(
+    "--people",
+    type=click.IntRange(1, 20),
+    help="How many practise, each in a project of their own.",
+)
+@_server_options
+@json_option
+def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
+    """Have people practise on known positives; again says how far each of them is.
+
+    An image comes without boxes, then with those of the release. Nothing of it is a decision, and
+    none of these images measures anybody later.
+
+    \b
+    Example:
+      sixrayd review practice --number 10 --people 3
+    """
+    from sixrayd.review.practice import practise
+
+    result = practise(workspace, PracticeSettings(**options))
+    if as_json:
+        print_json(result)
+        return
+    for person in result.people:
+        echo(
+            f"{person.reviewer}: {person.images} of {counted(result.images, 'image')}, "
+            f"{person.right} of {counted(person.objects, 'object')} boxed rightly, "
+            f"{counted(person.elsewhere, 'box')} on none"
+        )
+    for place, address in enumerate(result.addresses, 1):
+        echo(f"Person {place} practises at {address}")
 
 
 @review.command(short_help="Send images to reviewers.")

@@ -43,6 +43,8 @@ from sixrayd.decisions.decision import (
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
 
+SERVER = "server"  # folder beside the reviews: Label Studio's own data
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -97,8 +99,10 @@ class ReviewFolder:
     """
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        if name == "server":
-            raise WorkspaceError("name 'server': kept for Label Studio's own data; mine as another")
+        if name == SERVER:
+            raise WorkspaceError(
+                f"name {SERVER!r}: kept for Label Studio's own data; mine as another"
+            )
         self.workspace, self.name = workspace, name
         self.path = workspace.folder("review", name)
 
@@ -273,6 +277,12 @@ def _check_kinds(project: Project) -> None:
 def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
     """All reviews with decisions, one that was killed before its `run.json` as well."""
     return [ReviewFolder(workspace, name) for name in reviews_with_decisions(workspace)]
+
+
+def begun_reviews(workspace: Workspace) -> list[ReviewFolder]:
+    """All reviews of which something is there, the server's own folder apart."""
+    names = (path.name for path in workspace.folders("review"))
+    return [ReviewFolder(workspace, name) for name in names if name != SERVER]
 
 
 def decided_elsewhere(workspace: Workspace, name: str) -> set[str]:

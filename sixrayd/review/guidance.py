@@ -104,10 +104,10 @@ def example_sheet(workspace: Workspace) -> bytes:
         ShardError: a shard is gone or has changed since it was indexed.
     """
     index, classes = Index.load(workspace), workspace.classes()
-    found = _by_class(index, load_annotations(workspace))
+    found = objects_by_class(index, load_annotations(workspace))
     each = max(1, min(_EACH, _MOST // len(classes)))
     rows = [
-        (f"{number}  {name}", _spread(found[name], each))
+        (f"{number}  {name}", examples_of(found[name], each))
         for number, name in enumerate(classes.names[:_MOST], 1)
         if name in found
     ]
@@ -126,10 +126,10 @@ def example_sheet(workspace: Workspace) -> bytes:
     return packed.getvalue()
 
 
-def _by_class(
+def objects_by_class(
     index: Index, annotations: dict[str, tuple[Annotation, ...]]
 ) -> dict[str, list[Annotation]]:
-    """Whole objects by class, one of a class and a group of near-duplicates."""
+    """Whole objects of the training side, one of a class and a group of near-duplicates."""
     rows = index.rows(source=Source.POSITIVE, split=Split.TRAIN).select(["image_id", "group"])
     found: dict[str, dict[str, Annotation]] = {}
     for row in rows.to_pylist():
@@ -139,7 +139,7 @@ def _by_class(
     return {name: list(groups.values()) for name, groups in found.items()}
 
 
-def _spread(annotations: list[Annotation], count: int) -> Iterator[Annotation]:
+def examples_of(annotations: list[Annotation], count: int) -> Iterator[Annotation]:
     """Some from small to large, without the very smallest and largest."""
     order = sorted(annotations, key=lambda found: (found.box.area, found.box_id))
     places = np.linspace(0.2, 0.9, min(count, len(order))) * (len(order) - 1)

@@ -68,6 +68,27 @@ class AdjudicateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PracticeSettings:
+    """How many images how many people practise on, where.
+
+    Raises:
+        SettingsError: none, or more than 200 images or 20 people.
+    """
+
+    number: int = 10
+    people: int = 1
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= 200:
+            raise SettingsError(f"--number {self.number}: expected 1 to 200")
+        if not 1 <= self.people <= 20:
+            raise SettingsError(f"--people {self.people}: expected 1 to 20")
+
+
+@dataclass(frozen=True, slots=True)
 class PullSettings:
     """What is fetched from where."""
 

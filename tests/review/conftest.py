@@ -19,9 +19,15 @@ IMAGES = 900
 
 
 def build(root, images=IMAGES):
-    """A workspace of negatives without candidates."""
+    """A workspace of negatives without candidates, and of three positives to practise on."""
     workspace = Workspace(root)
-    build_shards(workspace, [Picture(f"N{n:07d}") for n in range(1, images + 1)], 100)
+    box = (10.0, 10.0, 50.0, 40.0, False)
+    positives = [
+        Picture(f"P{n:07d}", "train", (label,), ((label, *box),))
+        for n, label in enumerate(("Gun", "Gun", "Knife"), 1)
+    ]
+    negatives = [Picture(f"N{n:07d}") for n in range(1, images + 1)]
+    build_shards(workspace, [*positives, *negatives], 100)
     return workspace
 
 

@@ -19,7 +19,7 @@ from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.lineage import lineage_of_all, split_of, unlearnt
-from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.folder import begun_reviews
 from sixrayd.review.planting.plant import (
     candidates,
     detect_planted,
@@ -34,6 +34,7 @@ from sixrayd.review.planting.planted import (
     remove_others,
 )
 from sixrayd.review.planting.worth import proof_of
+from sixrayd.review.practice import practised
 from sixrayd.review.settings import PlantSettings
 from sixrayd.statistics.sensitivity import known_for_width
 
@@ -114,10 +115,10 @@ def plan_known(workspace: Workspace, settings: PlantSettings) -> KnownPlan:
 
 def shown_positives(workspace: Workspace) -> set[str]:
     """The ledger: images that reviewers have seen or will see, under whatever name."""
-    found: set[str] = set()
-    for path in workspace.folder("review").glob("[!.]*"):
-        found.update(row["image_id"] for row in ReviewFolder(workspace, path.name).tasks())
-        for row in planted_rows(workspace, path.name):
+    found = set(practised(workspace))
+    for review in begun_reviews(workspace):
+        found.update(row["image_id"] for row in review.tasks())
+        for row in planted_rows(workspace, review.name):
             found.update((row["target"], row["item"].partition("/")[0]))
     return found
 
@@ -164,8 +165,8 @@ def _known(
     rng, index = np.random.default_rng(seed), Index.load(workspace)
     taken = {
         row["image_id"]
-        for path in workspace.folder("review").glob("[!.]*")
-        for row in planted_rows(workspace, path.name)
+        for review in begun_reviews(workspace)
+        for row in planted_rows(workspace, review.name)
     }
     chosen = (found[place] for place in rng.permutation(len(found))[:number].tolist())
     ids, folder = new_ids(index, taken, number, rng), planted_folder(workspace, name) / "images"
