@@ -17,10 +17,11 @@ from sixrayd.core.printing import echo
 from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
-from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
+from sixrayd.estimate.settings import EstimateSettings, LabelSettings, SampleSettings, Target
 from sixrayd.statistics.settings import BoundSettings
 
 bound, target = options_of(BoundSettings), options_of(Target)
+labels = options_of(LabelSettings)
 
 
 @click.command()
@@ -48,6 +49,27 @@ bound, target = options_of(BoundSettings), options_of(Target)
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write one file from which `sixrayd verify` computes the bound again.",
+)
+@labels(
+    "--labels",
+    "number",
+    type=click.IntRange(1),
+    default=None,
+    show_default=False,
+    metavar="N",
+    help="Have N labelled images drawn at random looked at, and say how many have a faulty label; "
+    "again says how far that is.",
+)
+@labels(
+    "--blind",
+    type=click.FloatRange(0, 1),
+    help="With --labels: share of the images that is shown without its boxes.",
+)
+@labels("--url", help="With --labels: another Label Studio.  [default: the workspace's]")
+@labels(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --labels: file that holds a token for --url.",
 )
 @click.option("--by", default="", help="With --certify: who signs it off.")
 @click.option(
@@ -92,17 +114,21 @@ def estimate(
       sixrayd estimate --looks 500,1500,5000 && sixrayd review push
       sixrayd estimate --next-look && sixrayd review push
       sixrayd estimate --target-recall 0.95
+      sixrayd estimate --labels 100
     """
+    asked = {key: options.pop(key) for key in ("number", "blind", "url", "token_file")}
     draws = (sample is not None, bool(looks), next_look)
-    if sum((plan, *draws, certify is not None)) > 1:
+    if sum((plan, *draws, certify is not None, asked["number"] is not None)) > 1:
         raise click.UsageError(
-            "--plan, --sample, --looks, --next-look and --certify: one at a time"
+            "--plan, --sample, --looks, --next-look, --labels and --certify: one at a time"
         )
     if options["seed"] and not any(draws):
         raise click.UsageError("--seed: only with --sample, --looks and --next-look")
     if (options["by"] or options["force"]) and certify is None:
         raise click.UsageError("--by and --force: only with --certify")
-    if any(draws):
+    if asked["number"] is not None:
+        _labels(workspace, LabelSettings(**asked), as_json)
+    elif any(draws):
         settings = SampleSettings(
             name=options["name"],
             **({} if sample is None else {"units": sample}),
@@ -115,6 +141,14 @@ def estimate(
         _certify(workspace, certify, options, as_json)
     else:
         _estimate(workspace, _settings(options), plan, as_json)
+
+
+def _labels(workspace: Workspace, settings: LabelSettings, as_json: bool) -> None:
+    from sixrayd.estimate.labels import estimate_labels
+    from sixrayd.estimate.printing import print_labels
+
+    result = estimate_labels(workspace, settings)
+    (print_json if as_json else print_labels)(result)
 
 
 def _settings(options: dict[str, Any]) -> EstimateSettings:

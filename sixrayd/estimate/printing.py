@@ -1,5 +1,6 @@
 """What `sixrayd estimate` prints."""
 
+import math
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
@@ -10,9 +11,11 @@ from rich.text import Text
 
 from sixrayd.core.printing import Terminal
 from sixrayd.core.words import counted
+from sixrayd.estimate.labels import LabelResult
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
 from sixrayd.estimate.stage import Estimate
+from sixrayd.statistics.label_faults import Share
 from sixrayd.statistics.missed import percent_down
 
 _SHOWN_IMAGES = 20
@@ -20,6 +23,13 @@ _CLASSES = (
     "Each class's bound is stricter, so that all hold at once; they may exceed the total and do "
     "not add up."
 )
+_FAULTS = {
+    "missing": "an object without a box",
+    "wrong": "a box on nothing, or of the wrong class",
+    "loose": "a loose box, where boxes were shown",
+    "any": "any of these",
+}
+_UNLIKELY = 0.05
 _console = Terminal()
 
 
@@ -39,6 +49,45 @@ def print_sample(result: SampleResult, following: str) -> None:
         f"next: {following}",
     ]
     _console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def print_labels(result: LabelResult) -> None:
+    """Print how many labelled images have a faulty label, as far as answers say it."""
+    out = [
+        f"{result.answered} of {counted(result.drawn, 'drawn image')} answered, {result.blind} of "
+        f"them shown without boxes; {result.images:,} are labelled"
+        + f"; {result.unsure} undecided"
+        * bool(result.unsure)
+    ]
+    table = _table("images with", "share", "95 %")
+    for kind, words in _FAULTS.items():
+        if share := result.kinds.get(kind):
+            table.add_row(words, *_shares(share))
+    if result.boxes:
+        table.add_row("share of boxes that are wrong or loose", *_shares(result.boxes))
+        _console.print(*out, table, sep="\n", soft_wrap=True)
+        (lack, shown), (lack_blind, blind) = result.lacking
+        out = [
+            f"without boxes shown {lack_blind} of {blind} lack a box, with boxes {lack} of {shown}"
+        ]
+        if result.anchored_p < _UNLIKELY:
+            out.append(
+                "caution: who is shown boxes seems to overlook what has none; draw with a greater "
+                f"--blind (p = {result.anchored_p:.2g})"
+            )
+    if result.with_more and result.drawn < result.images:
+        _, between = _shares(result.with_more)
+        out.append(f"1,000 more at the same rate: any fault in {between}")
+    if result.answered < result.drawn:
+        out.append(f"next: answer at {result.address}, then the same command again")
+    else:
+        out.append("next: sixrayd review push --from positives, which corrects labels in doubt")
+    _console.print(*out, sep="\n", soft_wrap=True)
+
+
+def _shares(share: Share) -> tuple[str, str]:
+    low, high = math.floor(1000 * share.low) / 10, math.ceil(1000 * share.high) / 10
+    return f"{100 * share.value:.1f} %", f"{low:.1f} to {high:.1f} %"
 
 
 def print_costs(costs: Costs) -> None:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.statistics.settings import BoundSettings
 
 
@@ -63,3 +65,27 @@ class EstimateSettings:
     name: str = ""  # of the review; empty takes the newest
     bound: BoundSettings = field(default_factory=BoundSettings)
     target: Target = field(default_factory=Target)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """How many labelled images are drawn in all.
+
+    Args:
+        number: a higher one later draws the next ones.
+        blind: share of them, 0 to 1, that is shown without its boxes; of the first draw.
+
+    Raises:
+        SettingsError: out of range.
+    """
+
+    number: int = 100
+    blind: float = 0.2
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
+
+    def __post_init__(self) -> None:
+        if self.number < 1 or not 0 <= self.blind <= 1:
+            raise SettingsError(
+                f"--labels {self.number}, --blind {self.blind}: expected 1 or more, and 0 to 1"
+            )

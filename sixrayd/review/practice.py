@@ -8,9 +8,8 @@ shown with its answer measures nobody. Nothing of it is a decision.
 
 import itertools
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 
 import numpy as np
 
@@ -18,14 +17,13 @@ from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
-from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.guidance import example_sheet, examples_of, objects_by_class
-from sixrayd.review.queue.plan import Pictures
-from sixrayd.review.server import NewTask, ProjectPlan, ReviewServer, ServerAnnotation, connect
+from sixrayd.review.aside import Aside, AsideAnswer, AsideTask
+from sixrayd.review.guidance import Guidance, example_sheet, examples_of, objects_by_class
+from sixrayd.review.server import connect
 from sixrayd.review.settings import PracticeSettings
-from sixrayd.review.showing import pictures_shown
 
 _RIGHT_IOU = 0.5
 _GUIDELINES = """# Practice
@@ -63,15 +61,6 @@ class _Practice:
     key: str
     images: tuple[str, ...]
 
-    def project_key(self, place: int) -> str:
-        """What one person's project is found by, from 0."""
-        return f"{self.key}.{place}"
-
-    def task_key(self, image_id: str, place: int = 0, *, answer: bool = False) -> str:
-        """What tells a task from all others; nothing in it tells the image."""
-        name = sha256(f"{self.key}/{image_id}".encode()).hexdigest()[:20]
-        return f"{self.project_key(place)}/{name}{'+' * answer}"
-
 
 def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult:
     """Make the practice where it is missing, and say how far people are.
@@ -85,13 +74,14 @@ def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult
         connect(workspace, settings.url, settings.token_file, settings.server) as server,
     ):
         practice = _kept(workspace) or _chosen(workspace, settings.number)
-        projects = _Projects(workspace, server, practice)
-        numbers = [projects.open(place) for place in range(settings.people)]
-        people = [
-            who for place, number in enumerate(numbers) for who in projects.done(place, number)
-        ]
-        addresses = tuple(map(server.project_address, numbers))
-        return PracticeResult(addresses, len(practice.images), tuple(people))
+        guidance = Guidance(_GUIDELINES, example_sheet(workspace))
+        tasks, addresses, people = _tasks(workspace, practice), [], list[Practised]()
+        for place in range(1, settings.people + 1):
+            aside = Aside(workspace, server, f"{practice.key}.{place}", tasks)
+            number = aside.open(f"sixrayd practice {place}", guidance)
+            addresses.append(server.project_address(number))
+            people += _judged(aside.answers(number), tasks)
+        return PracticeResult(tuple(addresses), len(practice.images), tuple(people))
 
 
 def practised(workspace: Workspace) -> frozenset[str]:
@@ -127,67 +117,29 @@ def _chosen(workspace: Workspace, number: int) -> _Practice:
     return practice
 
 
-class _Projects:
-    """The practice on a server, a project a person."""
-
-    def __init__(self, workspace: Workspace, server: ReviewServer, practice: _Practice) -> None:
-        self.workspace, self.server, self.practice = workspace, server, practice
-        self.annotations = load_annotations(workspace)
-        self.pictures = Pictures(workspace, "", practice.images)
-
-    def open(self, place: int) -> int:
-        """A person's project with all its tasks, made where it is missing: its number."""
-        key = self.practice.project_key(place)
-        number = self.server.find_project(key)
-        if number is None:
-            title = f"sixrayd practice {place + 1}"
-            classes, examples = self.workspace.classes(), example_sheet(self.workspace)
-            plan = ProjectPlan(title, key, classes, _GUIDELINES, examples)
-            number = self.server.create_project(plan)
-        known = {task.key for task in self.server.all_tasks(number)}
-        if missing := [task for task in self._tasks(place, number) if task.key not in known]:
-            self.server.add_tasks(number, missing)
-        return number
-
-    def _tasks(self, place: int, number: int) -> Iterator[NewTask]:
-        """Each image, and right after it the image with its boxes."""
-        images = self.practice.images
-        names = {i: self.practice.task_key(i).rpartition("/")[2] for i in images}
-        files, pictures = pictures_shown(self.pictures, names)
-        addresses = self.server.show_images(number, "practice", pictures)
-        for image_id in images:
-            for answer in (False, True):
-                yield NewTask(
-                    self.practice.task_key(image_id, place, answer=answer),
-                    addresses[files[image_id]],
-                    self.pictures.size_wh(image_id),
-                    tuple(_drawn(self.annotations[image_id])) if answer else (),
-                )
-
-    def done(self, place: int, number: int) -> Iterator[Practised]:
-        """What people did in a project, by name."""
-        images = self.practice.images
-        blind = {self.practice.task_key(image_id, place): image_id for image_id in images}
-        names, totals = self.server.reviewers(), dict[str, list[int]]()
-        for task in self.server.answered_tasks(number):
-            for said in task.annotations if task.key in blind else ():
-                counts = totals.setdefault(names.get(said.author, str(said.author)), [0] * 4)
-                for at, count in enumerate(self._judged(blind[task.key], said)):
-                    counts[at] += count
-        yield from (Practised(who, *counts) for who, counts in sorted(totals.items()))
-
-    def _judged(self, image_id: str, said: ServerAnnotation) -> tuple[int, int, int, int]:
-        size_wh, classes = self.pictures.size_wh(image_id), self.workspace.classes()
-        answer = self.server.read_answer(said.regions, size_wh, {}, classes)
-        boxes = [box.box for box in answer.boxes] if answer.verdict == Verdict.MISSED else []
-        truth = [annotation.box for annotation in self.annotations[image_id]]
-        return 1, len(truth), *_compared(truth, boxes)
+def _tasks(workspace: Workspace, practice: _Practice) -> list[AsideTask]:
+    """Each image, and right after it the image with its boxes."""
+    annotations = load_annotations(workspace)
+    known = {i: tuple(each.box for each in annotations[i]) for i in practice.images}
+    return [
+        task
+        for image_id, boxes in known.items()
+        for task in (AsideTask(image_id), AsideTask(image_id, boxes, again=True))
+    ]
 
 
-def _drawn(annotations: Sequence[Annotation]) -> Iterator[dict[str, object]]:
-    for place, annotation in enumerate(annotations):
-        about = {"box_id": f"known{place}", "score": 1.0, "model": "the release"}
-        yield {**annotation.box.as_row(), **about}
+def _judged(answers: Iterable[AsideAnswer], tasks: Sequence[AsideTask]) -> Iterator[Practised]:
+    """What each person did before the boxes were shown, by name."""
+    truths = {task.image_id: task.boxes for task in tasks if task.again}
+    people: dict[str, list[tuple[int, int, int, int]]] = {}
+    for answer in answers:
+        if not answer.task.again:
+            truth = truths[answer.task.image_id]
+            boxes = answer.boxes if answer.verdict == Verdict.MISSED else ()
+            right, elsewhere = _compared(truth, boxes)
+            people.setdefault(answer.reviewer, []).append((1, len(truth), right, elsewhere))
+    for who, counts in sorted(people.items()):
+        yield Practised(who, *map(sum, zip(*counts, strict=True)))
 
 
 def _compared(truth: Sequence[Box], boxes: Sequence[Box]) -> tuple[int, int]:
