@@ -24,6 +24,7 @@ COMMANDS = {
     "patch": "Show a patch of labels that `diff` wrote, or apply it.",
     "benchmark": "Compare detectors and crops on the corrected dataset, or on any VOC tree.",
     "browse": "Open the result in FiftyOne.",
+    "report": "Write one page on the whole workspace, with pictures.",
     "status": "Say what is done, what is stale, and what to run next.",
     "demo": "Run the whole pipeline on a synthetic release.",
 }

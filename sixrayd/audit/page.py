@@ -7,6 +7,7 @@ from pathlib import Path
 from sixrayd.audit.settings import FlawCount
 from sixrayd.audit.thumbnails import Thumbnails
 from sixrayd.core.findings import LIKELY_MISSED
+from sixrayd.core.resources import page_of
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
@@ -45,14 +46,8 @@ def audit_page(
         facts: terms and words of its head.
         push: the command that sends duplicates of positives to reviewers.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
-        facts=facts, sections=list(_sections(kinds, thumbnails, push)), rules=rules
-    )
+    sections = list(_sections(kinds, thumbnails, push))
+    return page_of(_TEMPLATE, facts=facts, sections=sections, rules=rules)
 
 
 def _sections(

@@ -1,19 +1,13 @@
-"""Small pictures of images with their boxes, as addresses that hold them."""
+"""Small pictures of an ingest's images with their boxes."""
 
-import base64
-import io
+from collections.abc import Iterator
 
-import numpy as np
 import pyarrow.compute as pc
-from PIL import Image, ImageDraw
 
 from sixrayd.audit.tables import IngestTables
-from sixrayd.core.arrays import FloatArray
-from sixrayd.core.boxes import EDGES
-from sixrayd.imaging.decode import decode_rgb
+from sixrayd.core.boxes import EDGES, edges_of
+from sixrayd.imaging.thumbnails import Outline, thumbnail
 
-_SIDE_PX = 240
-_QUALITY = 80
 _OTHERS, _MEANT = "#1f618d", "#c0392b"
 
 
@@ -36,20 +30,12 @@ class Thumbnails:
         if image_id not in index or index.record(image_id).error:
             return ""
         record = index.record(image_id)
-        pixels = decode_rgb(index.read(image_id), image_id, min_side_px=_SIDE_PX)
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((_SIDE_PX, _SIDE_PX))
-        scale = np.array([picture.width / record.width, picture.height / record.height] * 2)
-        self._draw(picture, image_id, box_id, scale)
-        packed = io.BytesIO()
-        picture.save(packed, "JPEG", quality=_QUALITY)
-        return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode('ascii')}"
+        outlines = self._outlines(image_id, box_id)
+        return thumbnail(index.read(image_id), image_id, (record.width, record.height), outlines)
 
-    def _draw(self, picture: Image.Image, image_id: str, box_id: str, scale: FloatArray) -> None:
-        canvas = ImageDraw.Draw(picture)
+    def _outlines(self, image_id: str, box_id: str) -> Iterator[Outline]:
         boxes = self.tables.boxes.filter(pc.equal(self.tables.boxes["image_id"], image_id))
-        boxes = boxes.select(["box_id", *EDGES]).to_pylist()
-        for box in sorted(boxes, key=lambda box: box["box_id"] == box_id):
-            edges = np.array([box[edge] for edge in EDGES]) * scale
-            meant = box["box_id"] == box_id
-            canvas.rectangle(edges.tolist(), outline=_MEANT if meant else _OTHERS, width=1 + meant)
+        rows = boxes.select(["box_id", *EDGES]).to_pylist()
+        for row in sorted(rows, key=lambda row: row["box_id"] == box_id):
+            meant = row["box_id"] == box_id
+            yield Outline(edges_of(row), _MEANT if meant else _OTHERS, 1 + meant)

@@ -1,6 +1,7 @@
-"""Files that travel with the code: `annotation/` and `manifests/`."""
+"""Files that travel with the code: `annotation/`, `manifests/` and the templates of pages."""
 
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -14,3 +15,13 @@ def resource(folder: str, name: str) -> Path:
 def resource_text(folder: str, name: str) -> str:
     """The text of such a file."""
     return resource(folder, name).read_text("utf-8")
+
+
+def page_of(template: Path, /, **parts: Any) -> str:
+    """HTML from a template of ours; all that is put into it is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template.read_text("utf-8")).render(**parts)

@@ -1,8 +1,8 @@
 """`sixrayd estimate --labels`: how many labelled images have a faulty label.
 
 Images are drawn from all labelled ones, shown in a project of their own, and what a reader submits
-is compared with the release's boxes. `estimate/labels/` keeps the draw and each answer; no answer is a
-decision, so no label changes by it.
+is compared with the release's boxes. `estimate/labels/` keeps the draw and each answer; no answer
+is a decision, so no label changes by it.
 """
 
 import secrets
@@ -97,7 +97,9 @@ def estimate_labels(workspace: Workspace, settings: LabelSettings) -> LabelResul
         blind = drawing.images(ids)
         tasks = [AsideTask(i, () if hidden else labels[i]) for i, hidden in blind.items()]
         aside = Aside(workspace, server, drawing.key, tasks)
-        number = aside.open("sixrayd labels", guidance(workspace, workspace.folder("estimate", "labels")))
+        number = aside.open(
+            "sixrayd labels", guidance(workspace, workspace.folder("estimate", "labels"))
+        )
         answers = _keep_answers(workspace, aside.answers(number))
         return _result(server.project_address(number), labels, blind, answers)
 
