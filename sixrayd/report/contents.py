@@ -1,16 +1,19 @@
 """What the page of a workspace says, all taken from its files; nothing is written."""
 
 import math
+import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sixrayd.advice.next_step import Judgement
+from sixrayd.core.classes import default_classes
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source, State
+from sixrayd.core.resources import resource_text
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -18,7 +21,15 @@ from sixrayd.decisions.decision import reviews_with_decisions
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.export.states import annotation_of, assign_states, gather
 from sixrayd.report.galleries import Galleries
-from sixrayd.report.parts import Bar, BoundRow, ClassRow, Contents, ReviewSection, ScoreBin
+from sixrayd.report.parts import (
+    Bar,
+    BoundRow,
+    ClassRow,
+    Contents,
+    PaperRow,
+    ReviewSection,
+    ScoreBin,
+)
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.statistics.belief import BELIEF, Belief
 from sixrayd.statistics.missed import percent_down
@@ -31,6 +42,7 @@ KINDS = {
     State.UNDECIDED: "undecided",
 }
 UNSEEN = "not looked at"
+_ALL = "all"
 
 
 def read_contents(workspace: Workspace, most: int) -> Contents:
@@ -57,12 +69,14 @@ def read_contents(workspace: Workspace, most: int) -> Contents:
     negatives = set(evidence.index.rows(source=Source.NEGATIVE)["image_id"].to_pylist())
     decided = len(negatives.intersection(evidence.decisions))
     galleries = Galleries(evidence, states, rows, after, most)
+    classes = tuple(_classes(evidence.classes.names, before.values(), after.values()))
     return Contents(
         tuple(_facts(workspace, len(evidence.index), evidence.classes.names)),
         _funnel(states.counts(), len(negatives), len(scores) if minings else None, decided),
         tuple(_scores(scores, of_image)),
-        tuple(_classes(evidence.classes.names, before.values(), after.values())),
+        classes,
         tuple(_sizes(before.values(), after.values())),
+        tuple(_paper(classes, len(negatives), len(found))),
         tuple(ReviewSection(n, ReviewFolder(workspace, n).progress()) for n in _sent(workspace)),
         tuple(_bounds(workspace)),
         tuple(galleries.all()),
@@ -133,7 +147,7 @@ def _classes(
         per = [sum(o.box.label in wanted for o in each.objects) for each in annotations]
         return sum(number > 0 for number in per), sum(per)
 
-    for label, wanted in [*((name, (name,)) for name in names), ("all", names)]:
+    for label, wanted in [*((name, (name,)) for name in names), (_ALL, names)]:
         yield ClassRow(label, *count(before, wanted), *count(after, wanted))
 
 
@@ -154,6 +168,21 @@ def _sizes(
     first, second = count(before), count(after)
     for size in SIZES:
         yield size.name, first[size.name], second[size.name]
+
+
+def _paper(classes: Sequence[ClassRow], negatives: int, found: int) -> Iterator[PaperRow]:
+    """As the paper's table 2, where the classes are SIXray's."""
+    if {row.label for row in classes} != {*default_classes(), _ALL}:
+        return
+    paper = tomllib.loads(resource_text("manifests", "published.toml"))
+    ours = {
+        "positive images": (classes[-1].images, classes[-1].images_after),
+        "positive objects": (classes[-1].boxes, classes[-1].boxes_after),
+        "negative images": (negatives, negatives - found),
+    }
+    for words, counts in ours.items():
+        key = words.replace(" ", "_")
+        yield PaperRow(words, paper["SIXray"][key], paper["SIXray-D"][key], *counts)
 
 
 def _bounds(workspace: Workspace) -> Iterator[BoundRow]:

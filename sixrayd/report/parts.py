@@ -36,6 +36,17 @@ class ClassRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PaperRow:
+    """A count of the paper's table 2, and the same of this workspace."""
+
+    words: str
+    sixray: int
+    sixray_d: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewSection:
     """How far a review is."""
 
@@ -84,6 +95,7 @@ class Contents:
     scores: tuple[ScoreBin, ...]
     classes: tuple[ClassRow, ...]
     sizes: tuple[tuple[str, int, int], ...]
+    paper: tuple[PaperRow, ...]
     reviews: tuple[ReviewSection, ...]
     bounds: tuple[BoundRow, ...]
     galleries: tuple[Gallery, ...]

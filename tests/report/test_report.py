@@ -37,6 +37,11 @@ def test_counts_add_up_to_the_release(workspace):
     assert max(sum(bin.heights.values()) for bin in found.scores) == 1
     (every,) = (row for row in found.classes if row.label == "all")
     assert (every.images, every.boxes, every.images_after, every.boxes_after) == (2, 3, 5, 7)
+    assert [(row.words, row.sixray_d, row.before, row.after) for row in found.paper] == [
+        ("positive images", 11_401, 2, 5),
+        ("positive objects", 23_470, 3, 7),
+        ("negative images", 1_050_302, 11, 8),
+    ]
     assert sum(before for _, before, _ in found.sizes) == 3
     assert sum(after for _, _, after in found.sizes) == 7
 
