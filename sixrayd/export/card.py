@@ -122,10 +122,11 @@ def card(
         forms: key → what people call it, of what was written.
         sets: of images that hold nothing → split → images.
     """
+    titles = list(forms.values())
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
         name=_words(name),
-        forms=" and ".join(forms.values()),
+        forms=" and ".join(filter(None, (", ".join(titles[:-1]), titles[-1]))),
         files="\n".join(_FILES[form] for form in forms if form in _FILES),
         sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
         version=version,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sixrayd.core.records import BOX_COLUMNS, State, Verdict
+from sixrayd.core.records import ADJUDICATION, BOX_COLUMNS, State
 from sixrayd.core.staging import Staging
 from sixrayd.core.voc import Provenance
 from sixrayd.decisions.decision import Decision
@@ -61,7 +61,7 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "state": str(image.state),
                 "round": decision.review if decision else "",
                 "decided_at": decision.decided_at if decision else "",
-                "reviewers": _behind(said) if decision else [],
+                "reviewers": _behind(decision, said) if decision else [],
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
             for number, item in enumerate(image.annotation.objects, 1):
@@ -71,8 +71,10 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
         yield add
 
 
-def _behind(said: tuple[Decision, ...]) -> list[str]:
-    return sorted({one.reviewer for one in said if one.verdict == Verdict.MISSED})
+def _behind(decision: Decision, said: tuple[Decision, ...]) -> list[str]:
+    """Whose answers were settled to the decision: an adjudicator's alone, where there is one."""
+    ruled = [one for one in said if one.lane == ADJUDICATION == decision.lane]
+    return sorted({one.reviewer for one in ruled or said if one.verdict == decision.verdict})
 
 
 def _detection(

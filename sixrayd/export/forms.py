@@ -32,7 +32,7 @@ class Form:
 FORMS = {
     VOC: Form("PASCAL VOC 2007", voc_tree, voc_path),
     "coco": Form("COCO", coco_files, coco_path),
-    "yolo": Form("YOLO, as Ultralytics reads it", yolo_files, yolo_path),
-    "parquet": Form("Parquet, as Hugging Face's datasets read it", parquet_files),
-    "webdataset": Form("WebDataset's shards", webdataset_shards),
+    "yolo": Form("YOLO", yolo_files, yolo_path),
+    "parquet": Form("Hugging Face's Parquet", parquet_files),
+    "webdataset": Form("WebDataset", webdataset_shards),
 }

@@ -56,11 +56,12 @@ def _shares(box: Box, size_wh: tuple[int, int]) -> str:
 def _data_yaml(classes: tuple[str, ...], places: set[str]) -> Iterator[str]:
     """Ultralytics's; JSON's texts are YAML's as well."""
     yield "# There is no validation side: a model chosen by `val` has no test left."
-    yield "train:"
-    yield "  - images/train"
-    for name in EMPTY_SETS:
-        if f"{name}/train" in places:
-            yield f"  - images/{name}/train"
+    backgrounds = [f"{name}/train" for name in EMPTY_SETS if f"{name}/train" in places]
+    if backgrounds:
+        yield "train:"
+        yield from (f"  - images/{place}" for place in ("train", *backgrounds))
+    else:  # some readers take no list
+        yield "train: images/train"
     yield "val: images/test"
     yield "test: images/test"
     yield f"nc: {len(classes)}"
