@@ -127,9 +127,9 @@ def absence_rows(evidence: Evidence, states: States) -> Iterator[dict[str, Any]]
 
 
 def _shown(image_id: str, evidence: Evidence, states: States) -> set[str]:
-    """Classes that an image shows, as far as the export says."""
+    """Classes that an image shows, as far as people or the release say."""
+    named = set(evidence.index.record(image_id).labels)
     decision = states.decided.get(image_id)
-    if decision is not None:
-        return {evidence.classes.canonical(item.box.label) for item in decision.boxes}
-    boxes = evidence.annotations.get(image_id, ())
-    return {a.box.label for a in boxes} | set(evidence.index.record(image_id).labels)
+    if decision is None:
+        return named | {a.box.label for a in evidence.annotations.get(image_id, ())}
+    return named | {evidence.classes.canonical(item.box.label) for item in decision.boxes}
