@@ -19,6 +19,7 @@ SAID_IN_A_FILE = dict.fromkeys(
 )
 _SAME = {
     "2-clause BSD License": "BSD-2-Clause",
+    "FreeBSD": "BSD-2-Clause",
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT, BUILD = HERE.parent / "pyproject.toml", HERE / "build.in"
+READERS = HERE / "readers.in"
 TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.+|cuda-.+)$")
 _UV = ("pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--no-annotate")
 _HEAD = "# Written by `make lock`: edit pyproject.toml or build.in instead.\n"
@@ -42,7 +43,8 @@ def write(name: str, found: Mapping[str, str], names: Iterable[str]) -> None:
 
 
 def main(*options: str) -> None:
-    known = "".join(path.read_text("utf-8") for path in sorted(HERE.glob("*.txt")))
+    files = sorted(path for path in HERE.glob("*.txt") if path.stem != READERS.stem)
+    known = "".join(path.read_text("utf-8") for path in files)
     found = resolved(known, PROJECT, BUILD, "--extra=dev", "--generate-hashes", *options)
     chosen = "".join(found.values())
     torch = {name for name in found if TORCH.match(name)}
@@ -56,6 +58,10 @@ def main(*options: str) -> None:
         for name in ("torch", "torchvision")
     }
     write("torch.txt", versions, versions)
+    apart = HERE / "readers.txt"  # in an environment of their own
+    before = apart.read_text("utf-8") if apart.exists() else ""
+    readers = resolved(before, READERS, "--generate-hashes", *options)
+    write("readers.txt", readers, readers)
 
 
 if __name__ == "__main__":

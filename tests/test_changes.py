@@ -112,15 +112,14 @@ def test_an_export_format(changed, tmp_path):
     run = changed("An export format")
     workspace = Small().build(tmp_path / "workspace")
     out = tmp_path / "out"
-    run("-m", "sixrayd", "export", "--coco", "--out", str(out), "-w", str(workspace.root))
+    run("-m", "sixrayd", "export", "--csv", "--out", str(out), "-w", str(workspace.root))
 
-    sides = [json.loads((out / f"coco/{side}.json").read_text()) for side in ("train", "test")]
-    images = [image["file_name"] for side in sides for image in side["images"]]
-    assert {path.name for path in (out / "coco/images").iterdir()} == set(images)
-    boxes = [(a["category_id"], a["bbox"]) for side in sides for a in side["annotations"]]
-    assert (1, [5.0, 6.0, 25.0, 34.0]) in boxes  # P00001's gun
+    sides = [(out / f"csv/{side}.csv").read_text().splitlines() for side in ("train", "test")]
+    images = {line.partition(",")[0] for side in sides for line in side}
+    assert {path.name for path in (out / "csv/images").iterdir()} == images
+    assert "P00001.jpg,5,6,30,40,Gun" in sides[0]
     listed = (out / "manifest.sha256").read_text()
-    assert "coco/train.json" in listed and not (out / "VOC2007").exists()
+    assert "csv/train.csv" in listed and not (out / "VOC2007").exists()
 
 
 def test_the_labelling_page(changed):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sixrayd.benchmark.tree import load_origins
+from sixrayd.benchmark.tree import load_origins, load_sets
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Truths
 from sixrayd.core.index import Index, load_annotations
@@ -42,6 +42,8 @@ class Sides:
     validation: Judged  # of the training side, seen by no model
     train_images: int
     median_px: float  # geometric mean of a training image's sides, at the median
+    # Negatives that a detector once fired on and people cleared; None where the tree does not say.
+    confusing: frozenset[str] | None = None
 
 
 def load_sides(
@@ -61,12 +63,16 @@ def load_sides(
     unseen.sort(key=lambda r: hashlib.sha256(f"{seed}/{r.image_id}".encode()).digest())
     learnt = index.rows(split=Split.TRAIN)
     sizes = (learnt if learnt.num_rows else index.rows()).select(["width", "height"]).to_pandas()
+    negatives = judge(index.select(source=Source.NEGATIVE, split=Split.TEST))
+    sets = load_sets(workspace)
+    confusing = frozenset(i for i in negatives.ids if sets.get(i) == "confusing")
     return Sides(
         judge(index.select(source=Source.POSITIVE, split=Split.TEST)),
-        judge(index.select(source=Source.NEGATIVE, split=Split.TEST)),
+        negatives,
         judge(unseen[:most]),
         learnt.num_rows,
         float(np.sqrt(sizes.prod(axis=1)).median()),
+        confusing if sets else None,
     )
 
 

@@ -127,6 +127,8 @@ class BenchmarkResult:
             "recomputed" from its printed classes.
         alarms: images of 1,000 empty ones that are flagged, by system and recall; None where the
             recall is not reached.
+        alarms_among: the same of "confusing" negatives and of "plain" ones alone, where the tree
+            tells them apart.
         k_from: where k comes from; empty of a benchmark by an earlier version.
         remarks: what a person should know of k, the split and the weights.
     """
@@ -140,6 +142,7 @@ class BenchmarkResult:
     protocol: str = "modern"
     paper: Mapping[str, Mapping[str, float]] | None = None
     alarms: Mapping[str, Mapping[str, float | None]] | None = None
+    alarms_among: Mapping[str, Mapping[str, Mapping[str, float | None]]] | None = None
     k_from: str = ""
     k_edge: str = ""
     split: SplitFacts | None = None
@@ -170,10 +173,11 @@ def summarise(results: Results, remarks: tuple[str, ...]) -> dict[str, Any]:
         "absent": {label: why for table in results.tables for label, why in table.absent.items()},
         "protocol": results.protocol,
         "paper": _papers(results),
-        "alarms": {
-            row.system.key: {f"{a.recall:g}": a.images_per_1000 for a in row.alarms}
-            for row in results.rows
-            if row.alarms
+        "alarms": {row.system.key: _rates(row, "") for row in results.rows if row.alarms},
+        "alarms_among": {
+            name: {row.system.key: _rates(row, name) for row in results.rows}
+            for name in ("confusing", "plain")
+            if any(alarm.among == name for row in results.rows for alarm in row.alarms)
         },
         "k_from": results.k_from,
         "k_edge": results.k_edge,
@@ -182,6 +186,10 @@ def summarise(results: Results, remarks: tuple[str, ...]) -> dict[str, Any]:
         "departures": [asdict(departure) for departure in results.departures],
         "remarks": list(remarks),
     }
+
+
+def _rates(row: Row, among: str) -> dict[str, float | None]:
+    return {f"{a.recall:g}": a.images_per_1000 for a in row.alarms if a.among == among}
 
 
 def _papers(results: Results) -> dict[str, dict[str, float]]:
@@ -210,6 +218,7 @@ def _counts(sides: Sides) -> dict[str, int]:
         "validation": len(sides.validation.ids),
         "test": len(sides.test.ids),
         "negatives": len(sides.negatives.ids),
+        **({"confusing": len(sides.confusing)} if sides.confusing is not None else {}),
     }
 
 

@@ -75,6 +75,7 @@ class Alarm:
     recall: float
     images_per_1000: float | None
     boxes_per_1000: float | None
+    among: str = ""  # "confusing" negatives, or "plain" ones; empty for all
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ def lines_of(result: "BenchmarkResult") -> Iterator[str]:
     yield f"look at it: {result.folder}/report.html"
 
 
+def _apart(result: "BenchmarkResult", key: str) -> str:
+    """The same of confusing negatives and of plain ones."""
+    among = {name: rates[key].get(_RECALL) for name, rates in (result.alarms_among or {}).items()}
+    told = [f"{rate:.0f} of {name} ones" for name, rate in among.items() if rate is not None]
+    return f", {' and '.join(told)}" if told else ""
+
+
 def _beside(result: "BenchmarkResult", key: str) -> str:
     """The paper's mean, and false alarms."""
     said = []
@@ -43,5 +50,7 @@ def _beside(result: "BenchmarkResult", key: str) -> str:
             said[-1] += f", its classes give {row['recomputed']:.2f}"
     alarms = (result.alarms or {}).get(key, {})
     if (rate := alarms.get(_RECALL)) is not None:
-        said.append(f"at recall {_RECALL} flags {rate:.0f} of 1,000 empty images")
+        said.append(
+            f"at recall {_RECALL} flags {rate:.0f} of 1,000 empty images{_apart(result, key)}"
+        )
     return f"  ({'; '.join(said)})" if said else ""

@@ -1,7 +1,7 @@
 """From what systems said to the figures of their rows."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,7 @@ class Scorer:
     Args:
         parts: what each system said of the images, by key.
         negatives: what it said of images that hold nothing; empty where there are none.
+        confusing: which of these are confusing negatives; None where nobody says.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Scorer:
         settings: BootstrapSettings,
         parts: Mapping[str, Part],
         negatives: Mapping[str, Part],
+        confusing: frozenset[str] | None = None,
     ) -> None:
         self.judged, self.classes, self.settings = judged, classes, settings
-        self.parts, self.negatives = parts, negatives
+        self.parts, self.negatives, self.confusing = parts, negatives, confusing
 
     def rows(self, systems: tuple[System, ...], times: Mapping[str, Times]) -> tuple[Row, ...]:
         """A row for each system, in their order."""
@@ -115,15 +117,25 @@ class Scorer:
     def _alarms(self, key: str) -> tuple[Alarm, ...]:
         if not self.negatives:
             return ()
-        rates = false_alarms(
-            self.parts[key].detections,
-            self.judged.truths,
-            self.negatives[key].detections,
-            self.classes,
-        )
+        everything = self.negatives[key].detections
+        kinds = {"": everything}
+        if self.confusing is not None:
+            for name, wanted in (("confusing", True), ("plain", False)):
+                kinds[name] = {
+                    i: said for i, said in everything.items() if (i in self.confusing) == wanted
+                }
         return tuple(
-            Alarm(r.recall, _number(r.images_per_1000), _number(r.boxes_per_1000)) for r in rates
+            alarm
+            for name, found in kinds.items()
+            if found
+            for alarm in self._rates(key, found, name)
         )
+
+    def _rates(self, key: str, found: Mapping[str, Detections], among: str) -> Iterator[Alarm]:
+        truths = self.judged.truths
+        for rate in false_alarms(self.parts[key].detections, truths, found, self.classes):
+            numbers = _number(rate.images_per_1000), _number(rate.boxes_per_1000)
+            yield Alarm(rate.recall, *numbers, among)
 
     def _cost(self, part: Part) -> CropLoss:
         costs = [

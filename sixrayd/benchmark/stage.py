@@ -351,7 +351,9 @@ class _Job:
             seed=self.settings.seed,
             mode=self.rules.ap,
         )
-        scorer = Scorer(self.sides.test, self.classes, bootstrap, parts, negatives)
+        scorer = Scorer(
+            self.sides.test, self.classes, bootstrap, parts, negatives, self.sides.confusing
+        )
         times = read_timings(self.folder / "timings.parquet", plan.systems)
         return scorer.rows(plan.systems, times)
 

@@ -15,7 +15,14 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import plain_bytes, read_table, write_table
 from sixrayd.core.progress import progress
-from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, NEAR_BITS, Source, Split
+from sixrayd.core.records import (
+    ANNOTATION_SCHEMA,
+    EMPTY_SETS,
+    INDEX_SCHEMA,
+    NEAR_BITS,
+    Source,
+    Split,
+)
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc
 from sixrayd.core.workspace import Run, Workspace
@@ -29,6 +36,12 @@ ORIGIN_SCHEMA = pa.schema(
     [
         pa.field("box_id", pa.string(), nullable=False),
         pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+SET_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("set", pa.string(), nullable=False),  # of `EMPTY_SETS`
     ]
 )
 _SOURCE = "source"
@@ -67,9 +80,12 @@ class VocTree:
         return []
 
     def sides(self) -> dict[str, Split]:
-        """Image id → its side; an id on both sides is an error."""
+        """Image id → its side, empty sets included; an id on both sides is an error."""
         test = dict.fromkeys(self.ids("test"), Split.TEST)
         learnt = dict.fromkeys(self.ids("trainval", "train"), Split.TRAIN)
+        for name in self.empty_sets():
+            test |= dict.fromkeys(self.ids(f"{name}_test"), Split.TEST)
+            learnt |= dict.fromkeys(self.ids(f"{name}_train"), Split.TRAIN)
         both = sorted(test.keys() & learnt.keys())
         if both:
             raise WorkspaceError(
@@ -77,6 +93,11 @@ class VocTree:
                 f"first {both[0]}; take them out of one"
             )
         return learnt | test
+
+    def empty_sets(self) -> dict[str, list[str]]:
+        """Sets of images that hold nothing, as our exports have them: name → image ids."""
+        # A class of that name would have lists by side alone.
+        return {name: ids for name in EMPTY_SETS if (ids := self.ids(name))}
 
     def sides_by(self, table: pa.Table, split: str) -> dict[str, Split]:
         """Image id → its side, for the images of the tree that are on one.
@@ -158,6 +179,8 @@ def ingest(
     write_table(workspace.shards / "index.parquet", table, INDEX_SCHEMA)
     write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
     write_table(workspace.shards / "origins.parquet", origins, ORIGIN_SCHEMA)
+    sets = ({"image_id": i, "set": name} for name, ids in tree.empty_sets().items() for i in ids)
+    write_table(workspace.shards / "sets.parquet", sets, SET_SCHEMA)
     summary = {
         "images": len(rows),
         "boxes": len(boxes),
@@ -173,6 +196,13 @@ def load_origins(workspace: Workspace) -> dict[str, str]:
     """Box id → origin, for the boxes that do not come from the release."""
     rows = read_table(workspace.shards / "origins.parquet", ORIGIN_SCHEMA).to_pylist()
     return {row["box_id"]: row["origin"] for row in rows if row["origin"] != _SOURCE}
+
+
+def load_sets(workspace: Workspace) -> dict[str, str]:
+    """Image id → its set, for images that hold nothing; none of a tree that says no such thing."""
+    path = workspace.shards / "sets.parquet"
+    rows = read_table(path, SET_SCHEMA).to_pylist() if path.exists() else []
+    return {row["image_id"]: row["set"] for row in rows}
 
 
 def _read(

@@ -92,6 +92,11 @@ class Index:
             raise WorkspaceError(f"{self.folder / 'index.parquet'}: no image {image_id!r}")
         return image_records(self.table.slice(row, 1))[0]
 
+    def number(self, image_id: str) -> int:
+        """From 1, the same as long as the release is; 0 for no image of it."""
+        row = self._row(image_id)
+        return 0 if row is None else row + 1
+
     def read(self, image_id: str) -> bytes:
         """The encoded image, as the release has it.
 

@@ -84,6 +84,14 @@ class State(StrEnum):
     UNREADABLE = "unreadable"
 
 
+# Image sets of images that hold nothing, beside train and test.
+EMPTY_SETS = {
+    "confusing": State.CONFUSING_NEGATIVE,
+    "audited_empty": State.AUDITED_EMPTY,
+    "negative": State.UNFLAGGED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One row of `shards/index.parquet`."""

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_table
@@ -15,6 +17,8 @@ from sixrayd.core.storage import is_refusal, refusal
 
 MANIFEST = "manifest.sha256"
 _PART, _OLD = ".sixrayd-part", ".sixrayd-old"
+_ROWS = 10_000  # of a table that are in memory at once
+AddRow = Callable[[Mapping[str, Any]], None]
 
 
 class Staging:
@@ -30,10 +34,18 @@ class Staging:
 
     def write(self, path: str, data: bytes) -> None:
         """Write one file; `path` is relative, with forward slashes."""
+        self.place(path).write_bytes(data)
+        self.sha256[path] = hashlib.sha256(data).hexdigest()
+
+    def place(self, path: str) -> Path:
+        """Where a file is to be written; its folder is there."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        self.sha256[path] = hashlib.sha256(data).hexdigest()
+        return target
+
+    def take(self, path: str) -> None:
+        """Add a file that was written by other means to the manifest."""
+        self.sha256[path] = sha256_file(self.root / path)
 
     def write_lines(self, path: str, lines: Iterable[str]) -> None:
         """Write a text file of one line each, none for no lines."""
@@ -42,7 +54,30 @@ class Staging:
     def write_table(self, path: str, table: pa.Table, schema: pa.Schema) -> None:
         """Write a Parquet table of exactly this schema."""
         write_table(self.root / path, table, schema)
-        self.sha256[path] = sha256_file(self.root / path)
+        self.take(path)
+
+    @contextmanager
+    def table(self, path: str, schema: pa.Schema, rows: int = _ROWS) -> Iterator[AddRow]:
+        """What adds a row to a Parquet table, which is written by and by.
+
+        Args:
+            rows: that are in memory at once.
+        """
+        waiting: list[Mapping[str, Any]] = []
+        with pq.ParquetWriter(self.place(path), schema, compression="zstd") as writer:
+
+            def write() -> None:
+                writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+                waiting.clear()
+
+            def add(row: Mapping[str, Any]) -> None:
+                waiting.append(row)
+                if len(waiting) == rows:
+                    write()
+
+            yield add
+            write()
+        self.take(path)
 
     def write_manifest(self) -> str:
         """Write what `sha256sum -c` reads, covering all files so far; gives its own hash."""

@@ -4,7 +4,7 @@ VOC's `xmin` 1 is our `x1` 0, and VOC's `xmax` is our `x2`: the last pixel's far
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal, TypeVar
@@ -176,7 +176,13 @@ def names_in(data: bytes, where: str) -> list[str]:
     return [name for text in root.findall("object/name") if (name := (text.text or "").strip())]
 
 
-def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = ".jpg") -> bytes:
+def write_voc(
+    annotation: VocAnnotation,
+    folder: str = "VOC2007",
+    suffix: str = ".jpg",
+    database: str = "SIXray-D",
+    looks: Sequence[Mapping[str, str]] = (),
+) -> bytes:
     """The XML of an annotation, in labelImg's form; equal annotations give equal bytes.
 
     Coordinates that are not whole are rounded to the nearest pixel edge, once: what is written
@@ -184,17 +190,23 @@ def write_voc(annotation: VocAnnotation, folder: str = "VOC2007", suffix: str = 
 
     Args:
         suffix: of the image's file name.
+        database: the release that the image is of.
+        looks: who looked at the image, and what else is said of it; readers pass over it.
     """
     root = etree.Element("annotation")
     _add(root, "folder", folder)
     _add(root, "filename", annotation.stem + suffix)
-    _add(etree.SubElement(root, "source"), "database", "SIXray-D")
+    _add(etree.SubElement(root, "source"), "database", database)
     size = etree.SubElement(root, "size")
     for name in ("width", "height", "depth"):
         _add(size, name, str(getattr(annotation, name)))
     _add(root, "segmented", "0")
     for item in annotation.objects:
         _add_object(root, item, annotation.width, annotation.height)
+    for look in looks:
+        element = etree.SubElement(root, "sixrayd")
+        for name, said in look.items():
+            _add(element, name, said)
     etree.indent(root, space="\t")
     text: bytes = etree.tostring(root, encoding="utf-8", xml_declaration=False)
     return text + b"\n"

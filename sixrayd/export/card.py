@@ -1,6 +1,7 @@
 """The README of an exported dataset."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sixrayd.core.errors import printable
 from sixrayd.core.records import State
@@ -18,7 +19,7 @@ _MEANING = {
 }
 
 _TEXT = """\
-# {name}: a corrected SIXray in PASCAL VOC 2007 form
+# {name}: a corrected SIXray in {forms} form
 
 Written by sixrayd {version} from the release's own annotations and from reviewers' decisions
 on images that a detector flagged.
@@ -45,13 +46,14 @@ The lists below leave out flagged images that nobody has looked at, and undecide
 {boxes}
 
 Origin of the boxes: {origins}.
-
+{sets}
 ## Files
-- `VOC2007/JPEGImages`: the release's bytes, not encoded again.
-- `VOC2007/Annotations`: XML with 1-based inclusive pixels. Each object has a `<sixrayd>` element
-  with the box's origin and, for a found one, detection, model, score, reviewer, verdict and time.
-- `VOC2007/ImageSets/Main`: `train`, `test` and `trainval` (equal to `train`), and one list a class
-  with 1, -1, or 0 where the image should not count for that class.
+Image bytes are the release's, not encoded again. All forms have the same boxes, in whole pixels.
+{files}
+- `provenance.parquet`: a row a box: origin, detection, model and the hash of its weights, score,
+  reviewers, answers, times, round. `x1` to `y2` are pixels from 0, right and bottom exclusive.
+- `absence.parquet`: a row an answer about a settled image: who looked, when, and which classes are
+  known not to be there.
 - `states.parquet`: image id, state, split and reason, for every image of the release.
 - `splits.json`: the image ids of both splits.
 - `negatives.txt` (unflagged), `confusing_negatives.txt`, `audited_empty.txt`, `undecided.txt`,
@@ -60,6 +62,35 @@ Origin of the boxes: {origins}.
 - `run.json`: settings and the hash of every input.
 """
 
+# What each form has, by its key.
+_FILES = {
+    "voc": """\
+- `VOC2007/JPEGImages`: the images.
+- `VOC2007/Annotations`: XML with 1-based inclusive pixels. Each object has a `<sixrayd>` element
+  with the box's origin and, for a found one, detection, model, score, reviewer, verdict and time.
+- `VOC2007/ImageSets/Main`: `train`, `test` and `trainval` (equal to `train`), and one list a class
+  with 1, -1, or 0 where the image should not count for that class.
+- `VOC2007/labelmap.txt`: classes for Datumaro.""",
+    "coco": """\
+- `coco/images`, `coco/annotations/instances_PART.json`: `bbox` is left, top, width, height from 0.
+  A difficult object is `iscrowd`; `neg_category_ids` are classes that nobody saw.""",
+    "yolo": """\
+- `yolo/data.yaml`, `yolo/images`, `yolo/labels`: class number, centre and sides as shares of the
+  image's. An empty text is an image that holds nothing.""",
+    "parquet": """\
+- `parquet/data/PART-NNNNN.parquet`: images and objects, `bbox` as COCO's; Hugging Face's
+  `load_dataset` takes the folder `parquet`.""",
+    "webdataset": """\
+- `webdataset/PART-NNNNNN.tar`: an image and a JSON of the same name, `bbox` as COCO's.""",
+}
+_SETS = """\
+
+Images that hold nothing, apart from these, on the sides of the same split:
+
+| set | train images | test images |
+|---|---:|---:|
+{rows}
+"""
 _OWN = """\
 Splits were fixed at ingest, a whole
 group of near-duplicates at a time."""
@@ -77,6 +108,8 @@ def card(
     boxes: Mapping[str, Mapping[str, int]],
     origins: Mapping[str, int],
     split: str = "",
+    forms: Mapping[str, str] = MappingProxyType({"voc": "PASCAL VOC 2007"}),
+    sets: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> str:
     """Markdown that says what the dataset is, with its counts.
 
@@ -86,10 +119,16 @@ def card(
         boxes: class → `train_images`, `train_boxes`, `test_images`, `test_boxes`.
         origins: origin → boxes.
         split: name of the given split that the lists go by; empty is the ingest's own.
+        forms: key → what people call it, of what was written.
+        sets: of images that hold nothing → split → images.
     """
+    titles = list(forms.values())
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
         name=_words(name),
+        forms=" and ".join(filter(None, (", ".join(titles[:-1]), titles[-1]))),
+        files="\n".join(_FILES[form] for form in forms if form in _FILES),
+        sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
         version=version,
         states="\n".join(rows),
         total=sum(states.values()),
@@ -110,6 +149,10 @@ def _words(name: str) -> str:
 def _code(name: str) -> str:
     """A name that stands between backticks."""
     return printable(name).replace("`", "'")
+
+
+def _set_row(name: str, images: Mapping[str, int]) -> str:
+    return f"| {name} | {images['train']} | {images['test']} |"
 
 
 def _class_row(label: str, counts: Mapping[str, int]) -> str:

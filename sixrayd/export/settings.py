@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.records import Rule
+from sixrayd.core.records import EMPTY_SETS, Rule
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.export.forms import FORMS, VOC
+from sixrayd.export.image_files import ImagesBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class ExportSettings:
     """What to export, and where to.
 
     Raises:
-        SettingsError: there is no such form.
+        SettingsError: there is no such form, set or way to bring images.
     """
 
     review: tuple[str, ...] = ()  # names; none means every review of the workspace
@@ -25,9 +26,26 @@ class ExportSettings:
     force: bool = field(
         default=False, metadata=OUTSIDE
     )  # replace an export of other inputs or settings
-    form: str = VOC  # a key of `FORMS`
+    forms: tuple[str, ...] = (VOC,)  # keys of `FORMS`
     split: str = ""  # a given split, for the lists; empty is the ingest's own
+    sets: tuple[str, ...] = ()  # of `EMPTY_SETS`, each an image set of its own
+    images: ImagesBy = ImagesBy.COPY
+    # Where links lead to; None links the forms of an export with each other.
+    images_from: Path | None = field(default=None, metadata=OUTSIDE)
+    trainval: bool = True  # VOC's list `trainval`, which equals `train`
+    looks: bool = False  # each XML says who looked at its image
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise SettingsError(f"form {self.form!r}: is none of {', '.join(FORMS)}")
+        for what, asked, known in (("form", self.forms, FORMS), ("set", self.sets, EMPTY_SETS)):
+            for name in asked:
+                if name not in known:
+                    raise SettingsError(f"{what} {name!r}: is none of {', '.join(known)}")
+        if not self.forms:
+            raise SettingsError(f"forms: need one of {', '.join(FORMS)}")
+        if self.images_from and self.images in (ImagesBy.COPY, ImagesBy.NONE):
+            raise SettingsError(
+                f"images-from: nothing leads there with --images {self.images}; pass --images "
+                "hardlink, symlink or reflink"
+            )
+        if self.images_from and not self.images_from.is_dir():
+            raise SettingsError(f"images-from: {self.images_from}: no folder")

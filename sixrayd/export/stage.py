@@ -1,30 +1,40 @@
 """The export stage: decisions and source annotations become a dataset."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import sixrayd
+from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, write_json
-from sixrayd.core.index import Index, split_setting
+from sixrayd.core.index import split_setting
+from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
-from sixrayd.core.records import Rule, Split, State
+from sixrayd.core.records import EMPTY_SETS, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace, remove_result
-from sixrayd.decisions.decision import decision_files, mining_of
+from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
 from sixrayd.export.card import card
-from sixrayd.export.content import Content, in_shard_order
+from sixrayd.export.content import Content, ExportedImage, exported_image, in_shard_order
+from sixrayd.export.counts import ExportCounts
+from sixrayd.export.evidence_tables import (
+    ABSENCE_SCHEMA,
+    absence_rows,
+    looks_of,
+    provenance_table,
+)
 from sixrayd.export.forms import FORMS, VOC
+from sixrayd.export.image_files import ImageFiles, ImagesBy
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.states import (
     STATE_SCHEMA,
@@ -43,7 +53,7 @@ _LISTS = {
     "undecided.txt": State.UNDECIDED,
     "unreadable.txt": State.UNREADABLE,
 }
-_EMPTY = (State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY)  # seen to hold nothing
+_POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +61,19 @@ class ExportResult:
     """An export that is there, whole."""
 
     name: str
-    tree: str  # folder that holds VOC2007/
+    tree: str  # folder that holds the forms' folders
     written: bool  # False when the same work was there already
     states: Mapping[str, int]
-    images: Mapping[str, int]  # split → images in the VOC tree
+    images: Mapping[str, int]  # split → positives
     boxes: Mapping[str, Mapping[str, int]]  # class → images and boxes by split
     origins: Mapping[str, int]  # origin → boxes
     notes: tuple[str, ...]
+    sets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # set → split → images
+    forms: tuple[str, ...] = (VOC,)
 
 
 def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
-    """Write the corrected dataset, named after the newest review.
+    """Write the corrected dataset, named after the newest review, or else mining.
 
     An image's state follows from all standing decisions: where the rule does not settle what
     reviewers differ on it is undecided, and what was flagged but not reviewed is in no list.
@@ -85,38 +97,80 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
             return _result(existing, target, written=False)
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         alias = pseudonym(workspace) if settings.pseudonyms else str
-        evidence = gather(workspace, planned.settings["review"], alias, settings.split)
+        reviews = planned.settings["review"]
+        evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
+        _check_sets(settings, evidence.classes)
         with staged(target) as staging:
-            run = _write(staging, planned, evidence, settings.consensus)
+            run = _write(staging, planned, evidence, settings, release_name(workspace))
         _point_to(pointer, run, target)
         return _result(run, target, written=True)
 
 
 def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
-    newest = workspace.newest("review")
     known = workspace.names("review")
     for name in settings.review:
         if name not in known:
-            raise WorkspaceError(f"no review {name!r}; there is {', '.join(known)}")
+            raise WorkspaceError(f"no review {name!r}; there is {', '.join(known) or 'none'}")
     reviews = [name for name in known if not settings.review or name in settings.review]
     stages = [("shards", ""), *(("review", name) for name in reviews)]
-    minings = sorted({mining_of(workspace, name) for name in reviews} - {""})
-    upstream = workspace.upstream(*stages, *(("mine", name) for name in minings))
+    unreviewed = _unreviewed(workspace)
+    minings = sorted({mining_of(workspace, name) for name in reviews} | {unreviewed} - {""})
+    upstream = workspace.upstream(*stages, *(("mine", name) for name in minings if name))
     tables = [path for name in reviews for path in decision_files(workspace, name)]
     return Run(
         stage="export",
-        name=newest if newest in reviews else reviews[-1],
+        name=reviews[-1] if reviews else unreviewed or "release",
         settings={
             "review": sorted(reviews),
             "out": str(settings.out.resolve()) if settings.out else "",
             "with_negatives": settings.with_negatives,
             "consensus": str(settings.consensus),
             "pseudonyms": settings.pseudonyms,
-            **({"form": settings.form} if settings.form != VOC else {}),
+            **_unusual(settings),
             **split_setting(workspace, settings.split),
         },
         inputs={**upstream, **workspace.inputs(*tables)},
     )
+
+
+def _unreviewed(workspace: Workspace) -> str:
+    """The newest mining where nobody has reviewed any yet, or none.
+
+    Raises:
+        WorkspaceError: there are decisions of reviews that have not finished.
+    """
+    if workspace.names("review"):
+        return ""
+    if reviews_with_decisions(workspace):
+        workspace.newest("review")
+    return next(iter(workspace.names("mine")[-1:]), "")
+
+
+def _unusual(settings: ExportSettings) -> dict[str, Any]:
+    """Settings that are no default; exports were recorded before there was a choice."""
+    named = {
+        "forms": list(dict.fromkeys(settings.forms)),
+        "sets": sorted(set(settings.sets)),
+        "images": str(settings.images),
+        "images_from": str(settings.images_from.resolve()) if settings.images_from else "",
+        "trainval": settings.trainval,
+        "looks": settings.looks,
+    }
+    usual = {"forms": [VOC], "sets": [], "images": "copy", "images_from": "", "looks": False}
+    return {key: said for key, said in named.items() if said != usual.get(key, True)}
+
+
+def _check_sets(settings: ExportSettings, classes: ClassList) -> None:
+    for name in settings.sets:
+        if name in map(str.lower, classes.names):
+            raise SettingsError(f"--with {name}: a class is called so, and so are its lists")
+
+
+def release_name(workspace: Workspace) -> str:
+    """What people call the release that was ingested: its folder, archive or manifest."""
+    said = str(workspace.run("shards").settings.get("release") or "")
+    path = urlsplit(said).path if "://" in said else said
+    return PureWindowsPath(path).name.partition(".")[0] or "SIXray"
 
 
 def _run_at(folder: Path) -> Run | None:
@@ -177,40 +231,54 @@ def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
         boxes=dict(sorted(summary["boxes"].items())),
         origins=summary["origins"],
         notes=tuple(summary["notes"]),
+        sets=summary.get("sets", {}),
+        forms=tuple(run.settings.get("forms", [VOC])),
     )
 
 
-def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Run:
-    states = assign_states(evidence, rule)
-    annotations, bare = _annotations(evidence, states)
-    index = evidence.index
-    splits = _column(index, "split", [a.stem for a in annotations])
-    copied: list[str] = []
-    if planned.settings["with_negatives"]:
-        copied = [i for s in (State.UNFLAGGED, *_EMPTY) for i in states.ids(s)]
+def _write(
+    staging: Staging, planned: Run, evidence: Evidence, settings: ExportSettings, database: str
+) -> Run:
+    states = assign_states(evidence, settings.consensus)
     content = Content(
-        index=index,
+        index=evidence.index,
         classes=evidence.classes,
-        annotations=annotations,
-        splits=splits,
-        named=_column(index, "labels", list(splits)),
-        copied=copied,
-        empty=frozenset(i for s in _EMPTY for i in states.ids(s)),
+        database=database,
+        sets=frozenset(settings.sets),
+        with_bytes=settings.images != ImagesBy.NONE,
+        trainval=settings.trainval,
+        looks=lambda image: looks_of(image, evidence) if settings.looks else (),
     )
-    FORMS[planned.settings.get("form", VOC)].write(staging, content)
-    for path, state in _LISTS.items():
-        staging.write_lines(path, states.ids(state))
-    staging.write_lines("positives_without_boxes.txt", bare)
-    staging.write_table("states.parquet", states.table, STATE_SCHEMA)
-    sides = {str(side): [i for i in splits if splits[i] == side] for side in Split}
-    staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
-    split = planned.settings.get("split", "")
-    summary = _summary(annotations, splits, states, bare, evidence)
-    summary["notes"] += _split_notes(split, splits)
+    counts, bare = ExportCounts(evidence.classes.names), list[str]()
+    files = ImageFiles(staging, settings.images, settings.images_from)
+    forms = [FORMS[name] for name in dict.fromkeys(settings.forms)]
+    with ExitStack() as stack:
+        adds = [stack.enter_context(form.write(staging, content)) for form in forms]
+        adds += [stack.enter_context(provenance_table(staging, evidence, states)), counts.add]
+        for image in _images(evidence, states, settings, bare):
+            files.put(image, [form.image_path(image) for form in forms if form.image_path])
+            for add in adds:
+                add(image)
+    summary = {
+        "states": states.counts(),
+        **counts.summary(settings.sets),
+        "notes": [
+            *_notes(states, bare),
+            *_split_notes(planned.settings.get("split", ""), counts.sides),
+            *_image_notes(settings, files),
+        ],
+    }
+    _write_lists(staging, evidence, states, counts, sorted(bare))
     text = card(
         planned.name,
         sixrayd.__version__,
-        *(*(summary[key] for key in ("states", "images", "boxes", "origins")), split),
+        summary["states"],
+        summary["images"],
+        summary["boxes"],
+        summary["origins"],
+        split=planned.settings.get("split", ""),
+        forms={name: FORMS[name].title for name in settings.forms},
+        sets=summary["sets"],
     )
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
@@ -218,53 +286,49 @@ def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Ru
     return run
 
 
-def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation], list[str]]:
-    """Annotations of the positives by image id, and the positives that nobody has boxed."""
-    ids = sorted(states.ids(State.SOURCE_POSITIVE) + states.ids(State.FOUND_POSITIVE))
-    chosen, bare = [], []
-    for record in in_shard_order(evidence.index, ids):
-        annotation = annotation_of(record, evidence, states.decided)
-        if annotation.objects:
-            chosen.append(annotation)
-        else:
-            bare.append(annotation.stem)
-    return sorted(chosen, key=lambda a: a.stem), sorted(bare)
+def _images(
+    evidence: Evidence, states: States, settings: ExportSettings, bare: list[str]
+) -> Iterator[ExportedImage]:
+    """What is to be written, in the order of the shards.
 
-
-def _column(index: Index, name: str, ids: Sequence[str]) -> dict[str, Any]:
-    chosen = index.table.filter(pc.is_in(index.table["image_id"], pa.array(ids, pa.string())))
-    return dict(zip(chosen["image_id"].to_pylist(), chosen[name].to_pylist(), strict=True))
-
-
-def _summary(
-    annotations: Sequence[VocAnnotation],
-    splits: Mapping[str, str],
-    states: States,
-    bare: Sequence[str],
-    evidence: Evidence,
-) -> dict[str, Any]:
-    boxes = {label: _class_counts(label, annotations, splits) for label in evidence.classes.names}
-    everything = [item.provenance for a in annotations for item in a.objects]
-    origins = Counter(p.origin for p in everything if p is not None)
-    return {
-        "states": states.counts(),
-        "images": {str(side): sum(split == side for split in splits.values()) for side in Split},
-        "boxes": boxes,
-        "origins": dict(sorted(origins.items())),
-        "notes": _notes(states, bare),
+    Args:
+        bare: takes the positives that nobody has boxed.
+    """
+    copied = EMPTY_SETS if settings.with_negatives else settings.sets
+    wanted = [*_POSITIVE, *(EMPTY_SETS[name] for name in copied)]
+    state_of = {
+        image_id: state for state in dict.fromkeys(wanted) for image_id in states.ids(state)
     }
+    with progress() as bar:
+        task = bar.add_task("images", total=len(state_of), note="")
+        for record in in_shard_order(evidence.index, list(state_of)):
+            state = state_of[record.image_id]
+            annotation = VocAnnotation(record.image_id, record.width, record.height, ())
+            if state in _POSITIVE:
+                annotation = annotation_of(record, evidence, states.decided)
+            if annotation.objects or state not in _POSITIVE:
+                yield exported_image(evidence.index, record, state, annotation)
+            else:
+                bare.append(record.image_id)
+            bar.advance(task)
 
 
-def _class_counts(
-    label: str, annotations: Sequence[VocAnnotation], splits: Mapping[str, str]
-) -> dict[str, int]:
-    counts = {}
-    for side in Split:
-        of_side = [a for a in annotations if splits[a.stem] == side]
-        boxes = [sum(item.box.label == label for item in a.objects) for a in of_side]
-        counts[f"{side}_images"] = sum(count > 0 for count in boxes)
-        counts[f"{side}_boxes"] = sum(boxes)
-    return counts
+def _write_lists(
+    staging: Staging,
+    evidence: Evidence,
+    states: States,
+    counts: ExportCounts,
+    bare: Sequence[str],
+) -> None:
+    """What is there whatever the form: lists and tables of all images of the release."""
+    for path, state in _LISTS.items():
+        staging.write_lines(path, states.ids(state))
+    staging.write_lines("positives_without_boxes.txt", bare)
+    staging.write_table("states.parquet", states.table, STATE_SCHEMA)
+    absence = pa.Table.from_pylist(list(absence_rows(evidence, states)), schema=ABSENCE_SCHEMA)
+    staging.write_table("absence.parquet", absence, ABSENCE_SCHEMA)
+    sides = {str(side): counts.ids(side) for side in Split}
+    staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
 
 
 def _notes(states: States, bare: Sequence[str]) -> list[str]:
@@ -289,6 +353,18 @@ def _split_notes(split: str, splits: Mapping[str, str]) -> list[str]:
         f"{left_out} of {len(splits)} positives are on no side of split {split}: they are in the "
         "tree, and in none of its lists"
     ]
+
+
+def _image_notes(settings: ExportSettings, files: ImageFiles) -> list[str]:
+    """What links did not lead to what was asked for."""
+    if settings.images in (ImagesBy.COPY, ImagesBy.NONE) or not files.copied:
+        return []
+    if settings.images_from:
+        found = counted(files.copied, "image")
+        return [f"{found} copied: not below {settings.images_from} as the release has it"]
+    if files.linked:
+        return []
+    return ["images were copied, once: other forms, or --images-from, give them something to link"]
 
 
 def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:

@@ -1,7 +1,8 @@
 """Which one state each image of the release is in, and the boxes of those that are positive."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -47,6 +48,7 @@ class Detected:
 
     model: str
     score: float
+    mining: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Evidence:
     decisions: Mapping[str, tuple[Decision, ...]]  # standing ones, reviewers named as exported
     flagged: frozenset[str]  # images with candidates
     detected: Mapping[tuple[str, str], Detected]  # (review, box id), for decided boxes only
+    # (mining, model) → SHA-256 of the weights
+    weights: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,18 @@ class States:
 
 
 def gather(
-    workspace: Workspace, reviews: Sequence[str], alias: Callable[[str], str], split: str = ""
+    workspace: Workspace,
+    reviews: Sequence[str],
+    alias: Callable[[str], str],
+    split: str = "",
+    unreviewed: str = "",
 ) -> Evidence:
     """Read index, annotations, candidates and decisions.
 
     Args:
         alias: a reviewer's name → what is to be exported in its place.
         split: of the index.
+        unreviewed: a mining that no review was made of, or none.
 
     Raises:
         WorkspaceError: a stage has not finished, or a candidate is of no image of the release.
@@ -102,20 +111,22 @@ def gather(
     decisions = [d for review in reviews for d in load_decisions(workspace, review)]
     flagged: set[str] = set()
     detected: dict[tuple[str, str], Detected] = {}
+    minings = [mining for review in reviews if (mining := mining_of(workspace, review))]
+    for mining in filter(None, (unreviewed,)):
+        flagged.update(pc.unique(_candidates(workspace, mining)["image_id"]).to_pylist())
     known = set(index.table["image_id"].to_pylist())
     for review in reviews:
         wanted = {b.candidate for d in decisions if d.review == review for b in d.boxes}
         mining = mining_of(workspace, review)
         if mining:
-            mined = workspace.folder("mine", mining) / "candidates.parquet"
-            table = read_table(mined, CANDIDATE_SCHEMA)
+            table = _candidates(workspace, mining)
             flagged.update(pc.unique(table["image_id"]).to_pylist())
-            detected.update(_detected(table, review, wanted))
+            detected.update(_detected(table, review, wanted, mining))
         # Mined again since: what reviewers saw is what counts. Planted images are not known.
         sent = workspace.folder("review", review) / "candidates.parquet"
         if sent.exists():
             table = read_table(sent, CANDIDATE_SCHEMA)
-            detected.update(_detected(table, review, wanted))
+            detected.update(_detected(table, review, wanted, mining))
             if mining:
                 flagged |= known.intersection(table["image_id"].to_pylist())
     if strangers := sorted(flagged - known):
@@ -133,14 +144,44 @@ def gather(
         },
         frozenset(flagged),
         detected,
+        {key: weights for mining in minings for key, weights in _weights(workspace, mining)},
     )
 
 
-def _detected(table: pa.Table, review: str, wanted: set[str]) -> dict[tuple[str, str], Detected]:
+def _candidates(workspace: Workspace, mining: str) -> pa.Table:
+    path = workspace.folder("mine", mining) / "candidates.parquet"
+    return read_table(path, CANDIDATE_SCHEMA)
+
+
+def _weights(workspace: Workspace, mining: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """Hashes of the weights that a mining used; none of a model that is gone or trained anew."""
+    for path, digest in workspace.run("mine", mining).inputs.items():
+        named = re.fullmatch(r"models/([^/]+)/run\.json", path)
+        if not named or not (file := workspace.root / path).is_file():
+            continue
+        if workspace.inputs(file)[path] == digest:
+            outputs = workspace.run("models", named[1]).outputs
+            weights = (outputs[name] for name in sorted(outputs) if name.startswith("weights."))
+            yield (mining, named[1]), next(weights, "")
+
+
+def _detected(
+    table: pa.Table, review: str, wanted: set[str], mining: str
+) -> dict[tuple[str, str], Detected]:
     chosen = table.filter(pc.is_in(table["box_id"], pa.array(sorted(wanted), pa.string())))
     rows = chosen.select(["box_id", "model", "score"]).to_pylist()
     # Six digits are what a float32 holds.
-    return {(review, row["box_id"]): Detected(row["model"], round(row["score"], 6)) for row in rows}
+    return {
+        (review, row["box_id"]): Detected(row["model"], round(row["score"], 6), mining)
+        for row in rows
+    }
+
+
+def detection_behind(candidate: str, decision: Decision, evidence: Evidence) -> Detected | None:
+    """What a decided box goes back to; None for one that people drew."""
+    said = (decision, *evidence.decisions[decision.image_id])
+    keys = ((one.review, candidate) for one in said)
+    return next((evidence.detected[key] for key in keys if key in evidence.detected), None)
 
 
 def assign_states(evidence: Evidence, rule: Rule) -> States:
@@ -263,9 +304,7 @@ def _found_object(
     if box is None:
         return None
     at_border = box.x1 <= 0 or box.y1 <= 0 or box.x2 >= size_wh[0] or box.y2 >= size_wh[1]
-    said = (decision, *evidence.decisions[decision.image_id])
-    keys = ((one.review, item.candidate) for one in said)
-    behind = next((evidence.detected[key] for key in keys if key in evidence.detected), None)
+    behind = detection_behind(item.candidate, decision, evidence)
     before = evidence.annotations.get(decision.image_id, ())
     source = next((one for one in before if one.box_id == item.candidate), None)
     return VocObject(

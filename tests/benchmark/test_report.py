@@ -19,6 +19,7 @@ from sixrayd.benchmark.report.parts import (
     WorstPicture,
     make_sheet,
 )
+from sixrayd.benchmark.report.tables import alarms_sheet
 from sixrayd.benchmark.report.verdict import verdicts
 from sixrayd.benchmark.report.words import less_time, per_cent, plain_row, points, signed, text
 from sixrayd.benchmark.results import (
@@ -256,6 +257,15 @@ def test_dynamic_table_shows_the_saving_and_steps_stand_apart(page):
             "30.0 %",
         ],
     ]
+
+
+def test_alarms_among_confusing_negatives_have_columns_of_their_own():
+    alarms = (Alarm(0.7, 12.5, 13.0), Alarm(0.7, 250.0, 260.0, "confusing"))
+    sheet = alarms_sheet(replace(some_results(), rows=(a_row("a", alarms=alarms),)))
+
+    assert sheet.heads[-2:] == ("Recall 0.7", "Recall 0.7, confusing")
+    assert sheet.csv.splitlines()[0].endswith(b"images_at_0.7_confusing,boxes_at_0.7_confusing")
+    assert sheet.csv.splitlines()[1].endswith(b"12.5,13.0,250.0,260.0")
 
 
 def test_other_tables_hold_their_rows(page):

@@ -81,9 +81,13 @@ def test_json_is_one_document_with_the_same_counts(runner, workspace, tmp_path):
         },
         "origins": {"confirmed": 1, "drawn": 2, "relabelled": 1, "source": 3},
         "notes": [note.removeprefix("note: ") for note in NOTES],
+        "sets": {},
+        "forms": ["voc"],
     }
     run = json.loads((tmp_path / "Ausgabe für Ann/run.json").read_text("utf-8"))
-    summary = {key: document[key] for key in ("states", "images", "boxes", "origins", "notes")}
+    summary = {
+        key: document[key] for key in ("states", "images", "boxes", "origins", "notes", "sets")
+    }
     assert run["summary"] == summary
 
 
@@ -134,7 +138,8 @@ def test_a_setting_that_is_none_is_named(runner, workspace):
     ("words", "message"),
     [
         (["--consensus", "loudest"], "'loudest' is not one of 'adjudicator', 'majority', "),
-        (["--coco"], "No such option"),
+        (["--kitti"], "No such option"),
+        (["--images", "moved"], "'moved' is not one of 'copy', 'hardlink', 'symlink', 'refl"),
         (["--out", __file__], "is a file"),
         (["first"], "Got unexpected extra argument (first)"),
     ],

@@ -110,12 +110,15 @@ def test_result_and_tree(workspace):
     assert sorted(files(tree)) == sorted(
         [
             "README.md",
+            "VOC2007/labelmap.txt",
+            "absence.parquet",
             "audited_empty.txt",
             "confusing_negatives.txt",
             "found_positives.txt",
             "manifest.sha256",
             "negatives.txt",
             "positives_without_boxes.txt",
+            "provenance.parquet",
             "run.json",
             "splits.json",
             "states.parquet",
@@ -248,7 +251,7 @@ def test_the_manifest_covers_every_file(workspace):
     assert (done.returncode, done.stderr) == (0, "")
     listed = {line.split("  ", 1)[1] for line in lines(tree, "manifest.sha256")}
     assert set(files(tree)) - listed == {"manifest.sha256", "run.json"}
-    assert len(done.stdout.splitlines()) == len(listed) == 38
+    assert len(done.stdout.splitlines()) == len(listed) == 41
 
 
 def test_the_card_has_the_counts(workspace):

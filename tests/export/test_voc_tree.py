@@ -9,21 +9,28 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.index import Index
+from sixrayd.core.records import ImageRecord, State
 from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, VocObject, read_voc
 from sixrayd.core.workspace import Workspace
-from sixrayd.export.content import Content, in_shard_order
-from sixrayd.export.voc_tree import write_image_sets, write_voc_tree
+from sixrayd.export.content import Content, ExportedImage, exported_image, in_shard_order
+from sixrayd.export.voc_tree import ImageSets, voc_path, voc_tree
 from tests.workspaces import Picture, build_shards
 
 GUN, HARD = VocObject(Box("Gun", 1, 1, 9, 9)), VocObject(Box("Gun", 1, 1, 9, 9), difficult=True)
 SETS = "VOC2007/ImageSets/Main"
 
 
-def image_sets(folder, objects, splits, named=None):
-    annotations = [VocAnnotation(stem, 96, 64, tuple(items)) for stem, items in objects.items()]
-    write_image_sets(Staging(folder), annotations, splits, named or {}, ("Gun", "Knife"))
-    return {path.stem: path.read_text() for path in sorted((folder / SETS).iterdir())}
+def image(stem, objects, side, named=(), state=State.SOURCE_POSITIVE):
+    record = ImageRecord(stem, "", 0, 0, 96, 64, "", "", stem, side, "positive", tuple(named), "")
+    return ExportedImage(record, state, VocAnnotation(stem, 96, 64, tuple(objects)), b"", 1)
+
+
+def image_sets(*images, trainval=True, empty=()):
+    sets = ImageSets(("Gun", "Knife"), trainval, frozenset(empty))
+    for each in images:
+        sets.add(each)
+    return {name: "".join(f"{line}\n" for line in lines) for name, lines in sets.lines().items()}
 
 
 @pytest.mark.parametrize(
@@ -39,15 +46,15 @@ def image_sets(folder, objects, splits, named=None):
         ([], [], "P1 -1\n"),
     ],
 )
-def test_presence_of_a_class(tmp_path, objects, named, line):
-    written = image_sets(tmp_path, {"P1": objects}, {"P1": "train"}, {"P1": named})
+def test_presence_of_a_class(objects, named, line):
+    written = image_sets(image("P1", objects, "train", named))
 
     assert written["Gun_train"] == written["Gun_trainval"] == line
     assert written["Gun_test"] == ""
 
 
-def test_an_empty_side_has_empty_lists_and_no_missing_ones(tmp_path):
-    written = image_sets(tmp_path, {"P1": [GUN], "P2": [GUN]}, {"P1": "test", "P2": "test"})
+def test_an_empty_side_has_empty_lists_and_no_missing_ones():
+    written = image_sets(image("P2", [GUN], "test"), image("P1", [GUN], "test"))
 
     assert written == {
         **{f"{name}_{side}": "" for name in ("Gun", "Knife") for side in ("train", "trainval")},
@@ -55,6 +62,25 @@ def test_an_empty_side_has_empty_lists_and_no_missing_ones(tmp_path):
         "Gun_test": "P1  1\nP2  1\n",
         "Knife_test": "P1 -1\nP2 -1\n",
     }
+
+
+def test_sets_of_empty_images_stand_apart_whole_and_by_side():
+    confusing, audited = State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY
+    written = image_sets(
+        image("P1", [GUN], "train"),
+        image("N3", [], "test", state=confusing),
+        image("N2", [], "train", state=confusing),
+        image("N1", [], "", state=confusing),
+        image("N4", [], "train", state=audited),
+        trainval=False,
+        empty=["confusing"],
+    )
+
+    assert {name: text for name, text in written.items() if "_" not in name} == {
+        **{"train": "P1\n", "test": "", "confusing": "N1\nN2\nN3\n"},
+    }
+    assert (written["confusing_train"], written["confusing_test"]) == ("N2\n", "N3\n")
+    assert [name for name in written if "trainval" in name or "audited" in name] == []
 
 
 def encoded(form, mode):
@@ -74,6 +100,9 @@ KINDS = {
 }
 
 
+STATES = {"P00005": (State.CONFUSING_NEGATIVE, ()), "P00006": (State.UNFLAGGED, ())}
+
+
 class Drawn(Picture):
     @property
     def data(self):
@@ -87,17 +116,14 @@ def tree(tmp_path_factory):
     workspace = Workspace(folder / "ws")
     build_shards(workspace, [Drawn(image_id) for image_id in KINDS], 2)
     index = Index.load(workspace)
-    annotations = [VocAnnotation(f"P0000{n}", 96, 64, (GUN,)) for n in range(1, 5)]
-    content = Content(
-        index=index,
-        classes=ClassList(("Gun",)),
-        annotations=annotations,
-        splits={a.stem: "train" for a in annotations},
-        named={},
-        copied=["P00006", "P00005"],
-        empty=frozenset(("P00005", "P00001x")),
-    )
-    write_voc_tree(Staging(folder), content)
+    staging = Staging(folder)
+    with voc_tree(staging, Content(index, ClassList(("Gun",)))) as add:
+        for record in in_shard_order(index, list(KINDS)):
+            state, objects = STATES.get(record.image_id, (State.SOURCE_POSITIVE, (GUN,)))
+            annotation = VocAnnotation(record.image_id, 96, 64, objects)
+            one = exported_image(index, record, state, annotation)
+            staging.write(voc_path(one), one.data)
+            add(one)
     return folder / "VOC2007", index
 
 

@@ -138,11 +138,11 @@ def strata_sheet(results: Results) -> Sheet:
 
 def alarms_sheet(results: Results) -> Sheet:
     """False alarms at fixed recall."""
-    recalls = sorted({alarm.recall for row in results.rows for alarm in row.alarms})
-    columns = [*_who(), _input(), *(_alarm(recall) for recall in recalls)]
+    kinds = {(a.recall, a.among): None for row in results.rows for a in row.alarms}
+    columns = [*_who(), _input(), *(_alarm(*kind) for kind in sorted(kinds))]
     caption = (
         "False alarms per 1,000 negatives at the threshold that reaches a recall: images with an"
-        " alarm / boxes"
+        " alarm / boxes. Confusing ones were once flagged, and cleared by people"
     )
     return make_sheet("alarms", caption, columns, results.rows)
 
@@ -367,14 +367,16 @@ def _origin(name: str) -> Column[Row]:
     return _one(f"Origin: {name}", f"origin_{name}", lambda row: row.by_origin.get(name), points)
 
 
-def _alarm(recall: float) -> Column[Row]:
+def _alarm(recall: float, among: str) -> Column[Row]:
     def read(row: Row) -> tuple[float | None, float | None]:
-        found = next((alarm for alarm in row.alarms if alarm.recall == recall), None)
+        alike = (a for a in row.alarms if (a.recall, a.among) == (recall, among))
+        found = next(alike, None)
         alarm = found or Alarm(recall, None, None)
         return (alarm.images_per_1000, alarm.boxes_per_1000)
 
     def show(images: float | None, boxes: float | None) -> str:
         return ABSENT if missing(images) else f"{images:.1f} / {boxes:.1f}"
 
-    names = (f"images_at_{recall:g}", f"boxes_at_{recall:g}")
-    return Column(f"Recall {recall:g}", names, read, show)
+    end = f"_{among}" if among else ""
+    names = (f"images_at_{recall:g}{end}", f"boxes_at_{recall:g}{end}")
+    return Column(f"Recall {recall:g}" + f", {among}" * bool(among), names, read, show)

@@ -1,0 +1,135 @@
+"""Why each box is there, and who has seen that nothing else is."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from sixrayd.core.records import ADJUDICATION, BOX_COLUMNS, State
+from sixrayd.core.staging import Staging
+from sixrayd.core.voc import Provenance
+from sixrayd.decisions.decision import Decision
+from sixrayd.export.content import Add, ExportedImage
+from sixrayd.export.states import Evidence, States, detection_behind
+
+
+def _texts(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string(), nullable=False) for name in names]
+
+
+_ANSWER = pa.struct(
+    [*_texts("reviewer", "verdict", "decided_at", "round", "lane"), ("version", pa.int64())]
+)
+# A row a box of the export; edges from 0, right and bottom exclusive, as in every table of ours.
+PROVENANCE_SCHEMA = pa.schema(
+    [
+        *_texts("image_id"),
+        pa.field("object", pa.int32(), nullable=False),  # its place in the XML, from 1
+        *BOX_COLUMNS,
+        *_texts("split", "state", "origin", "candidate", "model", "model_sha256"),
+        pa.field("score", pa.float64()),
+        *_texts("mining", "round", "decided_at"),
+        pa.field("reviewers", pa.list_(pa.string()), nullable=False),  # whose answer it follows
+        pa.field("answers", pa.list_(_ANSWER), nullable=False),  # all that stand about the image
+    ]
+)
+# A row an answer about an image of which it is settled what it shows, copied or not.
+ABSENCE_SCHEMA = pa.schema(
+    [
+        *_texts("image_id", "split", "state", "reviewer", "verdict", "decided_at", "round", "lane"),
+        pa.field("absent", pa.list_(pa.string()), nullable=False),  # classes that it does not show
+    ]
+)
+_SETTLED = (
+    *(State.SOURCE_POSITIVE, State.FOUND_POSITIVE),
+    *(State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY),
+)
+
+
+@contextmanager
+def provenance_table(staging: Staging, evidence: Evidence, states: States) -> Iterator[Add]:
+    """Write `provenance.parquet`, images in the order of the shards."""
+    with staging.table("provenance.parquet", PROVENANCE_SCHEMA) as add_row:
+
+        def add(image: ExportedImage) -> None:
+            said = evidence.decisions.get(image.image_id, ())
+            decision = states.decided.get(image.image_id)
+            common = {
+                "image_id": image.image_id,
+                "split": image.record.split,
+                "state": str(image.state),
+                "round": decision.review if decision else "",
+                "decided_at": decision.decided_at if decision else "",
+                "reviewers": _behind(decision, said) if decision else [],
+                "answers": [answer_of(one) | {"version": one.version} for one in said],
+            }
+            for number, item in enumerate(image.annotation.objects, 1):
+                box = {"object": number, **item.box.as_row()}
+                add_row(common | box | _detection(item.provenance, decision, evidence))
+
+        yield add
+
+
+def _behind(decision: Decision, said: tuple[Decision, ...]) -> list[str]:
+    """Whose answers were settled to the decision: an adjudicator's alone, where there is one."""
+    ruled = [one for one in said if one.lane == ADJUDICATION == decision.lane]
+    return sorted({one.reviewer for one in ruled or said if one.verdict == decision.verdict})
+
+
+def _detection(
+    provenance: Provenance | None, decision: Decision | None, evidence: Evidence
+) -> dict[str, Any]:
+    known = provenance or Provenance("")
+    behind = detection_behind(known.candidate, decision, evidence) if decision else None
+    mining = behind.mining if behind else ""
+    return {
+        "origin": known.origin,
+        "candidate": known.candidate,
+        "model": known.model,
+        "model_sha256": evidence.weights.get((mining, known.model), ""),
+        "score": known.score,
+        "mining": mining,
+    }
+
+
+def answer_of(decision: Decision) -> dict[str, str]:
+    """Who said what about an image, and when."""
+    return {
+        "reviewer": decision.reviewer,
+        "verdict": str(decision.verdict),
+        "decided_at": decision.decided_at,
+        "round": decision.review,
+        "lane": decision.lane,
+    }
+
+
+def looks_of(image: ExportedImage, evidence: Evidence) -> list[Mapping[str, str]]:
+    """What an image's XML may say of it: its state, and the answers about it."""
+    said = evidence.decisions.get(image.image_id, ())
+    return [{"state": str(image.state)}, *(answer_of(decision) for decision in said)]
+
+
+def absence_rows(evidence: Evidence, states: States) -> Iterator[dict[str, Any]]:
+    """Rows of `ABSENCE_SCHEMA` by image id."""
+    table = states.table
+    known = {image_id: n for n, image_id in enumerate(table["image_id"].to_pylist())}
+    for image_id, said in sorted(evidence.decisions.items()):
+        if image_id not in known:
+            continue
+        row = table.slice(known[image_id], 1).to_pylist()[0]
+        if row["state"] not in _SETTLED:
+            continue
+        shown = _shown(image_id, evidence, states)
+        about = {key: row[key] for key in ("image_id", "split", "state")}
+        absent = [label for label in evidence.classes.names if label not in shown]
+        yield from (about | answer_of(decision) | {"absent": absent} for decision in said)
+
+
+def _shown(image_id: str, evidence: Evidence, states: States) -> set[str]:
+    """Classes that an image shows, as far as people or the release say."""
+    named = set(evidence.index.record(image_id).labels)
+    decision = states.decided.get(image_id)
+    if decision is None:
+        return named | {a.box.label for a in evidence.annotations.get(image_id, ())}
+    return named | {evidence.classes.canonical(item.box.label) for item in decision.boxes}

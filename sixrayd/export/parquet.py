@@ -1,0 +1,145 @@
+"""Hugging Face's Parquet: an image a row, its objects as lists of boxes and classes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from sixrayd.core.staging import AddRow, Staging
+from sixrayd.export.coco import xywh
+from sixrayd.export.content import Add, Content, ExportedImage
+
+FOLDER = "parquet"
+_FILE_BYTES = 500 << 20  # of images, from which on another file begins
+_ROWS = 50  # images that are in memory at once
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_OBJECTS = pa.struct(
+    [
+        ("id", pa.list_(pa.int64())),
+        ("bbox", pa.list_(pa.list_(pa.float32()))),  # left, top, width, height from 0
+        ("category", pa.list_(pa.int64())),
+        ("area", pa.list_(pa.int64())),
+        ("difficult", pa.list_(pa.bool_())),
+        ("truncated", pa.list_(pa.bool_())),
+        ("origin", pa.list_(pa.string())),
+    ]
+)
+
+
+@contextmanager
+def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
+    """Write `parquet/data/PART-NNNNN.parquet` and the card that names them."""
+    schema = _schema(content)
+    with ExitStack() as stack:
+        found = {part: _Part(staging, stack, part, schema) for part in ("train", "test")}
+
+        def add(image: ExportedImage) -> None:
+            part = found.setdefault(image.part, _Part(staging, stack, image.part, schema))
+            part.add(_row(image, content), len(image.data))
+
+        yield add
+        for part in found.values():
+            part.finish()
+    staging.write_lines(f"{FOLDER}/README.md", _card(list(found), content.database))
+
+
+class _Part:
+    """The files of a part: another begins where one is large enough."""
+
+    def __init__(self, staging: Staging, stack: ExitStack, name: str, schema: pa.Schema) -> None:
+        self._staging, self._stack, self._name, self._schema = staging, stack, name, schema
+        self._files, self._bytes = 0, 0
+        self._open = ExitStack()
+        self._add: AddRow | None = None
+
+    def add(self, row: dict[str, Any], size: int) -> None:
+        """Write a row; `size` is that of its image."""
+        add = self._add or self._begin()
+        add(row)
+        self._bytes += size
+        if self._bytes >= _FILE_BYTES:
+            self._open.close()
+            self._add = None
+
+    def finish(self) -> None:
+        """Complete the last file; a part without images has an empty one."""
+        if not self._files:
+            self._begin()
+        self._open.close()
+
+    def _begin(self) -> AddRow:
+        path = f"{FOLDER}/data/{self._name}-{self._files:05d}.parquet"
+        self._open = self._stack.enter_context(ExitStack())
+        self._add = self._open.enter_context(self._staging.table(path, self._schema, _ROWS))
+        self._files, self._bytes = self._files + 1, 0
+        return self._add
+
+
+def _row(image: ExportedImage, content: Content) -> dict[str, Any]:
+    objects = image.annotation.objects
+    boxes = [xywh(item.box) for item in objects]
+    row = {
+        "image_id": image.image_id,
+        "file_name": image.file_name,
+        "width": image.record.width,
+        "height": image.record.height,
+        "state": str(image.state),
+        "objects": {
+            "id": list(range(len(objects))),
+            "bbox": boxes,
+            "category": [content.classes.index(item.box.label) for item in objects],
+            "area": [box[2] * box[3] for box in boxes],
+            "difficult": [item.difficult for item in objects],
+            "truncated": [item.truncated for item in objects],
+            "origin": [item.provenance.origin if item.provenance else "" for item in objects],
+        },
+    }
+    held = {"image": {"bytes": image.data, "path": image.file_name}}
+    return row | (held if content.with_bytes else {})
+
+
+def _schema(content: Content) -> pa.Schema:
+    """Columns, and what Hugging Face's `datasets` makes of them."""
+    columns = [
+        *([("image", _IMAGE)] if content.with_bytes else []),
+        *(("image_id", pa.string()), ("file_name", pa.string())),
+        *(("width", pa.int32()), ("height", pa.int32()), ("state", pa.string())),
+        ("objects", _OBJECTS),
+    ]
+    features = {name: _feature(kind) for name, kind in columns}
+    names = list(content.classes.names)
+    features["objects"]["category"]["feature"] = {"names": names, "_type": "ClassLabel"}
+    if content.with_bytes:
+        features["image"] = {"_type": "Image"}
+    said = json.dumps({"info": {"features": features}})
+    return pa.schema(columns, metadata={"huggingface": said})
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    """A column's type in Hugging Face's words."""
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
+    words = {pa.float32(): "float32", pa.bool_(): "bool"}
+    return {"dtype": words.get(kind, str(kind)), "_type": "Value"}
+
+
+def _card(found: list[str], database: str) -> Iterator[str]:
+    """The card that `load_dataset` reads its files from."""
+    yield "---"
+    yield "task_categories:"
+    yield "- object-detection"
+    yield "license: other"
+    yield "configs:"
+    yield "- config_name: default"
+    yield "  data_files:"
+    for part in found:
+        yield f"  - split: {part}"
+        yield f"    path: data/{part}-*.parquet"
+    yield "---"
+    yield f"# {json.dumps(database, ensure_ascii=False)[1:-1]}, corrected"
+    yield ""
+    yield "The folder above says what this is, how it was made and what it may be used for."
