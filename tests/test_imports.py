@@ -12,7 +12,7 @@ LIBRARIES = (
     *("core", "imaging", "datasets", "evaluation", "decisions", "advice", "statistics"),
     *("detectors", "crop"),
 )
-COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py", "status"}
+COMPOSERS = {"cli.py", "api.py", "demo", "__main__.py", "audit/other_sets.py", "status", "plan"}
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",
