@@ -46,6 +46,7 @@ The lists below leave out flagged images that nobody has looked at, and undecide
 
 Origin of the boxes: {origins}.
 
+{false_finds}
 ## Files
 - `VOC2007/JPEGImages`: the release's bytes, not encoded again.
 - `VOC2007/Annotations`: XML with 1-based inclusive pixels. Each object has a `<sixrayd>` element
@@ -77,6 +78,7 @@ def card(
     boxes: Mapping[str, Mapping[str, int]],
     origins: Mapping[str, int],
     split: str = "",
+    false_finds: str = "",
 ) -> str:
     """Markdown that says what the dataset is, with its counts.
 
@@ -86,6 +88,7 @@ def card(
         boxes: class → `train_images`, `train_boxes`, `test_images`, `test_boxes`.
         origins: origin → boxes.
         split: name of the given split that the lists go by; empty is the ingest's own.
+        false_finds: what is expected of them, in words; empty where nothing was found.
     """
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
@@ -97,6 +100,7 @@ def card(
         images_test=images["test"],
         split=_GIVEN.format(split=_code(split)) if split else _OWN,
         boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
+        false_finds=f"{false_finds[:1].upper()}{false_finds[1:]}.\n" if false_finds else "",
         origins=", ".join(f"{count} {_words(origin)}" for origin, count in origins.items())
         or "none",
     )

@@ -16,7 +16,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.pseudonyms import pseudonym
-from sixrayd.core.records import Rule, Split, State
+from sixrayd.core.records import Rule, Source, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
@@ -34,6 +34,8 @@ from sixrayd.export.states import (
     assign_states,
     gather,
 )
+from sixrayd.statistics.false_finds import false_finds, sham_alarms
+from sixrayd.statistics.standing import answer_rows, settled_answers
 
 _LISTS = {
     "found_positives.txt": State.FOUND_POSITIVE,
@@ -103,6 +105,8 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
     minings = sorted({mining_of(workspace, name) for name in reviews} - {""})
     upstream = workspace.upstream(*stages, *(("mine", name) for name in minings))
     tables = [path for name in reviews for path in decision_files(workspace, name)]
+    if sham_alarms(workspace)[0]:  # which the card tells of
+        tables += sorted(workspace.folder("review").glob("*/planted/decisions/*.parquet"))
     return Run(
         stage="export",
         name=newest if newest in reviews else reviews[-1],
@@ -207,15 +211,22 @@ def _write(staging: Staging, planned: Run, evidence: Evidence, rule: Rule) -> Ru
     split = planned.settings.get("split", "")
     summary = _summary(annotations, splits, states, bare, evidence)
     summary["notes"] += _split_notes(split, splits)
-    text = card(
-        planned.name,
-        sixrayd.__version__,
-        *(*(summary[key] for key in ("states", "images", "boxes", "origins")), split),
-    )
+    counted_in = {key: summary[key] for key in ("states", "images", "boxes", "origins")}
+    told = _false_finds(evidence, rule)
+    text = card(planned.name, sixrayd.__version__, **counted_in, split=split, false_finds=told)
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
     write_json(staging.root / "run.json", asdict(run))
     return run
+
+
+def _false_finds(evidence: Evidence, rule: Rule) -> str:
+    """What is expected of them, in words; empty where nothing was found."""
+    negatives = set(evidence.index.rows(source=Source.NEGATIVE)["image_id"].to_pylist())
+    said = {i: given for i, given in evidence.decisions.items() if i in negatives}
+    answers = settled_answers(answer_rows(said), rule, evidence.classes)
+    counts = false_finds(said, answers, evidence.shams)
+    return counts.words if counts.found else ""
 
 
 def _annotations(evidence: Evidence, states: States) -> tuple[list[VocAnnotation], list[str]]:

@@ -30,6 +30,7 @@ from sixrayd.decisions.decision import (
     mining_of,
     standing_decisions,
 )
+from sixrayd.statistics.false_finds import sham_alarms
 
 STATE_SCHEMA = pa.schema(
     [
@@ -59,6 +60,7 @@ class Evidence:
     decisions: Mapping[str, tuple[Decision, ...]]  # standing ones, reviewers named as exported
     flagged: frozenset[str]  # images with candidates
     detected: Mapping[tuple[str, str], Detected]  # (review, box id), for decided boxes only
+    shams: tuple[int, int] = (0, 0)  # answered, and called contraband
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def gather(
         },
         frozenset(flagged),
         detected,
+        sham_alarms(workspace),
     )
 
 

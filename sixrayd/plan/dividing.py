@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from sixrayd.plan.campaign import CampaignState, Division, Foresight
 from sixrayd.statistics.overlooked import SMALL_SHARE
 from sixrayd.statistics.sensitivity import known_for_width
@@ -12,9 +10,11 @@ from sixrayd.statistics.sensitivity import known_for_width
 WIDTH = 1.25  # times that known items may widen the bound
 _MOST_KNOWN = 0.1  # of the time
 _MOST_SECOND = 0.15
-_HELD_BACK = 0.05  # of the time, until the looks are drawn
+_HELD_BACK = 0.05  # of the time, while checks are ahead
+_OVER = 0.02  # of the time, by which looks that were planned may be too long for it
 _TRIED = 24  # divisions between queue and checks
-_DRAWS = 64  # of each
+_DRAWS = 128  # of each
+_AS_GOOD = 1.02  # times the least that is left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,22 @@ def divide(state: CampaignState, seconds: float) -> Division:
     """The division that leaves the least open, as far as can be foreseen.
 
     Known items are as many as `WIDTH` takes, second looks come first: both within their share of
-    the time. What is left goes to queue and checks, in the proportion that bounds best.
+    the time. What is left goes to queue and checks, in the proportion that bounds best; of those
+    that bound about as well, the one with the longest queue, which finds most.
 
     Args:
         seconds: of work, breaks left out.
     """
     sight = Foresight(state, _DRAWS)
-    if not state.sampled.taken:  # a look that is drawn must be answered to its end
-        seconds *= 1 - _HELD_BACK
     known = state.known_open + known_items(state, seconds)
-    best, least = Division(known=known), np.inf
-    for checks in _checks(state, seconds):
-        division = _with_queue(state, sight, Division(checks=checks, known=known), seconds)
-        if division is None:
-            continue
-        left = float(sight.outcomes(division, exact=False).left.mean())
-        if left < least:
-            best, least = division, left
-    return best
+    tried = [
+        (division, float(sight.outcomes(division, exact=False).left.mean()))
+        for checks in _checks(state, seconds)
+        if (division := _filled(state, sight, Division(checks=checks, known=known), seconds))
+    ]
+    least = min((left for _, left in tried), default=0.0)
+    good = [division for division, left in tried if left <= _AS_GOOD * least]
+    return max(good, key=lambda division: division.queue, default=Division(known=known))
 
 
 def known_items(state: CampaignState, seconds: float) -> int:
@@ -94,32 +92,46 @@ def _checks(state: CampaignState, seconds: float) -> Iterator[int]:
     yield from sorted({*numbers, undecided if most == undecided else 0})
 
 
-def _with_queue(
+def _filled(
     state: CampaignState, sight: Foresight, division: Division, seconds: float
 ) -> Division | None:
-    """With as much of the queue as there is time for; None where there is too little for the rest.
+    """With as much of the queue as there is time for, and with checks where that is all of it.
 
-    What finds take is known only with the queue, so it is reckoned twice.
+    A look that is drawn must be answered to its end, so the queue leaves some time. What second
+    looks take is known only with the queue, so it is reckoned twice.
+
+    Returns:
+        None where the checks do not fit.
     """
+    held = _HELD_BACK * seconds * (division.checks > 0)
     for _ in range(2):
+        division = _with_second_looks(state, sight, division, seconds)
         spent = seconds_of(state, sight, division)
-        if spent.second > _MOST_SECOND * seconds:
-            share = division.second * _MOST_SECOND * seconds / spent.second
-            division = replace(division, second=max(0.05, int(20 * share) / 20))
-            spent = seconds_of(state, sight, division)
         rest = seconds - spent.total + spent.queue
-        if rest < 0:
-            return division if not division.checks else None
-        queue = _rounded(sight.queue_in(rest), len(state.queue))
-        division = replace(division, queue=queue)
-    spare = max(0.0, seconds - seconds_of(state, sight, division).total)
-    if state.sampled.looks or division.queue < len(state.queue):
-        return replace(division, rest_s=spare if division.queue == len(state.queue) else 0.0)
-    undecided = round((int(state.bands.waiting.sum()) - division.queue) * state.groups)
-    each = state.task_s / state.groups
-    checks = min(_rounded(division.checks + int(spare / each), undecided), max(undecided, 0))
-    rest_s = max(0.0, spare - (checks - division.checks) * each)
-    return replace(division, checks=checks, rest_s=rest_s * (checks == undecided))
+        if division.checks and rest < (-_OVER * seconds if state.sampled.looks else held):
+            return None
+        queue = sight.queue_in(max(0.0, rest - held))
+        division = replace(division, queue=_rounded(queue, len(state.queue)))
+    if division.queue < len(state.queue):
+        return division
+    spare = max(0.0, seconds - held - seconds_of(state, sight, division).total)
+    each, most = state.task_s / state.groups, division.checks
+    if not state.sampled.looks:
+        undecided = round((int(state.bands.waiting.sum()) - division.queue) * state.groups)
+        most = min(division.checks + int(spare / each), undecided)
+    checks = _rounded(most, division.checks)
+    rest_s = max(0.0, spare - (most - division.checks) * each)
+    return replace(division, checks=checks, rest_s=rest_s)
+
+
+def _with_second_looks(
+    state: CampaignState, sight: Foresight, division: Division, seconds: float
+) -> Division:
+    """With a smaller share of them where all would take too long."""
+    wanted = seconds_of(state, sight, replace(division, second=1.0)).second
+    if wanted <= _MOST_SECOND * seconds:
+        return replace(division, second=1.0)
+    return replace(division, second=max(0.05, int(20 * _MOST_SECOND * seconds / wanted) / 20))
 
 
 def _rounded(number: int, whole: int = -1) -> int:
