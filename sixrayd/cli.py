@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a detector on the release's positives.",
     "mine": "Run the detector over the negatives and rank candidates.",
     "review": "Send candidates to people in Label Studio and bring decisions back.",
+    "plan": "Divide reviewers' hours, and say what they will bring.",
     "estimate": "Say what is still missed, and draw spot checks for it.",
     "export": "Write the corrected dataset as PASCAL VOC.",
     "verify": "Compute again what a certificate says is still missed.",

@@ -13,7 +13,7 @@ LIBRARIES = (
     *("detectors", "crop"),
 )
 COMPOSERS = {
-    *("cli.py", "api.py", "demo", "__main__.py", "report", "status"),
+    *("cli.py", "api.py", "demo", "__main__.py", "plan", "report", "status"),
     *("audit/other_sets.py", "estimate/labels.py"),
 }
 # Heavy parts sit behind one adapter file each.

@@ -95,6 +95,26 @@ class Judgement:
             return Step(status, f"{by}{doing} is at work", f"{by}{doing}")
         return replace(step, command=step.command and self.workspace.command(step.command))
 
+    def push_of(self, review: str, **changed: Any) -> str:
+        """The push of a review with the options of its last one, or of the review before.
+
+        Args:
+            changed: options that are to be others, by field.
+        """
+        state = self._state_of(review)
+        return self._push(replace(state, options={**state.options, **changed}))
+
+    def push_options(self, review: str) -> Mapping[str, Any]:
+        """Options of the last push of a review, or of the review before."""
+        return self._state_of(review).options
+
+    def server_start(self, review: str) -> str:
+        """What starts the server of a review; empty where it runs, or is not ours to start."""
+        return self._on(self._state_of(review).server, NOTHING_LEFT).command
+
+    def _state_of(self, review: str) -> ReviewState:
+        return self.reviews.of(review) or self._like_the_last(review)
+
     def _steps(self) -> Iterator[Step]:
         """All that is left to do, the first thing first; commands without the workspace."""
         yield from self._of_release()
@@ -157,6 +177,9 @@ class Judgement:
         elif state.checks_left:  # the queue goes on in a newer review, its sample does not
             told = f"{counted(state.checks_left, 'spot check')} without an answer"
             steps.append(Step(pull, told, REVIEWERS))
+        if state.to_confirm:
+            why = f"{counted(state.to_confirm, 'find')} that one reader alone saw"
+            steps.append(Step(self._push(state), why))
         if state.to_adjudicate:
             line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
             why = f"{counted(state.to_adjudicate, 'image')} that reviewers could not settle"
@@ -257,7 +280,7 @@ class Judgement:
         options: dict[str, Any] = {}
         server = LOCAL
         for before in self.reviews.states[-1:]:
-            kept = ("reviewers", "share", "duplicates", "kind")
+            kept = ("reviewers", "share", "confirm_finds", "duplicates", "kind")
             options = {key: before.options[key] for key in kept if key in before.options}
             server = before.server
         return ReviewState(mining, {}, None, 0, 0, 0, True, server, options)
@@ -273,6 +296,7 @@ class Judgement:
         line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, POSITIVES))
         line += " --from positives" * (options.get("origin") == POSITIVES)
         line += _options(options, {"limit": None, "reviewers": 1, "share": 1.0})
+        line += _second_looks(options.get("confirm_finds"))
         line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)
         return line + _where(state)
 
@@ -306,6 +330,12 @@ def _named(stage: str, result: ResultStatus) -> str:
 def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = settings.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _second_looks(share: Any) -> str:
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        return ""
+    return " --confirm-finds" + f" {share:g}" * (share < 1)
 
 
 def _options(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

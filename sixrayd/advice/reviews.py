@@ -34,6 +34,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     standing_decisions,
 )
+from sixrayd.decisions.second_looks import second_looks
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 
@@ -56,6 +57,7 @@ class ReviewState:
         strewn: spot checks and planted images that were not sent.
         checks_left: spot checks that were sent and not answered, by what was pulled.
         to_adjudicate: images that wait for an adjudicator who has not been sent them.
+        to_confirm: finds that were not sent to a second person, where the push's options want it.
         whole: False where a push or a pull was killed.
         options: of its newest push, by name.
     """
@@ -69,6 +71,7 @@ class ReviewState:
     whole: bool
     server: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    to_confirm: int = 0
 
     @property
     def tasks(self) -> int:
@@ -152,6 +155,7 @@ class Reviews:
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
+        options = project["settings"] if isinstance(project.get("settings"), dict) else {}
         return ReviewState(
             name=folder.name,
             lanes=told.lanes if told else _lanes(rows, done),
@@ -164,7 +168,8 @@ class Reviews:
             to_adjudicate=len(unsettled(here, Rule.ADJUDICATOR)),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
-            options=project["settings"] if isinstance(project.get("settings"), dict) else {},
+            options=options,
+            to_confirm=_to_confirm(rows, here, str(project.get("key", "")), options),
         )
 
     def _strewn(self, folder: Path, sent: set[str]) -> set[str]:
@@ -182,6 +187,26 @@ def _done(folder: Path) -> set[tuple[str, str]]:
     ]
     said = decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
     return {(each.lane, each.image_id) for each in answers(said)}
+
+
+def _to_confirm(
+    rows: Sequence[Mapping[str, Any]],
+    said: Mapping[str, Sequence[Decision]],
+    key: str,
+    options: Mapping[str, Any],
+) -> int:
+    """Finds of one reader that the review's policy sends to a second one, and that are not."""
+    share = options.get("confirm_finds")
+    if not isinstance(share, int | float) or not share:
+        return 0
+    negatives = {row["image_id"] for row in rows if row["kind"] != Kind.POSITIVE}
+    here = {image_id: given for image_id, given in said.items() if image_id in negatives}
+    sent = {(row["lane"], row["image_id"]) for row in rows}
+    return sum(
+        (lane, find.image_id) not in sent
+        for lane, finds in second_looks(here, key, share).items()
+        for find in finds
+    )
 
 
 def _lanes(rows: Sequence[Mapping[str, Any]], done: set[tuple[str, str]]) -> Lanes:

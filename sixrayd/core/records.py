@@ -172,7 +172,7 @@ CANDIDATE_SCHEMA = pa.schema(
 TASK_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
-        pa.field("lane", pa.string(), nullable=False),  # "1", "2" …: the answers of one reviewer
+        pa.field("lane", pa.string(), nullable=False),  # "1", "2" …: one reviewer's; see Decision
         pa.field("kind", pa.string(), nullable=False),  # see Kind; no server ever learns it
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("image_score", pa.float32(), nullable=False),

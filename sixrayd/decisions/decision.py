@@ -39,7 +39,7 @@ class Decision:
     server: str
     task: int
     annotation: int
-    lane: str  # "1", "2" … or ADJUDICATION
+    lane: str  # "1", "2" …, ADJUDICATION, or one of second looks
     withdrawn: bool
     boxes: tuple[DecidedBox, ...]
 

@@ -128,6 +128,7 @@ def _statement(
         classes=material.labels,
         settings=settings.bound,
         planted=material.planted,
+        shams=material.shams,
         files={name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
         outcome={},
     )

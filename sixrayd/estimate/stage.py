@@ -35,6 +35,7 @@ from sixrayd.statistics.certificate import (
     sensitivities,
 )
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
+from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.missed import MissedBound, PlannedEvidence, bound_missed, bound_planned
 from sixrayd.statistics.planning import after_next_look, checks_to_halve
 from sixrayd.statistics.recapture import Recapture, recapture
@@ -57,13 +58,17 @@ class EstimateInputs:
     answers: Mapping[str, Answer]
     planted: tuple[Planted, ...]
     labels: tuple[str, ...]
+    shams: tuple[int, int] = (0, 0)  # answered, and called contraband
 
     def outcome(self, settings: BoundSettings) -> BoundOutcome:
         """The bound."""
-        double = double_reading(self.said, self.answers, self.population)
-        return outcome(
-            self.population, self.drawn, self.answers, self.planted, settings, self.labels, double
-        )
+        population, answers = self.population, self.answers
+        double = double_reading(self.said, answers, population)
+        known = population.rows_of(self.said)
+        here = {image_id: said for image_id, said in self.said.items() if image_id in known}
+        false = false_finds(here, answers, self.shams)
+        planted, labels = self.planted, self.labels
+        return outcome(population, self.drawn, answers, planted, settings, labels, double, false)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class Estimate:
     evidence: Mapping[str, Any] = field(repr=False)
     read_at: tuple[int, ...] = ()  # numbers of checks at which the bound was read, with this one
     others: Mapping[str, int] = field(default_factory=dict)  # at most missed, by other names
+    false_finds: FalseFinds = field(default_factory=FalseFinds)
 
 
 def estimate(workspace: Workspace, settings: EstimateSettings = EstimateSettings()) -> Estimate:
@@ -142,7 +148,8 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
     said = said_by_image(workspace)
     answers = answers_by(workspace, said, rule)
     planted, labels = planted_counts(workspace, rule), workspace.classes().names
-    return EstimateInputs(name, plan, population, drawn, said, answers, planted, labels)
+    shams = sham_alarms(workspace)
+    return EstimateInputs(name, plan, population, drawn, said, answers, planted, labels, shams)
 
 
 def require_first_look(
@@ -210,6 +217,7 @@ def estimate_from(
         rests_on=assumptions(result, settings.bound),
         by_gamma=result.by_gamma,
         double_reading=result.double,
+        false_finds=result.false_finds,
         checks_to_halve=more,
         after_next_look=following,
         planting_helps=any(

@@ -47,6 +47,7 @@ The lists below leave out flagged images that nobody has looked at, and undecide
 
 Origin of the boxes: {origins}.
 {sets}
+{false_finds}
 ## Files
 Image bytes are the release's, not encoded again. All forms have the same boxes, in whole pixels.
 {files}
@@ -110,6 +111,7 @@ def card(
     split: str = "",
     forms: Mapping[str, str] = MappingProxyType({"voc": "PASCAL VOC 2007"}),
     sets: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    false_finds: str = "",
 ) -> str:
     """Markdown that says what the dataset is, with its counts.
 
@@ -121,6 +123,7 @@ def card(
         split: name of the given split that the lists go by; empty is the ingest's own.
         forms: key → what people call it, of what was written.
         sets: of images that hold nothing → split → images.
+        false_finds: what is expected of them, in words; empty where nothing was found.
     """
     titles = list(forms.values())
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
@@ -136,6 +139,7 @@ def card(
         images_test=images["test"],
         split=_GIVEN.format(split=_code(split)) if split else _OWN,
         boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
+        false_finds=f"{false_finds[:1].upper()}{false_finds[1:]}.\n" if false_finds else "",
         origins=", ".join(f"{count} {_words(origin)}" for origin, count in origins.items())
         or "none",
     )

@@ -18,7 +18,7 @@ from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
-from sixrayd.core.records import EMPTY_SETS, Split, State
+from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
@@ -44,6 +44,8 @@ from sixrayd.export.states import (
     assign_states,
     gather,
 )
+from sixrayd.statistics.false_finds import false_finds, sham_alarms
+from sixrayd.statistics.standing import answer_rows, settled_answers
 
 _LISTS = {
     "found_positives.txt": State.FOUND_POSITIVE,
@@ -117,6 +119,8 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
     minings = sorted({mining_of(workspace, name) for name in reviews} | {unreviewed} - {""})
     upstream = workspace.upstream(*stages, *(("mine", name) for name in minings if name))
     tables = [path for name in reviews for path in decision_files(workspace, name)]
+    if sham_alarms(workspace)[0]:  # which the card tells of
+        tables += sorted(workspace.folder("review").glob("*/planted/decisions/*.parquet"))
     return Run(
         stage="export",
         name=reviews[-1] if reviews else unreviewed or "release",
@@ -279,11 +283,21 @@ def _write(
         split=planned.settings.get("split", ""),
         forms={name: FORMS[name].title for name in settings.forms},
         sets=summary["sets"],
+        false_finds=_false_finds(evidence, settings.consensus),
     )
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
     write_json(staging.root / "run.json", asdict(run))
     return run
+
+
+def _false_finds(evidence: Evidence, rule: Rule) -> str:
+    """What is expected of them, in words; empty where nothing was found."""
+    negatives = set(evidence.index.rows(source=Source.NEGATIVE)["image_id"].to_pylist())
+    said = {i: given for i, given in evidence.decisions.items() if i in negatives}
+    answers = settled_answers(answer_rows(said), rule, evidence.classes)
+    counts = false_finds(said, answers, evidence.shams)
+    return counts.words if counts.found else ""
 
 
 def _images(

@@ -31,6 +31,7 @@ from sixrayd.decisions.decision import (
     mining_of,
     standing_decisions,
 )
+from sixrayd.statistics.false_finds import sham_alarms
 
 STATE_SCHEMA = pa.schema(
     [
@@ -63,6 +64,7 @@ class Evidence:
     detected: Mapping[tuple[str, str], Detected]  # (review, box id), for decided boxes only
     # (mining, model) → SHA-256 of the weights
     weights: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    shams: tuple[int, int] = (0, 0)  # answered, and called contraband
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def gather(
         frozenset(flagged),
         detected,
         {key: weights for mining in minings for key, weights in _weights(workspace, mining)},
+        sham_alarms(workspace),
     )
 
 

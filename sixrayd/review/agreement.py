@@ -18,6 +18,7 @@ from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
+from sixrayd.decisions.second_looks import is_first_look
 from sixrayd.evaluation.bootstrap import Interval
 from sixrayd.review.settings import AgreementSettings
 from sixrayd.statistics import agreement as statistics
@@ -158,7 +159,7 @@ def _standing(
         {
             image_id: tuple(replace(d, reviewer=alias(d.reviewer)) for d in said)
             for image_id, said in standing_decisions(
-                d for d in decisions if (d.lane == ADJUDICATION) == ruled
+                d for d in decisions if (d.lane == ADJUDICATION if ruled else is_first_look(d.lane))
             ).items()
         }
         for ruled in (False, True)

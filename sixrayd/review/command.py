@@ -1,7 +1,7 @@
 """`sixrayd review`: the commands around Label Studio."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +26,7 @@ from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.planting.command import plant, rates
 from sixrayd.review.server import SERVERS
@@ -151,6 +152,16 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
     type=click.FloatRange(0, 1),
     help="Share of the images that go to the second and later reviewers.",
 )
+@option(
+    "--confirm-finds",
+    is_flag=False,
+    flag_value=1.0,
+    type=click.FloatRange(0, 1),
+    metavar="[SHARE]",
+    show_default=False,
+    help="Send what one reader found to a second person, too, never to the finder: all of it, or "
+    "a share.",
+)
 @option("--duplicates", help="Send what resembles a known positive, too.")
 @option("--again", help="Send images decided in other reviews, too.")
 @option(
@@ -170,6 +181,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd review push --limit 500
       sixrayd review push --reviewers 2 --share 0.1
+      sixrayd review push --limit 500 --confirm-finds
       sixrayd review push --from positives
     """
     from sixrayd.review.push import push as send
@@ -377,6 +389,10 @@ def _print_pushed(workspace: Workspace, result: "PushResult", as_json: bool) -> 
             f", {result.decided_elsewhere} decided in other reviews"
             * bool(result.decided_elsewhere)
         )
+        + (
+            f", {counted(result.second_looks, 'find')} to a second person"
+            * bool(result.second_looks)
+        )
         + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
         + (f", {result.images_written} lost images written again" * bool(result.images_written))
     )
@@ -386,9 +402,15 @@ def _print_pushed(workspace: Workspace, result: "PushResult", as_json: bool) -> 
         echo(f"Review them at {result.address}")
     else:
         for lane, address in result.lanes.items():
-            who = f"Reviewer {lane}" if lane.isdecimal() else f"The {lane}"
-            echo(f"{who} works at {address}")
+            echo(f"{_worker(lane, result.finders)} at {address}")
     echo_next(workspace)
+
+
+def _worker(lane: str, finders: Mapping[str, str]) -> str:
+    if is_second_look(lane):
+        finder = finders.get(lane, "one of them")
+        return f"Everybody but {finder} looks a second time at finds of {finder}"
+    return f"Reviewer {lane} works" if lane.isdecimal() else f"The {lane} works"
 
 
 def _print_progress(counts: "Progress") -> None:

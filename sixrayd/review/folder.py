@@ -1,7 +1,7 @@
 """`review/NAME/`: which project it is, what was sent, what came back."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -40,10 +40,20 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     standing_decisions,
 )
+from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
 
 SERVER = "server"  # folder beside the reviews: Label Studio's own data
+# Tables of what is drawn in advance: for reviewers, the adjudicator, and second looks at finds.
+SHOWN = (CANDIDATES, RULED, SECOND) = ("candidates", "adjudication", "second_looks")
+
+
+def shown_in(lane: str) -> str:
+    """Which of `SHOWN` holds what is drawn in a lane."""
+    if lane == ADJUDICATION:
+        return RULED
+    return SECOND if is_second_look(lane) else CANDIDATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,7 @@ class ReviewFolder:
         Args:
             more: image ids beside those that the review's files name.
         """
-        files = [self.path / name for name in ("tasks", "candidates", "adjudication")]
+        files = [self.path / name for name in ("tasks", *SHOWN)]
         files += [self.path / "planted" / "planted"]
         files += [self.workspace.folder("estimate", self.name) / "sample"]
         ids = set(more)
@@ -157,22 +167,33 @@ class ReviewFolder:
     def boxes_drawn(self, lane: str) -> dict[str, dict[str, Box]]:
         """What was drawn in advance in a lane, by image and box id."""
         found: dict[str, dict[str, Box]] = {}
-        for row in self.proposals() if lane == ADJUDICATION else self.candidates():
+        for row in self.shown(shown_in(lane)):
             box = Box.from_row(row)
             found.setdefault(row["image_id"], {})[row["box_id"]] = box
         return found
 
+    def shown(self, table: str) -> list[dict[str, Any]]:
+        """Boxes that were drawn in advance, rows of `CANDIDATE_SCHEMA`.
+
+        Args:
+            table: one of `SHOWN`.
+        """
+        return self._rows(f"{table}.parquet", CANDIDATE_SCHEMA)
+
+    def show(self, table: str, images: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Keep what is about to be drawn in images, in place of what was before.
+
+        Args:
+            table: one of `SHOWN`.
+            images: rows of `CANDIDATE_SCHEMA` by image.
+        """
+        rows = [row for row in self.shown(table) if row["image_id"] not in images]
+        rows += [dict(row) for drawn in images.values() for row in drawn]
+        write_table(self.path / f"{table}.parquet", rows, CANDIDATE_SCHEMA)
+
     def write_candidates(self, rows: Iterable[dict[str, Any]]) -> None:
         """Keep what is about to be sent."""
         write_table(self.path / "candidates.parquet", rows, CANDIDATE_SCHEMA)
-
-    def proposals(self) -> list[dict[str, Any]]:
-        """Boxes shown to the adjudicator, rows of `CANDIDATE_SCHEMA`."""
-        return self._rows("adjudication.parquet", CANDIDATE_SCHEMA)
-
-    def write_proposals(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Keep what is about to be shown to the adjudicator."""
-        write_table(self.path / "adjudication.parquet", rows, CANDIDATE_SCHEMA)
 
     def tasks(self) -> list[dict[str, Any]]:
         """What was sent, rows of `TASK_SCHEMA`."""
@@ -247,8 +268,7 @@ class ReviewFolder:
     def finish(self, project: Project) -> Progress:
         """Write `run.json` for the tables as they are; how far the review has come."""
         progress = self.progress()
-        names = ("tasks.parquet", "candidates.parquet", "adjudication.parquet")
-        tables = [self.path / name for name in names]
+        tables = [self.path / f"{name}.parquet" for name in ("tasks", *SHOWN)]
         tables += [*self._decision_files(False), *self._decision_files(True)]
         outputs = {
             path.relative_to(self.path).as_posix(): sha256_file(path)

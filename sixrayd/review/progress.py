@@ -10,6 +10,7 @@ from typing import Any
 from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, answers, moment_of, standing_decisions
+from sixrayd.decisions.second_looks import is_first_look
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
 _RECENT = timedelta(days=7)
@@ -109,7 +110,7 @@ def _answered_twice(given: Iterable[Decision]) -> int:
 def _images_an_hour(decisions: Iterable[Decision]) -> dict[str, float]:
     moments: dict[str, list[datetime]] = {}
     for decision in decisions:
-        if decision.lane != ADJUDICATION:
+        if is_first_look(decision.lane):
             moments.setdefault(decision.reviewer, []).append(moment_of(decision))
     speeds = {}
     for reviewer, times in sorted(moments.items()):

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, LOCAL, POSITIVES
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import (
+    RULED,
+    SECOND,
+    SHOWN,
     ReviewFolder,
     decided_elsewhere,
     newest_review,
@@ -40,13 +43,17 @@ class PushResult:
     duplicates_removed: int
     images_written: int = 0  # of tasks that were there, whose images the server had lost
     cautions: tuple[str, ...] = ()  # where nobody knows what a model has learnt from
+    second_looks: int = 0  # finds that were sent to a second person
+    finders: Mapping[str, str] = field(default_factory=dict)  # of lanes that are for all others
 
 
 Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
+    """Images that a push sends, those that are there already included."""
+
     queue: list[ReviewImage]
     strewn: list[ReviewImage]  # at random into the queue
     elsewhere: int  # images decided in other reviews
@@ -72,31 +79,40 @@ def push(
     name = settings.name or default or workspace.newest("mine")
     with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
-        wanted = _wanted(folder, settings)
-        images = [*wanted.queue, *wanted.strewn]
+        all_of = wanted(folder, settings)
+        images = [*all_of.queue, *all_of.strewn]
         with closing(_Push(folder, settings, images)) as job:
-            queue, strewn = (job.missing("1", part) for part in (wanted.queue, wanted.strewn))
+            queue, strewn = (job.missing("1", part) for part in (all_of.queue, all_of.strewn))
             fresh = plan.interleave(queue, strewn, job.project.key)
             lanes = {"1": fresh}
             for lane in map(str, range(2, settings.reviewers + 1)):
                 shared = [
                     [i for i in part if plan.lane_share(job.project, i.image_id) < settings.share]
-                    for part in (wanted.queue, wanted.strewn)
+                    for part in (all_of.queue, all_of.strewn)
                 ]
                 queue, strewn = (job.missing(lane, part) for part in shared)
                 mixed = plan.interleave(queue, strewn, job.project.key + lane)
                 lanes[lane] = [job.as_sent(item) for item in mixed]
-            kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
+            again = plan.finds_of_one(workspace, name, job.project, settings.confirm_finds)
+            second = {lane: job.missing(lane, items) for lane, (_, items) in again.items()}
+            finders = {lane: finder for lane, (finder, _) in again.items()}
+            kept = ("origin", "limit", "reviewers", "share", "confirm_finds", "duplicates", "again")
             lasting = {key: getattr(settings, key) for key in kept}
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
             if settings.guidelines:
                 job.instruct(settings.guidelines)
-            job.begin(lasting, wanted.inputs)
+            job.begin(lasting, all_of.inputs)
             job.keep_candidates(fresh)
-            job.send(lanes, advance)
-            result = job.finish("1", len(fresh), len(images), wanted.elsewhere)
-            return replace(result, cautions=wanted.cautions)
+            job.look_again(second, finders)
+            job.send(lanes | second, advance)
+            result = job.finish("1", len(fresh), len(images), all_of.elsewhere)
+            return replace(
+                result,
+                cautions=all_of.cautions,
+                second_looks=sum(map(len, second.values())),
+                finders=finders,
+            )
 
 
 def adjudicate(
@@ -118,14 +134,13 @@ def adjudicate(
         with closing(_Push(folder, settings, images)) as job:
             fresh = job.missing(ADJUDICATION, images)
             job.begin(project.settings, project.inputs)
-            sent = {row["image_id"] for row in folder.proposals()} & {i.image_id for i in fresh}
-            rows = [row for row in folder.proposals() if row["image_id"] not in sent]
-            folder.write_proposals([*rows, *(dict(row) for item in fresh for row in item.drawn)])
+            folder.show(RULED, {item.image_id: item.drawn for item in fresh})
             job.send({ADJUDICATION: fresh}, advance)
             return job.finish(ADJUDICATION, len(fresh), len(images))
 
 
-def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
+def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
+    """What a push sends, in its order: what was sent before comes first."""
     workspace, name = folder.workspace, folder.name
     shards, cautions = ("shards", ""), tuple[str, ...]()
     if settings.origin == POSITIVES:
@@ -161,7 +176,7 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
         end += 1  # a group is reviewed together
     # As many planted ones as the part of the queue that goes out is of all, the first ones again.
     part = math.ceil(len(planted) * min(end, len(queue)) / max(len(queue), 1))
-    return _Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
+    return Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
 
 
 class _Push:
@@ -225,6 +240,16 @@ class _Push:
         rows += [dict(row) for item in fresh for row in item.drawn]
         self.folder.write_candidates(sorted(rows, key=plan.likeliest))
 
+    def look_again(
+        self, lanes: Mapping[str, Sequence[ReviewImage]], finders: Mapping[str, str]
+    ) -> None:
+        """Note what is about to be drawn in finds of one reader, and who that is."""
+        items = [item for lane in lanes.values() for item in lane]
+        if items:
+            self.folder.show(SECOND, {item.image_id: item.drawn for item in items})
+        for lane, finder in finders.items():
+            self.sender.titles[lane] = f"Not for {finder}: second looks"
+
     def send(self, lanes: Mapping[str, Sequence[ReviewImage]], advance: Advance) -> None:
         """Add the tasks of each lane."""
         total = sum(map(len, lanes.values()))
@@ -245,10 +270,10 @@ class _Push:
             added, of: images that are new in it, and all that were wanted.
         """
         removed = self.sender.remove_duplicates(self.project, self.places)
-        drawn: dict[tuple[bool, str], list[str]] = {}
-        for ruled, rows in ((False, self.folder.candidates()), (True, self.folder.proposals())):
-            for row in rows:
-                drawn.setdefault((ruled, row["image_id"]), []).append(row["box_id"])
+        drawn: dict[tuple[str, str], list[str]] = {}
+        for table in SHOWN:
+            for row in self.folder.shown(table):
+                drawn.setdefault((table, row["image_id"]), []).append(row["box_id"])
         known = plan.strewn_kinds(self.folder.workspace, self.folder.name)
         tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
         self.folder.write_tasks(tasks)

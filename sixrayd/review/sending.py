@@ -11,8 +11,8 @@ from typing import Any
 
 from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.records import ADJUDICATION, Kind
-from sixrayd.review.folder import Book, Project, ReviewFolder
+from sixrayd.core.records import Kind
+from sixrayd.review.folder import Book, Project, ReviewFolder, shown_in
 from sixrayd.review.guidance import guidance
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
@@ -49,6 +49,7 @@ class Sender:
         self.folder, self.pictures, self.connect = folder, pictures, connect
         self.server = connect()
         self.images: dict[str, str] = {}  # by alias
+        self.titles: dict[str, str] = {}  # what the titles of lanes begin with
 
     def close(self) -> None:
         """Close the client."""
@@ -168,9 +169,10 @@ class Sender:
         if number is None:
             title = f"sixrayd {self.folder.name}"
             title += f", reviewer {lane}" * lane.isdecimal() * (lane != "1")
-            title += f", {lane}" * (not lane.isdecimal())
+            title += f", {lane}" * (not lane.isdecimal() and lane not in self.titles)
             title += f", part {book.part + 1}" * bool(book.part)
             told = guidance(self.folder.workspace, self.folder.path)
+            title = f"{self.titles[lane]}, {title}" if lane in self.titles else title
             classes = self.folder.workspace.classes()
             plan = ProjectPlan(title, key, classes, told.guidelines, told.examples)
             number = self.server.create_project(plan)
@@ -226,13 +228,13 @@ def task_rows(
     before: Sequence[Mapping[str, Any]],
     planned: Mapping[str, ReviewImage],
     places: Places,
-    drawn: Mapping[tuple[bool, str], Sequence[str]],
+    drawn: Mapping[tuple[str, str], Sequence[str]],
 ) -> list[dict[str, Any]]:
     """Rows of `TASK_SCHEMA` for all that is on the server and what was sent in earlier pushes.
 
     Args:
         before: rows as they were.
-        drawn: box ids drawn in advance, by whether for an adjudicator and by image.
+        drawn: box ids drawn in advance, by table of `folder.SHOWN` and image.
     """
     rows = {(row["lane"], row["image_id"]): dict(row) for row in before}
     for (lane, image_id), (sent, *_) in places.items():
@@ -242,7 +244,7 @@ def task_rows(
         rows[lane, image_id] = row | {
             "project": sent.project_id,
             "task": sent.task_id,
-            "candidates": list(drawn.get((lane == ADJUDICATION, image_id), ())),
+            "candidates": list(drawn.get((shown_in(lane), image_id), ())),
         }
     return sorted(rows.values(), key=lambda row: (row["lane"], row["rank"], row["image_id"]))
 

@@ -25,6 +25,7 @@ class PushSettings:
             checks and planted ones come on top.
         reviewers: how many see an image, each in a lane of their own.
         share: of the images that go to the second and later reviewers.
+        confirm_finds: share of the finds of one reader that go to a second person.
         duplicates: send negatives that resemble a known positive as well.
         again: send images, too, that were decided in other reviews.
         guidelines: Markdown that reviewers are told instead of ours; kept with the review.
@@ -38,6 +39,7 @@ class PushSettings:
     limit: int | None = None
     reviewers: int = 1
     share: float = 1.0
+    confirm_finds: float = 0.0
     duplicates: bool = False
     again: bool = False
     guidelines: Path | None = field(default=None, metadata=OUTSIDE)
@@ -54,6 +56,10 @@ class PushSettings:
             raise SettingsError(f"--reviewers {self.reviewers}: expected 1 to 9")
         if not 0 <= self.share <= 1:
             raise SettingsError(f"--share {self.share}: expected 0 to 1")
+        if not 0 <= self.confirm_finds <= 1:
+            raise SettingsError(f"--confirm-finds {self.confirm_finds}: expected 0 to 1")
+        if self.confirm_finds and self.origin == POSITIVES:
+            raise SettingsError(f"--confirm-finds: nothing is found in --from {POSITIVES}")
 
 
 @dataclass(frozen=True, slots=True)

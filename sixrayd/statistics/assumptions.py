@@ -25,6 +25,8 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
         lines.append(_hidden(result, settings))
     if result.double.twice and settings.one_set:
         lines.append(result.double.words)
+    if result.false_finds.found and settings.one_set:
+        lines.append(result.false_finds.words)
     if bound.unchecked:
         lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")
     return tuple(lines)

@@ -24,6 +24,7 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
+from sixrayd.statistics.false_finds import FalseFinds, false_finds
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import (
     MissedBound,
@@ -50,15 +51,16 @@ from sixrayd.statistics.standing import (
     settled_answers,
 )
 
-FORMAT = 3
-_READ = (1, 2, FORMAT)  # 1 knows no planned looks, 2 neither one set nor odds ratios
+FORMAT = 4
+# 1 knows no planned looks, 2 neither one set nor odds ratios, 3 no false finds.
+_READ = (1, 2, 3, FORMAT)
 GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
 _MOST_BLOCKS = 100_000  # of answers: one for each stratum, draw and class
 STATEMENT = "statement.json"
-_SINGLE = DoubleReading()
+_SINGLE, _TRUE = DoubleReading(), FalseFinds()
 
 # The other parts of a certificate.
 PARTS = {
@@ -91,12 +93,14 @@ class BoundOutcome:
     images: int  # upper bound of contraband images left, with those undecided in found units
     double: DoubleReading = _SINGLE
     by_gamma: Mapping[str, int] = field(default_factory=dict)  # left at most, by odds ratio
+    false_finds: FalseFinds = _TRUE
 
     def document(self, format: int = FORMAT) -> dict[str, Any]:
         """Plain values, as a certificate of a format states them."""
         evidence = asdict(self.evidence)
         del evidence["sizes"]
         since_3 = {"double_reading": asdict(self.double), "by_gamma": dict(self.by_gamma)}
+        since_4 = {"false_finds": asdict(self.false_finds)} if format > 3 else {}
         if format < 3:
             since_3 = {}
             for name in ("unconfirmed", "subtract_confirmed", "one_set", "pooled"):
@@ -106,6 +110,7 @@ class BoundOutcome:
                     del evidence[side][name]
         plain = {
             **since_3,
+            **since_4,
             "evidence": evidence,
             "bound": {**asdict(self.bound), "recall": self.bound.recall, "images": self.images},
             "by_class": {
@@ -137,6 +142,7 @@ class Statement:
     planted: tuple[Planted, ...]
     files: Mapping[str, str]  # part → SHA-256
     outcome: Mapping[str, Any]  # see `Outcome.document`
+    shams: tuple[int, int] = (0, 0)  # shown, and called contraband
     version: str = sixrayd.__version__
     format: int = FORMAT
 
@@ -169,6 +175,7 @@ class Statement:
                 "classes": tuple(document["classes"]),
                 "settings": BoundSettings(**{**settings, "consensus": rule}),
                 "planted": tuple(Planted(**row) for row in document["planted"]),
+                "shams": _shams(document.get("shams", [0, 0])),
             }
             return cls(**{**document, **parsed})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -284,6 +291,7 @@ def outcome(
     settings: BoundSettings,
     labels: Sequence[str],
     double: DoubleReading = _SINGLE,
+    false: FalseFinds = _TRUE,
 ) -> BoundOutcome:
     """The bound, overall and by class.
 
@@ -326,6 +334,7 @@ def outcome(
             for gamma in sorted({*GAMMAS, settings.gamma})
             if any(p.planted for p in planted)
         },
+        false_finds=false,
     )
 
 
@@ -346,8 +355,23 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     drawn.check_sample(population, parts["sample.parquet"])
     classes = ClassList(statement.classes)
     answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
-    double = double_reading(said_in(parts["decisions.parquet"]), answers, population)
-    return outcome(population, drawn, answers, statement.planted, settings, classes.names, double)
+    said = said_in(parts["decisions.parquet"])
+    double = double_reading(said, answers, population)
+    false = false_finds(said, answers, statement.shams)
+    planted, names = statement.planted, classes.names
+    return outcome(population, drawn, answers, planted, settings, names, double, false)
+
+
+def _shams(numbers: Any) -> tuple[int, int]:
+    """What a statement says of shams.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    shown, alarms = numbers
+    if {type(shown), type(alarms)} != {int} or not 0 <= alarms <= shown:
+        raise ValueError(f"shams {shown!r:.20} and {alarms!r:.20}: not counts")
+    return shown, alarms
 
 
 def _stratum(

@@ -3,7 +3,7 @@
 Of contraband that the second reader saw, the share that the first saw too is an upper limit of the
 first one's sensitivity where both tend to overlook the same things, which is what hard things do.
 So it caps the sensitivity and proves none. Where both read an image, what either saw is found; the
-cap counts these as seen.
+cap counts these as seen. Second looks at finds are left out: who is shown a box has not found it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from scipy.special import betaincinv
 
-from sixrayd.core.records import ADJUDICATION, Verdict
+from sixrayd.core.records import Verdict
 from sixrayd.decisions.decision import Decision
+from sixrayd.decisions.second_looks import is_first_look
 from sixrayd.statistics.sampling import Population
 from sixrayd.statistics.standing import Answer
 
@@ -63,7 +64,7 @@ def double_reading(
     units = population.rows_of(said)
     pairs: dict[int, tuple[Answer, Verdict, Verdict]] = {}
     for image_id in sorted(units, reverse=True):  # so that the smallest image of a unit stays
-        by_lane = {d.lane: d for d in said[image_id] if d.lane != ADJUDICATION}
+        by_lane = {d.lane: d for d in said[image_id] if is_first_look(d.lane)}
         if len(by_lane) > 1 and len({d.reviewer for d in by_lane.values()}) > 1:
             one, two = (by_lane[lane].verdict for lane in sorted(by_lane)[:2])
             pairs[units[image_id]] = answers[image_id], one, two

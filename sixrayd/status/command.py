@@ -89,6 +89,7 @@ def _of_people(state: ReviewState) -> str:
     parts = [f": {state.answered:,} of {counted(state.tasks, 'answer')}"]
     for count, what in (
         (state.not_pulled, "not brought in"),
+        (state.to_confirm, "finds for a second person"),
         (state.to_adjudicate, "in conflict"),
         (state.left_to_adjudicator, "with the adjudicator"),
         (state.strewn, "drawn or planted, not sent"),

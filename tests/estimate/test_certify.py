@@ -62,6 +62,8 @@ def test_what_is_returned_is_what_is_in_the_file(campaign, tmp_path):
         "it",
         "sensitivity without proposals: NOT MEASURED, taken as 100 %; `sixrayd review plant` "
         "measures it",
+        "false finds: NOT MEASURED, 1 of 1 found images were seen by one reader alone; `sixrayd "
+        "review push --confirm-finds` has others look",
         "strata without a check: any of their 1 groups may be one",  # of which reviewers differ
     )
     assert verify(file).fault == ""

@@ -20,6 +20,7 @@ from sixrayd.statistics.certificate import (
     sensitivities,
 )
 from sixrayd.statistics.double_reading import DoubleReading
+from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import bound_missed, percent_down
 from sixrayd.statistics.sampling import (
@@ -318,6 +319,9 @@ def test_a_statement_survives_json():
         json.dumps(
             {**asdict(statement()), "plan": {**asdict(statement().plan), "edges": 3}}
         ).encode(),
+        json.dumps({**asdict(statement()), "shams": [1, 2]}).encode(),
+        json.dumps({**asdict(statement()), "shams": [2, True]}).encode(),
+        json.dumps({**asdict(statement()), "shams": [2]}).encode(),
     ],
 )
 def test_what_is_no_statement(data):
@@ -326,8 +330,8 @@ def test_what_is_no_statement(data):
 
 
 def test_a_statement_of_another_format():
-    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 4, expected up to 3"):
-        Statement.parse(json.dumps(asdict(statement(format=4))).encode())
+    with pytest.raises(WorkspaceError, match=r"^statement\.json: format 5, expected up to 4"):
+        Statement.parse(json.dumps(asdict(statement(format=5))).encode())
 
 
 def test_a_certificate_is_recomputed_from_its_parts():
@@ -350,11 +354,11 @@ def test_a_certificate_is_recomputed_from_its_parts():
         "decisions.parquet": pa.Table.from_pylist(answers, ANSWER_SCHEMA),
     }
 
-    result = recompute(statement(planted=()), parts)
+    result = recompute(statement(planted=(), shams=(7, 1)), parts)
 
     said = dict.fromkeys(("x0", "x1", "x2", *ORDER[:2]), CLEARED)
-    single = DoubleReading(read=5)
-    expected = outcome(POPULATION, sample, said, (), BoundSettings(), ("Gun",), single)
+    read = (DoubleReading(read=5), FalseFinds(clean=5, shams=7, alarms=1))
+    expected = outcome(POPULATION, sample, said, (), BoundSettings(), ("Gun",), *read)
     assert result.document() == expected.document()
     assert low(result.evidence) == Stratum("low", 8, (Block(10, 2, 0, 0),))
 

@@ -165,7 +165,7 @@ def test_it_verifies_alone_in_an_empty_folder(file, tmp_path):
     sound = run(file)
     assert sound.returncode == 0, sound.stderr
     lines = sound.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 7 + [
+    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 8 + [
         "sound:",
         "SHA-256",
     ]
@@ -237,7 +237,7 @@ def shift(key, value):
         (lambda said: said["outcome"]["by_class"]["Gun"].update(upper=0), "outcome.by_class.Gun"),
         (lambda said: said["outcome"]["bound"].update(recall=0.99), "outcome.bound.recall"),
         (shift("files", {}), "statement.json: names [] as its parts"),
-        (shift("format", 9), "statement.json: format 9, expected up to 3"),
+        (shift("format", 9), "statement.json: format 9, expected up to 4"),
         (lambda said: said.pop("signed_by"), "statement.json: not a statement"),
     ],
 )
@@ -443,9 +443,9 @@ def test_what_the_commands_print(campaign, file, runner):
     assert json.loads(forged.stdout)["fault"].startswith("commitment: ")
 
 
-def _older(folder, name):
+def _older(folder, name, format=2):
     path = folder / "old.certificate"
-    packed = Path(__file__).with_name(f"{name}-format-2.certificate.xz")
+    packed = Path(__file__).with_name(f"{name}-format-{format}.certificate.xz")
     path.write_bytes(lzma.decompress(packed.read_bytes()))
     return verify(path)
 
@@ -460,3 +460,9 @@ def test_a_certificate_of_planned_looks_before_format_3_is_sound(tmp_path):
 def test_a_single_look_at_three_strata_before_format_3_is_sound(tmp_path):
     result = _older(tmp_path, "one-look")
     assert (result.fault, result.bound["upper"]) == ("", 8)  # which shares error among them
+
+
+def test_a_certificate_before_format_4_is_sound(tmp_path):
+    result = _older(tmp_path, "double-reading", 3)
+    assert (result.fault, result.bound["found"]) == ("", 1)
+    assert any("of 2 that a second person answered 1 were cleared" in r for r in result.rests_on)

@@ -1,5 +1,6 @@
 """Which images go to reviewers, why, in which order, and what is drawn in them in advance."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,10 +16,11 @@ import pyarrow.compute as pc
 from sixrayd.core.boxes import Box
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index, image_records
-from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
+from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
-from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
+from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
+from sixrayd.decisions.second_looks import is_first_look, second_looks
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue.image import ReviewImage
@@ -163,8 +165,7 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
 
     What reviewers said of them in other reviews counts as well.
     """
-    reviews = [folder.name for folder in reviews_of(workspace)]
-    everything = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
+    everything = _said(workspace)
     here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
     open_ = unsettled(said, rule)
@@ -174,6 +175,42 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
         )
         for place, image_id in enumerate(sorted(open_), 1)
     ]
+
+
+def finds_of_one(
+    workspace: Workspace, name: str, project: Project, share: float
+) -> dict[str, tuple[str, list[ReviewImage]]]:
+    """Finds of a review that one reader alone saw, boxed as he did: by lane, finder and images.
+
+    Args:
+        share: of them, that a second person is to look at.
+    """
+    if not share:
+        return {}
+    rows = ReviewFolder(workspace, name).tasks()
+    here = {row["image_id"]: row for row in rows if row["kind"] != Kind.POSITIVE}
+    said = {image_id: given for image_id, given in _said(workspace).items() if image_id in here}
+    return {
+        lane: (finds[0].reviewer, [_to_see_again(find, here[find.image_id]) for find in finds])
+        for lane, finds in second_looks(said, project.key, share).items()
+    }
+
+
+def _to_see_again(find: Decision, row: Mapping[str, Any]) -> ReviewImage:
+    """A find with its boxes; one that goes back to a detection is shown as that detection."""
+    known = Counter(item.candidate for item in find.boxes)
+    shown = _rows(find.image_id, "finder", [item.box for item in find.boxes], 1.0)
+    drawn = tuple(
+        {**box, "box_id": item.candidate} if known[item.candidate] == 1 and item.candidate else box
+        for box, item in zip(shown, find.boxes, strict=True)
+    )
+    return ReviewImage(find.image_id, Kind(row["kind"]), row["rank"], row["image_score"], drawn)
+
+
+def _said(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
+    """Standing decisions of all reviews, by image."""
+    reviews = [folder.name for folder in reviews_of(workspace)]
+    return standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
 
 
 def by_finds_per_second(
@@ -207,7 +244,7 @@ def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
         for decisions in standing_decisions(load_decisions(folder.workspace, folder.name)).values():
             for decision in decisions:
                 row = tasks.get(decision.task)
-                if row is not None and row["kind"] in ORDERED and decision.lane != ADJUDICATION:
+                if row is not None and row["kind"] in ORDERED and is_first_look(decision.lane):
                     found = decision.verdict == Verdict.MISSED
                     kind, score = Kind(row["kind"]), row["image_score"]
                     if belief and kind == Kind.CANDIDATE:
