@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> None:
     """Run the workspace's own Label Studio, on this machine only.
 
-    The first start installs it in an environment of its own. Reviewers are invited in Label
-    Studio itself, on the page Organization.
+    The first start installs it in an environment of its own. Reviewers join by the links of
+    `sixrayd review invite`, which keep the port.
 
     \b
     Example:
@@ -149,7 +149,7 @@ def _show_images(workspace: Workspace) -> None:
 def _welcome(server: "Server") -> None:
     echo(f"Label Studio is up at {server.url}")
     echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-    echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
+    echo("Once there is a push, `sixrayd review invite` prints each reviewer's link to join by")
 
 
 def _public(server: "Server") -> dict[str, Any]:
