@@ -1,10 +1,10 @@
 """`sixrayd review`: the commands around Label Studio."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
@@ -28,8 +28,8 @@ from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
+from sixrayd.review.options import name_option, server_options
 from sixrayd.review.planting.command import plant, rates
-from sixrayd.review.server import SERVERS
 from sixrayd.review.settings import (
     AdjudicateSettings,
     AgreementSettings,
@@ -40,35 +40,15 @@ from sixrayd.review.settings import (
     StatusSettings,
     WithdrawSettings,
 )
+from sixrayd.review.team.command import invite, reviewer_of, show_links, take_over
 
 if TYPE_CHECKING:
     from sixrayd.review.progress import Progress
     from sixrayd.review.push import PushResult
     from sixrayd.review.status import ReviewStatus
 
-F = TypeVar("F", bound=Callable[..., Any])
 out = Terminal()
 _SHOWN_PROBLEMS = 50
-
-
-def _server_options(command: F) -> F:
-    server = options_of(PullSettings)
-    url = server(
-        "--url",
-        help="Address of another server than the workspace's own; the token comes from "
-        "SIXRAYD_LABEL_STUDIO_TOKEN or --token-file.",
-    )
-    token_file = server(
-        "--token-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="File that holds a token for --url; only its owner may be able to read it.",
-    )
-    kind = server("--server", type=click.Choice(list(SERVERS)), help="Kind of server at --url.")
-    return url(token_file(kind(command)))
-
-
-def _name_option(what: str) -> Callable[[F], F]:
-    return click.option("--name", default="", help=f"Name of the {what}.  [default: the newest]")
 
 
 @click.group()
@@ -83,7 +63,7 @@ def review() -> None:
     """
 
 
-for _command in (serve, stop_server, backup, restore, plant, rates):
+for _command in (serve, stop_server, backup, restore, plant, rates, invite, take_over):
     review.add_command(_command)
 
 
@@ -100,7 +80,7 @@ option = options_of(PushSettings)
     type=click.IntRange(1, 20),
     help="How many practise, each in a project of their own.",
 )
-@_server_options
+@server_options
 @json_option
 def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Have people practise on known positives; again says how far each of them is.
@@ -130,7 +110,7 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
 @review.command(short_help="Send images to reviewers.")
 @workspace_option
-@_name_option("mining to send")
+@name_option("mining to send")
 @option(
     "--from",
     "origin",
@@ -169,7 +149,7 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Markdown that reviewers are told instead of our text; kept, also for later pushes.",
 )
-@_server_options
+@server_options
 @json_option
 def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Send images to reviewers, the most finds for their time first; again adds what is missing.
@@ -193,14 +173,14 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
             PushSettings(**options),
             lambda done, total: bar.update(sent, completed=done, total=total),
         )
-    _print_pushed(workspace, result, as_json)
+    _print_pushed(workspace, result, options, as_json)
 
 
 @review.command(short_help="Send unsettled images to an adjudicator.")
 @workspace_option
-@_name_option("review")
+@name_option("review")
 @consensus_option
-@_server_options
+@server_options
 @json_option
 def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """Send what reviewers could not settle to an adjudicator, in a project of its own.
@@ -213,14 +193,15 @@ def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.review.push import adjudicate as send
 
-    _print_pushed(workspace, send(workspace, AdjudicateSettings(**options)), as_json)
+    result = send(workspace, AdjudicateSettings(**options))
+    _print_pushed(workspace, result, options, as_json)
 
 
 @review.command(short_help="Fetch new and changed decisions.")
 @workspace_option
-@_name_option("review")
+@name_option("review")
 @options_of(PullSettings)("--full", help="Ask for everything, not for what has changed.")
-@_server_options
+@server_options
 @json_option
 @click.pass_context
 def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -272,14 +253,14 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
 
 @review.command(short_help="Say how far the reviewers are.")
 @workspace_option
-@_name_option("review")
+@name_option("review")
 @click.option(
     "--watch",
     type=click.FloatRange(min=1),
     metavar="SECONDS",
     help="Look again every so often, till Ctrl-C.",
 )
-@_server_options
+@server_options
 @json_option
 def status(workspace: Workspace, watch: float | None, as_json: bool, **options: Any) -> None:
     """Say how far the reviewers are, as the server knows it now.
@@ -296,7 +277,10 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
     if as_json:
         print_json(review_status(workspace, settings))
     elif watch is None:
-        out.print(_status_table(review_status(workspace, settings)))
+        found = review_status(workspace, settings)
+        if found.progress.left:
+            show_links(workspace, {**options, "name": found.name})
+        out.print(_status_table(found))
     else:
         with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:
@@ -307,7 +291,7 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
 @review.command(short_help="Withdraw decisions about images.")
 @workspace_option
 @click.argument("images", nargs=-1, required=True)
-@_name_option("review")
+@name_option("review")
 @options_of(WithdrawSettings)("--reviewer", help="Whose decisions.  [default: everybody's]")
 @options_of(WithdrawSettings)("--reason", help="Why; kept with the decision.")
 @options_of(WithdrawSettings)("--by", help="Who withdraws; kept with the decision.")
@@ -331,7 +315,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
 @review.command("next", short_help="Write what the next round trains on.")
 @workspace_option
-@_name_option("review")
+@name_option("review")
 @consensus_option
 @split_option
 @json_option
@@ -355,7 +339,7 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_js
 
 @review.command(short_help="Say how far reviewers agree.")
 @workspace_option
-@_name_option("review")
+@name_option("review")
 @consensus_option
 @options_of(AgreementSettings)("--pseudonyms", help="Show reviewers under stable pseudonyms.")
 @json_option
@@ -379,7 +363,9 @@ def agreement(
         print_agreement(result)
 
 
-def _print_pushed(workspace: Workspace, result: "PushResult", as_json: bool) -> None:
+def _print_pushed(
+    workspace: Workspace, result: "PushResult", options: dict[str, Any], as_json: bool
+) -> None:
     if as_json:
         print_json(result)
         return
@@ -398,11 +384,9 @@ def _print_pushed(workspace: Workspace, result: "PushResult", as_json: bool) -> 
     )
     for caution in result.cautions:
         echo(f"caution: {caution}")
-    if len(result.lanes) == 1:
-        echo(f"Review them at {result.address}")
-    else:
-        for lane, address in result.lanes.items():
-            echo(f"{_worker(lane, result.finders)} at {address}")
+    for lane, address in result.lanes.items():
+        echo(f"{_worker(lane, result.finders)} at {address}")
+    show_links(workspace, {**options, "name": result.name})
     echo_next(workspace)
 
 
@@ -410,7 +394,7 @@ def _worker(lane: str, finders: Mapping[str, str]) -> str:
     if is_second_look(lane):
         finder = finders.get(lane, "one of them")
         return f"Everybody but {finder} looks a second time at finds of {finder}"
-    return f"Reviewer {lane} works" if lane.isdecimal() else f"The {lane} works"
+    return f"{reviewer_of(lane).capitalize()} works"
 
 
 def _print_progress(counts: "Progress") -> None:
@@ -423,11 +407,14 @@ def _progress_table(counts: "Progress") -> Table:
     table.add_row("answers", f"{counts.decided} of {counts.tasks}")
     if len(counts.by_lane) > 1:
         for lane, (done, of) in counts.by_lane.items():
-            who = f"reviewer {lane}" if lane.isdecimal() else lane
-            table.add_row(f"  {who}", f"{done} of {of}")
+            table.add_row(f"  {reviewer_of(lane)}", f"{done} of {of}")
+            for person, number in counts.by_person.get(lane, {}).items():
+                table.add_row(f"    {person}", str(number))
     for reviewer, number in counts.by_reviewer.items():
         speed = counts.images_an_hour.get(reviewer)
-        table.add_row(f"  by {reviewer}", f"{number}" + (f", {speed:.0f} an hour" if speed else ""))
+        told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
+        told.append(f"last {counts.last_answer[reviewer]}")
+        table.add_row(f"  by {reviewer}", ", ".join(told))
     table.add_row("images settled", str(sum(counts.by_verdict.values())))
     for verdict, number in counts.by_verdict.items():
         table.add_row(f"  {verdict}", str(number))

@@ -74,6 +74,7 @@ class Project:
     books: tuple[Book, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the newest push
     inputs: Mapping[str, str] = field(default_factory=dict)
+    taken_over: Mapping[str, str] = field(default_factory=dict)  # lanes, by whose reader does them
 
     def alias(self, name: str) -> str:
         """What an image or a box is called on the server: nothing that tells what it is."""
@@ -96,6 +97,18 @@ class Project:
     def numbers(self, lane: str = "") -> list[int]:
         """The server's numbers of the books of a lane that are made; of all where none is named."""
         return [b.number for b in self.books if b.number and (not lane or b.lane == lane)]
+
+    def readers_lanes(self, lane: str) -> list[str]:
+        """The lanes whose reader does the rest of a lane, the next one first."""
+        found: list[str] = []
+        while (lane := self.taken_over.get(lane, "")) and lane not in found:
+            found.append(lane)
+        return found
+
+    def one_readers(self, lane: str) -> set[str]:
+        """All lanes that one person does, this one among them: an image goes to one of them."""
+        last = [lane, *self.readers_lanes(lane)][-1]
+        return {last, *(each for each in self.taken_over if last in self.readers_lanes(each))}
 
     def _lane_key(self, lane: str) -> str:
         return self.key if lane == "1" else f"{self.key}.{lane}"
@@ -287,6 +300,7 @@ def _check_kinds(project: Project) -> None:
         TypeError: a value is of another kind than we write.
     """
     texts = [project.key, project.server, *(book.lane for book in project.books)]
+    texts += [lane for pair in project.taken_over.items() for lane in pair]
     numbers = [number for book in project.books for number in (book.part, book.number)]
     tables = [project.settings, project.inputs]
     for kind, values in ((str, texts), (int, numbers), (dict, tables)):

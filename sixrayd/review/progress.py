@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -23,10 +23,12 @@ class Progress:
     Args:
         tasks, decided, left: tasks, so an image counts once for each of its reviewers.
         by_lane: answers and tasks.
+        by_person: answers of each person, by lane: several may share one.
         twice: images that one person answered in two lanes; only the later answer counts.
         found: images with contraband that the release does not know, reviewers agreeing.
         conflicts: images whose reviewers disagree and nobody has settled it.
         by_class: boxes of found images.
+        last_answer: by reviewer, ISO 8601 to the minute.
         images_an_hour: by reviewer, of the time at work; breaks do not count.
         hours_left: of one person's work; None before anything can be said.
         finish: at the pace of the last seven days, ISO 8601; empty before anything can be said.
@@ -36,12 +38,14 @@ class Progress:
     decided: int
     left: int
     by_lane: Mapping[str, tuple[int, int]]
+    by_person: Mapping[str, Mapping[str, int]]
     twice: int
     found: int
     conflicts: int
     by_verdict: Mapping[str, int]
     by_class: Mapping[str, int]
     by_reviewer: Mapping[str, int]
+    last_answer: Mapping[str, str]
     images_an_hour: Mapping[str, float]
     hours_left: float | None
     finish: str
@@ -64,7 +68,8 @@ def count_progress(
     flat = [d for group in (standing, apart) for given in group.values() for d in given]
     rows = list(tasks)
     sent = {(row["lane"], row["image_id"]) for row in rows}
-    done = {(d.lane, d.image_id) for d in (*answers(said), *answers(planted_said))}
+    given = [*answers(said), *answers(planted_said)]
+    done = {(d.lane, d.image_id) for d in given}
     known = {row["image_id"] for row in rows if row["kind"] == Kind.POSITIVE}
     settled = [settle(given, Rule.ADJUDICATOR).decision for given in standing.values()]
     agreed = [decision for decision in settled if decision is not None]
@@ -86,16 +91,33 @@ def count_progress(
             lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
             for lane in sorted({lane for lane, _ in sent})
         },
+        by_person=_by_person(given),
         twice=_answered_twice(answers(said)),
         found=sum(d.verdict == Verdict.MISSED and d.image_id not in known for d in agreed),
         conflicts=len(settled) - len(agreed),
         by_verdict={str(verdict): verdicts[verdict] for verdict in Verdict},
         by_class=dict(sorted(classes.items())),
         by_reviewer=dict(sorted(Counter(d.reviewer for d in flat).items())),
+        last_answer=_last_answers(given),
         images_an_hour=speeds,
         hours_left=hours_left,
         finish=finish,
     )
+
+
+def _by_person(given: Iterable[Decision]) -> dict[str, dict[str, int]]:
+    counted: dict[str, Counter[str]] = {}
+    for lane, reviewer, _ in {(d.lane, d.reviewer, d.image_id) for d in given}:
+        counted.setdefault(lane, Counter())[reviewer] += 1
+    return {lane: dict(sorted(counted[lane].items())) for lane in sorted(counted)}
+
+
+def _last_answers(given: Iterable[Decision]) -> dict[str, str]:
+    last: dict[str, datetime] = {}
+    for decision in given:
+        when = moment_of(decision).astimezone(UTC)
+        last[decision.reviewer] = max(when, last.get(decision.reviewer, when))
+    return {who: last[who].isoformat(timespec="minutes") for who in sorted(last)}
 
 
 def _answered_twice(given: Iterable[Decision]) -> int:

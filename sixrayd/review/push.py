@@ -198,6 +198,7 @@ class _Push:
         server = self.sender.server
         self.project = self.sender.open_project(LOCAL if server.local else server.address)
         self.places: Places = self.sender.there(self.project)
+        self.next: list[tuple[str, str]] = []  # lane and image of what is about to be sent
         self.tasks = 0  # sent
         self.images_written = 0
         self.drawn: dict[str, list[dict[str, Any]]] = {}
@@ -211,9 +212,19 @@ class _Push:
         self.sender.close()
 
     def missing(self, lane: str, items: Sequence[ReviewImage]) -> list[ReviewImage]:
-        """Those that are neither on the server nor decided."""
-        done = self.places.keys() | self.decided
-        return [item for item in items if (lane, item.image_id) not in done]
+        """Those that are neither on the server nor decided nor about to be sent.
+
+        Of lanes that one person does, an image is in one.
+        """
+        lanes = self.project.one_readers(lane)
+        done = {
+            image_id
+            for each, image_id in (*self.places, *self.decided, *self.next)
+            if each in lanes
+        }
+        found = [item for item in items if item.image_id not in done]
+        self.next += [(lane, item.image_id) for item in found]
+        return found
 
     def as_sent(self, item: ReviewImage) -> ReviewImage:
         """An image with what was drawn in it when it was sent first, if it was."""

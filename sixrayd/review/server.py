@@ -158,6 +158,12 @@ class ReviewServer(Protocol):
     def project_address(self, project: int) -> str:
         """Where people open a project in their browser."""
 
+    def invitation(self, project: int) -> str:
+        """Where a new person joins and begins with a project; whoever has the address can."""
+
+    def end_invitations(self) -> None:
+        """Have no invitation given so far let anybody in."""
+
     def show_images(self, project: int, review: str, images: Mapping[str, bytes]) -> dict[str, str]:
         """Have tasks of a project show images: addresses by the names given.
 
@@ -177,7 +183,7 @@ class ReviewServer(Protocol):
         """Add tasks, all of them or none; their numbers in the same order."""
 
     def delete_task(self, task: int) -> None:
-        """Remove one task and whatever hangs on it."""
+        """Remove one task, unless somebody has begun to answer it."""
 
     def counts(self, project: int) -> tuple[int, int]:
         """How many tasks a project has, and how many annotations, cancelled ones included."""

@@ -116,6 +116,30 @@ class StatusSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class InviteSettings:
+    """Whom to which review, on which server."""
+
+    name: str = ""  # of the review; empty takes the newest
+    renew: bool = False  # have no link given so far let anybody in
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverSettings:
+    """Whose rest goes to whom: lanes, by what `review status` calls their reviewers."""
+
+    of: str
+    by: str
+    dry_run: bool = False
+    name: str = ""  # of the review; empty takes the newest
+    url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
+    token_file: Path | None = field(default=None, metadata=OUTSIDE)
+    server: str = LABEL_STUDIO  # a key of `SERVERS`
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementSettings:
     """Which review, and how its intervals are drawn.
 

@@ -31,6 +31,8 @@ COMMANDS = {
     "withdraw": "Withdraw decisions about images.",
     "next": "Write what the next round trains on.",
     "agreement": "Say how far reviewers agree.",
+    "invite": "Print the link by which a new person joins.",
+    "take-over": "Give a reviewer's rest to another.",
 }
 
 

@@ -45,12 +45,14 @@ def test_nothing_sent_and_nothing_said():
         decided=0,
         left=0,
         by_lane={},
+        by_person={},
         twice=0,
         found=0,
         conflicts=0,
         by_verdict={"contraband missed": 0, "nothing there": 0, "unsure": 0},
         by_class={},
         by_reviewer={},
+        last_answer={},
         images_an_hour={},
         hours_left=None,
         finish="",
@@ -73,12 +75,18 @@ def test_a_review_by_two_and_an_adjudicator():
         decided=7,
         left=3,
         by_lane={"1": (3, 4), "2": (3, 4), ADJUDICATION: (1, 2)},
+        by_person={"1": {"ann": 3}, "2": {"bob": 3}, ADJUDICATION: {"eve": 1}},
         twice=0,
         found=2,
         conflicts=1,  # N3
         by_verdict={"contraband missed": 2, "nothing there": 0, "unsure": 0},
         by_class={"Gun": 2, "Knife": 1},
         by_reviewer={"ann": 3, "bob": 3, "eve": 1},
+        last_answer={
+            "ann": "2026-01-02T10:02+00:00",
+            "bob": "2026-01-02T10:04+00:00",
+            "eve": "2026-01-02T12:00+00:00",
+        },
         images_an_hour={"ann": 60.0, "bob": 30.0},
         hours_left=0.07,  # three tasks at 45 an hour
         finish="2026-01-02T13:00+00:00",  # seven answers in two hours: a third of an hour each

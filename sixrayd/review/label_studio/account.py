@@ -59,7 +59,7 @@ def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict
         say(f"{path}: {reason}; replaced by a new password and token")
     if reason or not path.exists():
         _make(path)
-        (database.parent / ".env").unlink(missing_ok=True)  # a key that signs who is signed in
+        (folder / "data" / ".env").unlink(missing_ok=True)  # a key that signs who is signed in
     try:
         known: dict[str, Any] = parse_json(plain_text(path))
         return {key: str(known[key]) for key in ("user", "password", "token")}

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
+from sixrayd.core.files import make_folder, open_plain, plain_bytes, replacing, sha256_file
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.account import write_private
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
-from sixrayd.review.label_studio.server import server_folder, server_mark
+from sixrayd.review.label_studio.environment import empty_database
+from sixrayd.review.label_studio.postgres import SCHEMA, Postgres, check_place, noted, on_rows
+from sixrayd.review.label_studio.server import running, server_folder, server_mark
 from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
 from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
 
@@ -38,21 +41,28 @@ class Backup:
     annotations: int
 
 
-def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
+def back_up(
+    workspace: Workspace, now: datetime | None = None, database: Postgres | None = None
+) -> Backup:
     """Copy the server's database, keys, uploads, reviews and samples into one file.
 
-    The server may run.
+    The server may run. Its database is in the file as one of SQLite, wherever it is.
 
     Args:
         now: names the file.
+        database: that holds the server's data; a server that is up says so itself.
 
     Raises:
+        ServiceError: its data are in another place.
         WorkspaceError: there is no database yet, or it is damaged.
     """
     server = server_folder(workspace)
+    if database is None and (up := running(workspace)):
+        database = up.database
+    check_place(server, server / DATABASE, database)
     if is_decided(server):  # a restore was killed
         with server_mark(workspace, "a restore is ended"):
-            finish_restore(server)
+            finish_restore(server, database)
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
     path = server / "backups" / f"{moment}.tar.gz"
     make_folder(path.parent, 0o700)
@@ -61,7 +71,8 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
             left.unlink()
     copy = server / f".copy-{os.getpid()}.sqlite3"
     try:
-        counts = _copy_database(server / DATABASE, copy)
+        file = server / DATABASE
+        counts = _copy_rows(database, copy) if database else _copy_database(file, copy)
         files = {f"server/{DATABASE}": copy}
         files |= {f"server/{p.relative_to(server).as_posix()}": p for p in _server_files(server)}
         files |= {p.relative_to(workspace.root).as_posix(): p for p in _review_files(workspace)}
@@ -80,14 +91,21 @@ def backups(workspace: Workspace) -> list[Path]:
     return sorted((server_folder(workspace) / "backups").glob("[0-9]*.tar.gz"))
 
 
-def back_up_when_due(workspace: Workspace) -> Backup | None:
-    """A backup if there is work and the last is older than an hour."""
-    if not (server_folder(workspace) / DATABASE).exists():
+def back_up_when_due(workspace: Workspace, database: Postgres | None = None) -> Backup | None:
+    """A backup if there is work and the last is older than an hour; see `back_up`."""
+    server = server_folder(workspace)
+    if not ((server / DATABASE).exists() or noted(server)):
         return None
     newest = backups(workspace)[-1:]
     if newest and datetime.now(UTC).timestamp() - newest[0].stat().st_mtime < EVERY.total_seconds():
         return None
-    return back_up(workspace)
+    return back_up(workspace, database=database)
+
+
+def _copy_rows(database: Postgres, target: Path) -> dict[str, int]:
+    write_private(target, plain_bytes(empty_database()))
+    on_rows(database, "copy_out", SCHEMA, str(target))
+    return checked_counts(target)
 
 
 def _copy_database(source: Path, target: Path) -> dict[str, int]:

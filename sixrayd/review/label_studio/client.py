@@ -177,8 +177,14 @@ class LabelStudio:
             return numbers
 
     def delete_task(self, task: int) -> None:
-        """Remove one task and whatever hangs on it."""
-        self._patiently(lambda: self._sdk.tasks.delete(str(task)))
+        """Remove one task, unless somebody has begun to answer it."""
+
+        def remove() -> None:
+            found = self._sdk.tasks.get(str(task))
+            if not (found.annotations or found.drafts):
+                self._sdk.tasks.delete(str(task))
+
+        self._patiently(remove)
 
     def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
         """All of a project's tasks by number, in one request."""
@@ -279,19 +285,31 @@ class LabelStudio:
             )
             return int(made.id)
 
+    def sign_up_page(self, *, renew: bool = False) -> str:
+        """The server's invitation: whoever has this address can sign up.
+
+        Args:
+            renew: have all that were given so far end first.
+        """
+        if renew:
+            invitation = self._request("POST", "api/invite/reset-token")
+        else:
+            invitation = self._request("GET", "api/invite")
+        assert invitation is not None
+        with self._translated():
+            return self.connection.url + "/" + str(invitation.json()["invite_url"]).lstrip("/")
+
     def sign_up(self, email: str, password: str) -> Connection:
         """Join as a new reviewer through the server's invitation link.
 
         Returns:
             The new reviewer's own connection.
         """
-        invitation = self._request("GET", "api/invite")
-        assert invitation is not None
+        page = self.sign_up_page()
         with (
             self._translated(),
             httpx.Client(timeout=TIMEOUT_S, trust_env=not self.connection.loopback) as browser,
         ):
-            page = self.connection.url + "/" + str(invitation.json()["invite_url"]).lstrip("/")
             browser.get(page).raise_for_status()
             form = {"email": email, "password": password}
             form["csrfmiddlewaretoken"] = browser.cookies.get("csrftoken") or ""

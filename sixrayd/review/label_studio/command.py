@@ -9,12 +9,24 @@ import click
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.printing import console, echo
-from sixrayd.core.settings_file import OutsideArgument
+from sixrayd.core.settings_file import OutsideArgument, OutsideOption
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from sixrayd.review.label_studio.postgres import Postgres
     from sixrayd.review.label_studio.server import Server
+
+_database_option = click.option(
+    "--database",
+    cls=OutsideOption,
+    envvar="SIXRAYD_DATABASE",
+    default="",
+    show_default="a file in the workspace",
+    metavar="URL",
+    help="PostgreSQL database that holds the server's data, as postgresql://USER@HOST/NAME; the "
+    "password comes from ~/.pgpass or PGPASSWORD.",
+)
 
 
 @click.command(short_help="Start the workspace's own Label Studio.")
@@ -27,26 +39,29 @@ if TYPE_CHECKING:
     help="Port on this machine.",
 )
 @click.option("--background", is_flag=True, help="Return when the server is up and leave it up.")
+@_database_option
 @json_option
-def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> None:
+def serve(workspace: Workspace, port: int, background: bool, database: str, as_json: bool) -> None:
     """Run the workspace's own Label Studio, on this machine only.
 
-    The first start installs it in an environment of its own. Reviewers are invited in Label
-    Studio itself, on the page Organization.
+    The first start installs it in an environment of its own. Reviewers join by the links of
+    `sixrayd review invite`, which keep the port.
 
     \b
     Example:
       sixrayd review serve --port 8080
+      sixrayd review serve --database postgresql://team@db.example.org/review
     """
     from sixrayd.review.label_studio.backup import back_up_when_due
     from sixrayd.review.label_studio.server import running, server_mark, start, stop, wait
     from sixrayd.review.label_studio.taking_place import finish_restore
 
+    place = _place(database)
     if running(workspace) is None:
         with server_mark(workspace, "a backup is made") as mark:
-            finish_restore(mark.path.parent)
-            back_up_when_due(workspace)
-    server = start(workspace, port, _say)
+            finish_restore(mark.path.parent, place)
+            back_up_when_due(workspace, place)
+    server = start(workspace, port, _say, place)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -79,9 +94,10 @@ def stop_server(workspace: Workspace) -> None:
 
 @click.command(short_help="Back up Label Studio and all reviews.")
 @workspace_option
+@_database_option
 @json_option
-def backup(workspace: Workspace, as_json: bool) -> None:
-    """Back up the workspace's Label Studio and all reviews; it may run.
+def backup(workspace: Workspace, database: str, as_json: bool) -> None:
+    """Back up the workspace's Label Studio and all reviews; it may run, and says its database then.
 
     `review serve` and `review pull` make one by themselves when the last is an hour old.
 
@@ -92,7 +108,7 @@ def backup(workspace: Workspace, as_json: bool) -> None:
     from sixrayd.review.label_studio.backup import back_up
 
     with workspace.lock("review"):
-        result = back_up(workspace)
+        result = back_up(workspace, database=_place(database))
     if as_json:
         print_json(result)
     else:
@@ -107,9 +123,12 @@ def backup(workspace: Workspace, as_json: bool) -> None:
 @click.argument(
     "archive", cls=OutsideArgument, required=False, type=click.Path(dir_okay=False, path_type=Path)
 )
+@_database_option
 @json_option
-def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
+def restore(workspace: Workspace, archive: Path | None, database: str, as_json: bool) -> None:
     """Put a backup back once it is proved whole; what is there now is moved aside.
+
+    With --database it goes there, wherever the data were that it was made of.
 
     \b
     Example:
@@ -117,7 +136,7 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
     """
     from sixrayd.review.label_studio.restore import restore as put_back
 
-    result = put_back(workspace, archive)
+    result = put_back(workspace, archive, _place(database))
     if as_json:
         print_json(result)
         return
@@ -129,6 +148,12 @@ def restore(workspace: Workspace, archive: Path | None, as_json: bool) -> None:
         echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
+
+
+def _place(database: str) -> "Postgres | None":
+    from sixrayd.review.label_studio.postgres import Postgres
+
+    return Postgres.of(database) if database else None
 
 
 def _show_images(workspace: Workspace) -> None:
@@ -149,7 +174,7 @@ def _show_images(workspace: Workspace) -> None:
 def _welcome(server: "Server") -> None:
     echo(f"Label Studio is up at {server.url}")
     echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-    echo(f"Invite each reviewer at {server.url}/organization; links keep this port")
+    echo("Once there is a push, `sixrayd review invite` prints each reviewer's link to join by")
 
 
 def _public(server: "Server") -> dict[str, Any]:

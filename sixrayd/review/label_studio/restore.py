@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import backups
 from sixrayd.review.label_studio.database import checked_counts
+from sixrayd.review.label_studio.postgres import (
+    FRESH_SCHEMA,
+    NOTE,
+    Postgres,
+    check_owner,
+    migrate,
+    on_rows,
+)
 from sixrayd.review.label_studio.server import server_folder, server_mark
 from sixrayd.review.label_studio.taking_place import FRESH, decide, finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE, unpack
@@ -26,7 +36,9 @@ class Restored:
     kept: tuple[str, ...]
 
 
-def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
+def restore(
+    workspace: Workspace, archive: Path | None = None, database: Postgres | None = None
+) -> Restored:
     """Put a backup back after proving that it is whole; what is there now is moved aside.
 
     Decisions are only ever added: a review file that is there already stays. No server starts
@@ -34,6 +46,7 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
 
     Args:
         archive: None takes the workspace's newest.
+        database: that the data go to, wherever they were; a file in the workspace without one.
 
     Raises:
         ServiceError: the server runs, or another restore does.
@@ -46,18 +59,43 @@ def restore(workspace: Workspace, archive: Path | None = None) -> Restored:
             raise WorkspaceError(f"{server / 'backups'}: no backup here")
         archive = found[-1]
     with server_mark(workspace, "a backup is put back"), workspace.lock():
-        finish_restore(server)  # of a restore that was killed
+        finish_restore(server, database)  # of a restore that was killed
         fresh = server / FRESH
         fresh.mkdir(mode=0o700)
         try:
             manifest = unpack(archive, fresh)
             counts = _prove(archive, fresh / "server" / DATABASE, manifest["counts"])
+            if database:
+                _fill(database, fresh / "server", archive)
             (server / "state.json").unlink(missing_ok=True)
             decide(server)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        replaced, kept = finish_restore(server)
+        replaced, kept = finish_restore(server, database)
     return Restored(str(archive), counts["tasks"], counts["annotations"], replaced, kept)
+
+
+def _fill(database: Postgres, fresh: Path, archive: Path) -> None:
+    """Bring a backup's rows into a schema of their own, which is to take the other's place.
+
+    Raises:
+        ServiceError: the database cannot be reached, refuses, or is another workspace's.
+        WorkspaceError: the backup holds no account.
+    """
+    file = fresh / DATABASE
+    try:
+        secret = parse_json(plain_text(fresh / "secret.json"))
+        account = (str(secret["user"]), str(secret["token"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(f"{archive}: holds no account of the server; take another") from error
+    check_owner(database, *account, new=True)
+    on_rows(database, "drop", FRESH_SCHEMA)
+    on_rows(database, "make", FRESH_SCHEMA)
+    migrate(database, FRESH_SCHEMA, fresh / "migrated")
+    on_rows(database, "copy_in", FRESH_SCHEMA, str(file))
+    shutil.rmtree(fresh / "migrated")
+    file.unlink()
+    write_json(fresh / NOTE, {"url": database.url})
 
 
 def _prove(archive: Path, database: Path, counts: dict[str, Any]) -> dict[str, int]:

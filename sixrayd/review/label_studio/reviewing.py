@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
@@ -49,6 +49,15 @@ class LabelStudioReview(LabelStudio):
     def project_address(self, project: int) -> str:
         """As `ReviewServer` has it."""
         return project_address(self.connection, project)
+
+    def invitation(self, project: int) -> str:
+        """As `ReviewServer` has it; it leads whoever has an account already to the project, too."""
+        labelling = urlsplit(self.project_address(project)).path + "?labeling=1"
+        return f"{self.sign_up_page()}&next={quote(labelling, safe='')}"
+
+    def end_invitations(self) -> None:
+        """As `ReviewServer` has it."""
+        self.sign_up_page(renew=True)
 
     def show_images(self, project: int, review: str, images: Mapping[str, bytes]) -> dict[str, str]:
         """As `ReviewServer` has it: our own server reads them from disk, others take uploads."""

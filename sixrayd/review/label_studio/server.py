@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, SettingsError
 from sixrayd.core.files import (
     open_plain,
     open_to_append,
@@ -30,7 +30,17 @@ from sixrayd.review.label_studio.client import is_healthy
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
+from sixrayd.review.label_studio.postgres import (
+    NOTE,
+    SCHEMA,
+    Postgres,
+    check_owner,
+    check_place,
+    noted,
+    on_rows,
+)
 from sixrayd.review.label_studio.taking_place import finish_restore
+from sixrayd.review.label_studio.unpacking import DATABASE
 
 START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 10.0
@@ -49,6 +59,7 @@ class Server:
     user: str
     token: str = field(repr=False)
     secret_file: Path  # holds the password as well; only its owner can read it
+    database: Postgres | None = None  # else it has a file of its own
 
 
 def server_folder(workspace: Workspace) -> Path:
@@ -69,10 +80,10 @@ def running(workspace: Workspace) -> Server | None:
     try:
         state = parse_json(plain_text(folder / "state.json"))
         secret = parse_json(plain_text(folder / "secret.json"))
-        return Server(
-            state["url"], state["pid"], secret["user"], secret["token"], folder / "secret.json"
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        database = Postgres.of(state["database"]) if state.get("database") else None
+        told = (state["url"], state["pid"], secret["user"], secret["token"])
+        return Server(*told, folder / "secret.json", database)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, SettingsError):
         return None
 
 
@@ -126,37 +137,52 @@ def find_server(workspace: Workspace, url: str, token_file: Path | None) -> Conn
     return Connection(server.url, server.token, local=True)
 
 
-def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo) -> Server:
+def start(
+    workspace: Workspace,
+    port: int = 0,
+    say: Callable[[str], None] = echo,
+    database: Postgres | None = None,
+) -> Server:
     """Start the server and wait till it answers; it goes on when this process ends.
 
     Args:
         port: 0 takes a free one.
         say: told what takes long.
+        database: that holds its data; a file in the workspace does without one.
 
     Raises:
-        ServiceError: a server is up already, the port is taken, or Label Studio does not start.
+        ServiceError: a server is up already, the port is taken, Label Studio does not start, or
+            its data are in another place.
         WorkspaceError: its storage refuses.
     """
     program = server_program(say)
     folder = server_folder(workspace)
     with server_mark(workspace) as hold:
-        finish_restore(folder)  # of a restore that was killed
+        finish_restore(folder, database)  # of a restore that was killed
         for path in (folder / "data", image_root(workspace)):
             private_folder(path)
-        database = folder / "data" / "label_studio.sqlite3"
-        secret = account_of(folder, database, say)
+        file = folder / DATABASE
+        check_place(folder, file, database)
+        secret = account_of(folder, folder / NOTE if database else file, say)
         write_bytes(folder / ".room", bytes(_ROOM))
         (folder / ".room").unlink()
         port = port or _last_port(folder) or _free_port()
         (folder / "state.json").unlink(missing_ok=True)
         _check_free(port)
-        if database.exists():
-            _check(database, workspace)
+        if database:
+            new = not noted(folder)
+            check_owner(database, secret["user"], secret["token"], new=new)
+            on_rows(database, "make", SCHEMA)
+            if new:
+                say("Preparing the database (once; one to five minutes)")
+        elif file.exists():
+            _check(file, workspace)
         else:
-            write_bytes(database, plain_bytes(empty_database()))
+            write_bytes(file, plain_bytes(empty_database()))
         _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
-        child = _spawn(program, workspace, port, secret, hold)
+        more = database.variables() if database else {}
+        child = _spawn(program, workspace, port, _environment(folder, secret) | more, hold)
         hold.pass_to(child.pid)
         url = f"http://{_HOST}:{port}"
         try:
@@ -164,10 +190,14 @@ def start(workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
         except BaseException:
             _end_group(child.pid)
             raise
+        if database:
+            write_json(folder / NOTE, {"url": database.url})
         write_json(folder / "port.json", port)
-        write_json(folder / "state.json", {"pid": child.pid, "url": url})
+        state = {"pid": child.pid, "url": url} | ({"database": database.url} if database else {})
+        write_json(folder / "state.json", state)
         child.returncode = 0  # it lives on without this object, which would warn of that
-    return Server(url, child.pid, secret["user"], secret["token"], folder / "secret.json")
+    told = (url, child.pid, secret["user"], secret["token"])
+    return Server(*told, folder / "secret.json", database)
 
 
 def stop(workspace: Workspace) -> bool:
@@ -189,11 +219,14 @@ def wait(workspace: Workspace) -> None:
 
 @contextmanager
 def running_server(
-    workspace: Workspace, port: int = 0, say: Callable[[str], None] = echo
+    workspace: Workspace,
+    port: int = 0,
+    say: Callable[[str], None] = echo,
+    database: Postgres | None = None,
 ) -> Iterator[Server]:
     """A server for the length of a `with` block; one that is up already is used and left up."""
     already = running(workspace)
-    server = already or start(workspace, port, say)
+    server = already or start(workspace, port, say, database)
     try:
         yield server
     finally:
@@ -202,7 +235,7 @@ def running_server(
 
 
 def _spawn(
-    program: Path, workspace: Workspace, port: int, secret: dict[str, str], hold: Hold
+    program: Path, workspace: Workspace, port: int, environment: dict[str, str], hold: Hold
 ) -> subprocess.Popen[bytes]:
     folder = server_folder(workspace).resolve()
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
@@ -211,7 +244,7 @@ def _spawn(
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
             command,
             cwd=folder,
-            env=_environment(folder, secret),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

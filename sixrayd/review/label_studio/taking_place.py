@@ -10,7 +10,16 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sixrayd.core.files import plain_text, sha256_file, sync_folder
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.files import plain_text, sha256_file, sync_folder, write_json
+from sixrayd.review.label_studio.postgres import (
+    FRESH_SCHEMA,
+    NOTE,
+    SCHEMA,
+    Postgres,
+    noted,
+    on_rows,
+)
 from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
@@ -31,26 +40,44 @@ def is_decided(server: Path) -> bool:
     return any(server.glob(f"{_DECIDED}*"))
 
 
-def finish_restore(server: Path) -> tuple[str, tuple[str, ...]]:
+def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str, tuple[str, ...]]:
     """End the restore that was decided, if one was; call with the server's mark.
+
+    Args:
+        database: that the data go to; nothing else is connected to, whatever the files say.
 
     Returns:
         Where the data that was there before is now, empty when there was none; review files that
         were there already and differ.
+
+    Raises:
+        ServiceError: they go to another database.
     """
-    aside, kept = "", []
+    aside, kept = [], []
     shutil.rmtree(server / FRESH, ignore_errors=True)
     for ready in sorted(server.glob(f"{_DECIDED}*")):
+        into = noted(ready / "server")
+        if into and (database is None or into != database.url):
+            raise ServiceError(
+                f"{server}: a restore into {into} was not ended; pass --database '{into}'"
+            )
         kept += _add_missing(ready, server.parent.parent)
         if (ready / "server" / "data").exists():
-            aside = _exchange(server, ready)
+            aside += _exchange(server, ready)
+        if into and database:
+            old = f"replaced-{ready.name.removeprefix(_DECIDED)}"
+            if on_rows(database, "exchange", SCHEMA, FRESH_SCHEMA, old):
+                aside.append(f"schema {old} of {into}")
+            write_json(server / NOTE, {"url": into})
+        else:
+            (server / NOTE).unlink(missing_ok=True)
         os.sync()
         shutil.rmtree(ready)
         sync_folder(server)
-    return aside, tuple(kept)
+    return ", ".join(aside), tuple(kept)
 
 
-def _exchange(server: Path, ready: Path) -> str:
+def _exchange(server: Path, ready: Path) -> list[str]:
     """Move the server's data aside, and the new data into its place."""
     aside = server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
     listed = json.loads(plain_text(ready / MANIFEST))["files"]
@@ -62,7 +89,7 @@ def _exchange(server: Path, ready: Path) -> str:
             old.rename(aside / name)
         if fresh.exists():
             fresh.rename(old)
-    return str(aside) if aside.exists() else ""
+    return [str(aside)] if aside.exists() else []
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

@@ -1,13 +1,28 @@
 """Settings of the workspace's own Label Studio; they run in its environment, without sixrayd."""
 
+import logging
+import re
 from importlib.util import find_spec
 
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
+_TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
 # Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
 _SHIPPED = "label_studio.core.settings.label_studio"
 exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
 MIDDLEWARE = ["sixrayd_settings.OwnPages", *MIDDLEWARE]  # type: ignore # noqa: F821
+LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.NoInvitation"}}  # type: ignore # noqa: F821
+LOGGING["handlers"]["console"]["filters"] = ["sixrayd"]  # type: ignore # noqa: F821
+
+
+class NoInvitation(logging.Filter):
+    """Keeps out of the log what lets people sign up: it is in the address of that page."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace it in a record, which is kept."""
+        said = record.getMessage()
+        record.msg, record.args = _TOKEN.sub("…", said), ()
+        return True
 
 
 class OwnPages:

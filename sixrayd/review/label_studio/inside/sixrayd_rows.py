@@ -1,0 +1,180 @@
+"""Label Studio's rows between PostgreSQL and SQLite; runs in its environment, without sixrayd.
+
+Both hold the same tables. What is connected to, and how to sign in, is in libpq's variables.
+"""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psycopg
+from psycopg import sql
+
+SHARED = "sixrayd_shared"  # extensions, which a schema that is moved aside must not take along
+_EXTENSIONS = ("pg_trgm", "btree_gin")
+_AT_ONCE = 1000  # rows
+# How Django writes in SQLite what PostgreSQL has a type for.
+_AS_SQLITE = {
+    "boolean": "({})::int",
+    "jsonb": "({})::text",
+    "timestamp with time zone": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+    "uuid": "replace(({})::text, '-', '')",
+}
+_COLUMNS = """
+    SELECT table_name, column_name, data_type FROM information_schema.columns
+    WHERE table_schema = %s AND is_generated = 'NEVER' ORDER BY table_name, ordinal_position
+"""
+Columns = dict[str, dict[str, str]]  # types, by table and column
+
+
+def look(to: psycopg.Connection, schema: str, user: str) -> dict[str, object]:
+    """Whether a schema is there, whose tokens it knows, and whether anybody is in it."""
+    (there,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema]).fetchone()
+    (people,) = to.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{schema}.htx_user"]).fetchone()
+    (keys,) = to.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", [f"{schema}.authtoken_token"]
+    ).fetchone()
+    if not (people and keys):
+        return {"there": there, "people": 0, "tokens": []}
+    named = {"users": sql.Identifier(schema, "htx_user")}
+    named["tokens"] = sql.Identifier(schema, "authtoken_token")
+    (count,) = to.execute(sql.SQL("SELECT count(*) FROM {users}").format(**named)).fetchone()
+    query = sql.SQL(
+        "SELECT key FROM {tokens} JOIN {users} ON user_id = {users}.id WHERE email = %s"
+    ).format(**named)
+    tokens = [key for (key,) in to.execute(query, [user])]
+    return {"there": there, "people": count, "tokens": tokens}
+
+
+def make(to: psycopg.Connection, schema: str) -> None:
+    """Make a schema and what its tables need."""
+    for name in (SHARED, schema):
+        to.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+    for name in _EXTENSIONS:
+        query = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}")
+        to.execute(query.format(sql.Identifier(name), sql.Identifier(SHARED)))
+
+
+def drop(to: psycopg.Connection, schema: str) -> None:
+    """Remove a schema and all in it."""
+    to.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+
+def exchange(to: psycopg.Connection, schema: str, fresh: str, aside: str) -> bool:
+    """Have a fresh schema take another's place; whether something was moved aside now."""
+    (there,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [fresh]).fetchone()
+    if not there:
+        return False
+    (old,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema]).fetchone()
+    for one, other in [(schema, aside)] * old + [(fresh, schema)]:
+        query = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+        to.execute(query.format(sql.Identifier(one), sql.Identifier(other)))
+    return bool(old)
+
+
+def copy_out(to: psycopg.Connection, schema: str, path: str) -> None:
+    """Replace the rows of a SQLite database by a schema's, as they are at one moment."""
+    to.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    with closing(sqlite3.connect(path)) as file, file:
+        for table, columns in _common(to, schema, file).items():
+            file.execute(f"DELETE FROM {_quoted(table)}")  # noqa: S608
+            wanted = [
+                sql.SQL(_AS_SQLITE.get(kind, "{}")).format(sql.Identifier(name))
+                for name, kind in columns.items()
+            ]
+            query = sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(wanted), sql.Identifier(schema, table)
+            )
+            names = ", ".join(map(_quoted, columns))
+            marks = ", ".join("?" * len(columns))
+            insert = f"INSERT INTO {_quoted(table)} ({names}) VALUES ({marks})"  # noqa: S608
+            with to.cursor("rows") as rows:
+                rows.itersize = _AT_ONCE
+                file.executemany(insert, rows.execute(query))
+
+
+def copy_in(to: psycopg.Connection, schema: str, path: str) -> None:
+    """Replace a schema's rows by those of a SQLite database; nobody may use it meanwhile."""
+    to.execute("SET TIME ZONE 'UTC'")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as file:
+        tables = _common(to, schema, file)
+        every = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
+        to.execute(sql.SQL("TRUNCATE {}").format(every))
+        for table, columns in tables.items():
+            names = sql.SQL(", ").join(map(sql.Identifier, columns))
+            target = sql.Identifier(schema, table)
+            query = sql.SQL("COPY {} ({}) FROM STDIN").format(target, names)
+            with to.cursor() as cursor, cursor.copy(query) as rows:
+                for row in _rows(file, table, columns):
+                    rows.write_row(row)
+            _go_on(to, schema, table)
+        to.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def _rows(
+    file: sqlite3.Connection, table: str, columns: dict[str, str]
+) -> Iterator[tuple[object, ...]]:
+    names = ", ".join(map(_quoted, columns))
+    yield from file.execute(f"SELECT {names} FROM {_quoted(table)}")  # noqa: S608
+
+
+def _go_on(to: psycopg.Connection, schema: str, table: str) -> None:
+    """Have new rows take numbers after those that are there."""
+    query = """
+        SELECT column_name FROM information_schema.columns
+        WHERE table_schema = %s AND table_name = %s AND is_identity = 'YES'
+    """
+    for (column,) in to.execute(query, [schema, table]).fetchall():
+        last = sql.SQL(
+            "SELECT setval(pg_get_serial_sequence({}, {}), max({}) + 1, false) FROM {}"
+            " HAVING max({}) IS NOT NULL"
+        )
+        where = sql.Identifier(schema, table)
+        named = sql.Literal(where.as_string(to)), sql.Literal(column), sql.Identifier(column)
+        to.execute(last.format(*named, where, named[2]))
+
+
+def _common(to: psycopg.Connection, schema: str, file: sqlite3.Connection) -> Columns:
+    """The tables that both have to have.
+
+    Raises:
+        ValueError: they have others.
+    """
+    found: Columns = {}
+    for table, column, kind in to.execute(_COLUMNS, [schema]):
+        found.setdefault(table, {})[column] = kind
+    listed = file.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    tables = {name for (name,) in listed if not name.startswith("sqlite_")}
+    if tables != found.keys():
+        odd = min(tables ^ found.keys())
+        raise ValueError(f"table {odd[:60]!r} is in one of the two; of another Label Studio?")
+    for table, columns in found.items():
+        there = {row[1] for row in file.execute(f"PRAGMA table_info({_quoted(table)})")}
+        if missing := columns.keys() - there:
+            raise ValueError(f"{table} has no column {min(missing)!r}; of another Label Studio?")
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+_COMMANDS: dict[str, Callable[..., object]] = {
+    each.__name__: each for each in (look, make, drop, exchange, copy_out, copy_in)
+}
+
+
+def main(command: str, *words: str) -> None:
+    """Do one thing in one transaction, and print what it gives as JSON."""
+    try:
+        with psycopg.connect() as to:
+            given = _COMMANDS[command](to, *words)
+    except (psycopg.Error, sqlite3.Error, ValueError) as error:
+        sys.exit(" ".join(str(error).split()))
+    print(json.dumps(given))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

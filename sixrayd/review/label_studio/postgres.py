@@ -1,0 +1,178 @@
+"""A workspace's Label Studio on a PostgreSQL server, for teams.
+
+The password is libpq's to find: in `~/.pgpass`, in the file that `PGPASSFILE` names, or in
+`PGPASSWORD`. It is never read, written or passed on in words here.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import ServiceError, SettingsError, printable
+from sixrayd.core.files import plain_text
+from sixrayd.review.label_studio.connection import is_loopback
+from sixrayd.review.label_studio.environment import environment_folder, server_variables
+
+NOTE = "postgres.json"  # in the server's folder: where its data are
+SCHEMA, FRESH_SCHEMA, _SHARED = "sixrayd", "sixrayd_restoring", "sixrayd_shared"
+_EXPECTED = (
+    "expected postgresql://USER@HOST[:PORT]/NAME, or postgresql://USER@[:PORT]/NAME?host=FOLDER "
+    "for a Unix socket"
+)
+_INHERITED = ("PGPASSWORD", "PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+_ROWS = Path(__file__).parent / "inside" / "sixrayd_rows.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A database on a PostgreSQL server; `host` may be the folder of a Unix socket."""
+
+    host: str
+    port: int
+    user: str
+    name: str
+
+    @classmethod
+    def of(cls, url: str) -> "Postgres":
+        """By its address.
+
+        Raises:
+            SettingsError: it is none, or carries a password, which is not shown.
+        """
+        if "@" in url and ":" in url.rpartition("@")[0].partition("://")[2]:
+            raise SettingsError(
+                "--database: must not carry a password; write it to ~/.pgpass, or set PGPASSWORD"
+            )
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 5432
+            more = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        except ValueError as error:
+            raise SettingsError(f"--database: not an address ({error}); {_EXPECTED}") from error
+        host = more.pop("host", "") if not parts.hostname else parts.hostname
+        name, user = unquote(parts.path.removeprefix("/")), unquote(parts.username or "")
+        named = parts.scheme in ("postgresql", "postgres") and host and user and name
+        socket = bool(parts.hostname) or host.startswith("/")
+        if not (named and socket and url.isprintable()) or more or parts.fragment or "/" in name:
+            raise SettingsError(f"--database {printable(url, 200)!r}: {_EXPECTED}")
+        return cls(host, port, user, name)
+
+    @property
+    def url(self) -> str:
+        """Its address, for people and files; no password is in it."""
+        where = f"{quote(self.user, safe='')}@"
+        if self.host.startswith("/"):
+            where, query = f"{where}:{self.port}", "?" + urlencode({"host": self.host}, safe="/")
+        else:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            where, query = f"{where}{host}:{self.port}", ""
+        return f"postgresql://{where}/{quote(self.name, safe='')}{query}"
+
+    def variables(self, schema: str = SCHEMA) -> dict[str, str]:
+        """What Label Studio and libpq are told, beside `server_variables`."""
+        found = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        found |= {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user}
+        found |= {"PGDATABASE": self.name, "PGCONNECT_TIMEOUT": "10"}
+        found |= {"PGOPTIONS": f"-c search_path={schema},{_SHARED},public"}
+        if not (self.host.startswith("/") or is_loopback(self.host)):
+            found["PGSSLMODE"] = "verify-full"  # else rows and password cross the network in clear
+        found |= {"DJANGO_DB": "default", "POSTGRE_PASSWORD": ""}  # libpq finds it
+        found |= {"POSTGRE_HOST": self.host, "POSTGRE_PORT": str(self.port)}
+        return found | {"POSTGRE_USER": self.user, "POSTGRE_NAME": self.name}
+
+
+def noted(server: Path) -> str:
+    """Address of the database that holds a server's data; empty where it is a file of its own.
+
+    Never connect to it by itself: a workspace may come from a stranger.
+    """
+    try:
+        return str(parse_json(plain_text(server / NOTE))["url"])
+    except FileNotFoundError:
+        return ""
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError(f"{server / NOTE}: expected the address of a database") from error
+
+
+def check_place(server: Path, file: Path, database: Postgres | None) -> None:
+    """Refuse another place than where the data are.
+
+    Args:
+        file: the database of a server that has one of its own.
+
+    Raises:
+        ServiceError: see above.
+    """
+    known, asked = noted(server), database.url if database else ""
+    if known and not asked:
+        raise ServiceError(f"{server}: its data are in {known}; pass --database '{known}'")
+    if known != asked and (known or file.exists()):
+        raise ServiceError(
+            f"{server}: its data are in {known or file.name}, expected {asked}; to move them, run "
+            f"`sixrayd review backup`, then `sixrayd review restore --database '{asked}'`"
+        )
+
+
+def check_owner(database: Postgres, user: str, token: str, *, new: bool) -> None:
+    """Make sure that the database is this workspace's or nobody's.
+
+    Args:
+        user, token: who proves it.
+        new: nothing is in it yet.
+
+    Raises:
+        ServiceError: it cannot be reached, or holds what is not this workspace's.
+    """
+    found = on_rows(database, "look", SCHEMA, user)
+    if found["people"] and token not in found["tokens"]:
+        raise ServiceError(
+            f"{database.url}: holds another workspace's reviews, expected this one's or none; "
+            "name another database"
+        )
+    if not found["people"] and not new:
+        raise ServiceError(
+            f"{database.url}: the reviews that were here are gone; put a backup back with "
+            f"`sixrayd review restore --database '{database.url}'`"
+        )
+
+
+def migrate(database: Postgres, schema: str, folder: Path) -> None:
+    """Have Label Studio make its tables in a schema that is there.
+
+    Args:
+        folder: that Label Studio may write to.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    command = [str(environment_folder() / "bin" / "label-studio"), "version"]
+    _run(database, [*command, "--data-dir", str(folder)], schema)
+
+
+def on_rows(database: Postgres, command: str, *words: str) -> Any:
+    """Have `inside/sixrayd_rows.py` do one thing; what it gives.
+
+    Raises:
+        ServiceError: the database cannot be reached, or refuses.
+    """
+    python = environment_folder() / "bin" / "python"
+    return json.loads(_run(database, [str(python), "-P", str(_ROWS), command, *words], SCHEMA))
+
+
+def _run(database: Postgres, command: list[str], schema: str) -> str:
+    done = subprocess.run(  # noqa: S603 - our own words, no shell
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=server_variables() | database.variables(schema),
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise ServiceError(f"{database.url}: {printable(said[-1].strip(), 500)}")
+    return done.stdout

@@ -1,0 +1,1 @@
+"""People who join a review, and people who leave it."""

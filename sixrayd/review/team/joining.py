@@ -1,0 +1,48 @@
+"""One link for each lane, by which a new person joins and begins to review.
+
+A link holds the server's invitation: who has it can join. It is shown on a terminal, or where it
+was asked for; no file of ours holds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sixrayd.core.workspace import Workspace
+from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
+from sixrayd.review.server import ReviewServer, connect
+from sixrayd.review.settings import InviteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Invitations:
+    """Where a new person joins each lane of a review."""
+
+    name: str
+    links: Mapping[str, str] = field(repr=False)
+
+
+def invitations(workspace: Workspace, settings: InviteSettings) -> Invitations:
+    """A link for each lane; it leads to the first of its projects that has something to do.
+
+    Raises:
+        ServiceError: the server is down, refuses, or lacks the review.
+        WorkspaceError: nothing has been pushed under this name.
+    """
+    folder = ReviewFolder(workspace, settings.name or newest_review(workspace))
+    project = pushed_project(folder)
+    with connect(workspace, settings.url, settings.token_file, settings.server) as server:
+        if settings.renew:
+            server.end_invitations()
+        lanes = sorted({book.lane for book in project.books if book.number})
+        links = {lane: server.invitation(project_to_do(project, lane, server)) for lane in lanes}
+    return Invitations(folder.name, links)
+
+
+def project_to_do(project: Project, lane: str, server: ReviewServer) -> int:
+    """The first project of a lane with more tasks than annotations, else its last."""
+    *others, last = project.numbers(lane)
+    for number in others:
+        tasks, annotations = server.counts(number)
+        if annotations < tasks:
+            return number
+    return last

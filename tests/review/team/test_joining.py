@@ -1,0 +1,111 @@
+"""One link for each lane: whoever opens it joins, and works in that lane's project."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from sixrayd.cli import cli
+from sixrayd.review.label_studio.server import server_folder
+from sixrayd.review.push import push
+from sixrayd.review.settings import InviteSettings, PushSettings
+from sixrayd.review.team.joining import Invitations, invitations
+from tests.review.label_studio.test_browser import opened, page  # noqa: F401
+from tests.review.test_lanes import books
+from tests.review.test_push import tasks_of
+
+
+def links_of(site, name, **settings):
+    return invitations(site.workspace, InviteSettings(name, **settings)).links
+
+
+def said(site, *words):
+    shell = CliRunner().invoke(cli, ["review", *words, "-w", str(site.workspace.root)])
+    assert shell.exit_code == 0, shell.output
+    return shell.stdout
+
+
+def token_of(link):
+    return parse_qs(urlsplit(link).query)["token"][0]
+
+
+def test_a_link_leads_to_the_lane_and_stays_out_of_logs_and_pipes(site):
+    site.mined("linked", 2)
+    push(site.workspace, PushSettings("linked", reviewers=2))
+    links = links_of(site, "linked")
+    numbers = {lane: books(site, "linked", lane) for lane in "12"}
+    assert {lane: parse_qs(urlsplit(link).query)["next"] for lane, link in links.items()} == {
+        lane: [f"/projects/{number}/data?labeling=1"] for lane, (number,) in numbers.items()
+    }
+    token = token_of(links["1"])
+    assert httpx.get(links["2"]).status_code == 200
+    log = (server_folder(site.workspace) / "server.log").read_text()
+    assert "/user/signup/?token=…&next=%2Fprojects%2F" in log
+    assert token not in log and token not in repr(Invitations("linked", links))
+    for words in (["status"], ["status", "--json"], ["push"], ["push", "--json"]):
+        shown = said(site, *words, "--name", "linked")
+        assert token not in shown
+        assert ("--json" in words) != ("join by: sixrayd review invite -w " in shown)
+    assert said(site, "invite", "--name", "linked").splitlines()[:2] == [
+        f"Reviewer {lane} joins at {links[lane]}" for lane in "12"
+    ]
+    for path in site.workspace.folder("review").rglob("*"):
+        if path.is_file() and path.suffix != ".sqlite3" and "backups" not in path.parts:
+            assert token.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.long
+def test_a_new_invitation_ends_the_old_one(site):
+    site.mined("renewed", 1)
+    push(site.workspace, PushSettings("renewed"))
+    old = links_of(site, "renewed")["1"]
+    new = links_of(site, "renewed", renew=True)["1"]
+    assert token_of(old) != token_of(new)
+    assert [signed_up(link, f"{n}@example.org") for n, link in enumerate((old, new))] == [403, 302]
+
+
+def signed_up(link, email):
+    with httpx.Client() as browser:
+        browser.get(link)
+        form = {"email": email, "password": "correct-horse-battery"}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
+        return browser.post(link, data=form, headers={"Referer": link}).status_code
+
+
+@pytest.mark.long
+def test_a_full_project_is_not_where_a_new_person_begins(site, monkeypatch):
+    monkeypatch.setattr("sixrayd.review.sending.TASKS_PER_PROJECT", 1)
+    site.mined("full", 2)
+    push(site.workspace, PushSettings("full"))
+    first, second = books(site, "full", "1")
+    assert f"projects%2F{first}%2F" in links_of(site, "full")["1"]
+    site.answer(first)
+    assert f"projects%2F{second}%2F" in links_of(site, "full")["1"]
+
+
+@pytest.mark.long
+@pytest.mark.browser
+def test_a_new_person_opens_the_link_and_labels(site, page):  # noqa: F811
+    images = site.mined("opened", 2)
+    push(site.workspace, PushSettings("opened", reviewers=2))
+    link = links_of(site, "opened")["2"]
+    (number,) = books(site, "opened", "2")
+    tasks = {row["image_id"]: row["task"] for row in tasks_of(site, "opened") if row["lane"] == "2"}
+    page.goto(link)
+    page.fill("input[name=email]", "opens@example.org")
+    page.fill("input[name=password]", "correct-horse-battery")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.server.url}/projects/{number}/data?labeling=1")
+    page.get_by_text("Labeling Instructions").wait_for()
+    page.keyboard.press("Escape")
+    opened(page, tasks[images[0]])
+    page.keyboard.press("s")
+    with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url):
+        page.keyboard.press("Control+Enter")
+    page.goto(link)  # again, signed in by now
+    page.wait_for_url(f"{site.server.url}/projects/{number}/data?labeling=1")
+    page.goto(f"{site.server.url}/projects")
+    page.wait_for_function(
+        "/sixrayd opened, reviewer 2\\s+1 \\/ 2\\s/.test(document.body.innerText)"  # their progress
+    )
