@@ -30,6 +30,7 @@ from sixrayd.review.label_studio.command import backup, restore, serve, stop_ser
 from sixrayd.review.planting.command import plant, rates
 from sixrayd.review.server import SERVERS
 from sixrayd.review.settings import (
+    MOST_BOXES,
     AdjudicateSettings,
     AgreementSettings,
     NextSettings,
@@ -114,6 +115,13 @@ option = options_of(PushSettings)
 )
 @option("--duplicates", help="Send what resembles a known positive, too.")
 @option("--again", help="Send images decided in other reviews, too.")
+@option("--boxes", type=click.IntRange(0, MOST_BOXES), help="Candidates drawn in an image at most.")
+@option(
+    "--draw-from",
+    type=click.FloatRange(0, 1),
+    help="Least score of a candidate that is drawn.  [default: from which on half of the boxes "
+    "drawn in known positives are right]",
+)
 @_server_options
 @json_option
 def push(workspace: Workspace, as_json: bool, **options: Any) -> None:

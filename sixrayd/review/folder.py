@@ -143,6 +143,7 @@ class ReviewFolder:
         files = [self.path / name for name in ("tasks", "candidates", "adjudication")]
         files += [self.path / "planted" / "planted"]
         files += [self.workspace.folder("estimate", self.name) / "sample"]
+        files += [self.workspace.folder("mine", self.name) / "candidates"]
         ids = set(more)
         for path in (file.with_name(f"{file.name}.parquet") for file in files):
             if path.exists():

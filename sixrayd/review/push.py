@@ -84,7 +84,8 @@ def push(
                 queue, strewn = (job.missing(lane, part) for part in shared)
                 mixed = plan.interleave(queue, strewn, job.project.key + lane)
                 lanes[lane] = [job.as_sent(item) for item in mixed]
-            kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
+            kept = ["origin", "limit", "reviewers", "share", "duplicates", "again"]
+            kept += ["boxes", "draw_from"]
             lasting = {key: getattr(settings, key) for key in kept}
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
@@ -135,11 +136,12 @@ def _wanted(folder: ReviewFolder, settings: PushSettings) -> _Wanted:
         cautions = tuple(filter(None, told))
     else:
         workspace.run("mine", name)
-        queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
+        drawing = plan.drawing_of(workspace, name, settings.boxes, settings.draw_from)
+        queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet", drawing)
         if settings.duplicates:
             queue += plan.duplicates(workspace, {item.image_id for item in queue})
         strewn = plan.spot_checks(workspace, name)
-        planted = plan.planted(workspace, name)
+        planted = plan.planted(workspace, name, drawing)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
     elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known
