@@ -51,6 +51,7 @@ class Book:
     lane: str
     part: int  # from 0
     number: int  # the server's; 0 until it has been made
+    page: int = 0  # of `review.verdicts`, that its answers are given on
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def _check_kinds(project: Project) -> None:
         TypeError: a value is of another kind than we write.
     """
     texts = [project.key, project.server, *(book.lane for book in project.books)]
-    numbers = [number for book in project.books for number in (book.part, book.number)]
+    numbers = [number for book in project.books for number in (book.part, book.number, book.page)]
     tables = [project.settings, project.inputs]
     for kind, values in ((str, texts), (int, numbers), (dict, tables)):
         if not all(type(value) is kind for value in values):

@@ -17,6 +17,7 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
 from sixrayd.review.showing import pictures_shown, show_again
+from sixrayd.review.verdicts import PAGE
 
 TASKS_PER_REQUEST = 1000
 TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many
@@ -159,10 +160,10 @@ class Sender:
         for book in books:
             if book.number and full[book.number] < TASKS_PER_PROJECT:
                 return project, book, TASKS_PER_PROJECT - full[book.number]
-        book = next((book for book in books if not book.number), Book(lane, len(books), 0))
+        book = next((book for book in books if not book.number), Book(lane, len(books), 0, PAGE))
         if book not in project.books:  # on disk before it is made
             project = self.folder.keep(replace(project, books=(*project.books, book)))
-        key = project.book_key(book)
+        key, page = project.book_key(book), book.page
         number = self.server.find_project(key)
         if number is None:
             title = f"sixrayd {self.folder.name}"
@@ -170,8 +171,8 @@ class Sender:
             title += f", {lane}" * (not lane.isdecimal())
             title += f", part {book.part + 1}" * bool(book.part)
             classes = self.folder.workspace.classes()
-            number = self.server.create_project(ProjectPlan(title, key, classes))
-        made = replace(book, number=number)
+            number, page = self.server.create_project(ProjectPlan(title, key, classes)), PAGE
+        made = replace(book, number=number, page=page)
         kept = tuple(made if other == book else other for other in project.books)
         project = self.folder.keep(replace(project, books=kept))
         return project, made, TASKS_PER_PROJECT - full[number]

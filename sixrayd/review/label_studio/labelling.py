@@ -15,7 +15,8 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.resources import resource
 
 # Names in annotation/labelling.xml.
-BOXES, VERDICT, IMAGE = "boxes", "verdict", "image"
+BOXES, VERDICT, MARK, IMAGE = "boxes", "verdict", "mark", "image"
+ONLY_SELECTED = "only the selected box"  # of the verdicts: contraband missed, and so much of it
 _COLOURS = (
     *("#D81B60", "#1E88E5", "#8E24AA", "#F4511E", "#00897B", "#6D4C41", "#3949AB"),
     *("#7CB342", "#00ACC1", "#C0CA33"),
@@ -42,8 +43,9 @@ def labelling_configuration(classes: ClassList) -> str:
         raise SettingsError(
             f"{path}: expected RectangleLabels {BOXES!r}, Image {IMAGE!r} and a Style"
         )
-    if {choice.get("value") for choice in choices} != set(Verdict):
-        raise SettingsError(f"{path}: the Choices must be exactly {', '.join(Verdict)}")
+    expected = [*Verdict, ONLY_SELECTED]
+    if sorted(str(choice.get("value")) for choice in choices) != sorted(expected):
+        raise SettingsError(f"{path}: the Choices must be exactly {', '.join(expected)}")
     for number, name in enumerate(classes.names):
         label = etree.SubElement(labels, "Label", value=name)
         label.set("background", _COLOURS[number % len(_COLOURS)])
