@@ -122,6 +122,10 @@ class LabelStudio:
             )
             return int(project.id)
 
+    def shown_version(self, project: int) -> str:
+        """The version of the predictions that a project shows; empty before it has any."""
+        return self._patiently(lambda: str(self._sdk.projects.get(project).model_version or ""))
+
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
         path = str(folder.resolve())  # the same whichever way the workspace is reached

@@ -17,6 +17,7 @@ from sixrayd.core.resources import resource
 # Names in annotation/labelling.xml.
 BOXES, VERDICT, MARK, IMAGE = "boxes", "verdict", "mark", "image"
 ONLY_SELECTED = "only the selected box"  # of the verdicts: contraband missed, and so much of it
+PROPOSALS = "proposals"  # version of the predictions of a project
 _COLOURS = (
     *("#D81B60", "#1E88E5", "#8E24AA", "#F4511E", "#00897B", "#6D4C41", "#3949AB"),
     *("#7CB342", "#00ACC1", "#C0CA33"),
@@ -101,16 +102,18 @@ def verdict_region(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def prediction(candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int]) -> dict[str, Any]:
+def prediction(
+    candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int], version: str = PROPOSALS
+) -> dict[str, Any]:
     """One prediction with a region for each candidate, its id the candidate's box id.
 
     Args:
         candidates: rows of `CANDIDATE_SCHEMA`, all of one image.
+        version: a project shows the predictions of one alone, whatever model they are of.
     """
-    regions, model = [], ""
-    for row in candidates:
-        box = Box.from_row(row)
-        regions.append(region(row["box_id"], box, size_wh) | {"score": float(row["score"])})
-        model = row["model"]
+    regions = [
+        region(row["box_id"], Box.from_row(row), size_wh) | {"score": float(row["score"])}
+        for row in candidates
+    ]
     best = max((float(item["score"]) for item in regions), default=0.0)
-    return {"model_version": model, "score": best, "result": regions}
+    return {"model_version": version, "score": best, "result": regions}
