@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sixrayd.core.classes import default_classes
-from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.files import read_table, write_bytes, write_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     CANDIDATE_SCHEMA,
@@ -168,6 +168,20 @@ def build_mine(workspace, name, flagged, model="rfb"):
         for rank, image_id in enumerate(flagged)
     ]
     write_table(workspace.folder("mine", name) / "candidates.parquet", rows, CANDIDATE_SCHEMA)
+    finish(workspace, "mine", name)
+
+
+def more_boxes(workspace, name, boxes):
+    """Further candidates in each image of a mining: (label, x1, y1, x2, y2, score)."""
+    path = workspace.folder("mine", name) / "candidates.parquet"
+    rows = read_table(path, CANDIDATE_SCHEMA).to_pylist()
+    keys = ("label", "x1", "y1", "x2", "y2", "score")
+    rows += [
+        row | dict(zip(keys, box, strict=True)) | {"box_id": f"{row['image_id']}/rfb/{number}"}
+        for row in list(rows)
+        for number, box in enumerate(boxes, 1)
+    ]
+    write_table(path, rows, CANDIDATE_SCHEMA)
     finish(workspace, "mine", name)
 
 

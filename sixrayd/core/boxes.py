@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sixrayd.core.arrays import FloatArray
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import ShapeError
 
 EDGES = ("x1", "y1", "x2", "y2")  # columns of every table of boxes, beside `label`
@@ -106,3 +106,24 @@ def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
     union = areas[0][:, None] + areas[1][None, :] - inter  # (N, M)
     iou: FloatArray = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
     return iou
+
+
+def one_an_object(xyxy: FloatArray, scores: FloatArray, iou: float = 0.5) -> IntArray:
+    """Boxes that remain when of two that overlap the likelier does, whatever their classes.
+
+    Args:
+        xyxy: (N, 4) pixels.
+        scores: (N,).
+        iou: overlap from which two boxes mean one thing.
+
+    Returns:
+        (M,) their places, by falling score; equal scores keep their order.
+    """
+    order = np.argsort(-scores, kind="stable")  # (N,)
+    overlap = iou_matrix(xyxy[order].astype(np.float64), xyxy[order].astype(np.float64))  # (N, N)
+    alive = np.ones(len(order), bool)
+    for place in range(len(order)):
+        if alive[place]:
+            alive[place + 1 :] &= overlap[place, place + 1 :] < iou
+    kept: IntArray = order[alive]
+    return kept

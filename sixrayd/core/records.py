@@ -213,9 +213,11 @@ DECISION_SCHEMA = pa.schema(
             ),
             nullable=False,
         ),
+        # Box ids drawn in advance that the reviewer did not keep; null where nobody noted them.
+        pa.field("rejected", pa.list_(pa.string())),
     ]
 )
-DECISION_DEFAULTS = {"lane": "1", "follows": 0, "withdrawn": False, "note": ""}
+DECISION_DEFAULTS = {"lane": "1", "follows": 0, "withdrawn": False, "note": "", "rejected": None}
 
 # review/NAME/training.parquet: what a review teaches the next round, training side only.
 TRAINING_SCHEMA = pa.schema(

@@ -42,6 +42,7 @@ class Decision:
     lane: str  # "1", "2" …, ADJUDICATION, or one of second looks
     withdrawn: bool
     boxes: tuple[DecidedBox, ...]
+    rejected: tuple[str, ...] = ()  # box ids drawn in advance that it does not keep, where noted
 
 
 def mining_of(workspace: Workspace, review: str) -> str:
@@ -192,7 +193,9 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
         *("annotation", "lane", "withdrawn"),
     )
     verdict = Verdict(row["verdict"])
-    return Decision(review=review, verdict=verdict, boxes=boxes, **{key: row[key] for key in kept})
+    rejected = tuple(row.get("rejected") or ())
+    given = {key: row[key] for key in kept}
+    return Decision(review=review, verdict=verdict, boxes=boxes, rejected=rejected, **given)
 
 
 def moment_of(decision: Decision) -> datetime:

@@ -5,6 +5,8 @@ from typing import Any
 
 Row = Mapping[str, Any]  # of DECISION_SCHEMA
 Identity = tuple[int, int, str, str]
+# What an answer does not say itself; earlier versions did not note what was rejected.
+_FOLLOWS = ("version", "follows", "rejected")
 
 
 def identity(row: Row) -> Identity:
@@ -36,7 +38,7 @@ def new_versions(rows: Sequence[Row], known: Sequence[Row]) -> list[dict[str, An
         before = given.get(identity(row))
         if before is None:
             fresh.append({**row, "version": 1})
-        elif {**row, "version": before["version"], "follows": before["follows"]} != before:
+        elif any(row[key] != before[key] for key in row if key not in _FOLLOWS):
             fresh.append(_following(row, newest[identity(row)]))
     return fresh
 

@@ -135,6 +135,11 @@ def mine(
                 f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
                 "scores as known contraband does; only a review can tell"
             )
+        if result.drawn_from is not None:
+            echo(
+                f"drawn for reviewers: boxes that score {result.drawn_from:.2g} or more, right in "
+                f"{result.drawn_right:.0%} of cases on known contraband"
+            )
         _tell_skipped(result.skipped, result.folder, "images")
         echo_next(workspace)
     if result.skipped:

@@ -1,26 +1,26 @@
-"""How a detector scores contraband that it has not learnt from: what its scores are worth."""
+"""What a detector makes of contraband that it has not learnt from: what its scores are worth."""
 
 from dataclasses import replace
 from itertools import chain, islice
 
-import numpy as np
-
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import FloatArray
+from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.progress import progress
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import pick_device
 from sixrayd.mine.cascade import validation_images
-from sixrayd.mine.inference import image_score, open_inference
+from sixrayd.mine.inference import open_inference
 from sixrayd.mine.preparing import Models, Prepared
 
 MOST = 500  # images looked at: enough to know a bin of scores within a seventh
 _BATCH = 16
 
 
-def held_out_scores(workspace: Workspace, models: Models, prepared: Prepared) -> FloatArray:
-    """Best score of each of at most `MOST` positives, 0 where nothing is found, looked at as the
-    negatives were, on this machine.
+def look_at_known(
+    workspace: Workspace, models: Models, prepared: Prepared
+) -> tuple[list[Detections], list[Truths]]:
+    """What is found in each of at most `MOST` positives, looked at as the negatives were, on this
+    machine; and what is there.
 
     Raises:
         WorkspaceError: no positive is left that the models have not learnt from.
@@ -37,10 +37,12 @@ def held_out_scores(workspace: Workspace, models: Models, prepared: Prepared) ->
         models.first,
         prepared.quantised,
     )
-    scores: list[float] = []
+    found: list[Detections] = []
+    truths: list[Truths] = []
     with progress() as bar:
         task = bar.add_task("looking at known contraband", total=None, note="")
         for shown in chunked(chain([first], images), _BATCH):
-            scores += map(image_score, inference.detect([one.image for one in shown]))
+            found += inference.detect([one.image for one in shown])
+            truths += [one.truth for one in shown]
             bar.advance(task, len(shown))
-    return np.array(scores)
+    return found, truths

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,7 +24,8 @@ from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import TdcSettings
 from sixrayd.detectors.backends import resolve_backend
-from sixrayd.mine.held_out import held_out_scores
+from sixrayd.mine.held_out import look_at_known
+from sixrayd.mine.inference import image_score
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import (
     UNRECORDED,
@@ -38,7 +41,8 @@ from sixrayd.mine.removed import Removed, counts_of, summed_up
 from sixrayd.mine.settings import TDC, MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
-from sixrayd.statistics.belief import BELIEF, Belief, believe
+from sixrayd.statistics.belief import BELIEF, believe
+from sixrayd.statistics.drawing import HELD_OUT, HeldOut
 
 _READERS = 8  # parts read at once: elsewhere, each takes a while to come
 # Settings that change the candidates. The others say where and how fast they are found.
@@ -58,6 +62,9 @@ class MineResult:
         area_removed_median, area_removed_mean: share of their area, 0..1.
         believed: images that hold contraband, if what was missed scores as known contraband does;
             None where too few known positives are left to say.
+        drawn_from, drawn_right: least score of a box that is drawn for reviewers, and the share of
+            those drawn so in known positives that are right; None where no such score reaches
+            half, or too few known positives are left.
     """
 
     name: str
@@ -75,6 +82,8 @@ class MineResult:
     area_removed_median: float | None = None
     area_removed_mean: float | None = None
     believed: float | None = None
+    drawn_from: float | None = None
+    drawn_right: float | None = None
 
     @property
     def removed(self) -> Removed:
@@ -128,8 +137,8 @@ def mine(
         found, errors, removed = job.rows(done)
         run = replace(run, summary=job.summary(done, found, errors, removed))
         if len(done) == len(job.shards):
-            outputs, believed = job.rank(found, errors, settings)
-            run = replace(run, summary={**run.summary, **believed}, outputs=outputs)
+            outputs, worth = job.rank(found, errors, settings)
+            run = replace(run, summary={**run.summary, **worth}, outputs=outputs)
             workspace.finish(run)
         return _result(workspace, run, fresh=True)
 
@@ -269,30 +278,37 @@ class Mining:
         which the parts came to be.
 
         Returns:
-            SHA-256 of each file, and what `MineResult` says of the belief.
+            SHA-256 of each file, and what `MineResult` says of the scores' worth.
         """
         write_bytes(self.folder / "skipped.jsonl", skipped_lines(errors))
         candidates = rank_candidates(found, self.run.name)
         write_table(self.folder / "candidates.parquet", candidates, CANDIDATE_SCHEMA)
-        names = ["candidates.parquet", "look.json", "skipped.jsonl"]
-        believed = {}
-        if belief := self._belief(candidates, settings):
-            belief.save(self.folder / BELIEF)
-            names.append(BELIEF)
-            believed = {"believed": belief.hidden}
-        return {name: sha256_file(self.folder / name) for name in names}, believed
+        more, worth = self._judge(candidates, settings)
+        names = ["candidates.parquet", "look.json", "skipped.jsonl", *more]
+        return {name: sha256_file(self.folder / name) for name in names}, worth
 
-    def _belief(self, candidates: pa.Table, settings: MineSettings) -> Belief | None:
-        """What scores are worth; None where no known positive can say."""
+    def _judge(
+        self, candidates: pa.Table, settings: MineSettings
+    ) -> tuple[list[str], dict[str, float]]:
+        """Write what known positives say of the scores, if any can say; the files' names."""
         try:
             prepared = self.prepared(settings, self.folder)
-            scores = held_out_scores(self.workspace, self.models, prepared)
+            found, truths = look_at_known(self.workspace, self.models, prepared)
         except (WorkspaceError, ShardError) as error:
             console.print(f"what scores are worth is not known: {error}", markup=False)
-            return None
+            return [], {}
+        held_out = HeldOut.of(found, truths)
+        held_out.save(self.folder / HELD_OUT)
+        names, worth = [HELD_OUT], {}
+        if 0 < (least := held_out.least_score()) < math.inf:
+            worth = {"drawn_from": least, "drawn_right": round(held_out.share_right(), 4)}
         best = candidates.group_by("image_id").aggregate([("image_score", "max")])
         mined = best["image_score_max"].to_numpy()
-        return believe(scores, mined, sum(self.images.values()))
+        known = np.array([image_score(one) for one in found])
+        if belief := believe(known, mined, sum(self.images.values())):
+            belief.save(self.folder / BELIEF)
+            return [BELIEF, *names], {"believed": belief.hidden, **worth}
+        return names, worth
 
     def summary(
         self, done: list[str], found: pa.Table, errors: pa.Table, removed: Removed

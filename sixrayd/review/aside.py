@@ -11,6 +11,7 @@ from sixrayd.review.guidance import Guidance
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import NewTask, ProjectPlan, ReviewServer
 from sixrayd.review.showing import pictures_shown
+from sixrayd.review.verdicts import judge
 
 _AT_ONCE = 500  # tasks in a request, and their images in memory
 
@@ -84,7 +85,8 @@ class Aside:
                     continue
                 size_wh = self.pictures.size_wh(task.image_id)
                 drawn = dict(self._drawn(task))
-                answer = self.server.read_answer(said.regions, size_wh, drawn, classes)
+                read = self.server.read_answer(said.regions, size_wh, drawn, classes)
+                answer = judge(read, drawn).answer
                 who = names.get(said.author, str(said.author))
                 boxes = tuple(each.box for each in answer.boxes)
                 yield AsideAnswer(

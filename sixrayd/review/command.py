@@ -31,6 +31,7 @@ from sixrayd.review.label_studio.command import backup, restore, serve, stop_ser
 from sixrayd.review.options import name_option, server_options
 from sixrayd.review.planting.command import plant, rates
 from sixrayd.review.settings import (
+    MOST_BOXES,
     AdjudicateSettings,
     AgreementSettings,
     NextSettings,
@@ -148,6 +149,13 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
     "--guidelines",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Markdown that reviewers are told instead of our text; kept, also for later pushes.",
+)
+@option("--boxes", type=click.IntRange(0, MOST_BOXES), help="Candidates drawn in an image at most.")
+@option(
+    "--draw-from",
+    type=click.FloatRange(0, 1),
+    help="Least score of a candidate that is drawn.  [default: from which on half of the boxes "
+    "drawn in known positives are right]",
 )
 @server_options
 @json_option

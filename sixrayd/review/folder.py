@@ -63,6 +63,7 @@ class Book:
     lane: str
     part: int  # from 0
     number: int  # the server's; 0 until it has been made
+    page: int = 0  # of `review.verdicts`, that its answers are given on
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class ReviewFolder:
         files = [self.path / name for name in ("tasks", *SHOWN)]
         files += [self.path / "planted" / "planted"]
         files += [self.workspace.folder("estimate", self.name) / "sample"]
+        files += [self.workspace.folder("mine", self.name) / "candidates"]
         ids = set(more)
         for path in (file.with_name(f"{file.name}.parquet") for file in files):
             if path.exists():
@@ -301,7 +303,7 @@ def _check_kinds(project: Project) -> None:
     """
     texts = [project.key, project.server, *(book.lane for book in project.books)]
     texts += [lane for pair in project.taken_over.items() for lane in pair]
-    numbers = [number for book in project.books for number in (book.part, book.number)]
+    numbers = [number for book in project.books for number in (book.part, book.number, book.page)]
     tables = [project.settings, project.inputs]
     for kind, values in ((str, texts), (int, numbers), (dict, tables)):
         if not all(type(value) is kind for value in values):

@@ -16,8 +16,9 @@ from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_p
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
-from sixrayd.review.server import ReadAnswer, ReviewServer, ServerAnnotation, ServerTask, connect
+from sixrayd.review.server import ReviewServer, ServerAnnotation, ServerTask, connect
 from sixrayd.review.settings import PullSettings
+from sixrayd.review.verdicts import PAGE, Judged, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class _Reader:
         self.classes = folder.workspace.classes()
         self.images = folder.images_by_alias(project)
         self.boxes_drawn = cache(folder.boxes_drawn)
+        self.pages = {book.number: book.page for book in project.books}
         known = (*folder.decisions(), *folder.decisions(planted=True))
         self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
         self.taken_back: dict[tuple[int, int], TakenBack] = {}
@@ -243,7 +245,9 @@ class _Reader:
                 {**region, "id": names.get(str(region.get("id")), region.get("id"))}
                 for region in annotation.regions
             ]
-            answer = self.read_answer(regions, size_wh, boxes, self.classes)
+            read = self.read_answer(regions, size_wh, boxes, self.classes)
+            judged = judge(read, boxes, self.pages.get(book, PAGE))
+            answer = judged.answer
             outcome, notes = Outcome.DECISION, list(answer.notes)
             if annotation.author not in (0, annotation.reviewer):
                 author = self._name(annotation.author, task.task_id, number)
@@ -255,7 +259,7 @@ class _Reader:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
             else:
-                row = self._row(image_id, lane, task.task_id, annotation, answer, when)
+                row = self._row(image_id, lane, task.task_id, annotation, judged, when)
                 self.rows[book, number] = row
         told = (printable(note, 500) for note in notes)
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
@@ -275,13 +279,13 @@ class _Reader:
         lane: str,
         task: int,
         annotation: ServerAnnotation,
-        answer: ReadAnswer,
+        judged: Judged,
         when: str,
     ) -> dict[str, Any]:
         return {
             "image_id": image_id,
             "version": 0,
-            "verdict": str(answer.verdict),
+            "verdict": str(judged.answer.verdict),
             "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id),
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
@@ -294,8 +298,9 @@ class _Reader:
             "note": "",
             "boxes": [
                 item.box.as_row() | {"origin": str(item.origin), "candidate": item.candidate}
-                for item in answer.boxes
+                for item in judged.answer.boxes
             ],
+            "rejected": list(judged.rejected),
         }
 
     def _name(self, number: int, task: int, annotation: int) -> str:

@@ -96,7 +96,8 @@ def push(
             again = plan.finds_of_one(workspace, name, job.project, settings.confirm_finds)
             second = {lane: job.missing(lane, items) for lane, (_, items) in again.items()}
             finders = {lane: finder for lane, (finder, _) in again.items()}
-            kept = ("origin", "limit", "reviewers", "share", "confirm_finds", "duplicates", "again")
+            kept = ["origin", "limit", "reviewers", "share", "confirm_finds", "duplicates", "again"]
+            kept += ["boxes", "draw_from"]
             lasting = {key: getattr(settings, key) for key in kept}
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
@@ -154,11 +155,12 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
         cautions = tuple(filter(None, told))
     else:
         workspace.run("mine", name)
-        queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet")
+        drawing = plan.drawing_of(workspace, name, settings.boxes, settings.draw_from)
+        queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet", drawing)
         if settings.duplicates:
             queue += plan.duplicates(workspace, {item.image_id for item in queue})
         strewn = plan.spot_checks(workspace, name)
-        planted = plan.planted(workspace, name)
+        planted = plan.planted(workspace, name, drawing)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
     elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known

@@ -18,6 +18,7 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
 from sixrayd.review.showing import pictures_shown, show_again
+from sixrayd.review.verdicts import PAGE
 
 TASKS_PER_REQUEST = 1000
 TASKS_PER_PROJECT = 50_000  # its makers advise at most twice as many
@@ -161,10 +162,10 @@ class Sender:
         for book in books:
             if book.number and full[book.number] < TASKS_PER_PROJECT:
                 return project, book, TASKS_PER_PROJECT - full[book.number]
-        book = next((book for book in books if not book.number), Book(lane, len(books), 0))
+        book = next((book for book in books if not book.number), Book(lane, len(books), 0, PAGE))
         if book not in project.books:  # on disk before it is made
             project = self.folder.keep(replace(project, books=(*project.books, book)))
-        key = project.book_key(book)
+        key, page = project.book_key(book), book.page
         number = self.server.find_project(key)
         if number is None:
             title = f"sixrayd {self.folder.name}"
@@ -175,8 +176,8 @@ class Sender:
             title = f"{self.titles[lane]}, {title}" if lane in self.titles else title
             classes = self.folder.workspace.classes()
             plan = ProjectPlan(title, key, classes, told.guidelines, told.examples)
-            number = self.server.create_project(plan)
-        made = replace(book, number=number)
+            number, page = self.server.create_project(plan), PAGE
+        made = replace(book, number=number, page=page)
         kept = tuple(made if other == book else other for other in project.books)
         project = self.folder.keep(replace(project, books=kept))
         return project, made, TASKS_PER_PROJECT - full[number]

@@ -99,11 +99,17 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReviewedBox:
-    """A box with the candidate that it goes back to; `candidate` is empty for a drawn one."""
+    """A box with the candidate that it goes back to.
+
+    Args:
+        candidate: empty for a drawn one.
+        marked: the reviewer picked it out: of those left as they were, others do not count.
+    """
 
     box: Box
     origin: Origin
     candidate: str
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import POSITIVES, Rule
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.review.server import LABEL_STUDIO
+from sixrayd.statistics.drawing import MOST_DRAWN
 
+MOST_BOXES = 20  # in an image; more hide it
 MOST_SHARE = 0.02  # of a review's images: reviewers must not come to expect planted ones
 
 
@@ -29,6 +31,9 @@ class PushSettings:
         duplicates: send negatives that resemble a known positive as well.
         again: send images, too, that were decided in other reviews.
         guidelines: Markdown that reviewers are told instead of ours; kept with the review.
+        boxes: of a mining's candidates, drawn in an image; the others stay with the mining.
+        draw_from: least score of such a box; by default the one from which on half of the boxes
+            drawn in known positives are right.
 
     Raises:
         SettingsError: out of range.
@@ -43,11 +48,17 @@ class PushSettings:
     duplicates: bool = False
     again: bool = False
     guidelines: Path | None = field(default=None, metadata=OUTSIDE)
+    boxes: int = MOST_DRAWN
+    draw_from: float | None = None
     url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
     token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`
 
     def __post_init__(self) -> None:
+        if not 0 <= self.boxes <= MOST_BOXES:
+            raise SettingsError(f"--boxes {self.boxes}: expected 0 to {MOST_BOXES}")
+        if self.draw_from is not None and not 0 <= self.draw_from <= 1:
+            raise SettingsError(f"--draw-from {self.draw_from:g}: expected 0 to 1")
         if self.origin not in ("mining", POSITIVES):
             raise SettingsError(f"--from {self.origin!r}: expected mining or {POSITIVES}")
         if self.limit is not None and self.limit < 1:

@@ -82,10 +82,10 @@ def test_a_row_is_a_decision(tmp_path):
 def test_a_table_of_the_first_version_is_understood(tmp_path):
     folder = by_hand(Workspace(tmp_path), "first", [ROW])
     old = [name for name in DECISION_SCHEMA.names if name not in DECISION_DEFAULTS]
-    assert len(old) == len(DECISION_SCHEMA.names) - 4
+    assert len(old) == len(DECISION_SCHEMA.names) - 5
     path = folder / "00001.parquet"
     pq.write_table(pq.read_table(path).select(old), path)
-    assert read_decisions(path) == [ROW]
+    assert read_decisions(path) == [ROW | {"rejected": None}]
 
 
 @pytest.mark.parametrize("lost", ["image_id", "verdict", "boxes"])

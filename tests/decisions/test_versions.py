@@ -71,6 +71,11 @@ def test_every_change_is_a_version_whatever_has_changed():
         assert fresh == {**row(**{key: value}), "version": 2, "follows": 1}, key
 
 
+def test_noting_what_was_rejected_is_no_change():
+    known = new_versions([row(rejected=None)], [])
+    assert new_versions([row(rejected=["N1/rfb/0"])], known) == []
+
+
 def test_a_withdrawal_keeps_what_was_said_and_tells_who_ended_it():
     (first,) = new_versions([row(verdict="nothing there")], [])
     (ended,) = withdrawals([first], NOTE, MOMENT)

@@ -30,8 +30,9 @@ from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.stage import mine
 from sixrayd.mine.worker import MineJob, Worker
-from sixrayd.review.queue.plan import mining_belief
+from sixrayd.review.queue.plan import drawing_of, mining_belief
 from sixrayd.statistics.belief import BELIEF, Belief
+from sixrayd.statistics.drawing import HELD_OUT, MOST_DRAWN, HeldOut
 from tests.detectors.learnt import train_further
 from tests.processes import started
 from tests.squares import ingest, squares
@@ -73,12 +74,21 @@ def test_known_positives_say_what_scores_are_worth(tmp_path, runner):
     best = np.array([_candidates(workspace)[0]["image_score"]])
     assert mining_belief(workspace, "rfb-small").of(best) > 0.5
 
+    held_out = HeldOut.load(workspace.output("mine", "rfb-small", HELD_OUT))
+    assert held_out.images == belief.held_out
+    least, right = held_out.least_score(), held_out.share_right()
+    assert 0.1 < least < 1 and 0.5 <= right <= 1
+    told = f"drawn for reviewers: boxes that score {least:.2g} or more, right in {right:.0%} of"
+    assert told in " ".join(answer.output.split())
+    assert drawing_of(workspace, "rfb-small", MOST_DRAWN, None).least == least
+
 
 def test_without_enough_known_positives_scores_stay_what_they_are(workspace):
     result = mine(workspace, SETTINGS)  # whose model leaves none of 48
 
     assert result.believed is None
     assert mining_belief(workspace, "rfb-small") is None
+    assert drawing_of(workspace, "rfb-small", MOST_DRAWN, None).least == 0
 
 
 def test_candidates_are_ranked_by_image_then_box(workspace):

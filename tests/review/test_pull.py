@@ -73,7 +73,8 @@ def test_what_is_no_decision_or_odd_is_named(site):
     images = site.mined("odd", 6)
     project = push(site.workspace, PushSettings("odd")).project
     _, empty = site.answer(project, [candidate(images[0])], verdict=None)
-    _, clash = site.answer(project, [candidate(images[1])], Verdict.NOTHING)
+    own = region("own", Box("Gun", 50, 10, 70, 30), SIZE)
+    _, clash = site.answer(project, [candidate(images[1]), own], Verdict.NOTHING)
     _, bare = site.answer(project, [], Verdict.MISSED)
     flat = candidate(images[3])
     flat["value"]["width"] = 0
@@ -99,12 +100,52 @@ def test_what_is_no_decision_or_odd_is_named(site):
     assert result.foreign_tasks == 1
     kept = {d.image_id: len(d.boxes) for d in load_decisions(site.workspace, "odd")}
     assert kept == {images[1]: 1, images[2]: 0, images[3]: 1}
+    rejected = {d.image_id: d.rejected for d in load_decisions(site.workspace, "odd")}
+    left = {image: (f"{image}/rfb/0",) for image in images[1:3]}
+    assert rejected == {**left, images[3]: ()}
 
     shell = CliRunner().invoke(review, ["pull", "-w", str(site.workspace.root), "--name", "odd"])
     assert shell.exit_code == 3
     assert shell.stdout.startswith("odd: 0 new or changed decisions\n")
     assert "1 skipped by reviewers, no decisions: they stay open there\n" in shell.stdout
     assert str(result.problems[0]) in shell.stderr
+
+
+def test_what_is_left_under_a_verdict_is_rejected_by_its_reviewer(site):
+    images = site.mined("left", 3)
+    project = push(site.workspace, PushSettings("left")).project
+    _, number = site.answer(project, [candidate(images[0])], Verdict.NOTHING)
+    own = region("own", Box("Gun", 50, 10, 70, 30), SIZE)
+    mark = {"id": "own", "type": "choices", "from_name": "mark", "to_name": "image"}
+    mark |= {"value": {"choices": ["this box"]}}
+    site.answer(project, [candidate(images[1]), own, mark], Verdict.MISSED)
+    site.answer(project, [candidate(images[2])], Verdict.UNSURE)
+
+    result = pull(site.workspace, PullSettings("left"))
+
+    assert (result.new, result.problems) == (3, ())
+    nothing, only, unsure = load_decisions(site.workspace, "left")
+    assert (nothing.boxes, nothing.rejected) == ((), (f"{images[0]}/rfb/0",))
+    assert (nothing.reviewer, nothing.annotation) == (USER, number)
+    assert [box.origin for box in only.boxes] == ["drawn"]
+    assert only.rejected == (f"{images[1]}/rfb/0",)
+    assert ([box.origin for box in unsure.boxes], unsure.rejected) == (["confirmed"], ())
+
+
+def test_on_the_page_of_an_earlier_version_answers_keep_their_meaning(site):
+    images = site.mined("earlier", 1)
+    project = push(site.workspace, PushSettings("earlier")).project
+    path = site.workspace.folder("review", "earlier") / "project.json"
+    document = json.loads(path.read_text())
+    assert [book.pop("page") for book in document["books"]] == [1]
+    path.write_text(json.dumps(document))
+    site.answer(project, [candidate(images[0])], Verdict.NOTHING)
+
+    (problem,) = pull(site.workspace, PullSettings("earlier")).problems
+
+    assert problem.what == "says 'nothing there' but keeps 1 box"
+    (said,) = load_decisions(site.workspace, "earlier")
+    assert ([box.origin for box in said.boxes], said.rejected) == (["confirmed"], ())
 
 
 def test_what_the_server_forgets_stays_with_us(site):

@@ -10,16 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import write_table
+from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
-from sixrayd.core.records import INDEX_SCHEMA, SAMPLE_SCHEMA
+from sixrayd.core.records import CANDIDATE_SCHEMA, INDEX_SCHEMA, SAMPLE_SCHEMA, Verdict
+from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
+from sixrayd.statistics.drawing import HELD_OUT, HeldOut
 from tests.review.conftest import build
-from tests.workspaces import build_mine
+from tests.workspaces import build_mine, more_boxes
 
 ROOT = Path(__file__).parents[2]
 # Ends itself without warning right after the named step, with three tasks a request.
@@ -77,6 +80,77 @@ def test_push_sends_each_image_once_and_a_higher_limit_only_the_new_ones(site):
     assert [row["candidates"] for row in rows] == [[f"{image}/rfb/0"] for image in images]
 
 
+# Beside the Knife at (10, 20, 40, 50) of every candidate: what means the same, and what does not.
+BOXES = (
+    ("Gun", 12.0, 20.0, 40.0, 50.0, 0.45),
+    ("Gun", 60.0, 5.0, 90.0, 30.0, 0.44),
+    ("Wrench", 60.0, 40.0, 90.0, 60.0, 0.2),
+    ("Pliers", 5.0, 5.0, 20.0, 15.0, 0.1),
+)
+
+
+def shown(site, project, count):
+    """What reviewers see drawn in their first tasks, as the server tells it: box, label, score."""
+    with site.client() as server:
+        seen = []
+        for _ in range(count):
+            task = server.next_task(project)
+            seen.append(
+                [(r["value"]["rectanglelabels"], round(r["score"], 2)) for r in task.regions]
+            )
+            server.submit(task.task_id, [verdict_region(Verdict.NOTHING)], 1.0)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "asked, labels",
+    [
+        ({}, ["Knife", "Gun", "Wrench"]),
+        ({"boxes": 2}, ["Knife", "Gun"]),
+        ({"boxes": 9, "draw_from": 0.1}, ["Knife", "Gun", "Wrench", "Pliers"]),
+        ({"draw_from": 0.3}, ["Knife", "Gun"]),
+        ({"draw_from": 1.0}, []),
+    ],
+)
+def test_few_boxes_are_drawn_one_an_object(site, asked, labels):
+    name = "few" + "".join(f"-{value}" for value in asked.values())
+    images = site.mined(name, 1)
+    more_boxes(site.workspace, name, BOXES)
+    project = push(site.workspace, PushSettings(name, **asked)).project
+    ((*drawn,),) = shown(site, project, 1)
+    assert [label for ((label,), _) in drawn] == labels
+    (row,) = tasks_of(site, name)
+    assert (row["image_id"], len(row["candidates"])) == (images[0], len(labels))
+    kept = ReviewFolder(site.workspace, name).boxes_drawn("1").get(images[0], {})
+    assert [box.label for box in kept.values()] == labels
+    (said,) = pull_of(site, name)
+    assert len(said.rejected) == len(labels)
+
+
+def pull_of(site, name):
+    assert pull(site.workspace, PullSettings(name)).problems == ()
+    return load_decisions(site.workspace, name)
+
+
+def test_known_positives_decide_what_is_drawn(site):
+    site.mined("worth", 1)
+    more_boxes(site.workspace, "worth", BOXES)
+    # Of what scores 0.44 and more in 20 known positives half is right, of all else less.
+    held_out = HeldOut(20, (0, 0, 0), (0.9, 0.44, 0.2), (True, False, False))
+    held_out.save(site.workspace.folder("mine", "worth") / HELD_OUT)
+    project = push(site.workspace, PushSettings("worth")).project
+    assert shown(site, project, 1) == [[(["Knife"], 0.9), (["Gun"], 0.44)]]
+
+
+def test_boxes_of_different_models_are_shown_side_by_side(site):
+    images = site.mined("models", 2)
+    path = site.workspace.folder("mine", "models") / "candidates.parquet"
+    rows = read_table(path, CANDIDATE_SCHEMA).to_pylist()
+    write_table(path, [rows[0], rows[1] | {"model": "other"}], CANDIDATE_SCHEMA)
+    project = push(site.workspace, PushSettings("models")).project
+    assert [len(drawn) for drawn in shown(site, project, len(images))] == [1, 1]
+
+
 def test_run_json_names_inputs_and_outputs(site):
     site.mined("papers", 1)
     push(site.workspace, PushSettings("papers"))
@@ -86,6 +160,7 @@ def test_run_json_names_inputs_and_outputs(site):
     assert run.settings == {
         **{"name": "papers", "origin": "mining", "limit": None, "server": "local"},
         **{"reviewers": 1, "share": 1.0, "duplicates": False, "again": False},
+        **{"boxes": 3, "draw_from": None},
     }
     assert run.summary["tasks"] == run.summary["left"] == 1
     assert site.workspace.stale("review", "papers") == []

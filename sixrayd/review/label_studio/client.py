@@ -126,6 +126,10 @@ class LabelStudio:
         """Replace the HTML that a project's reviewers are told."""
         self._patiently(lambda: self._sdk.projects.update(project, expert_instruction=instruction))
 
+    def shown_version(self, project: int) -> str:
+        """The version of the predictions that a project shows; empty before it has any."""
+        return self._patiently(lambda: str(self._sdk.projects.get(project).model_version or ""))
+
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
         path = str(folder.resolve())  # the same whichever way the workspace is reached

@@ -15,7 +15,9 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.resources import resource
 
 # Names in annotation/labelling.xml.
-BOXES, VERDICT, IMAGE = "boxes", "verdict", "image"
+BOXES, VERDICT, MARK, IMAGE = "boxes", "verdict", "mark", "image"
+ONLY_SELECTED = "only the selected box"  # of the verdicts: contraband missed, and so much of it
+PROPOSALS = "proposals"  # version of the predictions of a project
 _COLOURS = (
     *("#D81B60", "#1E88E5", "#8E24AA", "#F4511E", "#00897B", "#6D4C41", "#3949AB"),
     *("#7CB342", "#00ACC1", "#C0CA33"),
@@ -43,8 +45,9 @@ def labelling_configuration(classes: ClassList, examples: bytes = b"") -> str:
         raise SettingsError(
             f"{path}: expected RectangleLabels {BOXES!r}, Image {IMAGE!r} and a Style"
         )
-    if {choice.get("value") for choice in choices} != set(Verdict):
-        raise SettingsError(f"{path}: the Choices must be exactly {', '.join(Verdict)}")
+    expected = [*Verdict, ONLY_SELECTED]
+    if sorted(str(choice.get("value")) for choice in choices) != sorted(expected):
+        raise SettingsError(f"{path}: the Choices must be exactly {', '.join(expected)}")
     for number, name in enumerate(classes.names):
         label = etree.SubElement(labels, "Label", value=name)
         label.set("background", _COLOURS[number % len(_COLOURS)])
@@ -105,16 +108,18 @@ def verdict_region(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def prediction(candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int]) -> dict[str, Any]:
+def prediction(
+    candidates: Iterable[Mapping[str, Any]], size_wh: tuple[int, int], version: str = PROPOSALS
+) -> dict[str, Any]:
     """One prediction with a region for each candidate, its id the candidate's box id.
 
     Args:
         candidates: rows of `CANDIDATE_SCHEMA`, all of one image.
+        version: a project shows the predictions of one alone, whatever model they are of.
     """
-    regions, model = [], ""
-    for row in candidates:
-        box = Box.from_row(row)
-        regions.append(region(row["box_id"], box, size_wh) | {"score": float(row["score"])})
-        model = row["model"]
+    regions = [
+        region(row["box_id"], Box.from_row(row), size_wh) | {"score": float(row["score"])}
+        for row in candidates
+    ]
     best = max((float(item["score"]) for item in regions), default=0.0)
-    return {"model_version": model, "score": best, "result": regions}
+    return {"model_version": version, "score": best, "result": regions}

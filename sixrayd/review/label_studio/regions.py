@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sixrayd.core.boxes import Box, clip_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.records import Verdict
-from sixrayd.review.label_studio.labelling import BOXES, VERDICT
+from sixrayd.review.label_studio.labelling import BOXES, MARK, ONLY_SELECTED, VERDICT
 from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 
 MOST_BOXES = 500  # of one answer
@@ -31,18 +32,22 @@ def read_answer(
         candidates: what was drawn in advance, by box id.
     """
     verdicts: list[str] = []
-    boxes: list[ReviewedBox] = []
+    marks: set[str] = set()  # ids of regions
+    boxes: list[tuple[str, ReviewedBox]] = []
     notes: list[str] = []
     left, beyond = dict(candidates), 0
     for number, item in enumerate(regions, start=1):
         try:
             if item.get("type") == "choices" and item.get("from_name") == VERDICT:
                 verdicts += map(str, item["value"]["choices"])
+            elif item.get("type") == "choices" and item.get("from_name") == MARK:
+                marks |= {str(item["id"])} if item["value"]["choices"] else set()
             elif len(boxes) == MOST_BOXES:
                 beyond = number
             else:
                 box, note = _read_box(item, size_wh, classes)
-                boxes.append(_with_origin(box, str(item.get("id", "")), left))
+                region_id = str(item.get("id", ""))
+                boxes.append((region_id, _with_origin(box, region_id, left)))
                 notes += [f"region {number}: {note}"] if note else []
         except AnnotationError as error:
             notes.append(f"region {number}: {error}")
@@ -50,8 +55,11 @@ def read_answer(
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
     if beyond:
         notes.append(f"has more than {MOST_BOXES} boxes, the others are left out")
-    verdict, said = _one_verdict(verdicts)
-    return ReadAnswer(verdict, tuple(boxes), (*notes, *said, *_contradictions(verdict, boxes)))
+    if verdicts == [ONLY_SELECTED] and len(boxes) == 1:
+        marks.add(boxes[0][0])
+    found = tuple(replace(one, marked=region_id in marks) for region_id, one in boxes)
+    verdict, said = _one_verdict(verdicts, any(one.marked for one in found))
+    return ReadAnswer(verdict, found, (*notes, *said))
 
 
 def _read_box(
@@ -137,25 +145,17 @@ def _same_place(first: Box, second: Box) -> bool:
     return all(abs(a - b) <= SAME_PX for a, b in zip(first.xyxy, second.xyxy, strict=True))
 
 
-def _one_verdict(said: list[str]) -> tuple[Verdict | None, list[str]]:
+def _one_verdict(said: list[str], marked: bool) -> tuple[Verdict | None, list[str]]:
     if not said:
         return None, []
+    if said == [ONLY_SELECTED]:
+        if marked:
+            return Verdict.MISSED, []
+        return None, [f"says {ONLY_SELECTED!r}, but no box was selected then"]
     if len(said) > 1 or said[0] not in set(Verdict):
         return None, [f"verdict {', '.join(said)!r}: expected one of {', '.join(Verdict)}"]
     return Verdict(said[0]), []
 
 
-def _contradictions(verdict: Verdict | None, boxes: list[ReviewedBox]) -> list[str]:
-    if verdict is Verdict.NOTHING and boxes:
-        return [f"says {str(verdict)!r} but keeps {_count(len(boxes), 'box', 'boxes')}"]
-    if verdict is Verdict.MISSED and not boxes:
-        return [f"says {str(verdict)!r} but has no box"]
-    return []
-
-
 def _by(size_wh: tuple[int, int]) -> str:
     return f"{size_wh[0]} x {size_wh[1]}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -14,7 +14,12 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import back_up_when_due
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection, project_address
-from sixrayd.review.label_studio.labelling import instruction, labelling_configuration, prediction
+from sixrayd.review.label_studio.labelling import (
+    PROPOSALS,
+    instruction,
+    labelling_configuration,
+    prediction,
+)
 from sixrayd.review.label_studio.regions import read_answer
 from sixrayd.review.label_studio.server import find_server, image_root
 from sixrayd.review.server import NewTask, ProjectPlan, ReadAnswer
@@ -79,7 +84,8 @@ class LabelStudioReview(LabelStudio):
 
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> list[int]:
         """As `ReviewServer` has it."""
-        return self.import_tasks(project, [_document(task) for task in tasks])
+        version = self.shown_version(project) or PROPOSALS
+        return self.import_tasks(project, [_document(task, version) for task in tasks])
 
     def read_answer(
         self,
@@ -107,11 +113,11 @@ class LabelStudioReview(LabelStudio):
         return {name: there[name] for name in images}
 
 
-def _document(task: NewTask) -> dict[str, Any]:
+def _document(task: NewTask, version: str) -> dict[str, Any]:
     width, height = task.size_wh
     # Nothing here may tell a planted image or a spot check from the others.
     data = {"image": task.image, "width": width, "height": height, "sixrayd": task.key}
-    drawn = [prediction(task.drawn, task.size_wh)] if task.drawn else []
+    drawn = [prediction(task.drawn, task.size_wh, version)] if task.drawn else []
     return {"data": data, "predictions": drawn}
 
 

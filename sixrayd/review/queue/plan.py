@@ -26,8 +26,7 @@ from sixrayd.review.planting.planted import planted_folder, planted_image, plant
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, Past, order
 from sixrayd.statistics.belief import BELIEF, Belief
-
-MOST_DRAWN = 20  # boxes in an image; more hide it, and each has to be deleted
+from sixrayd.statistics.drawing import HELD_OUT, Drawing, HeldOut
 
 
 class Pictures:
@@ -64,8 +63,8 @@ class Pictures:
         return self._index.read(image_id) if row is None else self._read_planted(row)
 
 
-def load_flagged(path: Path) -> list[ReviewImage]:
-    """The images of a mining with their best candidates, the likeliest first, ties by image id."""
+def load_flagged(path: Path, drawing: Drawing = Drawing()) -> list[ReviewImage]:
+    """The images of a mining, the likeliest first, ties by image id; few of the boxes are drawn."""
     images: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(read_table(path, CANDIDATE_SCHEMA).to_pylist(), key=likeliest):
         images.setdefault(row["image_id"], []).append(row)
@@ -75,7 +74,7 @@ def load_flagged(path: Path) -> list[ReviewImage]:
             Kind.CANDIDATE,
             rows[0]["rank"],
             rows[0]["image_score"],
-            tuple(rows[:MOST_DRAWN]),
+            drawing.of(rows),
         )
         for image_id, rows in images.items()
     ]
@@ -113,7 +112,7 @@ def spot_checks(workspace: Workspace, name: str) -> list[ReviewImage]:
     return [ReviewImage(row["image_id"], Kind.SPOT_CHECK, 0, 0.0, ()) for row in rows]
 
 
-def planted(workspace: Workspace, name: str) -> list[ReviewImage]:
+def planted(workspace: Workspace, name: str, drawing: Drawing = Drawing()) -> list[ReviewImage]:
     """Planted and sham images; some with what the detector says of them drawn in advance."""
     path = planted_folder(workspace, name) / "detections.parquet"
     seen: dict[str, list[dict[str, Any]]] = {}
@@ -124,9 +123,10 @@ def planted(workspace: Workspace, name: str) -> list[ReviewImage]:
     for row in planted_rows(workspace, name):
         # Shams show what the detector says: else an empty task would be a planted one.
         open_ = row["with_proposals"] or row["kind"] == Kind.SHAM
-        shown = seen.get(row["image_id"], [])[:MOST_DRAWN] if open_ else []
+        shown = seen.get(row["image_id"], []) if open_ else []
         score = shown[0]["image_score"] if shown else 0.0
-        found.append(ReviewImage(row["image_id"], Kind(row["kind"]), 0, score, tuple(shown)))
+        boxes = drawing.of(shown)
+        found.append(ReviewImage(row["image_id"], Kind(row["kind"]), 0, score, boxes))
     return found
 
 
@@ -233,6 +233,20 @@ def belief_of(workspace: Workspace, review: str) -> Belief | None:
 def mining_belief(workspace: Workspace, mining: str) -> Belief | None:
     """What a mining says of its scores; None of one that says nothing."""
     return Belief.load(workspace.folder("mine", mining) / BELIEF)
+
+
+def drawing_of(workspace: Workspace, mining: str, most: int, least: float | None) -> Drawing:
+    """Which candidates of a mining are drawn.
+
+    Args:
+        most: boxes in an image.
+        least: score of a box; None takes what the mining's known positives say, which is 0 where
+            there are too few, or none was looked at.
+    """
+    if least is None:
+        held_out = HeldOut.load(workspace.folder("mine", mining) / HELD_OUT)
+        least = held_out.least_score(most) if held_out else 0.0
+    return Drawing(least, most)
 
 
 def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:

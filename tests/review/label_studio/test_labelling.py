@@ -11,7 +11,13 @@ from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.resources import resource
 from sixrayd.review.label_studio import labelling
-from sixrayd.review.label_studio.labelling import instruction, labelling_configuration, prediction
+from sixrayd.review.label_studio.labelling import (
+    MARK,
+    ONLY_SELECTED,
+    instruction,
+    labelling_configuration,
+    prediction,
+)
 
 FOLDER = resource("annotation", "guidelines.html").parent
 # What Label Studio 1.23 itself binds on a page with an image, from its keymap and its tools.
@@ -22,6 +28,7 @@ KEYS_OF_LABEL_STUDIO = {
     *("ctrl+left", "ctrl+right", "ctrl+backspace", "ctrl+z", "ctrl+d", "ctrl+h"),
     *(f"alt+{key}" for key in (*"adhlmr.", "left", "right", "enter")),
 }
+ZOOM = {"Ctrl+Plus", "Ctrl+Minus", "Shift+1"}
 KEYS_OF_BROWSERS = {f"alt+{key}" for key in ("d", "e", "f", "left", "right", "home")}
 
 
@@ -37,8 +44,17 @@ def test_configuration_has_each_class_in_order_with_colour_and_key():
     assert [label.get("hotkey") for label in labels] == [*"123456789", None, None, None]
     assert all(label.get("background") for label in labels)
     choices = {c.get("value"): c.get("hotkey") for c in root.findall(".//Choice")}
-    assert choices == {"contraband missed": "a", "nothing there": "s", "unsure": "d"}
-    assert root.find(".//Choices").get("required") == "true"
+    assert choices == {
+        "contraband missed": "a",
+        "nothing there": "s",
+        "unsure": "d",
+        "only the selected box": "q",
+        "this box": "q",
+    }
+    verdict, mark = root.findall(".//Choices")
+    assert (verdict.get("required"), verdict.get("choice")) == ("true", "single-radio")
+    assert (mark.get("name"), mark.get("perRegion")) == (MARK, "true")
+    assert (verdict[-1].get("value"), mark.getparent().get("className")) == (ONLY_SELECTED, "marks")
     assert root.find(".//RectangleLabels").get("canRotate") == "false"
 
 
@@ -48,10 +64,11 @@ def test_no_key_means_two_things():
     keys = [item.get("hotkey") for item in root.iter("Choice", "Label") if item.get("hotkey")]
     looks = html.fromstring(root.findtext(".//Markdown[@className='looks']"))
     keys += [f"alt+{item.get('accesskey')}" for item in looks.iter("summary")]
-    assert keys == [*"asd", *"123456789", *(f"alt+{key}" for key in "igptx")]
+    # One key says that only the selected box stands, and marks it.
+    assert keys == [*"asdqq", *"123456789", *(f"alt+{key}" for key in "igptbcx")]
     assert not set(keys) & (KEYS_OF_LABEL_STUDIO | KEYS_OF_BROWSERS)
     shown = [item.text for item in looks.iter("summary")]
-    assert [text[-7:] for text in shown] == [f"[Alt+{key}]" for key in "IGPTX"]
+    assert [text[-7:] for text in shown] == [f"[Alt+{key}]" for key in "IGPTBCX"]
 
 
 def test_each_look_has_its_switch_and_its_filter():
@@ -60,8 +77,8 @@ def test_each_look_has_its_switch_and_its_filter():
     root = etree.fromstring(text)
     style, looks = root.findtext("Style"), html.fromstring(root.findtext(".//Markdown"))
     switches = [item.get("class") for item in looks.iter("details")]
-    assert switches == ["negative", "grey", "dark", "pale", "examples"]
-    for name in switches[:4]:
+    assert switches == ["negative", "grey", "dark", "pale", "bright", "contrast", "examples"]
+    for name in switches[:6]:
         assert f":has(.{name}[open]) {{ --{name}: " in style and f"var(--{name},)" in style
     filters = [item.get("id") for item in looks.iter("filter")]
     assert [f"url(#{name})" in style for name in filters] == [True, True]
@@ -87,7 +104,11 @@ def test_without_examples_there_is_no_switch_for_them():
     [
         ("<Style>", "<Header>", "expected RectangleLabels 'boxes', Image 'image' and a Style"),
         ('name="boxes"', 'name="b"', "expected RectangleLabels 'boxes', Image 'image' and a Style"),
-        ('value="unsure"', 'value="?"', "must be exactly contraband missed, nothing there, unsure"),
+        (
+            'value="unsure"',
+            'value="?"',
+            "must be exactly contraband missed, nothing there, unsure, only the selected box",
+        ),
     ],
 )
 def test_a_spoilt_template_is_refused(tmp_path, monkeypatch, before, after, said):
@@ -129,7 +150,8 @@ def test_the_page_stands_alone_and_names_the_keys():
     links = [item.get("href") for item in root.iter("a", "link")] + list(root.iter("script"))
     assert links == ["#unsure"]
     keys = {item.text for item in root.iter("kbd")}
-    assert keys == {*"ASD", *(f"Alt+{key}" for key in "IGPTX"), "Ctrl+Enter", "Ctrl+Option"}
+    looks = {f"Alt+{key}" for key in "IGPTBCX"}
+    assert keys == {*"ASDQ", *looks, "Alt+.", "Ctrl+Enter", "Ctrl+Option", *ZOOM}
 
 
 def test_an_instruction_is_html_without_markup_or_images_from_elsewhere():
@@ -145,7 +167,7 @@ def test_a_prediction_holds_all_regions_of_an_image():
     row = {"label": "Gun", "x1": 10.0, "y1": 20.0, "x2": 60.0, "y2": 40.0, "model": "m"}
     rows = [row | {"box_id": f"N1/m/{n}", "score": 0.5 + n / 4} for n in range(2)]
     made = prediction(rows, (200, 100))
-    assert (made["model_version"], made["score"]) == ("m", 0.75)
+    assert (made["model_version"], made["score"]) == ("proposals", 0.75)
     assert [(r["id"], r["score"]) for r in made["result"]] == [("N1/m/0", 0.5), ("N1/m/1", 0.75)]
     assert made["result"][0]["value"] == {
         "x": 5.0,

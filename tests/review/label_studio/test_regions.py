@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.records import Verdict
-from sixrayd.review.label_studio.labelling import region, verdict_region
+from sixrayd.review.label_studio.labelling import MARK, ONLY_SELECTED, region, verdict_region
 from sixrayd.review.label_studio.regions import MOST_BOXES, read_answer
 from sixrayd.review.push import push
 from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
@@ -178,16 +178,45 @@ def test_remarks_on_boxes_that_are_kept():
 def test_verdicts():
     box = region("c", CANDIDATE, SIZE)
     assert read(box) == ReadAnswer(None, (ReviewedBox(CANDIDATE, Origin.CONFIRMED, "c"),), ())
-    assert read(box, verdict_region(Verdict.NOTHING)).notes == (
-        "says 'nothing there' but keeps 1 box",
-    )
-    assert read(MISSED).notes == ("says 'contraband missed' but has no box",)
+    nothing = read(box, verdict_region(Verdict.NOTHING))
+    assert (nothing.verdict, len(nothing.boxes), nothing.notes) == (Verdict.NOTHING, 1, ())
+    assert read(MISSED) == ReadAnswer(Verdict.MISSED, (), ())
     assert read(verdict_region(Verdict.UNSURE)) == ReadAnswer(Verdict.UNSURE, (), ())
     other = MISSED | {"value": {"choices": ["maybe"]}}
     assert read(other).notes == (
         "verdict 'maybe': expected one of contraband missed, nothing there, unsure",
     )
     assert read(MISSED, verdict_region(Verdict.UNSURE)).verdict is None
+
+
+def mark(region_id, choices=("this box",)):
+    """What Label Studio adds to a region that a reviewer picks out."""
+    value = {"choices": list(choices)}
+    return {"id": region_id, "type": "choices", "from_name": MARK, "to_name": "image"} | {
+        "value": value
+    }
+
+
+ONLY = MISSED | {"value": {"choices": [ONLY_SELECTED]}}
+TWO = (region("c", CANDIDATE, SIZE), region("own", Box("Gun", 400, 300, 500, 400), SIZE))
+
+
+def test_a_box_that_was_picked_out_is_marked_whether_drawn_or_shown():
+    for verdict in (MISSED, ONLY):
+        answer = read(*TWO, mark("own"), verdict)
+        assert (answer.verdict, answer.notes) == (Verdict.MISSED, ())
+        assert [(b.candidate, b.marked) for b in answer.boxes] == [("c", False), ("", True)]
+    assert [b.marked for b in read(mark("c"), *TWO, ONLY).boxes] == [True, False]
+    assert [b.marked for b in read(*TWO, mark("c", ()), MISSED).boxes] == [False, False]
+
+
+def test_only_the_selected_box_needs_one():
+    answer = read(*TWO, ONLY)
+    assert answer.verdict is None
+    assert answer.notes == ("says 'only the selected box', but no box was selected then",)
+    assert read(ONLY).verdict is None
+    alone = read(TWO[0], ONLY)  # there is no other that could be meant
+    assert (alone.verdict, [b.marked for b in alone.boxes]) == (Verdict.MISSED, [True])
 
 
 @pytest.mark.parametrize(
@@ -259,10 +288,7 @@ def test_coordinates_that_are_no_numbers_cost_their_box(key, number):
     assert answer == ReadAnswer(
         Verdict.MISSED,
         (),
-        (
-            "region 1: left out, its coordinates are not numbers",
-            "says 'contraband missed' but has no box",
-        ),
+        ("region 1: left out, its coordinates are not numbers",),
     )
 
 

@@ -19,10 +19,10 @@ from sixrayd.review.planting.planted import PLANTED_SCHEMA, planted_folder
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import Past
 from sixrayd.review.queue.plan import (
-    MOST_DRAWN,
     Pictures,
     by_finds_per_second,
     doubtful,
+    drawing_of,
     interleave,
     lane_share,
     load_flagged,
@@ -32,6 +32,7 @@ from sixrayd.review.queue.plan import (
     strewn_kinds,
     to_adjudicate,
 )
+from sixrayd.statistics.drawing import HELD_OUT, Drawing, HeldOut
 from tests.workspaces import (
     BOB,
     MISSED,
@@ -67,10 +68,10 @@ def seen(image_id, number=0, score=0.5, image_score=0.5, rank=1, label="Knife"):
     }
 
 
-def flagged(tmp_path, *rows):
+def flagged(tmp_path, *rows, drawing=Drawing()):
     path = tmp_path / "candidates.parquet"
     write_table(path, rows, CANDIDATE_SCHEMA)
-    return load_flagged(path)
+    return load_flagged(path, drawing)
 
 
 def item(name, kind=Kind.CANDIDATE):
@@ -95,14 +96,48 @@ def test_flagged_images_come_by_their_score_and_their_boxes_too(tmp_path):
         ("N2", Kind.CANDIDATE, 3, 0.75),  # equal ones by id
         ("N3", Kind.CANDIDATE, 4, 0.25),
     ]
-    assert [row["box_id"] for row in found[0].drawn] == ["N1/rfb/0", "N1/rfb/1", "N1/rfb/2"]
+    assert [row["box_id"] for row in found[0].drawn] == ["N1/rfb/0"]  # the others mean the same
 
 
 def test_of_many_boxes_the_best_are_drawn(tmp_path):
-    rows = [seen("N1", n, score=n / 100, image_score=0.5) for n in range(MOST_DRAWN + 5)]
+    apart = [
+        seen("N1", n, score=n / 100, image_score=0.5) | {"x1": 50.0 * n, "x2": 50.0 * n + 30}
+        for n in range(8)
+    ]
+    (found,) = flagged(tmp_path, *apart)
+    assert [row["box_id"] for row in found.drawn] == [f"N1/rfb/{n}" for n in (7, 6, 5)]
+    (found,) = flagged(tmp_path, *apart, drawing=Drawing(0.06, 5))
+    assert [row["box_id"] for row in found.drawn] == [f"N1/rfb/{n}" for n in (7, 6)]
+
+
+def test_an_object_has_one_box_whatever_its_class(tmp_path):
+    here = {"x1": 10.0, "y1": 20.0, "x2": 40.0}
+    rows = [
+        seen("N1", 0, 0.5),
+        seen("N1", 1, 0.4, label="Gun") | here | {"y2": 35.0},  # half of the first
+        seen("N1", 2, 0.3, label="Gun") | here | {"y2": 34.0},
+    ]
     (found,) = flagged(tmp_path, *rows)
-    assert len(found.drawn) == MOST_DRAWN == 20
-    assert [row["box_id"] for row in found.drawn] == [f"N1/rfb/{n}" for n in range(24, 4, -1)]
+    assert [row["box_id"] for row in found.drawn] == ["N1/rfb/0", "N1/rfb/2"]
+
+
+def test_an_image_without_a_likely_box_is_shown_bare(tmp_path):
+    first, second = flagged(
+        tmp_path,
+        seen("N1", score=0.5),
+        seen("N2", image_score=0.2, score=0.2),
+        drawing=Drawing(0.5),
+    )
+    assert (len(first.drawn), second.image_id, second.drawn) == (1, "N2", ())
+
+
+@pytest.mark.parametrize("most, asked, least", [(1, None, 0.4), (2, None, 0.5), (2, 0.1, 0.1)])
+def test_what_known_positives_say_decides_what_is_drawn(tmp_path, most, asked, least):
+    workspace = Workspace(tmp_path)
+    assert drawing_of(workspace, "rfb", 2, None) == Drawing(0.0, 2)
+    held_out = HeldOut(20, (0, 1, 0, 1), (0.6, 0.5, 0.4, 0.3), (True, False, False, False))
+    held_out.save(workspace.folder("mine", "rfb") / HELD_OUT)
+    assert drawing_of(workspace, "rfb", most, asked) == Drawing(least, most)
 
 
 def test_a_mining_that_flags_nothing_and_one_that_is_gone(tmp_path):
@@ -173,9 +208,9 @@ def test_planted_images_show_what_the_detector_sees_where_they_are_meant_to(tmp_
     found = {each.image_id: each for each in planted(workspace, "first")}
     assert list(found) == ["N5", "N6", "N7", "N8", "N9"]
     assert [(e.kind, e.image_score, [r["box_id"] for r in e.drawn]) for e in found.values()] == [
-        (Kind.SHAM, 0.75, ["N5/rfb/1", "N5/rfb/0"]),
+        (Kind.SHAM, 0.75, ["N5/rfb/1"]),
         (Kind.SHAM, 0.0, []),
-        (Kind.PLANTED, 0.75, ["N7/rfb/1", "N7/rfb/0"]),
+        (Kind.PLANTED, 0.75, ["N7/rfb/1"]),
         (Kind.PLANTED, 0.0, []),
         (Kind.PLANTED, 0.0, []),
     ]
