@@ -66,6 +66,7 @@ def test_the_wheel_brings_its_terms(wheel):
             assert inside == (ROOT / name).read_bytes()
 
 
+@pytest.mark.long
 def test_other_folders_times_and_modes_give_the_same_bytes(release, tmp_path):
     tree = unpacked(release[0], tmp_path / "elsewhere")
     for path in (tree, *tree.rglob("*")):

@@ -33,10 +33,10 @@ def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
     """Write `parquet/data/PART-NNNNN.parquet` and the card that names them."""
     schema = _schema(content)
     with ExitStack() as stack:
-        found = {part: _Part(staging, stack, part, schema) for part in ("train", "test")}
+        found = {part: _ParquetPart(staging, stack, part, schema) for part in ("train", "test")}
 
         def add(image: ExportedImage) -> None:
-            part = found.setdefault(image.part, _Part(staging, stack, image.part, schema))
+            part = found.setdefault(image.part, _ParquetPart(staging, stack, image.part, schema))
             part.add(_row(image, content), len(image.data))
 
         yield add
@@ -45,7 +45,7 @@ def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
     staging.write_lines(f"{FOLDER}/README.md", _card(list(found), content.database))
 
 
-class _Part:
+class _ParquetPart:
     """The files of a part: another begins where one is large enough."""
 
     def __init__(self, staging: Staging, stack: ExitStack, name: str, schema: pa.Schema) -> None:

@@ -70,7 +70,7 @@ def quantised(trained, tmp_path_factory):
     return path
 
 
-LONG = ("openvino-int8", "onnxruntime")  # to be made ready
+LONG = ("openvino-int8", "openvino-bf16", "onnxruntime")  # to be made ready
 
 
 @pytest.fixture(
@@ -197,7 +197,10 @@ class Away:
         return shared / np.maximum(areas - shared, 1e-9)
 
 
-@pytest.mark.parametrize("dynamic", [None, DynamicInput(scale=2.3, least_px=160)])
+@pytest.mark.parametrize(
+    "dynamic",
+    [None, pytest.param(DynamicInput(scale=2.3, least_px=160), marks=pytest.mark.long)],
+)
 def test_candidates_of_a_trained_model_are_the_same(trained, rounding, backend, dynamic):
     """But for rounding: scores near the threshold, and rivals that are as good as each other."""
     detector, images = trained

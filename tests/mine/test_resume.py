@@ -114,6 +114,7 @@ def test_two_hundred_kills_over_fifty_shards(shards, tmp_path, forks):
     assert all(one == whole for one in found)
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
     expected = tmp_path / "whole"
     shutil.copytree(workspace.root, expected)
