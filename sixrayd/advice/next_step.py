@@ -370,9 +370,13 @@ def _estimate(run: Run) -> str:
 
 def _export(run: Run) -> str:
     settings = run.settings
-    form = str(settings.get("form", "voc"))
-    line = f"sixrayd export --{form if form.isalnum() else 'voc'}"  # it may be a stranger's
-    line += _options(settings, {"out": "", "consensus": "adjudicator", "split": ""})
-    flags = ("with_negatives", "pseudonyms")
+    forms = [form for form in settings.get("forms", ["voc"]) if form.isalnum()]  # a stranger's
+    line = " ".join(["sixrayd export", *(f"--{form}" for form in forms)])
+    usual = {"out": "", "consensus": "adjudicator", "split": "", "images": "copy"}
+    line += _options(settings, {**usual, "images_from": ""})
+    if sets := settings.get("sets"):
+        line += f" --with {shlex.quote(','.join(sets))}"
+    line += " --without-trainval" * (settings.get("trainval") is False)
+    flags = ("with_negatives", "pseudonyms", "looks")
     line += "".join(f" --{key.replace('_', '-')}" for key in flags if settings.get(key) is True)
     return line + " --force"

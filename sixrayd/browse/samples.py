@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, read_table, some_columns, write_bytes
+from sixrayd.core.files import plain_bytes, plain_text, read_table, some_columns, write_bytes
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
 from sixrayd.core.shards import extension
@@ -17,6 +17,7 @@ from sixrayd.decisions.decision import Decision, load_decisions, mining_of, stan
 from sixrayd.imaging.decode import browsable
 
 _IMAGES = Path("VOC2007/JPEGImages")  # in the export
+_BARE = "positives_without_boxes.txt"
 _STATE_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("image_id", "state", "split", "reason")]
 )
@@ -143,10 +144,11 @@ def _chosen(
     sources: _Sources, rows: Mapping[str, Mapping[str, str]], max_negatives: int
 ) -> list[str]:
     """Positives by id, then decided images, then flagged ones by rank."""
+    bare = set(plain_text(sources.tree / _BARE).splitlines())
     positives = [
         image_id
         for image_id in sorted(rows)
-        if rows[image_id]["state"] in _POSITIVE and _xml(sources.tree, image_id).exists()
+        if rows[image_id]["state"] in _POSITIVE and image_id not in bare
     ]
     by_rank = sorted(sources.ranks, key=lambda image_id: (sources.ranks[image_id], image_id))
     others = dict.fromkeys([*sources.decisions, *by_rank])
@@ -155,15 +157,12 @@ def _chosen(
     return positives + wanted[:max_negatives]
 
 
-def _xml(tree: Path, image_id: str) -> Path:
-    return tree / "VOC2007/Annotations" / f"{image_id}.xml"
-
-
 def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path:
     suffixes = (".jpg", ".png", ".bmp", ".webp")
     for suffix in suffixes:
         path = sources.tree / _IMAGES / (record.image_id + suffix)
-        if path.exists() and path.stat().st_size == record.size:
+        # A link leads out of the folders that may be shown.
+        if path.exists() and not path.is_symlink() and path.stat().st_size == record.size:
             data = plain_bytes(path)
             if browsable(data, record.image_id) == data:
                 return path

@@ -103,11 +103,15 @@ class Index:
         Raises:
             ShardError: the shard is gone or has changed since it was indexed.
         """
-        record = self.record(image_id)
+        return self.read_record(self.record(image_id))
+
+    def read_record(self, record: ImageRecord) -> bytes:
+        """What `read` gives, of a row that is at hand."""
         data = read_image(self.folder / record.shard, record.offset, record.size)
         if hashlib.sha256(data).hexdigest() != record.sha256:
+            where = self.folder / record.shard
             raise ShardError(
-                f"{self.folder / record.shard}: {image_id} has changed since it was indexed; "
+                f"{where}: {record.image_id} has changed since it was indexed; "
                 "run `sixrayd download` again"
             )
         return data

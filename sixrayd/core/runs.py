@@ -18,7 +18,7 @@ _KINDS = {
     **dict.fromkeys(("settings", "inputs", "outputs", "summary"), dict),
 }
 _SETTINGS = {
-    **dict.fromkeys(("classes", "review"), list),
+    **dict.fromkeys(("classes", "review", "forms", "sets"), list),
     **dict.fromkeys(("model", "detector", "init", "round", "release", "out", "tree"), str),
     **{"recipe": dict, "input_size": int},
 }

@@ -97,7 +97,7 @@ def exported_image(
     Raises:
         ShardError: the shard has changed since the ingest.
     """
-    data = index.read(record.image_id)
+    data = index.read_record(record)
     with Image.open(io.BytesIO(data)) as image:
         annotation = replace(in_whole_pixels(annotation), depth=len(image.getbands()))
     return ExportedImage(record, state, annotation, data, index.number(record.image_id))

@@ -125,6 +125,11 @@ def test_a_strangers_command_is_not_passed_on(tmp_path, line):
 def test_a_strangers_export_names_no_command(tmp_path):
     run = Run("export", "a", {"form": "voc; reboot #", "out": "; reboot"}, {})
     assert _export(run) == "sixrayd export --voc --out '; reboot' --force"
+    asked = {"forms": ["coco", "; reboot"], "sets": ["confusing", "a; b"], "trainval": False}
+    assert _export(Run("export", "a", asked | {"images": "hardlink", "looks": True}, {})) == (
+        "sixrayd export --coco --images hardlink --with 'confusing,a; b' --without-trainval "
+        "--looks --force"
+    )
 
 
 def test_a_mining_of_some_shards_goes_on_with_all(tmp_path):

@@ -22,6 +22,7 @@ from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import browse, dataset_name, open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.export.image_files import ImagesBy
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from sixrayd.imaging.decode import decode_rgb
@@ -122,6 +123,18 @@ def test_an_export_elsewhere(workspace, tmp_path):
     assert str(caught.value) == (
         f"{out / 'states.parquet'}: missing; run `sixrayd export --voc` again"
     )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"forms": ("coco",)}, {"forms": ("coco", "voc"), "images": ImagesBy.SYMLINK}]
+)
+def test_what_is_no_file_of_the_export_comes_from_the_shards(workspace, tmp_path, settings):
+    export(workspace, ExportSettings(out=tmp_path / "D", force=True, **settings))
+
+    samples = collect_samples(workspace, "first", 0)
+
+    assert [sample.image_id for sample in samples] == POSITIVES
+    assert {sample.path.parent for sample in samples} == {workspace.root / "browse/media"}
 
 
 def test_settings_are_checked():
