@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import make_folder, open_plain, plain_bytes, replacing, sha256_file
+from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.account import write_private
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
-from sixrayd.review.label_studio.environment import empty_database
-from sixrayd.review.label_studio.postgres import SCHEMA, Postgres, check_place, noted, on_rows
+from sixrayd.review.label_studio.postgres import Postgres, check_place, copy_rows, noted
 from sixrayd.review.label_studio.server import running, server_folder, server_mark
 from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
 from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
@@ -59,10 +57,10 @@ def back_up(
     server = server_folder(workspace)
     if database is None and (up := running(workspace)):
         database = up.database
-    check_place(server, server / DATABASE, database)
     if is_decided(server):  # a restore was killed
         with server_mark(workspace, "a restore is ended"):
             finish_restore(server, database)
+    check_place(server, server / DATABASE, database)
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
     path = server / "backups" / f"{moment}.tar.gz"
     make_folder(path.parent, 0o700)
@@ -71,8 +69,7 @@ def back_up(
             left.unlink()
     copy = server / f".copy-{os.getpid()}.sqlite3"
     try:
-        file = server / DATABASE
-        counts = _copy_rows(database, copy) if database else _copy_database(file, copy)
+        counts = _copy_rows(database, copy) if database else _copy_database(server / DATABASE, copy)
         files = {f"server/{DATABASE}": copy}
         files |= {f"server/{p.relative_to(server).as_posix()}": p for p in _server_files(server)}
         files |= {p.relative_to(workspace.root).as_posix(): p for p in _review_files(workspace)}
@@ -103,8 +100,7 @@ def back_up_when_due(workspace: Workspace, database: Postgres | None = None) -> 
 
 
 def _copy_rows(database: Postgres, target: Path) -> dict[str, int]:
-    write_private(target, plain_bytes(empty_database()))
-    on_rows(database, "copy_out", SCHEMA, str(target))
+    copy_rows(database, target)
     return checked_counts(target)
 
 

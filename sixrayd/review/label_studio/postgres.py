@@ -6,6 +6,7 @@ The password is libpq's to find: in `~/.pgpass`, in the file that `PGPASSFILE` n
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,19 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError, SettingsError, printable
-from sixrayd.core.files import plain_text
+from sixrayd.core.files import plain_bytes, plain_text
+from sixrayd.core.printing import console
+from sixrayd.review.label_studio.account import write_private
 from sixrayd.review.label_studio.connection import is_loopback
-from sixrayd.review.label_studio.environment import environment_folder, server_variables
+from sixrayd.review.label_studio.environment import (
+    empty_database,
+    server_program,
+    server_variables,
+)
 
 NOTE = "postgres.json"  # in the server's folder: where its data are
-SCHEMA, FRESH_SCHEMA, _SHARED = "sixrayd", "sixrayd_restoring", "sixrayd_shared"
+SCHEMA, _SHARED = "sixrayd", "sixrayd_shared"
+PREPARING = "Preparing the database (once; one to five minutes)"
 _EXPECTED = (
     "expected postgresql://USER@HOST[:PORT]/NAME, or postgresql://USER@[:PORT]/NAME?host=FOLDER "
     "for a Unix socket"
@@ -73,12 +81,12 @@ class Postgres:
             where, query = f"{where}{host}:{self.port}", ""
         return f"postgresql://{where}/{quote(self.name, safe='')}{query}"
 
-    def variables(self, schema: str = SCHEMA) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """What Label Studio and libpq are told, beside `server_variables`."""
         found = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         found |= {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user}
         found |= {"PGDATABASE": self.name, "PGCONNECT_TIMEOUT": "10"}
-        found |= {"PGOPTIONS": f"-c search_path={schema},{_SHARED},public"}
+        found |= {"PGOPTIONS": f"-c search_path={SCHEMA},{_SHARED},public"}
         if not (self.host.startswith("/") or is_loopback(self.host)):
             found["PGSSLMODE"] = "verify-full"  # else rows and password cross the network in clear
         found |= {"DJANGO_DB": "default", "POSTGRE_PASSWORD": ""}  # libpq finds it
@@ -141,17 +149,31 @@ def check_owner(database: Postgres, user: str, token: str, *, new: bool) -> None
         )
 
 
-def migrate(database: Postgres, schema: str, folder: Path) -> None:
-    """Have Label Studio make its tables in a schema that is there.
+def make_tables(database: Postgres, folder: Path) -> None:
+    """Have Label Studio make its tables where they are missing.
 
     Args:
-        folder: that Label Studio may write to.
+        folder: that it may write to, and that is removed.
 
     Raises:
         ServiceError: it failed.
     """
-    command = [str(environment_folder() / "bin" / "label-studio"), "version"]
-    _run(database, [*command, "--data-dir", str(folder)], schema)
+    on_rows(database, "make", SCHEMA)
+    if not on_rows(database, "look", SCHEMA, "")["tables"]:
+        _say(PREPARING)
+        _run(database, [str(server_program(_say)), "version", "--data-dir", str(folder)])
+        shutil.rmtree(folder)
+
+
+def copy_rows(database: Postgres, file: Path) -> None:
+    """Write all rows, as they are at one moment, to a database of SQLite.
+
+    Raises:
+        ServiceError: the database cannot be reached, or refuses.
+    """
+    server_program(_say)  # with it comes the empty one
+    write_private(file, plain_bytes(empty_database()))
+    on_rows(database, "copy_out", SCHEMA, str(file))
 
 
 def on_rows(database: Postgres, command: str, *words: str) -> Any:
@@ -160,17 +182,21 @@ def on_rows(database: Postgres, command: str, *words: str) -> Any:
     Raises:
         ServiceError: the database cannot be reached, or refuses.
     """
-    python = environment_folder() / "bin" / "python"
-    return json.loads(_run(database, [str(python), "-P", str(_ROWS), command, *words], SCHEMA))
+    python = server_program(_say).with_name("python")
+    return json.loads(_run(database, [str(python), "-P", str(_ROWS), command, *words]))
 
 
-def _run(database: Postgres, command: list[str], schema: str) -> str:
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True)
+
+
+def _run(database: Postgres, command: list[str]) -> str:
     done = subprocess.run(  # noqa: S603 - our own words, no shell
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env=server_variables() | database.variables(schema),
+        env=server_variables() | database.variables(),
     )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]

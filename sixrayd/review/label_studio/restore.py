@@ -13,15 +13,15 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import backups
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.postgres import (
-    FRESH_SCHEMA,
     NOTE,
+    SCHEMA,
     Postgres,
     check_owner,
-    migrate,
+    make_tables,
     on_rows,
 )
 from sixrayd.review.label_studio.server import server_folder, server_mark
-from sixrayd.review.label_studio.taking_place import FRESH, decide, finish_restore
+from sixrayd.review.label_studio.taking_place import FRESH, ROWS, decide, finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE, unpack
 
 
@@ -66,7 +66,7 @@ def restore(
             manifest = unpack(archive, fresh)
             counts = _prove(archive, fresh / "server" / DATABASE, manifest["counts"])
             if database:
-                _fill(database, fresh / "server", archive)
+                _prove_rows(database, fresh / "server", archive)
             (server / "state.json").unlink(missing_ok=True)
             decide(server)
         finally:
@@ -75,8 +75,8 @@ def restore(
     return Restored(str(archive), counts["tasks"], counts["annotations"], replaced, kept)
 
 
-def _fill(database: Postgres, fresh: Path, archive: Path) -> None:
-    """Bring a backup's rows into a schema of their own, which is to take the other's place.
+def _prove_rows(database: Postgres, fresh: Path, archive: Path) -> None:
+    """Prove that the database takes a backup's rows, and say that they go there.
 
     Raises:
         ServiceError: the database cannot be reached, refuses, or is another workspace's.
@@ -89,12 +89,9 @@ def _fill(database: Postgres, fresh: Path, archive: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(f"{archive}: holds no account of the server; take another") from error
     check_owner(database, *account, new=True)
-    on_rows(database, "drop", FRESH_SCHEMA)
-    on_rows(database, "make", FRESH_SCHEMA)
-    migrate(database, FRESH_SCHEMA, fresh / "migrated")
-    on_rows(database, "copy_in", FRESH_SCHEMA, str(file))
-    shutil.rmtree(fresh / "migrated")
-    file.unlink()
+    make_tables(database, fresh / "made")
+    on_rows(database, "try_in", SCHEMA, str(file))
+    file.rename(fresh / ROWS)
     write_json(fresh / NOTE, {"url": database.url})
 
 

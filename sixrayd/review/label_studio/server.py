@@ -32,6 +32,7 @@ from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
 from sixrayd.review.label_studio.postgres import (
     NOTE,
+    PREPARING,
     SCHEMA,
     Postgres,
     check_owner,
@@ -174,7 +175,7 @@ def start(
             check_owner(database, secret["user"], secret["token"], new=new)
             on_rows(database, "make", SCHEMA)
             if new:
-                say("Preparing the database (once; one to five minutes)")
+                say(PREPARING)
         elif file.exists():
             _check(file, workspace)
         else:

@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import plain_text, sha256_file, sync_folder, write_json
+from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
 from sixrayd.review.label_studio.postgres import (
-    FRESH_SCHEMA,
     NOTE,
     SCHEMA,
     Postgres,
+    copy_rows,
     noted,
     on_rows,
 )
 from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
+ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
 _DECIDED = ".restored-"
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
@@ -53,7 +54,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
     Raises:
         ServiceError: they go to another database.
     """
-    aside, kept = [], []
+    aside, kept = "", []
     shutil.rmtree(server / FRESH, ignore_errors=True)
     for ready in sorted(server.glob(f"{_DECIDED}*")):
         into = noted(ready / "server")
@@ -63,23 +64,21 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
             )
         kept += _add_missing(ready, server.parent.parent)
         if (ready / "server" / "data").exists():
-            aside += _exchange(server, ready)
+            aside = _exchange(server, ready)
         if into and database:
-            old = f"replaced-{ready.name.removeprefix(_DECIDED)}"
-            if on_rows(database, "exchange", SCHEMA, FRESH_SCHEMA, old):
-                aside.append(f"schema {old} of {into}")
+            aside = _exchange_rows(server, ready, database) or aside
             write_json(server / NOTE, {"url": into})
         else:
             (server / NOTE).unlink(missing_ok=True)
         os.sync()
         shutil.rmtree(ready)
         sync_folder(server)
-    return ", ".join(aside), tuple(kept)
+    return aside, tuple(kept)
 
 
-def _exchange(server: Path, ready: Path) -> list[str]:
+def _exchange(server: Path, ready: Path) -> str:
     """Move the server's data aside, and the new data into its place."""
-    aside = server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
+    aside = _aside(server, ready)
     listed = json.loads(plain_text(ready / MANIFEST))["files"]
     for name in _PARTS:
         fresh, old = ready / "server" / name, server / name
@@ -89,7 +88,22 @@ def _exchange(server: Path, ready: Path) -> list[str]:
             old.rename(aside / name)
         if fresh.exists():
             fresh.rename(old)
-    return [str(aside)] if aside.exists() else []
+    return str(aside) if aside.exists() else ""
+
+
+def _exchange_rows(server: Path, ready: Path, database: Postgres) -> str:
+    """Copy a database's rows aside, and put the new ones into their place, in one transaction."""
+    aside = _aside(server, ready)
+    if on_rows(database, "look", SCHEMA, "")["people"] and not (aside / ROWS).exists():
+        aside.mkdir(mode=0o700, exist_ok=True)
+        with replacing(aside / ROWS, 0o600) as beside:
+            copy_rows(database, beside)
+    on_rows(database, "copy_in", SCHEMA, str(ready / "server" / ROWS))
+    return str(aside) if aside.exists() else ""
+
+
+def _aside(server: Path, ready: Path) -> Path:
+    return server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

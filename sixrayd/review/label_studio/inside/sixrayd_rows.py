@@ -12,7 +12,7 @@ from contextlib import closing
 import psycopg
 from psycopg import sql
 
-SHARED = "sixrayd_shared"  # extensions, which a schema that is moved aside must not take along
+SHARED = "sixrayd_shared"  # extensions: they stay where a schema is dropped
 _EXTENSIONS = ("pg_trgm", "btree_gin")
 _AT_ONCE = 1000  # rows
 # How Django writes in SQLite what PostgreSQL has a type for.
@@ -30,22 +30,16 @@ Columns = dict[str, dict[str, str]]  # types, by table and column
 
 
 def look(to: psycopg.Connection, schema: str, user: str) -> dict[str, object]:
-    """Whether a schema is there, whose tokens it knows, and whether anybody is in it."""
-    (there,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema]).fetchone()
-    (people,) = to.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{schema}.htx_user"]).fetchone()
-    (keys,) = to.execute(
-        "SELECT to_regclass(%s) IS NOT NULL", [f"{schema}.authtoken_token"]
-    ).fetchone()
-    if not (people and keys):
-        return {"there": there, "people": 0, "tokens": []}
-    named = {"users": sql.Identifier(schema, "htx_user")}
-    named["tokens"] = sql.Identifier(schema, "authtoken_token")
-    (count,) = to.execute(sql.SQL("SELECT count(*) FROM {users}").format(**named)).fetchone()
-    query = sql.SQL(
-        "SELECT key FROM {tokens} JOIN {users} ON user_id = {users}.id WHERE email = %s"
-    ).format(**named)
-    tokens = [key for (key,) in to.execute(query, [user])]
-    return {"there": there, "people": count, "tokens": tokens}
+    """Whether a schema has Label Studio's tables, how many are in it, and a user's tokens."""
+    people, keys = (sql.Identifier(schema, name) for name in ("htx_user", "authtoken_token"))
+    query = "SELECT to_regclass(%s) IS NOT NULL"
+    there = [to.execute(query, [each.as_string(to)]).fetchone()[0] for each in (people, keys)]
+    if not all(there):
+        return {"tables": False, "people": 0, "tokens": []}
+    (count,) = to.execute(sql.SQL("SELECT count(*) FROM {}").format(people)).fetchone()
+    query = sql.SQL("SELECT key FROM {} JOIN {} AS who ON user_id = who.id WHERE email = %s")
+    tokens = [key for (key,) in to.execute(query.format(keys, people), [user])]
+    return {"tables": True, "people": count, "tokens": tokens}
 
 
 def make(to: psycopg.Connection, schema: str) -> None:
@@ -55,23 +49,6 @@ def make(to: psycopg.Connection, schema: str) -> None:
     for name in _EXTENSIONS:
         query = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}")
         to.execute(query.format(sql.Identifier(name), sql.Identifier(SHARED)))
-
-
-def drop(to: psycopg.Connection, schema: str) -> None:
-    """Remove a schema and all in it."""
-    to.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
-
-
-def exchange(to: psycopg.Connection, schema: str, fresh: str, aside: str) -> bool:
-    """Have a fresh schema take another's place; whether something was moved aside now."""
-    (there,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [fresh]).fetchone()
-    if not there:
-        return False
-    (old,) = to.execute("SELECT to_regnamespace(%s) IS NOT NULL", [schema]).fetchone()
-    for one, other in [(schema, aside)] * old + [(fresh, schema)]:
-        query = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
-        to.execute(query.format(sql.Identifier(one), sql.Identifier(other)))
-    return bool(old)
 
 
 def copy_out(to: psycopg.Connection, schema: str, path: str) -> None:
@@ -93,6 +70,12 @@ def copy_out(to: psycopg.Connection, schema: str, path: str) -> None:
             with to.cursor("rows") as rows:
                 rows.itersize = _AT_ONCE
                 file.executemany(insert, rows.execute(query))
+
+
+def try_in(to: psycopg.Connection, schema: str, path: str) -> None:
+    """Prove that `copy_in` can be done, and change nothing."""
+    with to.transaction(force_rollback=True):
+        copy_in(to, schema, path)
 
 
 def copy_in(to: psycopg.Connection, schema: str, path: str) -> None:
@@ -162,7 +145,7 @@ def _quoted(name: str) -> str:
 
 
 _COMMANDS: dict[str, Callable[..., object]] = {
-    each.__name__: each for each in (look, make, drop, exchange, copy_out, copy_in)
+    each.__name__: each for each in (look, make, copy_out, try_in, copy_in)
 }
 
 
