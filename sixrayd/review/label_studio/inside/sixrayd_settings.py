@@ -1,5 +1,7 @@
 """Settings of the workspace's own Label Studio; they run in its environment, without sixrayd."""
 
+import hmac
+import os
 from importlib.util import find_spec
 
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
@@ -26,4 +28,7 @@ class OwnPages:
         from_own = sent.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
         if sent.get("Origin", own) != own or not (from_own or followed):
             return HttpResponseForbidden("Origin: not this server's")
+        if request.path == "/sixrayd-proof":  # that it is the server which was started
+            key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
+            return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
         return self.answer(request)
