@@ -18,7 +18,6 @@ def test_no_child_takes_a_module_from_the_current_folder(tmp_path):
     (tmp_path / "sixrayd").mkdir()
     for module in ("sixrayd/__init__.py", "json.py", "multiprocessing.py"):
         (tmp_path / module).write_text(_TRAP)
-    lifeline = module_command("sixrayd.browse.lifeline", "true")
-    for command in (lifeline, [sys.executable, "-P", "-c", _KEPT]):
-        subprocess.run(command, cwd=tmp_path, stdin=subprocess.PIPE, check=True)
+    for command in (module_command("sixrayd.core.words"), [sys.executable, "-P", "-c", _KEPT]):
+        subprocess.run(command, cwd=tmp_path, check=True)
     assert not (tmp_path / "trapped").exists()

@@ -70,7 +70,7 @@ def back_up(workspace: Workspace, now: datetime | None = None) -> Backup:
             _write(out, files, counts)
     finally:
         copy.unlink(missing_ok=True)
-    for old in backups(workspace)[:-KEPT]:
+    for old in backups(workspace)[:-KEPT] if workspace.is_own(path.parent) else ():
         old.unlink()
     return Backup(str(path), path.stat().st_size, **counts)
 
