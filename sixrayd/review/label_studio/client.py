@@ -42,6 +42,7 @@ _STORAGE = (  # what SQLite and the system say where it cannot write
     *("database or disk is full", "readonly database", "disk I/O error"),
     *("unable to open database file", "No space left on device", "Read-only file system"),
 )
+_PLAIN = {"Accept-Encoding": "identity"}
 _EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
@@ -66,6 +67,7 @@ class LabelStudio:
             timeout=TIMEOUT_S,
             follow_redirects=True,
             trust_env=not connection.loopback,
+            headers=_PLAIN,
             event_hooks={
                 "request": [lambda request: request.extensions.update(self._pace.extensions)],
                 "response": [_refuse_other_host, self._count],
@@ -341,6 +343,12 @@ class LabelStudio:
             return call()
 
     def _count(self, answer: httpx.Response) -> None:
+        coding = answer.headers.get("content-encoding", "identity")
+        if coding != "identity":  # a few bytes could become any number
+            raise ServiceError(
+                f"{self.connection.url}: encodes an answer as {printable(coding, 20)}, which "
+                "nobody asked for"
+            )
         answer.stream = Counted(answer.stream, self._pace)
 
     @contextmanager

@@ -45,7 +45,9 @@ def serve(workspace: Workspace, port: int, background: bool, as_json: bool) -> N
     if running(workspace) is None:
         with server_mark(workspace, "a backup is made") as mark:
             finish_restore(mark.path.parent)
-            back_up_when_due(workspace)
+            if not workspace.busy("review"):  # who writes there makes one
+                with workspace.lock("review"):
+                    back_up_when_due(workspace)
     server = start(workspace, port, _say)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
