@@ -76,11 +76,13 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
+    from sixrayd.core.children import keep_to_safe_paths
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
     from sixrayd.core.pace import leave
     from sixrayd.core.storage import is_refusal, refusal
 
+    keep_to_safe_paths()
     share_cores()
     try:
         cli(prog_name="sixrayd")

@@ -7,6 +7,7 @@ A process has one database, so a dataset's name says which workspace it is of.
 
 import atexit
 import contextlib
+import errno
 import importlib
 import importlib.util
 import json
@@ -103,7 +104,7 @@ def serve_app(name: str, port: int, folders: Sequence[Path], log: Path) -> Itera
     # Browsers send a host's cookies to all of its ports: another user's server must not be there.
     host = f"sixrayd-{secrets.token_hex(8)}.localhost"
     with contextlib.ExitStack() as ends:
-        with _listening(port) as door:
+        with _listening(port, ends) as door:
             at = door.getsockname()[1]
             orders = {
                 "socket": door.fileno(),
@@ -196,17 +197,35 @@ def _detection(fiftyone: ModuleType, shown: ShownBox, size_wh: tuple[int, int]) 
 
 
 @contextlib.contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
+def _listening(port: int, ends: contextlib.ExitStack) -> Iterator[socket.socket]:
+    """A socket of the port; its namesake of IPv6 is nobody's until the end."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind((ADDRESS, port))
+            _take_namesake(door.getsockname()[1], ends)
             door.listen()
         except OSError as error:
             raise ServiceError(
                 f"port {port}: {error.strerror}; pass another --port, or 0 for a free one"
             ) from error
         yield door
+
+
+def _take_namesake(port: int, ends: contextlib.ExitStack) -> None:
+    """Keep a port of ::1 from other users: there browsers ask first, with the token.
+
+    Raises:
+        OSError: one has it.
+    """
+    if not socket.has_ipv6:
+        return
+    try:
+        namesake = ends.enter_context(socket.socket(socket.AF_INET6))
+        namesake.bind(("::1", port))  # nobody listens, so that browsers go on to 127.0.0.1
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
 
 
 def _wait_for_answer(app: subprocess.Popen[bytes], url: str, token: str, log: Path) -> None:

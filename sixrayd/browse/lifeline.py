@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.children import module_command
 from sixrayd.core.files import make_file
 
 _PATIENCE_S = 10.0
@@ -25,7 +26,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
     make_file(log)
     with log.open("wb") as said:
         return subprocess.Popen(  # noqa: S603 - our own words, no shell
-            [sys.executable, "-m", module, *words],
+            module_command(module, *words),
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,

@@ -6,7 +6,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from typing import Any
 
 import sixrayd
@@ -40,10 +40,13 @@ def joined(address: str) -> Iterator[Any]:
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")  # else it tries for minutes
     try:
         with ExitStack() as ends:
+            # Workers take modules from where Ray is joined, before all others.
+            empty = ends.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             options = {} if address else ends.enter_context(_alone())
             ends.callback(ray.shutdown)  # leaves a cluster it has joined; ends one it has started
             _knock(address)
-            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **options)
+            with chdir(empty):
+                ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **options)
             opened = ends.pop_all()
     except Exception as error:  # of many kinds, one for each way not to reach a cluster
         raise ServiceError(

@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import open_plain, replacing
@@ -22,6 +23,9 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+_MOST_RECORDS = 200  # of extended headers, whose files have a dozen
+_DIGITS = re.compile(rb"\d{100}")  # tarfile goes through a row of digits once for each of them
+_IS_EXTENDED = 482  # byte of an old sparse header that says that another follows
 _MAGIC = {
     **{b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"RIFF": ".webp"},
     **{b"II*\x00": ".tif", b"MM\x00*": ".tif"},
@@ -55,7 +59,40 @@ class StrictTarInfo(tarfile.TarInfo):
             raise tarfile.ReadError(f"no end mark, {error}") from error
         if header.size < 0 or (header.type in _EXTENDED and header.size > 1 << 20):
             raise tarfile.ReadError(f"a header of {header.size} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE and buf[_IS_EXTENDED]:
+            raise tarfile.ReadError("a sparse file of many parts")
         return header
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        """Read an extended header, whose records count for all files that follow.
+
+        Raises:
+            tarfile.ReadError: it would take hours.
+        """
+        file: Any = tar.fileobj
+        records = file.read(self._block(self.size))  # type: ignore[attr-defined]
+        count = records.count(b"\n") + len(tar.pax_headers)
+        if count > _MOST_RECORDS or _DIGITS.search(records):
+            raise tarfile.ReadError(f"an extended header of {count} records or endless numbers")
+        tar.fileobj = _Again(records, file)  # type: ignore[assignment]
+        try:
+            return super()._proc_pax(tar)  # type: ignore[misc, no-any-return]
+        finally:
+            tar.fileobj = file
+
+
+class _Again:
+    """A file, and before it the bytes that were read from it last."""
+
+    def __init__(self, data: bytes, file: Any) -> None:
+        self._data, self._file = data, file
+
+    def read(self, size: int) -> bytes:
+        data, self._data = self._data, b""
+        return data or bytes(self._file.read(size))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
 
 
 def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

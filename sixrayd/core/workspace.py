@@ -83,7 +83,7 @@ class Workspace:
                 for name in files:
                     stack.enter_context(self._held(name, stage))
                 for each in STAGES:
-                    if set(locks_of(each)) <= set(files) and self._is_own(self.root / each):
+                    if set(locks_of(each)) <= set(files) and self.is_own(self.root / each):
                         remove_all_leftovers(self.root / each)
                 yield
 
@@ -229,11 +229,14 @@ class Workspace:
             ) from error
 
     def remove_inputs(self, inputs: Mapping[str, str]) -> None:
-        """Remove input files inside the workspace, no others; their hashes are kept first."""
+        """Remove input files inside the workspace, no others; their hashes are kept first.
+
+        The paths may be a stranger's: none leads out, be it by `..` or a link.
+        """
         write_json(self.root / REMOVED, dict(inputs))
-        for key in inputs:
-            if not Path(key).is_absolute():
-                (self.root / key).unlink(missing_ok=True)
+        for path in (self.root / key for key in inputs):
+            if self.is_own(path.parent):
+                path.unlink(missing_ok=True)
 
     def upstream(self, *stages: tuple[str, str]) -> dict[str, str]:
         """Inputs that are whole stages: the hash of a `run.json` covers all that it lists.
@@ -301,7 +304,7 @@ class Workspace:
                 something is there.
         """
         away = folder.resolve()
-        if self._is_own(folder) or not folder.exists():
+        if self.is_own(folder) or not folder.exists():
             return
         if not away.is_dir() or any(away.iterdir()):
             raise WorkspaceError(
@@ -340,7 +343,8 @@ class Workspace:
                 changed.append(key)
         return changed
 
-    def _is_own(self, folder: Path) -> bool:
+    def is_own(self, folder: Path) -> bool:
+        """Whether a folder is really inside of the workspace."""
         return folder.resolve().is_relative_to(self.root.resolve())
 
     def _fills(self, stage: str) -> str:

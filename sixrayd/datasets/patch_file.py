@@ -87,12 +87,13 @@ def _patch_of(lines: list[bytes], path: Path) -> LabelPatch:
             "Ask for a sound copy"
         )
     images: list[ImagePatch] = []
+    classes = frozenset(head["classes"].names)
     for number, line in enumerate(lines[1:], 2):
         at = f"{path}: line {number}"
         image = _parsed(_image, line, at)
         if images and image.image_id <= images[-1].image_id:
             raise AnnotationError(f"{at}: {image.image_id} is not after {images[-1].image_id}")
-        _require_classes(image, head["classes"], at)
+        _require_classes(image, classes, at)
         images.append(image)
     return LabelPatch(**head, images=tuple(images))
 
@@ -273,7 +274,7 @@ def _require_name(image_id: str) -> None:
         )
 
 
-def _require_classes(image: ImagePatch, classes: ClassList, at: str) -> None:
+def _require_classes(image: ImagePatch, classes: frozenset[str], at: str) -> None:
     for item in (*(image.before or ()), *(image.after or ())):
-        if item.box.label not in classes.names:
+        if item.box.label not in classes:
             raise AnnotationError(f"{at}: class {item.box.label!r} is none of the header's")

@@ -15,6 +15,7 @@ _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tabl
 _NAMES = re.compile(rb"^['\"]?names['\"]?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)  # of a class
 _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
+_DIRECTIVE, _MOST_DIRECTIVES = re.compile(rb"^%", re.MULTILINE), 100
 _MOST_PARTS = 64  # names at a path's end that are looked at
 _MOST_ENTRIES = 1000  # folders and lists of sides
 _LONGEST = 200  # signs of a class's name
@@ -151,6 +152,8 @@ class YoloNames:
 
 
 def _check_depth(data: bytes) -> None:
+    if len(_DIRECTIVE.findall(data)) > _MOST_DIRECTIVES:  # each is compared with all others
+        raise ValueError(f"more than {_MOST_DIRECTIVES} lines that begin with %")
     depth = 0
     for event in yaml.parse(data, _LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent)

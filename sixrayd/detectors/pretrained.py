@@ -19,6 +19,7 @@ from sixrayd.core.files import check_plain, open_plain, sha256_file
 from sixrayd.detectors.checkpoints import METADATA_KEY, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
+from sixrayd.detectors.pickles import read_tensors
 
 _COUNTER = "num_batches_tracked"  # no weight: our batch norms do not read it
 _REPEATED_BYTES = 512 << 20  # of a tensor that repeats fewer numbers
@@ -301,7 +302,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with open_plain(path) as file:
             head = file.read(64)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = read_tensors(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     except pickle.UnpicklingError as error:
@@ -314,7 +315,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             content = content[wrapping]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path}: holds no table of tensors")
-    weights = {}
+    weights, said = {}, 0
     for key, tensor in content.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(f"{path}: {printable(repr(key), 100)}: need a tensor with a name")
@@ -322,6 +323,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{path}: {printable(repr(key), 100)}: need a dense tensor, held whole"
             )
+        said += tensor.numel() * tensor.element_size()
+        if said > 4 * path.stat().st_size + _REPEATED_BYTES:  # views of the same numbers
+            raise CheckpointError(f"{path}: {key}: its tensors repeat each other too often")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key}: holds values that are not finite")
         weights[key] = tensor

@@ -67,5 +67,6 @@ def remove_fetched(place: ReleasePlace, workspace: Workspace, settings: Download
     if not place.mirrors or settings.keep_archives:
         return
     workspace.remove_inputs(workspace.run("shards").inputs)
-    for rar in (workspace.root / "release").glob("*.rar"):  # which served as tar
+    release = workspace.root / "release"
+    for rar in release.glob("*.rar") if workspace.is_own(release) else ():  # which served as tar
         rar.unlink()

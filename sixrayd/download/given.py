@@ -22,6 +22,7 @@ def given_folder(
             faults.add(file, f"not in {path}, though {reason}")
         return path
     alone = workspace.root / "release" / ".given"
+    workspace.check_own(alone)
     alone.mkdir(parents=True, exist_ok=True)
     for other in alone.iterdir():
         other.unlink()

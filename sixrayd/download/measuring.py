@@ -3,7 +3,6 @@
 import json
 import queue
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
+from sixrayd.core.children import module_command
 from sixrayd.core.cores import available_cores
 from sixrayd.core.files import write_table
 from sixrayd.download.scan import MEASURED_SCHEMA, scan_shard
@@ -123,8 +123,8 @@ class Measuring:
             return self._free.get_nowait()
         except queue.Empty:
             pass
-        child = subprocess.Popen(
-            [sys.executable, "-m", "sixrayd.download.scan"],
+        child = subprocess.Popen(  # noqa: S603 - our own words, no shell
+            module_command("sixrayd.download.scan"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -53,6 +53,7 @@ def rar_as_tar(
     tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
     said = tar.with_suffix(".said")
     if not tar.exists():
+        workspace.check_own(tar.parent)
         for left in tar.parent.glob(
             f"*{glob.escape(path.name)}.*"
         ):  # of another version, or a kill

@@ -133,8 +133,8 @@ class HttpMirror:
     def bring(self, file: str, part: Path) -> None:
         farthest, failures = -1, 0
         kept, spent_s = _size(part), 0.0  # since so many bytes came as the pace asks for
+        begun = time.monotonic()
         while True:
-            begun = time.monotonic()
             try:
                 self._append(file, part)
                 self._attempts = self._patience.attempts
@@ -143,7 +143,8 @@ class HttpMirror:
                 raise ReleaseError(f"not a URL ({error})") from error
             except (httpx.HTTPError, _AgainError) as error:
                 size = _size(part)
-                spent_s += time.monotonic() - begun
+                spent_s += time.monotonic() - begun  # with the wait before it
+                begun = time.monotonic()
                 if size - kept >= self._patience.least:
                     kept, spent_s = size, 0.0
                 late = spent_s >= 2 * self._patience.timeout_s

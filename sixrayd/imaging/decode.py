@@ -19,6 +19,9 @@ except ImportError:  # decoding is slower and the pixels are the same
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 _JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II", b"MM")
+_MAX_TILED = 2 * MAX_PIXELS
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of a TIFF
 _SCAN = b"\xff\xda"
 _MAX_SCANS = 100  # of a JPEG, each over all of its pixels; progressive ones have about 10
 _MAX_RUNS = 4 << 20  # bytes of a BMP packed as runs, which Pillow unpacks one by one
@@ -108,9 +111,23 @@ def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int
     # Within a scan the two bytes never meet; thumbnails count, so that no parser is needed.
     if data.startswith(_JPEG) and (scans := data.count(_SCAN)) > _MAX_SCANS:
         raise ImageError(f"{where}: {scans} scans, at most {_MAX_SCANS} are decoded")
+    if data.startswith(_TIFF) and (pixels := _tiled_pixels(data, where)) > _MAX_TILED:
+        raise ImageError(f"{where}: tiles of {pixels} pixels, at most {_MAX_TILED} are decoded")
     if data.startswith(b"BM") and data[30:31] in (b"\1", b"\2") and len(data) > _MAX_RUNS:
         raise ImageError(f"{where}: {len(data)} bytes of runs, at most {_MAX_RUNS} are decoded")
     return width, height
+
+
+def _tiled_pixels(data: bytes, where: str) -> int:
+    """Pixels that a TIFF's tiles unpack to, however many of them lie in the image."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            tile = [max(int(tags.get(tag, 1)), 1) for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
+            tiled = [-(-side // part) * part for side, part in zip(image.size, tile, strict=True)]
+            return tiled[0] * tiled[1]
+    except Exception as error:
+        raise ImageError(f"{where}: {_not_an_image(data)}") from error
 
 
 def _not_an_image(data: bytes) -> str:

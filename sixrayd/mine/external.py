@@ -17,11 +17,14 @@ from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.documents import TooManyError, check_memory
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
 from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes, write_table
+from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.coco_json import key_of
+from sixrayd.datasets.packing import member_bytes
 from sixrayd.datasets.places import BROKEN
 from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA
@@ -164,8 +167,10 @@ class _Taking:
         elif zipfile.is_zipfile(path):
             _check_size(path)
             with _open_zip(path) as archive:
+                allowance = Allowance(path.stat().st_size)
                 names = sorted(n for n in archive.namelist() if n.lower().endswith(".xml"))
-                self._take_voc((name, partial(_read_member, archive, name)) for name in names)
+                read = partial(_read_member, archive, allowance)
+                self._take_voc((name, partial(read, name)) for name in names)
         else:
             self._take_coco()
 
@@ -328,7 +333,7 @@ def _names(dataset: Any, where: Path, table: str, key: str) -> dict[int | str, s
 
 
 def _is_id(value: Any) -> TypeGuard[int | str]:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+    return isinstance(value, int | str) and key_of(value) is not None
 
 
 def _named(row: Any, key: str, names: dict[int | str, str]) -> str:
@@ -377,6 +382,8 @@ def _read(path: Path) -> bytes:
         return file.read(MAX_XML_BYTES + 1)
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    with archive.open(name) as file:
-        return file.read(MAX_XML_BYTES + 1)
+def _read_member(archive: zipfile.ZipFile, allowance: Allowance, name: str) -> bytes:
+    entry = archive.getinfo(name)
+    if entry.file_size > MAX_XML_BYTES:
+        raise AnnotationError(f"{name}: {entry.file_size} bytes, expected at most {MAX_XML_BYTES}")
+    return member_bytes(archive, entry, allowance)

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from sixrayd.core.errors import CheckpointError, SixraydError
-from sixrayd.core.files import check_plain, write_bytes
+from sixrayd.core.files import write_bytes
 from sixrayd.core.storage import is_refusal
 from sixrayd.detectors.catalogue import Recipe
 from sixrayd.detectors.checkpoints import why_refused
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.losses import MultiboxLoss, Overlaps, match
+from sixrayd.detectors.pickles import read_tensors
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
 from sixrayd.train.gradient import Computing, untracked
@@ -173,9 +174,8 @@ class Fit:
             CheckpointError: it is broken or of another model.
         """
         try:
-            check_plain(path)
             # To the CPU, where an optimiser's step counters belong; the rest is copied from there.
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = read_tensors(path)
             self.detector.load_state_dict(state["detector"])
             self.average.load(state["average"], state["updates"])
             self.optimizer.load_state_dict(state["optimizer"])

@@ -367,3 +367,12 @@ def test_a_long_text_that_yaml_repeats_takes_no_room():
     ]
     assert len(names.findings) == 100_001
     assert names.class_names == ("Gun",)
+
+
+def test_directives_of_yaml_are_few():
+    many = "".join(f"%TAG !{number}! x\n" for number in range(20_000))
+    with within(5, "directives"):
+        labels = taken({"data.yaml": f"{many}---\nnames: [Gun]\n".encode(), WHERE: ROW})
+    assert [finding.text for finding in labels.findings][:1] == [
+        "not YAML (more than 100 lines that begin with %)"
+    ]

@@ -1,6 +1,7 @@
 """Weights that were made to mislead: each ends in one line, without advice to run their code."""
 
 import json
+import zipfile
 
 import pytest
 import torch
@@ -10,27 +11,28 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint, why_refused
 from sixrayd.detectors.pretrained import initialise_from
+from tests.limits import within
 
 PLAIN = "need a dense tensor, held whole"
+MORE = (
+    "not readable weights (it holds more than tensors, which could run code; save its state_dict "
+    "alone)"
+)
 
 
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
         ({"0.weight": torch.zeros(1).expand(1 << 45)}, f"'0.weight': {PLAIN}"),
-        ({"0.weight": torch.zeros(3, 3).to_sparse()}, f"'0.weight': {PLAIN}"),
-        ({"0.weight": torch.zeros(3, device="meta")}, f"'0.weight': {PLAIN}"),
+        ({"0.weight": torch.zeros(3, 3).to_sparse()}, MORE),
+        ({"0.weight": torch.zeros(3, device="meta")}, MORE),
         ({f"{'9' * 5000}.weight": torch.zeros(1)}, f"'{'9' * 98}…: {PLAIN}"),
         (
             {"\x1b[2J\n": torch.zeros(1)},
             "of no known kind: its tensors are \\x1b[2J\\n; known are RFBNet, ssd.pytorch, the "
             "reduced VGG-16, torchvision's VGG-16, ResNet-50 and RetinaNet",
         ),
-        (
-            {"a": print},
-            "not readable weights (it holds more than tensors, which could run code; save its "
-            "state_dict alone)",
-        ),
+        ({"a": print}, MORE),
     ],
 )
 def test_pickles(tmp_path, weights, said):
@@ -66,3 +68,48 @@ def test_a_refused_pickle_is_not_recommended(tmp_path):
     with pytest.raises(Exception, match="weights_only") as caught:
         torch.load(path, weights_only=True)
     assert why_refused(caught.value) == "it holds more than tensors, which could run code"
+
+
+class _Zeros:
+    def __reduce__(self):
+        return bytearray, (16,)
+
+
+# A tuple of two tuples of two …, as a key.
+_NESTED = b"\x80\x02}N\x85" + b"q\x00h\x00\x86" * 40 + b"K\x01s."
+
+
+def _packed(path):
+    with zipfile.ZipFile(path) as plain:
+        parts = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in parts.items():
+            packed.writestr(name, data)
+
+
+VIEW = torch.zeros(1).expand(1 << 27)
+
+
+@pytest.mark.parametrize(
+    ("weights", "change", "said"),
+    [
+        ({"a": _Zeros()}, None, MORE),
+        (_NESTED, None, "not readable weights (it holds a tuple of more than 100000 values)"),
+        ({"a": torch.zeros(9)}, _packed, "not readable weights (its parts are packed, or overlap"),
+        ({"a": VIEW, "b": VIEW[1:]}, None, "b: its tensors repeat each other too often"),
+    ],
+)
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_small_pickles_take_no_memory_and_no_time(tmp_path, weights, change, said, is_zip):
+    if change and not is_zip:
+        pytest.skip("only zips are packed")
+    path = tmp_path / "a.pth"
+    if isinstance(weights, bytes):
+        path.write_bytes(weights)
+    else:
+        torch.save(weights, path, pickle_protocol=2, _use_new_zipfile_serialization=is_zip)
+    if change:
+        change(path)
+    with within(10, said), pytest.raises(CheckpointError) as caught:
+        initialise_from(build_detector("rfb-small", ClassList(("Gun",))), path)
+    assert str(caught.value).startswith(f"{path}: {said}")

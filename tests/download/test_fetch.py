@@ -276,3 +276,11 @@ def test_a_storage_that_nobody_knows(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "nosuch://host/folder: cannot be opened (Protocol not known: nosuch)"
     )
+
+
+def test_a_server_that_gives_a_byte_each_time_is_left(tmp_path: Path) -> None:
+    with serving(TinyRelease().write(tmp_path / "served")) as server:
+        server.odd["Annotation.zip"] = [Odd(cut=1)] * 100
+        with pytest.raises(ReleaseError, match="run it again to go on"):
+            fetched(tmp_path, at(server.url), attempts=3, pause_s=0.05, timeout_s=0.2)
+        assert server.odd["Annotation.zip"]

@@ -462,3 +462,21 @@ def test_the_help_shows_an_example(runner):
     shown = runner.invoke(cli, ["mine", "--help"]).stdout
 
     assert "sixrayd mine --detections results.json --coco-images images.json --name other" in shown
+
+
+def test_a_zip_gives_no_more_than_its_size_accounts_for(workspace, tmp_path):
+    path = tmp_path / "voc.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("N0000001.xml", bytes(1 << 20))
+    with pytest.raises(AnnotationError, match="packed by bzip2; pack it by deflate, or unpack it"):
+        take_detections(workspace, ExternalSettings(path, "other", on_error="stop"))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("N0000001.xml", bytes(5 << 20))
+    with pytest.raises(AnnotationError, match="5242880 bytes, expected at most 4194304"):
+        take_detections(workspace, ExternalSettings(path, "other", on_error="stop"))
+
+
+def test_ids_beyond_64_bits_are_none(workspace, tmp_path):
+    images = [{"id": 1 << 63, "file_name": "N0000001.jpg"}]
+    with pytest.raises(AnnotationError, match="expected an id of its own and a name"):
+        take_detections(workspace, results(tmp_path, images=images))

@@ -1,5 +1,6 @@
 """Backups of a workspace's Label Studio and of its reviews."""
 
+import hashlib
 import io
 import json
 import os
@@ -78,7 +79,7 @@ def back_up(
             _write(out, files, counts)
     finally:
         copy.unlink(missing_ok=True)
-    for old in backups(workspace)[:-KEPT]:
+    for old in backups(workspace)[:-KEPT] if workspace.is_own(path.parent) else ():
         old.unlink()
     return Backup(str(path), path.stat().st_size, **counts)
 
@@ -138,6 +139,18 @@ def _review_files(workspace: Workspace) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
+class _Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.sha256 = file, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
+
+
 def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int]) -> None:
     hashes = {name: sha256_file(path) for name, path in files.items()}
     manifest = json.dumps({"files": hashes, "counts": counts}, indent=1).encode()
@@ -149,4 +162,9 @@ def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int]) -> No
             member = tarfile.TarInfo(name)
             member.size = path.stat().st_size
             with open_plain(path) as data:
-                tar.addfile(member, data)
+                copied = _Hashed(data)
+                tar.addfile(member, copied)  # type: ignore[arg-type]
+            if copied.sha256.hexdigest() != hashes[name]:
+                raise WorkspaceError(
+                    f"{path}: has changed while it was backed up; run the same command again"
+                )

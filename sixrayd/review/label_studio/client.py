@@ -1,6 +1,8 @@
 """The one place that talks to Label Studio; its errors become `ServiceError` here."""
 
+import hmac
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ T = TypeVar("T")
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
+_SOON_S = 5.0  # of a server on this machine that is starting
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
@@ -39,6 +42,7 @@ _STORAGE = (  # what SQLite and the system say where it cannot write
     *("database or disk is full", "readonly database", "disk I/O error"),
     *("unable to open database file", "No space left on device", "Read-only file system"),
 )
+_PLAIN = {"Accept-Encoding": "identity"}
 _EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
@@ -63,6 +67,7 @@ class LabelStudio:
             timeout=TIMEOUT_S,
             follow_redirects=True,
             trust_env=not connection.loopback,
+            headers=_PLAIN,
             event_hooks={
                 "request": [lambda request: request.extensions.update(self._pace.extensions)],
                 "response": [_refuse_other_host, self._count],
@@ -364,6 +369,12 @@ class LabelStudio:
             return call()
 
     def _count(self, answer: httpx.Response) -> None:
+        coding = answer.headers.get("content-encoding", "identity")
+        if coding != "identity":  # a few bytes could become any number
+            raise ServiceError(
+                f"{self.connection.url}: encodes an answer as {printable(coding, 20)}, which "
+                "nobody asked for"
+            )
         answer.stream = Counted(answer.stream, self._pace)
 
     @contextmanager
@@ -410,12 +421,27 @@ def _storage_fault(text: str) -> str:
     )
 
 
-def is_healthy(url: str) -> bool:
-    """Whether a server on this machine is up."""
+def is_up(url: str, token: str) -> bool:
+    """Whether the server that was started with a token answers.
+
+    Raises:
+        ServiceError: somebody else does, who may have read the port in the list of processes.
+    """
+    asked = secrets.token_hex(16)
+    proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
+    address = f"{url}/sixrayd-proof?of={asked}"
     try:
-        return httpx.get(f"{url}/health", trust_env=False, timeout=5).is_success
+        with (
+            Pace(2 * _SOON_S, len(proof)) as pace,
+            httpx.Client(trust_env=False, timeout=_SOON_S) as client,
+            client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
+        ):
+            said = next(answer.iter_raw(len(proof)), b"")
     except httpx.HTTPError:
         return False
+    if not hmac.compare_digest(said, proof):
+        raise ServiceError(f"{url}: another program answers there; run the same command again")
+    return True
 
 
 def _refuse_other_host(response: httpx.Response) -> None:

@@ -60,7 +60,9 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
     if running(workspace) is None:
         with server_mark(workspace, "a backup is made") as mark:
             finish_restore(mark.path.parent, place)
-            back_up_when_due(workspace, place)
+            if not workspace.busy("review"):  # who writes there makes one
+                with workspace.lock("review"):
+                    back_up_when_due(workspace, place)
     server = start(workspace, port, _say, place)
     if not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,16 +1,18 @@
 """Label Studio's database, read as a stranger's: nothing in it is run."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from sixrayd.core.errors import printable
-from sixrayd.core.files import check_plain
+from sixrayd.core.files import check_plain, open_plain
 
 _TABLES = {"tasks": "task", "annotations": "task_completion"}
 _LONGEST = 1 << 28  # bytes of a value
 _STEP = 100_000  # operations between two looks at their number
+_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")  # at a journal's end: another file's name is before
 
 
 def opened_to_read(database: Path, *, alone: bool = False) -> sqlite3.Connection:
@@ -55,10 +57,29 @@ def refuse_programs(database: Path) -> None:
         sqlite3.Error: see `checked_counts`; its values are not looked at.
     """
     check_plain(database)
+    _check_beside(database)
     uri = f"{database.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True)) as opened:
         _distrust(opened, database)
         _refuse_programs(opened)
+
+
+def _check_beside(database: Path) -> None:
+    """Refuse a journal that names a file which SQLite would delete, and links in its place.
+
+    Raises:
+        UnfitFileError, sqlite3.DatabaseError: there is one.
+    """
+    for end in ("-journal", "-wal", "-shm"):
+        path = database.with_name(database.name + end)
+        if path.is_symlink():
+            raise sqlite3.DatabaseError(f"{path.name} is a link")
+        if not path.exists():
+            continue
+        with open_plain(path) as file:
+            file.seek(-min(len(_OF_SEVERAL), path.stat().st_size), os.SEEK_END)
+            if file.read() == _OF_SEVERAL:
+                raise sqlite3.DatabaseError(f"{path.name} names another file, which would go")
 
 
 def _distrust(opened: sqlite3.Connection, database: Path) -> None:

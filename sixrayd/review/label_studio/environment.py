@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from sixrayd.core.children import SAFE_PATH, module_command
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import write_bytes
 from sixrayd.core.locks import HeldError, held
@@ -66,7 +67,7 @@ def empty_database() -> Path:
 
 def server_variables() -> dict[str, str]:
     """The environment variables that every run of Label Studio gets, and no others."""
-    return {key: os.environ[key] for key in _INHERITED if key in os.environ} | QUIET
+    return {key: os.environ[key] for key in _INHERITED if key in os.environ} | QUIET | SAFE_PATH
 
 
 def _is_finished(folder: Path) -> bool:
@@ -110,10 +111,10 @@ def _build(folder: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_bytes(folder / _BEGUN, b"")
-    _run(folder, sys.executable, "-m", "venv", str(folder))
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check")
-    pins = ("--constraint", str(_CONSTRAINTS))
-    _run(folder, *pip, "--quiet", *pins, f"label-studio=={VERSION}")
+    _run(folder, *module_command("venv", str(folder)))
+    words = ["install", "--disable-pip-version-check", "--quiet"]
+    words += ["--constraint", str(_CONSTRAINTS), f"label-studio=={VERSION}"]
+    _run(folder, *module_command("pip", *words, python=str(folder / "bin" / "python")))
     say("Preparing its database")
     data = ("--data-dir", str(empty_database().parent))
     _run(folder, str(folder / "bin" / "label-studio"), "version", *data, env=server_variables())

@@ -26,7 +26,7 @@ from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.account import account_of, private_folder, write_private
-from sixrayd.review.label_studio.client import is_healthy
+from sixrayd.review.label_studio.client import is_up
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
@@ -187,7 +187,7 @@ def start(
         hold.pass_to(child.pid)
         url = f"http://{_HOST}:{port}"
         try:
-            _wait_until_healthy(child, url, folder / "server.log")
+            _wait_until_up(child, url, secret["token"], folder / "server.log")
         except BaseException:
             _end_group(child.pid)
             raise
@@ -324,12 +324,12 @@ def _check_free(port: int) -> None:
             ) from error
 
 
-def _wait_until_healthy(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_until_up(child: subprocess.Popen[bytes], url: str, token: str, log: Path) -> None:
     end = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end:
         if child.poll() is not None:
             raise ServiceError(f"Label Studio ended with code {child.returncode}; see {log}")
-        if is_healthy(url):
+        if is_up(url, token):
             return
         time.sleep(0.2)
     raise ServiceError(f"Label Studio did not answer within {START_TIMEOUT_S:.0f} s; see {log}")

@@ -113,9 +113,17 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
     for path in sorted(p for p in files if p.is_file()):
         name = path.relative_to(ready)
         target = root / name
-        if not target.exists():
+        if not _has_room(target):
+            kept.append(name.as_posix())
+        elif not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
         elif sha256_file(target) != sha256_file(path):
             kept.append(name.as_posix())
     return kept
+
+
+def _has_room(target: Path) -> bool:
+    """Whether there is no folder in a file's place, and no file in that of its folders."""
+    there = next(above for above in target.parents if above.exists())
+    return there.is_dir() and not target.is_dir()

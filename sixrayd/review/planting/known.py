@@ -84,7 +84,7 @@ def plant_known(workspace: Workspace, settings: PlantSettings) -> KnownResult:
             refuse_harm(proof, settings, "give a greater --number, see --plan")
             rows = list(_known(workspace, name, found, number, settings.seed))
             known = {row["image_id"] for row in before}
-            remove_others(folder, [*before, *rows])  # of an interrupted call
+            remove_others(workspace, name, [*before, *rows])  # of an interrupted call
             seen = [row for row in seen if row["image_id"] in known]
             if before and not path.exists():
                 seen = detect_planted(workspace, name)

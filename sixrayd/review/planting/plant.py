@@ -211,7 +211,7 @@ class _Planting:
             self._fill()
             target = self.waiting.pop(0)
             rows.append(self._written(image_id, target, target.scan, Kind.SHAM))
-        remove_others(planted_folder(self.workspace, self.name), rows)
+        remove_others(self.workspace, self.name, rows)
         return sorted(rows, key=lambda row: str(row["image_id"]))
 
     def _planted(self, image_id: str) -> dict[str, Any]:

@@ -42,10 +42,16 @@ def planted_rows(workspace: Workspace, review: str) -> list[dict[str, Any]]:
     return list(read_table(path, PLANTED_SCHEMA).to_pylist()) if path.exists() else []
 
 
-def remove_others(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Delete images of an interrupted planting, before something changed."""
+def remove_others(workspace: Workspace, review: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Delete images of an interrupted planting, before something changed.
+
+    Raises:
+        WorkspaceError: see `Workspace.check_own`.
+    """
     keep = {f"{row['image_id']}.jpg" for row in rows}
-    for path in (folder / "images").iterdir():
+    images = planted_folder(workspace, review) / "images"
+    workspace.check_own(images)
+    for path in images.iterdir():
         if path.name not in keep:
             path.unlink()
 

@@ -15,11 +15,12 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
-from sixrayd.review.label_studio.backup import back_up, back_up_when_due, backups
+from sixrayd.review.label_studio.backup import _write, back_up, back_up_when_due, backups
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import find_server, running_server, server_folder
+from sixrayd.review.label_studio.taking_place import is_decided
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
@@ -168,3 +169,34 @@ def test_backups_are_private_few_and_made_when_due(tmp_path):
     with pytest.raises(WorkspaceError, match=r"damaged \(file is not a database\); run `sixrayd"):
         back_up(workspace)
     assert backups(workspace) == kept
+
+
+def test_what_has_no_room_is_kept_and_the_restore_ends(tmp_path):
+    workspace = small(tmp_path / "w")
+    made = back_up(workspace)
+    names = ("review/r/file/x", "review/r/folder")
+    archive = tmp_path / "b.tar.gz"
+    repacked(made.file, archive, lambda m: listed(listed(m, names[0], b""), names[1], b""))
+    folder = workspace.folder("review", "r")
+    (folder / "file").touch()
+    (folder / "folder").mkdir()
+
+    assert restore(workspace, archive).kept == names
+
+    assert not is_decided(server_folder(workspace))
+    assert ((folder / "file").is_file(), (folder / "folder").is_dir()) == (True, True)
+
+
+def test_a_file_that_changes_meanwhile_makes_no_backup(tmp_path):
+    (project := tmp_path / "project.json").write_text("{}")
+
+    class Out(io.BytesIO):
+        def write(self, data):  # after all files are hashed
+            project.write_text("[]")
+            return super().write(data)
+
+    with pytest.raises(WorkspaceError) as caught:
+        _write(Out(), {"review/r/project.json": project}, {})
+    assert str(caught.value) == (
+        f"{project}: has changed while it was backed up; run the same command again"
+    )

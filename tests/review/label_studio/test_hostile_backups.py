@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 import sys
 import tarfile
 from contextlib import closing
@@ -19,6 +20,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio import restore as restoring
 from sixrayd.review.label_studio import unpacking
 from sixrayd.review.label_studio.backup import back_up, backups
+from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import server_folder, server_mark, start
 from sixrayd.review.label_studio.taking_place import finish_restore
@@ -511,3 +513,28 @@ def test_no_server_starts_and_nobody_writes_while_it_is_unpacked(workspace, arch
     assert restore(workspace, archive).tasks == 1
     said = f"a backup is put back by process {os.getpid()}; wait for it"
     assert tried == [f"{server_folder(workspace)}: {said}"] * 2
+
+
+def test_no_journal_has_sqlite_delete_a_file_that_it_names(tmp_path):
+    precious = tmp_path / "precious"
+    precious.touch()
+    database = tmp_path / "label_studio.sqlite3"
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("CREATE TABLE task (id)")
+    database.with_name(f"{database.name}-journal").write_bytes(_journal(database, precious))
+
+    with pytest.raises(sqlite3.DatabaseError, match="-journal names another file, which would go"):
+        refuse_programs(database)
+
+    assert precious.exists()
+
+
+def _journal(database, named):
+    """What a process leaves that was killed while it wrote to several databases."""
+    page, whole, name = 4096, database.read_bytes(), os.fsencode(named)
+    magic = bytes.fromhex("d9d505f920a163d7")
+    head = magic + struct.pack(">5I", 1, 0, len(whole) // page, 512, page)
+    check = sum(whole[at] for at in range(page - 200, 0, -200))
+    record = struct.pack(">I", 1) + whole[:page] + struct.pack(">I", check)
+    end = name + struct.pack(">2I", len(name), sum(name)) + magic
+    return head.ljust(512, b"\0") + record + struct.pack(">I", (1 << 30) // page + 1) + end

@@ -19,7 +19,7 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.command import review
 from sixrayd.review.label_studio import environment
-from sixrayd.review.label_studio.client import LabelStudio
+from sixrayd.review.label_studio.client import LabelStudio, is_up
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.restore import restore
@@ -71,6 +71,13 @@ def refused(url, token=TOKEN):
         LabelStudio(Connection(url, token))
     assert token not in str(caught.value)
     return str(caught.value)
+
+
+def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
+    with web(200, b'{"status": "UP"}') as url, pytest.raises(ServiceError) as caught:
+        is_up(url, TOKEN)
+    assert str(caught.value) == f"{url}: another program answers there; run the same command again"
+    assert not is_up(url, TOKEN)  # nobody does
 
 
 def test_work_outlives_a_killed_server(tmp_path, servers):

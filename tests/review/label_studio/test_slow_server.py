@@ -1,7 +1,10 @@
 """A server in Label Studio's place that sends a byte now and then."""
 
+import gzip
+
 import pytest
 
+from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio import client
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
@@ -22,3 +25,13 @@ def test_a_server_that_drips_is_left(tmp_path, monkeypatch, answer):
             LabelStudio(Connection(server.url.rstrip("/"), "a-token"))
     url = server.url.rstrip("/")
     assert str(caught.value) == f"{url}: less than 65536 bytes came in 0.8 s"
+
+
+def test_a_server_that_packs_its_answers_is_left(tmp_path):
+    with serving(tmp_path) as server:
+        packed = Odd(200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * (1 << 20)))
+        server.odd["version"] = server.odd[""] = [packed] * 9
+        url = server.url.rstrip("/")
+        with pytest.raises(ServiceError) as caught:
+            LabelStudio(Connection(url, "a-token"))
+    assert str(caught.value) == f"{url}: encodes an answer as gzip, which nobody asked for"

@@ -1,6 +1,8 @@
 """Settings of the workspace's own Label Studio; they run in its environment, without sixrayd."""
 
+import hmac
 import logging
+import os
 import re
 from importlib.util import find_spec
 
@@ -41,4 +43,7 @@ class OwnPages:
         from_own = sent.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
         if sent.get("Origin", own) != own or not (from_own or followed):
             return HttpResponseForbidden("Origin: not this server's")
+        if request.path == "/sixrayd-proof":  # that it is the server which was started
+            key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
+            return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
         return self.answer(request)

@@ -1,0 +1,82 @@
+"""Pickles of tensors, looked through before torch reads them: a few bytes may ask for any memory
+and any time, though torch runs no code of theirs.
+"""
+
+import pickle
+import pickletools
+import re
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from sixrayd.core.files import open_plain
+
+_GLOBALS = re.compile(
+    r"collections OrderedDict|torch (\w*Storage|Size|[a-z]+\d+(_\w+)?)|torch\.storage \w*Storage"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter)|torch\.nn\.parameter Parameter"
+)
+_LEGACY_PICKLES = 5  # of a file of torch before 1.6; bytes of storages follow
+_MOST_VALUES = 100_000  # of a tuple, with those in it
+
+
+def read_tensors(path: Path) -> Any:
+    """What `torch.load` gives of tensors alone, on the CPU.
+
+    Raises:
+        ValueError: it may unpack to more than it is.
+        pickle.UnpicklingError: it asks for more than tensors need.
+        Exception: it is broken, of whatever kind its bytes lead to.
+    """
+    with open_plain(path) as file:
+        if zipfile.is_zipfile(file):
+            _check_zip(file)
+        else:
+            file.seek(0)
+            for _ in range(_LEGACY_PICKLES):
+                _check_pickle(file)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_zip(file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > file.seek(0, 2):
+            raise ValueError("its parts are packed, or overlap; save it by torch.save")
+        for entry in entries:
+            if entry.filename.endswith(".pkl"):
+                with archive.open(entry) as part:
+                    _check_pickle(part)
+
+
+def _check_pickle(file: IO[bytes]) -> None:
+    """Refuse functions that tensors do not need, and tuples of tuples without end."""
+    stack, known = list[int](), dict[Any, int]()  # how many values each thing on the stack has
+    marks = list[int]()
+    for opcode, argument, _ in pickletools.genops(file):
+        name = opcode.name
+        if name in ("GLOBAL", "INST") and not _GLOBALS.fullmatch(str(argument)):
+            raise pickle.UnpicklingError("a function that no tensor needs")
+        if name == "MARK":
+            marks.append(len(stack))
+        elif "PUT" in name or name == "MEMOIZE":
+            known[len(known) if argument is None else argument] = stack[-1]
+        elif "GET" in name:
+            stack.append(known.get(argument, 1))
+        else:
+            _step(opcode, stack, marks)
+
+
+def _step(opcode: Any, stack: list[int], marks: list[int]) -> None:
+    """What an opcode takes from the stack and puts there."""
+    taken = len(opcode.stack_before)
+    if pickletools.markobject in opcode.stack_before:
+        taken = len(stack) - marks.pop() + opcode.stack_before.index(pickletools.markobject)
+    values = stack[len(stack) - taken :]
+    del stack[len(stack) - taken :]
+    size = 1 + (sum(values) if "TUPLE" in opcode.name else 0)
+    if size > _MOST_VALUES:
+        raise ValueError(f"it holds a tuple of more than {_MOST_VALUES} values")
+    stack += [size] * len(opcode.stack_after)

@@ -1,0 +1,66 @@
+"""A stranger's workspace names files outside of it, by `..` or by a link: none is removed."""
+
+import json
+import shutil
+
+import pytest
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.workspace import REMOVED, Workspace
+from sixrayd.download.faults import Faults
+from sixrayd.download.given import given_folder
+from sixrayd.review.label_studio.backup import KEPT, back_up, backups
+from sixrayd.review.planting.planted import planted_folder, remove_others
+from tests.review.label_studio.test_backup import small
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """A file that is no part of any workspace."""
+    path = tmp_path / "home" / "20200101T000000.000000Z.tar.gz"
+    path.parent.mkdir()
+    path.write_text("precious")
+    return path
+
+
+def test_inputs_that_are_removed_lie_in_the_workspace(tmp_path, precious):
+    workspace = Workspace(tmp_path / "ws")
+    (workspace.root / "release").mkdir(parents=True)
+    (workspace.root / "release/a.zip").touch()
+    (workspace.root / "linked").symlink_to(precious.parent)
+    names = ["release/a.zip", f"../home/{precious.name}", f"linked/{precious.name}", str(precious)]
+
+    workspace.remove_inputs(dict.fromkeys(names, "0" * 64))
+
+    assert precious.read_text() == "precious"
+    assert not (workspace.root / "release/a.zip").exists()
+    assert list(json.loads((workspace.root / REMOVED).read_text())) == sorted(names)
+
+
+def test_no_folder_behind_a_link_is_emptied(tmp_path, precious):
+    workspace = Workspace(tmp_path / "ws")
+    given = workspace.root / "release/.given"
+    images = planted_folder(workspace, "first") / "images"
+    for link in (given, images):
+        link.parent.mkdir(parents=True)
+        link.symlink_to(precious.parent)
+    shutil.make_archive(str(tmp_path / "a"), "zip", precious.parent)
+
+    with pytest.raises(WorkspaceError, match=r"release/.given: a link leads to .*/home, outside"):
+        given_folder(tmp_path / "a.zip", (), workspace, Faults("stop"))
+    with pytest.raises(WorkspaceError, match=r"planted/images: a link leads to .*/home, outside"):
+        remove_others(workspace, "first", ())
+
+    assert precious.read_text() == "precious"
+
+
+def test_backups_of_another_workspace_stay(tmp_path, precious):
+    workspace = small(tmp_path / "ws")
+    folder = workspace.folder("review") / "server/backups"
+    folder.symlink_to(precious.parent)
+
+    for _ in range(KEPT + 1):
+        back_up(workspace)
+
+    assert precious.read_text() == "precious"
+    assert len(backups(workspace)) == KEPT + 2
