@@ -1,1 +1,1 @@
-"""The corrected dataset in the forms that readers take, with every image's state and every box's origin."""
+"""The corrected dataset in the forms that readers take: states of images, origins of boxes."""
