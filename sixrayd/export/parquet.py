@@ -33,7 +33,7 @@ def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
     """Write `parquet/data/PART-NNNNN.parquet` and the card that names them."""
     schema = _schema(content)
     with ExitStack() as stack:
-        found = {part: _PartFiles(staging, stack, part, schema) for part in ("train", "test")}
+        found: dict[str, _PartFiles] = {}  # Hugging Face refuses a split without rows
 
         def add(image: ExportedImage) -> None:
             part = found.setdefault(image.part, _PartFiles(staging, stack, image.part, schema))
@@ -64,9 +64,7 @@ class _PartFiles:
             self._add = None
 
     def finish(self) -> None:
-        """Complete the last file; a part without images has an empty one."""
-        if not self._files:
-            self._begin()
+        """Complete the last file."""
         self._open.close()
 
     def _begin(self) -> AddRow:
