@@ -19,7 +19,7 @@ COMMANDS = {
     "review": "Send candidates to people in Label Studio and bring decisions back.",
     "plan": "Divide reviewers' hours, and say what they will bring.",
     "estimate": "Say what is still missed, and draw spot checks for it.",
-    "export": "Write the corrected dataset as PASCAL VOC.",
+    "export": "Write the corrected dataset: VOC, COCO, YOLO, Parquet or WebDataset.",
     "verify": "Compute again what a certificate says is still missed.",
     "diff": "Say what changed between two releases, exports or other sets.",
     "patch": "Show a patch of labels that `diff` wrote, or apply it.",

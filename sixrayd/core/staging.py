@@ -76,7 +76,8 @@ class Staging:
                     write()
 
             yield add
-            write()
+            if waiting:
+                write()
         self.take(path)
 
     def write_manifest(self) -> str:

@@ -1,1 +1,1 @@
-"""The corrected dataset as PASCAL VOC 2007, with every image's state and every box's origin."""
+"""The corrected dataset in the forms that readers take: states of images, origins of boxes."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes
+from sixrayd.core.files import open_plain, plain_bytes
 from sixrayd.core.records import ImageRecord
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.staging import Staging
@@ -86,7 +86,7 @@ class ImageFiles:
 
 
 def _clone(source: Path, target: Path) -> None:
-    with source.open("rb") as whole, target.open("wb") as part:
+    with open_plain(source) as whole, target.open("wb") as part:
         fcntl.ioctl(part.fileno(), _CLONE, whole.fileno())
 
 

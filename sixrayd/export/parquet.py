@@ -33,19 +33,19 @@ def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
     """Write `parquet/data/PART-NNNNN.parquet` and the card that names them."""
     schema = _schema(content)
     with ExitStack() as stack:
-        found = {part: _ParquetPart(staging, stack, part, schema) for part in ("train", "test")}
+        found: dict[str, _PartFiles] = {}  # Hugging Face refuses a split without rows
 
         def add(image: ExportedImage) -> None:
-            part = found.setdefault(image.part, _ParquetPart(staging, stack, image.part, schema))
+            part = found.setdefault(image.part, _PartFiles(staging, stack, image.part, schema))
             part.add(_row(image, content), len(image.data))
 
         yield add
         for part in found.values():
             part.finish()
-    staging.write_lines(f"{FOLDER}/README.md", _card(list(found), content.database))
+    staging.write_lines(f"{FOLDER}/README.md", _card(list(found)))
 
 
-class _ParquetPart:
+class _PartFiles:
     """The files of a part: another begins where one is large enough."""
 
     def __init__(self, staging: Staging, stack: ExitStack, name: str, schema: pa.Schema) -> None:
@@ -64,9 +64,7 @@ class _ParquetPart:
             self._add = None
 
     def finish(self) -> None:
-        """Complete the last file; a part without images has an empty one."""
-        if not self._files:
-            self._begin()
+        """Complete the last file."""
         self._open.close()
 
     def _begin(self) -> AddRow:
@@ -127,7 +125,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": words.get(kind, str(kind)), "_type": "Value"}
 
 
-def _card(found: list[str], database: str) -> Iterator[str]:
+def _card(found: list[str]) -> Iterator[str]:
     """The card that `load_dataset` reads its files from."""
     yield "---"
     yield "task_categories:"
@@ -140,6 +138,4 @@ def _card(found: list[str], database: str) -> Iterator[str]:
         yield f"  - split: {part}"
         yield f"    path: data/{part}-*.parquet"
     yield "---"
-    yield f"# {json.dumps(database, ensure_ascii=False)[1:-1]}, corrected"
-    yield ""
-    yield "The folder above says what this is, how it was made and what it may be used for."
+    yield "What this is, how it was made and under which terms: `README.md` of the folder above."

@@ -99,6 +99,7 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
             return _result(existing, target, written=False)
         refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
         alias = pseudonym(workspace) if settings.pseudonyms else str
+        _check_links(settings, target)
         reviews = planned.settings["review"]
         evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
         _check_sets(settings, evidence.classes)
@@ -162,6 +163,15 @@ def _unusual(settings: ExportSettings) -> dict[str, Any]:
     }
     usual = {"forms": [VOC], "sets": [], "images": "copy", "images_from": "", "looks": False}
     return {key: said for key, said in named.items() if said != usual.get(key, True)}
+
+
+def _check_links(settings: ExportSettings, target: Path) -> None:
+    folder = settings.images_from.resolve() if settings.images_from else None
+    if settings.images == ImagesBy.SYMLINK and folder and folder.is_relative_to(target.resolve()):
+        raise SettingsError(
+            f"--images-from {settings.images_from}: lies in {target}, which is replaced; links to "
+            "it would lead nowhere: name another folder"
+        )
 
 
 def _check_sets(settings: ExportSettings, classes: ClassList) -> None:

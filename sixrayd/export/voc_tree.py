@@ -23,7 +23,7 @@ def voc_path(image: ExportedImage) -> str:
 @contextmanager
 def voc_tree(staging: Staging, content: Content) -> Iterator[Add]:
     """Write `VOC2007/` but for its images; an unreviewed negative gets no XML unasked."""
-    sets = VocLists(content.classes.names, content.trainval, content.sets)
+    sets = MainLists(content.classes.names, content.trainval, content.sets)
 
     def add(image: ExportedImage) -> None:
         if image.empty_set == "negative" and "negative" not in content.sets:
@@ -41,7 +41,7 @@ def voc_tree(staging: Staging, content: Content) -> Iterator[Add]:
         staging.write_lines(f"{FOLDER}/labelmap.txt", _label_map(content.classes.names))
 
 
-class VocLists:
+class MainLists:
     """VOC 2007's `ImageSets/Main`: ids by side, and by class with 1, 0 or -1.
 
     As in VOC, 0 is for images that count neither way: every object of the class is difficult,
@@ -80,7 +80,7 @@ class VocLists:
 
 
 def presence(annotation: VocAnnotation, label: str, named: Sequence[str]) -> int:
-    """1, 0 or -1 of a class, as `VocLists` has them."""
+    """1, 0 or -1 of a class, as `MainLists` has them."""
     difficult = [item.difficult for item in annotation.objects if item.box.label == label]
     if difficult:
         return 0 if all(difficult) else 1

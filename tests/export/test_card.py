@@ -67,3 +67,16 @@ def test_no_name_is_a_command_to_who_reads_it():
     assert f"| {shown} | 1 | 1 | 1 | 1 |" in said
     assert f"Origin of the boxes: 1 {shown}." in said
     assert any(line.startswith("`a'b\\nc`, as it was given: ") for line in said)
+
+
+def test_forms_and_sets_that_were_written_are_named():
+    forms = {"voc": "PASCAL VOC 2007", "coco": "COCO", "yolo": "YOLO"}
+    sets = {"confusing": {"train": 7, "test": 8}}
+    text = card("a", "9.9", STATES, {"train": 1, "test": 2}, BOXES, {}, forms=forms, sets=sets)
+
+    assert text.startswith("# a: a corrected SIXray in PASCAL VOC 2007, COCO and YOLO form\n")
+    assert "\n| confusing | 7 | 8 |\n" in text
+    assert [name for name in ("VOC2007/", "coco/", "yolo/", "parquet/") if name in text] == [
+        *("VOC2007/", "coco/", "yolo/")
+    ]
+    assert "| confusing |" not in "\n".join(lines())

@@ -152,6 +152,28 @@ def test_usage(runner, untouched, words, message):
     assert not (untouched.root / "export").exists()
 
 
+def test_several_forms_and_sets_are_typed_and_told(runner, workspace, tmp_path):
+    words = ("--coco", "--yolo", "--with", "confusing, audited_empty", "--images", "hardlink")
+    done = invoke(runner, workspace, *words, "--without-trainval", "--out", tmp_path / "D")
+
+    lines = done.stdout.splitlines()
+    assert lines[9:12] == [
+        "coco, yolo: 3 train, 2 test images, 7 boxes",
+        "confusing: 1 train, 0 test",
+        "audited_empty: 1 train, 0 test",
+    ]
+    assert sorted(p.name for p in (tmp_path / "D").iterdir() if p.is_dir()) == ["coco", "yolo"]
+    said = json.loads((tmp_path / "D/run.json").read_text())["settings"]
+    assert (said["forms"], said["sets"]) == (["coco", "yolo"], ["audited_empty", "confusing"])
+    assert (said["images"], said["trainval"]) == ("hardlink", False)
+
+
+def test_a_set_that_is_none_is_told(runner, workspace):
+    said = refusal(runner, workspace, "--with", "confusing,empty")
+    assert type(said) is SettingsError
+    assert str(said) == "set 'empty': is none of confusing, audited_empty, negative"
+
+
 def test_help_shows_forms_defaults_and_an_example(runner):
     text = " ".join(runner.invoke(cli, ["export", "--help"]).stdout.split())
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,22 @@ def test_without_a_review_after_download(tmp_path):
     assert pq.read_table(Path(result.tree) / "absence.parquet").num_rows == 0
     with pytest.raises(WorkspaceError, match=r"^no review 'first'; there is none$"):
         export(workspace, ExportSettings(review=("first",)))
+
+
+def test_a_side_without_images(tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    build_shards(workspace, [Picture("P00001", boxes=(("Gun", 1, 1, 9, 9, False),))])
+
+    tree = Path(export(workspace, ExportSettings(forms=tuple(FORMS))).tree)
+
+    coco = json.loads((tree / "coco/annotations/instances_test.json").read_text())
+    assert (coco["images"], coco["annotations"], len(coco["categories"])) == ([], [], 5)
+    # Hugging Face refuses a split without rows.
+    assert [path.name for path in (tree / "parquet/data").iterdir()] == ["train-00000.parquet"]
+    assert "split: test" not in (tree / "parquet/README.md").read_text()
+    with tarfile.open(tree / "webdataset/test-000000.tar") as tar:
+        assert tar.getnames() == []
+    assert list((tree / "yolo/images/test").iterdir()) == []
 
 
 def test_without_a_review_after_mining(tmp_path):

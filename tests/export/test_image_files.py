@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.index import Index
 from sixrayd.core.records import State
 from sixrayd.core.staging import Staging
@@ -138,6 +138,22 @@ def test_links_that_cannot_be_made_stop_with_advice(workspace, tmp_path):
     assert str(caught.value) == (
         f"{there}: no hardlink to {there} can be made (File exists); pass --images copy"
     )
+
+
+def test_symbolic_links_to_what_is_replaced_are_refused(workspace, tmp_path):
+    out, _ = tree(workspace, tmp_path)
+    before = names(out / VOC)
+
+    with pytest.raises(SettingsError) as caught:
+        tree(workspace, tmp_path, images=ImagesBy.SYMLINK, images_from=out / VOC, force=True)
+    assert str(caught.value) == (
+        f"--images-from {out / VOC}: lies in {out}, which is replaced; links to it would lead "
+        "nowhere: name another folder"
+    )
+    assert names(out / VOC) == before
+    again = tree(workspace, tmp_path, images=ImagesBy.HARDLINK, images_from=out / VOC, force=True)
+    assert again[1].written
+    assert (out / VOC / "P00001.jpg").read_bytes() == Small().pictures[0].data
 
 
 def test_a_linked_file_that_changes_is_found_by_force(workspace, release, tmp_path):

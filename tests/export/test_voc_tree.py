@@ -14,7 +14,7 @@ from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, VocObject, read_voc
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.content import Content, ExportedImage, exported_image, in_shard_order
-from sixrayd.export.voc_tree import VocLists, voc_path, voc_tree
+from sixrayd.export.voc_tree import MainLists, voc_path, voc_tree
 from tests.workspaces import Picture, build_shards
 
 GUN, HARD = VocObject(Box("Gun", 1, 1, 9, 9)), VocObject(Box("Gun", 1, 1, 9, 9), difficult=True)
@@ -27,7 +27,7 @@ def image(stem, objects, side, named=(), state=State.SOURCE_POSITIVE):
 
 
 def image_sets(*images, trainval=True, empty=()):
-    sets = VocLists(("Gun", "Knife"), trainval, frozenset(empty))
+    sets = MainLists(("Gun", "Knife"), trainval, frozenset(empty))
     for each in images:
         sets.add(each)
     return {name: "".join(f"{line}\n" for line in lines) for name, lines in sets.lines().items()}
