@@ -5,9 +5,9 @@ Example:
     python -m benchmarks.team --database postgresql://team@127.0.0.1/empty
 
 Simulated people join by the server's invitation and work as a browser does: each asks for the next
-task, reads it, and submits. All work in one lane, without a pause, which is the worst case: `think`
-has each wait as long as a person looks. A wait is what a person sees from submitting to the next
-task. At the end, what the server holds is counted against what it has acknowledged.
+task, reads it, and submits. All work in one lane, without a pause, which is the worst case; with
+`--think` each looks so long before submitting. A wait is what a person sees from submitting to the
+next task. At the end, what the server holds is counted against what it has acknowledged.
 """
 
 import json
@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 
 import click
+import psutil
 
 from benchmarks.million import write_release
 from benchmarks.review import NAME, answer, write_mining
@@ -101,6 +102,12 @@ def measured(admin: Connection, project: int, done: list[Work], seconds: float) 
     }
 
 
+def cpu_s(running: Server) -> float:
+    """What the server's process has computed: other load on the machine does not change it."""
+    times = psutil.Process(running.pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def site(running: Server, workspace: Workspace, settings: "Settings") -> list[dict[str, float]]:
     """One server, with so many people at a time."""
     admin = Connection(running.url, running.token, local=True)
@@ -109,8 +116,11 @@ def site(running: Server, workspace: Workspace, settings: "Settings") -> list[di
     people = [join_as_reviewer(admin, f"p{n}@example.org", PASSWORD) for n in range(most)]
     rows, known = [], set[tuple[int, int]]()
     for number in settings.people:
+        before_s = cpu_s(running)
         done = together(people[:number], project, settings.think_s, settings.seconds)
+        used_s = cpu_s(running) - before_s
         row = {"people": number, **measured(admin, project, done, settings.seconds)}
+        row["server's CPU a submit, s"] = round(used_s / max(row["submits"], 1), 3)
         assert not known & {pair for each in done for pair in each.sent}
         known |= {pair for each in done for pair in each.sent}
         click.echo(json.dumps(row), err=True)

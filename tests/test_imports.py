@@ -134,7 +134,7 @@ UNLOOKED = {
     "core/locks.py": "what the system tells of processes",
     "core/counting.py": "a file that is open",
     "review/label_studio/backup.py": "a new database",
-    "review/label_studio/inside/sixrayd_rows.py": "a database that its caller has proved",
+    "review/label_studio/inside/sixrayd_rows.py": "a new database, or one that was checked",
     "demo/reviewer.py": "what the demo has just made",
     "synth/archive.py": "what it has just written",
     "synth/release.py": "what it has just written",

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from sixrayd.review.label_studio.environment import (
 
 NOTE = "postgres.json"  # in the server's folder: where its data are
 SCHEMA, _SHARED = "sixrayd", "sixrayd_shared"
-PREPARING = "Preparing the database (once; one to five minutes)"
 _EXPECTED = (
     "expected postgresql://USER@HOST[:PORT]/NAME, or postgresql://USER@[:PORT]/NAME?host=FOLDER "
     "for a Unix socket"
@@ -149,19 +149,20 @@ def check_owner(database: Postgres, user: str, token: str, *, new: bool) -> None
         )
 
 
-def make_tables(database: Postgres, folder: Path) -> None:
+def make_tables(database: Postgres, folder: Path, say: Callable[[str], None]) -> None:
     """Have Label Studio make its tables where they are missing.
 
     Args:
         folder: that it may write to, and that is removed.
+        say: told that it takes long.
 
     Raises:
         ServiceError: it failed.
     """
     on_rows(database, "make", SCHEMA)
     if not on_rows(database, "look", SCHEMA, "")["tables"]:
-        _say(PREPARING)
-        _run(database, [str(server_program(_say)), "version", "--data-dir", str(folder)])
+        say("Preparing the database (once; one to five minutes)")
+        _run(database, [str(server_program(say)), "version", "--data-dir", str(folder)])
         shutil.rmtree(folder)
 
 

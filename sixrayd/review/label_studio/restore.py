@@ -9,6 +9,7 @@ from typing import Any
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import backups
 from sixrayd.review.label_studio.database import checked_counts
@@ -89,7 +90,7 @@ def _prove_rows(database: Postgres, fresh: Path, archive: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(f"{archive}: holds no account of the server; take another") from error
     check_owner(database, *account, new=True)
-    make_tables(database, fresh / "made")
+    make_tables(database, fresh / "made", lambda text: echo(text, err=True))
     on_rows(database, "try_in", SCHEMA, str(file))
     file.rename(fresh / ROWS)
     write_json(fresh / NOTE, {"url": database.url})

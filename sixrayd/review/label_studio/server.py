@@ -32,13 +32,11 @@ from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
 from sixrayd.review.label_studio.postgres import (
     NOTE,
-    PREPARING,
-    SCHEMA,
     Postgres,
     check_owner,
     check_place,
+    make_tables,
     noted,
-    on_rows,
 )
 from sixrayd.review.label_studio.taking_place import finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE
@@ -171,11 +169,9 @@ def start(
         (folder / "state.json").unlink(missing_ok=True)
         _check_free(port)
         if database:
-            new = not noted(folder)
-            check_owner(database, secret["user"], secret["token"], new=new)
-            on_rows(database, "make", SCHEMA)
-            if new:
-                say(PREPARING)
+            account = (secret["user"], secret["token"])
+            check_owner(database, *account, new=not noted(folder))
+            make_tables(database, folder / "data" / "made", say)
         elif file.exists():
             _check(file, workspace)
         else:

@@ -7,11 +7,13 @@ a restore or a start, until all is in its place.
 import json
 import os
 import shutil
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
+from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.postgres import (
     NOTE,
     SCHEMA,
@@ -93,12 +95,16 @@ def _exchange(server: Path, ready: Path) -> str:
 
 def _exchange_rows(server: Path, ready: Path, database: Postgres) -> str:
     """Copy a database's rows aside, and put the new ones into their place, in one transaction."""
-    aside = _aside(server, ready)
+    aside, rows = _aside(server, ready), ready / "server" / ROWS
+    try:
+        checked_counts(rows)  # it may be somebody else's by now
+    except sqlite3.Error as error:
+        raise WorkspaceError(f"{rows}: damaged ({error}); delete {ready}, then restore") from error
     if on_rows(database, "look", SCHEMA, "")["people"] and not (aside / ROWS).exists():
         aside.mkdir(mode=0o700, exist_ok=True)
         with replacing(aside / ROWS, 0o600) as beside:
             copy_rows(database, beside)
-    on_rows(database, "copy_in", SCHEMA, str(ready / "server" / ROWS))
+    on_rows(database, "copy_in", SCHEMA, str(rows))
     return str(aside) if aside.exists() else ""
 
 
