@@ -29,7 +29,8 @@ def print_plan(result: CampaignPlan) -> None:
     console.print(
         f"{result.name}: {counted(settings.reviewers, 'reviewer')}, "
         f"{_counted(settings.days, 'day')} of {_counted(settings.hours, 'hour')}: "
-        f"{_counted(result.hours, 'hour')} ahead; {counted(result.answers, 'image')} settled so far",
+        f"{_counted(result.hours, 'hour')} ahead; "
+        f"{counted(result.answers, 'image')} settled so far",
         f"found by then: {_told(result.finds)} images, {result.found:,} so far",
         f"left at most: {_told(result.left)} groups, the bound {sure} sure",
         "",
