@@ -35,7 +35,7 @@ UNMEASURED_S = 10.0  # what the plan takes a task for before the first answer
 class World:
     """How a campaign really is."""
 
-    negatives: int = 1_000_000
+    negatives: int = 100_000
     hidden: float = 0.0025
     quality: tuple[float, float] = (2.2, 3.0)  # standard deviations that contraband scores higher
     easier: tuple[float, float] = (0.0, 0.6)  # and known positives higher still
@@ -48,7 +48,7 @@ class World:
     task_s: tuple[float, ...] = (7.0, 10.0, 14.0)
     pace: float = 0.3  # standard deviation of the log of the team's pace
     days: int = 10
-    hours: float = 6.0
+    hours: float = 0.7  # a tenth of the release, in a tenth of the time
     known: int = 800  # positives that may be strewn in
 
     @property
@@ -293,12 +293,13 @@ def shares_held(told: list[Told]) -> dict[int, dict[str, float]]:
 @click.command()
 @click.option("--seeds", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--first", type=int, default=0, show_default=True, help="Seed to begin with.")
-@click.option("--negatives", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option("--negatives", type=click.IntRange(1000), default=100_000, show_default=True)
+@click.option("--hours", type=float, default=0.7, show_default=True, help="Of each, a day.")
 @click.option("--hidden", type=float, default=0.0025, show_default=True)
-@click.option("--draws", type=click.IntRange(50), default=500, show_default=True)
-def main(seeds: int, first: int, negatives: int, hidden: float, draws: int) -> None:
+@click.option("--draws", type=click.IntRange(50), default=300, show_default=True)
+def main(seeds: int, first: int, negatives: int, hours: float, hidden: float, draws: int) -> None:
     """Run campaigns; a line of JSON for each morning, with the shares that held."""
-    world, told = World(negatives=negatives, hidden=hidden), []
+    world, told = World(negatives=negatives, hours=hours, hidden=hidden), []
     for seed in range(first, first + seeds):
         told += campaign(world, seed, (0, 3, 6, 9), draws)
         click.echo(f"{seed + 1 - first} of {seeds}", err=True)

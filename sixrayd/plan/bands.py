@@ -19,7 +19,7 @@ FLAGGED = 0.8  # of what is hidden lies where the detector fires, where no minin
 _BANDS = 12  # of flagged images
 _END = 1e-6  # believed shares nearer to 0 or 1 are taken as this near
 _STEPS = 50  # of Newton's method, which takes about eight
-_STEP = 0.25  # standard deviation of a band's shift from its neighbour's
+_STEP = 0.4  # standard deviation of a band's shift from its neighbour's
 # And of what no detector flagged from the last band's: hidden contraband is harder than known.
 _UNFLAGGED, _HARDER = 0.8, 0.4
 
@@ -33,6 +33,7 @@ class Doubt:
 
 
 OF_BELIEF = Doubt(-0.35, 0.6)  # too high by up to two where contraband is rare: docs/queue.md
+_CHANCE = 2.4  # over the root of the images believed in: the least of several shares is taken
 OF_SIZE = Doubt(0.0, 1.2)  # where nothing but the release's size is known
 
 
@@ -101,7 +102,9 @@ def believed_of(
     if belief is not None:
         each = belief.of(scores)
         rest = max(belief.hidden - float(each.sum()), 0.02 * belief.hidden)
-        return OF_BELIEF, each, min(rest / others, 1.0)
+        chance = _CHANCE / (1 + float(each.sum())) ** 0.5
+        doubt = Doubt(OF_BELIEF.shift + chance, float(np.hypot(OF_BELIEF.spread, chance)))
+        return doubt, each, min(rest / others, 1.0)
     hidden = HIDDEN * negatives
     if not len(scores):
         return OF_SIZE, scores, hidden / others

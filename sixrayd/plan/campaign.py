@@ -23,7 +23,7 @@ SEES = (9.0, 1.0)  # Beta over the share that reviewers see, before anything is 
 _HALVINGS = 40
 # Standard deviation of the log of the pace: unmeasured, after so many timed answers half of its
 # variance, and what never goes away.
-_PACE, _PACE_ANSWERS, _PACE_LEFT = 0.4, 20.0, 0.08
+_PACE, _PACE_ANSWERS, _PACE_LEFT = 0.5, 20.0, 0.08
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from sixrayd.core.printing import Terminal
-from sixrayd.core.words import counted
+from sixrayd.core.words import counted, plural
 from sixrayd.plan.stage import CampaignPlan, Foreseen
 
 _WHAT = {
@@ -21,15 +21,16 @@ def print_plan(result: CampaignPlan) -> None:
     table = Table("", "tasks", "hours", within, "", box=None, header_style="bold", pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"
-    for part in result.parts:
+    for part in (part for part in result.parts if part.tasks):
         hours = f"{part.hours.low:,.1f} to {part.hours.high:,.1f}"
         cells = (f"{part.tasks:,}", f"{part.hours.middle:,.1f}", hours, _WHAT[part.name])
         table.add_row(part.name, *cells)
     sure = f"{100 * result.confidence:.4g} %"
     console.print(
-        f"{result.name}: {counted(settings.reviewers, 'reviewer')}, {settings.days:g} days of "
-        f"{settings.hours:g} hours: {result.hours:,.4g} hours ahead; {result.answers:,} images "
-        "settled so far",
+        f"{result.name}: {counted(settings.reviewers, 'reviewer')}, "
+        f"{_counted(settings.days, 'day')} of {_counted(settings.hours, 'hour')}: "
+        f"{_counted(result.hours, 'hour')} ahead; "
+        f"{counted(result.answers, 'image')} settled so far",
         f"found by then: {_told(result.finds)} images, {result.found:,} so far",
         f"left at most: {_told(result.left)} groups, the bound {sure} sure",
         "",
@@ -42,6 +43,10 @@ def print_plan(result: CampaignPlan) -> None:
     )
     for step in result.steps:
         console.print(f"{step.when}: {step.why}", f"  {step.command}", sep="\n", soft_wrap=True)
+
+
+def _counted(number: float, noun: str) -> str:
+    return counted(int(number), noun) if number == int(number) else f"{number:,.3g} {plural(noun)}"
 
 
 def _told(foreseen: Foreseen) -> str:

@@ -34,8 +34,9 @@ def steps_of(
     """In the order in which they are typed."""
     total = max(sum(hours.values()), 1e-9)
     first = total - hours["spot checks"] if division.checks else total
-    turn = min(math.floor(settings.days * first / total) + 1, max(1, math.ceil(settings.days)))
-    days = _Days(turn, math.ceil(settings.days))
+    last = math.ceil(settings.days)
+    turn = min(math.floor(settings.days * first / total) + 1, last) if division.checks else last + 1
+    days = _Days(turn, last)
     steps = _Steps(judgement, campaign, division, settings)
     found = [*steps.queue(days), *steps.checks(days), *steps.end(days)]
     return tuple(
@@ -54,7 +55,7 @@ class _Days:
 
     @property
     def queue(self) -> str:
-        return _between(1, max(1, self.turn - (self.turn > 1)))
+        return _between(1, max(1, self.turn - 1))
 
     @property
     def checks(self) -> str:
