@@ -18,7 +18,7 @@ from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
 from sixrayd.review.server import ReviewServer, ServerAnnotation, ServerTask, connect
 from sixrayd.review.settings import PullSettings
-from sixrayd.review.verdicts import PAGE, Judged, judge
+from sixrayd.review.verdicts import PAGE, JudgedAnswer, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ class _Reader:
         lane: str,
         task: int,
         annotation: ServerAnnotation,
-        judged: Judged,
+        judged: JudgedAnswer,
         when: str,
     ) -> dict[str, Any]:
         return {

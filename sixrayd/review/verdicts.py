@@ -11,14 +11,14 @@ PAGE = 1  # version of the labelling page that new projects get; 0 told people t
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """An answer, and the ids of the boxes drawn in advance that it does not keep."""
 
     answer: ReadAnswer
     rejected: tuple[str, ...]
 
 
-def judge(answer: ReadAnswer, drawn: Collection[str], page: int = PAGE) -> Judged:
+def judge(answer: ReadAnswer, drawn: Collection[str], page: int = PAGE) -> JudgedAnswer:
     """Drop what a reviewer left without meaning it; what does not fit is noted.
 
     Where boxes are marked, those stand and what the reviewer drew or changed. Under "nothing
@@ -35,7 +35,7 @@ def judge(answer: ReadAnswer, drawn: Collection[str], page: int = PAGE) -> Judge
     kept = {item.candidate for item in boxes}
     notes = (*answer.notes, *_contradictions(answer.verdict, boxes))
     rejected = tuple(sorted(set(drawn) - kept)) if answer.verdict else ()
-    return Judged(replace(answer, boxes=boxes, notes=notes), rejected)
+    return JudgedAnswer(replace(answer, boxes=boxes, notes=notes), rejected)
 
 
 def _contradictions(verdict: Verdict | None, boxes: Collection[ReviewedBox]) -> list[str]:
