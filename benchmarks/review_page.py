@@ -14,9 +14,9 @@ import shutil
 import statistics
 import tempfile
 import time
+from typing import TYPE_CHECKING
 
 import click
-from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.million import write_release
 from benchmarks.review import NAME, write_mining
@@ -26,6 +26,9 @@ from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.server import running_server
 from sixrayd.review.push import push
 from sixrayd.review.settings import PushSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 EMAIL, PASSWORD = "page@example.org", "correct-horse-battery"
 SWITCHES = (
@@ -60,7 +63,7 @@ SPENT = """([since, end]) => performance.getEntriesByType('resource')
   .map(entry => [entry.name, entry.duration])"""
 
 
-def open_project(page: Page, url: str, address: str) -> None:
+def open_project(page: "Page", url: str, address: str) -> None:
     """Sign in and begin to label."""
     page.goto(f"{url}/user/login/")
     page.locator("input[name=email]").fill(EMAIL)
@@ -74,7 +77,7 @@ def open_project(page: Page, url: str, address: str) -> None:
     page.evaluate(WATCH)
 
 
-def answer(page: Page, number: int) -> dict[str, float]:
+def answer(page: "Page", number: int) -> dict[str, float]:
     """Say that nothing is there; milliseconds till the next image, and of its parts."""
     page.keyboard.press("s")
     time.sleep(READING_S)
@@ -93,6 +96,8 @@ def answer(page: Page, number: int) -> dict[str, float]:
 @click.option("--answers", type=click.IntRange(min=2), default=20, show_default=True)
 def main(tasks: int, answers: int) -> None:
     """Measure; the first answer, which also fills caches, does not count."""
+    from playwright.sync_api import sync_playwright
+
     chromium = os.environ.get("SIXRAYD_CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         workspace = Workspace(folder)
