@@ -258,7 +258,7 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
         "CORS_ALLOW_ALL_ORIGINS": "false",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder / "images"),
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder.resolve() / "images"),
         "LABEL_STUDIO_USERNAME": secret["user"],
         "LABEL_STUDIO_PASSWORD": secret["password"],
         "LABEL_STUDIO_USER_TOKEN": secret["token"],

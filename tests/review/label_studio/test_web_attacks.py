@@ -1,6 +1,7 @@
 """What web pages can do to a real Label Studio in whose browser somebody has signed in."""
 
 import json
+from pathlib import Path
 
 import httpx
 import psutil
@@ -122,3 +123,9 @@ def test_the_callers_settings_are_not_the_servers(monkeypatch, tmp_path):
     made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
     assert made["ALLOWED_HOSTS"] == "127.0.0.1,localhost"
     assert "*" not in made.values()
+
+
+def test_a_server_of_a_relative_workspace_reads_images_by_their_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = _environment(Path("server"), {"user": "u", "password": "p", "token": "t"})
+    assert made["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"] == str(tmp_path / "server" / "images")
