@@ -35,6 +35,8 @@ from .mine.settings import MineSettings as MineSettings
 from .mine.stage import mine as mine
 from .patch.settings import PatchSettings as PatchSettings
 from .patch.stage import patch as patch
+from .plan.settings import CampaignSettings as CampaignSettings
+from .plan.stage import plan as plan
 from .review.agreement import agreement as agreement
 from .review.next_round import next_round as next_round
 from .review.planting.plant import plant as plant

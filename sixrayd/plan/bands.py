@@ -19,7 +19,7 @@ FLAGGED = 0.8  # of what is hidden lies where the detector fires, where no minin
 _BANDS = 12  # of flagged images
 _END = 1e-6  # believed shares nearer to 0 or 1 are taken as this near
 _STEPS = 50  # of Newton's method, which takes about eight
-_STEP = 0.4  # standard deviation of a band's shift from its neighbour's
+_STEP = 0.25  # standard deviation of a band's shift from its neighbour's
 # And of what no detector flagged from the last band's: hidden contraband is harder than known.
 _UNFLAGGED, _HARDER = 0.8, 0.4
 

@@ -6,6 +6,7 @@ a single look in closed form, times what the looks of this campaign cost beside 
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.special import bdtr
@@ -20,7 +21,6 @@ from sixrayd.statistics.sensitivity import Sensitivity, sensitivity_lower, units
 INTERVAL = 0.9  # of forecasts
 LOOKS = (0.25, 0.5, 0.75, 1.0)  # shares of all checks that planned looks come at
 SEES = (9.0, 1.0)  # Beta over the share that reviewers see, before anything is measured
-_HALVINGS = 40
 # Standard deviation of the log of the pace: unmeasured, after so many timed answers half of its
 # variance, and what never goes away.
 _PACE, _PACE_ANSWERS, _PACE_LEFT = 0.5, 20.0, 0.08
@@ -145,6 +145,7 @@ class Foresight:
         rng = np.random.default_rng(seed)
         self.shares = state.bands.shares(draws, rng)  # (S, B)
         self.pace: FloatArray = np.exp(state.pace_spread * rng.standard_normal(draws))
+        self._seen_with = cache(self._seen)
         self.sees: FloatArray = rng.beta(*state.sees, draws)
         spent = np.append(0.0, np.cumsum(state.seconds))
         self._spent: FloatArray = spent  # (Q + 1,)
@@ -177,7 +178,7 @@ class Foresight:
         waiting = state.bands.waiting - reviewed
         finds = rng.binomial(reviewed, self.shares).sum(axis=1)
         sample = self._sample(finds, waiting, division.checks / self.pace, rng)
-        seen, seen_before, alpha, before = self._seen(division.known, rng)
+        seen, seen_before, alpha, before = self._seen_with(division.known)
         behind = units_behind(sample.found, seen_before, before, sample.reviewed) - sample.found
         total = _single(sample.finds, seen * sample.share, alpha, sample.units)
         cost = self._looks_cost(sample, seen, alpha) if exact else 1.0
@@ -219,13 +220,11 @@ class Foresight:
             reviewed=full * before.reviewed,
         )
 
-    def _seen(
-        self, known: int, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray, float, float]:
+    def _seen(self, known: int) -> tuple[FloatArray, FloatArray, float, float]:
         """(S,) shares seen at least by all and by the queue, and the parts of alpha that are left
         for the sampling and for what was decided before the first draw.
         """
-        state, lowest = self.state, []
+        state, lowest, rng = self.state, [], np.random.default_rng([self.seed, 2])
         more = (known // 2, known - known // 2)
         sides = []
         for side, add in zip(state.sides, more, strict=True):
@@ -289,7 +288,7 @@ def _single(finds: IntArray, chance: FloatArray, alpha: float, units: IntArray) 
     """(S,) the most contraband units of which a single look finds no more, `planned` in one."""
     low: IntArray = finds.astype(np.int64)
     high: IntArray = np.maximum(units, low)
-    for _ in range(_HALVINGS):
+    while (low < high).any():
         middle = (low + high + 1) // 2
         stands = (bdtr(finds, middle, chance) > alpha) | (middle <= finds) | (chance <= 0)
         low, high = np.where(stands, middle, low), np.where(stands, high, middle - 1)

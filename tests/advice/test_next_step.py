@@ -364,3 +364,17 @@ def test_where_nothing_was_flagged_checks_are_drawn(tmp_path):
     workspace = built(tmp_path)
     build_mine(workspace, "rfb", [])
     assert step(workspace) == Step("sixrayd estimate --sample 100", "the detector flagged nothing")
+
+
+def test_finds_go_to_a_second_person_where_the_push_said_so(tmp_path):
+    workspace = built(tmp_path)
+    found = [Says(FLAGGED[0], MISSED, KNIFE), *(Says(i, NOTHING) for i in FLAGGED[1:])]
+    options = {"limit": 4, "confirm_finds": 1.0}
+    reviewed(workspace, found, options=options)
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --limit 4 --confirm-finds", "1 find that one reader alone saw"
+        )
+    reviewed(workspace, found, options={**options, "confirm_finds": "all"})  # a stranger's
+    with server_up(workspace):
+        assert step(workspace).command == "sixrayd estimate"

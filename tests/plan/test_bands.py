@@ -21,7 +21,7 @@ def test_beforehand_it_is_what_is_believed_with_its_doubt():
 
     assert drawn.shape == (4000, 4)
     assert drawn.mean(axis=0) == pytest.approx([-0.35, -0.35, -0.35, 0.05], abs=0.05)
-    spreads = np.sqrt([0.36, 0.36 + 0.16, 0.36 + 0.32, 0.36 + 0.32 + 0.64])
+    spreads = np.sqrt([0.36, 0.36 + 0.0625, 0.36 + 0.125, 0.36 + 0.125 + 0.64])
     assert drawn.std(axis=0) == pytest.approx(spreads, rel=0.05)
 
 
