@@ -48,10 +48,11 @@ option = options_of(AuditSettings)
 @click.option("--classes", type=Names(), help="Classes of --set.  [default: those it names]")
 @click.option(
     "--fix",
+    cls=OutsideOption,
     is_flag=True,
     help="First leave out boxes that repeat another, and narrow ones of images that keep one.",
 )
-@click.option("--undo", is_flag=True, help="First put back what --fix left out.")
+@click.option("--undo", cls=OutsideOption, is_flag=True, help="First put back what --fix left out.")
 @json_option
 @click.pass_context
 def audit(

@@ -66,6 +66,7 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
     """
     with workspace.lock():
         run = workspace.run("shards")
+        workspace.check_own(workspace.shards / "fix")
         _remove_parts(workspace)
         folder, path = workspace.shards / "fix", workspace.shards / TABLE
         stands = fix_stands(workspace)
@@ -120,6 +121,7 @@ def undo_fix(workspace: Workspace) -> int:
     with workspace.lock():
         folder = workspace.shards / "fix"
         workspace.run("shards")
+        workspace.check_own(folder)
         _remove_parts(workspace)
         put_back = 0
         if fix_stands(workspace):

@@ -259,3 +259,23 @@ def test_status_says_that_a_fix_stands(workspace, runner):
     assert runner.invoke(cli, words).stdout.splitlines()[1] == line
     undo_fix(workspace)
     assert line not in runner.invoke(cli, words).stdout
+
+
+def test_a_workspace_s_own_settings_fix_nothing(workspace, runner):
+    (workspace.root / "sixrayd.toml").write_text("[audit]\nfix = true\n")
+    before = files(workspace)
+    done = runner.invoke(cli, ["audit", "-w", str(workspace.root)])
+    assert "'fix' acts outside" in str(done.exception)
+    assert files(workspace) == before
+
+
+@pytest.mark.parametrize("change", [lambda ws: apply_fix(ws, 4), undo_fix])
+def test_where_a_link_leads_out_nothing_is_written_or_removed(workspace, tmp_path, change):
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "annotations.parquet").write_text("mine")
+    (away / ".mine.part").write_text("mine")
+    (workspace.shards / "fix").symlink_to(away)
+    with pytest.raises(WorkspaceError, match="a link leads to"):
+        change(workspace)
+    assert sorted(path.read_text() for path in away.iterdir()) == ["mine", "mine"]
