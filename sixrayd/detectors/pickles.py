@@ -14,8 +14,9 @@ import torch
 from sixrayd.core.files import open_plain
 
 _GLOBALS = re.compile(
-    r"collections OrderedDict|torch (\w*Storage|Size|[a-z]+\d+(_\w+)?)|torch\.storage \w*Storage"
-    r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter)|torch\.nn\.parameter Parameter"
+    r"collections OrderedDict|torch (\w*Storage|Size|Tensor|[a-z]+\d+(_\w+)?)"
+    r"|torch\.storage \w*Storage|torch\._utils _rebuild_(tensor|tensor_v2|parameter)"
+    r"|torch\._tensor _rebuild_from_type_v2|torch\.nn\.parameter Parameter"
 )
 _LEGACY_PICKLES = 5  # of a file of torch before 1.6; bytes of storages follow
 _MOST_VALUES = 100_000  # of a tuple, with those in it
@@ -58,7 +59,7 @@ def _check_pickle(file: IO[bytes]) -> None:
     for opcode, argument, _ in pickletools.genops(file):
         name = opcode.name
         if name in ("GLOBAL", "INST") and not _GLOBALS.fullmatch(str(argument)):
-            raise pickle.UnpicklingError("a function that no tensor needs")
+            raise pickle.UnpicklingError(f"{argument!r:.80} is nothing that tensors need")
         if name == "MARK":
             marks.append(len(stack))
         elif "PUT" in name or name == "MEMOIZE":

@@ -326,9 +326,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         said += tensor.numel() * tensor.element_size()
         if said > 4 * path.stat().st_size + _REPEATED_BYTES:  # views of the same numbers
             raise CheckpointError(f"{path}: {key}: its tensors repeat each other too often")
+        weights[key] = tensor
+    for key, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key}: holds values that are not finite")
-        weights[key] = tensor
     if all(key.startswith("module.") for key in weights):  # saved from DataParallel
         weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
     return weights
