@@ -45,6 +45,7 @@ def test_a_new_person_gets_what_is_left_of_a_lane_and_nothing_else(site):
     assert found.by_person == {"1": {email_of(ann): 2, email_of(cat): 2}}
 
 
+@pytest.mark.long
 def test_a_reviewer_takes_over_what_is_not_in_a_lane_of_their_own(site):
     images = site.mined("over", 8)
     push(site.workspace, PushSettings("over", limit=4, reviewers=2))
