@@ -34,7 +34,7 @@ labels = options_of(LabelSettings)
     metavar="N",
     help="Draw N more units at random for spot checks; `sixrayd review push` sends them.",
 )
-@options_of(SampleSettings)("--seed", help="With --sample: new dice throws, for instance.")
+@options_of(SampleSettings)("--seed", help="With a draw: new dice throws, for instance.")
 @click.option(
     "--looks",
     metavar="N,N,…",

@@ -30,6 +30,7 @@ from scipy.stats import binom
 from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError
 
+_MOST_WORK = 300_000  # looks × finds to be expected ** 1.5: beyond it minutes, then hours
 _NEVER = 1e-12  # chance of numbers of finds that are left out, at each end of each look
 _MOST_LOOKS = 100
 
@@ -129,6 +130,9 @@ def total_upper(
         return units
     least = max(numbers)
     total = min(_highest(number, look, plan, alpha, sensitivity, units) for look, number in seen)
+    expected = total * sensitivity * plan.fractions[len(finds) - 1]
+    if len(finds) * expected**1.5 > _MOST_WORK:
+        return max(total, least)  # all beyond it are rejected, so it holds, if a little wide
     while total > least:
         most = limits(total, plan, len(finds), alpha, sensitivity)
         if all(number > most[look] for look, number in seen):

@@ -87,7 +87,7 @@ option = options_of(TrainSettings)
     "torchvision's .pth, our .safetensors), a trained model's name, or vgg16-reduced, vgg16, "
     "resnet50 or retinanet, which lie in the folder that SIXRAYD_WEIGHTS names or are fetched. "
     "auto takes what the recipe expects: vgg16-reduced for SSD and RFB, resnet50 for RetinaNet, "
-    "none for small detectors.",
+    "efficientnet-lite0 for -lite0 detectors, none for -small ones.",
 )
 @option(
     "--round",

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.statistics import planned
 from sixrayd.statistics.planned import LookPlan, limits, total_upper
 
 PLANS = [
@@ -164,3 +165,16 @@ def test_many_finds_take_seconds_and_a_hostile_plan_none():
     assert total_upper([75, 150, 300, 525, 750], LookPlan(shares), 1_000_000, 0.05) == 2653
     with pytest.raises(SettingsError, match=r"^101 looks: at most 100 are planned$"):
         LookPlan(tuple(n / 200 for n in range(1, 102)))
+
+
+def test_too_much_work_gives_a_wider_limit_at_once(monkeypatch):
+    plan = LookPlan((0.05, 0.1, 0.2))
+    exact = total_upper([1, 2, 6], plan, 10_000, 0.05)
+    monkeypatch.setattr(planned, "_MOST_WORK", 0)
+    assert exact < total_upper([1, 2, 6], plan, 10_000, 0.05) < 2 * exact
+
+
+def test_a_hundred_looks_at_thousands_of_finds_end_soon():
+    plan = LookPlan(tuple(n / 200 for n in range(1, 101)))
+    finds = [50 * n for n in range(1, 101)]
+    assert 10_000 < total_upper(finds, plan, 20_000, 0.05) < 10_600
