@@ -94,8 +94,10 @@ def push(
             again = plan.finds_of_one(workspace, name, job.project, settings.confirm_finds)
             second = {lane: job.missing(lane, items) for lane, (_, items) in again.items()}
             finders = {lane: finder for lane, (finder, _) in again.items()}
-            kept = ("origin", "limit", "reviewers", "share", "confirm_finds", "duplicates", "again")
+            kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
             lasting = {key: getattr(settings, key) for key in kept}
+            if settings.confirm_finds:
+                lasting["confirm_finds"] = settings.confirm_finds
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
             job.begin(lasting, all_of.inputs)
