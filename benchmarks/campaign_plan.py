@@ -296,12 +296,12 @@ def shares_held(told: list[Told]) -> dict[int, dict[str, float]]:
 @click.option("--negatives", type=click.IntRange(1000), default=100_000, show_default=True)
 @click.option("--hours", type=float, default=0.7, show_default=True, help="Of each, a day.")
 @click.option("--hidden", type=float, default=0.0025, show_default=True)
-@click.option("--draws", type=click.IntRange(50), default=300, show_default=True)
+@click.option("--draws", type=click.IntRange(50), default=150, show_default=True)
 def main(seeds: int, first: int, negatives: int, hours: float, hidden: float, draws: int) -> None:
     """Run campaigns; a line of JSON for each morning, with the shares that held."""
     world, told = World(negatives=negatives, hours=hours, hidden=hidden), []
     for seed in range(first, first + seeds):
-        told += campaign(world, seed, (0, 3, 6, 9), draws)
+        told += campaign(world, seed, (0, 3, 6), draws)
         click.echo(f"{seed + 1 - first} of {seeds}", err=True)
     for day, row in shares_held(told).items():
         click.echo(json.dumps({"morning": day + 1, **row}))

@@ -96,9 +96,10 @@ def push(
             again = plan.finds_of_one(workspace, name, job.project, settings.confirm_finds)
             second = {lane: job.missing(lane, items) for lane, (_, items) in again.items()}
             finders = {lane: finder for lane, (finder, _) in again.items()}
-            kept = ["origin", "limit", "reviewers", "share", "confirm_finds", "duplicates", "again"]
-            kept += ["boxes", "draw_from"]
-            lasting = {key: getattr(settings, key) for key in kept}
+            kept = ("origin", "limit", "reviewers", "share", "duplicates", "again")
+            lasting = {key: getattr(settings, key) for key in (*kept, "boxes", "draw_from")}
+            if settings.confirm_finds:
+                lasting["confirm_finds"] = settings.confirm_finds
             if settings.server != LABEL_STUDIO:
                 lasting["kind"] = settings.server
             if settings.guidelines:

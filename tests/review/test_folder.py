@@ -19,6 +19,8 @@ from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, 
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.cursor import Cursor, Known, Outcome
 from sixrayd.review.folder import (
+    RULED,
+    SECOND,
     Book,
     Project,
     ReviewFolder,
@@ -180,7 +182,7 @@ def test_images_are_known_from_every_file_of_the_review(tmp_path):
         TASK_SCHEMA,
     )
     first.write_candidates([candidate("N2")])
-    first.write_proposals([candidate("N3", model="reviewers")])
+    first.show(RULED, {"N3": [candidate("N3", model="reviewers")]})
     planted = dict.fromkeys(("kind", "target", "item", "label", "size", "sha256"), "")
     planted |= dict.fromkeys(("x1", "y1", "x2", "y2", "scale"), 0.0)
     planted |= {"image_id": "N4", "with_proposals": False, "width": 1, "height": 1}
@@ -201,7 +203,8 @@ def test_images_are_known_from_every_file_of_the_review(tmp_path):
 def test_boxes_are_those_that_were_drawn_in_the_lane(tmp_path):
     first = folder(tmp_path)
     first.write_candidates([candidate("N1"), candidate("N1", 1, x1=12.0), candidate("N2")])
-    first.write_proposals([candidate("N1", model="reviewers", label="Gun")])
+    first.show(RULED, {"N1": [candidate("N1", model="reviewers", label="Gun")]})
+    first.show(SECOND, {"N1": [candidate("N1", model="finder", label="Pliers")]})
     knife = Box("Knife", 10, 20, 40, 50)
     for lane in ("1", "2"):
         assert first.boxes_drawn(lane) == {
@@ -209,11 +212,13 @@ def test_boxes_are_those_that_were_drawn_in_the_lane(tmp_path):
             "N2": {"N2/rfb/0": knife},
         }
     assert first.boxes_drawn(ADJUDICATION) == {"N1": {"N1/reviewers/0": Box("Gun", 10, 20, 40, 50)}}
+    again = first.boxes_drawn("second-look-0a1b2c3d")
+    assert again == {"N1": {"N1/finder/0": Box("Pliers", 10, 20, 40, 50)}}
 
 
 def test_before_the_first_push_there_is_nothing(tmp_path):
     first = folder(tmp_path)
-    assert (first.tasks(), first.candidates(), first.proposals()) == ([], [], [])
+    assert (first.tasks(), first.candidates(), first.shown(RULED)) == ([], [], [])
     assert (first.decisions(), first.decisions(planted=True)) == ([], [])
     assert (first.boxes_drawn("1"), first.cursors()) == ({}, {})
     assert not first.path.exists()
@@ -336,7 +341,7 @@ def test_a_note_of_the_last_pull_that_is_no_json_is_no_note(tmp_path, text):
 
 def test_finishing_names_every_table_by_its_hash(tmp_path):
     first = reviewed(tmp_path, [Says("N0000001", MISSED)])
-    first.write_proposals([candidate("N0000001", model="reviewers")])
+    first.show(RULED, {"N0000001": [candidate("N0000001", model="reviewers")]})
     first.append_decisions(first.decisions(), planted=True)
     first.keep(PROJECT)
     first.reopen()

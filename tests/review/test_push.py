@@ -160,7 +160,7 @@ def test_run_json_names_inputs_and_outputs(site):
     assert run.settings == {
         **{"name": "papers", "origin": "mining", "limit": None, "server": "local"},
         **{"reviewers": 1, "share": 1.0, "duplicates": False, "again": False},
-        **{"boxes": 3, "draw_from": None, "confirm_finds": 0.0},
+        **{"boxes": 3, "draw_from": None},
     }
     assert run.summary["tasks"] == run.summary["left"] == 1
     assert site.workspace.stale("review", "papers") == []
