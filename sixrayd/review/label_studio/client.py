@@ -1,6 +1,7 @@
 """The one place that talks to Label Studio; its errors become `ServiceError` here."""
 
 import hmac
+import itertools
 import re
 import secrets
 import socket
@@ -33,6 +34,7 @@ T = TypeVar("T")
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
+_PAGE, _MOST_PROJECTS = 100, 10_000
 _SOON_S = 5.0  # of a server on this machine that is starting
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
@@ -99,12 +101,24 @@ class LabelStudio:
         """The project that was made with this key."""
 
         def look() -> int | None:
-            for project in self._sdk.projects.list(page_size=100):
+            for project in self._projects():
                 if str(project.description or "").endswith(f" {key}"):
                     return int(project.id)
             return None
 
         return self._patiently(look)
+
+    def _projects(self) -> Iterator[Any]:
+        """All projects; only the last page may hold fewer than it was asked for."""
+        pages = self._sdk.projects.list(page_size=_PAGE).iter_pages()
+        for page in itertools.islice(pages, _MOST_PROJECTS // _PAGE):
+            yield from page.items
+            if len(page.items) < _PAGE or not page.has_next:
+                return
+        raise ServiceError(
+            f"{self.connection.url}: lists more than {_MOST_PROJECTS:,} projects, or pages without "
+            "end; delete projects that are done with, or name another server"
+        )
 
     def make_project(self, title: str, key: str, labelling: str, instruction: str) -> int:
         """Make a project whose tasks come in order and show their predictions.
