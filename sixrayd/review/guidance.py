@@ -40,11 +40,13 @@ def guidance(workspace: Workspace, review: Path) -> Guidance:
         review: folder of the review.
 
     Raises:
-        SettingsError: its guidelines are no text, or too long.
+        SettingsError: its guidelines are no text, too long, or elsewhere.
         ShardError: a shard is gone or has changed since it was indexed.
     """
     classes, examples = workspace.classes(), example_sheet(workspace)
     own = review / GUIDELINES
+    if own.exists() and not workspace.is_own(own):
+        raise SettingsError(f"{own}: a link leads out of the workspace; put the file itself there")
     text = read_guidelines(own) if own.exists() else _ours(classes, bool(examples))
     return Guidance(text, examples)
 

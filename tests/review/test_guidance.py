@@ -92,3 +92,13 @@ def test_guidelines_that_are_no_text_or_too_long_are_refused(tmp_path, data, sai
     path.write_bytes(data)
     with pytest.raises(SettingsError, match=said):
         read_guidelines(path)
+
+
+def test_a_link_out_of_the_workspace_is_told_to_nobody(tmp_path):
+    (tmp_path / "secret").write_text("mine")
+    told(tmp_path)
+    folder = tmp_path / "workspace" / "review" / "first"
+    folder.mkdir(parents=True)
+    (folder / "guidelines.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(SettingsError, match="a link leads out of the workspace"):
+        told(tmp_path)

@@ -15,6 +15,7 @@ from typing import IO
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.folder import SERVER
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.postgres import Postgres, check_place, copy_rows, noted
 from sixrayd.review.label_studio.server import running, server_folder, server_mark
@@ -129,14 +130,29 @@ def _server_files(server: Path) -> list[Path]:
     # The images that candidates show come from the shards, so they are left out.
     data = server / "data"
     found = [server / "secret.json", data / ".env", *(data / "media" / "upload").rglob("*")]
-    return [path for path in found if path.is_file()]
+    return [path for path in found if path.is_file() and _is_below(path, server)]
 
 
 def _review_files(workspace: Workspace) -> list[Path]:
-    folders = [p for p in workspace.folder("review").glob("[!.]*") if p.name != "server"]
-    folders += workspace.folder("estimate").glob("[!.]*")  # spot checks hang on what was drawn
-    found = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in found if not path.name.startswith("."))
+    found = []
+    for stage in ("review", "estimate"):  # spot checks hang on what was drawn
+        top = workspace.folder(stage)
+        names = [path for path in top.glob("[!.]*") if path.name != SERVER]
+        files = (path for folder in names for path in folder.rglob("*") if path.is_file())
+        found += [p for p in files if not p.name.startswith(".") and _is_below(p, top)]
+    return sorted(found)
+
+
+def _is_below(path: Path, top: Path) -> bool:
+    """Always, else:
+
+    Raises:
+        WorkspaceError: a link leads to it from elsewhere, which is nobody's to pack; without it
+            the backup would not be whole.
+    """
+    if not path.resolve().is_relative_to(top.resolve()):
+        raise WorkspaceError(f"{path}: a link leads out of {top}; put the file itself there")
+    return True
 
 
 class _Hashed:

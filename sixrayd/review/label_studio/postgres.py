@@ -159,8 +159,14 @@ def make_tables(database: Postgres, folder: Path, say: Callable[[str], None]) ->
     Raises:
         ServiceError: it failed.
     """
+    found = on_rows(database, "look", SCHEMA, "")
+    if not found["tables"] and found["others"]:
+        raise ServiceError(
+            f"{database.url}: holds {found['others']} tables in its schema public, expected none; "
+            "name a database of this workspace's own"
+        )
     on_rows(database, "make", SCHEMA)
-    if not on_rows(database, "look", SCHEMA, "")["tables"]:
+    if not found["tables"]:
         say("Preparing the database (once; one to five minutes)")
         _run(database, [str(server_program(say)), "version", "--data-dir", str(folder)])
         shutil.rmtree(folder)

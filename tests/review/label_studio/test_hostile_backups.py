@@ -19,7 +19,7 @@ from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio import restore as restoring
 from sixrayd.review.label_studio import unpacking
-from sixrayd.review.label_studio.backup import back_up, backups
+from sixrayd.review.label_studio.backup import _review_files, back_up, backups
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import server_folder, server_mark, start
@@ -538,3 +538,15 @@ def _journal(database, named):
     record = struct.pack(">I", 1) + whole[:page] + struct.pack(">I", check)
     end = name + struct.pack(">2I", len(name), sum(name)) + magic
     return head.ljust(512, b"\0") + record + struct.pack(">I", (1 << 30) // page + 1) + end
+
+
+def test_what_links_lead_to_elsewhere_is_packed_in_no_backup(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    folder = workspace.folder("review", "first")
+    folder.mkdir(parents=True)
+    (folder / "tasks.parquet").write_text("ours")
+    assert _review_files(workspace) == [folder / "tasks.parquet"]
+    (tmp_path / "secret").write_text("mine")
+    (folder / "notes.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(WorkspaceError, match="a link leads out of"):
+        _review_files(workspace)

@@ -30,16 +30,21 @@ Columns = dict[str, dict[str, str]]  # types, by table and column
 
 
 def look(to: psycopg.Connection, schema: str, user: str) -> dict[str, object]:
-    """Whether a schema has Label Studio's tables, how many are in it, and a user's tokens."""
+    """Whether a schema has Label Studio's tables, how many are in it, and a user's tokens.
+
+    `others` counts tables of the schema public, which Label Studio would take for its own.
+    """
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    (others,) = to.execute(query).fetchone()
     people, keys = (sql.Identifier(schema, name) for name in ("htx_user", "authtoken_token"))
     query = "SELECT to_regclass(%s) IS NOT NULL"
     there = [to.execute(query, [each.as_string(to)]).fetchone()[0] for each in (people, keys)]
     if not all(there):
-        return {"tables": False, "people": 0, "tokens": []}
+        return {"tables": False, "people": 0, "tokens": [], "others": others}
     (count,) = to.execute(sql.SQL("SELECT count(*) FROM {}").format(people)).fetchone()
     query = sql.SQL("SELECT key FROM {} JOIN {} AS who ON user_id = who.id WHERE email = %s")
     tokens = [key for (key,) in to.execute(query.format(keys, people), [user])]
-    return {"tables": True, "people": count, "tokens": tokens}
+    return {"tables": True, "people": count, "tokens": tokens, "others": others}
 
 
 def make(to: psycopg.Connection, schema: str) -> None:
