@@ -306,9 +306,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: not readable weights ({_what(head)})") from error
+        first = _guess(head) or (
+            "it holds more than tensors, which could run code; save its state_dict alone"
+        )
+        raise CheckpointError(f"{path}: not readable weights ({first})") from error
     except Exception as error:  # a broken pickle fails in whatever way its bytes lead to
-        first = str(error).partition(". ")[0].partition("\n")[0]
+        first = _guess(head) or str(error).partition(". ")[0].partition("\n")[0]
         raise CheckpointError(f"{path}: not readable weights ({first})") from error
     for wrapping in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
@@ -343,13 +346,13 @@ def _is_plain(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() <= held
 
 
-def _what(head: bytes) -> str:
-    """What a file that holds no tensors alone seems to be, by its first bytes."""
+def _guess(head: bytes) -> str:
+    """What a file that is no pickle seems to be, by its first bytes; empty where none tells."""
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; fetch the file that it stands for"
     if head.lstrip().startswith(b"<"):
         return "a web page under the file's name; fetch it again"
-    return "it holds more than tensors, which could run code; save its state_dict alone"
+    return ""
 
 
 def _shape(tensor: Tensor) -> str:

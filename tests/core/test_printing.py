@@ -80,5 +80,6 @@ def test_nothing_prints_elsewhere() -> None:
         for path in root.rglob("*.py")
         if (calls := direct.findall(path.read_text("utf-8")))
     }
-    assert found == {"core/command.py": 1, "core/printing.py": 1}
+    there = {"review/label_studio/inside/sixrayd_rows.py": 1}  # in the server's environment
+    assert found == {"core/command.py": 1, "core/printing.py": 1} | there
     assert click.echo is not echo

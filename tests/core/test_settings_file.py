@@ -42,14 +42,17 @@ def test_what_leads_out_of_a_workspace() -> None:
         for name, parameter in PARAMETERS
         if isinstance(parameter, OutsideOption | OutsideArgument)
     }
-    servers = ("push", "adjudicate", "pull", "status")
+    servers = ("push", "adjudicate", "pull", "status", "invite", "practice", "take-over")
     assert found == {
         *("download --release", "download --from", "download --split", "audit --set"),
         *("download --address", "download --shards-at"),
         *("train --init", "benchmark --init", "benchmark --voc", "benchmark --saliency"),
         *("benchmark --regression", "mine --address", "mine --shards-at", "mine --parts-at"),
         *("mine --detections", "mine --coco-images", "estimate --certify", "estimate --force"),
-        *("export --out", "export --force", "review restore archive"),
+        *("export --out", "export --force", "export --images-from", "review restore archive"),
+        *("audit --fix", "audit --undo", "report --out", "review push --guidelines"),
+        *(f"review {name} --database" for name in ("serve", "backup", "restore")),
+        *("estimate --url", "estimate --token-file"),
         *(f"review {name} {option}" for name in servers for option in ("--url", "--token-file")),
     }
 

@@ -117,7 +117,10 @@ def test_refusals_leave_no_file(runner, untouched, words, kind, message):
     [
         (("--plan", "--certify", "a"), "and --certify: one at a time"),
         (("--looks", "5,x"), "--looks 5,x: expected whole numbers and commas"),
-        (("--looks", "5", "--next-look"), "--looks, --next-look and --certify: one at a time"),
+        (
+            ("--looks", "5", "--next-look"),
+            "--looks, --next-look, --labels and --certify: one at a time",
+        ),
         (("--sample", "2", "--force"), "--by and --force: only with --certify"),
         (("--plan", "--seed", "x"), "--seed: only with --sample"),
         (("--sample", "-1"), "-1 is not in the range x>=1."),

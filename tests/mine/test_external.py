@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import zipfile
 from dataclasses import replace
 
@@ -338,7 +339,12 @@ def test_voc_is_taken_with_its_scores(workspace, tmp_path, how):
         ("N0000001", "Gun", 10.0, 20.0, 40.0, 50.0, 0.5, 1),
     ]
     found = faults(workspace)
-    assert [(where, error.partition(" (")[0]) for where, error in found] == [
+    # Of a member of a zip the size is known, of a file no more is read than may be.
+    told = [
+        (where, re.sub(r"^\d+ bytes", "too much", error.partition(" (")[0]))
+        for where, error in found
+    ]
+    assert told == [
         ("b/N0000001.xml", "a second file for N0000001; the first is taken"),
         ("b/N0000002.xml: object 1", "score 7.5: expected a number from 0 to 1"),
         (
@@ -348,7 +354,7 @@ def test_voc_is_taken_with_its_scores(workspace, tmp_path, how):
         ),
         ("b/N0000004.xml", "not XML"),
         ("b/N0000006.xml", "has a DTD, which no annotation needs; refused"),
-        ("b/N0000007.xml", f"{(4 << 20) + 1} bytes, expected at most {4 << 20}"),
+        ("b/N0000007.xml", f"too much, expected at most {4 << 20}"),
         ("b/N0099999.xml", "image 'N0099999': is not in the release"),
     ]
     assert (result.not_negatives, result.skipped) == (1, 7)

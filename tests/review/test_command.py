@@ -24,6 +24,7 @@ COMMANDS = {
     "restore": "Put a backup back.",
     "plant": "Plant known threats in clean negatives.",
     "rates": "Say who found what was planted.",
+    "practice": "Have people practise on known positives.",
     "push": "Send images to reviewers.",
     "adjudicate": "Send unsettled images to an adjudicator.",
     "pull": "Fetch new and changed decisions.",

@@ -79,8 +79,8 @@ def running(workspace: Workspace) -> Server | None:
     try:
         state = parse_json(plain_text(folder / "state.json"))
         secret = parse_json(plain_text(folder / "secret.json"))
-        database = Postgres.of(state["database"]) if state.get("database") else None
         told = (state["url"], state["pid"], secret["user"], secret["token"])
+        database = Postgres.of(state["database"]) if state.get("database") else None
         return Server(*told, folder / "secret.json", database)
     except (FileNotFoundError, ValueError, KeyError, TypeError, SettingsError):
         return None

@@ -125,7 +125,7 @@ def test_the_server_sees_little_of_the_environment_and_no_secret(monkeypatch):
     monkeypatch.delenv("LC_ALL", raising=False)
     seen = server_variables()
     assert (seen["PATH"], seen["TZ"]) == ("/usr/bin", "UTC")
-    assert seen.keys() - QUIET.keys() <= {"PATH", "HOME", "LANG", "TMPDIR", "TZ"}
+    assert seen.keys() - QUIET.keys() <= {"PATH", "HOME", "LANG", "TMPDIR", "TZ", "PYTHONSAFEPATH"}
     assert not set(seen.values()) & set(secrets.values())
 
 
