@@ -60,15 +60,16 @@ def test_the_page_has_a_table_for_each_part(tmp_path):
     )
 
 
+@pytest.mark.long  # it takes as long as a busy machine needs to begin
 def test_a_part_that_hangs_is_killed_and_what_it_found_stays(tmp_path):
     start = time.monotonic()
     setting, out = Setting(tmp_path / "work", "cpu", True), tmp_path / "gpu"
 
-    document = run_parts(odd("hangs", limit_s=2), setting, out, 60, ABOUT)
+    document = run_parts(odd("hangs", limit_s=30), setting, out, 120, ABOUT)
 
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 120
     (part,) = document["parts"]
-    assert part["error"] == "killed after 2 s; what it had measured until then stands"
+    assert part["error"] == "killed after 30 s; what it had measured until then stands"
     assert (part["status"], part["trimmed"]) == ("failed", ["the rest"])
     assert part["rows"] == [{"speed": "none", "images_per_s": 0}]
 
