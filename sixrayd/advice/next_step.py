@@ -158,7 +158,10 @@ class Judgement:
         if newest and self._is_of_round(newest.name) and not self._mined(newest.name):
             line = f"sixrayd mine --model {shlex.quote(newest.name)}"
             yield Step(line, "the round's model has not mined")
-        yield from self._of_results("mine", "its model or the release has changed")
+        mined = self._newest("mine")
+        review = self.reviews.of(mined.name) if mined else None
+        if review is None or not review.left:  # else people are at work on it, as it was sent
+            yield from self._of_results("mine", "its model or the release has changed")
 
     def _of_review(self, state: ReviewState) -> Iterator[Step]:
         newest = state is self.reviews.states[-1]

@@ -147,5 +147,5 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if is_part_of_another():
         return
     if result.validation.get("mean", 1.0) < LEARNT:
-        echo("It has learnt next to nothing yet: train longer before mining.", err=True)
+        echo("It has learnt next to nothing yet.", err=True)
     echo_next(workspace)

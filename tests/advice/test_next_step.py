@@ -378,3 +378,14 @@ def test_finds_go_to_a_second_person_where_the_push_said_so(tmp_path):
     reviewed(workspace, found, options={**options, "confirm_finds": "all"})  # a stranger's
     with server_up(workspace):
         assert step(workspace).command == "sixrayd estimate"
+
+
+def test_what_people_are_at_is_not_mined_anew(tmp_path):
+    workspace = built(tmp_path)
+    inputs = workspace.upstream(("models", "rfb"))
+    workspace.finish(Run("mine", "rfb", {"model": "rfb"}, inputs))
+    reviewed(workspace, server="https://labels.example.org")
+    learnt(workspace, "rfb", 0.6, seed=1)
+    assert step(workspace).why == "0 of 4 answers"
+    reviewed(workspace, everybody(), server="https://labels.example.org")
+    assert step(workspace).why == "its model or the release has changed"
