@@ -29,7 +29,7 @@ os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-such-folder")
 settings.register_profile(
     "busy",
     deadline=None,
-    max_examples=100 if os.environ.get("CI") else 30,
+    max_examples=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("busy")

@@ -80,6 +80,7 @@ def test_what_was_cropped_away_is_recorded_and_said(workspace, runner):
 
 
 @pytest.mark.parametrize("form", ["fast", "shared"])
+@pytest.mark.long
 def test_interrupted_it_ends_in_the_same_bytes(workspace, tmp_path, form):
     backend, dynamic = ("auto", True) if form == "shared" else ("torch", False)
     knobs = TdcKnobs(tdc_form=form)
@@ -110,6 +111,7 @@ def test_other_knobs_are_another_mining(workspace):
 
 
 @pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.long
 def test_an_older_mining_goes_on_as_it_began(workspace, tmp_path, capsys, settled):
     whole = copied(workspace, tmp_path / "whole")
     mine(whole, ZEROS)

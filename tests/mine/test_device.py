@@ -79,6 +79,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.long
 def test_every_way_of_looking_finds_there_what_it_finds_here(monkeypatch, weights, way):
     settings = {"threshold": 0.05, "mirror": False, **WAYS[way]}
     first = weights if way == "cascade" else None
