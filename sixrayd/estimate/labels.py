@@ -159,6 +159,13 @@ class _LabelAnswer:
         return None
 
 
+def _check_answer(answer: _LabelAnswer) -> None:
+    texts = (answer.image_id, answer.reviewer, answer.submitted_at, answer.verdict)
+    if not all(type(text) is str for text in texts):
+        raise TypeError("of another kind")
+    answer.seen()  # boxes that make no sense
+
+
 def _keep_answers(workspace: Workspace, given: Iterable[AsideAnswer]) -> dict[str, _LabelAnswer]:
     """The newest answer to each image, also those that the server has lost since."""
     path = workspace.folder("estimate", "labels") / "answers.json"
@@ -169,7 +176,7 @@ def _keep_answers(workspace: Workspace, given: Iterable[AsideAnswer]) -> dict[st
             for row in rows
         ]
         for answer in before:
-            answer.seen()
+            _check_answer(answer)
     except FileNotFoundError:
         before = []
     except (ValueError, TypeError, KeyError, SixraydError) as error:

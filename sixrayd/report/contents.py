@@ -192,7 +192,7 @@ def _bounds(workspace: Workspace) -> Iterator[BoundRow]:
         try:
             said = parse_json(plain_text(path))
             known = said["estimate"]
-            likely = "unknown" if known is None else f"{float(known):,.0f}"
+            likely = "not known" if known is None else f"{float(known):,.0f}"
             yield BoundRow(
                 *(name, int(said["found"]), likely, int(said["upper"])),
                 *(percent_down(float(said["recall"])), tuple(map(str, said["rests_on"]))),

@@ -1,8 +1,10 @@
 """What a detector's scores say of the negatives before anybody has reviewed one."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -13,6 +15,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 
+T = TypeVar("T")
 BELIEF = "belief.json"  # in the folder of a mining
 LEAST_HELD_OUT = 20  # known positives; fewer say nothing of how others would score
 _BIN = 15  # known positives in a bin, at least
@@ -57,21 +60,36 @@ class Belief:
         Raises:
             WorkspaceError: something else.
         """
-        if not path.exists():
+        read = mined_document(path, cls._of)
+        if read is None:
             return None
-        try:
-            values = parse_json(plain_text(path))
-            scores, probabilities = (
-                tuple(map(float, values.pop(key))) for key in ("scores", "probabilities")
-            )
-            belief = cls(**values, scores=scores, probabilities=probabilities)
-            points = np.array([belief.scores, belief.probabilities])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise WorkspaceError(f"{path}: not what `sixrayd mine` wrote ({error})") from error
+        belief, points = read
         risen = points.size and (np.diff(points) >= 0).all() and (points >= 0).all()
         if not risen or not (points <= 1).all():
             raise WorkspaceError(f"{path}: expected a curve that rises from 0 to 1 at most")
         return belief
+
+    @classmethod
+    def _of(cls, values: Any) -> "tuple[Belief, FloatArray]":
+        scores, probabilities = (
+            tuple(map(float, values.pop(key))) for key in ("scores", "probabilities")
+        )
+        belief = cls(**values, scores=scores, probabilities=probabilities)
+        return belief, np.array([belief.scores, belief.probabilities])
+
+
+def mined_document(path: Path, read: Callable[[Any], T]) -> T | None:
+    """What `read` makes of JSON that a mining wrote; None where nothing was written.
+
+    Raises:
+        WorkspaceError: it is something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read(parse_json(plain_text(path)))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise WorkspaceError(f"{path}: not what `sixrayd mine` wrote ({error})") from error
 
 
 def believe(held_out: FloatArray, mined: FloatArray, images: int) -> Belief | None:

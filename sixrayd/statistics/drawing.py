@@ -10,11 +10,10 @@ import numpy as np
 
 from sixrayd.core.boxes import edges_of, one_an_object
 from sixrayd.core.detections import Detections, Truths
-from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.files import write_json
 from sixrayd.evaluation.matching import match
-from sixrayd.statistics.belief import LEAST_HELD_OUT
+from sixrayd.statistics.belief import LEAST_HELD_OUT, mined_document
 
 HELD_OUT = "held_out.json"  # in the folder of a mining
 MOST_DRAWN = 3  # boxes in an image; found images hold 1.06 objects on average (SIXray-D)
@@ -82,22 +81,22 @@ class HeldOut:
         Raises:
             WorkspaceError: something else.
         """
-        if not path.exists():
+        held_out = mined_document(path, cls._of)
+        if held_out is None:
             return None
-        try:
-            values = parse_json(plain_text(path))
-            held_out = cls(
-                int(values["images"]),
-                tuple(map(int, values["places"])),
-                tuple(map(float, values["scores"])),
-                tuple(map(bool, values["right"])),
-            )
-        except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-            raise WorkspaceError(f"{path}: not what `sixrayd mine` wrote ({error})") from error
         alike = len(held_out.places) == len(held_out.scores) == len(held_out.right)
         if not alike or not all(0 <= score <= 1 for score in held_out.scores):
             raise WorkspaceError(f"{path}: expected places, scores from 0 to 1 and marks, as many")
         return held_out
+
+    @classmethod
+    def _of(cls, values: Any) -> "HeldOut":
+        return cls(
+            int(values["images"]),
+            tuple(map(int, values["places"])),
+            tuple(map(float, values["scores"])),
+            tuple(map(bool, values["right"])),
+        )
 
 
 def _judged(found: Detections, truth: Truths) -> list[tuple[int, float, bool]]:

@@ -90,7 +90,7 @@ def _of_people(state: ReviewState) -> str:
     for count, what in (
         (state.not_pulled, "not brought in"),
         (state.to_confirm, "finds for a second person"),
-        (state.to_adjudicate, "in conflict"),
+        (state.to_adjudicate, "to settle"),
         (state.left_to_adjudicator, "with the adjudicator"),
         (state.strewn, "drawn or planted, not sent"),
     ):
