@@ -173,7 +173,9 @@ def test_a_server_that_drips_is_left(tmp_path, server, answer):
 def test_a_byte_an_attempt_is_no_progress_for_ever(tmp_path, server):
     server.odd[NAME] = [Odd(cut=1)] * len(ZIP)
 
-    failed(tmp_path, server, attempts=3, timeout_s=0.1, least=1000)
+    said = failed(tmp_path, server, attempts=3, timeout_s=0.1, least=1000)
+
+    assert said.startswith(f"{server.url}{NAME}: ") and len(server.odd[NAME]) > 0
 
 
 def test_an_error_page_with_200_is_quoted(tmp_path, server):

@@ -97,3 +97,12 @@ def test_a_draw_of_other_images_is_refused(site, drawn):
     drawn.write_text(json.dumps({**document, "seed": -1}))
     with pytest.raises(WorkspaceError, match=r"draw\.json: broken"):
         estimate_labels(site.workspace, LabelSettings(2))
+
+
+@pytest.mark.parametrize("key, value", [("submitted_at", 5), ("boxes", [["Gun", 1, 1, 1, 1]])])
+def test_answers_that_make_no_sense_are_refused(site, drawn, key, value):
+    row = {"image_id": "P0000002", "reviewer": "a", "submitted_at": "2026-01-01", "seconds": 1.0}
+    row |= {"verdict": "contraband missed", "boxes": [], key: value}
+    (drawn.parent / "answers.json").write_text(json.dumps([row]))
+    with pytest.raises(WorkspaceError, match=r"answers\.json: broken"):
+        estimate_labels(site.workspace, LabelSettings(2))

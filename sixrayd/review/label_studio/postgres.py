@@ -18,6 +18,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError, SettingsError, printable
 from sixrayd.core.files import plain_bytes, plain_text
 from sixrayd.core.printing import console
+from sixrayd.core.words import counted
 from sixrayd.review.label_studio.account import write_private
 from sixrayd.review.label_studio.connection import is_loopback
 from sixrayd.review.label_studio.environment import (
@@ -162,8 +163,8 @@ def make_tables(database: Postgres, folder: Path, say: Callable[[str], None]) ->
     found = on_rows(database, "look", SCHEMA, "")
     if not found["tables"] and found["others"]:
         raise ServiceError(
-            f"{database.url}: holds {found['others']} tables in its schema public, expected none; "
-            "name a database of this workspace's own"
+            f"{database.url}: holds {counted(found['others'], 'table')} in its schema public, "
+            "expected none; name a database of this workspace's own"
         )
     on_rows(database, "make", SCHEMA)
     if not found["tables"]:

@@ -1,5 +1,6 @@
 """A review on a PostgreSQL server: the same work, backups and restores, and a secret password."""
 
+import shutil
 import socket
 import subprocess
 
@@ -220,6 +221,22 @@ def test_a_database_that_was_lost_is_not_begun_anew(tmp_path, team):
     assert str(error.value) == (
         f"{database.url}: the reviews that were here are gone; put a backup back with "
         f"`sixrayd review restore --database '{database.url}'`"
+    )
+
+
+@pytest.mark.long
+def test_tables_of_others_are_not_taken(tmp_path, team):
+    psql = shutil.which("psql") or pytest.skip("psql is not installed")
+    words = ("CREATE DATABASE others", "CREATE TABLE django_migrations (id int)")
+    url = team.url.replace("/postgres", "/others")
+    for where, command in zip((team.url, url), words, strict=True):
+        subprocess.run([psql, "-w", "-c", command, where], check=True, stdout=subprocess.DEVNULL)
+    workspace = build(tmp_path / "workspace", 1)
+    with pytest.raises(ServiceError) as error:
+        start(workspace, database=Postgres.of(url))
+    assert str(error.value) == (
+        f"{url}: holds 1 table in its schema public, expected none; name a database of this "
+        "workspace's own"
     )
 
 
