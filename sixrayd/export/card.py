@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from sixrayd.core.errors import printable
 from sixrayd.core.records import State
@@ -104,28 +105,25 @@ list have an empty `split` in `states.parquet` and are in neither of the lists."
 def card(
     name: str,
     version: str,
-    states: Mapping[str, int],
-    images: Mapping[str, int],
-    boxes: Mapping[str, Mapping[str, int]],
-    origins: Mapping[str, int],
-    split: str = "",
+    counts: Mapping[str, Any],
     forms: Mapping[str, str] = MappingProxyType({"voc": "PASCAL VOC 2007"}),
-    sets: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    split: str = "",
     false_finds: str = "",
 ) -> str:
     """Markdown that says what the dataset is, with its counts.
 
     Args:
-        states: state → images.
-        images: split → images in the VOC tree.
-        boxes: class → `train_images`, `train_boxes`, `test_images`, `test_boxes`.
-        origins: origin → boxes.
-        split: name of the given split that the lists go by; empty is the ingest's own.
+        counts: the export's summary: `states` → images; `images` by split; `boxes`: class →
+            `train_images`, `train_boxes`, `test_images`, `test_boxes`; `origins` → boxes; `sets`
+            of images that hold nothing → split → images.
         forms: key → what people call it, of what was written.
-        sets: of images that hold nothing → split → images.
+        split: name of the given split that the lists go by; empty is the ingest's own.
         false_finds: what is expected of them, in words; empty where nothing was found.
     """
     titles = list(forms.values())
+    states, images, boxes, origins, sets = (
+        counts[key] for key in ("states", "images", "boxes", "origins", "sets")
+    )
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     return _TEXT.format(
         name=_words(name),

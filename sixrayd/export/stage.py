@@ -283,18 +283,9 @@ def _write(
         ],
     }
     _write_lists(staging, evidence, states, counts, sorted(bare))
-    text = card(
-        planned.name,
-        sixrayd.__version__,
-        summary["states"],
-        summary["images"],
-        summary["boxes"],
-        summary["origins"],
-        split=planned.settings.get("split", ""),
-        forms={name: FORMS[name].title for name in settings.forms},
-        sets=summary["sets"],
-        false_finds=_false_finds(evidence, settings.consensus),
-    )
+    forms_written = {name: FORMS[name].title for name in settings.forms}
+    split, told = planned.settings.get("split", ""), _false_finds(evidence, settings.consensus)
+    text = card(planned.name, sixrayd.__version__, summary, forms_written, split, told)
     staging.write("README.md", text.encode())
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
     write_json(staging.root / "run.json", asdict(run))

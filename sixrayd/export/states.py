@@ -103,19 +103,13 @@ def gather(
     Raises:
         WorkspaceError: a stage has not finished, or a candidate is of no image of the release.
     """
-    index = Index.load(workspace, split)
-    expected = workspace.run("shards").summary.get("images", len(index))
-    if expected != len(index):
-        raise WorkspaceError(
-            f"{workspace.shards / 'index.parquet'}: {len(index)} images, the ingest counted "
-            f"{expected}; run `sixrayd download` again"
-        )
+    index = _whole_index(workspace, split)
     decisions = [d for review in reviews for d in load_decisions(workspace, review)]
-    flagged: set[str] = set()
     detected: dict[tuple[str, str], Detected] = {}
     minings = [mining for review in reviews if (mining := mining_of(workspace, review))]
-    for mining in filter(None, (unreviewed,)):
-        flagged.update(pc.unique(_candidates(workspace, mining)["image_id"]).to_pylist())
+    flagged: set[str] = set()
+    if unreviewed:
+        flagged.update(pc.unique(_candidates(workspace, unreviewed)["image_id"]).to_pylist())
     known = set(index.table["image_id"].to_pylist())
     for review in reviews:
         wanted = {b.candidate for d in decisions if d.review == review for b in d.boxes}
@@ -149,6 +143,17 @@ def gather(
         {key: weights for mining in minings for key, weights in _weights(workspace, mining)},
         sham_alarms(workspace),
     )
+
+
+def _whole_index(workspace: Workspace, split: str) -> Index:
+    index = Index.load(workspace, split)
+    expected = workspace.run("shards").summary.get("images", len(index))
+    if expected != len(index):
+        raise WorkspaceError(
+            f"{workspace.shards / 'index.parquet'}: {len(index)} images, the ingest counted "
+            f"{expected}; run `sixrayd download` again"
+        )
+    return index
 
 
 def _candidates(workspace: Workspace, mining: str) -> pa.Table:

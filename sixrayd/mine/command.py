@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -20,6 +20,9 @@ from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
+if TYPE_CHECKING:
+    from sixrayd.mine.stage import MineResult
+
 option = options_of(MineSettings)
 
 
@@ -122,28 +125,32 @@ def mine(
     if as_json:
         print_json(result)
     else:
-        echo(
-            f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
-            f"{counted(result.shards, 'shard')}: "
-            f"{counted(result.candidates, 'candidate')} in "
-            f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
-        )
-        for line in result.removed.lines():
-            echo(line)
-        if result.believed is not None:
-            echo(
-                f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
-                "scores as known contraband does; only a review can tell"
-            )
-        if result.drawn_from is not None:
-            echo(
-                f"drawn for reviewers: boxes that score {result.drawn_from:.2g} or more, right in "
-                f"{result.drawn_right:.0%} of cases on known contraband"
-            )
-        _tell_skipped(result.skipped, result.folder, "images")
+        _print_mined(result)
         echo_next(workspace)
     if result.skipped:
         sys.exit(3)
+
+
+def _print_mined(result: "MineResult") -> None:
+    echo(
+        f"mined {counted(result.images, 'negative')} in {result.shards_done} of "
+        f"{counted(result.shards, 'shard')}: "
+        f"{counted(result.candidates, 'candidate')} in "
+        f"{counted(result.flagged, 'image')}, {result.skipped} skipped"
+    )
+    for line in result.removed.lines():
+        echo(line)
+    if result.believed is not None:
+        echo(
+            f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
+            "scores as known contraband does; only a review can tell"
+        )
+    if result.drawn_from is not None:
+        echo(
+            f"drawn for reviewers: boxes that score {result.drawn_from:.2g} or more, right in "
+            f"{result.drawn_right:.0%} of cases on known contraband"
+        )
+    _tell_skipped(result.skipped, result.folder, "images")
 
 
 def _tell_skipped(skipped: int, folder: str, what: str) -> None:

@@ -4,7 +4,6 @@ import math
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sixrayd.advice.next_step import Judgement
@@ -58,8 +57,8 @@ def read_contents(workspace: Workspace, most: int) -> Contents:
     minings = workspace.names("mine")
     rows = _candidates(workspace, minings[-1]) if minings else []
     scores = {row["image_id"]: row["image_score"] for row in rows}
-    evidence = gather(workspace, reviews_with_decisions(workspace), str)
-    evidence = replace(evidence, flagged=evidence.flagged.union(scores))  # sent or not
+    mined = minings[-1] if minings else ""  # sent or not
+    evidence = gather(workspace, reviews_with_decisions(workspace), str, unreviewed=mined)
     states = assign_states(evidence, Rule.ADJUDICATOR)
     known = evidence.index.select(source=Source.POSITIVE)
     found = [evidence.index.record(i) for i in states.ids(State.FOUND_POSITIVE)]

@@ -12,9 +12,13 @@ BOXES = {
 }
 
 
+def counted(**changed):
+    counts = {"states": STATES, "images": {"train": 12, "test": 34}, "boxes": BOXES}
+    return {**counts, "origins": {}, "sets": {}, **changed}
+
+
 def lines(name="first", origins=None):
-    images = {"train": 12, "test": 34}
-    return card(name, "9.9", STATES, images, BOXES, origins or {}).splitlines()
+    return card(name, "9.9", counted(origins=origins or {})).splitlines()
 
 
 def test_each_state_has_a_row_in_order_and_the_sum_is_theirs():
@@ -60,8 +64,8 @@ def test_no_name_is_a_command_to_who_reads_it():
     name = "<script>alert(1)</script> | [a](b) `c`"
     shown = "&#60;script&#62;alert(1)&#60;/script&#62; &#124; &#91;a](b) &#96;c&#96;"
     counts = dict.fromkeys(BOXES["Gun"], 1)
-    images = {"train": 1, "test": 1}
-    said = card(name, "9.9", STATES, images, {name: counts}, {name: 1}, "a`b\nc").splitlines()
+    told = counted(boxes={name: counts}, origins={name: 1})
+    said = card(name, "9.9", told, split="a`b\nc").splitlines()
 
     assert said[0] == f"# {shown}: a corrected SIXray in PASCAL VOC 2007 form"
     assert f"| {shown} | 1 | 1 | 1 | 1 |" in said
@@ -72,7 +76,7 @@ def test_no_name_is_a_command_to_who_reads_it():
 def test_forms_and_sets_that_were_written_are_named():
     forms = {"voc": "PASCAL VOC 2007", "coco": "COCO", "yolo": "YOLO"}
     sets = {"confusing": {"train": 7, "test": 8}}
-    text = card("a", "9.9", STATES, {"train": 1, "test": 2}, BOXES, {}, forms=forms, sets=sets)
+    text = card("a", "9.9", counted(sets=sets), forms)
 
     assert text.startswith("# a: a corrected SIXray in PASCAL VOC 2007, COCO and YOLO form\n")
     assert "\n| confusing | 7 | 8 |\n" in text
