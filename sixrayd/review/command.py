@@ -81,6 +81,9 @@ option = options_of(PushSettings)
     type=click.IntRange(1, 20),
     help="How many practise, each in a project of their own.",
 )
+@options_of(PracticeSettings)(
+    "--invite", help="Print for each the link by which a new person joins; who has it can join."
+)
 @server_options
 @json_option
 def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
@@ -91,7 +94,7 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
     \b
     Example:
-      sixrayd review practice --number 10 --people 3
+      sixrayd review practice --people 3 --invite
     """
     from sixrayd.review.practice import practise
 
@@ -106,7 +109,9 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
             f"{counted(person.elsewhere, 'box')} on none"
         )
     for place, address in enumerate(result.addresses, 1):
-        echo(f"Person {place} practises at {address}")
+        echo(f"Person {place} practises on {counted(result.images, 'image')} at {address}")
+    for place, link in enumerate(result.links, 1):
+        echo(f"Person {place} joins at {link}")
 
 
 @review.command(short_help="Send images to reviewers.")

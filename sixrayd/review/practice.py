@@ -9,7 +9,7 @@ shown with its answer measures nobody. Nothing of it is a decision.
 import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -49,11 +49,16 @@ class Practised:
 
 @dataclass(frozen=True, slots=True)
 class PracticeResult:
-    """Where each person practises, on how many images, and how far they are."""
+    """Where each person practises, on how many images, and how far they are.
+
+    Args:
+        links: by which a new person joins each project, where they were asked for.
+    """
 
     addresses: tuple[str, ...]
     images: int
     people: tuple[Practised, ...]
+    links: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,15 @@ def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult
         practice = _kept(workspace) or _chosen(workspace, settings.number)
         guidance = Guidance(_GUIDELINES, example_sheet(workspace))
         tasks, addresses, people = _tasks(workspace, practice), [], list[Practised]()
+        links = []
         for place in range(1, settings.people + 1):
             aside = Aside(workspace, server, f"{practice.key}.{place}", tasks)
             number = aside.open(f"sixrayd practice {place}", guidance)
             addresses.append(server.project_address(number))
+            links += [server.invitation(number)] if settings.invite else []
             people += _judged(aside.answers(number), tasks)
-        return PracticeResult(tuple(addresses), len(practice.images), tuple(people))
+        images = len(practice.images)
+        return PracticeResult(tuple(addresses), images, tuple(people), tuple(links))
 
 
 def practised(workspace: Workspace) -> frozenset[str]:

@@ -88,12 +88,16 @@ class AdjudicateSettings:
 class PracticeSettings:
     """How many images how many people practise on, where.
 
+    Args:
+        invite: make a link for each person by which a new one joins.
+
     Raises:
         SettingsError: none, or more than 200 images or 20 people.
     """
 
     number: int = 10
     people: int = 1
+    invite: bool = False
     url: str = field(default="", metadata=OUTSIDE)  # empty takes the workspace's own server
     token_file: Path | None = field(default=None, metadata=OUTSIDE)
     server: str = LABEL_STUDIO  # a key of `SERVERS`

@@ -46,7 +46,10 @@ def test_each_person_sees_each_image_and_then_its_boxes(site):
     assert images[0] == images[1] != images[2] == images[3]
     second, same, others = through(site.person(), projects[1], [RIGHT, ASIDE])
     assert same == drawn and others[0] == others[1] not in images
-    again = practise(site.workspace, PracticeSettings(number=9, people=2))
+    again = practise(site.workspace, PracticeSettings(number=9, people=2, invite=True))
+    assert made.links == () and "token" not in repr(again)
+    for number, link in zip(projects, again.links, strict=True):
+        assert f"next=%2Fprojects%2F{number}%2F" in link
     assert again.people == (Practised(first, 2, 2, 1, 1), Practised(second, 2, 2, 1, 3))
     assert (again.images, again.addresses) == (2, made.addresses)
 
