@@ -108,6 +108,7 @@ def test_a_detector(changed, tmp_path):
     assert "mined 6 negatives in 1 of 1 shard" in said
 
 
+@pytest.mark.long
 def test_an_export_format(changed, tmp_path):
     run = changed("An export format")
     workspace = Small().build(tmp_path / "workspace")
@@ -132,6 +133,7 @@ def test_the_labelling_page(changed):
     assert run("-c", code) == "1\n"
 
 
+@pytest.mark.long
 def test_a_review_server(changed, tmp_path):
     run = changed("A review server")
     workspace = Small().build(tmp_path / "workspace")

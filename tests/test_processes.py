@@ -56,8 +56,9 @@ def is_up(pid):
     ("end", "how", "code"),
     [
         ("time.sleep(3600)", signal.SIGKILL, -signal.SIGKILL),
-        ("time.sleep(3600)", signal.SIGINT, 2),
-        ("os._exit(1)", None, 1),  # as when its time is up
+        pytest.param("time.sleep(3600)", signal.SIGINT, 2, marks=pytest.mark.long),
+        # As when its time is up.
+        pytest.param("os._exit(1)", None, 1, marks=pytest.mark.long),
         ("assert False", None, 1),
     ],
 )

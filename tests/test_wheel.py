@@ -39,6 +39,7 @@ def unpacked(sdist: Path, folder: Path) -> Path:
     return tree
 
 
+@pytest.mark.long
 def test_the_wheel_brings_annotation_and_manifests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
 
@@ -140,6 +141,7 @@ def test_the_wheel_is_installed_in_a_fresh_environment(wheel, tmp_path):
     assert said(str(fresh / "bin" / "sixrayd"), "--help").startswith("Usage: sixrayd ")
 
 
+@pytest.mark.long
 def test_the_wheel_runs_without_a_checkout(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

@@ -114,6 +114,7 @@ def overlap(one, other):
     return both / (sum(areas) - both)
 
 
+@pytest.mark.long
 def test_its_table_is_that_of_rfbnets_evaluation(place, judged):
     workspace, tree = place
     folder = workspace.folder("benchmark", "tree")

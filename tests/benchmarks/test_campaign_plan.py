@@ -1,10 +1,13 @@
 """The forecasts of a plan against simulated campaigns, in short."""
 
+import pytest
+
 from benchmarks.campaign_plan import World, campaign, shares_held
 
 WORLD = World(negatives=40_000, hidden=0.0025, days=5, hours=0.5, known=300)
 
 
+@pytest.mark.long
 def test_what_is_foreseen_comes_true_as_often_as_it_says():
     told = [each for seed in range(8) for each in campaign(WORLD, seed, (0, 3), draws=150)]
     held = shares_held(told)

@@ -430,6 +430,7 @@ def test_boxes_of_an_id_that_two_images_have_are_given_to_neither(name):
         assert (found.objects, found.hiding) == ((), {Flaw.UNREADABLE_LABELS})
 
 
+@pytest.mark.long
 def test_an_image_that_is_listed_without_end_is_not_read():
     rows = [{"id": n, "file_name": "P00001.jpg", "width": 96, "height": 64} for n in range(200_000)]
     with within(20, "rows"):

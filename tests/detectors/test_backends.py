@@ -22,6 +22,7 @@ from sixrayd.detectors.folding import Network
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.detectors.quantising import quantise
 from tests.detectors.learnt import learnt, shown
+from tests.marks import some_long
 
 CPU = torch.device("cpu")
 LEAST = 0.1
@@ -70,13 +71,10 @@ def quantised(trained, tmp_path_factory):
     return path
 
 
-LONG = ("openvino-int8", "openvino-bf16", "onnxruntime")  # to be made ready
+LONG = ("openvino-int8", "openvino-bf16", "onnxruntime", "torch-bf16")  # to be made ready
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in BACKENDS],
-)
+@pytest.fixture(scope="module", params=some_long(BACKENDS, LONG))
 def backend(request, trained):
     """The name of each backend, and itself."""
     pytest.importorskip(request.param.split("-")[0])

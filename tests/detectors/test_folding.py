@@ -9,6 +9,7 @@ from torch import nn
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.folding import Network, fold_norms, to_bfloat16
 from tests.detectors.seeded import seeded_tensor
+from tests.marks import some_long
 
 SMALL = [name for name, kind in DETECTORS.items() if kind.any_size]
 
@@ -21,7 +22,7 @@ def seeded(name):
     return detector
 
 
-@pytest.mark.parametrize("name", [*SMALL, "retinanet512"])
+@pytest.mark.parametrize("name", some_long((*SMALL, "retinanet512"), ("retinanet512",)))
 def test_a_folded_network_gives_the_detectors_outputs(name):
     detector = seeded(name)
     before = copy.deepcopy(detector.state_dict())

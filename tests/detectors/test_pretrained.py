@@ -15,6 +15,7 @@ from sixrayd.detectors.predictor import normalise
 from sixrayd.detectors.pretrained import InitReport, Skipped, find_weights, initialise_from
 from tests.detectors.seeded import seeded_image, seeded_tensor
 from tests.detectors.torchvision_models import torchvision_module
+from tests.marks import some_long
 
 PUBLISHED = Path(__file__).parent / "published"
 NAMES = ("rfb300", "rfb512", "ssd300")
@@ -61,9 +62,7 @@ def _look(detector, rgb):
 
 
 # What the published code gave on these weights and this image is in `published/`.
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.long) if n == "rfb512" else n for n in NAMES]
-)
+@pytest.mark.parametrize("name", some_long(NAMES, ("rfb512", "rfb300")))
 def test_published_weights_give_the_published_code_s_outputs(name, saved):
     expected = _published(name)
     weights = _weights(name)
@@ -213,6 +212,7 @@ def _numbered(*shape):
     return torch.arange(float(sum(shape))).as_strided(shape, (1, 1))
 
 
+@pytest.mark.long
 def test_torchvision_s_vgg_gives_the_same_maps_and_its_top_is_thinned_out(saved):
     vgg = torchvision_module("models.vgg")
     features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False).eval()

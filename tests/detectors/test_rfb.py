@@ -52,6 +52,7 @@ def test_rfb512_priors_follow_the_published_configuration(published):
     assert torch.allclose(priors[-2], torch.tensor([256.0, 256.0, 512.0, 325.835]), atol=1e-3)
 
 
+@pytest.mark.long
 def test_rfb300_has_the_published_size():
     detector = rfb300(20).eval()
 

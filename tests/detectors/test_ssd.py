@@ -28,6 +28,7 @@ def test_ssd300_has_the_published_size():
     assert outputs == [(1, 8732, 4), (1, 8732, 21), (8732, 4)]
 
 
+@pytest.mark.long
 def test_ssd512_has_the_published_size():
     detector = ssd512(20)
 

@@ -163,6 +163,7 @@ def simulate(rng, rate, twins):
     return found, truth, groups
 
 
+@pytest.mark.long
 def test_intervals_cover_what_the_data_were_drawn_from():
     # Without false alarms the area is the recall, so the truth behind every draw is the rate.
     rng = np.random.default_rng(11)

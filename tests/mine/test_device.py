@@ -15,10 +15,11 @@ from sixrayd.detectors.decoding import DecodeSettings
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.mine.inference import InferenceSettings, open_inference
 from tests.elsewhere import AWAY, Elsewhere
+from tests.marks import some_long
 
 # The large ones are made of the same blocks and heads.
-LARGE = ("rfb300", "ssd300", "ssd512", "retinanet512")
-EACH = [pytest.param(n, marks=pytest.mark.long) if n in LARGE else n for n in DETECTORS]
+LARGE = ("rfb300", "rfb512", "ssd300", "ssd512", "retinanet512")
+EACH = some_long(DETECTORS, LARGE)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:CUDA is not available", "ignore:User provided device"
 )

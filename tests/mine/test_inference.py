@@ -25,6 +25,7 @@ from sixrayd.detectors.predictor import DynamicInput, Predictor, clipped, flip
 from sixrayd.mine.inference import InferenceSettings, image_score, open_first, open_inference
 from sixrayd.mine.tiles import chosen, merge_tiles, tile_regions
 from tests.detectors.seeded import seeded_image
+from tests.marks import some_long
 
 PLAIN = InferenceSettings(threshold=0.38, mirror=False)
 SHARING = replace(PLAIN, crop="tdc", tdc=replace(SHARED, layer=4))
@@ -88,7 +89,7 @@ def assert_all_same(first, second):
         assert_same(one, other)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some_long(WAYS, ("dynamic tiles",)))
 def test_other_images_of_the_list_change_nothing(weights, way):
     inference = open_inference(weights, WAYS[way])
     images = several()
@@ -243,7 +244,7 @@ def test_an_image_without_detections_scores_nought():
     assert image_score(Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))) == 0.0
 
 
-@pytest.mark.parametrize("way", ["dynamic", "tdc", "shared", "tiles"])
+@pytest.mark.parametrize("way", some_long(("dynamic", "tdc", "shared", "tiles"), ("tdc", "tiles")))
 def test_threads_may_share_a_look(weights, way):
     inference = open_inference(weights, WAYS[way])
     lists = [several()[n:] for n in range(4)]

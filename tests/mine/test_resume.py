@@ -19,6 +19,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
+from tests.marks import some_long
 from tests.processes import started
 from tests.squares import ingest, squares
 
@@ -176,7 +177,7 @@ def test_an_error_at_each_write_leaves_nothing_half_visible(few, tmp_path, monke
     assert failures >= 2 * len(RESULTS)
 
 
-@pytest.mark.parametrize("most_bytes", [100, 700, 2500])
+@pytest.mark.parametrize("most_bytes", some_long((100, 700, 2500), (100, 2500)))
 def test_a_file_that_may_not_grow_is_not_half_visible(workspace, tmp_path, forks, most_bytes):
     shutil.copytree(workspace.root, tmp_path / "whole")
     mine(Workspace(tmp_path / "whole"), SETTINGS)

@@ -106,10 +106,10 @@ def shown(site, project, count):
     "asked, labels",
     [
         ({}, ["Knife", "Gun", "Wrench"]),
-        ({"boxes": 2}, ["Knife", "Gun"]),
+        pytest.param({"boxes": 2}, ["Knife", "Gun"], marks=pytest.mark.long),
         ({"boxes": 9, "draw_from": 0.1}, ["Knife", "Gun", "Wrench", "Pliers"]),
         ({"draw_from": 0.3}, ["Knife", "Gun"]),
-        ({"draw_from": 1.0}, []),
+        pytest.param({"draw_from": 1.0}, [], marks=pytest.mark.long),
     ],
 )
 def test_few_boxes_are_drawn_one_an_object(site, asked, labels):
@@ -182,7 +182,7 @@ def test_images_decided_in_another_review_are_not_pushed_again(site):
     [
         "new_project",
         pytest.param("make_project", marks=pytest.mark.long),
-        "import_tasks",
+        pytest.param("import_tasks", marks=pytest.mark.long),
         pytest.param("write_tasks", marks=pytest.mark.long),
     ],
 )
@@ -203,6 +203,7 @@ def test_killed_and_pushed_again_each_image_is_there_once(site, step):
         assert server.find_project(key) == result.project
 
 
+@pytest.mark.long
 def test_duplicates_go_unless_somebody_worked_on_them(site):
     images = site.mined("twice", 3)
     project = push(site.workspace, PushSettings("twice")).project

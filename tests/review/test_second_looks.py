@@ -99,6 +99,7 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     assert {row["kind"] for row in rows} == {"candidate"} and len(rows) == 3
 
 
+@pytest.mark.long
 def test_a_share_is_the_same_ones_and_grows(site):
     name = "part"
     site.mined(name, 12)

@@ -99,6 +99,7 @@ def test_an_answer_taken_back_on_the_server_stands_no_more(site):
     assert [str(d.verdict) for d in standing(site, "back")[image]] == ["unsure"]
 
 
+@pytest.mark.long
 def test_an_answer_changed_by_another_stands_beside_its_authors(site):
     project = pushed(site, "edited", 1)
     ann, bob = site.person(), site.person()

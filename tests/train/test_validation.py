@@ -125,6 +125,7 @@ def test_the_last_weights_are_used_where_that_is_asked_for():
     }
 
 
+@pytest.mark.long
 def test_killed_and_run_again_it_ends_in_the_same_bytes(validated, ingested, tmp_path):
     workspace = Workspace(shutil.copytree(ingested.root, tmp_path / "killed"))
     command = [sys.executable, "-m", "sixrayd", "train", "-w", str(workspace.root)]

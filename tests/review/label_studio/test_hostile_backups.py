@@ -136,6 +136,7 @@ def archive(workspace, tmp_path):
     return shutil.copy(backups(workspace)[0], tmp_path / "given.tar.gz")
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_a_backup_is_there_whole_or_not_at_all(struck, tmp_path):
     copies = struck["back_up"]
     assert len(copies) > 6

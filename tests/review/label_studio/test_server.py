@@ -80,6 +80,7 @@ def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
     assert not is_up(url, TOKEN)  # nobody does
 
 
+@pytest.mark.long
 def test_work_outlives_a_killed_server(tmp_path, servers):
     workspace = build(tmp_path / "workspace", 3)
     build_mine(workspace, "first", ["N0000001", "N0000002"])
