@@ -21,7 +21,7 @@ class DemoSettings:
         SettingsError: out of range.
     """
 
-    images: int = 1000
+    images: int = 700
     seed: int = 0
     epochs: int | None = None
     budget: float = 2.0
