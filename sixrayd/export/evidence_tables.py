@@ -27,6 +27,8 @@ PROVENANCE_SCHEMA = pa.schema(
         *_texts("image_id"),
         pa.field("object", pa.int32(), nullable=False),  # its place in the XML, from 1
         *BOX_COLUMNS,
+        pa.field("difficult", pa.bool_(), nullable=False),
+        pa.field("truncated", pa.bool_(), nullable=False),
         *_texts("split", "state", "origin", "candidate", "model", "model_sha256"),
         pa.field("score", pa.float64()),
         *_texts("mining", "round", "decided_at"),
@@ -65,7 +67,8 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
             for number, item in enumerate(image.annotation.objects, 1):
-                box = {"object": number, **item.box.as_row()}
+                flags = {"difficult": item.difficult, "truncated": item.truncated}
+                box = {"object": number, **item.box.as_row(), **flags}
                 add_row(common | box | _detection(item.provenance, decision, evidence))
 
         yield add

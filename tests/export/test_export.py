@@ -116,6 +116,8 @@ def test_result_and_tree(workspace):
             "confusing_negatives.txt",
             "found_positives.txt",
             "manifest.sha256",
+            "manifests/dataset.json",
+            "manifests/images.parquet",
             "negatives.txt",
             "positives_without_boxes.txt",
             "provenance.parquet",
@@ -251,7 +253,7 @@ def test_the_manifest_covers_every_file(workspace):
     assert (done.returncode, done.stderr) == (0, "")
     listed = {line.split("  ", 1)[1] for line in lines(tree, "manifest.sha256")}
     assert set(files(tree)) - listed == {"manifest.sha256", "run.json"}
-    assert len(done.stdout.splitlines()) == len(listed) == 41
+    assert len(done.stdout.splitlines()) == len(listed) == 43
 
 
 def test_the_card_has_the_counts(workspace):
