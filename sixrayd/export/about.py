@@ -70,6 +70,7 @@ class Facts:
             `train_images`, `train_boxes`, `test_images`, `test_boxes`; `sizes`: class → size →
             boxes; `origins` → boxes; `sets` of images that hold nothing → split → images.
         forms: keys of `FORMS`.
+        version: of the dataset.
         split: name of the given split that the lists go by; empty is the ingest's own.
         bound: what the newest estimate says; None without one.
         bound_is_older: whether answers have come since.
@@ -80,6 +81,7 @@ class Facts:
     forms: tuple[str, ...]
     counts: Mapping[str, Any]
     groups: Groups
+    version: str = ""
     split: str = ""
     images: ImageSizes | None = None  # None without images
     bound: StatedBound | None = None
@@ -175,6 +177,7 @@ def dataset_document(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": facts.name,
+        "version": facts.version,
         "release": facts.release,
         "versions": {"sixrayd": sixrayd.__version__, "format": FORMAT},
         "terms": {"text": TERMS, "source": SOURCE, "citations": CITATIONS},

@@ -33,8 +33,8 @@ _TEXT = """\
 # {name}: a corrected SIXray in {forms} form
 
 Written by sixrayd {program} from the release's own annotations and from reviewers' decisions
-on images that a detector flagged.
-{version}
+on images that a detector flagged. This is version `{version}`.
+
 ## Licence
 {terms}
 
@@ -155,7 +155,7 @@ def card(facts: Facts, parts: Sequence[str] = ()) -> str:
         files="\n".join(_FILES[form] for form in facts.forms if form in _FILES),
         sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
         program=sixrayd.__version__,
-        version="",
+        version=_code(facts.version),
         terms=TERMS,
         states="\n".join(rows),
         total=sum(states.values()),

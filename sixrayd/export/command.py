@@ -77,6 +77,12 @@ def _form_options(command: F) -> F:
     help="Write VOC's list trainval, which equals train; Datumaro counts both.  [default: with]",
 )
 @option("--looks", help="Say in each XML who looked at its image, and when.")
+@option(
+    "--version",
+    metavar="TEXT",
+    help="What this version of the dataset is called, as 1.2.0.  [default: a hash of what it "
+    "holds]",
+)
 @consensus_option
 @split_option
 @option(

@@ -140,8 +140,10 @@ def _unusual(settings: ExportSettings) -> dict[str, Any]:
         "images_from": str(settings.images_from.resolve()) if settings.images_from else "",
         "trainval": settings.trainval,
         "looks": settings.looks,
+        "version": settings.version,
     }
-    usual = {"forms": [VOC], "sets": [], "images": "copy", "images_from": "", "looks": False}
+    usual = {"forms": [VOC], "sets": [], "images": "copy", "looks": False}
+    usual |= dict.fromkeys(("images_from", "version"), "")
     return {key: said for key, said in named.items() if said != usual.get(key, True)}
 
 
@@ -293,6 +295,7 @@ def _facts(
         forms=tuple(dict.fromkeys(settings.forms)),
         counts=run.summary,
         groups=groups_of(workspace, evidence.index),
+        version=settings.version,
         split=run.settings.get("split", ""),
         images=sizes_of(evidence.index, counts.objects),
         bound=bound,

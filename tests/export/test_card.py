@@ -26,7 +26,13 @@ def counted(**changed):
 
 
 def facts(name="first", **more):
-    said = {"forms": ("voc",), "counts": counted(), "groups": Groups(24, 90, 20, 0), **more}
+    said = {
+        "forms": ("voc",),
+        "version": "1.2",
+        "counts": counted(),
+        "groups": Groups(24, 90, 20, 0),
+        **more,
+    }
     return Facts(name, "SIXray", **said)
 
 
@@ -77,7 +83,7 @@ def test_any_name_is_written_as_it_is(name):
     assert said[2:4] == [
         f"Written by sixrayd {sixrayd.__version__} from the release's own annotations and from "
         "reviewers' decisions",
-        "on images that a detector flagged.",
+        "on images that a detector flagged. This is version `1.2`.",
     ]
     assert not [line for line in lines() if "{" in line or "}" in line]
 

@@ -114,6 +114,7 @@ def test_result_and_tree(workspace):
             "absence.parquet",
             "audited_empty.txt",
             "confusing_negatives.txt",
+            "croissant.json",
             "found_positives.txt",
             "manifest.sha256",
             "manifests/dataset.json",
@@ -253,7 +254,7 @@ def test_the_manifest_covers_every_file(workspace):
     assert (done.returncode, done.stderr) == (0, "")
     listed = {line.split("  ", 1)[1] for line in lines(tree, "manifest.sha256")}
     assert set(files(tree)) - listed == {"manifest.sha256", "run.json"}
-    assert len(done.stdout.splitlines()) == len(listed) == 43
+    assert len(done.stdout.splitlines()) == len(listed) == 44
 
 
 def test_the_card_has_the_counts(workspace):
