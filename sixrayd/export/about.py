@@ -12,14 +12,13 @@ import sixrayd
 from sixrayd.core.index import Index
 from sixrayd.core.records import NEAR_BITS
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.export_files import ABSENCE, BOXES, IMAGES
 from sixrayd.decisions.decision import mining_of
 from sixrayd.export.forms import FORMS
-from sixrayd.export.lists import IMAGES
 from sixrayd.export.states import Evidence
 from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.stated import StatedBound, stated_bound
 
-DATASET = "manifests/dataset.json"
 FORMAT = 1
 SOURCE = "https://github.com/MeioJane/SIXray"
 TERMS = (
@@ -182,6 +181,7 @@ def dataset_document(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
         "versions": {"sixrayd": sixrayd.__version__, "format": FORMAT},
         "terms": {"text": TERMS, "source": SOURCE, "citations": CITATIONS},
         "forms": list(facts.forms),
+        "classes": list(facts.counts["boxes"]),
         "counts": {key: facts.counts[key] for key in facts.counts if key != "notes"},
         "split": facts.split,
         "near_duplicates": asdict(facts.groups),
@@ -194,13 +194,7 @@ def dataset_document(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
         "settings": {k: said for k, said in facts.settings.items() if k not in _OF_THE_PLACE},
         "inputs": facts.inputs,
         "tables": {
-            "images": {"path": IMAGES, "sha256": files[IMAGES]},
-            **{
-                what: {"path": path, "sha256": files[path]}
-                for what, path in (
-                    ("boxes", "provenance.parquet"),
-                    ("absence", "absence.parquet"),
-                )
-            },
+            what: {"path": path, "sha256": files[path]}
+            for what, path in (("images", IMAGES), ("boxes", BOXES), ("absence", ABSENCE))
         },
     }

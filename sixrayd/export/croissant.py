@@ -6,9 +6,16 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.errors import printable
-from sixrayd.export.about import CITATIONS, DATASET, SOURCE, TERMS, Facts
-from sixrayd.export.evidence_tables import ABSENCE_SCHEMA, PROVENANCE_SCHEMA
-from sixrayd.export.lists import IMAGE_SCHEMA, IMAGES
+from sixrayd.datasets.export_files import (
+    ABSENCE,
+    ABSENCE_SCHEMA,
+    BOXES,
+    DATASET,
+    IMAGE_SCHEMA,
+    IMAGES,
+    PROVENANCE_SCHEMA,
+)
+from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts
 
 CROISSANT = "croissant.json"
 _CONTEXT = {
@@ -52,9 +59,9 @@ _CONTEXT = {
 # Tables by what their rows are; columns of lists are left to who reads the table itself.
 _TABLES = {
     "images": (IMAGES, IMAGE_SCHEMA, ["image_id"], "An image of the release a row."),
-    "boxes": ("provenance.parquet", PROVENANCE_SCHEMA, ["image_id", "object"], "A box a row."),
+    "boxes": (BOXES, PROVENANCE_SCHEMA, ["image_id", "object"], "A box a row."),
     "absence": (
-        "absence.parquet",
+        ABSENCE,
         ABSENCE_SCHEMA,
         [],
         "An answer a row about an image of which it is settled what it shows.",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sixrayd.core.staging import Staging
-from sixrayd.export.about import DATASET, Facts, dataset_document
+from sixrayd.datasets.export_files import DATASET
+from sixrayd.export.about import Facts, dataset_document
 from sixrayd.export.card import card
 from sixrayd.export.croissant import CROISSANT, croissant
 from sixrayd.export.parquet import parts_in

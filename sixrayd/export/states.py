@@ -23,6 +23,7 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.export_files import STATE_SCHEMA
 from sixrayd.decisions.consensus import Settled, settle
 from sixrayd.decisions.decision import (
     DecidedBox,
@@ -32,15 +33,6 @@ from sixrayd.decisions.decision import (
     standing_decisions,
 )
 from sixrayd.statistics.false_finds import sham_alarms
-
-STATE_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),  # why undecided or how settled, or empty
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
