@@ -14,6 +14,7 @@ from sixrayd.core.records import NEAR_BITS
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.export_files import ABSENCE, BOXES, IMAGES
 from sixrayd.decisions.decision import mining_of
+from sixrayd.export.changelog import Parent, as_document
 from sixrayd.export.forms import FORMS
 from sixrayd.export.states import Evidence
 from sixrayd.statistics.false_finds import FalseFinds
@@ -86,6 +87,7 @@ class Facts:
     bound: StatedBound | None = None
     bound_is_older: bool = False
     false_finds: FalseFinds = field(default_factory=FalseFinds)
+    parent: Parent | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)  # SHA-256 by kind and path
 
@@ -177,6 +179,7 @@ def dataset_document(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
         "format": FORMAT,
         "name": facts.name,
         "version": facts.version,
+        "parent": as_document(facts.parent),
         "release": facts.release,
         "versions": {"sixrayd": sixrayd.__version__, "format": FORMAT},
         "terms": {"text": TERMS, "source": SOURCE, "citations": CITATIONS},

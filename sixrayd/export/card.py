@@ -33,7 +33,7 @@ _TEXT = """\
 # {name}: a corrected SIXray in {forms} form
 
 Written by sixrayd {program} from the release's own annotations and from reviewers' decisions
-on images that a detector flagged. This is version `{version}`.
+on images that a detector flagged. {version}
 
 ## Licence
 {terms}
@@ -155,7 +155,7 @@ def card(facts: Facts, parts: Sequence[str] = ()) -> str:
         files="\n".join(_FILES[form] for form in facts.forms if form in _FILES),
         sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
         program=sixrayd.__version__,
-        version=_code(facts.version),
+        version=_version(facts),
         terms=TERMS,
         states="\n".join(rows),
         total=sum(states.values()),
@@ -169,6 +169,13 @@ def card(facts: Facts, parts: Sequence[str] = ()) -> str:
         limits="\n".join(_limits(facts)),
         citations="\n".join(f"- {name}: {text}." for name, text in CITATIONS.items()),
     )
+
+
+def _version(facts: Facts) -> str:
+    this = f"This is version `{_code(facts.version)}`"
+    if facts.parent is None:
+        return f"{this}."
+    return f"{this}, made from\n`{_code(facts.parent.words)}`; `CHANGELOG.md` says what changed."
 
 
 def _front(facts: Facts, parts: Sequence[str]) -> str:

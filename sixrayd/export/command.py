@@ -83,6 +83,12 @@ def _form_options(command: F) -> F:
     help="What this version of the dataset is called, as 1.2.0.  [default: a hash of what it "
     "holds]",
 )
+@option(
+    "--parent",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Export that this one is made from; CHANGELOG.md says what changed since.  [default: the "
+    "one that it replaces]",
+)
 @consensus_option
 @split_option
 @option(

@@ -9,13 +9,17 @@ from sixrayd.core.staging import Staging
 from sixrayd.datasets.export_files import DATASET
 from sixrayd.export.about import Facts, dataset_document
 from sixrayd.export.card import card
+from sixrayd.export.changelog import CHANGELOG, Descent, changelog
 from sixrayd.export.croissant import CROISSANT, croissant
 from sixrayd.export.parquet import parts_in
 
 
-def write_about(staging: Staging, facts: Facts) -> None:
-    """Write `dataset.json`, `croissant.json` and the card, of all files that are there."""
-    facts = replace(facts, version=facts.version or content_version(staging.sha256))
+def write_about(staging: Staging, facts: Facts, descent: Descent) -> None:
+    """Write `dataset.json`, `croissant.json`, changelog and card, of all files that are there."""
+    version = facts.version or content_version(staging.sha256)
+    facts = replace(facts, version=version, parent=descent.parent)
+    if text := changelog(descent, staging.root, version):
+        staging.write(CHANGELOG, text.encode())
     staging.write(DATASET, _json(dataset_document(facts, staging.sha256)))
     staging.write(CROISSANT, _json(croissant(facts, staging.sha256)))
     staging.write("README.md", card(facts, parts_in(staging.sha256)).encode())

@@ -38,6 +38,8 @@ class ExportSettings:
     trainval: bool = True  # VOC's list `trainval`, which equals `train`
     looks: bool = False  # each XML says who looked at its image
     version: str = ""  # of the dataset; empty takes one by what it holds
+    # The export that this one is made from; None is the one that it replaces, if any.
+    parent: Path | None = field(default=None, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         for what, asked, known in (("form", self.forms, FORMS), ("set", self.sets, EMPTY_SETS)):

@@ -20,6 +20,7 @@ from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
 from sixrayd.export.about import Facts, groups_of, inputs_of, newest_bound, sizes_of, stated_now
+from sixrayd.export.changelog import Descent, descent_of, parent_at
 from sixrayd.export.content import Content, ExportedImage, exported_image, in_shard_order
 from sixrayd.export.counts import ExportCounts
 from sixrayd.export.describing import write_about
@@ -81,8 +82,10 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         reviews = planned.settings["review"]
         evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
         _check_sets(settings, evidence.classes)
+        lost_a_file = existing is not None and existing.same_work(planned)
+        descent = descent_of(settings.parent, target if existing else None, lost_a_file)
         with staged(target) as staging:
-            run = _write(workspace, staging, planned, evidence, settings)
+            run = _write(workspace, staging, planned, evidence, settings, descent)
         _point_to(pointer, run, target)
         return _result(run, target, written=True)
 
@@ -141,9 +144,10 @@ def _unusual(settings: ExportSettings) -> dict[str, Any]:
         "trainval": settings.trainval,
         "looks": settings.looks,
         "version": settings.version,
+        "parent": parent_at(settings.parent).manifest if settings.parent else "",
     }
     usual = {"forms": [VOC], "sets": [], "images": "copy", "looks": False}
-    usual |= dict.fromkeys(("images_from", "version"), "")
+    usual |= dict.fromkeys(("images_from", "version", "parent"), "")
     return {key: said for key, said in named.items() if said != usual.get(key, True)}
 
 
@@ -238,6 +242,7 @@ def _write(
     planned: Run,
     evidence: Evidence,
     settings: ExportSettings,
+    descent: Descent,
 ) -> Run:
     states = assign_states(evidence, settings.consensus)
     counts, bare = ExportCounts(evidence.classes.names), list[str]()
@@ -263,7 +268,7 @@ def _write(
     }
     write_lists(staging, workspace, evidence, states, counts, sorted(bare))
     facts = _facts(workspace, replace(planned, summary=summary), evidence, counts, settings)
-    write_about(staging, facts)
+    write_about(staging, facts, descent)
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
     write_json(staging.root / "run.json", asdict(run))
     return run
