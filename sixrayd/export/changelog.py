@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError, printable
+from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.export_files import DATASET
@@ -100,7 +100,9 @@ def _kept(place: Path) -> Descent:
         listed = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
         if any(sha256_file(place / path) != listed[path] for path in (DATASET, CHANGELOG)):
             return Descent()
-        parent = Parent(**_document(place)["parent"])
+        said = _document(place)["parent"]
+        names = ("name", "version", "manifest")
+        parent = Parent(*(printable(said[name], _MOST_SIGNS) for name in names))
         return Descent(parent, kept=plain_text(place / CHANGELOG, _MOST_TEXT))
     except (OSError, ValueError, LookupError, TypeError):
         return Descent()
@@ -108,24 +110,26 @@ def _kept(place: Path) -> Descent:
 
 def changelog(descent: Descent, written: Path, version: str) -> str:
     """Markdown on what changed from the parent to an export, above what the parent says; empty
-    without one.
-
-    Raises:
-        SixraydError: the parent cannot be read.
+    without one. A parent that cannot be read keeps nobody from replacing it.
     """
     parent, place = descent.parent, descent.place
     if parent is None or place is None:
         return descent.kept
-    before, after = _labels_at(place), set_of_tables(written)
-    classes = common_classes(before, after)
-    found = diff(renamed_classes(before, classes), renamed_classes(after, classes))
-    lines = diff_lines(found, (f"version {parent.words}", f"version {version}"), _EXAMPLES)
-    section = [f"## {version}, from {parent.words}", "~~~~", *lines, "~~~~", ""]
+    try:
+        before = set_of_tables(place) if has_tables(place) else open_place(place, None, False)
+        lines = _differences(before, set_of_tables(written), (parent.words, version))
+    except SixraydError as error:
+        why = str(error).replace(f"{place}/", "").replace(f"{written}/", "")
+        lines = [printable(f"not compared: {why}")]
+    section = [f"## {version}, from {_plain(parent.words)}", "~~~~", *lines, "~~~~", ""]
     return _TITLE + "\n" + "\n".join(section) + _earlier(place)
 
 
-def _labels_at(place: Path) -> LabelledSet:
-    return set_of_tables(place) if has_tables(place) else open_place(place, with_images=False)
+def _differences(before: LabelledSet, after: LabelledSet, versions: tuple[str, str]) -> list[str]:
+    classes = common_classes(before, after)
+    found = diff(renamed_classes(before, classes), renamed_classes(after, classes))
+    one, other = (f"version {version}" for version in versions)
+    return list(diff_lines(found, (one, other), _EXAMPLES))
 
 
 def _earlier(place: Path) -> str:
@@ -135,7 +139,12 @@ def _earlier(place: Path) -> str:
     except (OSError, ValueError):
         return ""
     lines = text.removeprefix(_TITLE).splitlines()
-    return "".join(f"{printable(line).replace('<', '&#60;')}\n" for line in lines)
+    return "".join(f"{_plain(printable(line))}\n" for line in lines)
+
+
+def _plain(line: str) -> str:
+    """A stranger's line in which no page sees a tag."""
+    return line.replace("<", "&#60;")
 
 
 def _document(place: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.errors import printable
 from sixrayd.core.files import plain_bytes, sha256_file
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.datasets.export_files import DATASET
@@ -66,7 +67,7 @@ def validate(
         check_documents(place, tables, faults)
     return Validation(
         place=str(place),
-        version=str(document.get("version", "")),
+        version=printable(document.get("version", ""), 70),
         forms=tuple(form for form in _texts(document, "forms") if form in FORMS),
         files=files,
         images=_exported(tables),

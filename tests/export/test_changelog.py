@@ -133,3 +133,14 @@ def test_version_and_parent_are_typed(workspace, tmp_path, runner):
     assert done.exit_code == 0, done.output
     assert document(tmp_path / "second")["version"] == "2.0.0"
     assert (tmp_path / "second/CHANGELOG.md").exists()
+
+
+def test_a_parent_that_cannot_be_read_can_be_replaced(workspace):
+    tree = exported(workspace, forms=("parquet",), version="1")
+    (tree / "provenance.parquet").write_bytes(b"<no table>")
+    exported(workspace, forms=("parquet",), version="2", force=True)
+
+    lines = (tree / "CHANGELOG.md").read_text("utf-8").splitlines()
+    assert lines[2:4] == ["## 2, from 1", "~~~~"]
+    assert lines[4].startswith("not compared: provenance.parquet: not a readable Parquet table")
+    assert (tree / "provenance.parquet").read_bytes()[:4] == b"PAR1"
