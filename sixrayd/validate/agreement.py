@@ -25,10 +25,10 @@ def check_documents(place: Path, tables: ExportTables, faults: FaultList) -> Non
     counted = _flat(tables.counted)
     run = read_document(place, "run.json", faults)
     for path, said in ((DATASET, tables.document.get("counts")), ("run.json", run.get("summary"))):
-        stated = _flat(said if isinstance(said, dict) else {})
-        for key, value in counted.items():
-            if stated.get(key) != value:
-                faults.add(path, key, stated.get(key, "nothing"), value)
+        for keys, value in counted.items():
+            if (stated := _at(said, keys)) != value:
+                found = "nothing" if stated is None else stated
+                faults.add(path, ".".join(keys), found, value)
     _check_manifest(place, run, faults)
     _check_states(place, tables, faults)
     sides = read_document(place, SPLITS, faults)
@@ -109,10 +109,17 @@ def _compare(
             return
 
 
-def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Values of nested tables by their dotted names."""
-    found: dict[str, Any] = {}
+def _flat(table: Mapping[str, Any], *above: str) -> dict[tuple[str, ...], Any]:
+    """Values of nested tables by their names."""
+    found: dict[tuple[str, ...], Any] = {}
     for key, value in table.items():
-        name = f"{above}.{key}" if above else str(key)
-        found |= _flat(value, name) if isinstance(value, dict) else {name: value}
+        keys = (*above, key)
+        found |= _flat(value, *keys) if isinstance(value, dict) else {keys: value}
     return found
+
+
+def _at(document: Any, keys: Iterable[str]) -> Any:
+    """What a document says at a place; None for nothing."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document

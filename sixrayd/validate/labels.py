@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -105,7 +106,7 @@ class LabelCheck:
         expected = np.asarray(pc.list_value_length(images.table["files"]))
         for row in np.flatnonzero(self._files != expected):
             at = images.at(int(row))
-            found = f"{self._files[row]} files of it, of {', '.join(at.files) or 'none'}"
+            found = f"{self._files[row]} files of it, of {', '.join(map(str, at.files)) or 'none'}"
             self._faults.add(IMAGES, at.image_id, found, "all of them")
 
     def _take_image(self, path: str, data: bytes) -> None:
@@ -214,16 +215,14 @@ class LabelCheck:
         usual = (Flaw.NO_OBJECT,) if holds_nothing else ()
         self._tell(path, [finding for finding in findings if finding.flaw not in usual])
         length = 5 + _FLAGS[form]
-        found = sorted(box[:length] for box in boxes)
-        expected = sorted(box[:length] for box in self._tables.boxes_of(image.image_id))
-        for box in found:
-            if box not in expected:
-                words = f"{_words(box)} that provenance.parquet does not have"
-                self._faults.add(path, element, words, "its boxes alone")
-        for box in expected:
-            if box not in found:
-                words = f"{_words(box)}, as provenance.parquet has it"
-                self._faults.add(path, element, "no such box", words)
+        found = Counter(box[:length] for box in boxes)
+        expected = Counter(box[:length] for box in self._tables.boxes_of(image.image_id))
+        for box in found - expected:
+            words = f"{_words(box)} that provenance.parquet does not have"
+            self._faults.add(path, element, words, "its boxes alone")
+        for box in expected - found:
+            words = f"{_words(box)}, as provenance.parquet has it"
+            self._faults.add(path, element, "no such box", words)
 
     def _tell(self, path: str, findings: Sequence[Finding]) -> None:
         for finding in findings:

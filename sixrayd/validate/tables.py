@@ -18,6 +18,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError
 from sixrayd.core.files import column_batches, plain_text, read_table
 from sixrayd.core.records import EMPTY_SETS, Split, State
+from sixrayd.core.voc import MAX_OBJECTS
 from sixrayd.datasets.export_files import BOXES, DATASET, IMAGE_SCHEMA, IMAGES, PROVENANCE_SCHEMA
 from sixrayd.validate.faults import FaultList
 
@@ -109,7 +110,7 @@ class ExportTables:
     document: Mapping[str, Any]
     images: ImageTable
     classes: tuple[str, ...]
-    boxes: dict[str, bytes] = field(default_factory=dict)
+    boxes: dict[str, bytearray] = field(default_factory=dict)
     counted: dict[str, Any] = field(default_factory=dict)
 
     def boxes_of(self, image_id: str) -> list[BoxRow]:
@@ -224,11 +225,15 @@ def _take_boxes(path: Path, tables: ExportTables, faults: FaultList) -> None:
             continue
         origins[row["origin"]] += 1
         by_class[row["label"], row["split"]] += 1
-        packed = tables.boxes.get(image.image_id, b"")
-        if row["object"] != len(packed) // _BOX.size + 1:
-            faults.add(BOXES, at, row["object"], len(packed) // _BOX.size + 1)
+        packed = tables.boxes.setdefault(image.image_id, bytearray())
+        number = len(packed) // _BOX.size + 1
+        if row["object"] != number:
+            faults.add(BOXES, at, row["object"], number)
+        if number > MAX_OBJECTS:
+            faults.add(BOXES, at, "one of more", f"at most {MAX_OBJECTS:,} of an image")
+            continue
         edges, flags = (row[edge] for edge in EDGES), (row["difficult"], row["truncated"])
-        tables.boxes[image.image_id] = packed + _BOX.pack(numbers[row["label"]], *edges, *flags)
+        packed += _BOX.pack(numbers[row["label"]], *edges, *flags)
     tables.counted["origins"] = dict(sorted(origins.items()))
     tables.counted["boxes"] = {
         label: {f"{side}_boxes": by_class[label, side] for side in Split} for label in numbers
@@ -276,15 +281,13 @@ def _check_box_counts(tables: ExportTables, faults: FaultList) -> None:
 def _counts(tables: ExportTables) -> dict[str, Any]:
     """States, images by side, sets and groups as the tables have them; images of each class."""
     images, table = tables.images, tables.images.table
+    holding: Counter[tuple[str, str]] = Counter()
+    for image_id, packed in tables.boxes.items():
+        if row := images.find(image_id):
+            shown = {box[0] for box in _BOX.iter_unpack(packed)}
+            holding.update((tables.classes[number], row.split) for number in shown)
     for label, counts in tables.counted["boxes"].items():
-        number = tables.classes.index(label)
-        holding = (
-            images.find(image_id)
-            for image_id, packed in tables.boxes.items()
-            if any(box[0] == number for box in _BOX.iter_unpack(packed))
-        )
-        sides = Counter(row.split for row in holding if row)
-        counts |= {f"{side}_images": sides[side] for side in Split}
+        counts |= {f"{side}_images": holding[label, side] for side in Split}
     states = Counter(table["state"].to_pylist())
     said = tables.document.get("counts")
     sets = said.get("sets") if isinstance(said, dict) else None
