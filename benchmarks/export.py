@@ -30,6 +30,7 @@ from sixrayd.export.forms import FORMS
 from sixrayd.export.image_files import ImagesBy
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.validate.stage import validate
 
 CLASSES = ["Gun", "Knife", "Wrench", "Pliers", "Scissors"]
 ALL = "all"
@@ -70,12 +71,17 @@ def write_release(workspace: Workspace, images: int, kibibytes: int) -> None:
     workspace.finish(Run("shards", "", {"classes": CLASSES}, {}, summary={"images": images}))
 
 
-def measure(root: Path, form: str) -> dict[str, float]:
-    """Seconds by the clock and of a core, and peak memory, of one export in this process."""
+def measure(root: Path, form: str, check: bool) -> dict[str, float]:
+    """Seconds by the clock and of a core, and peak memory, of one export in this process, or of
+    its validation.
+    """
     forms, images = ((form,), ImagesBy.COPY) if form != ALL else (tuple(FORMS), ImagesBy.HARDLINK)
     settings = ExportSettings(forms=forms, images=images, sets=("negative",), force=True)
     begun = time.monotonic()
-    export(Workspace(root), settings)
+    if check:
+        assert validate(Workspace(root).folder("export", "release")).faults == 0
+    else:
+        export(Workspace(root), settings)
     took = time.monotonic() - begun
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
@@ -88,12 +94,18 @@ def measure(root: Path, form: str) -> dict[str, float]:
 @click.option("--kibibytes", type=int, default=45, show_default=True, help="Of an image.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write; a temporary one.")
 @click.option("--only", type=click.Path(path_type=Path), hidden=True)
+@click.option("--check", is_flag=True, hidden=True)
 def main(
-    images: tuple[int, ...], forms: tuple[str, ...], kibibytes: int, folder: Path, only: Path | None
+    images: tuple[int, ...],
+    forms: tuple[str, ...],
+    kibibytes: int,
+    folder: Path,
+    only: Path | None,
+    check: bool,
 ) -> None:
-    """Measure exports."""
+    """Measure exports, and their validation."""
     if only:
-        print(json.dumps(measure(only, forms[0])))
+        print(json.dumps(measure(only, forms[0], check)))
         return
     for count in images:
         with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -101,8 +113,11 @@ def main(
             write_release(workspace, count, kibibytes)
             for form in forms:
                 words = ("-m", "benchmarks.export", "--only", str(workspace.root), "--form", form)
-                done = subprocess.run((sys.executable, *words), stdout=subprocess.PIPE, check=True)  # noqa: S603
-                print(json.dumps({"images": count, "form": form} | json.loads(done.stdout)))
+                for what, more in (("export", ()), ("validate", ("--check",))):
+                    command = (sys.executable, *words, *more)
+                    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603
+                    about = {"images": count, "form": form, "what": what}
+                    print(json.dumps(about | json.loads(done.stdout)))
                 shutil.rmtree(workspace.root / "export")
 
 

@@ -60,4 +60,6 @@ from .synth import SynthSettings as SynthSettings
 from .synth import synthesize as synthesize
 from .train.settings import TrainSettings as TrainSettings
 from .train.stage import train as train
+from .validate.settings import ValidateSettings as ValidateSettings
+from .validate.stage import validate as validate
 from .verify.stage import verify as verify

@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "Divide reviewers' hours, and say what they will bring.",
     "estimate": "Say what is still missed, and draw spot checks for it.",
     "export": "Write the corrected dataset: VOC, COCO, YOLO, Parquet or WebDataset.",
+    "validate": "Check an export wherever it lies: files, tables, labels.",
     "verify": "Compute again what a certificate says is still missed.",
     "diff": "Say what changed between two releases, exports or other sets.",
     "patch": "Show a patch of labels that `diff` wrote, or apply it.",

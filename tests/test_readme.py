@@ -29,7 +29,7 @@ resamples = 50
 def test_the_transcript_runs(tmp_path):
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     commands = [line[2:] for block in blocks for line in block.splitlines()]
-    assert len(commands) == 15
+    assert len(commands) == 16
     assert all(command.startswith("sixrayd ") for command in commands)
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "sixrayd.toml").write_text(SETTINGS)  # the same commands, but quick

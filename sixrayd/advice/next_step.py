@@ -376,7 +376,7 @@ def _export(run: Run) -> str:
     forms = [form for form in settings.get("forms", ["voc"]) if form.isalnum()]  # a stranger's
     line = " ".join(["sixrayd export", *(f"--{form}" for form in forms)])
     usual = {"out": "", "consensus": "adjudicator", "split": "", "images": "copy"}
-    line += _options(settings, {**usual, "images_from": ""})
+    line += _options(settings, {**usual, "images_from": "", "version": ""})
     if sets := settings.get("sets"):
         line += f" --with {shlex.quote(','.join(sets))}"
     line += " --without-trainval" * (settings.get("trainval") is False)

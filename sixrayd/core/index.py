@@ -186,6 +186,19 @@ def split_setting(workspace: Workspace, name: str) -> dict[str, str]:
     return {"split": found} if found else {}
 
 
+def sides_by_split(workspace: Workspace) -> dict[str, pa.ChunkedArray]:
+    """Each split by its name, the ingest's own first: the side of each image, by image id.
+
+    Raises:
+        WorkspaceError: the release has not been ingested.
+    """
+    table, given = Index.load(workspace).table, _given(workspace)
+    found = {LEAK_FREE: table["split"]}
+    for name in pc.unique(given["split"]).to_pylist():
+        found[name] = _divided(table, given, name)["split"]
+    return found
+
+
 def _given(workspace: Workspace) -> pa.Table:
     """Of `SPLIT_SCHEMA`; without rows where the release brought no split."""
     path = workspace.shards / "splits.parquet"

@@ -5,12 +5,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
+from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text
-from sixrayd.core.records import LEAK_FREE, Split
+from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.files import column_batches, plain_text
+from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
+from sixrayd.core.voc import VocObject
+from sixrayd.datasets.export_files import BOXES, IMAGE_SCHEMA, IMAGES, PROVENANCE_SCHEMA, STATES
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.workspace_set import read_columns
 
@@ -21,13 +26,69 @@ EMPTY_LISTS = (NEGATIVES, "confusing_negatives.txt", "audited_empty.txt")
 OTHER_CLASSES = "other_classes.txt"  # images that hold something of a class that is none of ours
 UNDECIDED = "undecided.txt"  # images of which nothing is said
 SPLITS = "splits.json"
-_STATES = "states.parquet"
+_ROWS = 10_000  # of a table that are in memory at once
+_BOX_COLUMNS = pa.schema(
+    [
+        PROVENANCE_SCHEMA.field(name)
+        for name in ("image_id", "label", *EDGES, "difficult", "truncated")
+    ]
+)
+_IMAGE_COLUMNS = pa.schema(
+    [
+        IMAGE_SCHEMA.field(name)
+        for name in ("image_id", "sha256", "width", "height", "split", "state")
+    ]
+)
+_EMPTY = tuple(map(str, EMPTY_SETS.values()))
 _UNLIKELY = 1 << 30  # bytes of a list
 
 
 def is_export(place: Path) -> bool:
     """Whether a folder is a tree that `sixrayd export` or `sixrayd patch` wrote."""
     return (place / MANIFEST).is_file() and (place / TREE).is_dir()
+
+
+def has_tables(place: Path) -> bool:
+    """Whether a folder has an export's tables, which say the same in every form."""
+    return (place / IMAGES).is_file() and (place / BOXES).is_file()
+
+
+def set_of_tables(place: Path) -> LabelledSet:
+    """What an export's tables say of all images of its release.
+
+    Raises:
+        WorkspaceError: a table is broken.
+        AnnotationError: a box is none of its image.
+    """
+    objects: dict[str, list[VocObject]] = {}
+    for batch in column_batches(place / BOXES, _BOX_COLUMNS, _ROWS):
+        for row in batch.to_pylist():
+            item = VocObject(Box.from_row(row), row["difficult"], row["truncated"])
+            objects.setdefault(row["image_id"], []).append(item)
+    images, sides = dict[str, ImageLabels](), dict[str, str]()
+    for batch in column_batches(place / IMAGES, _IMAGE_COLUMNS, _ROWS):
+        for row in batch.to_pylist():
+            image_id, size_wh = row["image_id"], (row["width"], row["height"])
+            drawn = tuple(objects.get(image_id, ()))
+            _check_inside(place, image_id, drawn, size_wh)
+            said = drawn if drawn or row["state"] in _EMPTY else None
+            images[image_id] = ImageLabels(image_id, said, row["sha256"], size_wh)
+            sides[image_id] = row["split"]
+    names = sorted({item.box.label for drawn in objects.values() for item in drawn})
+    split = str(_settings(place).get("split") or LEAK_FREE)
+    classes = ClassList(tuple(names)) if names else ClassList()
+    return LabelledSet("export", classes, images, {split: sides})
+
+
+def _check_inside(
+    place: Path, image_id: str, objects: tuple[VocObject, ...], size_wh: tuple[int, int]
+) -> None:
+    for item in objects:
+        if clip_box(item.box, *size_wh) != item.box:
+            raise AnnotationError(
+                f"{place / BOXES}: {image_id}: box {item.box.xyxy} reaches beyond the image of "
+                f"{size_wh[0]} x {size_wh[1]}; `sixrayd validate` tells what else is wrong"
+            )
 
 
 def complete_export(place: Path, voc: LabelledSet, classes: ClassList | None = None) -> LabelledSet:
@@ -69,8 +130,8 @@ def other_classes(place: Path) -> frozenset[str]:
 
 def _sides(place: Path) -> dict[str, str]:
     """The side of each image, with boxes or without; none where no file says it."""
-    if (place / _STATES).is_file():
-        columns = read_columns(place / _STATES, ["image_id", "split"])
+    if (place / STATES).is_file():
+        columns = read_columns(place / STATES, ["image_id", "split"])
         return dict(zip(columns["image_id"], columns["split"], strict=True))
     if not (place / SPLITS).is_file():
         return {}

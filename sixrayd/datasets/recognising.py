@@ -6,7 +6,13 @@ from pathlib import Path
 from sixrayd.core.classes import ClassList
 from sixrayd.core.voc import VocObject
 from sixrayd.core.workspace import Workspace
-from sixrayd.datasets.export_set import TREE, complete_export, is_export
+from sixrayd.datasets.export_set import (
+    TREE,
+    complete_export,
+    has_tables,
+    is_export,
+    set_of_tables,
+)
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.opening import covering, open_set
 from sixrayd.datasets.workspace_set import read_workspace
@@ -29,6 +35,8 @@ def open_place(
     if is_export(place):
         # Its manifest has the hashes of its images.
         return complete_export(place, open_set(place / TREE, classes, with_images=False), classes)
+    if has_tables(place):  # without VOC
+        return _restricted(set_of_tables(place), classes)
     return open_set(place, classes, with_images)
 
 

@@ -134,7 +134,7 @@ class YoloFiles:
             said = ((label_of(text[0], self._copies), text) for text in texts)
             texts = self._namesakes[image_id].own(said, on_error, findings)
         parts = [
-            _read(image_id, where, data, self._names.by_number(), size_wh, classes, on_error)
+            read_yolo(image_id, where, data, self._names.by_number(), size_wh, classes, on_error)
             for where, data in texts
         ]
         return merge(image_id, parts, findings) if parts else None
@@ -177,7 +177,7 @@ def _image_path(where: str) -> str:
     return "/".join(folders)
 
 
-def _read(
+def read_yolo(
     image_id: str,
     where: str,
     data: bytes,
@@ -186,6 +186,11 @@ def _read(
     classes: ClassList,
     on_error: OnFault,
 ) -> FilePart:
+    """What a text of rows says of its image.
+
+    Raises:
+        AnnotationError: no size, or (with "stop") an object that cannot be used.
+    """
     if size_wh is None:
         raise AnnotationError(
             f"{where}: fractions of an image that is not there to be measured; put "

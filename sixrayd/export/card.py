@@ -1,11 +1,19 @@
-"""The README of an exported dataset."""
+"""The README of an exported dataset: a dataset card after Hugging Face's form."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
+
+import sixrayd
 from sixrayd.core.errors import printable
 from sixrayd.core.records import State
+from sixrayd.core.words import counted
+from sixrayd.evaluation.strata import SIZES
+from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts, Groups
+from sixrayd.export.parquet import data_files
+from sixrayd.statistics.missed import percent_down
+from sixrayd.statistics.stated import StatedBound
 
 _ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in "&<>[`|"}
 _MEANING = {
@@ -20,14 +28,15 @@ _MEANING = {
 }
 
 _TEXT = """\
+---
+{front}---
 # {name}: a corrected SIXray in {forms} form
 
-Written by sixrayd {version} from the release's own annotations and from reviewers' decisions
-on images that a detector flagged.
+Written by sixrayd {program} from the release's own annotations and from reviewers' decisions
+on images that a detector flagged. {version}
 
 ## Licence
-Images and source annotations come from the release and stay under its terms: SIXray is for
-academic purposes only. Corrections made on top of it can be used under the same terms only.
+{terms}
 
 ## Images
 Every image of the release is in exactly one state.
@@ -47,11 +56,21 @@ The lists below leave out flagged images that nobody has looked at, and undecide
 {boxes}
 
 Origin of the boxes: {origins}.
+
+{sizes}
 {sets}
-{false_finds}
+## What is still missed
+{missed}
+
+## Known limits
+{limits}
+
 ## Files
 Image bytes are the release's, not encoded again. All forms have the same boxes, in whole pixels.
 {files}
+- `manifests/dataset.json`: what this page says, for programs, with the hash of every input.
+- `manifests/images.parquet`: a row an image of the release: files, SHA-256, size, side in every
+  split, group of near-duplicates, source, state.
 - `provenance.parquet`: a row a box: origin, detection, model and the hash of its weights, score,
   reviewers, answers, times, round. `x1` to `y2` are pixels from 0, right and bottom exclusive.
 - `absence.parquet`: a row an answer about a settled image: who looked, when, and which classes are
@@ -60,8 +79,13 @@ Image bytes are the release's, not encoded again. All forms have the same boxes,
 - `splits.json`: the image ids of both splits.
 - `negatives.txt` (unflagged), `confusing_negatives.txt`, `audited_empty.txt`, `undecided.txt`,
   `unreadable.txt`, `found_positives.txt`, `positives_without_boxes.txt`: image ids.
-- `manifest.sha256`: check all files with `sha256sum -c manifest.sha256`.
+- `croissant.json`: the tables in Croissant's words.
+- `manifest.sha256`: check all files with `sha256sum -c manifest.sha256`, or with all that they say
+  of each other by `sixrayd validate`.
 - `run.json`: settings and the hash of every input.
+
+## Citation
+{citations}
 """
 
 # What each form has, by its key.
@@ -81,7 +105,7 @@ _FILES = {
   image's. An empty text is an image that holds nothing.""",
     "parquet": """\
 - `parquet/data/PART-NNNNN.parquet`: images and objects, `bbox` as COCO's; Hugging Face's
-  `load_dataset` takes the folder `parquet`.""",
+  `load_dataset` takes this folder, or `parquet`.""",
     "webdataset": """\
 - `webdataset/PART-NNNNNN.tar`: an image and a JSON of the same name, `bbox` as COCO's.""",
 }
@@ -100,47 +124,141 @@ _GIVEN = """\
 They are those of the split
 `{split}`, as it was given: near-duplicates may lie on both sides of it. Images that it does not
 list have an empty `split` in `states.parquet` and are in neither of the lists."""
+_BOUND = """\
+Counted are groups of near-identical images. {found} found. At most {upper} are missed
+({confidence:.4g} % sure), in at most {images}; {likely}. So at least {recall} of all contraband
+groups are found.{older} This rests on:
+"""
+_NO_BOUND = """\
+Not known: no estimate was made. Images that no detector flagged and nobody looked at may hold
+contraband; `negatives.txt` lists them."""
+_NEAR = """\
+- **Near-duplicates** are images whose 256-bit perceptual hashes differ in at most {bits} bits, and
+  all that chain to them: one group, {groups} in the release, with {repeated} images that are not
+  alone in theirs. {across} on both sides of the split."""
 
 
-def card(
-    name: str,
-    version: str,
-    counts: Mapping[str, Any],
-    forms: Mapping[str, str] = MappingProxyType({"voc": "PASCAL VOC 2007"}),
-    split: str = "",
-    false_finds: str = "",
-) -> str:
-    """Markdown that says what the dataset is, with its counts.
+def card(facts: Facts, parts: Sequence[str] = ()) -> str:
+    """Markdown that says what the dataset is, with its counts; YAML for Hugging Face above.
 
     Args:
-        counts: the export's summary: `states` → images; `images` by split; `boxes`: class →
-            `train_images`, `train_boxes`, `test_images`, `test_boxes`; `origins` → boxes; `sets`
-            of images that hold nothing → split → images.
-        forms: key → what people call it, of what was written.
-        split: name of the given split that the lists go by; empty is the ingest's own.
-        false_finds: what is expected of them, in words; empty where nothing was found.
+        parts: of the Parquet form, in order.
     """
-    titles = list(forms.values())
-    states, images, boxes, origins, sets = (
-        counts[key] for key in ("states", "images", "boxes", "origins", "sets")
-    )
+    counts, split = facts.counts, facts.split
+    states, images, sets = (counts[key] for key in ("states", "images", "sets"))
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
+    origins = (f"{count} {_words(origin)}" for origin, count in counts["origins"].items())
     return _TEXT.format(
-        name=_words(name),
-        forms=" and ".join(filter(None, (", ".join(titles[:-1]), titles[-1]))),
-        files="\n".join(_FILES[form] for form in forms if form in _FILES),
+        front=_front(facts, parts),
+        name=_words(facts.name),
+        forms=facts.titles,
+        files="\n".join(_FILES[form] for form in facts.forms if form in _FILES),
         sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
-        version=version,
+        program=sixrayd.__version__,
+        version=_version(facts),
+        terms=TERMS,
         states="\n".join(rows),
         total=sum(states.values()),
         images_train=images["train"],
         images_test=images["test"],
         split=_GIVEN.format(split=_code(split)) if split else _OWN,
-        boxes="\n".join(_class_row(label, counts) for label, counts in boxes.items()),
-        false_finds=f"{false_finds[:1].upper()}{false_finds[1:]}.\n" if false_finds else "",
-        origins=", ".join(f"{count} {_words(origin)}" for origin, count in origins.items())
-        or "none",
+        boxes="\n".join(_class_row(label, counts["boxes"]) for label in counts["boxes"]),
+        origins=", ".join(origins) or "none",
+        sizes="\n".join(_size_lines(facts)),
+        missed=_bound(facts.bound, facts.bound_is_older) if facts.bound else _NO_BOUND,
+        limits="\n".join(_limits(facts)),
+        citations="\n".join(f"- {name}: {text}." for name, text in CITATIONS.items()),
     )
+
+
+def _version(facts: Facts) -> str:
+    this = f"This is version `{_code(facts.version)}`"
+    if facts.parent is None:
+        return f"{this}."
+    return f"{this}, made from\n`{_code(facts.parent.words)}`; `CHANGELOG.md` says what changed."
+
+
+def _front(facts: Facts, parts: Sequence[str]) -> str:
+    """The YAML that Hugging Face reads."""
+    said: dict[str, Any] = {
+        "pretty_name": printable(f"{facts.release}, corrected: {facts.name}"),
+        "license": "other",
+        "license_name": "academic-purposes-only",
+        "license_link": SOURCE,
+        "task_categories": ["object-detection"],
+        "annotations_creators": ["expert-generated", "found"],
+        "source_datasets": ["extended"],
+        "size_categories": [_size_category(sum(facts.counts["images"].values()))],
+        "tags": ["x-ray", "security-screening", "baggage"],
+    }
+    if parts:
+        files = data_files(parts, "parquet/data")
+        said["configs"] = [{"config_name": "default", "data_files": files}]
+    return str(yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
+
+
+def _size_category(images: int) -> str:
+    """Hugging Face's word for a number of images."""
+    steps = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
+    return next(word for n, word in enumerate(steps, 3) if images < 10**n or word == steps[-1])
+
+
+def _bound(said: StatedBound, is_older: bool) -> str:
+    likely = "how many it is likely to be is not known"
+    if said.likely is not None:
+        likely = f"{said.likely:,.1f} is the best guess"
+    head = _BOUND.format(
+        found=f"{said.found:,}",
+        upper=f"{said.upper:,}",
+        confidence=100 * said.confidence,
+        images=counted(said.images, "image"),
+        likely=likely,
+        recall=percent_down(said.recall),
+        older=" Answers have come since this was computed." if is_older else "",
+    )
+    return "\n".join([head, *(f"- {_words(line)}" for line in said.rests_on)])
+
+
+def _limits(facts: Facts) -> Iterator[str]:
+    states = facts.counts["states"]
+    if facts.false_finds.found:
+        told = facts.false_finds.words
+        yield f"- {told[:1].upper()}{told[1:]}."
+    yield _near(facts.groups)
+    waiting = counted(states[State.FLAGGED_UNREVIEWED], "flagged image")
+    yield f"- Nobody has looked at {waiting}; {states[State.UNDECIDED]} are undecided."
+    alone = counted(states[State.UNFLAGGED], "negative")
+    yield f"- Of {alone} the release says so alone: no detector fired, nobody has looked."
+    yield "- Reviewers saw what a detector flagged: of what it overlooks, spot checks alone tell."
+
+
+def _near(groups: Groups) -> str:
+    return _NEAR.format(
+        bits=groups.bits,
+        groups=groups.groups,
+        repeated=groups.repeated,
+        across=f"{groups.across} {'group lies' if groups.across == 1 else 'groups lie'}"
+        if groups.across
+        else "No group lies",
+    )
+
+
+def _size_lines(facts: Facts) -> Iterator[str]:
+    """Boxes by size and class, and how large images are."""
+    yield f"| class | {' | '.join(size.name for size in SIZES)} |"
+    yield "|---|" + "---:|" * len(SIZES)
+    for label, sizes in facts.counts["sizes"].items():
+        cells = " | ".join(str(sizes[size.name]) for size in SIZES)
+        yield f"| {_words(label)} | {cells} |"
+    limits = [f"{100 * size.high:g} %" for size in SIZES[:-1]]
+    yield ""
+    yield f"Boxes by their share of the image's area, divided at {' and '.join(limits)}."
+    if facts.images:
+        width, height = facts.images.width, facts.images.height
+        yield (
+            f"Images are {width[0]} to {width[2]} pixels wide (median {width[1]}) and "
+            f"{height[0]} to {height[2]} high (median {height[1]})."
+        )
 
 
 def _words(name: str) -> str:
@@ -157,6 +275,7 @@ def _set_row(name: str, images: Mapping[str, int]) -> str:
     return f"| {name} | {images['train']} | {images['test']} |"
 
 
-def _class_row(label: str, counts: Mapping[str, int]) -> str:
+def _class_row(label: str, boxes: Mapping[str, Mapping[str, int]]) -> str:
     columns: Sequence[str] = ("train_images", "train_boxes", "test_images", "test_boxes")
-    return " | ".join(["| " + _words(label), *(str(counts[column]) for column in columns)]) + " |"
+    cells = (str(boxes[label][column]) for column in columns)
+    return " | ".join(["| " + _words(label), *cells]) + " |"

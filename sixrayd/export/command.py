@@ -77,6 +77,18 @@ def _form_options(command: F) -> F:
     help="Write VOC's list trainval, which equals train; Datumaro counts both.  [default: with]",
 )
 @option("--looks", help="Say in each XML who looked at its image, and when.")
+@option(
+    "--version",
+    metavar="TEXT",
+    help="What this version of the dataset is called, as 1.2.0.  [default: a hash of what it "
+    "holds]",
+)
+@option(
+    "--parent",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Export that this one is made from; CHANGELOG.md says what changed since.  [default: the "
+    "one that it replaces]",
+)
 @consensus_option
 @split_option
 @option(

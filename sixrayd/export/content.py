@@ -15,8 +15,7 @@ from sixrayd.core.records import EMPTY_SETS, ImageRecord, State
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, box_of_pixels, pixels_of
-
-UNLISTED = "unlisted"  # where a form needs a name for images on no side
+from sixrayd.datasets.export_files import UNLISTED
 
 
 @dataclass(frozen=True, slots=True)

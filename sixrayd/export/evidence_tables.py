@@ -4,43 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pyarrow as pa
-
-from sixrayd.core.records import ADJUDICATION, BOX_COLUMNS, State
+from sixrayd.core.records import ADJUDICATION, State
 from sixrayd.core.staging import Staging
 from sixrayd.core.voc import Provenance
+from sixrayd.datasets.export_files import BOXES, PROVENANCE_SCHEMA
 from sixrayd.decisions.decision import Decision
 from sixrayd.export.content import Add, ExportedImage
 from sixrayd.export.states import Evidence, States, detection_behind
 
-
-def _texts(*names: str) -> list[pa.Field]:
-    return [pa.field(name, pa.string(), nullable=False) for name in names]
-
-
-_ANSWER = pa.struct(
-    [*_texts("reviewer", "verdict", "decided_at", "round", "lane"), ("version", pa.int64())]
-)
-# A row a box of the export; edges from 0, right and bottom exclusive, as in every table of ours.
-PROVENANCE_SCHEMA = pa.schema(
-    [
-        *_texts("image_id"),
-        pa.field("object", pa.int32(), nullable=False),  # its place in the XML, from 1
-        *BOX_COLUMNS,
-        *_texts("split", "state", "origin", "candidate", "model", "model_sha256"),
-        pa.field("score", pa.float64()),
-        *_texts("mining", "round", "decided_at"),
-        pa.field("reviewers", pa.list_(pa.string()), nullable=False),  # whose answer it follows
-        pa.field("answers", pa.list_(_ANSWER), nullable=False),  # all that stand about the image
-    ]
-)
-# A row an answer about an image of which it is settled what it shows, copied or not.
-ABSENCE_SCHEMA = pa.schema(
-    [
-        *_texts("image_id", "split", "state", "reviewer", "verdict", "decided_at", "round", "lane"),
-        pa.field("absent", pa.list_(pa.string()), nullable=False),  # classes that it does not show
-    ]
-)
 _SETTLED = (
     *(State.SOURCE_POSITIVE, State.FOUND_POSITIVE),
     *(State.CONFUSING_NEGATIVE, State.AUDITED_EMPTY),
@@ -50,7 +21,7 @@ _SETTLED = (
 @contextmanager
 def provenance_table(staging: Staging, evidence: Evidence, states: States) -> Iterator[Add]:
     """Write `provenance.parquet`, images in the order of the shards."""
-    with staging.table("provenance.parquet", PROVENANCE_SCHEMA) as add_row:
+    with staging.table(BOXES, PROVENANCE_SCHEMA) as add_row:
 
         def add(image: ExportedImage) -> None:
             said = evidence.decisions.get(image.image_id, ())
@@ -65,7 +36,8 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
             for number, item in enumerate(image.annotation.objects, 1):
-                box = {"object": number, **item.box.as_row()}
+                flags = {"difficult": item.difficult, "truncated": item.truncated}
+                box = {"object": number, **item.box.as_row(), **flags}
                 add_row(common | box | _detection(item.provenance, decision, evidence))
 
         yield add

@@ -41,14 +41,14 @@ class ImageFiles:
         self._known = _files_below(elsewhere) if elsewhere else {}
         self.copied = self.linked = 0
 
-    def put(self, image: ExportedImage, paths: Sequence[str]) -> None:
-        """Write an image to each of these paths.
+    def put(self, image: ExportedImage, paths: Sequence[str]) -> list[str]:
+        """Write an image to each of these paths, and say where it is.
 
         Raises:
             WorkspaceError: the file system makes no such links.
         """
         if self._how == ImagesBy.NONE:
-            return
+            return []
         source = self._found(image.record)
         for path in paths:
             if source is None or self._how == ImagesBy.COPY:
@@ -59,6 +59,7 @@ class ImageFiles:
             self._link(source, path)
             self._staging.sha256[path] = image.record.sha256
             self.linked += 1
+        return list(paths)
 
     def _link(self, source: Path, path: str) -> None:
         target = self._staging.place(path)

@@ -1,7 +1,8 @@
 """Hugging Face's Parquet: an image a row, its objects as lists of boxes and classes."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -125,6 +126,17 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": words.get(kind, str(kind)), "_type": "Value"}
 
 
+def data_files(parts: Iterable[str], folder: str) -> list[dict[str, str]]:
+    """Which files hold which part, in Hugging Face's words; `folder` is seen from the card."""
+    return [{"split": part, "path": f"{folder}/{part}-*.parquet"} for part in parts]
+
+
+def parts_in(paths: Iterable[str]) -> list[str]:
+    """The parts of which there are files, in order."""
+    named = (re.fullmatch(rf"{FOLDER}/data/(.+)-\d{{5}}\.parquet", path) for path in paths)
+    return list(dict.fromkeys(match[1] for match in named if match))
+
+
 def _card(found: list[str]) -> Iterator[str]:
     """The card that `load_dataset` reads its files from."""
     yield "---"
@@ -134,8 +146,8 @@ def _card(found: list[str]) -> Iterator[str]:
     yield "configs:"
     yield "- config_name: default"
     yield "  data_files:"
-    for part in found:
-        yield f"  - split: {part}"
-        yield f"    path: data/{part}-*.parquet"
+    for file in data_files(found, "data"):
+        yield f"  - split: {file['split']}"
+        yield f"    path: {file['path']}"
     yield "---"
     yield "What this is, how it was made and under which terms: `README.md` of the folder above."

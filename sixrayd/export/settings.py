@@ -1,5 +1,6 @@
 """What `sixrayd export` is asked for."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.export.forms import FORMS, VOC
 from sixrayd.export.image_files import ImagesBy
 
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
     """What to export, and where to.
 
     Raises:
-        SettingsError: there is no such form, set or way to bring images.
+        SettingsError: there is no such form, set or way to bring images, or a version is odd.
     """
 
     review: tuple[str, ...] = ()  # names; none means every review of the workspace
@@ -34,6 +37,9 @@ class ExportSettings:
     images_from: Path | None = field(default=None, metadata=OUTSIDE)
     trainval: bool = True  # VOC's list `trainval`, which equals `train`
     looks: bool = False  # each XML says who looked at its image
+    version: str = ""  # of the dataset; empty takes one by what it holds
+    # The export that this one is made from; None is the one that it replaces, if any.
+    parent: Path | None = field(default=None, metadata=OUTSIDE)
 
     def __post_init__(self) -> None:
         for what, asked, known in (("form", self.forms, FORMS), ("set", self.sets, EMPTY_SETS)):
@@ -42,6 +48,11 @@ class ExportSettings:
                     raise SettingsError(f"{what} {name!r}: is none of {', '.join(known)}")
         if not self.forms:
             raise SettingsError(f"forms: need one of {', '.join(FORMS)}")
+        if self.version and not _VERSION.fullmatch(self.version):
+            raise SettingsError(
+                f"version {self.version[:70]!r}: expected up to 64 letters, digits and "
+                "any of . + - _, as in 1.2.0"
+            )
         if self.images_from and self.images in (ImagesBy.COPY, ImagesBy.NONE):
             raise SettingsError(
                 f"images-from: nothing leads there with --images {self.images}; pass --images "

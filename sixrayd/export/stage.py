@@ -1,16 +1,12 @@
 """The export stage: decisions and source annotations become a dataset."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
-import sixrayd
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
@@ -21,40 +17,23 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
-from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
-from sixrayd.export.card import card
+from sixrayd.export.about import Facts, groups_of, inputs_of, newest_bound, sizes_of, stated_now
+from sixrayd.export.changelog import Descent, descent_of, parent_at
 from sixrayd.export.content import Content, ExportedImage, exported_image, in_shard_order
 from sixrayd.export.counts import ExportCounts
-from sixrayd.export.evidence_tables import (
-    ABSENCE_SCHEMA,
-    absence_rows,
-    looks_of,
-    provenance_table,
-)
+from sixrayd.export.describing import write_about
+from sixrayd.export.evidence_tables import looks_of, provenance_table
 from sixrayd.export.forms import FORMS, VOC
 from sixrayd.export.image_files import ImageFiles, ImagesBy
+from sixrayd.export.lists import write_lists
+from sixrayd.export.notes import image_notes, split_notes, state_notes
 from sixrayd.export.settings import ExportSettings
-from sixrayd.export.states import (
-    STATE_SCHEMA,
-    Evidence,
-    States,
-    annotation_of,
-    assign_states,
-    gather,
-)
-from sixrayd.statistics.false_finds import false_finds, sham_alarms
+from sixrayd.export.states import Evidence, States, annotation_of, assign_states, gather
+from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.standing import answer_rows, settled_answers
 
-_LISTS = {
-    "found_positives.txt": State.FOUND_POSITIVE,
-    "negatives.txt": State.UNFLAGGED,
-    "confusing_negatives.txt": State.CONFUSING_NEGATIVE,
-    "audited_empty.txt": State.AUDITED_EMPTY,
-    "undecided.txt": State.UNDECIDED,
-    "unreadable.txt": State.UNREADABLE,
-}
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
@@ -103,8 +82,10 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         reviews = planned.settings["review"]
         evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
         _check_sets(settings, evidence.classes)
+        lost_a_file = existing is not None and existing.same_work(planned)
+        descent = descent_of(settings.parent, target if existing else None, lost_a_file)
         with staged(target) as staging:
-            run = _write(staging, planned, evidence, settings, release_name(workspace))
+            run = _write(workspace, staging, planned, evidence, settings, descent)
         _point_to(pointer, run, target)
         return _result(run, target, written=True)
 
@@ -118,7 +99,9 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
     stages = [("shards", ""), *(("review", name) for name in reviews)]
     unreviewed = _unreviewed(workspace)
     minings = sorted({mining_of(workspace, name) for name in reviews} | {unreviewed} - {""})
-    upstream = workspace.upstream(*stages, *(("mine", name) for name in minings if name))
+    stages += [("mine", name) for name in minings if name]
+    stages += [("estimate", name)] if (name := newest_bound(workspace)) else []
+    upstream = workspace.upstream(*stages)  # an estimate, since the card tells of it
     tables = [path for name in reviews for path in decision_files(workspace, name)]
     if sham_alarms(workspace)[0]:  # which the card tells of
         tables += sorted(workspace.folder("review").glob("*/planted/decisions/*.parquet"))
@@ -160,8 +143,11 @@ def _unusual(settings: ExportSettings) -> dict[str, Any]:
         "images_from": str(settings.images_from.resolve()) if settings.images_from else "",
         "trainval": settings.trainval,
         "looks": settings.looks,
+        "version": settings.version,
+        "parent": parent_at(settings.parent).manifest if settings.parent else "",
     }
-    usual = {"forms": [VOC], "sets": [], "images": "copy", "images_from": "", "looks": False}
+    usual = {"forms": [VOC], "sets": [], "images": "copy", "looks": False}
+    usual |= dict.fromkeys(("images_from", "version", "parent"), "")
     return {key: said for key, said in named.items() if said != usual.get(key, True)}
 
 
@@ -251,54 +237,86 @@ def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
 
 
 def _write(
-    staging: Staging, planned: Run, evidence: Evidence, settings: ExportSettings, database: str
+    workspace: Workspace,
+    staging: Staging,
+    planned: Run,
+    evidence: Evidence,
+    settings: ExportSettings,
+    descent: Descent,
 ) -> Run:
     states = assign_states(evidence, settings.consensus)
-    content = Content(
-        index=evidence.index,
-        classes=evidence.classes,
-        database=database,
-        sets=frozenset(settings.sets),
-        with_bytes=settings.images != ImagesBy.NONE,
-        trainval=settings.trainval,
-        looks=lambda image: looks_of(image, evidence) if settings.looks else (),
-    )
     counts, bare = ExportCounts(evidence.classes.names), list[str]()
     files = ImageFiles(staging, settings.images, settings.images_from)
     forms = [FORMS[name] for name in dict.fromkeys(settings.forms)]
+    content = _content(workspace, evidence, settings)
     with ExitStack() as stack:
         adds = [stack.enter_context(form.write(staging, content)) for form in forms]
         adds += [stack.enter_context(provenance_table(staging, evidence, states)), counts.add]
         for image in _images(evidence, states, settings, bare):
-            files.put(image, [form.image_path(image) for form in forms if form.image_path])
+            paths = [form.image_path(image) for form in forms if form.image_path]
+            counts.files[image.image_id] = files.put(image, paths)
             for add in adds:
                 add(image)
     summary = {
         "states": states.counts(),
         **counts.summary(settings.sets),
         "notes": [
-            *_notes(states, bare),
-            *_split_notes(planned.settings.get("split", ""), counts.sides),
-            *_image_notes(settings, files),
+            *state_notes(states, bare),
+            *split_notes(planned.settings.get("split", ""), counts.sides),
+            *image_notes(settings, files),
         ],
     }
-    _write_lists(staging, evidence, states, counts, sorted(bare))
-    forms_written = {name: FORMS[name].title for name in settings.forms}
-    split, told = planned.settings.get("split", ""), _false_finds(evidence, settings.consensus)
-    text = card(planned.name, sixrayd.__version__, summary, forms_written, split, told)
-    staging.write("README.md", text.encode())
+    write_lists(staging, workspace, evidence, states, counts, sorted(bare))
+    facts = _facts(workspace, replace(planned, summary=summary), evidence, counts, settings)
+    write_about(staging, facts, descent)
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
     write_json(staging.root / "run.json", asdict(run))
     return run
 
 
-def _false_finds(evidence: Evidence, rule: Rule) -> str:
-    """What is expected of them, in words; empty where nothing was found."""
+def _content(workspace: Workspace, evidence: Evidence, settings: ExportSettings) -> Content:
+    return Content(
+        index=evidence.index,
+        classes=evidence.classes,
+        database=release_name(workspace),
+        sets=frozenset(settings.sets),
+        with_bytes=settings.images != ImagesBy.NONE,
+        trainval=settings.trainval,
+        looks=lambda image: looks_of(image, evidence) if settings.looks else (),
+    )
+
+
+def _facts(
+    workspace: Workspace,
+    run: Run,
+    evidence: Evidence,
+    counts: ExportCounts,
+    settings: ExportSettings,
+) -> Facts:
+    bound, is_older = stated_now(workspace, newest_bound(workspace))
+    return Facts(
+        name=run.name,
+        release=release_name(workspace),
+        forms=tuple(dict.fromkeys(settings.forms)),
+        counts=run.summary,
+        groups=groups_of(workspace, evidence.index),
+        version=settings.version,
+        split=run.settings.get("split", ""),
+        images=sizes_of(evidence.index, counts.objects),
+        bound=bound,
+        bound_is_older=is_older,
+        false_finds=_false_finds(evidence, settings.consensus),
+        settings=run.settings,
+        inputs=inputs_of(workspace, run, evidence),
+    )
+
+
+def _false_finds(evidence: Evidence, rule: Rule) -> FalseFinds:
+    """What is expected of them."""
     negatives = set(evidence.index.rows(source=Source.NEGATIVE)["image_id"].to_pylist())
     said = {i: given for i, given in evidence.decisions.items() if i in negatives}
     answers = settled_answers(answer_rows(said), rule, evidence.classes)
-    counts = false_finds(said, answers, evidence.shams)
-    return counts.words if counts.found else ""
+    return false_finds(said, answers, evidence.shams)
 
 
 def _images(
@@ -326,60 +344,6 @@ def _images(
             else:
                 bare.append(record.image_id)
             bar.advance(task)
-
-
-def _write_lists(
-    staging: Staging,
-    evidence: Evidence,
-    states: States,
-    counts: ExportCounts,
-    bare: Sequence[str],
-) -> None:
-    """What is there whatever the form: lists and tables of all images of the release."""
-    for path, state in _LISTS.items():
-        staging.write_lines(path, states.ids(state))
-    staging.write_lines("positives_without_boxes.txt", bare)
-    staging.write_table("states.parquet", states.table, STATE_SCHEMA)
-    absence = pa.Table.from_pylist(list(absence_rows(evidence, states)), schema=ABSENCE_SCHEMA)
-    staging.write_table("absence.parquet", absence, ABSENCE_SCHEMA)
-    sides = {str(side): counts.ids(side) for side in Split}
-    staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
-
-
-def _notes(states: States, bare: Sequence[str]) -> list[str]:
-    counts, notes = states.counts(), []
-    if waiting := counts[State.FLAGGED_UNREVIEWED]:
-        notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
-    if bare:
-        notes.append(f"{counted(len(bare), 'positive')} without a box: positives_without_boxes.txt")
-    if states.unused:
-        notes.append(
-            f"{counted(len(states.unused), 'image')} with decisions, but not readable or not in "
-            f"the release: the decisions were not used, first {states.unused[0]}"
-        )
-    return notes
-
-
-def _split_notes(split: str, splits: Mapping[str, str]) -> list[str]:
-    """What a given split leaves out."""
-    if not (left_out := sum(not side for side in splits.values())):
-        return []
-    return [
-        f"{left_out} of {len(splits)} positives are on no side of split {split}: they are in the "
-        "tree, and in none of its lists"
-    ]
-
-
-def _image_notes(settings: ExportSettings, files: ImageFiles) -> list[str]:
-    """What links did not lead to what was asked for."""
-    if settings.images in (ImagesBy.COPY, ImagesBy.NONE) or not files.copied:
-        return []
-    if settings.images_from:
-        found = counted(files.copied, "image")
-        return [f"{found} copied: not below {settings.images_from} as the release has it"]
-    if files.linked:
-        return []
-    return ["images were copied, once: other forms, or --images-from, give them something to link"]
 
 
 def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:

@@ -15,7 +15,10 @@ from sixrayd.core.files import read_table
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
+    TASK_DEFAULTS,
+    TASK_SCHEMA,
     ImageRecord,
+    Kind,
     Rule,
     Source,
     State,
@@ -23,6 +26,7 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.export_files import STATE_SCHEMA
 from sixrayd.decisions.consensus import Settled, settle
 from sixrayd.decisions.decision import (
     DecidedBox,
@@ -32,15 +36,6 @@ from sixrayd.decisions.decision import (
     standing_decisions,
 )
 from sixrayd.statistics.false_finds import sham_alarms
-
-STATE_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),  # why undecided or how settled, or empty
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +120,8 @@ def gather(
             detected.update(_detected(table, review, wanted, mining))
             if mining:
                 flagged |= known.intersection(table["image_id"].to_pylist())
+        if mining:
+            flagged |= known.intersection(_sent_as_flagged(workspace, review))
     if strangers := sorted(flagged - known):
         raise WorkspaceError(
             f"candidates for {len(strangers)} images that are not in the index, first "
@@ -159,6 +156,16 @@ def _whole_index(workspace: Workspace, split: str) -> Index:
 def _candidates(workspace: Workspace, mining: str) -> pa.Table:
     path = workspace.folder("mine", mining) / "candidates.parquet"
     return read_table(path, CANDIDATE_SCHEMA)
+
+
+def _sent_as_flagged(workspace: Workspace, review: str) -> list[str]:
+    """Images that were put before reviewers since a detector fired, with boxes drawn or without."""
+    path = workspace.folder("review", review) / "tasks.parquet"
+    if not path.exists():
+        return []
+    table = read_table(path, TASK_SCHEMA, TASK_DEFAULTS)
+    sent = table.filter(pc.equal(table["kind"], str(Kind.CANDIDATE)))
+    return list(sent["image_id"].to_pylist())
 
 
 def _weights(workspace: Workspace, mining: str) -> Iterator[tuple[tuple[str, str], str]]:

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from sixrayd.core.boxes import Box
 from sixrayd.core.records import EMPTY_SETS
 from sixrayd.core.staging import Staging
-from sixrayd.export.content import UNLISTED, Add, Content, ExportedImage
+from sixrayd.datasets.export_files import UNLISTED
+from sixrayd.export.content import Add, Content, ExportedImage
 
 FOLDER = "yolo"
 _DIGITS = 9  # a millionth of a pixel of the largest image

@@ -8,9 +8,7 @@ from typing import Any
 
 from sixrayd.advice.next_step import Judgement
 from sixrayd.core.classes import default_classes
-from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, read_table
+from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source, State
 from sixrayd.core.resources import resource_text
 from sixrayd.core.voc import VocAnnotation
@@ -32,6 +30,7 @@ from sixrayd.report.parts import (
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.statistics.belief import BELIEF, Belief
 from sixrayd.statistics.missed import percent_down
+from sixrayd.statistics.stated import stated_bound
 
 _BINS = 20  # of scores, 0 to 1
 # What people said of a flagged image; all that is in no such state nobody has looked at.
@@ -187,14 +186,7 @@ def _paper(classes: Sequence[ClassRow], negatives: int, found: int) -> Iterator[
 def _bounds(workspace: Workspace) -> Iterator[BoundRow]:
     """What `estimate` said last, by name."""
     for name in workspace.names("estimate"):
-        path = workspace.folder("estimate", name) / "estimate.json"
-        try:
-            said = parse_json(plain_text(path))
-            known = said["estimate"]
-            likely = "not known" if known is None else f"{float(known):,.0f}"
-            yield BoundRow(
-                *(name, int(said["found"]), likely, int(said["upper"])),
-                *(percent_down(float(said["recall"])), tuple(map(str, said["rests_on"]))),
-            )
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise WorkspaceError(f"{path}: broken; run `sixrayd estimate` again") from error
+        said = stated_bound(workspace, name)
+        likely = "not known" if said.likely is None else f"{said.likely:,.0f}"
+        recall = percent_down(said.recall)
+        yield BoundRow(name, said.found, likely, said.upper, recall, said.rests_on)

@@ -14,9 +14,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def hugging_face(out):
+    return by_hugging_face(out, out / "parquet")
+
+
+def hugging_face_by_the_card(out):
+    return by_hugging_face(out, out)
+
+
+def by_hugging_face(out, folder):
     import datasets
 
-    read = datasets.load_dataset(str(out / "parquet"), cache_dir=str(out.parent / "cache"))
+    read = datasets.load_dataset(str(folder), cache_dir=str(out.parent / "cache"))
     found = {}
     for part, rows in read.items():
         names = rows.features["objects"]["category"].feature.names
@@ -111,7 +119,30 @@ def by_datumaro(read):
     return found
 
 
+def the_card(out):
+    from huggingface_hub import DatasetCard
+
+    return DatasetCard.load(out / "README.md").data.to_dict()
+
+
+def croissant(out):
+    """Errors end it; gives warnings, and what it reads of each table."""
+    import mlcroissant
+
+    read = mlcroissant.Dataset(jsonld=out / "croissant.json")
+    rows = {
+        record_set.id: list(read.records(record_set.id)) for record_set in read.metadata.record_sets
+    }
+    plain = {what: [{k: as_text(v) for k, v in row.items()} for row in rows[what]] for what in rows}
+    return {"warnings": sorted(read.metadata.ctx.issues.warnings), "rows": plain}
+
+
+def as_text(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
 READERS = (
+    *(the_card, croissant, hugging_face_by_the_card),
     *(hugging_face, supervision_voc, supervision_coco, supervision_yolo),
     *(datumaro_voc, datumaro_coco),
 )

@@ -1,24 +1,51 @@
 """The README of an exported dataset: every state explained, every count in its place."""
 
 import pytest
+import yaml
 
+import sixrayd
 from sixrayd.core.records import State
+from sixrayd.evaluation.strata import SIZES
+from sixrayd.export.about import Facts, Groups, ImageSizes
 from sixrayd.export.card import card
+from sixrayd.statistics.false_finds import FalseFinds
+from sixrayd.statistics.stated import StatedBound
 
 STATES = {str(state): 10**number for number, state in enumerate(State)}
 BOXES = {
     "Gun": {"train_images": 1, "train_boxes": 2, "test_images": 3, "test_boxes": 4},
     "Knife": {"train_images": 0, "train_boxes": 0, "test_images": 0, "test_boxes": 0},
 }
+BOUND = StatedBound("first", 40, 2.25, 7, 9, 0.8513, 0.95, ("checks: <none> of 3", "looks: one"))
 
 
 def counted(**changed):
     counts = {"states": STATES, "images": {"train": 12, "test": 34}, "boxes": BOXES}
-    return {**counts, "origins": {}, "sets": {}, **changed}
+    sizes = {label: {size.name: n for n, size in enumerate(SIZES, 7)} for label in BOXES}
+    return {**counts, "sizes": sizes, "origins": {}, "sets": {}, **changed}
+
+
+def facts(name="first", **more):
+    said = {
+        "forms": ("voc",),
+        "version": "1.2",
+        "counts": counted(),
+        "groups": Groups(24, 90, 20, 0),
+        **more,
+    }
+    return Facts(name, "SIXray", **said)
+
+
+def text(name="first", parts=(), **more):
+    return card(facts(name, **more), parts)
+
+
+def body(name="first", **more):
+    return text(name, **more).split("---\n", 2)[2]
 
 
 def lines(name="first", origins=None):
-    return card(name, "9.9", counted(origins=origins or {})).splitlines()
+    return body(name, counts=counted(origins=origins or {})).splitlines()
 
 
 def test_each_state_has_a_row_in_order_and_the_sum_is_theirs():
@@ -54,8 +81,9 @@ def test_any_name_is_written_as_it_is(name):
 
     assert said[0] == f"# {name}: a corrected SIXray in PASCAL VOC 2007 form"
     assert said[2:4] == [
-        "Written by sixrayd 9.9 from the release's own annotations and from reviewers' decisions",
-        "on images that a detector flagged.",
+        f"Written by sixrayd {sixrayd.__version__} from the release's own annotations and from "
+        "reviewers' decisions",
+        "on images that a detector flagged. This is version `1.2`.",
     ]
     assert not [line for line in lines() if "{" in line or "}" in line]
 
@@ -65,7 +93,7 @@ def test_no_name_is_a_command_to_who_reads_it():
     shown = "&#60;script&#62;alert(1)&#60;/script&#62; &#124; &#91;a](b) &#96;c&#96;"
     counts = dict.fromkeys(BOXES["Gun"], 1)
     told = counted(boxes={name: counts}, origins={name: 1})
-    said = card(name, "9.9", told, split="a`b\nc").splitlines()
+    said = body(name, counts=told, split="a`b\nc").splitlines()
 
     assert said[0] == f"# {shown}: a corrected SIXray in PASCAL VOC 2007 form"
     assert f"| {shown} | 1 | 1 | 1 | 1 |" in said
@@ -74,13 +102,94 @@ def test_no_name_is_a_command_to_who_reads_it():
 
 
 def test_forms_and_sets_that_were_written_are_named():
-    forms = {"voc": "PASCAL VOC 2007", "coco": "COCO", "yolo": "YOLO"}
     sets = {"confusing": {"train": 7, "test": 8}}
-    text = card("a", "9.9", counted(sets=sets), forms)
+    said = body("a", counts=counted(sets=sets), forms=("voc", "coco", "yolo"))
 
-    assert text.startswith("# a: a corrected SIXray in PASCAL VOC 2007, COCO and YOLO form\n")
-    assert "\n| confusing | 7 | 8 |\n" in text
-    assert [name for name in ("VOC2007/", "coco/", "yolo/", "parquet/") if name in text] == [
+    assert said.startswith("# a: a corrected SIXray in PASCAL VOC 2007, COCO and YOLO form\n")
+    assert "\n| confusing | 7 | 8 |\n" in said
+    assert [name for name in ("VOC2007/", "coco/", "yolo/", "parquet/") if name in said] == [
         *("VOC2007/", "coco/", "yolo/")
     ]
     assert "| confusing |" not in "\n".join(lines())
+
+
+def test_what_is_missed_rests_on_what_the_estimate_says():
+    said = body(bound=BOUND, bound_is_older=True)
+
+    assert (
+        """\
+Counted are groups of near-identical images. 40 found. At most 7 are missed
+(95 % sure), in at most 9 images; 2.2 is the best guess. So at least 85.1 % of all contraband
+groups are found. Answers have come since this was computed. This rests on:
+
+- checks: &#60;none&#62; of 3
+- looks: one
+"""
+        in said
+    )
+    assert "Not known: no estimate was made." in body()
+
+
+def test_limits_name_false_finds_groups_and_what_nobody_saw():
+    found = FalseFinds(found=40, alone=20, looked=10, cleared=1)
+    said = body(false_finds=found, groups=Groups(16, 90, 20, 1)).split("## Known limits\n")[1]
+
+    assert said.splitlines()[:7] == [
+        "- False finds: about 2.0 of 40 found images (5.0 %; 0.1 to 8.9), among the 20 that one "
+        "reader alone saw; of 10 that a second person answered 1 were cleared.",
+        "- **Near-duplicates** are images whose 256-bit perceptual hashes differ in at most 16 "
+        "bits, and",
+        "  all that chain to them: one group, 90 in the release, with 20 images that are not",
+        "  alone in theirs. 1 group lies on both sides of the split.",
+        "- Nobody has looked at 100,000 flagged images; 10000 are undecided.",
+        "- Of 1,000,000 negatives the release says so alone: no detector fired, nobody has looked.",
+        "- Reviewers saw what a detector flagged: of what it overlooks, spot checks alone tell.",
+    ]
+
+
+def test_sizes_of_boxes_and_images():
+    said = body(images=ImageSizes((90, 639, 1536), (64, 568, 1330)))
+
+    assert "| class | small | medium | large |\n|---|---:|---:|---:|\n| Gun | 7 | 8 | 9 |" in said
+    assert "Boxes by their share of the image's area, divided at 1 % and 4 %.\n" in said
+    assert "Images are 90 to 1536 pixels wide (median 639) and 64 to 1330 high" in said
+
+
+def test_the_front_is_what_hugging_face_reads():
+    hostile = "a: [b\n---\n{c}"
+    front = yaml.safe_load(text(hostile, parts=["train", "confusing_train"]).split("---\n")[1])
+
+    assert front == {
+        "pretty_name": "SIXray, corrected: a: [b\\n---\\n{c}",
+        "license": "other",
+        "license_name": "academic-purposes-only",
+        "license_link": "https://github.com/MeioJane/SIXray",
+        "task_categories": ["object-detection"],
+        "annotations_creators": ["expert-generated", "found"],
+        "source_datasets": ["extended"],
+        "size_categories": ["n<1K"],
+        "tags": ["x-ray", "security-screening", "baggage"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": "parquet/data/train-*.parquet"},
+                    {
+                        "split": "confusing_train",
+                        "path": "parquet/data/confusing_train-*.parquet",
+                    },
+                ],
+            }
+        ],
+    }
+    assert "configs" not in yaml.safe_load(text().split("---\n")[1])
+
+
+@pytest.mark.parametrize(
+    ("images", "word"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (10**8, "1M<n<10M")],
+)
+def test_how_many_images_in_hugging_faces_words(images, word):
+    said = text(counts=counted(images={"train": images, "test": 0}))
+
+    assert f"size_categories:\n- {word}\n" in said

@@ -88,6 +88,8 @@ def test_json_is_one_document_with_the_same_counts(runner, workspace, tmp_path):
     summary = {
         key: document[key] for key in ("states", "images", "boxes", "origins", "notes", "sets")
     }
+    sizes = run["summary"].pop("sizes")
+    assert sizes["Gun"] == {"small": 1, "medium": 0, "large": 2}
     assert run["summary"] == summary
 
 
@@ -162,7 +164,9 @@ def test_several_forms_and_sets_are_typed_and_told(runner, workspace, tmp_path):
         "confusing: 1 train, 0 test",
         "audited_empty: 1 train, 0 test",
     ]
-    assert sorted(p.name for p in (tmp_path / "D").iterdir() if p.is_dir()) == ["coco", "yolo"]
+    assert sorted(p.name for p in (tmp_path / "D").iterdir() if p.is_dir()) == [
+        *("coco", "manifests", "yolo")
+    ]
     said = json.loads((tmp_path / "D/run.json").read_text())["settings"]
     assert (said["forms"], said["sets"]) == (["coco", "yolo"], ["audited_empty", "confusing"])
     assert (said["images"], said["trainval"]) == ("hardlink", False)

@@ -51,6 +51,7 @@ def test_a_confirmed_box_names_detection_weights_and_answer(tree):
         {
             **{"image_id": "N0000001", "object": 1, "label": "Knife"},
             **{"x1": 10.0, "y1": 20.0, "x2": 40.0, "y2": 50.0},
+            **{"difficult": False, "truncated": False},
             **{"split": "train", "state": "found positive", "origin": "confirmed"},
             **{"candidate": "N0000001/rfb/0", "model": "rfb", "model_sha256": WEIGHTS},
             **{"score": 0.9, "mining": "first", "round": "first", "decided_at": NOON},

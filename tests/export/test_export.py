@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -13,7 +14,8 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.records import ADJUDICATION
+from sixrayd.core.files import read_table, write_table
+from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA
 from sixrayd.core.voc import Provenance, VocObject, read_voc
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -114,8 +116,11 @@ def test_result_and_tree(workspace):
             "absence.parquet",
             "audited_empty.txt",
             "confusing_negatives.txt",
+            "croissant.json",
             "found_positives.txt",
             "manifest.sha256",
+            "manifests/dataset.json",
+            "manifests/images.parquet",
             "negatives.txt",
             "positives_without_boxes.txt",
             "provenance.parquet",
@@ -251,7 +256,7 @@ def test_the_manifest_covers_every_file(workspace):
     assert (done.returncode, done.stderr) == (0, "")
     listed = {line.split("  ", 1)[1] for line in lines(tree, "manifest.sha256")}
     assert set(files(tree)) - listed == {"manifest.sha256", "run.json"}
-    assert len(done.stdout.splitlines()) == len(listed) == 41
+    assert len(done.stdout.splitlines()) == len(listed) == 44
 
 
 def test_the_card_has_the_counts(workspace):
@@ -398,6 +403,18 @@ def test_what_was_sent_as_flagged_stays_flagged(workspace):
     assert result.states["flagged but unreviewed"] == 1
     (item,) = objects(Path(result.tree), "N0000010")
     assert (item.provenance.model, item.provenance.score) == ("rfb", 0.65)
+
+
+def test_what_was_sent_without_boxes_stays_flagged_when_mined_again(workspace):
+    folder = workspace.folder("review", "first")
+    sent = read_table(folder / "candidates.parquet", CANDIDATE_SCHEMA)
+    drawn = sent.filter(pc.not_equal(sent["image_id"], "N0000002"))  # as of few likely boxes
+    write_table(folder / "candidates.parquet", drawn, CANDIDATE_SCHEMA)
+    build_mine(workspace, "first", ["N0000001"])
+    build_review(workspace, "first", FLAGGED, small_release().rounds)
+    tree = Path(export(workspace, ExportSettings()).tree)
+    assert lines(tree, "confusing_negatives.txt") == ["N0000002"]
+    assert lines(tree, "audited_empty.txt") == ["N0000003"]
 
 
 def test_nothing_reviewed_yet(tmp_path):

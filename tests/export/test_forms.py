@@ -60,7 +60,7 @@ def test_the_same_bytes_twice_in_every_form(small, tmp_path):
     for each in (one, two):
         del each["run.json"]  # which names the folder
     assert one == two
-    assert len(one) == 103
+    assert len(one) == 106
 
 
 def test_sets_alone_are_copied_and_named_by_side(small, tmp_path):

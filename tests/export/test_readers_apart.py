@@ -51,6 +51,7 @@ def said(python, tmp_path_factory):
     ("reader", "confusing"),
     [
         *(("hugging_face", "confusing_train"), ("supervision_coco", "confusing_train")),
+        ("hugging_face_by_the_card", "confusing_train"),
         *(("supervision_voc", None), ("supervision_yolo", None)),
         *(("datumaro_voc", "confusing"), ("datumaro_coco", "confusing_train")),
     ],
@@ -63,3 +64,29 @@ def test_boxes_come_back_to_the_pixel(said, reader, confusing):
     assert found["test"] == TEST
     assert found.get(confusing, CONFUSING) == CONFUSING
     assert ODD in found["train"]
+
+
+def test_hugging_face_takes_the_card(said):
+    assert said["the_card"]["license_name"] == "academic-purposes-only"
+    assert said["the_card"]["task_categories"] == ["object-detection"]
+
+
+def test_croissants_own_validator_takes_the_metadata_and_reads_all_tables(said):
+    read = said["croissant"]
+
+    assert read["warnings"] == [
+        '[Metadata(SIXray corrected first)] Property "https://schema.org/datePublished" is '
+        "recommended, but does not exist."
+    ]
+    assert sorted(read["rows"]) == ["absence", "boxes", "images"]
+    boxes = boxes_of(
+        {
+            image_id: [
+                [row["boxes/label"], *(row[f"boxes/{edge}"] for edge in ("x1", "y1", "x2", "y2"))]
+                for row in read["rows"]["boxes"]
+                if row["boxes/image_id"] == image_id
+            ]
+            for image_id in {row["boxes/image_id"] for row in read["rows"]["boxes"]}
+        }
+    )
+    assert boxes == TRAIN | TEST

@@ -20,6 +20,11 @@ def test_the_form_is_voc_unless_another_is_named():
         ({"forms": ()}, "forms: need one of voc, coco, yolo, parquet, webdataset"),
         ({"sets": ("plain",)}, "set 'plain': is none of confusing, audited_empty, negative"),
         (
+            {"version": "1.2 <b>\n"},
+            "version '1.2 <b>\\n': expected up to 64 letters, digits and any of . + - _, as in "
+            "1.2.0",
+        ),
+        (
             {"images": ImagesBy.SYMLINK, "images_from": "no-such-folder"},
             "images-from: no-such-folder: no folder",
         ),

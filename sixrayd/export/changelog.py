@@ -1,0 +1,160 @@
+"""The export that one is made from, and what has changed since: what `sixrayd diff` says."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.files import plain_text, sha256_file
+from sixrayd.core.staging import MANIFEST
+from sixrayd.datasets.export_files import DATASET
+from sixrayd.datasets.export_set import has_tables, set_of_tables
+from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
+from sixrayd.diff.compare import diff
+from sixrayd.diff.printing import diff_lines
+
+CHANGELOG = "CHANGELOG.md"
+_TITLE = "# Changes\n"
+_EXAMPLES = 20  # of each kind
+_MOST_TEXT = 1 << 20  # bytes of a changelog
+_MOST_SIGNS = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """An export that another is made from.
+
+    Args:
+        version: empty for one of before there were versions.
+        manifest: SHA-256 of its manifest, which covers all its files.
+    """
+
+    name: str
+    version: str
+    manifest: str
+
+    @property
+    def words(self) -> str:
+        """What people may call it."""
+        return self.version or f"{self.name} ({self.manifest[:12]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What an export is made from.
+
+    Args:
+        place: of the parent; None where it is gone, or there is none.
+        kept: the changelog of an export that is written again as it was.
+    """
+
+    parent: Parent | None = None
+    place: Path | None = None
+    kept: str = ""
+
+
+def descent_of(named: Path | None, replaced: Path | None, as_it_was: bool) -> Descent:
+    """What an export is made from.
+
+    Args:
+        named: the parent that was asked for.
+        replaced: the export in whose place it comes, if any.
+        as_it_was: whether that one is of the same work, and lost a file.
+
+    Raises:
+        WorkspaceError: the parent is no export.
+    """
+    place = named or replaced
+    if place is None:
+        return Descent()
+    if named is None and as_it_was:
+        return _kept(place)
+    return Descent(parent_at(place), place)
+
+
+def parent_at(place: Path) -> Parent:
+    """The export in a folder, as a parent.
+
+    Raises:
+        WorkspaceError: there is none.
+    """
+    try:
+        manifest = sha256_file(place / MANIFEST)
+        said = parse_json(plain_text(place / "run.json"))
+        name = printable(said["name"], _MOST_SIGNS)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise WorkspaceError(
+            f"{place}: no export that can be a parent ({error}); name a folder that `sixrayd "
+            "export` wrote"
+        ) from error
+    version = _document(place).get("version", "")
+    return Parent(name, printable(version, _MOST_SIGNS), manifest)
+
+
+def _kept(place: Path) -> Descent:
+    """What an export says it is made from; nothing where a file that says it has changed."""
+    try:
+        lines = plain_text(place / MANIFEST).splitlines()
+        listed = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+        if any(sha256_file(place / path) != listed[path] for path in (DATASET, CHANGELOG)):
+            return Descent()
+        said = _document(place)["parent"]
+        names = ("name", "version", "manifest")
+        parent = Parent(*(printable(said[name], _MOST_SIGNS) for name in names))
+        return Descent(parent, kept=plain_text(place / CHANGELOG, _MOST_TEXT))
+    except (OSError, ValueError, LookupError, TypeError):
+        return Descent()
+
+
+def changelog(descent: Descent, written: Path, version: str) -> str:
+    """Markdown on what changed from the parent to an export, above what the parent says; empty
+    without one. A parent that cannot be read keeps nobody from replacing it.
+    """
+    parent, place = descent.parent, descent.place
+    if parent is None or place is None:
+        return descent.kept
+    try:
+        before = set_of_tables(place) if has_tables(place) else open_place(place, None, False)
+        lines = _differences(before, set_of_tables(written), (parent.words, version))
+    except SixraydError as error:
+        why = str(error).replace(f"{place}/", "").replace(f"{written}/", "")
+        lines = [printable(f"not compared: {why}")]
+    section = [f"## {version}, from {_plain(parent.words)}", "~~~~", *lines, "~~~~", ""]
+    return _TITLE + "\n" + "\n".join(section) + _earlier(place)
+
+
+def _differences(before: LabelledSet, after: LabelledSet, versions: tuple[str, str]) -> list[str]:
+    classes = common_classes(before, after)
+    found = diff(renamed_classes(before, classes), renamed_classes(after, classes))
+    one, other = (f"version {version}" for version in versions)
+    return list(diff_lines(found, (one, other), _EXAMPLES))
+
+
+def _earlier(place: Path) -> str:
+    """The sections of a parent's own changelog."""
+    try:
+        text = plain_text(place / CHANGELOG, _MOST_TEXT)
+    except (OSError, ValueError):
+        return ""
+    lines = text.removeprefix(_TITLE).splitlines()
+    return "".join(f"{_plain(printable(line))}\n" for line in lines)
+
+
+def _plain(line: str) -> str:
+    """A stranger's line in which no page sees a tag."""
+    return line.replace("<", "&#60;")
+
+
+def _document(place: Path) -> dict[str, Any]:
+    try:
+        said = parse_json(plain_text(place / DATASET))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def as_document(parent: Parent | None) -> dict[str, str] | None:
+    """What `dataset.json` says of a parent."""
+    return asdict(parent) if parent else None

@@ -1,0 +1,144 @@
+"""The files of a folder beside the lines of its manifest, both by path, one at a time."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import open_plain, shown
+from sixrayd.core.staging import MANIFEST
+from sixrayd.validate.faults import FaultList
+
+_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")
+_LONGEST = 1 << 16  # bytes of a line
+_UNLISTED = ("run.json", MANIFEST)  # which no manifest can list
+NONE, PLAIN, LINK_OUT, ODD = "none", "a plain file", "a link that leads out", "no plain file"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A file that the manifest lists, that lies there, or both.
+
+    Args:
+        sha256: as the manifest has it; empty for one that it does not list.
+        kind: what lies there.
+    """
+
+    path: str
+    sha256: str
+    kind: str
+
+
+def count_lines(place: Path) -> int:
+    """Lines of the manifest, for progress.
+
+    Raises:
+        WorkspaceError: there is no manifest that can be read.
+    """
+    path = place / MANIFEST
+    try:
+        with open_plain(path) as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path}: cannot be read ({error.strerror or error}); name a folder that `sixrayd "
+            "export` wrote"
+        ) from error
+
+
+def tree_files(place: Path, faults: FaultList) -> Iterator[TreeFile]:
+    """Every file once, by path; memory holds the names of one folder at a time."""
+    listed, there = _listed(place, faults), _walked(place, faults)
+    line, entry = next(listed, None), next(there, None)
+    while line or entry:
+        if entry is None or (line and line[0] < entry[0]):
+            assert line is not None
+            yield TreeFile(*line, NONE)
+            line = next(listed, None)
+        elif line is None or entry[0] < line[0]:
+            if entry[0] not in _UNLISTED:
+                yield TreeFile(entry[0], "", entry[1])
+            entry = next(there, None)
+        else:
+            yield TreeFile(*line, entry[1])
+            line, entry = next(listed, None), next(there, None)
+
+
+def _listed(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:
+    """Paths and hashes of the manifest; a line that is none, or out of order, is a fault."""
+    before, number = "", 0
+    with open_plain(place / MANIFEST) as file:
+        while data := file.readline(_LONGEST):
+            number += 1
+            match = _LINE.fullmatch(data)
+            path = _path_of(match[2]) if match else ""
+            if not path:
+                words = "a line that is none, or leads out of the folder"
+                faults.add(MANIFEST, f"line {number}", words, "a SHA-256 and a path below it")
+                if not data.endswith(b"\n"):
+                    return  # of no end, perhaps
+            elif path <= before:
+                faults.add(MANIFEST, f"line {number}", path, f"a path after {before}")
+            else:
+                assert match is not None
+                yield path, match[1].decode()
+                before = path
+
+
+def _path_of(name: bytes) -> str:
+    """A relative path that leads nowhere else; empty for any other."""
+    try:
+        path = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    parts = path.split("/")
+    return "" if {"", ".", ".."} & set(parts) or "\0" in path else path
+
+
+def _walked(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:
+    """Paths of all that is no folder, and its kind, as their texts are sorted."""
+    root = place.resolve()
+    waiting = [iter([(place, "")])]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        path, where = entry
+        try:
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode) or not where:
+                waiting.append(iter(_children(path, where)))
+                continue
+        except OSError as error:
+            why = f"what cannot be read ({error.strerror or error})"
+            faults.add(shown(where) or str(place), "", why, "a folder of the export")
+            continue
+        yield where, _kind(path, mode, root)
+
+
+def _children(folder: Path, where: str) -> list[tuple[Path, str]]:
+    with os.scandir(folder) as entries:
+        named = [
+            (entry.name + "/" * entry.is_dir(follow_symlinks=False), entry.name)
+            for entry in entries
+        ]
+    above = f"{where}/" if where else ""
+    return [(folder / name, above + name) for _, name in sorted(named)]
+
+
+def _kind(path: Path, mode: int, root: Path) -> str:
+    if stat.S_ISREG(mode):
+        return PLAIN
+    if not stat.S_ISLNK(mode):
+        return ODD
+    try:
+        target = path.resolve(strict=True)
+        if not target.is_relative_to(root):
+            return LINK_OUT
+        return PLAIN if stat.S_ISREG(target.stat().st_mode) else ODD
+    except (OSError, RuntimeError):
+        return ODD

@@ -1,0 +1,146 @@
+"""An export's version, its parent, and what changed since."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sixrayd.cli import cli
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import sha256_file
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
+from tests.workspaces import FLAGGED, MISSED, NOTHING, Says, Small, build_review
+
+GUN = (("Gun", 1, 1, 9, 9, "drawn", ""),)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Small().build(tmp_path / "ws")
+
+
+def exported(workspace, **settings):
+    return Path(export(workspace, ExportSettings(**settings)).tree)
+
+
+def decided(workspace, *says):
+    build_review(workspace, "first", FLAGGED, [*Small().rounds, list(says)])
+
+
+def document(tree):
+    return json.loads((tree / "manifests/dataset.json").read_text("utf-8"))
+
+
+def files(tree):
+    return {p.relative_to(tree): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("form", ["voc", "parquet"])
+def test_the_export_that_is_replaced_is_the_parent(workspace, form):
+    tree = exported(workspace, forms=(form,), version="1.0.0")
+    manifest = sha256_file(tree / "manifest.sha256")
+    assert document(tree)["parent"] is None
+    assert not (tree / "CHANGELOG.md").exists()
+    decided(workspace, Says("N0000006", MISSED, GUN))
+
+    exported(workspace, forms=(form,), version="1.1.0", force=True)
+
+    said = document(tree)
+    assert said["version"] == "1.1.0"
+    assert said["parent"] == {"name": "first", "version": "1.0.0", "manifest": manifest}
+    text = (tree / "CHANGELOG.md").read_text("utf-8")
+    head, *lines = text.splitlines()
+    assert (head, lines[:3]) == ("# Changes", ["", "## 1.1.0, from 1.0.0", "~~~~"])
+    assert lines[3].startswith("A  version 1.0.0: 9 images with labels, 5 positive, 7 boxes, ")
+    assert lines[4].startswith("B  version 1.1.0: 10 images with labels, 6 positive, 8 boxes, ")
+    assert "        1  labelled in B alone:  N0000006" in lines
+    assert "N0000006: added: Gun 1,1,9,9" in text
+    card = (tree / "README.md").read_text("utf-8")
+    assert "version `1.1.0`, made from\n`1.0.0`; `CHANGELOG.md` says what changed.\n" in card
+
+
+def test_a_parent_elsewhere_and_what_it_says_itself(workspace, tmp_path):
+    first = exported(workspace, out=tmp_path / "first", version="1")
+    decided(workspace, Says("N0000006", NOTHING))
+    second = exported(workspace, out=tmp_path / "second", parent=first, version="2")
+    third = exported(workspace, out=tmp_path / "third", parent=second, version="3", forms=("yolo",))
+
+    text = (third / "CHANGELOG.md").read_text("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        *("# Changes", "## 3, from 2", "## 2, from 1")
+    ]
+    assert text.endswith((second / "CHANGELOG.md").read_text("utf-8").removeprefix("# Changes\n"))
+    assert str(tmp_path) not in text + json.dumps(document(third))
+    again = exported(workspace, out=tmp_path / "again", parent=second, version="3", forms=("yolo",))
+    one, other = files(third), files(again)
+    for each in (one, other):
+        del each[Path("run.json")]  # which names the folder
+    assert one == other
+
+
+def test_one_that_lost_a_file_comes_back_in_the_same_bytes(workspace):
+    exported(workspace, version="1")
+    tree = exported(workspace, version="2", force=True)
+    before = files(tree)
+    assert Path("CHANGELOG.md") in before
+    (tree / "negatives.txt").unlink()
+
+    exported(workspace, version="2", force=True)
+
+    assert files(tree) == before
+
+
+def test_a_parent_of_an_earlier_version_is_read_by_its_xml(workspace, tmp_path):
+    old = exported(workspace, out=tmp_path / "old")
+    shutil.rmtree(old / "manifests")
+    (old / "provenance.parquet").unlink()
+    new = exported(workspace, out=tmp_path / "new", parent=old, version="2")
+
+    manifest = sha256_file(old / "manifest.sha256")
+    assert document(new)["parent"] == {"name": "first", "version": "", "manifest": manifest}
+    lines = (new / "CHANGELOG.md").read_text("utf-8").splitlines()
+    assert lines[2] == f"## 2, from first ({manifest[:12]})"
+    assert lines[6] == "no difference"
+
+
+def test_what_is_no_export_is_no_parent(workspace, tmp_path):
+    with pytest.raises(WorkspaceError) as caught:
+        exported(workspace, parent=tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: no export that can be a parent ([Errno 2] No such file or directory: "
+        f"'{tmp_path}/manifest.sha256'); name a folder that `sixrayd export` wrote"
+    )
+    assert not (workspace.root / "export").exists()
+
+
+def test_exports_without_voc_can_be_compared(workspace, tmp_path, runner):
+    one = exported(workspace, out=tmp_path / "one", forms=("webdataset",))
+    decided(workspace, Says("N0000006", MISSED, GUN))
+    other = exported(workspace, out=tmp_path / "other", forms=("parquet",))
+    done = runner.invoke(cli, ["diff", str(one), str(other), "--check"])
+
+    assert done.exit_code == 3
+    assert "N0000006: added: Gun 1,1,9,9" in done.stdout
+
+
+def test_version_and_parent_are_typed(workspace, tmp_path, runner):
+    first = exported(workspace, out=tmp_path / "first")
+    words = ("--version", "2.0.0", "--parent", first, "--out", tmp_path / "second")
+    done = runner.invoke(cli, ["export", "-w", str(workspace.root), *map(str, words)])
+
+    assert done.exit_code == 0, done.output
+    assert document(tmp_path / "second")["version"] == "2.0.0"
+    assert (tmp_path / "second/CHANGELOG.md").exists()
+
+
+def test_a_parent_that_cannot_be_read_can_be_replaced(workspace):
+    tree = exported(workspace, forms=("parquet",), version="1")
+    (tree / "provenance.parquet").write_bytes(b"<no table>")
+    exported(workspace, forms=("parquet",), version="2", force=True)
+
+    lines = (tree / "CHANGELOG.md").read_text("utf-8").splitlines()
+    assert lines[2:4] == ["## 2, from 1", "~~~~"]
+    assert lines[4].startswith("not compared: provenance.parquet: not a readable Parquet table")
+    assert (tree / "provenance.parquet").read_bytes()[:4] == b"PAR1"
