@@ -24,6 +24,7 @@ from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import reviews_with_decisions
+from sixrayd.decisions.unsettled import Unsettled
 
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 CHECKS = 100  # drawn at random where a detector has flagged nothing
@@ -183,13 +184,11 @@ class Judgement:
         if state.to_confirm:
             why = f"{counted(state.to_confirm, 'find')} that one reader alone saw"
             steps.append(Step(self._push(state), why))
-        if state.to_adjudicate:
+        if state.unsettled.to_send:
             line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
-            why = f"{counted(state.to_adjudicate, 'image')} that reviewers could not settle"
-            steps.append(Step(line, why))
-        if state.left_to_adjudicator:
-            why = f"{counted(state.left_to_adjudicator, 'image')} to settle"
-            steps.append(Step(pull, why, THE_ADJUDICATOR))
+            steps.append(Step(line, str(state.unsettled)))
+        if state.unsettled.with_adjudicator:
+            steps.append(Step(pull, str(state.unsettled), THE_ADJUDICATOR))
         yield from (self._on(state.server, step) for step in steps)
 
     def _of_queue(self) -> Iterator[Step]:
@@ -286,7 +285,7 @@ class Judgement:
             kept = ("reviewers", "share", "confirm_finds", "duplicates", "kind")
             options = {key: before.options[key] for key in kept if key in before.options}
             server = before.server
-        return ReviewState(mining, {}, None, 0, 0, 0, True, server, options)
+        return ReviewState(mining, {}, None, 0, 0, Unsettled(), True, server, options)
 
     def _push(self, state: ReviewState, left: int = 0) -> str:
         """The push of a review again, with as much again of what is left."""

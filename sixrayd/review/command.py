@@ -250,6 +250,8 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         ):
             if count:
                 echo(f"{count} {what}")
+        if result.unsettled.images:
+            echo(str(result.unsettled))
         echo_next(workspace)
     if result.problems and not as_json:
         _say(
@@ -428,13 +430,15 @@ def _progress_table(counts: "Progress") -> Table:
         told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
         told.append(f"last {counts.last_answer[reviewer]}")
         table.add_row(f"  by {reviewer}", ", ".join(told))
-    table.add_row("images settled", str(sum(counts.by_verdict.values())))
+    answered = sum(counts.by_verdict.values()) + counts.conflicts
+    table.add_row("images answered", str(answered))
     for verdict, number in counts.by_verdict.items():
         table.add_row(f"  {verdict}", str(number))
+    if counts.conflicts:
+        table.add_row("  reviewers differ", str(counts.conflicts))
     table.add_row("images found, new to the release", str(counts.found))
     for label, number in counts.by_class.items():
         table.add_row(f"  {label} boxes", str(number))
-    table.add_row("images in conflict", str(counts.conflicts))
     if counts.twice:
         table.add_row("images one person answered twice", str(counts.twice))
     if counts.hours_left is not None:
@@ -456,11 +460,12 @@ def _status_table(result: "ReviewStatus") -> Group:
         (result.skipped, "skipped by reviewers: they stay open there"),
         (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
         (result.not_pulled, "decisions to bring in: `sixrayd review pull`"),
-        (result.progress.conflicts, "images in conflict: `sixrayd review adjudicate`"),
         (result.not_sent, "flagged images are not sent: `sixrayd review push`"),
     ):
         if count:
             notes.append(f"{count} {what}")
+    if result.unsettled.images:
+        notes.append(str(result.unsettled))
     notes.append(f"next: {result.next}")
     return Group(*notes)
 

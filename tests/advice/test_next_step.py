@@ -227,12 +227,14 @@ def test_conflicts_go_to_the_adjudicator_and_then_wait_for_him(tmp_path):
     folder = reviewed(workspace, [*first, *second], lanes=("1", "2"))
     with server_up(workspace):
         assert step(workspace) == Step(
-            "sixrayd review adjudicate", "1 image that reviewers could not settle"
+            "sixrayd review adjudicate", "1 image unsettled: 1 to send to an adjudicator"
         )
         ruled = {**_tasks(folder)[0], "lane": "adjudication"}
         write_table(folder / "tasks.parquet", [*_tasks(folder), ruled], TASK_SCHEMA)
         assert step(workspace) == Step(
-            "sixrayd review pull", "1 image to settle", "the adjudicator"
+            "sixrayd review pull",
+            "1 image unsettled: 1 with the adjudicator",
+            "the adjudicator",
         )
         told = OnServer({"1": (4, 4), "2": (4, 4), "adjudication": (1, 1)}, 1)
         assert step(workspace, rfb=told) == Step("sixrayd review pull", "1 answer to bring in")

@@ -19,9 +19,15 @@ from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
-from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
+from sixrayd.decisions.decision import (
+    Decision,
+    load_decisions,
+    mining_of,
+    said_in_all,
+    standing_decisions,
+)
 from sixrayd.decisions.second_looks import is_first_look, second_looks
-from sixrayd.review.folder import Project, ReviewFolder, reviews_of
+from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, Past, order
@@ -165,7 +171,7 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
 
     What reviewers said of them in other reviews counts as well.
     """
-    everything = _said(workspace)
+    everything = said_in_all(workspace)
     here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
     open_ = unsettled(said, rule)
@@ -189,7 +195,8 @@ def finds_of_one(
         return {}
     rows = ReviewFolder(workspace, name).tasks()
     here = {row["image_id"]: row for row in rows if row["kind"] != Kind.POSITIVE}
-    said = {image_id: given for image_id, given in _said(workspace).items() if image_id in here}
+    everything = said_in_all(workspace)
+    said = {image_id: given for image_id, given in everything.items() if image_id in here}
     return {
         lane: (finds[0].reviewer, [_to_see_again(find, here[find.image_id]) for find in finds])
         for lane, finds in second_looks(said, project.key, share).items()
@@ -205,12 +212,6 @@ def _to_see_again(find: Decision, row: Mapping[str, Any]) -> ReviewImage:
         for box, item in zip(shown, find.boxes, strict=True)
     )
     return ReviewImage(find.image_id, Kind(row["kind"]), row["rank"], row["image_score"], drawn)
-
-
-def _said(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
-    """Standing decisions of all reviews, by image."""
-    reviews = [folder.name for folder in reviews_of(workspace)]
-    return standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
 
 
 def by_finds_per_second(
