@@ -55,11 +55,11 @@ class Step:
 NOTHING_LEFT = Step("", "every stage is done")
 
 
-def echo_next(workspace: Workspace) -> None:
+def echo_next(workspace: Workspace, err: bool = False) -> None:
     """Print what comes next, as `sixrayd status` does."""
     step = Judgement(workspace).step
     told = f" ({step.why})" if step.waits_for == A_MENDED_FILE else ""
-    echo(f"next: {step}{told}")
+    echo(f"next: {step}{told}", err=err)
 
 
 class Judgement:

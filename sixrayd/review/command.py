@@ -112,6 +112,7 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
         echo(f"Person {place} practises on {counted(result.images, 'image')} at {address}")
     for place, link in enumerate(result.links, 1):
         echo(f"Person {place} joins at {link}")
+    echo_next(workspace)
 
 
 @review.command(short_help="Send images to reviewers.")
@@ -326,6 +327,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     else:
         echo(f"{result.name}: {counted(result.withdrawn, 'decision')} withdrawn in {result.file}")
         _say("They stay submitted on the server, and count again if they are changed there.")
+        echo_next(workspace)
 
 
 @review.command("next", short_help="Write what the next round trains on.")
@@ -349,7 +351,8 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_js
     else:
         echo(str(result))
         line = round_training(workspace, result.name, split if split != LEAK_FREE else "")
-        echo(f"next: {workspace.command(line)}")
+        echo(f"train on it: {workspace.command(line)}")
+        echo_next(workspace)
 
 
 @review.command(short_help="Say how far reviewers agree.")
