@@ -103,6 +103,24 @@ def test_a_training_that_learnt_nothing_is_made_longer(tmp_path):
     assert step(workspace).command == "sixrayd mine"
 
 
+def test_what_learnt_nothing_does_not_mine_again_and_is_not_sent(tmp_path):
+    workspace = built(tmp_path)
+    learnt(workspace, "rfb", 0.0)
+    longer = "sixrayd train --name rfb --epochs 6 --force"
+    why = "it has learnt next to nothing: validation AP 0.000"
+    assert step(workspace).command != longer  # whose detections these are is not known
+    workspace.finish(Run("mine", "rfb", {"model": "rfb"}, workspace.upstream(("models", "rfb"))))
+    assert step(workspace) == Step(longer, why)
+    reviewed(workspace, server="https://labels.example.org")
+    assert step(workspace).why == "0 of 4 answers"  # sent all the same
+    reviewed(workspace, everybody(), server="https://labels.example.org")
+    assert step(workspace) == Step("sixrayd estimate", "")
+    learnt(workspace, "rfb", 0.01, seed=1)
+    assert step(workspace).why == "it has learnt next to nothing: validation AP 0.010"
+    learnt(workspace, "rfb", 0.5, seed=1)
+    assert step(workspace).why == "its model or the release has changed"
+
+
 def _plain(run):
     return {name: getattr(run, name) for name in Run.__slots__}
 
@@ -287,6 +305,8 @@ def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
     next_round(workspace)
     line = "sixrayd train --round rfb --init rfb --detector rfb-small --name round-2 --epochs 2"
     assert step(workspace) == Step(line, why)
+    learnt(workspace, "round-2", 0.0, round="rfb")
+    assert step(workspace).command == "sixrayd train --name round-2 --epochs 6 --force"
     learnt(workspace, "round-2", 0.5, round="rfb")
     assert step(workspace).command == "sixrayd mine --model round-2"
     build_mine(workspace, "round-2", FLAGGED)

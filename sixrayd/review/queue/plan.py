@@ -241,12 +241,12 @@ def drawing_of(workspace: Workspace, mining: str, most: int, least: float | None
 
     Args:
         most: boxes in an image.
-        least: score of a box; None takes what the mining's known positives say, which is 0 where
-            there are too few, or none was looked at.
+        least: score of a box; None takes what the mining's known positives say, if any was
+            looked at.
     """
     if least is None:
         held_out = HeldOut.load(workspace.folder("mine", mining) / HELD_OUT)
-        least = held_out.least_score(most) if held_out else 0.0
+        return held_out.drawing(most) if held_out else Drawing(most=most)
     return Drawing(least, most)
 
 
