@@ -272,12 +272,15 @@ def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
 def interleave(
     queue: Sequence[ReviewImage], strewn: Sequence[ReviewImage], seed: str
 ) -> list[ReviewImage]:
-    """Strew spot checks and planted images over a queue at random; both keep their own order."""
+    """Strew spot checks and planted images over a queue at random; each kind keeps its order."""
     random = Random(seed)  # noqa: S311
     places = set(random.sample(range(len(queue) + len(strewn)), len(strewn)))
-    first, second = iter(queue), iter(strewn)
+    kinds = [item.kind for item in strewn]
+    waiting = {kind: iter([item for item in strewn if item.kind == kind]) for kind in kinds}
+    random.shuffle(kinds)  # else the first to come were all of one kind
+    first, turns = iter(queue), iter(kinds)
     return [
-        next(second) if place in places else next(first)
+        next(waiting[next(turns)]) if place in places else next(first)
         for place in range(len(queue) + len(strewn))
     ]
 
