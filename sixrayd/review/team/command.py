@@ -102,7 +102,12 @@ def echo_links(links: Mapping[str, str]) -> None:
     """One line for each lane."""
     for lane, link in links.items():
         echo(f"{reviewer_of(lane).capitalize()} joins at {link}")
-    console.print("Who has a link can join: send it to its reviewer alone.", soft_wrap=True)
+    console.print(
+        "Who has a link can join: send it to its reviewer alone. The page says where to click: "
+        "Create Account, and they are in their own project at the first image. To come back they "
+        "open the same link and Log in.",
+        soft_wrap=True,
+    )
 
 
 def reviewer_of(lane: str) -> str:
