@@ -24,6 +24,7 @@ from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import reviews_with_decisions
+from sixrayd.decisions.unsettled import Unsettled
 
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 CHECKS = 100  # drawn at random where a detector has flagged nothing
@@ -54,11 +55,11 @@ class Step:
 NOTHING_LEFT = Step("", "every stage is done")
 
 
-def echo_next(workspace: Workspace) -> None:
+def echo_next(workspace: Workspace, err: bool = False) -> None:
     """Print what comes next, as `sixrayd status` does."""
     step = Judgement(workspace).step
     told = f" ({step.why})" if step.waits_for == A_MENDED_FILE else ""
-    echo(f"next: {step}{told}")
+    echo(f"next: {step}{told}", err=err)
 
 
 class Judgement:
@@ -119,7 +120,7 @@ class Judgement:
         """All that is left to do, the first thing first; commands without the workspace."""
         yield from self._of_release()
         if not self.results["mine"] or self._must_train():
-            yield from self._of_training()
+            yield from self._of_results("models", "what it learnt from has changed")
         yield from self._of_mining()
         for state in reversed(self.reviews.states):
             yield from self._of_review(state)
@@ -141,27 +142,33 @@ class Judgement:
             why = "nothing is ingested" if newest is None else f"the ingest is {newest.progress}"
             yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
 
-    def _of_training(self) -> Iterator[Step]:
-        yield from self._of_results("models", "what it learnt from has changed")
-        newest = self._newest("models")
-        assert newest is not None  # else it would be missing
-        run = self.workspace.run("models", newest.name)
-        precision = run.summary.get("validation", {}).get("mean", 1.0)
+    def _of_learning(self, model: str) -> Iterator[Step]:
+        """The training of a model that must not mine yet."""
+        if model not in self.workspace.names("models"):
+            return  # detections of another's
+        run = self.workspace.run("models", model)
+        precision = _table(run.summary, "validation").get("mean", 1.0)
         if isinstance(precision, int | float) and precision < LEARNT:
             why = f"it has learnt next to nothing: validation AP {precision:.3f}"
-            yield Step(_longer(self.workspace.typed("models", newest.name), run), why)
+            yield Step(_longer(self.workspace.typed("models", model), run), why)
 
     def _of_mining(self) -> Iterator[Step]:
+        newest, mined = self._newest("models"), self._newest("mine")
+        if newest and not mined:
+            yield from self._of_learning(newest.name)
         if not self._negatives():
             return
-        newest = self._newest("models")
         if newest and self._is_of_round(newest.name) and not self._mined(newest.name):
+            yield from self._of_learning(newest.name)
             line = f"sixrayd mine --model {shlex.quote(newest.name)}"
             yield Step(line, "the round's model has not mined")
-        mined = self._newest("mine")
         review = self.reviews.of(mined.name) if mined else None
-        if review is None or not review.left:  # else people are at work on it, as it was sent
-            yield from self._of_results("mine", "its model or the release has changed")
+        if review is not None and review.left:
+            return  # people are at work on it, as it was sent
+        if mined and (review is None or mined.progress is not StageProgress.DONE):
+            run = self.workspace.held("mine", mined.name)
+            yield from self._of_learning(str(run.settings.get("model", "")) if run else "")
+        yield from self._of_results("mine", "its model or the release has changed")
 
     def _of_review(self, state: ReviewState) -> Iterator[Step]:
         newest = state is self.reviews.states[-1]
@@ -183,13 +190,11 @@ class Judgement:
         if state.to_confirm:
             why = f"{counted(state.to_confirm, 'find')} that one reader alone saw"
             steps.append(Step(self._push(state), why))
-        if state.to_adjudicate:
+        if state.unsettled.to_send:
             line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
-            why = f"{counted(state.to_adjudicate, 'image')} that reviewers could not settle"
-            steps.append(Step(line, why))
-        if state.left_to_adjudicator:
-            why = f"{counted(state.left_to_adjudicator, 'image')} to settle"
-            steps.append(Step(pull, why, THE_ADJUDICATOR))
+            steps.append(Step(line, str(state.unsettled)))
+        if state.unsettled.with_adjudicator:
+            steps.append(Step(pull, str(state.unsettled), THE_ADJUDICATOR))
         yield from (self._on(state.server, step) for step in steps)
 
     def _of_queue(self) -> Iterator[Step]:
@@ -286,7 +291,7 @@ class Judgement:
             kept = ("reviewers", "share", "confirm_finds", "duplicates", "kind")
             options = {key: before.options[key] for key in kept if key in before.options}
             server = before.server
-        return ReviewState(mining, {}, None, 0, 0, 0, True, server, options)
+        return ReviewState(mining, {}, None, 0, 0, Unsettled(), True, server, options)
 
     def _push(self, state: ReviewState, left: int = 0) -> str:
         """The push of a review again, with as much again of what is left."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,18 @@ from sixrayd.core.records import (
     TASK_DEFAULTS,
     TASK_SCHEMA,
     Kind,
-    Rule,
 )
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import (
     Decision,
     answers,
     decisions_of,
-    load_decisions,
     numbered_tables,
     read_decisions,
-    reviews_with_decisions,
-    standing_decisions,
+    said_in_all,
 )
 from sixrayd.decisions.second_looks import second_looks
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 
@@ -45,6 +41,7 @@ class OnServer:
 
     lanes: Lanes
     not_pulled: int
+    unsettled: Unsettled = field(default_factory=Unsettled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class ReviewState:
         not_pulled: answers that only the server has; None where it was not asked.
         strewn: spot checks and planted images that were not sent.
         checks_left: spot checks that were sent and not answered, by what was pulled.
-        to_adjudicate: images that wait for an adjudicator who has not been sent them.
+        unsettled: what an adjudicator has to settle.
         to_confirm: finds that were not sent to a second person, where the push's options want it.
         whole: False where a push or a pull was killed.
         options: of its newest push, by name.
@@ -67,7 +64,7 @@ class ReviewState:
     not_pulled: int | None
     strewn: int
     checks_left: int
-    to_adjudicate: int
+    unsettled: Unsettled
     whole: bool
     server: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -87,12 +84,6 @@ class ReviewState:
     def left(self) -> int:
         """Those of them that are not."""
         return self.tasks - self.answered
-
-    @property
-    def left_to_adjudicator(self) -> int:
-        """Images that an adjudicator was sent and has not decided."""
-        done, of = self.lanes.get(ADJUDICATION, (0, 0))
-        return of - done
 
 
 class Reviews:
@@ -119,10 +110,7 @@ class Reviews:
     @cached_property
     def said(self) -> dict[str, tuple[Decision, ...]]:
         """Standing decisions of all reviews, by image."""
-        names = reviews_with_decisions(self.workspace)
-        return standing_decisions(
-            chain.from_iterable(load_decisions(self.workspace, name) for name in names)
-        )
+        return said_in_all(self.workspace)
 
     def of(self, name: str) -> ReviewState | None:
         """The review of this name, if it was pushed."""
@@ -165,7 +153,7 @@ class Reviews:
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in done
                 for row in rows
             ),
-            to_adjudicate=len(unsettled(here, Rule.ADJUDICATOR)),
+            unsettled=told.unsettled if told else count_unsettled(rows, self.said),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.core.command import (
     as_typed,
@@ -104,6 +105,8 @@ def audit(
         print_json(result)
     else:
         _print(workspace, result, settings.narrow_px)
+        if place is None:  # else another set, which nobody is at work on
+            echo_next(workspace, err=True)
     if result.faults:
         context.exit(3)
 
@@ -135,7 +138,7 @@ def _print(workspace: Workspace, result: "AuditResult", narrow_px: float) -> Non
     if count := fixable(workspace, narrow_px):
         what = f"leaves out {counted(count, 'repeated or narrow box')}; --undo puts it back"
         line = workspace.command(as_typed(fix=True, undo=False))
-        echo(f"next: {line}, which {what}", err=True)
+        echo(f"mend: {line}, which {what}", err=True)
 
 
 def _first(example: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.benchmark.saying import lines_of
 from sixrayd.benchmark.settings import BenchmarkSettings
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
@@ -141,3 +142,5 @@ def benchmark(
         return
     for line in lines_of(result):
         echo(line)
+    if settings.voc is None:
+        echo_next(workspace)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
         except WorkspaceError as error:
             raise WorkspaceError(f"{path}: {error}") from error
     return tuple(found)
+
+
+def said_in_all(
+    workspace: Workspace, fresh: Iterable[Decision] = ()
+) -> dict[str, tuple[Decision, ...]]:
+    """Standing decisions of all reviews, by image.
+
+    Args:
+        fresh: versions that only a server has yet.
+
+    Raises:
+        WorkspaceError: see `load_decisions`.
+    """
+    known = (load_decisions(workspace, name) for name in reviews_with_decisions(workspace))
+    return standing_decisions(chain(*known, fresh))
 
 
 def decisions_of(rows: Iterable[Mapping[str, Any]], review: str) -> list[Decision]:

@@ -1,11 +1,12 @@
 """`sixrayd estimate`: what is still missed."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sixrayd.advice.next_step import Judgement
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import (
     consensus_option,
     json_option,
@@ -148,7 +149,11 @@ def _labels(workspace: Workspace, settings: LabelSettings, as_json: bool) -> Non
     from sixrayd.estimate.printing import print_labels
 
     result = estimate_labels(workspace, settings)
-    (print_json if as_json else print_labels)(result)
+    if as_json:
+        print_json(result)
+    else:
+        print_labels(result)
+        echo_next(workspace)
 
 
 def _settings(options: dict[str, Any]) -> EstimateSettings:
@@ -175,7 +180,8 @@ def _draw(workspace: Workspace, settings: SampleSettings, as_json: bool) -> None
     if as_json:
         print_json(result)
     else:
-        print_sample(result, str(Judgement(workspace).step))
+        print_sample(result)
+        echo_next(workspace)
 
 
 def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_json: bool) -> None:
@@ -189,6 +195,8 @@ def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_j
     else:
         result = run_estimate(workspace, settings)
         (print_json if as_json else print_estimate)(result)
+        if not as_json:
+            echo_next(workspace)
 
 
 def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json: bool) -> None:
@@ -208,4 +216,5 @@ def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json:
         echo(f"rests on  {line}")
     echo(f"commitment {result.commitment}")
     echo(f"SHA-256 {result.sha256}")
-    echo(f"next: sixrayd verify {result.file}")
+    echo(f"check it: sixrayd verify {shlex.quote(str(result.file))}")
+    echo_next(workspace)

@@ -33,8 +33,8 @@ _UNLIKELY = 0.05
 _console = Terminal()
 
 
-def print_sample(result: SampleResult, following: str) -> None:
-    """Print a draw, and the command that comes next."""
+def print_sample(result: SampleResult) -> None:
+    """Print a draw."""
     units, images = sum(result.units.values()), result.images
     what = f"look {result.draw} of {result.looks}" if result.looks else f"draw {result.draw}"
     lines = [f"{what}: {counted(units, 'group')}, {counted(images, 'image')}"]
@@ -46,7 +46,6 @@ def print_sample(result: SampleResult, following: str) -> None:
     lines += [
         f"{counted(result.units_in_all, 'group')} drawn in all: {result.file}",
         f"commitment, to be published before these are reviewed: {result.commitment}",
-        f"next: {following}",
     ]
     _console.print(*lines, sep="\n", soft_wrap=True)
 
@@ -79,9 +78,9 @@ def print_labels(result: LabelResult) -> None:
         _, between = _shares(result.with_more)
         out.append(f"1,000 more at the same rate: any fault in {between}")
     if result.answered < result.drawn:
-        out.append(f"next: answer at {result.address}, then the same command again")
+        out.append(f"go on: answer at {result.address}, then the same command again")
     else:
-        out.append("next: sixrayd review push --from positives, which corrects labels in doubt")
+        out.append("mend: sixrayd review push --from positives, which corrects labels in doubt")
     _console.print(*out, sep="\n", soft_wrap=True)
 
 

@@ -146,9 +146,15 @@ def _print_mined(result: "MineResult") -> None:
             "scores as known contraband does; only a review can tell"
         )
     if result.drawn_from is not None:
+        none = f"; none of {', '.join(result.not_drawn)}" if result.not_drawn else ""
         echo(
             f"drawn for reviewers: boxes that score {result.drawn_from:.2g} or more, right in "
-            f"{result.drawn_right:.0%} of cases on known contraband"
+            f"{result.drawn_right:.0%} of cases on known contraband{none}"
+        )
+    elif result.not_drawn:
+        echo(
+            f"drawn for reviewers: no box of {', '.join(result.not_drawn)}, since on known "
+            "contraband no score makes half of them right"
         )
     _tell_skipped(result.skipped, result.folder, "images")
 

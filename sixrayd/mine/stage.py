@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -65,6 +65,7 @@ class MineResult:
         drawn_from, drawn_right: least score of a box that is drawn for reviewers, and the share of
             those drawn so in known positives that are right; None where no such score reaches
             half, or too few known positives are left.
+        not_drawn: classes of which none is, since no score makes half of them right.
     """
 
     name: str
@@ -84,6 +85,7 @@ class MineResult:
     believed: float | None = None
     drawn_from: float | None = None
     drawn_right: float | None = None
+    not_drawn: Sequence[str] = ()
 
     @property
     def removed(self) -> Removed:
@@ -273,7 +275,7 @@ class Mining:
 
     def rank(
         self, found: pa.Table, errors: pa.Table, settings: MineSettings
-    ) -> tuple[Mapping[str, str], Mapping[str, float]]:
+    ) -> tuple[Mapping[str, str], Mapping[str, Any]]:
         """Write the candidates, and what scores are worth; the same bytes whatever the order in
         which the parts came to be.
 
@@ -289,7 +291,7 @@ class Mining:
 
     def _judge(
         self, candidates: pa.Table, settings: MineSettings
-    ) -> tuple[list[str], dict[str, float]]:
+    ) -> tuple[list[str], dict[str, Any]]:
         """Write what known positives say of the scores, if any can say; the files' names."""
         try:
             prepared = self.prepared(settings, self.folder)
@@ -297,11 +299,16 @@ class Mining:
         except (WorkspaceError, ShardError) as error:
             console.print(f"what scores are worth is not known: {error}", markup=False)
             return [], {}
-        held_out = HeldOut.of(found, truths)
+        classes = self.workspace.classes().names
+        held_out = HeldOut.of(found, truths, classes)
         held_out.save(self.folder / HELD_OUT)
-        names, worth = [HELD_OUT], {}
-        if 0 < (least := held_out.least_score()) < math.inf:
-            worth = {"drawn_from": least, "drawn_right": round(held_out.share_right(), 4)}
+        names, worth = [HELD_OUT], dict[str, Any]()
+        drawing = held_out.drawing()
+        nothing = drawing.least == math.inf
+        worth["not_drawn"] = list(classes) if nothing else sorted(drawing.without)
+        if 0 < drawing.least < math.inf:
+            right = round(held_out.share_right(), 4)
+            worth |= {"drawn_from": drawing.least, "drawn_right": right}
         best = candidates.group_by("image_id").aggregate([("image_score", "max")])
         mined = best["image_score_max"].to_numpy()
         known = np.array([image_score(one) for one in found])

@@ -112,6 +112,7 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
         echo(f"Person {place} practises on {counted(result.images, 'image')} at {address}")
     for place, link in enumerate(result.links, 1):
         echo(f"Person {place} joins at {link}")
+    echo_next(workspace)
 
 
 @review.command(short_help="Send images to reviewers.")
@@ -250,6 +251,8 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         ):
             if count:
                 echo(f"{count} {what}")
+        if result.unsettled.images:
+            echo(str(result.unsettled))
         echo_next(workspace)
     if result.problems and not as_json:
         _say(
@@ -324,6 +327,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
     else:
         echo(f"{result.name}: {counted(result.withdrawn, 'decision')} withdrawn in {result.file}")
         _say("They stay submitted on the server, and count again if they are changed there.")
+        echo_next(workspace)
 
 
 @review.command("next", short_help="Write what the next round trains on.")
@@ -347,7 +351,8 @@ def next_set(workspace: Workspace, name: str, consensus: Rule, split: str, as_js
     else:
         echo(str(result))
         line = round_training(workspace, result.name, split if split != LEAK_FREE else "")
-        echo(f"next: {workspace.command(line)}")
+        echo(f"train on it: {workspace.command(line)}")
+        echo_next(workspace)
 
 
 @review.command(short_help="Say how far reviewers agree.")
@@ -428,13 +433,15 @@ def _progress_table(counts: "Progress") -> Table:
         told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
         told.append(f"last {counts.last_answer[reviewer]}")
         table.add_row(f"  by {reviewer}", ", ".join(told))
-    table.add_row("images settled", str(sum(counts.by_verdict.values())))
+    answered = sum(counts.by_verdict.values()) + counts.conflicts
+    table.add_row("images answered", str(answered))
     for verdict, number in counts.by_verdict.items():
         table.add_row(f"  {verdict}", str(number))
+    if counts.conflicts:
+        table.add_row("  reviewers differ", str(counts.conflicts))
     table.add_row("images found, new to the release", str(counts.found))
     for label, number in counts.by_class.items():
         table.add_row(f"  {label} boxes", str(number))
-    table.add_row("images in conflict", str(counts.conflicts))
     if counts.twice:
         table.add_row("images one person answered twice", str(counts.twice))
     if counts.hours_left is not None:
@@ -456,11 +463,12 @@ def _status_table(result: "ReviewStatus") -> Group:
         (result.skipped, "skipped by reviewers: they stay open there"),
         (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
         (result.not_pulled, "decisions to bring in: `sixrayd review pull`"),
-        (result.progress.conflicts, "images in conflict: `sixrayd review adjudicate`"),
         (result.not_sent, "flagged images are not sent: `sixrayd review push`"),
     ):
         if count:
             notes.append(f"{count} {what}")
+    if result.unsettled.images:
+        notes.append(str(result.unsettled))
     notes.append(f"next: {result.next}")
     return Group(*notes)
 

@@ -26,7 +26,7 @@ class Progress:
         by_person: answers of each person, by lane: several may share one.
         twice: images that one person answered in two lanes; only the later answer counts.
         found: images with contraband that the release does not know, reviewers agreeing.
-        conflicts: images whose reviewers disagree and nobody has settled it.
+        conflicts: images about which reviewers differ in this review; see `Unsettled`.
         by_class: boxes of found images.
         last_answer: by reviewer, ISO 8601 to the minute.
         images_an_hour: by reviewer, of the time at work; breaks do not count.

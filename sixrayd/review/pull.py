@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import decisions_of
+from sixrayd.decisions.decision import decisions_of, said_in_all
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
@@ -37,6 +38,7 @@ class PullResult:
     gone: int  # decisions kept although their annotation is no longer on the server
     foreign_tasks: int  # in the projects, but not ours
     problems: tuple[Problem, ...]  # that are not settled
+    unsettled: Unsettled
     progress: Progress
 
 
@@ -121,6 +123,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         gone=len({row["annotation"] for row in folder.decisions()} - known),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
+        unsettled=count_unsettled(folder.tasks(), said_in_all(workspace)),
         progress=progress,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, LOCAL, POSITIVES
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.second_looks import is_first_look
 from sixrayd.review.folder import (
     RULED,
     SECOND,
@@ -21,6 +22,7 @@ from sixrayd.review.folder import (
 )
 from sixrayd.review.guidance import GUIDELINES, keep_guidelines, read_guidelines
 from sixrayd.review.queue import plan
+from sixrayd.review.queue.bare import caution_of, hold_back
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.sending import Places, Sender, task_rows
@@ -42,7 +44,7 @@ class PushResult:
     decided_elsewhere: int
     duplicates_removed: int
     images_written: int = 0  # of tasks that were there, whose images the server had lost
-    cautions: tuple[str, ...] = ()  # where nobody knows what a model has learnt from
+    cautions: tuple[str, ...] = ()  # of what a model has learnt from, and what cannot be hidden
     second_looks: int = 0  # finds that were sent to a second person
     finders: Mapping[str, str] = field(default_factory=dict)  # of lanes that are for all others
 
@@ -82,13 +84,15 @@ def push(
         all_of = wanted(folder, settings)
         images = [*all_of.queue, *all_of.strewn]
         with closing(_Push(folder, settings, images)) as job:
-            queue, strewn = (job.missing("1", part) for part in (all_of.queue, all_of.strewn))
+            parts = hold_back(all_of.queue, all_of.strewn, job.project)
+            queue, strewn = (job.missing("1", part) for part in parts)
+            cautions = caution_of(len(queue), len(strewn), settings.limit is not None)
             fresh = plan.interleave(queue, strewn, job.project.key)
             lanes = {"1": fresh}
             for lane in map(str, range(2, settings.reviewers + 1)):
                 shared = [
                     [i for i in part if plan.lane_share(job.project, i.image_id) < settings.share]
-                    for part in (all_of.queue, all_of.strewn)
+                    for part in parts
                 ]
                 queue, strewn = (job.missing(lane, part) for part in shared)
                 mixed = plan.interleave(queue, strewn, job.project.key + lane)
@@ -111,7 +115,7 @@ def push(
             result = job.finish("1", len(fresh), len(images), all_of.elsewhere)
             return replace(
                 result,
-                cautions=all_of.cautions,
+                cautions=(*all_of.cautions, *cautions),
                 second_looks=sum(map(len, second.values())),
                 finders=finders,
             )
@@ -207,6 +211,7 @@ class _Push:
         self.drawn: dict[str, list[dict[str, Any]]] = {}
         for row in folder.candidates():
             self.drawn.setdefault(row["image_id"], []).append(row)
+        self.sent = {row["image_id"] for row in folder.tasks() if is_first_look(row["lane"])}
         said = (*folder.decisions(), *folder.decisions(planted=True))
         self.decided = {(row["lane"], row["image_id"]) for row in said}
 
@@ -232,7 +237,9 @@ class _Push:
     def as_sent(self, item: ReviewImage) -> ReviewImage:
         """An image with what was drawn in it when it was sent first, if it was."""
         rows = self.drawn.get(item.image_id)
-        return replace(item, drawn=tuple(rows)) if rows else item
+        if rows or item.image_id in self.sent:
+            return replace(item, drawn=tuple(rows or ()))
+        return item
 
     def begin(self, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Take `run.json` away and note what this push is of."""

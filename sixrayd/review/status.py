@@ -7,7 +7,8 @@ from sixrayd.advice.next_step import Judgement, Step
 from sixrayd.advice.reviews import OnServer
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import decisions_of
+from sixrayd.decisions.decision import decisions_of, said_in_all
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
@@ -28,6 +29,7 @@ class ReviewStatus:
         next_hour: finds that an hour of one person's review promises; None before any answer
             where the mining does not say what its scores are worth, and where nothing is left of
             the queue.
+        unsettled: with what was not pulled.
         not_sent: images that the mining flagged and nobody was sent.
         next: what is to be done, as `sixrayd status` has it.
     """
@@ -40,6 +42,7 @@ class ReviewStatus:
     drafts: int
     skipped: int
     problems: int
+    unsettled: Unsettled
     not_sent: int
     next: Step
 
@@ -65,7 +68,9 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     )
     progress = count_progress(folder.tasks(), said, apart)
     not_pulled = sum(map(len, fresh))
-    judgement = Judgement(workspace, {folder.name: OnServer(progress.by_lane, not_pulled)})
+    unsettled = count_unsettled(folder.tasks(), said_in_all(workspace, said))
+    told = OnServer(progress.by_lane, not_pulled, unsettled)
+    judgement = Judgement(workspace, {folder.name: told})
     return ReviewStatus(
         name=folder.name,
         address=server.project_address(next(iter(project.numbers()), 0)),
@@ -75,6 +80,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=fetched.count(Outcome.SKIPPED),
         problems=len(open_problems(fetched.known(), [*said, *apart])),
+        unsettled=unsettled,
         not_sent=judgement.reviews.not_sent(folder.name),
         next=judgement.step,
     )

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.boxes import edges_of, one_an_object
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import WorkspaceError
@@ -18,6 +20,7 @@ from sixrayd.statistics.belief import LEAST_HELD_OUT, mined_document
 HELD_OUT = "held_out.json"  # in the folder of a mining
 MOST_DRAWN = 3  # boxes in an image; found images hold 1.06 objects on average (SIXray-D)
 RIGHT = 0.5  # share of the boxes drawn in known positives that are right, at least
+TELLING = 5  # proposals, or images without any, from which on a failure is no accident
 _CONSIDERED = 500  # candidates of an image that are compared; no detector of ours gives as many
 
 
@@ -30,25 +33,34 @@ class HeldOut:
         places: of each proposal among those of its image, the likeliest 0.
         scores: of the proposals, 0..1.
         right: whether a proposal overlaps an object of its class by 0.5 or more.
+        labels: class of each proposal; none where an earlier version wrote it.
     """
 
     images: int
     places: tuple[int, ...]
     scores: tuple[float, ...]
     right: tuple[bool, ...]
+    labels: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Sequence[Detections], truths: Sequence[Truths]) -> "HeldOut":
-        """Of what was found in each image, and what is there; difficult objects count as found."""
+    def of(
+        cls, found: Sequence[Detections], truths: Sequence[Truths], names: Sequence[str]
+    ) -> "HeldOut":
+        """Of what was found in each image, and what is there; difficult objects count as found.
+
+        Args:
+            names: of the classes, which labels are positions of.
+        """
         judged = (_judged(*pair) for pair in zip(found, truths, strict=True))
         rows = [row for of_one in judged for row in of_one]
-        columns = tuple(map(tuple, zip(*rows, strict=True))) if rows else ((), (), ())
-        return cls(len(found), *columns)
+        places, scores, right, labels = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(len(found), places, scores, right, tuple(names[label] for label in labels))
 
     def least_score(self, most: int = MOST_DRAWN) -> float:
         """From which on the `most` likeliest proposals of an image are right half the time.
 
         The least such score; infinite where there is none, 0 where known positives are too few.
+        Classes of `never_right` do not count.
         """
         return self._chosen(most)[0]
 
@@ -57,18 +69,36 @@ class HeldOut:
         return self._chosen(most)[1]
 
     def _chosen(self, most: int) -> tuple[float, float]:
-        scores, right = (np.array(column, np.float64) for column in (self.scores, self.right))
-        shown = np.array(self.places, np.int64) < most
-        order = np.argsort(-scores[shown], kind="stable")
-        scores, right = scores[shown][order], right[shown][order]
-        shares = np.cumsum(right) / np.arange(1, len(right) + 1)
+        scores, right, labels = self._shown(most)
+        drawn = ~np.isin(labels, sorted(self.never_right(most)))
+        scores, shares, enough = _reaching(scores[drawn], right[drawn])
+        told = max(len(drawn), self.images) >= TELLING
+        if not len(enough) and (told or self.images >= LEAST_HELD_OUT):
+            return math.inf, 0.0
         if self.images < LEAST_HELD_OUT:
             return 0.0, float(shares[-1]) if len(shares) else 0.0
-        ends = np.append(scores[1:] < scores[:-1], True)[: len(scores)]  # equal scores go together
-        (enough,) = np.nonzero((shares >= RIGHT) & ends)
-        if not len(enough):
-            return math.inf, 0.0
         return float(scores[enough[-1]]), float(shares[enough[-1]])
+
+    def never_right(self, most: int = MOST_DRAWN) -> frozenset[str]:
+        """Classes of which no score makes proposals right half the time."""
+        scores, right, labels = self._shown(most)
+        return frozenset(
+            str(label)
+            for label in np.unique(labels[labels != ""])
+            if (of := labels == label).sum() >= TELLING
+            and not len(_reaching(scores[of], right[of])[2])
+        )
+
+    def drawing(self, most: int = MOST_DRAWN) -> "Drawing":
+        """What is drawn by that."""
+        return Drawing(self.least_score(most), most, self.never_right(most))
+
+    def _shown(self, most: int) -> tuple[FloatArray, FloatArray, npt.NDArray[np.str_]]:
+        """Scores, marks and classes of the `most` likeliest proposals of each image."""
+        shown = np.array(self.places, np.int64) < most
+        scores, right = (np.array(column, np.float64) for column in (self.scores, self.right))
+        labels = np.array(self.labels or [""] * len(self.places), np.str_)
+        return scores[shown], right[shown], labels[shown]
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -85,6 +115,7 @@ class HeldOut:
         if held_out is None:
             return None
         alike = len(held_out.places) == len(held_out.scores) == len(held_out.right)
+        alike &= len(held_out.labels) in (0, len(held_out.places))
         if not alike or not all(0 <= score <= 1 for score in held_out.scores):
             raise WorkspaceError(f"{path}: expected places, scores from 0 to 1 and marks, as many")
         return held_out
@@ -96,11 +127,21 @@ class HeldOut:
             tuple(map(int, values["places"])),
             tuple(map(float, values["scores"])),
             tuple(map(bool, values["right"])),
+            tuple(map(str, values.get("labels", ()))),
         )
 
 
-def _judged(found: Detections, truth: Truths) -> list[tuple[int, float, bool]]:
-    """Place, score and whether it is right, of each proposal that would be drawn."""
+def _reaching(scores: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Scores, falling; the share that is right from each on; and where half is reached."""
+    order = np.argsort(-scores, kind="stable")
+    scores, right = scores[order], right[order]
+    shares = np.cumsum(right) / np.arange(1, len(right) + 1)
+    ends = np.append(scores[1:] < scores[:-1], True)[: len(scores)]  # equal scores go together
+    return scores, shares, np.flatnonzero((shares >= RIGHT) & ends)
+
+
+def _judged(found: Detections, truth: Truths) -> list[tuple[int, float, bool, int]]:
+    """Place, score, whether it is right, and label, of each proposal that would be drawn."""
     kept = one_an_object(found.xyxy, found.scores)
     shown = Detections(found.xyxy[kept], found.scores[kept], found.labels[kept])
     right = np.zeros(len(kept), bool)
@@ -108,7 +149,8 @@ def _judged(found: Detections, truth: Truths) -> list[tuple[int, float, bool]]:
         one = match({"": shown}, {"": truth}, int(label))
         right[shown.labels == label] = one.right | one.ignored  # both by falling score
     scores = shown.scores.astype(np.float64).round(6)
-    return list(zip(range(len(kept)), scores.tolist(), right.tolist(), strict=True))
+    columns = (scores.tolist(), right.tolist(), shown.labels.tolist())
+    return list(zip(range(len(kept)), *columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +160,12 @@ class Drawing:
     Args:
         least: score of a box that is drawn.
         most: boxes in an image.
+        without: classes of which none is drawn.
     """
 
     least: float = 0.0
     most: int = MOST_DRAWN
+    without: frozenset[str] = frozenset()
 
     def of(self, rows: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """The rows of one image's candidates that are drawn, the likeliest first.
@@ -133,4 +177,5 @@ class Drawing:
         scores = np.array([row["score"] for row in known], np.float64)
         kept = [known[place] for place in one_an_object(xyxy, scores)]
         # Scores of the known positives have six digits.
-        return tuple(row for row in kept if round(row["score"], 6) >= self.least)[: self.most]
+        likely = (row for row in kept if round(row["score"], 6) >= self.least)
+        return tuple(row for row in likely if row["label"] not in self.without)[: self.most]

@@ -90,9 +90,9 @@ def _of_people(state: ReviewState) -> str:
     for count, what in (
         (state.not_pulled, "not brought in"),
         (state.to_confirm, "finds for a second person"),
-        (state.to_adjudicate, "to settle"),
-        (state.left_to_adjudicator, "with the adjudicator"),
         (state.strewn, "drawn or planted, not sent"),
     ):
         parts += [f"{count:,} {what}"] if count else []
+    if state.unsettled.images:
+        parts.append(str(state.unsettled))
     return ", ".join(parts)

@@ -103,6 +103,24 @@ def test_a_training_that_learnt_nothing_is_made_longer(tmp_path):
     assert step(workspace).command == "sixrayd mine"
 
 
+def test_what_learnt_nothing_does_not_mine_again_and_is_not_sent(tmp_path):
+    workspace = built(tmp_path)
+    learnt(workspace, "rfb", 0.0)
+    longer = "sixrayd train --name rfb --epochs 6 --force"
+    why = "it has learnt next to nothing: validation AP 0.000"
+    assert step(workspace).command != longer  # whose detections these are is not known
+    workspace.finish(Run("mine", "rfb", {"model": "rfb"}, workspace.upstream(("models", "rfb"))))
+    assert step(workspace) == Step(longer, why)
+    reviewed(workspace, server="https://labels.example.org")
+    assert step(workspace).why == "0 of 4 answers"  # sent all the same
+    reviewed(workspace, everybody(), server="https://labels.example.org")
+    assert step(workspace) == Step("sixrayd estimate", "")
+    learnt(workspace, "rfb", 0.01, seed=1)
+    assert step(workspace).why == "it has learnt next to nothing: validation AP 0.010"
+    learnt(workspace, "rfb", 0.5, seed=1)
+    assert step(workspace).why == "its model or the release has changed"
+
+
 def _plain(run):
     return {name: getattr(run, name) for name in Run.__slots__}
 
@@ -227,12 +245,14 @@ def test_conflicts_go_to_the_adjudicator_and_then_wait_for_him(tmp_path):
     folder = reviewed(workspace, [*first, *second], lanes=("1", "2"))
     with server_up(workspace):
         assert step(workspace) == Step(
-            "sixrayd review adjudicate", "1 image that reviewers could not settle"
+            "sixrayd review adjudicate", "1 image unsettled: 1 to send to an adjudicator"
         )
         ruled = {**_tasks(folder)[0], "lane": "adjudication"}
         write_table(folder / "tasks.parquet", [*_tasks(folder), ruled], TASK_SCHEMA)
         assert step(workspace) == Step(
-            "sixrayd review pull", "1 image to settle", "the adjudicator"
+            "sixrayd review pull",
+            "1 image unsettled: 1 with the adjudicator",
+            "the adjudicator",
         )
         told = OnServer({"1": (4, 4), "2": (4, 4), "adjudication": (1, 1)}, 1)
         assert step(workspace, rfb=told) == Step("sixrayd review pull", "1 answer to bring in")
@@ -285,6 +305,8 @@ def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
     next_round(workspace)
     line = "sixrayd train --round rfb --init rfb --detector rfb-small --name round-2 --epochs 2"
     assert step(workspace) == Step(line, why)
+    learnt(workspace, "round-2", 0.0, round="rfb")
+    assert step(workspace).command == "sixrayd train --name round-2 --epochs 6 --force"
     learnt(workspace, "round-2", 0.5, round="rfb")
     assert step(workspace).command == "sixrayd mine --model round-2"
     build_mine(workspace, "round-2", FLAGGED)

@@ -42,12 +42,17 @@ def test_the_table_names_the_first_of_each_kind(said, faulty, tmp_path):
         "remark  image that repeats another            1  N0000002 = N0000001: the same bytes",
         "8 images, 6 boxes: 2 faults, 1 remark",
     ]
-    assert done.stderr.splitlines()[-2:] == [
+    assert done.stderr.splitlines()[-3:] == [
         f"in {tmp_path}/ws/audit/report.html",
-        f"next: cli audit --fix -w {tmp_path}/ws, which leaves out 1 repeated or narrow box; "
+        f"mend: cli audit --fix -w {tmp_path}/ws, which leaves out 1 repeated or narrow box; "
         "--undo puts it back",
+        f"next: sixrayd train -w {tmp_path}/ws",
     ]
-    assert said("audit", "--fix").stderr.splitlines()[-1] == f"in {tmp_path}/ws/audit/report.html"
+    mended = said("audit", "--fix").stderr.splitlines()
+    assert mended[-2:] == [
+        f"in {tmp_path}/ws/audit/report.html",
+        f"next: sixrayd train -w {tmp_path}/ws",
+    ]
 
 
 def test_json_is_one_document_with_all_counts_and_the_first_findings(said, faulty, tmp_path):

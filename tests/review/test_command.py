@@ -145,7 +145,8 @@ def test_the_next_set_names_the_next_command(workspace):
     assert shell.stdout == (
         "first: 2 positives (2 found, 0 corrected), 1 hard negative, 3 left out; "
         "1 of the test side are not used\n"
-        f"next: sixrayd train --round first --init MODEL --name NEW -w {workspace.root}\n"
+        f"train on it: sixrayd train --round first --init MODEL --name NEW -w {workspace.root}\n"
+        f"next: sixrayd estimate -w {workspace.root}\n"
     )
     document = json.loads(said("next", "-w", workspace.root, "--json").stdout)
     assert NextRound(**document).left_out == 3
@@ -159,7 +160,8 @@ def test_a_withdrawal_says_what_stays_on_the_server(workspace):
     shell = said("withdraw", "N0000002", "N0000003", *words)
     assert (shell.exit_code, shell.stdout) == (
         0,
-        "first: 2 decisions withdrawn in decisions/00003.parquet\n",
+        "first: 2 decisions withdrawn in decisions/00003.parquet\n"
+        f"next: sixrayd review serve --background -w {workspace.root}\n",
     )
     assert shell.stderr == (
         "They stay submitted on the server, and count again if they are changed there.\n"
@@ -261,7 +263,8 @@ def test_a_backup_and_its_way_back(tmp_path):
     project = workspace.folder("review", "r") / "project.json"
     project.write_text('{"later": 1}')
     shell = said("restore", made, "-w", tmp_path)
-    first, second = shell.stdout.splitlines()
+    first, second, last = shell.stdout.splitlines()
+    assert last == f"next: sixrayd download --release FOLDER -w {tmp_path}"
     assert first == f"{made}: 1 task, 0 annotations are back"
     (aside,) = (tmp_path / "review" / "server").glob("replaced-*")
     assert second == f"What was there is now in {aside}"
@@ -290,4 +293,7 @@ def test_backups_that_cannot_be_made_or_put_back(tmp_path, failure):
 
 def test_a_server_that_is_not_up_need_not_be_stopped(tmp_path):
     shell = said("stop", "-w", tmp_path)
-    assert (shell.exit_code, shell.output) == (0, "Label Studio was not running.\n")
+    assert (shell.exit_code, shell.output) == (
+        0,
+        f"Label Studio was not running.\nnext: sixrayd download --release FOLDER -w {tmp_path}\n",
+    )

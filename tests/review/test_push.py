@@ -90,14 +90,12 @@ BOXES = (
 
 
 def shown(site, project, count):
-    """What reviewers see drawn in their first tasks, as the server tells it: box, label, score."""
+    """What reviewers see drawn in their first tasks, as the server tells it: labels."""
     with site.client() as server:
         seen = []
         for _ in range(count):
             task = server.next_task(project)
-            seen.append(
-                [(r["value"]["rectanglelabels"], round(r["score"], 2)) for r in task.regions]
-            )
+            seen.append([r["value"]["rectanglelabels"] for r in task.regions])
             server.submit(task.task_id, [verdict_region(Verdict.NOTHING)], 1.0)
     return seen
 
@@ -118,7 +116,7 @@ def test_few_boxes_are_drawn_one_an_object(site, asked, labels):
     more_boxes(site.workspace, name, BOXES)
     project = push(site.workspace, PushSettings(name, **asked)).project
     ((*drawn,),) = shown(site, project, 1)
-    assert [label for ((label,), _) in drawn] == labels
+    assert [label for (label,) in drawn] == labels
     (row,) = tasks_of(site, name)
     assert (row["image_id"], len(row["candidates"])) == (images[0], len(labels))
     kept = ReviewFolder(site.workspace, name).boxes_drawn("1").get(images[0], {})
@@ -139,7 +137,7 @@ def test_known_positives_decide_what_is_drawn(site):
     held_out = HeldOut(20, (0, 0, 0), (0.9, 0.44, 0.2), (True, False, False))
     held_out.save(site.workspace.folder("mine", "worth") / HELD_OUT)
     project = push(site.workspace, PushSettings("worth")).project
-    assert shown(site, project, 1) == [[(["Knife"], 0.9), (["Gun"], 0.44)]]
+    assert shown(site, project, 1) == [[["Knife"], ["Gun"]]]
 
 
 def test_boxes_of_different_models_are_shown_side_by_side(site):

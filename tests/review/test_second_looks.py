@@ -1,8 +1,10 @@
 """Second looks at finds: to others than the finder, boxed as he did, and what comes of them."""
 
 import pytest
+from click.testing import CliRunner
 
 from sixrayd.advice.next_step import Judgement
+from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Rule, Verdict
@@ -86,6 +88,13 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     site.answer(project, [knife(site, name, images[1], 10.0)], MISSED, by=bob)
     result = pull(site.workspace, PullSettings(name))
     assert (result.new, result.progress.conflicts, result.progress.twice) == (3, 1, 1)
+
+    words = "1 image unsettled: 1 to send to an adjudicator"
+    for command in ("review pull --name again", "review status --name again", "status"):
+        typed = [*command.split(), "-w", str(site.workspace.root)]
+        told = CliRunner().invoke(cli, typed).stdout.splitlines()
+        told = [line for line in told if not line.startswith(("why: ", "next: "))]
+        assert any(line.endswith(words) for line in told if "/" not in line or name in line), told
 
     said = said_of(site, name)
     settled = settle(said[images[0]], Rule.ADJUDICATOR).decision

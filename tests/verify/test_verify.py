@@ -419,7 +419,8 @@ def test_what_the_commands_print(campaign, file, runner):
         *(f"rests on  {line}" for line in result.rests_on),
         f"commitment {result.commitment}",
         f"SHA-256 {result.sha256}",
-        f"next: sixrayd verify {file}",
+        f"check it: sixrayd verify {file}",
+        f"next: sixrayd review serve --background {words[0]} {words[1]}",
     ]
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
     assert said.exit_code == 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.printing import console, echo
@@ -72,6 +73,8 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
         else:
             _welcome(server)
         _show_images(workspace)
+        if not as_json:
+            echo_next(workspace)
         if not background:
             _say("Ctrl-C ends the server; all work stays in the workspace.")
             wait(workspace)
@@ -92,6 +95,7 @@ def stop_server(workspace: Workspace) -> None:
     from sixrayd.review.label_studio.server import stop
 
     echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+    echo_next(workspace)
 
 
 @click.command(short_help="Back up Label Studio and all reviews.")
@@ -150,6 +154,7 @@ def restore(workspace: Workspace, archive: Path | None, database: str, as_json: 
         echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
+    echo_next(workspace)
 
 
 def _place(database: str) -> "Postgres | None":

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from rich.table import Column, Table
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table
@@ -63,6 +64,7 @@ def plant(workspace: Workspace, plan: bool, as_json: bool, **options: Any) -> No
         )
         if result.caution:
             echo(f"caution: {result.caution}")
+        echo_next(workspace)
 
 
 def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_json: bool) -> None:
@@ -75,7 +77,11 @@ def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_j
             f"{'' if result.fresh else ', nothing added'}; the detector fires on "
             f"{result.detected}, and {result.with_proposals} will show its boxes"
         )
-        print_json(result) if as_json else echo(words)
+        if as_json:
+            print_json(result)
+        else:
+            echo(words)
+            echo_next(workspace)
         return
     costs = plan_known(workspace, settings)
     if as_json:

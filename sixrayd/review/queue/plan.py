@@ -19,9 +19,15 @@ from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
-from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
+from sixrayd.decisions.decision import (
+    Decision,
+    load_decisions,
+    mining_of,
+    said_in_all,
+    standing_decisions,
+)
 from sixrayd.decisions.second_looks import is_first_look, second_looks
-from sixrayd.review.folder import Project, ReviewFolder, reviews_of
+from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, Past, order
@@ -165,7 +171,7 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
 
     What reviewers said of them in other reviews counts as well.
     """
-    everything = _said(workspace)
+    everything = said_in_all(workspace)
     here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
     open_ = unsettled(said, rule)
@@ -189,7 +195,8 @@ def finds_of_one(
         return {}
     rows = ReviewFolder(workspace, name).tasks()
     here = {row["image_id"]: row for row in rows if row["kind"] != Kind.POSITIVE}
-    said = {image_id: given for image_id, given in _said(workspace).items() if image_id in here}
+    everything = said_in_all(workspace)
+    said = {image_id: given for image_id, given in everything.items() if image_id in here}
     return {
         lane: (finds[0].reviewer, [_to_see_again(find, here[find.image_id]) for find in finds])
         for lane, finds in second_looks(said, project.key, share).items()
@@ -205,12 +212,6 @@ def _to_see_again(find: Decision, row: Mapping[str, Any]) -> ReviewImage:
         for box, item in zip(shown, find.boxes, strict=True)
     )
     return ReviewImage(find.image_id, Kind(row["kind"]), row["rank"], row["image_score"], drawn)
-
-
-def _said(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
-    """Standing decisions of all reviews, by image."""
-    reviews = [folder.name for folder in reviews_of(workspace)]
-    return standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
 
 
 def by_finds_per_second(
@@ -240,12 +241,12 @@ def drawing_of(workspace: Workspace, mining: str, most: int, least: float | None
 
     Args:
         most: boxes in an image.
-        least: score of a box; None takes what the mining's known positives say, which is 0 where
-            there are too few, or none was looked at.
+        least: score of a box; None takes what the mining's known positives say, if any was
+            looked at.
     """
     if least is None:
         held_out = HeldOut.load(workspace.folder("mine", mining) / HELD_OUT)
-        least = held_out.least_score(most) if held_out else 0.0
+        return held_out.drawing(most) if held_out else Drawing(most=most)
     return Drawing(least, most)
 
 
@@ -271,12 +272,15 @@ def past_reviews(folders: Iterable[ReviewFolder]) -> list[Past]:
 def interleave(
     queue: Sequence[ReviewImage], strewn: Sequence[ReviewImage], seed: str
 ) -> list[ReviewImage]:
-    """Strew spot checks and planted images over a queue at random; both keep their own order."""
+    """Strew spot checks and planted images over a queue at random; each kind keeps its order."""
     random = Random(seed)  # noqa: S311
     places = set(random.sample(range(len(queue) + len(strewn)), len(strewn)))
-    first, second = iter(queue), iter(strewn)
+    kinds = [item.kind for item in strewn]
+    waiting = {kind: iter([item for item in strewn if item.kind == kind]) for kind in kinds}
+    random.shuffle(kinds)  # else the first to come were all of one kind
+    first, turns = iter(queue), iter(kinds)
     return [
-        next(second) if place in places else next(first)
+        next(waiting[next(turns)]) if place in places else next(first)
         for place in range(len(queue) + len(strewn))
     ]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.printing import console, echo
 from sixrayd.core.words import counted
@@ -39,6 +40,7 @@ def invite(workspace: Workspace, as_json: bool, **options: Any) -> None:
         print_json(found)
     else:
         echo_links(found.links)
+        echo_next(workspace)
 
 
 @click.command("take-over", short_help="Give a reviewer's rest to another.")
@@ -76,6 +78,8 @@ def take_over(workspace: Workspace, as_json: bool, **options: Any) -> None:
             f"{counted(result.left_out, 'image')} {words[1]} left out: reviewer {result.by} has "
             "them already, so they get one opinion fewer"
         )
+    if not settings.dry_run:
+        echo_next(workspace)
 
 
 def show_links(workspace: Workspace, options: Mapping[str, Any]) -> None:
@@ -98,7 +102,12 @@ def echo_links(links: Mapping[str, str]) -> None:
     """One line for each lane."""
     for lane, link in links.items():
         echo(f"{reviewer_of(lane).capitalize()} joins at {link}")
-    console.print("Who has a link can join: send it to its reviewer alone.", soft_wrap=True)
+    console.print(
+        "Who has a link can join: send it to its reviewer alone. The page says where to click: "
+        "Create Account, and they are in their own project at the first image. To come back they "
+        "open the same link and Log in.",
+        soft_wrap=True,
+    )
 
 
 def reviewer_of(lane: str) -> str:

@@ -197,6 +197,7 @@ def test_commands(workspace):
     assert printed(*few, "--even-so") == (
         "first: 4 known positives in the queue; the detector fires on 0, and 0 will show its "
         "boxes\n"
+        f"next: sixrayd review serve --background -w {workspace.root}\n"
     )
     assert "4 known positives in the queue, nothing added" in printed(*few)
     result = json.loads(printed(*few, "--json"))

@@ -39,7 +39,16 @@ def test_a_link_leads_to_the_lane_and_stays_out_of_logs_and_pipes(site):
         lane: [f"/projects/{number}/data?labeling=1"] for lane, (number,) in numbers.items()
     }
     token = token_of(links["1"])
-    assert httpx.get(links["2"]).status_code == 200
+    sign_up = httpx.get(links["2"])
+    (number,) = numbers["2"]
+    said_there = " ".join(sign_up.text.split())
+    assert (sign_up.status_code, "click <b>Create Account</b>" in said_there) == (200, True)
+    assert f"in your own project, number {number}, at the first image" in said_there
+    back = f"keep <b>{site.server.url}/projects/{number}/data</b> and click <b>Label All Tasks"
+    assert back in said_there
+    for where in ("", "?next=//elsewhere/projects/1/", "?next=/projects/<b>1/"):
+        plain = httpx.get(f"{site.server.url}/user/login/{where}").text
+        assert "click the project that you were told" in plain and "in your own" not in plain
     log = (server_folder(site.workspace) / "server.log").read_text()
     assert "/user/signup/?token=…&next=%2Fprojects%2F" in log
     assert token not in log and token not in repr(Invitations("linked", links))

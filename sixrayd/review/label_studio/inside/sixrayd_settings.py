@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
@@ -13,8 +14,19 @@ _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
 _SHIPPED = "label_studio.core.settings.label_studio"
 exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
 MIDDLEWARE = ["sixrayd_settings.OwnPages", *MIDDLEWARE]  # type: ignore # noqa: F821
+TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type: ignore # noqa: F821
+TEMPLATES[0]["OPTIONS"]["context_processors"].append("sixrayd_settings.where_to_work")  # type: ignore # noqa: F821
 LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.NoInvitation"}}  # type: ignore # noqa: F821
 LOGGING["handlers"]["console"]["filters"] = ["sixrayd"]  # type: ignore # noqa: F821
+
+
+def where_to_work(request: HttpRequest) -> dict[str, str]:
+    """The project that an invitation leads to, for the pages on which people sign up and in."""
+    found = re.match(r"/projects/(\d{1,9})/", request.GET.get("next", ""))
+    if found is None:
+        return {}
+    address = f"{request.scheme}://{request.get_host()}/projects/{found[1]}/data"
+    return {"sixrayd_project": found[1], "sixrayd_address": address}
 
 
 class NoInvitation(logging.Filter):

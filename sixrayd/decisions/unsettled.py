@@ -1,0 +1,57 @@
+"""How many images of a review are unsettled: one count, in one set of words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sixrayd.core.records import ADJUDICATION, Rule
+from sixrayd.core.words import counted
+from sixrayd.decisions.consensus import unsettled
+from sixrayd.decisions.decision import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Images of a review that are unsettled by the rule that `review adjudicate` takes.
+
+    Args:
+        to_send: an adjudicator was not sent them.
+        with_adjudicator: he was, and has not answered.
+        left_open: he has answered, and is unsure, drew no box, or contradicts another.
+    """
+
+    to_send: int = 0
+    with_adjudicator: int = 0
+    left_open: int = 0
+
+    @property
+    def images(self) -> int:
+        """All of them."""
+        return self.to_send + self.with_adjudicator + self.left_open
+
+    def __str__(self) -> str:
+        parts = (
+            (self.to_send, "to send to an adjudicator"),
+            (self.with_adjudicator, "with the adjudicator"),
+            (self.left_open, "that the adjudicator left open"),
+        )
+        told = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+        return f"{counted(self.images, 'image')} unsettled" + f": {told}" * bool(told)
+
+
+def count_unsettled(
+    tasks: Iterable[Mapping[str, Any]], said: Mapping[str, Sequence[Decision]]
+) -> Unsettled:
+    """Count the images of a review about which its reviewers, or others, are not at one.
+
+    Args:
+        tasks: the review's rows of `TASK_SCHEMA`.
+        said: standing decisions of all reviews, by image.
+    """
+    images, sent = set[str](), set[str]()
+    for row in tasks:
+        (sent if row["lane"] == ADJUDICATION else images).add(row["image_id"])
+    here = {i: given for i, given in said.items() if i in images | sent}
+    open_ = set(unsettled(here, Rule.ADJUDICATOR))
+    answered = {i for i in open_ & sent if any(d.lane == ADJUDICATION for d in said[i])}
+    return Unsettled(len(open_ - sent), len((open_ & sent) - answered), len(answered))
