@@ -18,11 +18,12 @@ ROOT = Path(sixrayd.__file__).parent
 WITHOUT = {
     "synth": "writes a release; there is no workspace yet",
     "plan": "forecasts and changes nothing",
+    "validate": "checks one export, without a workspace",
     "verify": "reads one file, without a workspace",
     "diff": "compares two sets, without a workspace",
     "patch apply": "writes a set, without a workspace",
     "patch show": "reads one file, without a workspace",
-    "browse": "shows an export till it is closed",
+    "browse": "shows what is there till it is closed",
     "report": "writes a page on what is there, and changes nothing else",
     "demo": "goes through a whole campaign itself, and ends it",
     "review agreement": "says what was answered, and changes nothing",
