@@ -72,7 +72,7 @@ class Index:
         workspace.run("shards")
         table = read_table(workspace.shards / "index.parquet", INDEX_SCHEMA)
         if name := find_split(workspace, split):
-            table = _divided(table, _given(workspace), name)
+            table = _divided(table, given_splits(workspace), name)
         return cls(table, workspace.shards)
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ def find_split(workspace: Workspace, name: str) -> str:
     """
     if name in ("", LEAK_FREE):
         return ""
-    known = pc.unique(_given(workspace)["split"]).to_pylist()
+    known = pc.unique(given_splits(workspace)["split"]).to_pylist()
     if name not in known:
         raise WorkspaceError(
             f"{workspace.shards}: no split {name!r}; there is {', '.join([LEAK_FREE, *known])}"
@@ -186,7 +186,7 @@ def split_setting(workspace: Workspace, name: str) -> dict[str, str]:
     return {"split": found} if found else {}
 
 
-def _given(workspace: Workspace) -> pa.Table:
+def given_splits(workspace: Workspace) -> pa.Table:
     """Of `SPLIT_SCHEMA`; without rows where the release brought no split."""
     path = workspace.shards / "splits.parquet"
     return read_table(path, SPLIT_SCHEMA) if path.exists() else SPLIT_SCHEMA.empty_table()
