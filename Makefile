@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --no-loadscope-reorder
 # Tests start many processes: what they import is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo gpu test test-long test-full format lock licences clean
+.PHONY: setup demo gpu test test-long test-full format docs lock licences clean
 
 setup: .venv/demo.stamp
 
@@ -37,6 +37,10 @@ test-full: test test-long
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site, in build/site; a link that leads nowhere ends it.
+docs: .venv/dev.stamp
+	$(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv build dist

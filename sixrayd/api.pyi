@@ -7,8 +7,14 @@ from .browse.settings import BrowseSettings as BrowseSettings
 from .browse.stage import browse as browse
 from .core.classes import ClassList as ClassList
 from .core.errors import SixraydError as SixraydError
+from .core.index import Index as Index
+from .core.index import load_annotations as load_annotations
 from .core.workspace import Workspace as Workspace
+from .crop.settings import TdcSettings as TdcSettings
+from .crop.tdc_forms import TdcCropper as TdcCropper
 from .datasets.recognising import open_place as open_place
+from .decisions.decision import load_decisions as load_decisions
+from .decisions.decision import standing_decisions as standing_decisions
 from .detectors.checkpoints import load_checkpoint as load_checkpoint
 from .detectors.onnx import OnnxPredictor as OnnxPredictor
 from .detectors.onnx import export_onnx as export_onnx
@@ -29,6 +35,7 @@ from .estimate.settings import (
 from .estimate.stage import estimate as estimate
 from .export.settings import ExportSettings as ExportSettings
 from .export.stage import export as export
+from .imaging.decode import decode_rgb as decode_rgb
 from .mine.external import ExternalSettings as ExternalSettings
 from .mine.external import take_detections as take_detections
 from .mine.settings import MineSettings as MineSettings
@@ -37,6 +44,7 @@ from .patch.settings import PatchSettings as PatchSettings
 from .patch.stage import patch as patch
 from .plan.settings import CampaignSettings as CampaignSettings
 from .plan.stage import plan as plan
+from .report.stage import report as report
 from .review.agreement import agreement as agreement
 from .review.next_round import next_round as next_round
 from .review.planting.plant import plant as plant

@@ -25,7 +25,7 @@ COMMANDS = {
     "diff": "Say what changed between two releases, exports or other sets.",
     "patch": "Show a patch of labels that `diff` wrote, or apply it.",
     "benchmark": "Compare detectors and crops on the corrected dataset, or on any VOC tree.",
-    "browse": "Open the result in FiftyOne.",
+    "browse": "Open the workspace in FiftyOne.",
     "report": "Write one page on the whole workspace, with pictures.",
     "status": "Say what is done, what is stale, and what to run next.",
     "demo": "Run the whole pipeline on a synthetic release.",

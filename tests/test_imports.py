@@ -14,7 +14,7 @@ LIBRARIES = (
 )
 COMPOSERS = {
     *("cli.py", "api.py", "demo", "__main__.py", "plan", "report", "status"),
-    *("audit/other_sets.py", "estimate/labels.py", "export/changelog.py"),
+    *("audit/other_sets.py", "browse/standing.py", "estimate/labels.py", "export/changelog.py"),
 }
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {

@@ -1,4 +1,4 @@
-"""The README's commands, as a reader would type them."""
+"""The commands of the README and of the first page, as a reader would type them."""
 
 import os
 import re
@@ -26,10 +26,11 @@ resamples = 50
 
 
 @pytest.mark.long
-def test_the_transcript_runs(tmp_path):
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+@pytest.mark.parametrize(("page", "count"), [("README.md", 16), ("docs/index.md", 11)])
+def test_the_transcript_runs(tmp_path, page, count):
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S)
     commands = [line[2:] for block in blocks for line in block.splitlines()]
-    assert len(commands) == 16
+    assert len(commands) == count
     assert all(command.startswith("sixrayd ") for command in commands)
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "sixrayd.toml").write_text(SETTINGS)  # the same commands, but quick
@@ -38,8 +39,9 @@ def test_the_transcript_runs(tmp_path):
     with contained() as environment:
         environment["PATH"] = programs
         for command in commands:
+            fewer = command.replace("--images 400", "--images 40")
             answer = subprocess.run(
-                command.split(), cwd=tmp_path, env=environment, capture_output=True, text=True
+                fewer.split(), cwd=tmp_path, env=environment, capture_output=True, text=True
             )
             assert answer.returncode == 0, f"{command}: {answer.stderr}"
 

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
+from packaging.metadata import Metadata
+from trove_classifiers import classifiers
+
+import sixrayd
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,6 +70,32 @@ def test_the_wheel_brings_its_terms(wheel):
         for name in ("LICENSE", "NOTICE"):
             inside = archive.read(f"sixrayd-0.1.0.dist-info/licenses/{name}")
             assert inside == (ROOT / name).read_bytes()
+
+
+def test_the_metadata_is_what_an_index_takes(release, tmp_path):
+    with zipfile.ZipFile(release[1]) as archive:
+        wheel = archive.read("sixrayd-0.1.0.dist-info/METADATA")
+    sdist = (unpacked(release[0], tmp_path) / "PKG-INFO").read_bytes()
+
+    about = Metadata.from_email(wheel, validate=True)  # raises for each field that is not valid
+
+    assert sdist == wheel
+    assert (about.name, str(about.version)) == ("sixrayd", "0.1.0")
+    assert (about.license_expression, about.license_files) == ("Apache-2.0", ["LICENSE", "NOTICE"])
+    assert about.description == (ROOT / "README.md").read_text("utf-8")
+    assert about.description_content_type == "text/markdown"
+    assert {"browse", "docs", "review"} <= set(about.provides_extra)
+    assert all(classifier in classifiers for classifier in about.classifiers)
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    keys = {"cff-version", "title", "message", "type", "license", "version", "authors"}
+
+    assert keys <= citation.keys()
+    assert (citation["cff-version"], citation["title"]) == ("1.2.0", "sixrayd")
+    assert citation["version"] == sixrayd.__version__
+    assert citation["references"][0]["doi"] == "10.3390/mi13040565"
 
 
 @pytest.mark.long

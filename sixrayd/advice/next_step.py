@@ -19,7 +19,7 @@ from sixrayd.advice.rounds import (
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.locks import Holder
 from sixrayd.core.printing import echo
-from sixrayd.core.records import LOCAL, POSITIVES
+from sixrayd.core.records import APART, LOCAL
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
@@ -301,8 +301,9 @@ class Judgement:
             options["limit"] = 2 * limit if left > limit else None
         newest = self.workspace.names("mine")[-1:]
         line = "sixrayd review push"
-        line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, POSITIVES))
-        line += " --from positives" * (options.get("origin") == POSITIVES)
+        line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, *APART))
+        origin = options.get("origin")
+        line += f" --from {origin}" * (origin in APART)
         line += _options(options, {"limit": None, "reviewers": 1, "share": 1.0})
         line += _second_looks(options.get("confirm_finds"))
         line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)

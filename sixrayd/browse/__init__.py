@@ -1,1 +1,1 @@
-"""The exported dataset, candidates and decisions, side by side in FiftyOne."""
+"""The release, candidates and decisions, side by side in FiftyOne."""

@@ -13,13 +13,14 @@ from hypercorn.config import Config
 from sixrayd.browse.fiftyone_adapter import load_app
 from sixrayd.browse.guard import guarded
 from sixrayd.browse.lifeline import when_it_breaks
+from sixrayd.browse.media import ShardImages
 
 
 def _main() -> None:
     """Serve what the first line of the input says, on a socket that is open already."""
     orders = json.loads(sys.stdin.buffer.readline())
-    folders = [Path(folder) for folder in orders["folders"]]
-    app: Any = guarded(load_app(), orders["token"], orders["hosts"], folders)
+    images = ShardImages.of(Path(orders["workspace"]))
+    app: Any = guarded(load_app(), orders["token"], orders["hosts"], images.read)
     config = Config()
     config.bind = [f"fd://{orders['socket']}"]
     when_it_breaks(lambda: os._exit(0))  # pages hold connections open, and nothing is unsaved here

@@ -1,4 +1,4 @@
-"""`sixrayd browse`: look at an export in FiftyOne."""
+"""`sixrayd browse`: look at a workspace in FiftyOne."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,18 +20,26 @@ option = options_of(BrowseSettings)
 
 @click.command()
 @workspace_option
-@option("--export", metavar="NAME", help="Name of the export.  [default: the newest]")
+@option(
+    "--export",
+    metavar="NAME",
+    help="Show this export as it was made.  "
+    "[default: the newest, if nothing was mined or decided since; else all as it stands]",
+)
 @option("--port", type=click.IntRange(0, 65535), help="Port on this machine; 0 takes a free one.")
 @option(
     "--max-negatives",
     type=click.IntRange(min=0),
-    help="Most images that are not positive, decided ones first, then by rank.",
+    help="Most images that are not positive: decided ones first, then by rank, then others.",
 )
 @option("--wait/--no-wait", help="Stay until Ctrl-C, or only build.")
 @option("--timeout-s", type=click.FloatRange(min=0), help="Seconds to stay; 0 means no limit.")
 @json_option
 def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
-    """Open an export in FiftyOne, with candidates and decisions.
+    """Open the workspace in FiftyOne, after any stage, with candidates and decisions.
+
+    Saved views lead to what is worth a look. Images that you tag `review` are sent to reviewers by
+    `sixrayd review push --from tags`.
 
     The address that is printed lets in whoever has it. Where a browser cannot find its host, put
     127.0.0.1 in its place. Ctrl-C closes it; begun in the background, SIGTERM does.
@@ -50,7 +58,8 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(session if settings.wait else replace(session, url=""))
         else:
-            echo(f"{counted(session.samples, 'image')}{where}")
+            what = f" of export {session.export}" if session.export else ""
+            echo(f"{counted(session.samples, 'image')}{what}{where}")
         if settings.wait:
             echo("Ctrl-C closes it.", err=True)
 

@@ -17,23 +17,29 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
+from more_itertools import chunked
 
 from sixrayd.browse import lifeline
 from sixrayd.browse.database import running_database
 from sixrayd.browse.guard import COOKIE
 from sixrayd.browse.samples import ShownBox, ShownImage
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.records import State
+from sixrayd.core.tags import TAG
 
 ADDRESS = "127.0.0.1"
 _URI = "FIFTYONE_DATABASE_URI"
 _INSTALL = "install it with `pip install 'sixrayd[browse]'`"
 _FIELDS = ("source", "candidates", "decisions")
+_TEXTS = ("image_id", "state", "split", "reason", "group", "disagreement")
+_LISTS = ("verdicts", "doubts", "leaks")
+_BATCH = 2000  # samples that are kept together in memory
 
 
 def load_fiftyone(database: Path) -> ModuleType:
@@ -78,23 +84,48 @@ def has_dataset(fiftyone: ModuleType, name: str, work: str) -> bool:
 
 
 def write_dataset(
-    fiftyone: ModuleType, name: str, work: str, samples: Sequence[ShownImage]
+    fiftyone: ModuleType, name: str, work: str, samples: Iterable[ShownImage]
 ) -> None:
-    """Build a persistent dataset, in place of one of the same name."""
+    """Build a persistent dataset with its views, in place of one of the same name."""
     dataset = fiftyone.Dataset(name, overwrite=True, persistent=True)
     _declare_fields(fiftyone, dataset)
-    dataset.add_samples((_sample(fiftyone, s) for s in samples), num_samples=len(samples))
+    for some in chunked(samples, _BATCH):
+        made = [_sample(fiftyone, each) for each in some]
+        dataset.add_samples(made, expand_schema=False, validate=False)  # twice as fast
+    for words, view in _views(fiftyone, dataset).items():
+        if len(view):
+            dataset.save_view(words, view)
     dataset.info = {"work": work}  # last: an interrupted build is built again
     dataset.save()
 
 
+def is_built(fiftyone: ModuleType, name: str) -> bool:
+    """Whether there is a dataset that was built to its end, from whatever work."""
+    return bool(fiftyone.dataset_exists(name) and fiftyone.load_dataset(name).info.get("work"))
+
+
+def tagged_images(fiftyone: ModuleType, name: str) -> list[str]:
+    """Ids of the images that bear the tag, as the database has them now.
+
+    Raises:
+        ServiceError: the database has gone.
+    """
+    try:
+        return list(fiftyone.load_dataset(name).match_tags(TAG).values("image_id"))
+    except Exception as error:  # its failures come as many types
+        raise ServiceError(
+            f"FiftyOne's database does not answer ({error}); run `sixrayd browse` again: what was "
+            "tagged is noted then"
+        ) from error
+
+
 @contextlib.contextmanager
-def serve_app(name: str, port: int, folders: Sequence[Path], log: Path) -> Iterator[str]:
+def serve_app(name: str, port: int, workspace: Path, log: Path) -> Iterator[str]:
     """Serve a dataset on the loopback address; gives the app's URL, which lets in who has it.
 
     Args:
         port: 0 takes a free one.
-        folders: all that images are served from.
+        workspace: whose images are served.
         log: what the app says; written anew.
 
     Raises:
@@ -110,7 +141,7 @@ def serve_app(name: str, port: int, folders: Sequence[Path], log: Path) -> Itera
                 "socket": door.fileno(),
                 "token": token,
                 "hosts": [host, ADDRESS, "localhost"],
-                "folders": [str(folder) for folder in folders],
+                "workspace": str(workspace),
             }
             app = lifeline.start("sixrayd.browse.app_process", (), log, pass_fds=(door.fileno(),))
         ends.callback(lifeline.end, app)
@@ -147,14 +178,30 @@ def _bring_up_database(folder: Path) -> None:
 
 
 def _declare_fields(fiftyone: ModuleType, dataset: Any) -> None:
-    for field in ("image_id", "state", "split", "reason"):
+    for field in _TEXTS:
         dataset.add_sample_field(field, fiftyone.StringField)
     dataset.add_sample_field("rank", fiftyone.IntField)
-    dataset.add_sample_field("verdicts", fiftyone.ListField, subfield=fiftyone.StringField)
+    for field in _LISTS:
+        dataset.add_sample_field(field, fiftyone.ListField, subfield=fiftyone.StringField)
     for field in _FIELDS:
         dataset.add_sample_field(
             field, fiftyone.EmbeddedDocumentField, embedded_doc_type=fiftyone.Detections
         )
+
+
+def _views(fiftyone: ModuleType, dataset: Any) -> dict[str, Any]:
+    """What is worth a look, by the name under which the app offers it."""
+    field = fiftyone.ViewField
+    found = field("state") == str(State.FOUND_POSITIVE)
+    fooled = field("state") == str(State.CONFUSING_NEGATIVE)
+    leaks = dataset.match(field("leaks").length() > 0)
+    return {
+        "found by mining": dataset.match(found).exists("rank").sort_by("rank"),
+        "confusing negatives": dataset.match(fooled).sort_by("rank"),
+        "reviewers disagree": dataset.match(field("disagreement") != ""),
+        "near-duplicates across splits": leaks.sort_by("group"),
+        "disputed positives": dataset.match(field("doubts").length() > 0),
+    }
 
 
 def _sample(fiftyone: ModuleType, sample: ShownImage) -> Any:
@@ -163,17 +210,16 @@ def _sample(fiftyone: ModuleType, sample: ShownImage) -> Any:
             detections=[_detection(fiftyone, b, sample.size_wh) for b in getattr(sample, field)]
         )
         for field in _FIELDS
+        if getattr(sample, field)
     }
     return fiftyone.Sample(
-        filepath=str(sample.path.resolve()),
-        tags=[tag for tag in (sample.state, sample.split) if tag],  # on no side of a given split
+        filepath=sample.path,
+        # On no side of a given split there is none.
+        tags=[tag for tag in (sample.state, sample.split, TAG * sample.tagged) if tag],
         metadata=fiftyone.ImageMetadata(width=sample.size_wh[0], height=sample.size_wh[1]),
-        image_id=sample.image_id,
-        state=sample.state,
-        split=sample.split,
-        reason=sample.reason,
         rank=sample.rank,
-        verdicts=list(sample.verdicts),
+        **{name: getattr(sample, name) for name in _TEXTS},
+        **{name: list(getattr(sample, name)) for name in _LISTS},
         **boxes,
     )
 

@@ -1,27 +1,19 @@
-"""What is shown of an export: images with boxes by where they come from."""
+"""What is shown: images with boxes by where they come from, and what else is known of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, plain_text, read_table, some_columns, write_bytes
-from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, State
-from sixrayd.core.shards import extension
-from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import Decision, load_decisions, mining_of, standing_decisions
-from sixrayd.imaging.decode import browsable
+from sixrayd.core.index import Annotation, Index, image_records
+from sixrayd.core.records import ImageRecord, Rule, State
+from sixrayd.decisions.consensus import settle
+from sixrayd.decisions.decision import Decision
 
-_IMAGES = Path("VOC2007/JPEGImages")  # in the export
-_BARE = "positives_without_boxes.txt"
-_STATE_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("image_id", "state", "split", "reason")]
-)
-_UNPACKED = Path("browse/media")  # in the workspace
+STATE_SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "state", "split", "reason")])
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
@@ -42,135 +34,129 @@ class ShownImage:
     """An image to show, with a field of boxes for the release, the detector and the reviewers."""
 
     image_id: str
-    path: Path  # of the image file
+    path: str  # under which it is asked for; no file need be there
     size_wh: tuple[int, int]
     state: str
     split: str
     reason: str
+    group: str
     rank: int | None  # among the candidates
     verdicts: tuple[str, ...]  # "REVIEWER: VERDICT"
+    disagreement: str  # how reviewers differ or were settled
+    doubts: tuple[str, ...]  # why a positive's boxes may be wrong
+    leaks: tuple[str, ...]  # given splits that have its near-duplicates on both sides
+    tagged: bool  # for review
     source: tuple[ShownBox, ...]
     candidates: tuple[ShownBox, ...]
     decisions: tuple[ShownBox, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
-    export: Run
-    tree: Path
+class KnownImages:
+    """What is known of a release's images, by image id."""
+
     index: Index
-    candidates: Mapping[str, tuple[ShownBox, ...]]  # by image, in order of rank
+    states: pa.Table  # STATE_SCHEMA, all images
+    annotations: Mapping[str, tuple[Annotation, ...]]
+    candidates: Mapping[str, tuple[ShownBox, ...]]
     ranks: Mapping[str, int]
-    decisions: Mapping[str, tuple[Decision, ...]]
+    decisions: Mapping[str, tuple[Decision, ...]]  # standing ones
+    doubts: Mapping[str, tuple[str, ...]]
+    leaks: Mapping[str, tuple[str, ...]]
+    hidden: frozenset[str] = frozenset()  # positives that are not shown
+    plain: bool = True  # whether negatives are shown of which nothing is known
 
 
-def collect_samples(workspace: Workspace, export: str, max_negatives: int) -> list[ShownImage]:
-    """All positives with boxes, and decided or flagged images that are none, the best ranked first.
-
-    Images that the export does not hold, or that a browser would turn, are unpacked into
-    `browse/media/`.
+def collect_samples(
+    known: KnownImages,
+    path: Callable[[ImageRecord], str],
+    most: int,
+    tagged: Collection[str] = frozenset(),
+) -> Iterator[ShownImage]:
+    """All positives and tagged images, then others: decided ones, flagged ones by rank, the rest.
 
     Args:
-        max_negatives: most images that are not positive.
+        path: of an image, for the app.
+        most: images that are neither positive nor tagged.
 
     Raises:
-        WorkspaceError: the export is not finished, or its folder is gone.
-        ShardError: a shard has changed since the ingest.
+        ShardError: a shard is gone.
     """
-    sources = _read(workspace, export)
-    states = some_columns(_states(sources.tree), _STATE_SCHEMA)
-    rows = {row["image_id"]: row for row in states.to_pylist()}
-    annotations = load_annotations(workspace)
-    samples = []
-    for image_id in _chosen(sources, rows, max_negatives):
-        record = sources.index.record(image_id)
-        row = rows[image_id]
-        said = sources.decisions.get(image_id, ())
-        samples.append(
-            ShownImage(
-                image_id=image_id,
-                path=_media(workspace, sources, record),
-                size_wh=(record.width, record.height),
-                state=row["state"],
-                split=row["split"],
-                reason=row["reason"],
-                rank=sources.ranks.get(image_id),
-                verdicts=tuple(f"{decision.reviewer}: {decision.verdict}" for decision in said),
-                source=tuple(ShownBox(a.box) for a in annotations.get(image_id, ())),
-                candidates=sources.candidates.get(image_id, ()),
-                decisions=_decided(said),
-            )
+    chosen = pa.array(_chosen(known, tagged, most), pa.string())
+    rows = known.states.take(pc.index_in(chosen, known.states["image_id"].combine_chunks()))
+    table = known.index.table
+    records = table.take(pc.index_in(chosen, table["image_id"].combine_chunks()))
+    for record, row in zip(image_records(records), rows.to_pylist(), strict=True):
+        image_id = record.image_id
+        said = known.decisions.get(image_id, ())
+        yield ShownImage(
+            image_id=image_id,
+            path=path(record),
+            size_wh=(record.width, record.height),
+            state=row["state"],
+            split=row["split"],
+            reason=row["reason"],
+            group=record.group,
+            rank=known.ranks.get(image_id),
+            verdicts=tuple(f"{decision.reviewer}: {decision.verdict}" for decision in said),
+            disagreement=settle(said, Rule.ADJUDICATOR).reason if said else "",
+            doubts=known.doubts.get(image_id, ()),
+            leaks=known.leaks.get(image_id, ()),
+            tagged=image_id in tagged,
+            source=tuple(ShownBox(a.box) for a in known.annotations.get(image_id, ())),
+            candidates=known.candidates.get(image_id, ()),
+            decisions=_decided(said),
         )
-    return samples
 
 
-def media_folders(workspace: Workspace, export: str) -> tuple[Path, Path]:
-    """The folders that hold all images that are shown; a link in their place leads nowhere."""
-    tree = _tree(workspace, export)
-    return tree.resolve() / _IMAGES, workspace.root.resolve() / _UNPACKED
-
-
-def _tree(workspace: Workspace, export: str) -> Path:
-    out = workspace.run("export", export).settings["out"]
-    return Path(out or workspace.folder("export", export))
-
-
-def _read(workspace: Workspace, export: str) -> _Sources:
-    run = workspace.run("export", export)
-    tree = _tree(workspace, export)
-    reviews = run.settings["review"]
-    decisions = (d for review in reviews for d in load_decisions(workspace, review))
+def shown_candidates(
+    tables: Iterable[Sequence[Mapping[str, Any]]],
+) -> tuple[dict[str, tuple[ShownBox, ...]], dict[str, int]]:
+    """Boxes and ranks by image, of tables of candidates."""
     boxes: dict[str, tuple[ShownBox, ...]] = {}
     ranks: dict[str, int] = {}
-    minings = filter(None, (mining_of(workspace, review) for review in reviews))
-    for mining in dict.fromkeys(minings):
-        path = workspace.folder("mine", mining) / "candidates.parquet"
-        for row in read_table(path, CANDIDATE_SCHEMA).to_pylist():
-            shown = ShownBox(Box.from_row(row), score=row["score"], model=row["model"])
-            boxes[row["image_id"]] = (*boxes.get(row["image_id"], ()), shown)
-            ranks.setdefault(row["image_id"], row["rank"])
-    index = Index.load(workspace)
-    return _Sources(run, tree, index, boxes, ranks, standing_decisions(decisions))
+    for row in (row for table in tables for row in table):
+        shown = ShownBox(Box.from_row(row), score=row["score"], model=row["model"])
+        boxes[row["image_id"]] = (*boxes.get(row["image_id"], ()), shown)
+        ranks.setdefault(row["image_id"], row["rank"])
+    return boxes, ranks
 
 
-def _states(tree: Path) -> Path:
-    path = tree / "states.parquet"
-    if not path.exists():
-        raise WorkspaceError(f"{path}: missing; run `sixrayd export --voc` again")
-    return path
+def leaks_of(index: Index, given: pa.Table) -> dict[str, tuple[str, ...]]:
+    """Images whose near-duplicates a split has on both sides, and the names of such splits.
+
+    Args:
+        given: splits that came with the release, rows of `SPLIT_SCHEMA`.
+    """
+    sides = given.join(index.table.select(["image_id", "group"]), "image_id", join_type="inner")
+    counts = sides.group_by(["split", "group"]).aggregate([("side", "count_distinct")])
+    both = counts.filter(pc.greater(counts["side_count_distinct"], 1)).select(["split", "group"])
+    rows = sides.join(both, ["split", "group"], join_type="inner").select(["image_id", "split"])
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows.sort_by([("image_id", "ascending"), ("split", "ascending")]).to_pylist():
+        found[row["image_id"]] = (*found.get(row["image_id"], ()), row["split"])
+    return found
 
 
-def _chosen(
-    sources: _Sources, rows: Mapping[str, Mapping[str, str]], max_negatives: int
-) -> list[str]:
-    """Positives by id, then decided images, then flagged ones by rank."""
-    bare = set(plain_text(sources.tree / _BARE).splitlines())
-    positives = [
-        image_id
-        for image_id in sorted(rows)
-        if rows[image_id]["state"] in _POSITIVE and image_id not in bare
-    ]
-    by_rank = sorted(sources.ranks, key=lambda image_id: (sources.ranks[image_id], image_id))
-    others = dict.fromkeys([*sources.decisions, *by_rank])
-    unwanted = {*positives, *(i for i in rows if rows[i]["state"] == State.UNREADABLE)}
-    wanted = [i for i in others if i in rows and i not in unwanted]
-    return positives + wanted[:max_negatives]
+def _chosen(known: KnownImages, tagged: Collection[str], most: int) -> list[str]:
+    """Positives by id, tagged images, then decided ones, flagged ones by rank, and leaks."""
+    states = known.states
+    positives = [i for i in sorted(_in(states, *_POSITIVE)) if i not in known.hidden]
+    first = dict.fromkeys([*positives, *(i for i in sorted(tagged) if i in known.index)])
+    by_rank = sorted(known.ranks, key=lambda image_id: (known.ranks[image_id], image_id))
+    others = dict.fromkeys([*known.decisions, *by_rank, *known.leaks])
+    if known.plain:
+        others |= dict.fromkeys(_in(states, State.UNFLAGGED)[:most])
+    broken = set(_in(states, State.UNREADABLE))
+    wanted = [i for i in others if i not in first and i not in broken and i in known.index]
+    return [i for i in first if i not in broken] + wanted[:most]
 
 
-def _media(workspace: Workspace, sources: _Sources, record: ImageRecord) -> Path:
-    suffixes = (".jpg", ".png", ".bmp", ".webp")
-    for suffix in suffixes:
-        path = sources.tree / _IMAGES / (record.image_id + suffix)
-        # A link leads out of the folders that may be shown.
-        if path.exists() and not path.is_symlink() and path.stat().st_size == record.size:
-            data = plain_bytes(path)
-            if browsable(data, record.image_id) == data:
-                return path
-    data = browsable(sources.index.read(record.image_id), record.image_id)
-    path = workspace.root / _UNPACKED / (record.image_id + extension(data))
-    if not path.exists() or plain_bytes(path) != data:
-        write_bytes(path, data)
-    return path
+def _in(states: pa.Table, *wanted: State) -> list[str]:
+    """Images in one of these states."""
+    chosen = pc.is_in(states["state"], pa.array([str(state) for state in wanted], pa.string()))
+    ids: list[str] = states["image_id"].filter(chosen).to_pylist()
+    return ids
 
 
 def _decided(said: Iterable[Decision]) -> tuple[ShownBox, ...]:

@@ -13,7 +13,8 @@ class BrowseSettings:
         SettingsError: a number is out of range.
     """
 
-    export: str = ""  # name; empty means the newest
+    # Name; empty takes the newest if nothing came after it, else the workspace as it stands.
+    export: str = ""
     port: int = 5151  # 0 takes a free one
     max_negatives: int = 2000  # most images that are not positive
     wait: bool = True  # stay until interrupted

@@ -1,18 +1,23 @@
-"""The browse stage: an export opened in FiftyOne."""
+"""The browse stage: a workspace, after whatever stage, or an export of it opened in FiftyOne."""
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from sixrayd.browse.samples import collect_samples, media_folders
+from sixrayd.browse.media import ShardImages
+from sixrayd.browse.samples import collect_samples
 from sixrayd.browse.settings import BrowseSettings
-from sixrayd.core.files import sha256_file
+from sixrayd.browse.standing import known_of, newest_export, read_files
+from sixrayd.core.errors import SixraydError
+from sixrayd.core.tags import read_tagged, tag_file, write_tagged
 from sixrayd.core.workspace import Workspace
 
-_LAYOUT = 1  # raise when the dataset's fields change
+_LAYOUT = 2  # raise when the dataset's fields change
+_LOOK_S = 1.0  # how often tags are written down
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +28,45 @@ class BrowseSession:
     dataset: str
     samples: int
     rebuilt: bool  # False when the dataset was there already
+    export: str  # that is shown; empty for the workspace as it stands
 
 
 @contextmanager
 def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iterator[BrowseSession]:
-    """FiftyOne with an export; it is closed when the block ends. Does not wait by itself.
+    """FiftyOne with a workspace; it is closed when the block ends. Does not wait by itself.
 
-    The dataset persists and is built again when the export has changed.
+    The dataset persists and is built again when what it shows has changed. Images tagged for
+    review are written down within a second.
 
     Raises:
         ServiceError: FiftyOne is missing, does not start, or the port is taken.
-        WorkspaceError: there is no finished export.
+        WorkspaceError: the release has not been ingested, or there is no such export.
     """
     from sixrayd.browse import fiftyone_adapter as adapter
 
-    export = settings.export or workspace.newest("export")
+    export = settings.export or newest_export(workspace)
     work = _fingerprint(workspace, export, settings.max_negatives)
     name = dataset_name(workspace, export)
     fiftyone = adapter.load_fiftyone(workspace.root / "browse" / "database")
+    tags = tag_file(workspace, export)
+
+    def keep_tags() -> None:
+        write_tagged(tags, adapter.tagged_images(fiftyone, name))
+
+    if adapter.is_built(fiftyone, name):
+        keep_tags()  # a killed one may have left some
     rebuilt = not adapter.has_dataset(fiftyone, name, work)
     if rebuilt:
-        with workspace.lock():
-            samples = collect_samples(workspace, export, settings.max_negatives)
+        known = known_of(workspace, export)
+        images = ShardImages(known.index)
+        tagged = frozenset(read_tagged(tags))
+        samples = collect_samples(known, images.path, settings.max_negatives, tagged)
         adapter.write_dataset(fiftyone, name, work, samples)
     count = len(fiftyone.load_dataset(name))
-    folders = media_folders(workspace, export)
     log = workspace.root / "browse" / "app.log"
-    with adapter.serve_app(name, settings.port, folders, log) as url:
-        yield BrowseSession(url, name, count, rebuilt)
+    serving = adapter.serve_app(name, settings.port, workspace.root, log)
+    with _again_and_again(keep_tags), serving as url:
+        yield BrowseSession(url, name, count, rebuilt, export)
 
 
 def browse(
@@ -58,7 +74,7 @@ def browse(
     settings: BrowseSettings,
     opened: Callable[[BrowseSession], None] = lambda session: None,
 ) -> BrowseSession:
-    """Open an export in FiftyOne and stay until Ctrl-C, the timeout, or not at all.
+    """Open a workspace in FiftyOne and stay until Ctrl-C, the timeout, or not at all.
 
     Args:
         opened: called once the app answers.
@@ -74,14 +90,35 @@ def dataset_name(workspace: Workspace, export: str) -> str:
     """The dataset's name in FiftyOne; workspaces of the same name do not share one."""
     path = workspace.root.resolve()
     mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    return f"sixrayd-{path.name}-{export}-{mark}"
+    return "-".join(filter(None, ("sixrayd", path.name, export, mark)))
 
 
 def _fingerprint(workspace: Workspace, export: str, max_negatives: int) -> str:
-    workspace.run("export", export)
-    digest = sha256_file(workspace.folder("export", export) / "run.json")
-    plan = [_LAYOUT, digest, max_negatives, str(workspace.root.resolve())]
+    if export:
+        workspace.run("export", export)
+    files = workspace.inputs(*read_files(workspace, export))
+    plan = [_LAYOUT, files, max_negatives, str(workspace.root.resolve())]
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
+
+
+@contextmanager
+def _again_and_again(note: Callable[[], None]) -> Iterator[None]:
+    """Call now and then during a `with` block, and at its end."""
+    over = threading.Event()
+
+    def look() -> None:
+        with suppress(SixraydError):  # which the last call tells of
+            while not over.wait(_LOOK_S):
+                note()
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        note()
 
 
 def _stay(timeout_s: float) -> None:

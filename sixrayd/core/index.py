@@ -72,7 +72,7 @@ class Index:
         workspace.run("shards")
         table = read_table(workspace.shards / "index.parquet", INDEX_SCHEMA)
         if name := find_split(workspace, split):
-            table = _divided(table, _given(workspace), name)
+            table = _divided(table, given_splits(workspace), name)
         return cls(table, workspace.shards)
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ def find_split(workspace: Workspace, name: str) -> str:
     """
     if name in ("", LEAK_FREE):
         return ""
-    known = pc.unique(_given(workspace)["split"]).to_pylist()
+    known = pc.unique(given_splits(workspace)["split"]).to_pylist()
     if name not in known:
         raise WorkspaceError(
             f"{workspace.shards}: no split {name!r}; there is {', '.join([LEAK_FREE, *known])}"
@@ -192,14 +192,14 @@ def sides_by_split(workspace: Workspace) -> dict[str, pa.ChunkedArray]:
     Raises:
         WorkspaceError: the release has not been ingested.
     """
-    table, given = Index.load(workspace).table, _given(workspace)
+    table, given = Index.load(workspace).table, given_splits(workspace)
     found = {LEAK_FREE: table["split"]}
     for name in pc.unique(given["split"]).to_pylist():
         found[name] = _divided(table, given, name)["split"]
     return found
 
 
-def _given(workspace: Workspace) -> pa.Table:
+def given_splits(workspace: Workspace) -> pa.Table:
     """Of `SPLIT_SCHEMA`; without rows where the release brought no split."""
     path = workspace.shards / "splits.parquet"
     return read_table(path, SPLIT_SCHEMA) if path.exists() else SPLIT_SCHEMA.empty_table()

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     KNOWN = "known positive"  # a labelled positive, renamed, to measure who misses what
     SHAM = "sham"  # re-encoded as planted ones are, with nothing in it
     POSITIVE = "positive"  # a labelled positive whose boxes are in doubt
+    TAGGED = "tagged"  # somebody tagged a negative while looking at it
 
 
 class Role(StrEnum):
@@ -68,6 +69,8 @@ class Rule(StrEnum):
 HIT_IOU = 0.3
 ADJUDICATION = "adjudication"  # the lane in which conflicts are settled
 POSITIVES = "positives"  # the review of labelled positives, and a source of what is shown
+TAGS = "tags"  # the review of images that were tagged in `browse`, and a source as well
+APART = (POSITIVES, TAGS)  # what is shown of no mining
 LOCAL = "local"  # the workspace's own review server, whose address changes
 
 

@@ -121,7 +121,8 @@ def practice(workspace: Workspace, as_json: bool, **options: Any) -> None:
 @option(
     "--from",
     "origin",
-    help="What to send: a mining's candidates, or labelled positives whose boxes are in doubt.",
+    help="What to send: a mining's candidates, labelled positives whose boxes are in doubt, or "
+    "images tagged in `sixrayd browse`.",
 )
 @option(
     "--limit",
@@ -177,6 +178,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
       sixrayd review push --reviewers 2 --share 0.1
       sixrayd review push --limit 500 --confirm-finds
       sixrayd review push --from positives
+      sixrayd review push --from tags
     """
     from sixrayd.review.push import push as send
 

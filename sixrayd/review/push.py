@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.records import ADJUDICATION, LOCAL, POSITIVES
+from sixrayd.core.records import ADJUDICATION, APART, LOCAL, POSITIVES, TAGS
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_first_look
 from sixrayd.review.folder import (
@@ -25,6 +25,7 @@ from sixrayd.review.queue import plan
 from sixrayd.review.queue.bare import caution_of, hold_back
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
+from sixrayd.review.queue.tagged import tagged_images
 from sixrayd.review.sending import Places, Sender, task_rows
 from sixrayd.review.server import LABEL_STUDIO, connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
@@ -77,7 +78,7 @@ def push(
         ServiceError: the server is down or refuses.
         WorkspaceError: there is no finished mining, or a shard has changed.
     """
-    default = POSITIVES if settings.origin == POSITIVES else ""
+    default = settings.origin if settings.origin in APART else ""
     name = settings.name or default or workspace.newest("mine")
     with workspace.lock("review"):
         folder = ReviewFolder(workspace, name)
@@ -158,6 +159,10 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
         inputs = workspace.upstream(shards, *(("models", model) for model in models))
         told = (lineage_of(workspace, model).caution(model) for model in models)
         cautions = tuple(filter(None, told))
+    elif settings.origin == TAGS:
+        queue = tagged_images(workspace, settings.boxes, settings.draw_from)
+        strewn, planted = list[ReviewImage](), list[ReviewImage]()
+        inputs = workspace.upstream(shards)
     else:
         workspace.run("mine", name)
         drawing = plan.drawing_of(workspace, name, settings.boxes, settings.draw_from)
@@ -168,11 +173,12 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
         planted = plan.planted(workspace, name, drawing)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
-    elsewhere = set() if settings.again else decided_elsewhere(workspace, name) & known
+    again = settings.again or settings.origin == TAGS  # who tags a decided image wants it seen
+    elsewhere = set() if again else decided_elsewhere(workspace, name) & known
     drawn = {item.image_id for item in strewn}
     queue = [item for item in queue if item.image_id not in elsewhere | drawn]
     groups = Pictures(workspace, name, [item.image_id for item in queue]).groups
-    if settings.origin != POSITIVES:
+    if settings.origin not in APART:
         past = plan.past_reviews(reviews_of(workspace))
         belief = plan.mining_belief(workspace, name)
         queue = plan.by_finds_per_second(queue, past, groups, belief)

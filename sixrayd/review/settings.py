@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.records import POSITIVES, Rule
+from sixrayd.core.records import APART, POSITIVES, Rule
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.review.server import LABEL_STUDIO
 from sixrayd.statistics.drawing import MOST_DRAWN
@@ -22,7 +22,8 @@ class PushSettings:
     Args:
         name: of the review, which is the mining's; empty takes the newest mining.
         origin: "mining" sends a mining's candidates with spot checks and planted images strewn
-            in, "positives" labelled positives whose boxes are in doubt.
+            in, "positives" labelled positives whose boxes are in doubt, "tags" what was tagged in
+            `sixrayd browse`, though it be decided.
         limit: images of the queue altogether, up to the end of a group of near-duplicates; spot
             checks and planted ones come on top.
         reviewers: how many see an image, each in a lane of their own.
@@ -40,7 +41,7 @@ class PushSettings:
     """
 
     name: str = ""
-    origin: Literal["mining", "positives"] = "mining"
+    origin: Literal["mining", "positives", "tags"] = "mining"
     limit: int | None = None
     reviewers: int = 1
     share: float = 1.0
@@ -59,8 +60,8 @@ class PushSettings:
             raise SettingsError(f"--boxes {self.boxes}: expected 0 to {MOST_BOXES}")
         if self.draw_from is not None and not 0 <= self.draw_from <= 1:
             raise SettingsError(f"--draw-from {self.draw_from:g}: expected 0 to 1")
-        if self.origin not in ("mining", POSITIVES):
-            raise SettingsError(f"--from {self.origin!r}: expected mining or {POSITIVES}")
+        if self.origin not in ("mining", *APART):
+            raise SettingsError(f"--from {self.origin!r}: expected mining, {' or '.join(APART)}")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"--limit {self.limit}: expected 1 or more")
         if not 1 <= self.reviewers <= 9:

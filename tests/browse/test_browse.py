@@ -1,6 +1,7 @@
 """A real FiftyOne with its real database, and its app in a real browser."""
 
 import importlib.util
+import io
 import json
 import re
 import shutil
@@ -17,17 +18,31 @@ from PIL import Image, ImageOps
 
 from sixrayd.browse.database import running_database
 from sixrayd.browse.fiftyone_adapter import load_fiftyone
+from sixrayd.browse.media import ShardImages
 from sixrayd.browse.samples import collect_samples
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import browse, dataset_name, open_browser_session
+from sixrayd.browse.standing import known_of, newest_export
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.export.image_files import ImagesBy
+from sixrayd.core.files import read_table, write_table
+from sixrayd.core.records import INDEX_SCHEMA, TASK_SCHEMA
+from sixrayd.core.tags import read_tagged, tag_file, tagged_ids
+from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from sixrayd.imaging.decode import decode_rgb
 from tests.processes import started
-from tests.workspaces import FLAGGED, NOTHING, Says, Small, build_review
+from tests.workspaces import (
+    FLAGGED,
+    NOTHING,
+    Says,
+    Small,
+    build_mine,
+    build_review,
+    build_shards,
+    build_splits,
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 300_000  # ends what hangs, not what is slow
@@ -44,6 +59,11 @@ def workspace(tmp_path):
     return made
 
 
+def samples_of(workspace, export="first", most=100, tagged=()):
+    known = known_of(workspace, export)
+    return list(collect_samples(known, ShardImages(known.index).path, most, tagged))
+
+
 @pytest.fixture(scope="module")
 def fiftyone(tmp_path_factory):
     if importlib.util.find_spec("fiftyone") is None:
@@ -55,7 +75,7 @@ def fiftyone(tmp_path_factory):
 
 
 def test_samples_are_positives_then_decided_then_flagged(workspace):
-    samples = collect_samples(workspace, "first", 100)
+    samples = samples_of(workspace, most=100)
     assert [sample.image_id for sample in samples] == POSITIVES + OTHERS
     by_id = {sample.image_id: sample for sample in samples}
     found = by_id["N0000001"]
@@ -75,14 +95,16 @@ def test_samples_are_positives_then_decided_then_flagged(workspace):
     assert by_id["N0000006"].state == "flagged but unreviewed"
 
 
-def test_only_images_that_the_export_lacks_are_unpacked(workspace):
-    samples = collect_samples(workspace, "first", 100)
-    media = workspace.root / "browse" / "media"
-    assert sorted(path.stem for path in media.iterdir()) == sorted(OTHERS)
+def test_images_are_read_from_their_shards(workspace):
+    known = known_of(workspace, "first")
+    images = ShardImages(known.index)
     pictures = {picture.image_id: picture.data for picture in Small().pictures}
+    samples = samples_of(workspace)
     assert len(samples) == 11
     for sample in samples:
-        assert sample.path.read_bytes() == pictures[sample.image_id]
+        assert images.read(sample.path) == (pictures[sample.image_id], "image/jpeg")
+    assert samples[0].path == f"{workspace.shards}/negatives-00000.tar/N0000001.jpg"
+    assert not (workspace.root / "browse").exists()
 
 
 def test_an_image_that_a_browser_would_turn_is_shown_as_it_is_stored(tmp_path):
@@ -91,50 +113,115 @@ def test_an_image_that_a_browser_would_turn_is_shown_as_it_is_stored(tmp_path):
     for picture in turned.values():
         picture.orientation = 6
     made = release.build(tmp_path / "workspace")
-    export(made, ExportSettings())
+    images = ShardImages.of(made.root)
 
-    samples = {s.image_id: s for s in collect_samples(made, "first", 100)}
+    samples = {s.image_id: s for s in samples_of(made, "")}
 
     assert len(turned) == 2
     for image_id, picture in turned.items():
-        sample = samples[image_id]
-        assert sample.path == made.root / "browse" / "media" / f"{image_id}.jpg"
-        with Image.open(sample.path) as shown:
-            assert ImageOps.exif_transpose(shown).size == sample.size_wh == (96, 64)
-        assert np.array_equal(
-            decode_rgb(sample.path.read_bytes(), "shown"), decode_rgb(picture.data, "stored")
-        )
+        data, _ = images.read(samples[image_id].path)
+        with Image.open(io.BytesIO(data)) as shown:
+            assert ImageOps.exif_transpose(shown).size == samples[image_id].size_wh == (96, 64)
+        assert np.array_equal(decode_rgb(data, "shown"), decode_rgb(picture.data, "stored"))
 
 
 def test_fewer_negatives(workspace):
-    chosen = [sample.image_id for sample in collect_samples(workspace, "first", 2)]
+    chosen = [sample.image_id for sample in samples_of(workspace, most=2)]
     assert chosen == [*POSITIVES, "N0000002", "N0000003"]
-    assert len(collect_samples(workspace, "first", 0)) == 5
+    assert len(samples_of(workspace, most=0)) == 5
 
 
 def test_an_export_elsewhere(workspace, tmp_path):
     out = tmp_path / "D"
     export(workspace, ExportSettings(out=out, force=True))
-    samples = collect_samples(workspace, "first", 0)
-    assert [sample.path.parent for sample in samples] == [out / "VOC2007/JPEGImages"] * 5
+    assert [sample.image_id for sample in samples_of(workspace, most=0)] == POSITIVES
     shutil.rmtree(out)
     with pytest.raises(WorkspaceError) as caught:
-        collect_samples(workspace, "first", 0)
+        samples_of(workspace, most=0)
     assert str(caught.value) == (
         f"{out / 'states.parquet'}: missing; run `sixrayd export --voc` again"
     )
 
 
-@pytest.mark.parametrize(
-    "settings", [{"forms": ("coco",)}, {"forms": ("coco", "voc"), "images": ImagesBy.SYMLINK}]
-)
-def test_what_is_no_file_of_the_export_comes_from_the_shards(workspace, tmp_path, settings):
-    export(workspace, ExportSettings(out=tmp_path / "D", force=True, **settings))
+def test_after_download_all_images_are_shown_with_their_labels(tmp_path):
+    made = Workspace(tmp_path / "workspace")
+    build_shards(made, Small().pictures)
+    build_splits(made, own={"P00001": "train", "N0000001": "test", "N0000002": "train"})
+    samples = {sample.image_id: sample for sample in samples_of(made, "")}
+    readable = sorted(p.image_id for p in Small().pictures if not p.error)
+    assert [*samples] == [*readable[-3:], *readable[:-3]]
+    assert [shown.box.label for shown in samples["P00002"].source] == ["Knife", "Gun"]
+    assert (samples["N0000001"].state, samples["N0000001"].rank) == ("unflagged", None)
+    assert {i: s.doubts for i, s in samples.items() if s.doubts} == {
+        "P00003": ("its XML names no object",)
+    }
+    assert len(samples_of(made, "", 2)) == 5
 
-    samples = collect_samples(workspace, "first", 0)
 
-    assert [sample.image_id for sample in samples] == POSITIVES
-    assert {sample.path.parent for sample in samples} == {workspace.root / "browse/media"}
+def test_after_mining_flagged_images_come_first(tmp_path):
+    made = Workspace(tmp_path / "workspace")
+    build_shards(made, Small().pictures)
+    build_mine(made, "first", FLAGGED)
+    samples = samples_of(made, "", len(FLAGGED))
+    assert [sample.image_id for sample in samples] == ["P00001", "P00002", "P00003", *FLAGGED]
+    assert {sample.state for sample in samples[3:]} == {"flagged but unreviewed"}
+    assert [shown.score for shown in samples[3].candidates] == [pytest.approx(0.9)]
+
+
+def test_after_a_review_decisions_are_shown_without_an_export(tmp_path):
+    made = Small().build(tmp_path / "workspace")
+    samples = {sample.image_id: sample for sample in samples_of(made, "")}
+    assert samples["N0000001"].state == "found positive"
+    assert {i: s.disagreement for i, s in samples.items() if s.disagreement} == {
+        "N0000005": "reviewers disagree: ann@example.org: contraband missed; "
+        "bob@example.org: nothing there",
+        "N0000010": "adjudicated; before: ann@example.org: contraband missed",
+    }
+
+
+def test_near_duplicates_on_both_sides_of_a_given_split_are_told(tmp_path):
+    made = Workspace(tmp_path / "workspace")
+    build_shards(made, Small().pictures)
+    path = made.shards / "index.parquet"
+    rows = read_table(path, INDEX_SCHEMA).to_pylist()
+    for row in rows:
+        row["group"] = "N0000001" if row["image_id"] in ("P00001", "N0000001") else row["group"]
+    write_table(path, rows, INDEX_SCHEMA)
+    build_splits(
+        made,
+        own={"P00001": "train", "N0000001": "test"},
+        other={"P00001": "train", "N0000001": "train", "N0000002": "test"},
+    )
+    leaks = {sample.image_id: sample.leaks for sample in samples_of(made, "", 1)}
+    assert leaks == {"P00001": ("own",), "P00002": (), "P00003": (), "N0000001": ("own",)}
+
+
+def test_positives_that_a_detector_disputes_are_told(tmp_path):
+    made = Small().build(tmp_path / "workspace")
+    build_mine(made, "positives", ["P00001"])
+    build_review(made, "positives", ["P00001"], [])
+    path = made.folder("review", "positives") / "tasks.parquet"
+    rows = [row | {"kind": "positive"} for row in read_table(path, TASK_SCHEMA).to_pylist()]
+    write_table(path, rows, TASK_SCHEMA)
+    shown = next(sample for sample in samples_of(made, "") if sample.image_id == "P00001")
+    assert shown.doubts == ("rfb sees Knife",)
+    assert [each.model for each in shown.candidates] == ["rfb"]
+
+
+def test_an_export_is_shown_until_something_came_after_it(workspace):
+    assert newest_export(workspace) == "first"
+    build_review(workspace, "first", FLAGGED, [*Small().rounds, [Says("N0000006", NOTHING)]])
+    assert newest_export(workspace) == ""
+    export(workspace, ExportSettings(force=True))
+    assert newest_export(workspace) == "first"
+    build_mine(workspace, "second", FLAGGED)
+    assert newest_export(workspace) == ""
+
+
+def test_tagged_images_are_always_shown(workspace):
+    chosen = samples_of(workspace, most=0, tagged=["N0000008", "N9999999"])
+    assert [sample.image_id for sample in chosen] == [*POSITIVES, "N0000008"]
+    assert [sample.tagged for sample in chosen] == [False] * 5 + [True]
 
 
 def test_settings_are_checked():
@@ -208,6 +295,33 @@ def test_dataset_fields_and_counts(workspace, fiftyone):
         assert detection.bounding_box == [10 / 96, 20 / 64, 30 / 96, 30 / 64]
         assert detection.confidence == pytest.approx(0.9)
         assert sample.decisions.detections[1].reviewer == "ann@example.org"
+        views = {name: dataset.load_saved_view(name) for name in dataset.list_saved_views()}
+        assert {name: view.values("image_id") for name, view in views.items()} == {
+            "found by mining": ["N0000001", "N0000010"],
+            "confusing negatives": ["N0000002"],
+            "reviewers disagree": ["N0000010", "N0000005"],
+        }
+
+
+@pytest.mark.browser
+@pytest.mark.long
+def test_tags_are_written_down_and_kept(workspace, fiftyone):
+    settings = BrowseSettings(port=0)
+    file = tag_file(workspace, "first")
+    with open_browser_session(workspace, settings) as session:
+        dataset = fiftyone.load_dataset(session.dataset)
+        dataset.match(fiftyone.ViewField("image_id") == "N0000006").tag_samples("review")
+        while read_tagged(file) != ["N0000006"]:
+            time.sleep(0.05)
+    dataset.match(fiftyone.ViewField("image_id") == "P00001").tag_samples("review")
+    # What was tagged when a killed one could not note it, in a dataset that is built anew.
+    with open_browser_session(workspace, BrowseSettings(port=0, max_negatives=0)) as session:
+        assert (session.rebuilt, session.samples) == (True, 6)
+        assert tagged_ids(workspace) == ["N0000006", "P00001"]
+        dataset = fiftyone.load_dataset(session.dataset)
+        assert dataset.match_tags("review").values("image_id") == ["P00001", "N0000006"]
+        dataset.untag_samples("review")
+    assert tagged_ids(workspace) == []
 
 
 @pytest.mark.browser
@@ -288,6 +402,8 @@ def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
         )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(PATIENCE_MS)
+        served = []
+        page.on("response", lambda one: served.append(one.status) if "/media?" in one.url else None)
         page.goto(session.url)
         assert page.url == session.url.partition("?")[0]  # the token stays in no history
         advert = page.get_by_text("Dismiss").first
@@ -307,6 +423,7 @@ def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
                 break
         else:
             raise AssertionError(page.inner_text("body"))
+        assert len(served) >= 11 and set(served) == {200}  # images, from their shards
         page.screenshot(path=tmp_path / "app.png")
         browser.close()
     assert (tmp_path / "app.png").stat().st_size > 10_000

@@ -27,6 +27,7 @@ from tests.strangers import as_another_user
 from tests.workspaces import Small
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
+IMAGE = "shards/positives-00000.tar/P00001.jpg"  # where the app knows it
 SECRET = "what nobody else must read"
 OWN_DATABASE = {"FIFTYONE_DATABASE_URI": ""}  # not that of the tests beside these
 
@@ -107,7 +108,7 @@ def test_all_that_listens_is_a_guarded_port_of_loopback_and_a_private_socket(sho
 def test_another_user_of_the_machine_gets_nothing(shown):
     """Of no port, no socket, no file, and no process list."""
     secret = shown.root / "review/server/secret.json"
-    image = next((shown.root / "export").rglob("*.jpg"))
+    image = shown.root / IMAGE
     paths = [f"/media?filepath={path}" for path in (secret, image)]
     paths += ["/", "/fiftyone", "/events", "/graphql", "/plugins", "/operators", "/token"]
     pids = [process.pid for process in shown.processes]
@@ -124,9 +125,7 @@ def test_another_user_of_the_machine_gets_nothing(shown):
             said["socket"] = door.connect_ex(str(shown.root / "browse/database/mongodb.sock"))
         said["files"] = []
         for folder, _, names in os.walk(shown.root / "browse"):
-            said["files"] += [
-                name for name in names if "media" not in folder and reads(folder, name)
-            ]
+            said["files"] += [name for name in names if reads(folder, name)]
         said["processes"] = " ".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
         said["environments"] = sum(reads("/proc", f"{pid}/environ") for pid in pids)
         return said
@@ -148,8 +147,8 @@ def reads(folder, name):
 
 
 def test_its_owner_sees_images_labels_and_news(shown):
-    image = next((shown.root / "export").rglob("*.jpg"))
-    assert shown.ask(f"/media?filepath={image}").content == image.read_bytes()
+    image = next(p.data for p in Small().pictures if p.image_id == Path(IMAGE).stem)
+    assert shown.ask(f"/media?filepath={shown.root / IMAGE}").content == image
     assert "<html" in shown.ask("/").text
     asked = {"query": "{ estimatedDatasetCount }"}
     assert shown.ask("/graphql", "POST", json=asked).json() == {
@@ -168,7 +167,7 @@ def test_its_owner_sees_images_labels_and_news(shown):
 )
 def test_no_path_leads_to_a_file_outside_the_images(shown, path):
     secret = shown.root / "review/server/secret.json"
-    media = next((shown.root / "export").rglob("*.jpg")).parent
+    media = (shown.root / IMAGE).parent.parent
     media.joinpath("link.jpg").unlink(missing_ok=True)
     media.joinpath("link.jpg").symlink_to(secret)
     up = os.path.relpath(secret, media)

@@ -1,12 +1,13 @@
 """Who may ask an app behind the guard, and for which files; the app here answers everybody."""
 
 import asyncio
-import os
 
 import httpx
 import pytest
 
 from sixrayd.browse.guard import COOKIE, Guard, guarded
+from sixrayd.browse.media import ShardImages
+from tests.workspaces import Small
 
 TOKEN = "the-token"
 HOSTS = ("shown.localhost", "127.0.0.1")
@@ -19,26 +20,20 @@ async def anybody(scope, receive, send):
     await send({"type": "http.response.body", "body": f"app {scope['path']}".encode()})
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder of images, with a secret beside it and links to it."""
-    shown = tmp_path / "shown"
-    (shown / "deeper").mkdir(parents=True)
-    (tmp_path / "secret.json").write_text("secret")
-    (shown / "a.jpg").write_text("image")
-    (shown / "deeper/b.jpg").write_text("image")
-    (shown / "link.jpg").symlink_to(tmp_path / "secret.json")
-    (shown / "up").symlink_to(tmp_path)
-    (tmp_path / "shown-too").mkdir()
-    (tmp_path / "shown-too/c.jpg").write_text("secret")
-    os.mkfifo(shown / "fifo.jpg")
-    return shown.resolve()
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """Images in shards, with a secret beside them and a link to it."""
+    workspace = Small().build(tmp_path_factory.mktemp("shown"))
+    secret = workspace.root / "secret.json"
+    secret.write_text("secret")
+    (workspace.shards / "link.jpg").symlink_to(secret)
+    return workspace.shards
 
 
 @pytest.fixture
-def ask(folder):
+def ask(shown):
     """Asks as the owner does, unless told otherwise; gives the status and the text."""
-    app = guarded(anybody, TOKEN, HOSTS, [folder])
+    app = guarded(anybody, TOKEN, HOSTS, ShardImages.of(shown.parent).read)
 
     def asked(path, method="GET", cookie=TOKEN, base=OWN, **headers):
         async def answer():
@@ -136,29 +131,39 @@ def test_a_websocket_is_asked_the_same():
         assert asyncio.run(opened(**{**good, **change})) == ["websocket.close"]
 
 
-def test_files_of_the_folders_are_served(ask, folder):
-    for name in ("a.jpg", "deeper/b.jpg", "deeper/../a.jpg"):
-        assert ask(f"/media?filepath={folder / name}").text == "image"
-    part = ask(f"/media?filepath={folder / 'a.jpg'}", Range="bytes=1-2")
-    assert (part.status_code, part.text) == (206, "ma")
-    assert ask(f"/media?filepath={folder / 'a.jpg'}", "HEAD").headers["content-length"] == "5"
+def test_images_are_served_from_their_shards(ask, shown):
+    path = f"{shown}/positives-00000.tar/P00001.jpg"
+    answer = ask(f"/media?filepath={path}")
+    assert answer.content == Small().pictures[0].data
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert ask(f"/media?filepath={path}", "HEAD").headers["content-length"] == str(
+        len(answer.content)
+    )
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        *("{0}/../secret.json", "{0}/deeper/../../secret.json", "{0}/%2e%2e/secret.json"),
-        *("{0}/link.jpg", "{0}/up/secret.json", "{0}/../shown-too/c.jpg", "{0}-too/c.jpg"),
-        *("{0}", "{0}/", "{0}/deeper", "{0}/fifo.jpg", "{0}/none.jpg"),
-        *("", "/", "/etc/passwd", "/proc/self/environ", "/dev/zero", "/proc/self/root/etc/passwd"),
-        *("{0}/a.jpg%00", "%00", "file://{0}/a.jpg", "secret.json", "~/x", "x" * 5000),
-        *("{0}/a.jpg&filepath={0}/../secret.json", "{0}/../secret.json&filepath=/etc/passwd"),
-        *("{0}/a.jpg%250a", "%ff%fe", "{0}/link.jpg/.", "{0}/\\..\\..\\secret.json"),
+        *("{0}/../secret.json", "{0}/link.jpg", "{0}/index.parquet", "{0}/%2e%2e/secret.json"),
+        *("{0}", "{0}/", "{0}/positives-00000.tar", "{0}/positives-00000.tar/", "P00001.jpg"),
+        *("{0}/negatives-00000.tar/P00001.jpg", "{0}/../shards/positives-00000.tar/P00001.jpg"),
+        *("{0}/positives-00000.tar/P00004.jpg", "{0}/positives-00000.tar/P99999.jpg"),
+        *("", "/", "/etc/passwd", "/proc/self/environ", "/dev/zero", "~/x", "x" * 5000),
+        *("{0}/positives-00000.tar/P00001.jpg%00", "%00", "%ff%fe", "file://{0}/P00001.jpg"),
+        "{0}/positives-00000.tar/P00001.jpg&filepath=/etc/passwd",
     ],
 )
-def test_no_other_file_is(ask, folder, path):
-    answer = ask(f"/media?filepath={path.format(folder)}")
+def test_nothing_else_is(ask, shown, path):
+    answer = ask(f"/media?filepath={path.format(shown)}")
     assert (answer.status_code, answer.text) == (404, "Not found")
+
+
+def test_an_image_that_has_changed_is_not_shown(ask, shown):
+    shard = shown / "negatives-00000.tar"
+    path = f"/media?filepath={shard}/N0000001.jpg"
+    assert ask(path).status_code == 200
+    shard.write_bytes(shard.read_bytes().replace(b"\xff\xdb", b"\xff\xda", 1))
+    assert ask(path).status_code == 404
 
 
 def test_no_path_goes_by_it_to_an_app_that_serves_any_file(ask):

@@ -18,13 +18,12 @@ def _demo(folder, *options):
     return ran(command, env={"CI": "true"})
 
 
-def _run_notebook(workspace):
-    notebook = json.loads((ROOT / "notebooks" / "tour.ipynb").read_text("utf-8"))
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+def _run_notebooks(workspace):
+    names = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     environment = {**os.environ, "SIXRAYD_WORKSPACE": str(workspace)}
-    command = [sys.executable, "-c", "\n".join(cells)]
-    assert len(cells) == 7
-    subprocess.run(command, check=True, env=environment, cwd=ROOT / "notebooks")
+    command = [sys.executable, str(ROOT / "notebooks" / "run.py"), "--check", *names]
+    assert len(names) == 3
+    subprocess.run(command, check=True, env=environment)
 
 
 @pytest.mark.long
@@ -54,7 +53,7 @@ def test_a_small_demo_goes_through_every_stage(tmp_path):
     assert result["recall"] == pytest.approx(result["found"] / result["hidden"], abs=1e-4)
     assert result["exported_images"] == result["states"]["source positive"] + result["found"]
 
-    _run_notebook(tmp_path / "workspace")
+    _run_notebooks(tmp_path / "workspace")
     again = json.loads(_demo(tmp_path, *options, "--no-browse").stdout)
     timeless = {key for key in result if key != "seconds"}
     assert {key: again[key] for key in timeless} == {key: result[key] for key in timeless}

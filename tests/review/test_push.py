@@ -13,6 +13,7 @@ from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, INDEX_SCHEMA, SAMPLE_SCHEMA, Verdict
+from sixrayd.core.tags import tag_file, write_tagged
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.labelling import verdict_region
@@ -57,6 +58,18 @@ def on_server(site, name, lane="1"):
 
 def tasks_of(site, name):
     return ReviewFolder(site.workspace, name).tasks()
+
+
+def test_tagged_images_become_a_review_of_their_own(site):
+    images = site.mined("seen", 2)
+    write_tagged(tag_file(site.workspace, ""), images)
+
+    pushed = push(site.workspace, PushSettings(origin="tags"))
+
+    assert (pushed.name, pushed.added) == ("tags", 2)
+    assert on_server(site, "tags") == images
+    assert [row["kind"] for row in tasks_of(site, "tags")] == ["tagged", "tagged"]
+    write_tagged(tag_file(site.workspace, ""), [])
 
 
 def test_push_sends_each_image_once_and_a_higher_limit_only_the_new_ones(site):

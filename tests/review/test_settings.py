@@ -23,8 +23,12 @@ SAID = "needs to be said, it is kept with the decision"
 @pytest.mark.parametrize(
     ("settings", "wrong", "message"),
     [
-        (PushSettings, {"origin": "negatives"}, "--from 'negatives': expected mining or positives"),
-        (PushSettings, {"origin": ""}, "--from '': expected mining or positives"),
+        (
+            PushSettings,
+            {"origin": "negatives"},
+            "--from 'negatives': expected mining, positives or tags",
+        ),
+        (PushSettings, {"origin": ""}, "--from '': expected mining, positives or tags"),
         (PushSettings, {"limit": 0}, "--limit 0: expected 1 or more"),
         (PushSettings, {"limit": -3}, "--limit -3: expected 1 or more"),
         (PushSettings, {"reviewers": 0}, "--reviewers 0: expected 1 to 9"),

@@ -103,7 +103,7 @@ def duplicates(workspace: Workspace, known: set[str]) -> list[ReviewImage]:
     found = []
     for item in near_positives(workspace, DuplicateSettings()):
         if item.image_id not in known:
-            rows = _rows(item.image_id, f"like {item.positive}", item.boxes, item.similarity)
+            rows = rows_of(item.image_id, f"like {item.positive}", item.boxes, item.similarity)
             found.append(ReviewImage(item.image_id, Kind.DUPLICATE, 0, item.similarity, rows))
     return found
 
@@ -177,7 +177,11 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
     open_ = unsettled(said, rule)
     return [
         ReviewImage(
-            image_id, Kind.CANDIDATE, place, 1.0, _rows(image_id, "reviewers", open_[image_id], 1.0)
+            image_id,
+            Kind.CANDIDATE,
+            place,
+            1.0,
+            rows_of(image_id, "reviewers", open_[image_id], 1.0),
         )
         for place, image_id in enumerate(sorted(open_), 1)
     ]
@@ -206,7 +210,7 @@ def finds_of_one(
 def _to_see_again(find: Decision, row: Mapping[str, Any]) -> ReviewImage:
     """A find with its boxes; one that goes back to a detection is shown as that detection."""
     known = Counter(item.candidate for item in find.boxes)
-    shown = _rows(find.image_id, "finder", [item.box for item in find.boxes], 1.0)
+    shown = rows_of(find.image_id, "finder", [item.box for item in find.boxes], 1.0)
     drawn = tuple(
         {**box, "box_id": item.candidate} if known[item.candidate] == 1 and item.candidate else box
         for box, item in zip(shown, find.boxes, strict=True)
@@ -291,9 +295,10 @@ def lane_share(project: Project, image_id: str) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def _rows(
+def rows_of(
     image_id: str, model: str, boxes: Sequence[Box], score: float
 ) -> tuple[Mapping[str, Any], ...]:
+    """Boxes as rows of `CANDIDATE_SCHEMA` of one model and score."""
     return tuple(
         _row(image_id, f"{image_id}/{model}/{number}", box, score, model, score, 0)
         for number, box in enumerate(boxes)

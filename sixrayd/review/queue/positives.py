@@ -12,7 +12,7 @@ from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Annotation, Index, load_annotations, unannotated_ids
 from sixrayd.core.progress import progress
-from sixrayd.core.records import ImageRecord, Source
+from sixrayd.core.records import Source
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
@@ -20,8 +20,7 @@ from sixrayd.detectors.devices import pick_device
 from sixrayd.detectors.lineage import lineage_of, unlearnt
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.imaging.decode import decode_rgb
-
-RELEASE = "release"  # the model of proposals that are the release's own boxes
+from sixrayd.review.queue.contradictions import RELEASE, contradictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def doubtful_positives(
     doubtful = []
     for record in index.select(source=Source.POSITIVE):
         boxes = annotations.get(record.image_id, ())
-        stated = list(_contradictions(record, boxes, record.image_id in unknown))
+        stated = list(contradictions(record, boxes, record.image_id in unknown))
         seen = sightings[record.image_id]
         disputed = disputes([each.box for each in boxes], seen, settings)
         if stated or disputed:
@@ -138,20 +137,6 @@ def disputants(workspace: Workspace) -> tuple[str, ...]:
         for name in workspace.names("models")
     }
     return tuple(name for name, path in weights.items() if load_checkpoint(path).classes == wanted)
-
-
-def _contradictions(
-    record: ImageRecord, boxes: Sequence[Annotation], unknown: bool
-) -> Iterator[str]:
-    """What the release says against itself."""
-    if not boxes:
-        yield "no usable XML" if unknown else "its XML names no object"
-        return
-    boxed, named = {each.box.label for each in boxes}, set(record.labels)
-    for label in sorted(named - boxed):
-        yield f"{label} is named, but has no box"
-    for label in sorted(boxed - named):
-        yield f"{label} has a box, but is not named"
 
 
 def _sightings(

@@ -337,11 +337,11 @@ def test_past_reviews_teach_what_was_found_and_how_long_it_took(tmp_path):
 
 
 def test_spot_checks_and_planted_images_teach_nothing(tmp_path):
-    workspace = reviewed(tmp_path, *(Says(f"N{n:07d}", NOTHING) for n in range(1, 8)))
+    workspace = reviewed(tmp_path, *(Says(f"N{n:07d}", NOTHING) for n in range(1, 9)))
     folder = ReviewFolder(workspace, "first")
-    rows = [row | {"kind": str(kind)} for row, kind in zip(folder.tasks()[:7], Kind, strict=True)]
+    rows = [row | {"kind": str(kind)} for row, kind in zip(folder.tasks()[:8], Kind, strict=True)]
     folder.write_tasks(rows)
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert [each.kind for each in past_reviews([folder])] == [
         Kind.CANDIDATE,
         Kind.DUPLICATE,
