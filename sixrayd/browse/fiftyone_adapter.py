@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from sixrayd.browse.database import running_database
 from sixrayd.browse.guard import COOKIE
 from sixrayd.browse.samples import ShownBox, ShownImage
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.made_here import claim_folder
 from sixrayd.core.records import State
 from sixrayd.core.tags import TAG
 
@@ -50,8 +52,8 @@ def load_fiftyone(database: Path) -> ModuleType:
             FIFTYONE_DATABASE_URI is set.
 
     Raises:
-        ServiceError: FiftyOne is not installed, its database does not start, or it is loaded
-            already, with a database of its own.
+        ServiceError: FiftyOne is not installed, its database does not start or was not made here,
+            or it is loaded already, with a database of its own.
     """
     os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
@@ -159,6 +161,16 @@ def load_app() -> Any:
     return importlib.import_module("fiftyone.server.app").app
 
 
+def _claim(database: Path) -> None:
+    """Refuse a database from elsewhere: it names libraries that MongoDB loads."""
+    if not claim_folder(database):
+        raise ServiceError(
+            f"{database}: not made by you at this place, and a stranger's database can run code; "
+            "remove the folder to have it built again, or, where it is your own, set "
+            f"FIFTYONE_DATABASE_DIR={shlex.quote(str(database))}"
+        )
+
+
 def _bring_up_database(folder: Path) -> None:
     """For as long as this process lives; others that it starts find it by its address."""
     if sys.modules.get("fiftyone") is not None:
@@ -172,6 +184,8 @@ def _bring_up_database(folder: Path) -> None:
     mongod = Path(package.origin).parent / "db" / "bin" / "mongod"
     if not mongod.exists():
         raise ServiceError(f"{mongod}: missing; {_INSTALL}, or name a MongoDB in {_URI}")
+    if not os.environ.get("FIFTYONE_DATABASE_DIR"):  # which the user has chosen
+        _claim(folder)
     ends = contextlib.ExitStack()
     os.environ[_URI] = ends.enter_context(running_database(mongod, folder.resolve()))
     atexit.register(ends.close)

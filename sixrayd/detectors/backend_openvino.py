@@ -20,6 +20,8 @@ from torch import Tensor
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import open_plain, replacing
+from sixrayd.core.growth import Allowance
+from sixrayd.datasets.packing import member_bytes
 from sixrayd.detectors.folding import Network
 
 _SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
@@ -136,7 +138,11 @@ def read_quantised(path: Path, sha256: str) -> Any:
     openvino = import_openvino()
     try:
         with open_plain(path) as file, zipfile.ZipFile(file) as archive:
-            found, xml, weights = (archive.read(name) for name in (_SHA256, _XML, _BIN))
+            allowance = Allowance(path.stat().st_size, 0, 1)  # as it is written: not packed
+            found, xml, weights = (
+                member_bytes(archive, archive.getinfo(name), allowance)
+                for name in (_SHA256, _XML, _BIN)
+            )
             if found.decode() != sha256:
                 raise CheckpointError(f"{path}: quantised from other weights; quantise again")
             return openvino.Core().read_model(xml, weights)

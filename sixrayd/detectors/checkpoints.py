@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError, printable
 from sixrayd.core.files import check_plain, write_bytes
@@ -106,6 +106,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             about = parse_json((file.metadata() or {})[METADATA_KEY])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if len(about["classes"]) > MOST_CLASSES:  # which would be built before they fit nothing
+            raise ValueError(f"of {len(about['classes'])} classes, at most {MOST_CLASSES}")
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)
         detector.form = read_form(about["input"])

@@ -18,6 +18,7 @@ _GLOBALS = re.compile(
     r"|torch\.storage \w*Storage|torch\._utils _rebuild_(tensor|tensor_v2|parameter)"
     r"|torch\._tensor _rebuild_from_type_v2|torch\.nn\.parameter Parameter"
 )
+_ZIP = b"PK\x03\x04"
 _LEGACY_PICKLES = 5  # of a file of torch before 1.6; bytes of storages follow
 _MOST_VALUES = 100_000  # of a tuple, with those in it
 
@@ -31,7 +32,7 @@ def read_tensors(path: Path) -> Any:
         Exception: it is broken, of whatever kind its bytes lead to.
     """
     with open_plain(path) as file:
-        if zipfile.is_zipfile(file):
+        if file.read(len(_ZIP)) == _ZIP:  # as torch tells them apart, not by their ends
             _check_zip(file)
         else:
             file.seek(0)

@@ -10,6 +10,7 @@ from PIL import Image
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.metadata import is_turned, without_metadata
+from sixrayd.imaging.opening_headers import HeaderError, open_header
 
 try:
     import simplejpeg
@@ -91,13 +92,14 @@ def image_size_wh(data: bytes | IO[bytes], where: str) -> tuple[int, int]:
             with suppress(ValueError):  # Pillow takes some headers that this one does not
                 height, width, *_ = simplejpeg.decode_jpeg_header(whole)
                 return int(width), int(height)
-        file = io.BytesIO(data) if isinstance(data, bytes) else data
-        with Image.open(file, formats=FORMATS) as image:
+        with open_header(data, FORMATS) as image:
             return image.size
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{where}: more than {Image.MAX_IMAGE_PIXELS} pixels, at most {MAX_PIXELS} are decoded"
         ) from error
+    except HeaderError as error:
+        raise ImageError(f"{where}: {error}; refused") from error
     except Exception as error:
         raise ImageError(f"{where}: {_not_an_image(whole)}") from error
 
@@ -121,7 +123,7 @@ def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int
 def _tiled_pixels(data: bytes, where: str) -> int:
     """Pixels that a TIFF's tiles unpack to, however many of them lie in the image."""
     try:
-        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+        with open_header(data, ("TIFF",)) as image:
             tags = image.tag_v2  # type: ignore[attr-defined]
             tile = [max(int(tags.get(tag, 1)), 1) for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
             tiled = [-(-side // part) * part for side, part in zip(image.size, tile, strict=True)]
@@ -155,6 +157,7 @@ def _decode_jpeg(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage
 
 
 def _decode_pillow(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
+    open_header(data, FORMATS).close()  # what follows reads the same header, without a bound
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if factor > 1:
             image.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))

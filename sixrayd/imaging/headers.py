@@ -1,12 +1,12 @@
 """How an encoded image holds its pixels, from its first bytes alone."""
 
-import io
 import warnings
 from enum import IntEnum
 
 from PIL import ExifTags, Image
 
 from sixrayd.imaging.decode import FORMATS
+from sixrayd.imaging.opening_headers import open_header
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24  # byte of a PNG that holds the bits of a sample
@@ -41,7 +41,7 @@ def read_header(data: bytes) -> tuple[Pixels, int]:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=FORMATS) as image,
+            open_header(data, FORMATS) as image,
         ):
             return _pixels(image, data), _orientation(image)
     except Exception:  # whatever a decoder makes of hostile bytes

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from PIL import ExifTags, Image
 
+from sixrayd.imaging.opening_headers import open_header
+
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _APP1 = 0xE1
@@ -33,6 +35,7 @@ def without_metadata(data: bytes) -> bytes:
 def is_turned(data: bytes) -> bool:
     """Whether a browser may show an image otherwise than its pixels are stored."""
     try:
+        open_header(data, _FORMATS).close()  # what follows reads the same header, without a bound
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception:  # what its reader cannot make sense of, a browser's might

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -251,6 +252,31 @@ def test_a_database_that_everybody_reads_is_not_used(monkeypatch, tmp_path):
         "FiftyOne is loaded already, with a database that every user of this machine can read; "
         "let sixrayd load it first, or name a MongoDB in FIFTYONE_DATABASE_URI"
     )
+
+
+def test_a_database_from_elsewhere_is_refused(workspace, tmp_path):
+    """WiredTiger, in MongoDB, loads the libraries that a file of the database's folder names."""
+    if importlib.util.find_spec("fiftyone") is None:
+        pytest.skip("FiftyOne is not installed")
+    folder = workspace.root / "browse" / "database"
+    folder.mkdir(parents=True)
+    (folder / "WiredTiger.config").write_text('extensions=["./a-strangers.so"]')
+    unset = {"FIFTYONE_DATABASE_URI": "", "FIFTYONE_DATABASE_DIR": ""}
+    command = [sys.executable, "-m", "sixrayd", "browse", "--no-wait", "-w", str(workspace.root)]
+    said = subprocess.run(
+        command,
+        env=os.environ | unset | {"XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == (
+        f"error: {folder}: not made by you at this place, and a stranger's database can run code; "
+        "remove the folder to have it built again, or, where it is your own, set "
+        f"FIFTYONE_DATABASE_DIR={folder}\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["WiredTiger.config"]
 
 
 def test_a_database_that_ends_says_where_to_look(tmp_path):

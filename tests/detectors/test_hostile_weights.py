@@ -1,6 +1,8 @@
 """Weights that were made to mislead: each ends in one line, without advice to run their code."""
 
+import io
 import json
+import pickle
 import zipfile
 
 import pytest
@@ -9,6 +11,7 @@ from safetensors.torch import save
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
+from sixrayd.detectors.backend_openvino import read_quantised
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint, why_refused
 from sixrayd.detectors.pretrained import initialise_from
 from tests.limits import within
@@ -113,3 +116,44 @@ def test_small_pickles_take_no_memory_and_no_time(tmp_path, weights, change, sai
     with within(10, said), pytest.raises(CheckpointError) as caught:
         initialise_from(build_detector("rfb-small", ClassList(("Gun",))), path)
     assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_a_pickle_with_a_zip_at_its_end_is_looked_through(tmp_path):
+    """Torch tells the two by the first bytes: what is a zip to others is an old pickle to it."""
+    steps = b"".join(b"h" + bytes([n - 1]) + b"\x86q" + bytes([n]) for n in range(2, 40))
+    pickles = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    path = tmp_path / "a.pth"
+    with io.BytesIO() as end:
+        with zipfile.ZipFile(end, "w") as archive:
+            archive.writestr("a/data.pkl", pickle.dumps({}, 2))
+        bomb = b"\x80\x02})q\x01" + steps + b"K\x01s."  # whose hash takes hours
+        path.write_bytes(b"".join(pickle.dumps(p, 2) for p in pickles) + bomb + end.getvalue())
+    with pytest.raises(CheckpointError) as caught:
+        initialise_from(build_detector("rfb-small", ClassList()), path)
+    assert str(caught.value) == (
+        f"{path}: not readable weights (it holds a tuple of more than 100000 values)"
+    )
+
+
+def test_weights_of_too_many_classes_are_not_built(tmp_path):
+    about = {"detector": "rfb-small", "classes": [f"c{n}" for n in range(1001)]}
+    about["input"] = {"size": 300, "mean": [0, 0, 0], "scale": [1, 1, 1]}
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"a": torch.zeros(1)}, metadata={"sixrayd": json.dumps(about)}))
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert str(caught.value) == (f"{path}: not readable weights (of 1001 classes, at most 1000)")
+
+
+def test_a_quantised_network_that_is_packed_is_not_unpacked(tmp_path):
+    pytest.importorskip("openvino")
+    with zipfile.ZipFile(path := tmp_path / "int8.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("weights.sha256", "body.xml", "body.bin"):
+            archive.writestr(name, bytes(1 << 20))
+    with pytest.raises(CheckpointError) as caught:
+        read_quantised(path, "0" * 64)
+    size = path.stat().st_size
+    assert str(caught.value) == (
+        f"{path}: not a readable quantised network (unpacks to more than {size} bytes, 1 times "
+        "its size and 0 MiB)"
+    )

@@ -1,12 +1,15 @@
-"""TIFFs of few bytes whose tiles are far larger than the image."""
+"""TIFFs whose tiles are far larger than the image, and headers of millions of numbers."""
 
+import io
 import struct
 import zlib
 
 import pytest
+from PIL import Image
 
 from sixrayd.core.errors import ImageError
-from sixrayd.imaging.decode import decode_rgb
+from sixrayd.imaging.decode import browsable, decode_rgb, image_size_wh
+from sixrayd.imaging.headers import Pixels, read_header
 from tests.limits import within
 
 
@@ -37,3 +40,49 @@ def test_tiles_that_unpack_to_hours_are_refused():
 
 def test_tiles_are_read():
     assert decode_rgb(tiled((100, 70), (64, 64)), "a.tif").shape == (70, 100, 3)
+
+
+def with_numbers(tag, bytes_of_numbers):
+    """A grey TIFF of 8 x 8 pixels, or EXIF, one of whose tags is a list of fractions."""
+    sizes = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8)]
+    sizes += [(279, 64)]
+    rows = {number: struct.pack("<HHII", number, 4, 1, value) for number, value in sizes}
+    at = 8 + 2 + 12 * (len(rows) + 1) + 4
+    rows[tag] = struct.pack("<HHII", tag, 5, bytes_of_numbers // 8, at)
+    head = b"II*\0" + struct.pack("<IH", 8, len(rows))
+    numbers = struct.pack("<II", 7, 3) * (bytes_of_numbers // 8)
+    return head + b"".join(rows[number] for number in sorted(rows)) + bytes(4) + numbers
+
+
+def test_a_tag_of_millions_of_fractions_is_not_unpacked():
+    data = with_numbers(282, 3 << 20)
+    said = "a.tif: a header of more than 2097152 bytes; refused"
+    for read in (decode_rgb, image_size_wh, browsable):
+        with pytest.raises(ImageError) as caught:
+            read(data, "a.tif")
+        assert str(caught.value) == said
+    with pytest.raises(ImageError) as caught:
+        image_size_wh(io.BytesIO(data), "a.tif")
+    assert str(caught.value) == said
+    assert read_header(data) == (Pixels.UNKNOWN, 1)
+    assert image_size_wh(with_numbers(282, 1 << 16), "a.tif") == (8, 8)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_exif_of_millions_of_fractions_is_not_unpacked(form):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, form, exif=with_numbers(274, 3 << 20))
+    assert read_header(file.getvalue()) == (Pixels.UNKNOWN, 1)
+    assert image_size_wh(browsable(file.getvalue(), "a"), "a") == (8, 8)
+
+
+def test_exif_in_many_parts_of_a_jpeg_is_not_unpacked():
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    exif, plain = with_numbers(282, 3 << 20), file.getvalue()
+    parts = [b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000)]
+    segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts]
+    data = plain[:2] + b"".join(segments) + plain[2:]
+    assert read_header(data) == (Pixels.UNKNOWN, 1)
+    assert browsable(data, "a.jpg") == plain
+    assert decode_rgb(data, "a.jpg").shape == (8, 8, 3)

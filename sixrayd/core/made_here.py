@@ -1,0 +1,67 @@
+"""Folders of files that can run code where they are read: only their maker reads them again.
+
+A mark in the folder says who made it. It is made with a key that stays in the user's home, from the
+folder's number on its disk: a workspace from elsewhere, or a copy of one's own, has none that fits.
+"""
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import make_folder, plain_bytes, replacing
+
+_MARK = "made-here"
+_KEY_BYTES = 32
+
+
+def claim_folder(folder: Path) -> bool:
+    """Make a folder that is closed to others, or take one that this user made by this function.
+
+    Returns:
+        False where another made it, or where it was copied; nothing is changed then.
+
+    Raises:
+        WorkspaceError: it, or the key in the user's home, cannot be written or read.
+    """
+    if folder.exists() and not all(_is_unfinished(each) for each in folder.iterdir()):
+        return _is_marked(folder)
+    make_folder(folder, 0o700)
+    folder.chmod(0o700)
+    with replacing(folder / _MARK, 0o600) as beside:
+        beside.write_text(_mark_of(folder), "ascii")
+    return True
+
+
+def _is_marked(folder: Path) -> bool:
+    try:
+        said = plain_bytes(folder / _MARK, 1 << 10)
+    except OSError:
+        return False
+    return hmac.compare_digest(said, _mark_of(folder).encode())
+
+
+def _mark_of(folder: Path) -> str:
+    return hmac.digest(_key(), str(folder.stat().st_ino).encode(), "sha256").hex()
+
+
+def _key() -> bytes:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    path = Path(state) / "sixrayd" / "made-here.key"
+    try:
+        if not path.exists():
+            make_folder(path.parent, 0o700)
+            with replacing(path, 0o600) as beside:
+                beside.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        key = plain_bytes(path, 1 << 10)
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(key) < _KEY_BYTES:
+        raise WorkspaceError(f"{path}: {len(key)} bytes, expected {_KEY_BYTES}; remove it")
+    return key
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a kill left it before there was a mark."""
+    return path.name.startswith(f".{_MARK}.")

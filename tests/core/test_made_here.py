@@ -1,0 +1,41 @@
+"""Who made a folder: its mark, and the key in its maker's home."""
+
+import shutil
+
+import pytest
+
+from sixrayd.core.made_here import claim_folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "sixrayd" / "made-here.key"
+
+
+def test_a_folder_stays_its_makers_where_it_is_moved(tmp_path, home):
+    assert claim_folder(tmp_path / "a")
+    (tmp_path / "a" / "content").write_text("mine")
+    assert claim_folder(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert claim_folder(tmp_path / "b")
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "b", home)]
+    assert modes == [0o700, 0o600]
+
+
+def test_another_s_folder_is_not_taken(tmp_path, home):
+    assert claim_folder(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    assert not claim_folder(tmp_path / "copy")
+    home.unlink()
+    assert not claim_folder(tmp_path / "a")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "evil").write_text("")
+    assert not claim_folder(tmp_path / "theirs")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["evil"]
+
+
+def test_a_folder_that_a_kill_left_without_its_mark_is_taken(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".made-here.1.part").write_text("")
+    assert claim_folder(tmp_path / "a")
