@@ -21,6 +21,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -71,7 +72,10 @@ class LookPlan:
         return float(alpha * (self.fractions[look] / self.fractions[-1]) ** self.power)
 
 
-def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float) -> list[int]:
+@lru_cache(maxsize=4096)
+def limits(
+    total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float
+) -> tuple[int, ...]:
     """The most finds at each of the first looks with which so many contraband units are given up.
 
     Args:
@@ -101,7 +105,7 @@ def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: fl
             found[: place + 1] = 0
         # Fewer finds than `first` never come, so giving up with them costs nothing.
         result.append(first + place)
-    return result
+    return tuple(result)
 
 
 def total_upper(
