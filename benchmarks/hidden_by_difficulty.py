@@ -17,10 +17,12 @@ three looks are drawn, and the bound of `sixrayd.statistics` is compared with wh
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import click
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import binomtest, t
 
@@ -65,16 +67,16 @@ class Threats:
         """The score at which the queue ends."""
         return float(np.quantile(self.clean, 1 - QUEUED))
 
-    @property
+    @cached_property
     def difficulty(self) -> FloatArray:
         """(T,) all three together."""
         return standard(self.hard.sum(axis=1))
 
+    @cached_property
     def seen(self) -> FloatArray:
         """(2, T) chance to be found, without and with proposals; only what scores gets help."""
-        grid = np.linspace(-5, 10, 1501)
-        means = expit(grid[:, None] - self.difficulty).mean(axis=1)
-        odds = grid[np.abs(means - SEEN).argmin()] - self.difficulty
+        off = brentq(lambda level: expit(level - self.difficulty).mean() - SEEN, -9, 9)
+        odds = off - self.difficulty
         shown = self.score >= self.threshold
         return expit(np.stack([odds, odds + np.log(HELP) * shown]))
 
@@ -148,7 +150,7 @@ class Campaign:
         order: what is hidden; one of `ORDERS`.
         easy: known ones come of the easier half of the rest, as projections do.
         """
-        number, chances = len(threats.label), threats.seen()
+        number, chances = len(threats.label), threats.seen
         columns = (np.zeros(number), *threats.hard.T, threats.difficulty)
         key = columns[ORDERS.index(order)] + CHANCE * rng.standard_normal(number)
         hidden, rest = np.split(np.argsort(-key), [HIDDEN])
@@ -230,7 +232,7 @@ def told(threats: Threats, campaigns: list[Campaign], label: str, gamma: float) 
 
 def odds_ratio(threats: Threats, campaigns: list[Campaign]) -> float:
     """Odds to see known ones over those to see what is hidden, without proposals."""
-    chance = threats.seen()[0]
+    chance = threats.seen[0]
     known = np.mean([chance[one.shown].mean() for one in campaigns])
     hidden = np.mean([chance[one.look >= 0].mean() for one in campaigns])
     return float(known / (1 - known) / (hidden / (1 - hidden)))
