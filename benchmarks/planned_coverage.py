@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from scipy.special import bdtr
 from scipy.stats import binomtest
 
 from benchmarks.coverage import DETECTORS, GRID
@@ -29,6 +30,7 @@ from sixrayd.statistics.sensitivity import sensitivity_lower, units_behind
 ALPHA = 0.05
 DRAWN = 3 * CHECKS[-1] / 47_500  # share of what is undecided that the last look has drawn
 _STEP = 0.01  # sensitivities are rounded down to it
+_WIDTH_NAMES = ("left", "bound", "one_look", "half_bound", "half_one_look")
 _WIDTHS = 60  # campaigns whose bound is computed, not only whether the truth stands
 
 
@@ -74,25 +76,22 @@ def plan_of(looks: int, drawn: float = DRAWN) -> LookPlan:
 def rejected(of: Campaigns, plan: LookPlan) -> BoolArray:
     """(C,) whether the true total is given up at any look.
 
-    Only campaigns come into question whose finds at any look are near what is too few for the
-    highest sensitivity, since for lower ones fewer are.
+    Who is given up by a look has finds there or before whose chance, or that of fewer, is within
+    what is spent by then. Only where that is so the recursion is made.
     """
-    result, looks = np.zeros(len(of.total), bool), len(plan.fractions)
-    for total in np.unique(of.total).tolist():
-        rows = np.flatnonzero(of.total == total)
-        highest = float(of.seen[rows].max())
-        if highest <= 0:
-            continue
-        near = np.array(limits(total, plan, looks, ALPHA * of.share, highest))
-        near += near >= 0
-        rows = rows[(of.finds[rows] <= near).any(axis=1)]
-        for seen in np.unique(of.seen[rows]).tolist():
-            if seen <= 0:
-                continue
-            here = of.seen[rows] == seen  # (R, looks)
-            most = limits(total, plan, looks, ALPHA * of.share, seen)
-            crossed = np.logical_or.accumulate(of.finds[rows] <= most, axis=1)
-            result[rows] |= (crossed & here).any(axis=1)
+    result, alpha = np.zeros(len(of.total), bool), ALPHA * of.share
+    shares, looks = np.array(plan.fractions), len(plan.fractions)
+    spent = np.array([plan.spent(look, alpha) for look in range(looks)]) * (1 + 1e-9)
+    for seen in np.unique(of.seen[of.seen > 0]).tolist():
+        here = (of.seen == seen) & ~result[:, None]  # (C, looks)
+        rows = np.flatnonzero(here.any(axis=1))
+        near = bdtr(of.finds[rows], of.total[rows, None], seen * shares) <= spent  # (R, looks)
+        rows = rows[(np.logical_or.accumulate(near, axis=1) & here[rows]).any(axis=1)]
+        for total in np.unique(of.total[rows]).tolist():
+            alike = rows[of.total[rows] == total]
+            most = limits(total, plan, looks, alpha, seen)
+            crossed = np.logical_or.accumulate(of.finds[alike] <= most, axis=1)
+            result[alike] = (crossed & here[alike]).any(axis=1)
     return result
 
 
@@ -262,38 +261,67 @@ def name_of(cell: Cell) -> str:
     return f"{cell.prevalence:g} {detector} {cell.error:.0%} {cell.correlation:g}"
 
 
+def read_rows(path: Path) -> list[Row]:
+    """What an earlier run wrote; none without one."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Row(
+                line["cell"],
+                int(line["looks"]),
+                int(line["campaigns"]),
+                round(float(line["covered"]) * int(line["campaigns"])),
+                *(float(line[name]) for name in _WIDTH_NAMES),
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+def write_rows(path: Path, rows: list[Row]) -> list[Row]:
+    """Write a row a cell, those of the grid first; give back which of the grid fail."""
+    names = {name_of(cell) for cell in GRID}
+    grid = [row for row in rows if row.cell in names]
+    beside = [row for row in rows if row.cell not in names]
+    failed = [row for row, fails in zip(grid, holm(grid), strict=True) if fails]
+    wrong = failed + [row for row in beside if row.p_value < 0.001]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("cell", "looks", "campaigns", "covered", "p", "fails", *_WIDTH_NAMES))
+        for row in grid + beside:
+            shares = (f"{row.covered / row.campaigns:.4f}", f"{row.p_value:.2g}")
+            widths = (f"{getattr(row, name):g}" for name in _WIDTH_NAMES)
+            head = (row.cell, row.looks, row.campaigns)
+            writer.writerow((*head, *shares, int(row in wrong), *widths))
+    return failed
+
+
 @click.command()
 @click.option("--campaigns", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--looks", multiple=True, type=click.IntRange(2), default=(10, 30))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="planned.csv", show_default=True)
 def main(campaigns: int, looks: tuple[int, ...], seed: int, out: Path) -> None:
-    """Write a row a cell, and say which fail."""
-    grid: list[Row] = []
-    beside: list[Row] = []
+    """Write a row a cell, and say which fail; what stands in the file is not made again."""
+    rows = read_rows(out)
+    done = {(row.cell, row.looks) for row in rows}
+
+    def add(name: str, plan: LookPlan, of: Campaigns) -> None:
+        rows.append(row_of(name, of, plan))
+        click.echo(f"{rows[-1]}", err=True)
+        write_rows(out, rows)
+
     for number in looks:
         plan = plan_of(number)
         for place, cell in enumerate(GRID):
-            of = of_cell(cell, plan, campaigns, seed + place)
-            grid.append(row_of(name_of(cell), of, plan))
-            click.echo(f"{number} looks: {grid[-1]}", err=True)
+            if (name_of(cell), number) not in done:
+                add(name_of(cell), plan, of_cell(cell, plan, campaigns, seed + place))
         for name, plan_of_cell, of in outside(plan, campaigns, seed):
-            beside.append(row_of(name, of, plan_of_cell))
-            click.echo(f"{number} looks: {beside[-1]}", err=True)
-    fails = holm(grid)
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        names = ("left", "bound", "one_look", "half_bound", "half_one_look")
-        head = ("cell", "looks", "campaigns", "covered", "p", "fails", *names)
-        writer.writerow(head)
-        for row, failed in zip(
-            grid + beside, [*fails, *(r.p_value < 0.001 for r in beside)], strict=True
-        ):
-            shares = (f"{row.covered / row.campaigns:.4f}", f"{row.p_value:.2g}", int(failed))
-            widths = (f"{getattr(row, name):g}" for name in names)
-            writer.writerow((row.cell, row.looks, row.campaigns, *shares, *widths))
-    worst = min(grid, key=lambda row: row.covered)
-    click.echo(f"{sum(fails)} of {len(grid)} cells fail; worst {worst.cell}: {worst.covered}")
+            if (name, number) not in done:
+                add(name, plan_of_cell, of)
+    failed = write_rows(out, rows)
+    worst = min(rows, key=lambda row: row.p_value)
+    click.echo(f"{len(failed)} cells of the grid fail; lowest p {worst.p_value:.2g}: {worst.cell}")
 
 
 if __name__ == "__main__":

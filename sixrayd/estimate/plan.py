@@ -5,6 +5,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scipy.stats import binom
+
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.reading import UNFLAGGED
 from sixrayd.estimate.settings import EstimateSettings, Target
@@ -16,6 +18,7 @@ from sixrayd.statistics.sampling import CENSUS, allocate
 from sixrayd.statistics.standing import Standing
 
 _CHECKS = (30, 100, 300, 1_000, 3_000, 10_000, 30_000, 70_000, 100_000, 300_000, 1_000_000)
+_PERCENTILE = 0.9
 _LOOKS = (0.1, 0.2, 0.4, 0.7, 1.0)  # shares of all checks that five planned looks come at
 
 
@@ -28,6 +31,7 @@ class Cost:
     planned: int  # left at most, at the last of looks planned with the first draw
     every: int  # left at most, at every look
     finds: int = 0  # to be expected among the checks
+    planned_most: int = 0  # as `planned`, if finds come at their 90th percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ class _Reckoning:
 
     def cost(self, checks: int) -> Cost:
         once, every = (self.bound(checks, once=once) for once in (True, False))
-        return Cost(checks, once, self.planned(checks), every, sum(self.finds(checks).values()))
+        finds = sum(self.finds(checks).values())
+        most = max(finds, self.most_finds(checks))
+        planned, planned_most = (self.planned(checks, number) for number in (finds, most))
+        return Cost(checks, once, planned, every, finds, planned_most)
 
     def finds(self, checks: int) -> dict[str, int]:
         """To be expected, by stratum."""
@@ -119,12 +126,19 @@ class _Reckoning:
         ]
         return (once_limits if once else joint_limits)(strata, self.alpha).upper + self.reopened
 
-    def planned(self, checks: int) -> int:
+    def most_finds(self, checks: int) -> int:
+        """The 90th percentile of the finds: each unit that is contraband is drawn by chance."""
+        pool = sum(self.pools.values())
+        contraband = sum(round(self.rates[name] * size) for name, size in self.pools.items())
+        return int(binom.ppf(_PERCENTILE, contraband, checks / max(pool, 1)))
+
+    def planned(self, checks: int, found: int) -> int:
+        """At the last of planned looks, if so many finds come in proportion to the checks."""
         pool = sum(self.pools.values())
         if not checks:
             return pool + self.reopened
         looks = LookPlan(tuple(share * checks / pool for share in _LOOKS))
-        finds = [round(share * sum(self.finds(checks).values())) for share in _LOOKS]
+        finds = [round(share * found) for share in _LOOKS]
         return total_upper(finds, looks, pool, self.alpha) - finds[-1] + self.reopened
 
     def fewest(self, most: int, *, once: bool) -> int | None:

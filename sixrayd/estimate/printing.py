@@ -91,13 +91,15 @@ def _shares(share: Share) -> tuple[str, str]:
 
 def print_costs(costs: Costs) -> None:
     """Print checks against what they still allow."""
-    table = _table("random checks", "finds", "left at most, one look", "five planned", "every look")
+    columns = ("finds", "left at most, one look", "five planned", "(90 %)", "every look")
+    table = _table("checks", *columns)
     for row in costs.rows:
-        numbers = (row.checks, row.finds, row.once, row.planned, row.every)
+        numbers = (row.checks, row.finds, row.once, row.planned, row.planned_most, row.every)
         table.add_row(*(f"{number:,}" for number in numbers))
     notes = [
         f"{costs.undecided:,} undecided groups, {costs.found:,} found; {100 * costs.confidence:.4g}"
-        " % sure, if checks find at the rate so far and reviewers overlook nothing"
+        " % sure, if checks find at the rate so far and reviewers overlook nothing",
+        "(90 %): chance brings more finds, and so a higher bound, in one of ten draws",
     ]
     if costs.target_checks is not None:
         once, every = (

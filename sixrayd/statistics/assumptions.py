@@ -12,6 +12,7 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
     lines = [
         f"confidence: {100 * settings.confidence:.4g} %",
         f"looks: {_looks(evidence, settings)}",
+        f"method: {_method(evidence, settings)}",
         f"rule where reviewers differ: {settings.consensus}",
         "checks: nobody chose which to answer, and a check and the queue would judge alike"
         if isinstance(evidence, MissedEvidence)
@@ -59,6 +60,13 @@ def _looks(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) 
     if settings.once:
         return "a single one, at a number of checks announced in advance"
     return "as many as one likes"
+
+
+def _method(evidence: MissedEvidence | PlannedEvidence, settings: BoundSettings) -> str:
+    if isinstance(evidence, PlannedEvidence):
+        power = "" if evidence.looks.power == 1 else f" to the power of {evidence.looks.power:g}"
+        return f"exact binomial limits, their error spent by the share that is drawn{power}"
+    return "exact hypergeometric limit" if settings.once else "confidence sequence by betting"
 
 
 def _seen(side: str, sensitivity: Sensitivity, lower: float) -> str:

@@ -21,6 +21,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -71,7 +72,10 @@ class LookPlan:
         return float(alpha * (self.fractions[look] / self.fractions[-1]) ** self.power)
 
 
-def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float) -> list[int]:
+@lru_cache(maxsize=4096)
+def limits(
+    total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: float
+) -> tuple[int, ...]:
     """The most finds at each of the first looks with which so many contraband units are given up.
 
     Args:
@@ -85,10 +89,11 @@ def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: fl
     first = 0  # the number of finds that `found` begins with
     given_up, chance, result = 0.0, 0.0, []
     # With more finds than this no total is given up at the last look, nor at one before it.
-    most = int(binom.ppf(alpha, total, sensitivity * plan.fractions[looks - 1]))
-    for look in range(looks):
-        chance, before = sensitivity * plan.fractions[look], chance
-        low, high = (int(number) for number in binom.ppf((_NEVER, 1 - _NEVER), total, chance))
+    chances = sensitivity * np.array(plan.fractions[:looks])
+    most = int(binom.ppf(alpha, total, chances[-1]))
+    lows, highs = binom.ppf([[_NEVER], [1 - _NEVER]], total, chances).astype(int).tolist()
+    for look, (low, high) in enumerate(zip(lows, highs, strict=True)):
+        chance, before = float(chances[look]), chance
         numbers = np.arange(max(low, first), max(min(high, most), low, first) + 1)
         found = _joined(found, first, numbers, total, (chance - before) / (1 - before))
         first = int(numbers[0])
@@ -100,7 +105,7 @@ def limits(total: int, plan: LookPlan, looks: int, alpha: float, sensitivity: fl
             found[: place + 1] = 0
         # Fewer finds than `first` never come, so giving up with them costs nothing.
         result.append(first + place)
-    return result
+    return tuple(result)
 
 
 def total_upper(
@@ -161,16 +166,13 @@ def _joined(
 ) -> FloatArray:
     """Chance of these numbers of finds after each unit that is not found joins with a chance."""
     before = first + np.arange(len(found))[:, None]  # (K, 1)
-    more = numbers[None] - before  # (K, X)
-    left = total - before
-    possible = (more >= 0) & (more <= left)
-    more = np.where(possible, more, 0)
+    more, standing = numbers - before, total - numbers  # (K, X), (X,)
+    steps = np.arange(numbers[-1] - first + 1)
+    by_step = xlogy(steps, chance) - gammaln(steps + 1)
     log_chance = (
-        gammaln(left + 1)
-        - gammaln(more + 1)
-        - gammaln(left - more + 1)
-        + xlogy(more, chance)
-        + xlog1py(left - more, -chance)
+        by_step[np.maximum(more, 0)]
+        + gammaln(total - before + 1)
+        + (xlog1py(standing, -chance) - gammaln(standing + 1))
     )
-    joined: FloatArray = found @ np.where(possible, np.exp(log_chance), 0.0)
+    joined: FloatArray = found @ np.where(more >= 0, np.exp(log_chance), 0.0)
     return joined

@@ -56,6 +56,7 @@ def test_what_is_returned_is_what_is_in_the_file(campaign, tmp_path):
     assert result.rests_on == (
         "confidence: 95 %",
         "looks: as many as one likes",
+        "method: confidence sequence by betting",
         "rule where reviewers differ: adjudicator",
         "checks: nobody chose which to answer, and a check and the queue would judge alike",
         "sensitivity with proposals: NOT MEASURED, taken as 100 %; `sixrayd review plant` measures "

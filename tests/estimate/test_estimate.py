@@ -228,9 +228,8 @@ def test_what_a_bound_costs(campaign):
 
     assert (costs.undecided, costs.found) == (36, 1)
     assert costs.rows[-1] == Cost(36, 0, 0, 0)
-    assert costs.rows[0] == Cost(
-        30, 1, 1, 1
-    )  # two of 36 escape 30 checks with a chance of 15 in 630
+    # Two of 36 escape 30 checks with a chance of 15 in 630.
+    assert costs.rows[0] == Cost(30, 1, 1, 1, planned_most=1)
     assert costs.target_left == 3  # one found of four at most
     once, every = costs.target_checks
     assert 0 < once <= every < 36
@@ -251,6 +250,7 @@ def test_a_bound_costs_what_the_strata_make_of_it(tmp_path):
         once_limits(strata, 0.05).upper,
         total_upper([0] * 5, LookPlan((0.05, 0.1, 0.2, 0.35, 0.5)), 200, 0.05),
         joint_limits(strata, 0.05).upper,
+        planned_most=costs.rows[1].planned,  # nothing is expected to be found
     )
     assert costs.rows[2] == Cost(200, 0, 0, 0)
     once, every = costs.target_checks
@@ -301,9 +301,10 @@ def test_what_the_plan_prints(campaign, runner):
     costs = plan_costs(campaign.workspace, EstimateSettings(target=Target(left=3)))
     # However wide the terminal is.
     assert " ".join(said.stdout.split()) == (
-        "random checks finds left at most, one look five planned every look 30 0 1 1 1 "
-        "36 0 0 0 0 36 undecided groups, 1 found; 95 % sure, if checks find at the rate so far "
+        "checks finds left at most, one look five planned (90 %) every look 30 0 1 1 1 1 "
+        "36 0 0 0 0 0 36 undecided groups, 1 found; 95 % sure, if checks find at the rate so far "
         "and reviewers overlook nothing "
+        "(90 %): chance brings more finds, and so a higher bound, in one of ten draws "
         "at most 3 left: {} checks at one look, {} at every look".format(*costs.target_checks)
     )
 

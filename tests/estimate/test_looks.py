@@ -167,7 +167,26 @@ def test_the_bound_stands_at_every_odds_ratio_and_one_is_claimed(campaign, tmp_p
     assert words + ", ".join(lines) in claimed.rests_on
     file = tmp_path / "missed.certificate"
     certify(campaign.workspace, settings, file, "Ann")
-    assert (verify(file).fault, verify(file).bound["upper"]) == ("", claimed.upper)
+    checked = verify(file)
+    assert (checked.fault, checked.bound["upper"]) == ("", claimed.upper)
+    # Method, looks, assumptions and odds ratio are named to whoever has the file alone.
+    assert checked.rests_on == claimed.rests_on
+    assert [line.split(":")[0] for line in checked.rests_on] == [
+        "confidence",
+        "looks",
+        "method",
+        "rule where reviewers differ",
+        "checks",
+        "sensitivity with proposals",
+        "sensitivity without proposals",
+        "finds",
+        "odds ratio of known to hidden contraband",
+        "false finds",
+    ]
+    assert checked.rests_on[1:3] == (
+        "looks: 1 of those planned, at 64.1, 76.9 % of the groups",
+        "method: exact binomial limits, their error spent by the share that is drawn",
+    )
     with pytest.raises(SettingsError, match=r"^--gamma 0\.5: expected a number of 1 or more$"):
         BoundSettings(gamma=0.5)
 

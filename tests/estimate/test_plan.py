@@ -1,12 +1,14 @@
 """What a bound costs, for releases of every shape."""
 
 import pytest
+from scipy.stats import binom
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.plan import Cost, plan_costs
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
+from sixrayd.statistics.planned import LookPlan, total_upper
 from sixrayd.statistics.settings import BoundSettings
 from tests.estimate.campaigns import Campaign, name_of
 from tests.workspaces import NOTHING, Picture, Says, build_mine, build_review, build_shards
@@ -134,3 +136,14 @@ def test_what_no_number_of_checks_gives_is_said(tmp_path):
 
     assert costs(campaign, left=0).target_checks == (None, None)
     assert costs(campaign, left=1).target_checks == (8, 8)
+
+
+def test_chance_brings_more_finds_in_one_of_ten(campaign):
+    """Two of five were found among the flagged: 6 of the 15 left, 30 of 95 drawn."""
+    row = costs(campaign).rows[0]
+
+    assert binom.cdf([2, 3], 6, 30 / 95).round(3).tolist() == [0.715, 0.916]
+    looks = LookPlan(tuple(share * 30 / 95 for share in (0.1, 0.2, 0.4, 0.7, 1)))
+    assert row.planned == total_upper([0, 0, 1, 1, 2], looks, 95, 0.05) - 2
+    assert row.planned_most == total_upper([0, 1, 1, 2, 3], looks, 95, 0.05) - 3
+    assert row.planned < row.planned_most

@@ -30,7 +30,7 @@ COSTS = Costs(
     undecided=1234567,
     found=1000,
     confidence=0.95,
-    rows=(Cost(30, 1000000, 1050000, 1100000), Cost(1000, 3000, 3100, 4000, 7)),
+    rows=(Cost(30, 1000000, 1050000, 1100000, 0, 1050000), Cost(1000, 3000, 3100, 4000, 7, 3600)),
     target=Target(),
     target_left=None,
     target_checks=None,
@@ -109,13 +109,14 @@ def test_costs_without_a_target(capsys):
     lines = printed(capsys, print_costs, COSTS)
 
     assert lines[:3] == [
-        "random checks  finds  left at most, one look  five planned  every look",
-        "30                 0               1,000,000     1,050,000   1,100,000",
-        "1,000              7                   3,000         3,100       4,000",
+        "checks  finds  left at most, one look  five planned     (90 %)  every look",
+        "30          0               1,000,000     1,050,000  1,050,000   1,100,000",
+        "1,000       7                   3,000         3,100      3,600       4,000",
     ]
     assert " ".join(lines[3:]) == (  # however wide the terminal is
         "1,234,567 undecided groups, 1,000 found; 95 % sure, if checks find at the rate so far "
-        "and reviewers overlook nothing"
+        "and reviewers overlook nothing "
+        "(90 %): chance brings more finds, and so a higher bound, in one of ten draws"
     )
 
 

@@ -263,6 +263,7 @@ def test_assumptions_are_one_line_each():
     assert lines() == (
         "confidence: 95 %",
         "looks: as many as one likes",
+        "method: confidence sequence by betting",
         "rule where reviewers differ: adjudicator",
         "checks: nobody chose which to answer, and a check and the queue would judge alike",
         "sensitivity with proposals: NOT MEASURED, taken as 100 %; `sixrayd review plant` "
@@ -271,11 +272,12 @@ def test_assumptions_are_one_line_each():
         "measures it",
     )
     lower = percent_down(Sensitivity(1, 30, 30).lower(0.001))
-    assert lines(planted, confidence=0.99, once=True)[:2] == (
+    assert lines(planted, confidence=0.99, once=True)[:3] == (
         "confidence: 99 %",
         "looks: a single one, at a number of checks announced in advance",
+        "method: exact hypergeometric limit",
     )
-    assert lines(planted, confidence=0.99)[4:] == (
+    assert lines(planted, confidence=0.99)[5:] == (
         f"sensitivity with proposals: measured, 30 of 30 planted threats found; counts as {lower}",
         f"sensitivity without proposals: NOT MEASURED, counts as {lower}: stated, of the "
         "other side, or capped by double reading",

@@ -165,7 +165,7 @@ def test_it_verifies_alone_in_an_empty_folder(file, tmp_path):
     sound = run(file)
     assert sound.returncode == 0, sound.stderr
     lines = sound.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 8 + [
+    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 9 + [
         "sound:",
         "SHA-256",
     ]
@@ -424,9 +424,10 @@ def test_what_the_commands_print(campaign, file, runner):
     ]
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
     assert said.exit_code == 0
-    assert said.stdout.splitlines()[5:11] == [
+    assert said.stdout.splitlines()[5:12] == [
         "rests on  confidence: 95 %",
         "rests on  looks: as many as one likes",
+        "rests on  method: confidence sequence by betting",
         "rests on  rule where reviewers differ: adjudicator",
         "rests on  checks: nobody chose which to answer, and a check and the queue would judge "
         "alike",
