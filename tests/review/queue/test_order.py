@@ -203,7 +203,7 @@ def test_times_by_kind_and_number_of_boxes():
     times = task_seconds(decided)
 
     mean = (120 + 160 + 120 + 9 + 80) / 62
-    assert len(times) == 28
+    assert len(times) == len(Kind) * 4
     assert times[Kind.CANDIDATE, 0] == pytest.approx((120 + 10 * mean) / 40)
     assert times[Kind.CANDIDATE, 1] == pytest.approx(mean)
     assert times[Kind.CANDIDATE, 2] == pytest.approx((80 + 10 * mean) / 11)
