@@ -134,5 +134,7 @@ def remove_leftovers(target: Path) -> None:
 
 def _neighbours(target: Path) -> tuple[Path, Path]:
     """Where an export is written, and where the one before goes meanwhile."""
+    if not target.name:  # the root of a disk
+        raise WorkspaceError(f"{target}: no folder that can be replaced; name a new one in it")
     part, old = (target.with_name(f".{target.name}{end}") for end in (_PART, _OLD))
     return part, old

@@ -30,6 +30,7 @@ from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
+_MOST_FAULTS = 1_000_000  # that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +289,12 @@ class _Taking:
     def _fault(self, where: str, what: str) -> None:
         if self.settings.on_error == "stop":
             raise AnnotationError(f"{where}: {what}; mend it or pass --on-error skip")
+        if len(self.faults) == _MOST_FAULTS:
+            raise AnnotationError(
+                f"{self.settings.detections}: more than {_MOST_FAULTS} detections cannot be used, "
+                f"the last at {where}: {without_advice(what)}; leave out what is not of this "
+                "release"
+            )
         self.faults.append({"where": where, "error": without_advice(what)})
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import subprocess
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.staging import Staging, staged
 
 FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
@@ -122,3 +124,9 @@ def test_folders_above_the_target_are_made(tmp_path):
         write_all(staging)
 
     assert contents(tmp_path / "a/b/out") == FILES
+
+
+def test_the_root_of_a_disk_is_not_replaced():
+    with pytest.raises(WorkspaceError) as caught, staged(Path("/")):
+        raise KeyError
+    assert str(caught.value) == "/: no folder that can be replaced; name a new one in it"

@@ -278,6 +278,19 @@ def test_a_file_beyond_the_limit_is_not_read(workspace, tmp_path, monkeypatch):
         take_detections(workspace, settings)
 
 
+def test_a_file_of_nothing_but_faults_is_not_listed_without_end(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(external, "_MOST_FAULTS", 2)
+    settings = results(tmp_path, [], [], [])
+    with pytest.raises(AnnotationError) as caught:
+        take_detections(workspace, settings)
+    assert str(caught.value) == (
+        f"{settings.detections}: more than 2 detections cannot be used, the last at results.json: "
+        "detection 3: is [], expected an object with image_id; leave out what is not of this "
+        "release"
+    )
+    assert not (workspace.root / "mine").exists()
+
+
 def test_a_list_of_results_needs_its_images(workspace, tmp_path):
     settings = replace(results(tmp_path, GOOD), coco_images=None)
 
