@@ -292,7 +292,8 @@ class _Taking:
         if len(self.faults) == _MOST_FAULTS:
             raise AnnotationError(
                 f"{self.settings.detections}: more than {_MOST_FAULTS} detections cannot be used, "
-                f"the last at {where}: {without_advice(what)}; leave out what is of no image here"
+                f"the last at {where}: {without_advice(what)}; leave out what is not of this "
+                "release"
             )
         self.faults.append({"where": where, "error": without_advice(what)})
 

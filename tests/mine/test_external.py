@@ -285,7 +285,7 @@ def test_a_file_of_nothing_but_faults_is_not_listed_without_end(workspace, tmp_p
         take_detections(workspace, settings)
     assert str(caught.value) == (
         f"{settings.detections}: more than 2 detections cannot be used, the last at results.json: "
-        "detection 3: is [], expected an object with image_id; leave out what is of no image "
+        "detection 3: is [], expected an object with image_id; leave out what is not of this "
         "release"
     )
     assert not (workspace.root / "mine").exists()
