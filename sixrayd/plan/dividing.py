@@ -110,8 +110,8 @@ def _filled(
         if division.checks and rest < (-OVER * seconds if state.sampled.looks else held):
             return None
         queue = sight.queue_in(max(0.0, rest - held))
-        division = replace(division, queue=_rounded(queue, len(state.queue)))
-    division = replace(division, held_s=held)
+        kept = max(0.0, min(held, rest))
+        division = replace(division, queue=_rounded(queue, len(state.queue)), held_s=kept)
     if division.queue < len(state.queue):
         return division
     spare = max(0.0, seconds - held - seconds_of(state, sight, division).total)
