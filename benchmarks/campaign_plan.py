@@ -296,7 +296,7 @@ def shares_held(told: list[Told]) -> dict[int, dict[str, float]]:
 @click.option("--negatives", type=click.IntRange(1000), default=100_000, show_default=True)
 @click.option("--hours", type=float, default=0.7, show_default=True, help="Of each, a day.")
 @click.option("--hidden", type=float, default=0.0025, show_default=True)
-@click.option("--draws", type=click.IntRange(50), default=150, show_default=True)
+@click.option("--draws", type=click.IntRange(50), default=400, show_default=True)
 def main(seeds: int, first: int, negatives: int, hours: float, hidden: float, draws: int) -> None:
     """Run campaigns; a line of JSON for each morning, with the shares that held."""
     world, told = World(negatives=negatives, hours=hours, hidden=hidden), []

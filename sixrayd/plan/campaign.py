@@ -24,6 +24,8 @@ SEES = (9.0, 1.0)  # Beta over the share that reviewers see, before anything is 
 # Standard deviation of the log of the pace: unmeasured, after so many timed answers half of its
 # variance, and what never goes away.
 _PACE, _PACE_ANSWERS, _PACE_LEFT = 0.5, 20.0, 0.08
+OVER = 0.02  # of the time, by which a look that was planned may be too long for it
+_RECKONED = (0.05, 0.5, 0.95)  # quantiles of finds at which looks are reckoned, the rest between
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Division:
         known: known items to be shown, those that wait included.
         second: share of the finds that a second person looks at.
         rest_s: seconds of work that nothing is left to be done in.
+        held_s: seconds held back, since a look that is drawn is answered to its end.
     """
 
     queue: int = 0
@@ -120,6 +123,7 @@ class Division:
     known: int = 0
     second: float = 1.0
     rest_s: float = 0.0
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,18 +176,48 @@ class Foresight:
             exact: reckon what the looks cost beside a single one, which takes longer.
         """
         state, rng = self.state, np.random.default_rng([self.seed, 1])
-        time = self._spent[division.queue] + division.rest_s
-        done = np.searchsorted(self._spent, time / self.pace + 1e-6, side="right") - 1  # (S,)
+        checks = self._checks(division)
+        time = self._time(division, checks)
+        done = np.searchsorted(self._spent, time + 1e-6, side="right") - 1  # (S,)
         reviewed = self._reviewed[done]  # (S, B)
         waiting = state.bands.waiting - reviewed
         finds = rng.binomial(reviewed, self.shares).sum(axis=1)
-        sample = self._sample(finds, waiting, division.checks / self.pace, rng)
+        sample = self._sample(finds, waiting, checks, rng)
         seen, seen_before, alpha, before = self._seen_with(division.known)
         behind = units_behind(sample.found, seen_before, before, sample.reviewed) - sample.found
         total = _single(sample.finds, seen * sample.share, alpha, sample.units)
-        cost = self._looks_cost(sample, seen, alpha) if exact else 1.0
+        cost = self._looks_costs(sample, seen, alpha) if exact else 1.0
         left = np.maximum(total * cost - sample.found_since, 0) + behind
         return Outcomes(state.found + finds + sample.more, left, self.pace)
+
+    def _time(self, division: Division, checks: FloatArray) -> FloatArray:
+        """(S,) seconds at the expected pace that the queue gets, as much of it as there is.
+
+        A planned look for which there is no time leaves its own to the queue.
+        """
+        time = float(self._spent[division.queue]) + division.rest_s
+        each = self.state.task_s / self.state.groups
+        if self.state.sampled.looks:
+            time += division.checks * each + division.held_s
+            return np.maximum(time / self.pace - checks * each, 0.0)
+        return time / self.pace
+
+    def _checks(self, division: Division) -> FloatArray:
+        """(S,) groups that are drawn and answered: whole looks where they were planned.
+
+        A look is drawn only where there is time for all of it, at the pace of that draw.
+        """
+        before, each = self.state.sampled, self.state.task_s / self.state.groups
+        if not before.looks:
+            return division.checks / self.pace
+        ends = np.rint(np.array(before.looks[before.taken :]) * before.units) - before.drawn
+        ends = np.append(0.0, ends[ends <= division.checks + 1])  # as many looks as are wanted
+        queue = self._spent[division.queue]
+        wanted = queue + division.checks * each
+        time = (1 + OVER) * (wanted + division.rest_s + division.held_s)
+        fit = self.pace[:, None] * (queue + ends * each) <= time  # (S, L)
+        answered: FloatArray = ends[np.maximum(fit.sum(axis=1) - 1, 0)]
+        return answered
 
     def _sample(
         self, queued: IntArray, waiting: IntArray, checks: FloatArray, rng: np.random.Generator
@@ -241,9 +275,26 @@ class Foresight:
         seen = np.minimum(*lowest)
         return seen, lowest[0] if sides[0].measured else seen, one_set.sampling, one_set.before
 
-    def _looks_cost(self, sample: "_Samples", seen: FloatArray, alpha: float) -> float:
-        """How many times wider than a single look the looks are, in the middle of the draws."""
-        at = int(np.argsort(sample.finds, kind="stable")[len(seen) // 2])
+    def _looks_costs(self, sample: "_Samples", seen: FloatArray, alpha: float) -> FloatArray:
+        """(S,) how many times wider than a single look the looks are.
+
+        Reckoned for some numbers of finds, since few at a look that is over bound for good, and
+        for each number of planned looks that draws come to.
+        """
+        ends = sample.share if self.state.sampled.looks else np.zeros(len(seen))
+        costs: FloatArray = np.ones(len(seen))
+        for end in np.unique(ends):
+            (rows,) = np.nonzero(ends == end)
+            order = rows[np.argsort(sample.finds[rows], kind="stable")]
+            chosen = [int(order[int(part * (len(order) - 1))]) for part in _RECKONED]
+            known = {
+                int(sample.finds[at]): self._looks_cost(sample, seen, alpha, at) for at in chosen
+            }
+            costs[rows] = np.interp(sample.finds[rows], list(known), list(known.values()))
+        return costs
+
+    def _looks_cost(self, sample: "_Samples", seen: FloatArray, alpha: float, at: int) -> float:
+        """How many times wider than a single look the looks are, in one of the draws."""
         finds, units, share = (int(sample.finds[at]), int(sample.units[at]), sample.share[at])
         chance = float(seen[at] * share)
         alone = float(_single(sample.finds, seen * sample.share, alpha, sample.units)[at])
@@ -264,7 +315,7 @@ class Foresight:
         taken += [
             round(before.finds + rate * (part - known))
             for part in looks.fractions[before.taken :]
-            if part <= share * 1.02
+            if part <= share * (1 + 1e-3)
         ]
         if not taken:
             return 1.0

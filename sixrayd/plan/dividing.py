@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sixrayd.plan.campaign import CampaignState, Division, Foresight
+from sixrayd.plan.campaign import OVER, CampaignState, Division, Foresight
 from sixrayd.statistics.overlooked import SMALL_SHARE
 from sixrayd.statistics.sensitivity import known_for_width
 
@@ -11,7 +11,6 @@ WIDTH = 1.25  # times that known items may widen the bound
 _MOST_KNOWN = 0.1  # of the time
 _MOST_SECOND = 0.15
 _HELD_BACK = 0.05  # of the time, while checks are ahead
-_OVER = 0.02  # of the time, by which looks that were planned may be too long for it
 _TRIED = 24  # divisions between queue and checks
 _DRAWS = 128  # of each
 _AS_GOOD = 1.02  # times the least that is left open
@@ -108,10 +107,11 @@ def _filled(
         division = _with_second_looks(state, sight, division, seconds)
         spent = seconds_of(state, sight, division)
         rest = seconds - spent.total + spent.queue
-        if division.checks and rest < (-_OVER * seconds if state.sampled.looks else held):
+        if division.checks and rest < (-OVER * seconds if state.sampled.looks else held):
             return None
         queue = sight.queue_in(max(0.0, rest - held))
-        division = replace(division, queue=_rounded(queue, len(state.queue)))
+        kept = max(0.0, min(held, rest))
+        division = replace(division, queue=_rounded(queue, len(state.queue)), held_s=kept)
     if division.queue < len(state.queue):
         return division
     spare = max(0.0, seconds - held - seconds_of(state, sight, division).total)

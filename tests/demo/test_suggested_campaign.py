@@ -1,4 +1,4 @@
-"""A campaign that does what `sixrayd status` suggests and nothing else, people apart."""
+"""A campaign that does what each command says is next and nothing else, people apart."""
 
 import json
 import shlex
@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sixrayd.cli import cli
 from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import answers, load_decisions
 from sixrayd.demo.reviewer import (
     ReviewerSettings,
     join_as_reviewer,
@@ -39,10 +40,11 @@ validation = 0.02
 threshold = {threshold}
 
 [review.push]
-reviewers = 2
+reviewers = 3
 """
 MOST_STEPS = 40
-LANES = {"1": 0.0, "2": 0.3}  # of each reviewer, how often he errs
+LANES = {"1": 0.0, "2": 0.3, "3": 0.1}  # of each reviewer, how often he errs
+LEAVES = 3  # images after which the first reader of the last lane does
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Campaign:
     release: Path
     workspace: Workspace
     restarts: int = 0
+    leavers: int = 0
     typed: list = field(default_factory=list)
 
     def sixrayd(self, *words):
@@ -63,21 +66,27 @@ class Campaign:
         return json.loads(told.stdout)["next"]
 
     def type(self, step):
-        """Type what is suggested; where the release is, nobody can suggest."""
+        """Type what is suggested, where the release is apart; what that says is next."""
         line = step["command"].replace("FOLDER", shlex.quote(str(self.release)))
         words = shlex.split(line)
         self.typed.append(" ".join(words[1:3]))
         done = self.sixrayd(*words[1:])
         assert (words[0], done.exit_code) == ("sixrayd", 0), (line, done.output, done.exception)
-        return done.output.splitlines()
+        *_, following = [line for line in done.output.splitlines() if "next: " in line]
+        return following.partition("next: ")[2]
 
     def reviewers(self):
-        """Each answers his lane; the first time, the server dies between them."""
+        """Each answers his lane; the first time, the server dies between them. Of the last lane
+        the first reader leaves, and another goes on where he was."""
         for lane, errs in LANES.items():
             before = self.answered(lane)
             admin = self.admin()
             email = f"lane{lane}-{len(self.typed)}@example.org"
             person = join_as_reviewer(admin, email, "correct-horse-battery")
+            if lane == max(LANES) and not self.leavers:
+                self.leavers += 1
+                self.answer(lane, person, errs, LEAVES)
+                return
             self.answer(lane, person, errs)
             if self.answered(lane) > before and not self.restarts:
                 self.restarts += 1
@@ -89,12 +98,13 @@ class Campaign:
     def adjudicator(self):
         self.answer(ADJUDICATION, self.admin(), 0.0)
 
-    def answer(self, lane, person, errs):
+    def answer(self, lane, person, errs, limit=None):
         truth = load_truth(self.release.parent / "release-truth" / "truth.csv")
         project = self.folder().project()
         names = self.folder().images_by_alias(project)
         for number in project.numbers(lane):
-            review_as_person(person, number, truth, names, ReviewerSettings(errs, seed=1))
+            settings = ReviewerSettings(errs, seed=1, limit=limit)
+            review_as_person(person, number, truth, names, settings)
 
     def answered(self, lane):
         from sixrayd.review.label_studio.client import LabelStudio
@@ -114,6 +124,12 @@ class Campaign:
         return ReviewFolder(self.workspace, name)
 
 
+def words_of(step):
+    """As a command prints it."""
+    who, command = step["waits_for"], step["command"]
+    return f"{who}, then {command}" if who else command or "nothing is left to do"
+
+
 @pytest.fixture
 def campaign(tmp_path, monkeypatch):
     release, root = tmp_path / "release", tmp_path / "workspace"
@@ -126,13 +142,20 @@ def campaign(tmp_path, monkeypatch):
         yield Campaign(release, Workspace(root))
 
 
+def first_round(campaign):
+    """What stands of the first review."""
+    name = campaign.workspace.names("mine")[0]
+    return answers(load_decisions(campaign.workspace, name))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_what_is_suggested_leads_through_two_rounds(campaign):
     people = {"reviewers": campaign.reviewers, "the adjudicator": campaign.adjudicator}
-    last, said = None, []
+    last, said = None, ""
     while campaign.typed.count("export --voc") < 2:
         step = campaign.next()
+        assert said in ("", words_of(step))
         assert step["command"], "said to be done"
         assert step != last, f"{step['command']} did not lead on"
         assert len(campaign.typed) < MOST_STEPS
@@ -140,15 +163,17 @@ def test_what_is_suggested_leads_through_two_rounds(campaign):
         if step["waits_for"]:
             people[step["waits_for"]]()
             if running(campaign.workspace) is None:  # who looks again is told to start it
+                said = ""
                 continue
         said = campaign.type(step)
-        if not step["command"].startswith(("sixrayd review serve", "sixrayd estimate")):
-            assert any("next: " in line for line in said), said
         if campaign.typed[-1] == "export --voc":
             path = campaign.workspace.root / "sixrayd.toml"
             path.write_text(SETTINGS.format(threshold=0.02))
 
     assert (campaign.restarts, len(campaign.workspace.names("review"))) == (1, 2)
+    shared = [each for each in first_round(campaign) if each.lane == max(LANES)]
+    assert len({decision.reviewer for decision in shared}) == 2  # who left, and who went on
+    assert len({decision.image_id for decision in shared}) == len(shared) > LEAVES
     assert campaign.typed.count("review serve") == 2
     assert campaign.typed.count("review adjudicate") >= 1
     before = [campaign.typed.index(words) for words in ("review serve", "review push")]

@@ -115,6 +115,48 @@ def test_looks_that_were_planned_keep_their_size():
     assert divide(here, 600.0).checks == 0
 
 
+def planned(**changed):
+    """Two looks of four are drawn and answered, and the queue is done."""
+    looks = (0.05, 0.1, 0.15, 0.2)
+    sampled = Sampled(500, 37, 9500, 6, 950, 0, 5, (2,), looks, 2)
+    bands = Bands(OF_BELIEF, BELIEVED, IMAGES, IMAGES * [1, 1, 0], np.array([20, 17, 0]))
+    empty = {"queue": np.zeros(0, np.int64), "seconds": np.zeros(0), "timed": 1000}
+    return state(bands=bands, sampled=sampled, found=43, **(empty | changed))
+
+
+def test_planned_looks_are_drawn_whole_or_not_at_all():
+    sight = Foresight(planned(), 400)
+    tight, roomy = (sight._checks(Division(checks=950, held_s=held)) for held in (0.0, 3000.0))
+
+    assert set(tight.tolist()) == {475, 950} and set(roomy.tolist()) == {950}
+    fits = sight.pace <= 1.02  # by which a look may be too long
+    assert (tight == 950).tolist() == fits.tolist()
+    assert set(Foresight(planned(), 50)._checks(Division(checks=475)).tolist()) <= {0, 475}
+
+
+def test_a_look_that_does_not_fit_leaves_its_time_to_the_queue():
+    left = {"queue": np.ones(400, np.int64), "seconds": np.full(400, 10.0)}
+    sight = Foresight(planned(**left), 400)
+    division = Division(queue=50, checks=475)
+    checks = sight._checks(division)
+    time = sight._time(division, checks)
+
+    assert time[checks == 475] == pytest.approx((5250 / sight.pace - 4750)[checks == 475].clip(0))
+    assert time[checks == 0] == pytest.approx((5250 / sight.pace)[checks == 0])
+    assert (checks == 0).any() and time[checks == 0].min() > 3000
+
+
+def test_the_bound_foreseen_at_planned_looks_is_that_of_the_looks():
+    sight = Foresight(planned(), 400)
+    outcomes = sight.outcomes(Division(checks=475, held_s=1e5))
+    plan, found = LookPlan((0.05, 0.1, 0.15, 0.2)), set()
+    for more in np.unique(outcomes.finds - 43):
+        exact = total_upper([2, 5, int(5 + more)], plan, 9500, 0.05) - 6 - more
+        found.add(round(float(np.median(outcomes.left[outcomes.finds == 43 + more])) / exact, 1))
+
+    assert found == {1.0}
+
+
 def test_known_items_are_not_asked_for_twice():
     shown = Sensitivity(planted=60, hits=58, known=True)
     assert divide(state(known_most=500), 36_000.0).known > 60

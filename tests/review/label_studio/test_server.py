@@ -115,7 +115,9 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
             start(workspace)
     finally:
         shell = CliRunner().invoke(review, ["stop", "-w", str(workspace.root)])
-    assert shell.stdout == "Label Studio has ended.\n"
+    ended, following = shell.stdout.splitlines()
+    assert ended == "Label Studio has ended."
+    assert following == f"next: sixrayd review serve --background -w {workspace.root}"
     assert (running(workspace), stop(workspace)) == (None, False)
     with pytest.raises(ProcessLookupError):
         os.killpg(again.pid, 0)
