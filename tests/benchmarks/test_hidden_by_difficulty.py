@@ -5,7 +5,6 @@ import pytest
 
 from benchmarks.hidden_by_difficulty import (
     HIDDEN,
-    KNOWN,
     ORDERS,
     SEEN,
     Campaign,
@@ -31,7 +30,7 @@ def threats():
 
 def campaigns(threats, order, easy=False):
     rng = np.random.default_rng(1)
-    return [Campaign.of(threats, order, easy, rng) for _ in range(5)]
+    return [Campaign.of(threats, order, easy, 150, rng) for _ in range(5)]
 
 
 def test_known_and_hidden_are_parted_as_asked(threats):
@@ -39,7 +38,7 @@ def test_known_and_hidden_are_parted_as_asked(threats):
     assert (threats.seen[1] >= threats.seen[0]).all()
     for order in ORDERS:
         for one in campaigns(threats, order):
-            assert ((one.look >= 0).sum(), len(one.shown)) == (HIDDEN, KNOWN)
+            assert ((one.look >= 0).sum(), len(one.shown)) == (HIDDEN, 150)
             assert (one.look[one.shown] == -1).all()
             assert not one.found[one.look == -1].any()
 
