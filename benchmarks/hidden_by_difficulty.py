@@ -7,11 +7,12 @@
     python -m benchmarks.hidden_by_difficulty -w ws --truth knives-truth.csv --table threats.csv
 
 The pool is all contraband that the model has not learnt as such: held-out positives, and what the
-release hides, which on the training side counted as background. Each campaign hides 250 of the pool among 50,000 negatives: at random, or those that the
-model scores low, that are small, or before which the scan is dark (a stand-in for occluded), with
-some chance. The rest of the pool is known. Reviewers see a threat with a chance whose log odds fall
-by one for each standard deviation of the three together. The queue's likeliest images are decided,
-three looks are drawn, and the bound of `sixrayd.statistics` is compared with what is left.
+release hides, which on the training side counted as background. Each campaign hides 250 of the pool
+among 50,000 negatives: at random, or those that the model scores low, that are small, or around
+which the scan is dark (a stand-in for occluded), with some chance. The rest of the pool is known.
+Reviewers see a threat with a chance whose log odds fall by one for each standard deviation of the
+three together. The queue's likeliest images are decided, three looks are drawn, and the bound of
+`sixrayd.statistics` is compared with what is left.
 """
 
 import csv
