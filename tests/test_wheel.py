@@ -65,6 +65,7 @@ def test_the_wheel_brings_annotation_and_manifests(wheel):
     assert folders == {"sixrayd", "sixrayd-0.1.0.dist-info"}
 
 
+@pytest.mark.long
 def test_the_wheel_brings_its_terms(wheel):
     with zipfile.ZipFile(wheel) as archive:
         for name in ("LICENSE", "NOTICE"):

@@ -30,6 +30,7 @@ def said(site, name):  # noqa: F811
     return {d.image_id: d for d in load_decisions(site.workspace, name)}
 
 
+@pytest.mark.long
 def test_a_perfect_reviewer_corrects_every_image(site):  # noqa: F811
     images = site.mined("perfect", 6)
     project = push(site.workspace, PushSettings("perfect")).project

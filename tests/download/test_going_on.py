@@ -85,16 +85,11 @@ def kill_often(tmp_path, moments, far):
     assert killed > moments // 2 or moments == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "far",
-    [
-        pytest.param("99999", id="threads"),
-        pytest.param("0", id="processes", marks=pytest.mark.long),
-    ],
+    "far", [pytest.param("99999", id="threads"), pytest.param("0", id="processes")]
 )
-@pytest.mark.parametrize(
-    "moments", [1, pytest.param(50, marks=[pytest.mark.long, pytest.mark.longest])]
-)
+@pytest.mark.parametrize("moments", [1, pytest.param(50, marks=pytest.mark.longest)])
 def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path, far, moments):
     kill_often(tmp_path, moments, far)
 

@@ -81,7 +81,7 @@ def test_planted_threats_measure_and_widen(campaign):
     assert result.found == perfect.found  # decisions on planted images are nobody's finds
     assert result.upper > perfect.upper
     seen = [Sensitivity(1, 2, 1).lower(0.005), Sensitivity(1, 3, 1).lower(0.005)]
-    assert result.rests_on[4:6] == (
+    assert result.rests_on[5:7] == (
         "sensitivity with proposals: measured, 1 of 2 planted threats found; counts as "
         f"{percent_down(seen[0])}",
         "sensitivity without proposals: measured, 1 of 3 planted threats found; counts as "

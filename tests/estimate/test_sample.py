@@ -140,7 +140,8 @@ for dies_at in range(10):  # two folders are synced, then each of four files and
 """
 
 
-@pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long
+@pytest.mark.parametrize("number", [1, 2])
 def test_a_killed_draw_ends_in_the_same_bytes(tmp_path, number):
     campaign = Campaign.build(tmp_path / "ws", SIZES, FLAGGED)
     if number == 2:

@@ -121,9 +121,9 @@ def test_a_stated_sensitivity_is_named_and_widens(campaign):
     assert stated.upper > perfect.upper
     sides = ("sensitivity with proposals", "sensitivity without proposals")
     taken = "NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
-    assert perfect.rests_on[4:6] == tuple(f"{side}: {taken}" for side in sides)
+    assert perfect.rests_on[5:7] == tuple(f"{side}: {taken}" for side in sides)
     lower = "NOT MEASURED, counts as 50.0 %: stated, of the other side, or capped by double reading"
-    assert stated.rests_on[4:6] == tuple(f"{side}: {lower}" for side in sides)
+    assert stated.rests_on[5:7] == tuple(f"{side}: {lower}" for side in sides)
     assert not stated.planting_helps
 
 

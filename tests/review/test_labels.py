@@ -46,6 +46,7 @@ def submitted(site, project, verdict, boxes=None):
         return [label for each in drawn for label in each["value"]["rectanglelabels"]]
 
 
+@pytest.mark.long
 def test_answers_say_how_many_images_have_a_faulty_label(site, drawn):
     begun = estimate_labels(site.workspace, LabelSettings(2))
     assert (begun.images, begun.drawn, begun.answered, begun.boxes) == (3, 2, 0, None)

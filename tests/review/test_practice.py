@@ -37,6 +37,7 @@ def through(who, project, boxes):
         return server.user, drawn, images
 
 
+@pytest.mark.long
 def test_each_person_sees_each_image_and_then_its_boxes(site):
     made = practise(site.workspace, PracticeSettings(number=2, people=2))
     assert (made.images, made.people) == (2, ())

@@ -37,6 +37,7 @@ def said_of(site, name):
     return standing_decisions(load_decisions(site.workspace, name))
 
 
+@pytest.mark.long
 def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     name = "again"
     images = site.mined(name, 4)

@@ -79,6 +79,7 @@ def test_drafts_skipped_and_empty_answers_are_told_apart(site):
     assert again.problems == result.problems
 
 
+@pytest.mark.long
 def test_an_answer_taken_back_on_the_server_stands_no_more(site):
     project = pushed(site, "back", 2)
     image, number = site.answer(project)

@@ -88,6 +88,7 @@ def test_no_image_of_the_test_side_or_the_held_out_tenth_is_learnt_from(workspac
     assert held["summary"]["validation_images"] == len(positives) - of_positives > 0
 
 
+@pytest.mark.long
 def test_killed_and_run_again_it_ends_in_the_same_bytes(workspace, tmp_path):
     undisturbed = Workspace(tmp_path / "undisturbed")
     shutil.copytree(workspace.root, undisturbed.root)

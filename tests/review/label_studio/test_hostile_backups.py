@@ -152,6 +152,7 @@ def test_killed_at_any_moment_a_backup_is_there_whole_or_not_at_all(struck, tmp_
     assert whole >= 1
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_a_restore_loses_nothing_and_can_be_done_again(struck):
     copies = struck["restore"]
     assert len(copies) > 12
