@@ -199,7 +199,7 @@ class _Demo:
     def _benchmark(self) -> BenchmarkSettings:
         # One detector and few images: enough to see every table, not to believe its figures.
         return BenchmarkSettings(
-            detectors=(self.detector,), resamples=200, validation=40, timing=10, force=True
+            detectors=(self.detector,), resamples=200, validation=10, timing=4, force=True
         )
 
     def _synthesize(self) -> None:

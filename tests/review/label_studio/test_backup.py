@@ -53,7 +53,9 @@ def test_a_lost_server_comes_back_from_its_backup(tmp_path):
 
     shell = CliRunner().invoke(review, ["restore", "-w", str(workspace.root)])
     assert shell.exit_code == 0, shell.output
-    assert shell.stdout == f"{made.file}: 2 tasks, 2 annotations are back\n"
+    back, following = shell.stdout.splitlines()
+    assert back == f"{made.file}: 2 tasks, 2 annotations are back"
+    assert following == f"next: sixrayd review serve --background -w {workspace.root}"
     assert (server_folder(workspace) / "secret.json").read_bytes() == secret
     assert load_decisions(workspace, "first") == before
     with running_server(workspace):
