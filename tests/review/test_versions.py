@@ -143,7 +143,9 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     root = str(site.workspace.root)
     words = ["withdraw", image, image, "-w", root, "--name", "withdrawn"]
     shell = CliRunner().invoke(review, [*words, "--reason", "wrong bag", "--by", "carl"])
-    assert shell.stdout == "withdrawn: 1 decision withdrawn in decisions/00002.parquet\n"
+    said, following = shell.stdout.splitlines()
+    assert said == "withdrawn: 1 decision withdrawn in decisions/00002.parquet"
+    assert following == f"next: reviewers, then sixrayd review pull --name withdrawn -w {root}"
     assert list(standing(site, "withdrawn")) != [image] and len(standing(site, "withdrawn")) == 1
     row = ReviewFolder(site.workspace, "withdrawn").decisions()[-1]
     assert (row["note"], row["follows"]) == ("withdrawn by carl: wrong bag", 1)
