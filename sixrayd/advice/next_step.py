@@ -127,7 +127,7 @@ class Judgement:
         yield from self._of_queue()
         if reviews_with_decisions(self.workspace):
             yield from self._of_results("estimate", "answers have come since")
-            yield from self._of_results("export", "answers have come since")
+            yield from self._of_results("export", "answers or an estimate have come since")
             yield from self._of_round()
         if self.results["export"] or self.results["benchmark"]:
             yield from self._of_results("benchmark", "what it judged has changed")

@@ -13,7 +13,6 @@ from sixrayd.core.records import ImageRecord, Rule, State
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision
 
-STATE_SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "state", "split", "reason")])
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from sixrayd.browse.samples import STATE_SCHEMA, KnownImages, ShownBox, leaks_of, shown_candidates
+from sixrayd.browse.samples import KnownImages, ShownBox, leaks_of, shown_candidates
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, read_table, some_columns
-from sixrayd.core.index import Index, given_splits, load_annotations, unannotated_ids
+from sixrayd.core.index import Annotation, Index, given_splits, load_annotations, unannotated_ids
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Source
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.export_files import BARE, STATE_SCHEMA, STATES
 from sixrayd.decisions.decision import (
     Decision,
     decision_files,
@@ -25,8 +26,6 @@ from sixrayd.decisions.decision import (
 from sixrayd.export.states import assign_states, gather
 from sixrayd.review.folder import begun_reviews
 from sixrayd.review.queue.contradictions import RELEASE, contradictions
-
-_BARE = "positives_without_boxes.txt"
 
 
 def newest_export(workspace: Workspace) -> str:
@@ -90,7 +89,7 @@ def _as_it_stands(workspace: Workspace) -> KnownImages:
 def _exported(workspace: Workspace, export: str) -> KnownImages:
     run = workspace.run("export", export)
     tree = Path(run.settings["out"] or workspace.folder("export", export))
-    states = tree / "states.parquet"
+    states = tree / STATES
     if not states.exists():
         raise WorkspaceError(f"{states}: missing; run `sixrayd export --voc` again")
     reviews = run.settings["review"]
@@ -103,7 +102,7 @@ def _exported(workspace: Workspace, export: str) -> KnownImages:
         some_columns(states, STATE_SCHEMA),
         list(dict.fromkeys(filter(None, [*reviewed, *read]))),
         decisions,
-        hidden=frozenset(plain_text(tree / _BARE).splitlines()),
+        hidden=frozenset(plain_text(tree / BARE).splitlines()),
         plain=False,
     )
 
@@ -120,19 +119,19 @@ def _known(
     boxes, ranks = shown_candidates(
         read_table(path, CANDIDATE_SCHEMA).to_pylist() for path in paths
     )
-    doubts, disputing = _doubts(workspace, index)
-    leaks = leaks_of(index, given_splits(workspace))
     annotations = load_annotations(workspace)
+    doubts, disputing = _doubts(workspace, index, annotations)
+    leaks = leaks_of(index, given_splits(workspace))
     return KnownImages(
         index, states, annotations, disputing | boxes, ranks, decisions, doubts, leaks, **more
     )
 
 
 def _doubts(
-    workspace: Workspace, index: Index
+    workspace: Workspace, index: Index, annotations: Mapping[str, tuple[Annotation, ...]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[ShownBox, ...]]]:
     """Why boxes of positives may be wrong, and the detections that dispute them, by image."""
-    annotations, unknown = load_annotations(workspace), unannotated_ids(workspace)
+    unknown = unannotated_ids(workspace)
     found: dict[str, list[str]] = defaultdict(list)
     for record in index.select(source=Source.POSITIVE):
         boxes = annotations.get(record.image_id, ())

@@ -20,11 +20,13 @@ def claim_folder(folder: Path) -> bool:
     """Make a folder that is closed to others, or take one that this user made by this function.
 
     Returns:
-        False where another made it, or where it was copied; nothing is changed then.
+        False where another made it, where it was copied, or is a link; nothing is changed then.
 
     Raises:
         WorkspaceError: it, or the key in the user's home, cannot be written or read.
     """
+    if folder.is_symlink():
+        return False  # it may lead to a folder of the user's
     if folder.exists() and not all(_is_unfinished(each) for each in folder.iterdir()):
         return _is_marked(folder)
     make_folder(folder, 0o700)
@@ -56,7 +58,10 @@ def _key() -> bytes:
                 beside.write_bytes(secrets.token_bytes(_KEY_BYTES))
         key = plain_bytes(path, 1 << 10)
     except OSError as error:
-        raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise WorkspaceError(
+            f"{path}: cannot be made or read ({error.strerror or error}); name a folder of yours "
+            "for it in XDG_STATE_HOME"
+        ) from error
     if len(key) < _KEY_BYTES:
         raise WorkspaceError(f"{path}: {len(key)} bytes, expected {_KEY_BYTES}; remove it")
     return key

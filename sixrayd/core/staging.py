@@ -82,10 +82,22 @@ class Staging:
 
     def write_manifest(self) -> str:
         """Write what `sha256sum -c` reads, covering all files so far; gives its own hash."""
-        rows = sorted(self.sha256.items())
-        data = "".join(f"{digest}  {path}\n" for path, digest in rows).encode()
+        data = _manifest(self.sha256)
         (self.root / MANIFEST).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
+
+
+def content_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 of what files hold, in hex, as that of their manifest.
+
+    Args:
+        files: SHA-256 by path.
+    """
+    return hashlib.sha256(_manifest(files)).hexdigest()
+
+
+def _manifest(files: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(files.items())).encode()
 
 
 @contextmanager

@@ -41,11 +41,11 @@ def write_tagged(path: Path, ids: Iterable[str]) -> None:
         write_json(path, wanted)
 
 
-def tagged_ids(workspace: Workspace) -> list[str]:
-    """All images that are tagged, by id.
+def tagged_ids(workspace: Workspace) -> dict[str, Path]:
+    """All images that are tagged, by id, and the file that says so.
 
     Raises:
         WorkspaceError: a file is broken.
     """
     files = [tag_file(workspace, ""), *(workspace.root / "browse" / "tagged").glob("[!.]*.json")]
-    return sorted({image_id for path in files for image_id in read_tagged(path)})
+    return dict(sorted((image_id, path) for path in files for image_id in read_tagged(path)))

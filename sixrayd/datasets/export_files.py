@@ -2,20 +2,25 @@
 
 import pyarrow as pa
 
-from sixrayd.core.records import BOX_COLUMNS, State
+from sixrayd.core.records import BOX_COLUMNS, EMPTY_SETS, State
 
 DATASET = "manifests/dataset.json"
 BOXES, ABSENCE, STATES = "provenance.parquet", "absence.parquet", "states.parquet"
 UNLISTED = "unlisted"  # where a form needs a name for images on no side
 BARE = "positives_without_boxes.txt"
+NEGATIVES, UNDECIDED = "negatives.txt", "undecided.txt"
 LISTS = {
     "found_positives.txt": State.FOUND_POSITIVE,
-    "negatives.txt": State.UNFLAGGED,
+    NEGATIVES: State.UNFLAGGED,
     "confusing_negatives.txt": State.CONFUSING_NEGATIVE,
     "audited_empty.txt": State.AUDITED_EMPTY,
-    "undecided.txt": State.UNDECIDED,
+    UNDECIDED: State.UNDECIDED,
     "unreadable.txt": State.UNREADABLE,
 }
+# Images that hold nothing, as far as the export knows.
+EMPTY_LISTS = tuple(path for path, state in LISTS.items() if state in EMPTY_SETS.values())
+OTHER_CLASSES = "other_classes.txt"  # images that hold something of a class that is none of ours
+SPLITS = "splits.json"
 IMAGES = "manifests/images.parquet"
 SIDE = pa.struct([pa.field("split", pa.string()), pa.field("side", pa.string())])
 # A row an image of the release, by image id.

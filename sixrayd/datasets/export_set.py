@@ -15,17 +15,21 @@ from sixrayd.core.files import column_batches, plain_text
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
 from sixrayd.core.voc import VocObject
-from sixrayd.datasets.export_files import BOXES, IMAGE_SCHEMA, IMAGES, PROVENANCE_SCHEMA, STATES
+from sixrayd.datasets.export_files import (
+    BOXES,
+    EMPTY_LISTS,
+    IMAGE_SCHEMA,
+    IMAGES,
+    OTHER_CLASSES,
+    PROVENANCE_SCHEMA,
+    SPLITS,
+    STATES,
+    UNDECIDED,
+)
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.workspace_set import read_columns
 
 TREE = "VOC2007"
-NEGATIVES = "negatives.txt"
-# Lists whose images hold nothing, as far as the export knows.
-EMPTY_LISTS = (NEGATIVES, "confusing_negatives.txt", "audited_empty.txt")
-OTHER_CLASSES = "other_classes.txt"  # images that hold something of a class that is none of ours
-UNDECIDED = "undecided.txt"  # images of which nothing is said
-SPLITS = "splits.json"
 _ROWS = 10_000  # of a table that are in memory at once
 _BOX_COLUMNS = pa.schema(
     [

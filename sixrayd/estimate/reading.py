@@ -15,10 +15,9 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     Decision,
     decision_files,
-    load_decisions,
     mining_of,
     reviews_with_decisions,
-    standing_decisions,
+    said_in_all,
 )
 from sixrayd.statistics.sampling import CENSUS, POPULATION_SCHEMA
 from sixrayd.statistics.standing import Answer, answer_rows, settled_answers
@@ -70,16 +69,6 @@ def all_decision_files(workspace: Workspace) -> list[Path]:
     ]
 
 
-def said_by_image(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
-    """Standing decisions of all reviews.
-
-    Raises:
-        WorkspaceError: a table is broken, or a row makes no sense.
-    """
-    names = reviews_with_decisions(workspace)
-    return standing_decisions(d for name in names for d in load_decisions(workspace, name))
-
-
 def answers_by(
     workspace: Workspace, said: Mapping[str, Sequence[Decision]], rule: Rule
 ) -> dict[str, Answer]:
@@ -122,7 +111,7 @@ def population_now(
     """
     table = negatives(workspace)
     ids, groups = (table[name].to_pylist() for name in ("image_id", "group"))
-    answers = answers_by(workspace, said_by_image(workspace), rule)
+    answers = answers_by(workspace, said_in_all(workspace), rule)
     mining = mining_name(workspace, review)
     scores = flagged_by(workspace, mining) if mining else {}
     found: set[str] = set()

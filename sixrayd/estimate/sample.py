@@ -15,12 +15,12 @@ from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text, read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import said_in_all
 from sixrayd.estimate.reading import (
     answers_by,
     negatives,
     population_now,
     review_name,
-    said_by_image,
 )
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.statistics.planned import LookPlan
@@ -156,7 +156,7 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         sample = folder.sample()
-        answers = answers_by(workspace, said_by_image(workspace), Rule.ADJUDICATOR)
+        answers = answers_by(workspace, said_in_all(workspace), Rule.ADJUDICATOR)
         finished = _draws_in(sample) < drawn.draws
         if not (finished and plan.looks == _looks(population, settings)):
             _check_kind(folder, plan, settings)

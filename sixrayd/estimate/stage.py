@@ -12,7 +12,7 @@ from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import Decision
+from sixrayd.decisions.decision import Decision, said_in_all
 from sixrayd.estimate.figure import InterimLook, draw_course
 from sixrayd.estimate.planted import planted_counts, planted_files
 from sixrayd.estimate.reading import (
@@ -22,7 +22,6 @@ from sixrayd.estimate.reading import (
     mining_name,
     population_now,
     review_name,
-    said_by_image,
 )
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
@@ -145,7 +144,7 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         drawn.check_sample(population, folder.finished_sample(drawn))
-    said = said_by_image(workspace)
+    said = said_in_all(workspace)
     answers = answers_by(workspace, said, rule)
     planted, labels = planted_counts(workspace, rule), workspace.classes().names
     shams = sham_alarms(workspace)

@@ -11,7 +11,6 @@ from sixrayd.core.records import State
 from sixrayd.core.words import counted
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts, Groups
-from sixrayd.export.parquet import data_files
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.stated import StatedBound
 
@@ -138,18 +137,18 @@ _NEAR = """\
   alone in theirs. {across} on both sides of the split."""
 
 
-def card(facts: Facts, parts: Sequence[str] = ()) -> str:
+def card(facts: Facts, config: Mapping[str, Any] = {}) -> str:
     """Markdown that says what the dataset is, with its counts; YAML for Hugging Face above.
 
     Args:
-        parts: of the Parquet form, in order.
+        config: which files of the Parquet form hold what; see `load_config`.
     """
     counts, split = facts.counts, facts.split
     states, images, sets = (counts[key] for key in ("states", "images", "sets"))
     rows = [f"| {state} | {states[state]} | {_MEANING[state]} |" for state in State]
     origins = (f"{count} {_words(origin)}" for origin, count in counts["origins"].items())
     return _TEXT.format(
-        front=_front(facts, parts),
+        front=_front(facts, config),
         name=_words(facts.name),
         forms=facts.titles,
         files="\n".join(_FILES[form] for form in facts.forms if form in _FILES),
@@ -178,7 +177,7 @@ def _version(facts: Facts) -> str:
     return f"{this}, made from\n`{_code(facts.parent.words)}`; `CHANGELOG.md` says what changed."
 
 
-def _front(facts: Facts, parts: Sequence[str]) -> str:
+def _front(facts: Facts, config: Mapping[str, Any]) -> str:
     """The YAML that Hugging Face reads."""
     said: dict[str, Any] = {
         "pretty_name": printable(f"{facts.release}, corrected: {facts.name}"),
@@ -191,9 +190,8 @@ def _front(facts: Facts, parts: Sequence[str]) -> str:
         "size_categories": [_size_category(sum(facts.counts["images"].values()))],
         "tags": ["x-ray", "security-screening", "baggage"],
     }
-    if parts:
-        files = data_files(parts, "parquet/data")
-        said["configs"] = [{"config_name": "default", "data_files": files}]
+    if config:
+        said["configs"] = [dict(config)]
     return str(yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
 
 

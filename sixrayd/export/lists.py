@@ -18,6 +18,7 @@ from sixrayd.datasets.export_files import (
     IMAGES,
     LISTS,
     SIDE,
+    SPLITS,
     STATE_SCHEMA,
     STATES,
 )
@@ -48,7 +49,7 @@ def write_lists(
     absence = pa.Table.from_pylist(list(absence_rows(evidence, states)), schema=ABSENCE_SCHEMA)
     staging.write_table(ABSENCE, absence, ABSENCE_SCHEMA)
     sides = {str(side): counts.ids(side) for side in Split}
-    staging.write("splits.json", (json.dumps(sides, indent=1) + "\n").encode())
+    staging.write(SPLITS, (json.dumps(sides, indent=1) + "\n").encode())
     staging.place(IMAGES)
     staging.write_table(IMAGES, _images(workspace, evidence, states, counts), IMAGE_SCHEMA)
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pyarrow as pa
 
-from sixrayd.core.staging import AddRow, Staging
+from sixrayd.core.staging import AddRow, Staging, content_digest
 from sixrayd.export.coco import xywh
 from sixrayd.export.content import Add, Content, ExportedImage
 
@@ -43,7 +43,7 @@ def parquet_files(staging: Staging, content: Content) -> Iterator[Add]:
         yield add
         for part in found.values():
             part.finish()
-    staging.write_lines(f"{FOLDER}/README.md", _card(list(found)))
+    staging.write_lines(f"{FOLDER}/README.md", _card(load_config(staging.sha256, "data")))
 
 
 class _PartFiles:
@@ -126,28 +126,37 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": words.get(kind, str(kind)), "_type": "Value"}
 
 
-def data_files(parts: Iterable[str], folder: str) -> list[dict[str, str]]:
-    """Which files hold which part, in Hugging Face's words; `folder` is seen from the card."""
-    return [{"split": part, "path": f"{folder}/{part}-*.parquet"} for part in parts]
+def load_config(files: Mapping[str, str], folder: str) -> dict[str, Any]:
+    """Which files hold which part, in Hugging Face's words; empty without this form.
+
+    The name follows the content: `load_dataset` keeps what it read by folder's and config's names
+    alone, and would answer with an older export, or another workspace's.
+
+    Args:
+        files: SHA-256 of the export's files by path.
+        folder: of the data, seen from the card.
+    """
+    named = {path: re.fullmatch(rf"{FOLDER}/data/(.+)-\d{{5}}\.parquet", path) for path in files}
+    parts = dict.fromkeys(match[1] for match in named.values() if match)
+    if not parts:
+        return {}
+    digest = content_digest({path: files[path] for path, match in named.items() if match})
+    paths = [{"split": part, "path": f"{folder}/{part}-*.parquet"} for part in parts]
+    return {"config_name": f"sixrayd-{digest[:12]}", "data_files": paths}
 
 
-def parts_in(paths: Iterable[str]) -> list[str]:
-    """The parts of which there are files, in order."""
-    named = (re.fullmatch(rf"{FOLDER}/data/(.+)-\d{{5}}\.parquet", path) for path in paths)
-    return list(dict.fromkeys(match[1] for match in named if match))
-
-
-def _card(found: list[str]) -> Iterator[str]:
+def _card(config: Mapping[str, Any]) -> Iterator[str]:
     """The card that `load_dataset` reads its files from."""
     yield "---"
     yield "task_categories:"
     yield "- object-detection"
     yield "license: other"
-    yield "configs:"
-    yield "- config_name: default"
-    yield "  data_files:"
-    for file in data_files(found, "data"):
-        yield f"  - split: {file['split']}"
-        yield f"    path: {file['path']}"
+    if config:
+        yield "configs:"
+        yield f"- config_name: {config['config_name']}"
+        yield "  data_files:"
+        for file in config["data_files"]:
+            yield f"  - split: {file['split']}"
+            yield f"    path: {file['path']}"
     yield "---"
     yield "What this is, how it was made and under which terms: `README.md` of the folder above."

@@ -291,8 +291,8 @@ class _Taking:
             raise AnnotationError(f"{where}: {what}; mend it or pass --on-error skip")
         if len(self.faults) == _MOST_FAULTS:
             raise AnnotationError(
-                f"{self.settings.detections}: more than {_MOST_FAULTS} detections cannot be used, "
-                f"the last at {where}: {without_advice(what)}; leave out what is not of this "
+                f"{self.settings.detections}: more than {_MOST_FAULTS:,} detections cannot be "
+                f"used, the last at {where}: {without_advice(what)}; leave out what is not of this "
                 "release"
             )
         self.faults.append({"where": where, "error": without_advice(what)})

@@ -13,15 +13,8 @@ from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging, staged
 from sixrayd.core.voc import VocAnnotation, write_voc
-from sixrayd.datasets.export_set import (
-    NEGATIVES,
-    OTHER_CLASSES,
-    SPLITS,
-    TREE,
-    UNDECIDED,
-    is_export,
-    other_classes,
-)
+from sixrayd.datasets.export_files import NEGATIVES, OTHER_CLASSES, SPLITS, UNDECIDED
+from sixrayd.datasets.export_set import TREE, is_export, other_classes
 from sixrayd.datasets.label_hash import LabelCounts, plain_labels
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.datasets.patch_file import read_patch

@@ -27,10 +27,9 @@ from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
     Decision,
     decision_files,
-    load_decisions,
     mining_of,
     reviews_with_decisions,
-    standing_decisions,
+    said_in_all,
 )
 from sixrayd.review.settings import NextSettings
 
@@ -94,20 +93,9 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
                 f"`{workspace.command('sixrayd review pull')}`"
             )
         sorting = _Sorting(workspace, settings.split)
-        for image_id, said in decided_on(workspace).items():
+        for image_id, said in said_in_all(workspace).items():
             sorting.add(image_id, said, settings.rule)
         return _write(workspace, name, settings, reviews, sorting)
-
-
-def decided_on(workspace: Workspace) -> dict[str, tuple[Decision, ...]]:
-    """The standing decisions of all reviews, by image; those on planted images are elsewhere.
-
-    Raises:
-        WorkspaceError: a table of decisions is broken.
-    """
-    return standing_decisions(
-        d for review in reviews_with_decisions(workspace) for d in load_decisions(workspace, review)
-    )
 
 
 class _Sorting:

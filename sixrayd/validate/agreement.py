@@ -12,8 +12,8 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import open_plain, read_table, sha256_file
 from sixrayd.core.records import EMPTY_SETS, Split
 from sixrayd.core.staging import MANIFEST
-from sixrayd.datasets.export_files import BARE, DATASET, LISTS, STATE_SCHEMA, STATES
-from sixrayd.datasets.export_set import SPLITS, TREE
+from sixrayd.datasets.export_files import BARE, DATASET, LISTS, SPLITS, STATE_SCHEMA, STATES
+from sixrayd.datasets.export_set import TREE
 from sixrayd.validate.faults import FaultList
 from sixrayd.validate.tables import POSITIVE, ExportTables, own_file, read_document
 

@@ -39,3 +39,10 @@ def test_a_folder_that_a_kill_left_without_its_mark_is_taken(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".made-here.1.part").write_text("")
     assert claim_folder(tmp_path / "a")
+
+
+def test_a_link_is_not_taken(tmp_path):
+    (tmp_path / "users").mkdir(mode=0o755)
+    (tmp_path / "a").symlink_to("users")
+    assert not claim_folder(tmp_path / "a")
+    assert not [*(tmp_path / "users").iterdir()]

@@ -8,6 +8,7 @@ import pytest
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import said_in_all
 from sixrayd.estimate.reading import (
     all_decision_files,
     answers_by,
@@ -16,7 +17,6 @@ from sixrayd.estimate.reading import (
     negatives,
     population_now,
     review_name,
-    said_by_image,
 )
 from tests.estimate.campaigns import GUN, Campaign, name_of, set_groups
 from tests.workspaces import (
@@ -190,7 +190,7 @@ def test_decisions_of_all_reviews_stand_side_by_side(campaign):
     later = Says(name_of(1), NOTHING, decided_at="2026-02-01T10:00:00+00:00")
     build_review(workspace, "second", [name_of(1)], [[later, Says(name_of(9), MISSED, GUN, BOB)]])
 
-    said = said_by_image(workspace)
+    said = said_in_all(workspace)
 
     assert [path.parent.parent.name for path in all_decision_files(workspace)] == [
         "first",

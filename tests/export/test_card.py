@@ -8,6 +8,7 @@ from sixrayd.core.records import State
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.export.about import Facts, Groups, ImageSizes
 from sixrayd.export.card import card
+from sixrayd.export.parquet import load_config
 from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.stated import StatedBound
 
@@ -36,8 +37,8 @@ def facts(name="first", **more):
     return Facts(name, "SIXray", **said)
 
 
-def text(name="first", parts=(), **more):
-    return card(facts(name, **more), parts)
+def text(name="first", config=None, **more):
+    return card(facts(name, **more), config or {})
 
 
 def body(name="first", **more):
@@ -157,7 +158,10 @@ def test_sizes_of_boxes_and_images():
 
 def test_the_front_is_what_hugging_face_reads():
     hostile = "a: [b\n---\n{c}"
-    front = yaml.safe_load(text(hostile, parts=["train", "confusing_train"]).split("---\n")[1])
+    parts = ("train", "confusing_train")
+    files = {f"parquet/data/{part}-00000.parquet": "0" * 64 for part in parts}
+    config = load_config(files | {"states.parquet": "1" * 64}, "parquet/data")
+    front = yaml.safe_load(text(hostile, config).split("---\n")[1])
 
     assert front == {
         "pretty_name": "SIXray, corrected: a: [b\\n---\\n{c}",
@@ -171,7 +175,7 @@ def test_the_front_is_what_hugging_face_reads():
         "tags": ["x-ray", "security-screening", "baggage"],
         "configs": [
             {
-                "config_name": "default",
+                "config_name": "sixrayd-e78d9234a145",
                 "data_files": [
                     {"split": "train", "path": "parquet/data/train-*.parquet"},
                     {
@@ -193,3 +197,13 @@ def test_how_many_images_in_hugging_faces_words(images, word):
     said = text(counts=counted(images={"train": images, "test": 0}))
 
     assert f"size_categories:\n- {word}\n" in said
+
+
+def test_hugging_face_is_told_apart_what_it_would_take_for_the_same():
+    file = "parquet/data/train-00000.parquet"
+    one, other = (load_config({file: digit * 64, "a.txt": "0" * 64}, "data") for digit in "01")
+
+    assert one["data_files"] == other["data_files"]
+    assert one["config_name"] != other["config_name"]
+    assert load_config({file: "0" * 64}, "data") == one  # by the images alone
+    assert load_config({"a.txt": "0" * 64}, "data") == {}

@@ -11,7 +11,8 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, sha256_file
 from sixrayd.core.records import TRAINING_SCHEMA, Rule
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.next_round import NextRound, decided_on, next_round
+from sixrayd.decisions.decision import said_in_all
+from sixrayd.review.next_round import NextRound, next_round
 from sixrayd.review.settings import NextSettings
 from tests.workspaces import (
     BOB,
@@ -81,7 +82,7 @@ def test_every_decided_image_is_counted_once(tmp_path):
         "first: 2 positives (2 found, 0 corrected), 1 hard negative, 3 left out; "
         "1 of the test side are not used"
     )
-    assert decided_on(workspace).keys() == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}
+    assert said_in_all(workspace).keys() == {f"N{n:07d}" for n in (1, 2, 3, 4, 5, 10, 11, 12)}
 
 
 def test_the_same_decisions_give_the_same_bytes(tmp_path):
@@ -202,7 +203,7 @@ def test_without_a_decision_or_a_review_the_message_says_what_to_run(tmp_path):
     )
     with pytest.raises(WorkspaceError, match=r"run\.json: missing; run `sixrayd review push -w "):
         next_round(workspace, NextSettings("other"))
-    assert decided_on(workspace) == {}
+    assert said_in_all(workspace) == {}
 
 
 @pytest.mark.parametrize("rule", Rule)
@@ -273,7 +274,7 @@ def test_every_image_decided_is_counted_once_whatever_was_said(said, rule):
         answers = [Says(i, v, b, who, withdrawn=w) for i, v, b, who, w in said]
         workspace = reviewed(root, *answers)
         result = next_round(workspace, NextSettings(rule=rule))
-        decided = decided_on(workspace)
+        decided = said_in_all(workspace)
         taught = rows(result)
     kept = (result.found, result.corrected, result.hard_negatives, result.left_out)
     apart = (result.cleared, result.test_side, result.not_in_release)

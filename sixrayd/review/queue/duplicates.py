@@ -17,9 +17,7 @@ from sixrayd.core.records import ADJUDICATION, ImageRecord, Rule, Source, Verdic
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
-    load_decisions,
-    reviews_with_decisions,
-    standing_decisions,
+    said_in_all,
 )
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.devices import pick_device
@@ -127,12 +125,7 @@ def positive_boxes(workspace: Workspace, index: Index) -> dict[str, tuple[Box, .
     sources = index.rows(source=Source.POSITIVE)["image_id"].to_pylist()
     annotations = load_annotations(workspace)
     boxes = {i: tuple(each.box for each in annotations.get(i, ())) for i in sources}
-    decisions = (
-        decision
-        for review in reviews_with_decisions(workspace)
-        for decision in load_decisions(workspace, review)
-    )
-    for image_id, said in standing_decisions(decisions).items():
+    for image_id, said in said_in_all(workspace).items():
         settled = settle(said, Rule.ADJUDICATOR).decision
         if settled is None and all(
             d.verdict == Verdict.MISSED and d.lane != ADJUDICATION for d in said

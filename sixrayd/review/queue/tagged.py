@@ -32,8 +32,8 @@ def tagged_images(workspace: Workspace, boxes: int, draw_from: float | None) -> 
         )
     if strangers := [image_id for image_id in ids if image_id not in index]:
         raise WorkspaceError(
-            f"{workspace.root / 'browse'}: {strangers[0]!r} is tagged and no image of the release; "
-            f"open `{workspace.command('sixrayd browse')}` once, then push again"
+            f"{ids[strangers[0]]}: {strangers[0]!r} is no image of the release; remove it from the "
+            "file, then push again"
         )
     detected = _detected(workspace, set(ids), boxes, draw_from)
     own = load_annotations(workspace)

@@ -51,7 +51,10 @@ def test_nothing_tagged_says_how_to_tag(workspace):
 def test_a_strangers_tags_are_checked(workspace):
     file = tag_file(workspace, "")
     write_tagged(file, ["N9999999"])
-    with pytest.raises(WorkspaceError, match="'N9999999' is tagged and no image of the release"):
+    with pytest.raises(
+        WorkspaceError,
+        match=r"tagged\.json: 'N9999999' is no image of the release; remove it from the file",
+    ):
         asked(workspace)
     for broken, why in (('["N0000001", 1]', "not a list of image ids"), ("[", "broken")):
         file.write_text(broken)
