@@ -15,6 +15,7 @@ import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -80,6 +81,50 @@ def draw(workspace: Workspace, name: str, seed: int, checks: int, planned: int, 
     draw_sample(workspace, SampleSettings(name, checks, thrown, looks, next_look=later))
 
 
+def reviewed(
+    folder: ReviewFolder,
+    people: tuple[Connection, Connection],
+    number: int,
+    boxes: dict[str, tuple[Box, ...]],
+    wishes: ReviewerSettings,
+) -> int:
+    """Have a project answered, by a reviewer and then by an adjudicator who does not err; gives how
+    many images are decided.
+    """
+    (person, adjudicator), name = people, folder.name
+    project = folder.project()
+    assert project is not None  # it has just been pushed
+    review_as_person(person, number, boxes, folder.images_by_alias(project), wishes)
+    pull(folder.workspace, PullSettings(name))
+    ruled = adjudicate(folder.workspace, AdjudicateSettings(name))
+    if ruled.added:
+        names = folder.images_by_alias(project)
+        settled = ReviewerSettings(seed=wishes.seed)
+        review_as_person(adjudicator, ruled.project, boxes, names, settled)
+    return pull(folder.workspace, PullSettings(name)).progress.decided
+
+
+def measured(
+    workspace: Workspace, name: str, hidden: set[str], stated: BoundSettings
+) -> dict[str, Any]:
+    """The bound beside what is left in truth."""
+    bound = estimate(workspace, EstimateSettings(name, stated))
+    said = standing_decisions(load_decisions(workspace, name))
+    found = {i for i, d in said.items() if d[-1].verdict == Verdict.MISSED}
+    left = len(hidden - found)
+    return {
+        "found": len(hidden & found),
+        "left": left,
+        "left at most": bound.images,
+        "estimate": bound.estimate,
+        "left at least": bound.lower,
+        "groups left at most": bound.upper,
+        "of one look": of_one_look(workspace, name, stated),
+        "by odds ratio": bound.by_gamma,
+        "holds": bound.lower <= left <= bound.images,
+    }
+
+
 @click.command()
 @click.option("-w", "--workspace", "root", type=click.Path(path_type=Path), required=True)
 @click.option("--name", default="", help="Of the mining.  [default: the newest]")
@@ -129,36 +174,11 @@ def main(
             if stage:
                 draw(workspace, name, seed, checks, planned * stages, stage)
             number = push(workspace, PushSettings(name, limit=before + queue * stage)).project
-            project = folder.project()
-            assert project is not None
-            review_as_person(person, number, boxes, folder.images_by_alias(project), wishes)
-            pull(workspace, PullSettings(name))
-            ruled = adjudicate(workspace, AdjudicateSettings(name))
-            names = folder.images_by_alias(project)
-            if ruled.added:
-                review_as_person(admin, ruled.project, boxes, names, ReviewerSettings(seed=seed))
-            decided = pull(workspace, PullSettings(name)).progress.decided
-            if not stage:
-                continue
-            stated = BoundSettings(sensitivity=sensitivity)
-            bound = estimate(workspace, EstimateSettings(name, stated))
-            said = standing_decisions(load_decisions(workspace, name))
-            found = {i for i, d in said.items() if d[-1].verdict == Verdict.MISSED}
-            left = len(hidden - found)
-            row = {
-                "stage": stage,
-                "decided": decided,
-                "found": len(hidden & found),
-                "left": left,
-                "left at most": bound.images,
-                "estimate": bound.estimate,
-                "left at least": bound.lower,
-                "groups left at most": bound.upper,
-                "of one look": of_one_look(workspace, name, stated),
-                "by odds ratio": bound.by_gamma,
-                "holds": bound.lower <= left <= bound.images,
-            }
-            click.echo(json.dumps(row))
+            decided = reviewed(folder, (person, admin), number, boxes, wishes)
+            if stage:
+                stated = BoundSettings(sensitivity=sensitivity)
+                row = {"stage": stage, "decided": decided}
+                click.echo(json.dumps(row | measured(workspace, name, hidden, stated)))
 
 
 if __name__ == "__main__":
