@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -418,10 +419,11 @@ def _worker(lane: str, finders: Mapping[str, str]) -> str:
 
 
 def _print_progress(counts: "Progress") -> None:
-    out.print(_progress_table(counts))
+    out.print(progress_table(counts))
 
 
-def _progress_table(counts: "Progress") -> Table:
+def progress_table(counts: "Progress") -> Table:
+    """What a review has come to, a count a row."""
     table = Table("of the review", "", box=None, header_style="bold")
     table.columns[1].justify = "right"
     table.add_row("answers", f"{counts.decided} of {counts.tasks}")
@@ -448,7 +450,7 @@ def _progress_table(counts: "Progress") -> Table:
         table.add_row("images one person answered twice", str(counts.twice))
     if counts.hours_left is not None:
         table.add_row("left, in minutes of review", f"{60 * counts.hours_left:.0f}")
-    if counts.finish:
+    if counts.finish and datetime.fromisoformat(counts.finish) > datetime.now(UTC):  # else idle
         table.add_row("done, at this week's pace", counts.finish)
     return table
 
@@ -456,7 +458,7 @@ def _progress_table(counts: "Progress") -> Table:
 def _status_table(result: "ReviewStatus") -> Group:
     notes: list[str | Table] = [
         f"{result.name} at {result.address}",
-        _progress_table(result.progress),
+        progress_table(result.progress),
     ]
     if result.next_hour is not None:
         notes.append(f"the next hour of review promises {result.next_hour:g} finds")

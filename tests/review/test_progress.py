@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sixrayd.core.boxes import Box
 from sixrayd.core.records import ADJUDICATION, Kind, Verdict
 from sixrayd.decisions.decision import DecidedBox, Decision
+from sixrayd.review.command import progress_table
 from sixrayd.review.progress import Progress, count_progress
 
 MISSED, NOTHING, UNSURE = Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE
@@ -237,3 +238,12 @@ def test_counts_add_up(decisions):
 @pytest.mark.parametrize("kind", [Kind.SPOT_CHECK, Kind.DUPLICATE])
 def test_contraband_in_whatever_was_sent_is_a_find(kind):
     assert count_progress([task("N1", kind=kind)], [says("N1", MISSED, GUN)]).found == 1
+
+
+def test_an_end_that_has_passed_is_not_foretold():
+    tasks = [task("N1"), task("N2"), task("N3")]
+    past = count_progress(tasks, [says("N1"), says("N2", at="10:01:00")])
+    assert past.finish == "2026-01-02T10:02+00:00"
+    to_come = replace(past, finish="9999-01-01T00:00+00:00")
+    told = [[*progress_table(counts).columns[0].cells] for counts in (past, to_come)]
+    assert told[1] == [*told[0], "done, at this week's pace"]
