@@ -83,6 +83,11 @@ _OF_TRAINING = ("epochs", "input_size", "window", "micro_batch", "amp")
 @option("--validation", help="Images that k is chosen on, at most.")
 @option("--timing", help="Images that are timed, at most.")
 @option(
+    "--images",
+    help="Test images with objects, and as many without, at most, for a first look."
+    "  [default: all]",
+)
+@option(
     "--saliency",
     type=click.Path(path_type=Path, exists=True),
     help="Weights of the aesthetic crop's saliency network.  [default: none]",

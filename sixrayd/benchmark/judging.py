@@ -1,6 +1,7 @@
 """The images that systems are judged on: truth, groups, origins, sizes."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,35 +45,52 @@ class Sides:
     median_px: float  # geometric mean of a training image's sides, at the median
     # Negatives that a detector once fired on and people cleared; None where the tree does not say.
     confusing: frozenset[str] | None = None
+    left_out: int = 0  # test images that were not drawn for a first look
 
 
 def load_sides(
-    workspace: Workspace, classes: ClassList, seen: frozenset[str], most: int, seed: int
+    workspace: Workspace,
+    classes: ClassList,
+    seen: frozenset[str],
+    most: int,
+    seed: int,
+    tested: int | None = None,
 ) -> Sides:
     """The images of an ingested tree.
 
     Args:
         seen: ids that some model has learnt from; none of them is a validation image.
         most: validation images.
+        tested: most test images with objects, and most without; None is all.
     """
     index = Index.load(workspace)
     judge = _Judge(workspace, index, classes)
-    unseen = [
-        r for r in index.select(source=Source.POSITIVE, split=Split.TRAIN) if r.image_id not in seen
-    ]
-    unseen.sort(key=lambda r: hashlib.sha256(f"{seed}/{r.image_id}".encode()).digest())
+
+    def drawn(records: Iterable[ImageRecord], most: int | None) -> list[ImageRecord]:
+        def by_chance(record: ImageRecord) -> bytes:
+            return hashlib.sha256(f"{seed}/{record.image_id}".encode()).digest()
+
+        return sorted(records, key=by_chance)[:most]
+
+    learnable = index.select(source=Source.POSITIVE, split=Split.TRAIN)
+    unseen = [r for r in learnable if r.image_id not in seen]
     learnt = index.rows(split=Split.TRAIN)
     sizes = (learnt if learnt.num_rows else index.rows()).select(["width", "height"]).to_pandas()
-    negatives = judge(index.select(source=Source.NEGATIVE, split=Split.TEST))
+    positives, empty = (
+        index.select(source=source, split=Split.TEST)
+        for source in (Source.POSITIVE, Source.NEGATIVE)
+    )
+    test, negatives = (judge(drawn(records, tested)) for records in (positives, empty))
     sets = load_sets(workspace)
     confusing = frozenset(i for i in negatives.ids if sets.get(i) == "confusing")
     return Sides(
-        judge(index.select(source=Source.POSITIVE, split=Split.TEST)),
+        test,
         negatives,
-        judge(unseen[:most]),
+        judge(drawn(unseen, most)),
         learnt.num_rows,
         float(np.sqrt(sizes.prod(axis=1)).median()),
         confusing if sets else None,
+        len(positives) + len(empty) - len(test.ids) - len(negatives.ids),
     )
 
 

@@ -35,6 +35,7 @@ class BenchmarkSettings:
             tree's own lists.
         validation: most images of the training side, unseen by every model, that k is chosen on.
         timing: images that every system is timed on.
+        images: most test images with objects, and most without, for a first look; None takes all.
         train_cropped: also train the last detector on TDC's crops of the training side.
         saliency, regression: the aesthetic crop's weights; None leaves its rows without figures.
         device: "auto", "cpu" or "cuda".
@@ -57,6 +58,7 @@ class BenchmarkSettings:
     resamples: int = 1000
     validation: int = 200
     timing: int = 50
+    images: int | None = None
     train_cropped: bool = False
     split: str = ""
     saliency: Path | None = field(default=None, metadata=OUTSIDE)
@@ -71,6 +73,8 @@ class BenchmarkSettings:
         for key, least in (("scale", 0), ("margin", 0), ("validation", 1), ("timing", 1)):
             if getattr(self, key) < least:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
+        if self.images is not None and self.images < 1:
+            raise SettingsError(f"images {self.images}: needs to be at least 1")
         if self.resamples < 1:
             raise SettingsError(f"resamples {self.resamples}: needs to be at least 1")
         if (self.saliency is None) != (self.regression is None):

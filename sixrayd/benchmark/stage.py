@@ -186,6 +186,7 @@ def _planned(
         ("split", ""),
         ("protocol", "modern"),
         ("models", ()),
+        ("images", None),
         ("tdc", {}),
         ("canny", asdict(CannySettings())),
     ):
@@ -221,7 +222,9 @@ class _Job:
         self.folder = workspace.folder("benchmark", run.name)
         self.device = pick_device(settings.device)
         seen = frozenset(i for model in self.models.values() for i in model.lineage.images)
-        self.sides = load_sides(data, classes, seen, settings.validation, settings.seed)
+        self.sides = load_sides(
+            data, classes, seen, settings.validation, settings.seed, settings.images
+        )
         if not self.sides.test.ids:
             raise WorkspaceError(f"{data.root}: no test image has an object of {classes.names}")
         self.detectors = {

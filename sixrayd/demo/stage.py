@@ -199,7 +199,12 @@ class _Demo:
     def _benchmark(self) -> BenchmarkSettings:
         # One detector and few images: enough to see every table, not to believe its figures.
         return BenchmarkSettings(
-            detectors=(self.detector,), resamples=200, validation=10, timing=4, force=True
+            detectors=(self.detector,),
+            resamples=200,
+            images=40,
+            validation=10,
+            timing=4,
+            force=True,
         )
 
     def _synthesize(self) -> None:

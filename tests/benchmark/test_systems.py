@@ -248,6 +248,23 @@ def test_sides_are_kept_apart(tmp_path):
     assert sides.test.sizes_wh == {"P00006": (96, 64)}
 
 
+def test_a_first_look_takes_so_many_of_each_kind_and_counts_the_rest(tmp_path):
+    gun = (("Gun", 5, 6, 30, 40, False),)
+    tested = [Picture(f"P0000{n}", "test", boxes=gun) for n in range(1, 6)]
+    negatives = [Picture("N0000001", "test"), Picture("N0000002")]
+    build_shards(Workspace(tmp_path), [*tested, *negatives])
+    origin = {"box_id": "P00001/a0", "origin": "confirmed"}
+    write_table(Workspace(tmp_path).shards / "origins.parquet", [origin], ORIGIN_SCHEMA)
+
+    first, again, other = (
+        load_sides(Workspace(tmp_path), ClassList(), frozenset(), 2, seed, 2) for seed in (0, 0, 1)
+    )
+
+    assert len(first.test.ids) == 2 and first.negatives.ids == ("N0000001",)
+    assert first.left_out == 3
+    assert first.test.ids == again.test.ids != other.test.ids
+
+
 def test_a_crop_whose_library_is_missing_has_a_row_that_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "smartcrop", None)
 
