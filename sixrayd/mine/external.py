@@ -123,6 +123,7 @@ def _files(settings: ExternalSettings) -> list[Path]:
     for given in filter(None, (path, settings.coco_images)):
         if not given.exists():
             raise SettingsError(f"{given}: no such file or folder")
+        check_plain(given)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".xml" and p.is_file())
         if not files:

@@ -499,3 +499,12 @@ def test_ids_beyond_64_bits_are_none(workspace, tmp_path):
     images = [{"id": 1 << 63, "file_name": "N0000001.jpg"}]
     with pytest.raises(AnnotationError, match="expected an id of its own and a name"):
         take_detections(workspace, results(tmp_path, images=images))
+
+
+def test_a_pipe_is_refused_whichever_it_is_given_for(workspace, tmp_path):
+    good = results(tmp_path, GOOD)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for changed in ({"detections": pipe}, {"coco_images": pipe}):
+        with pytest.raises(WorkspaceError) as caught:
+            take_detections(workspace, replace(good, **changed))
+        assert str(caught.value) == f"{pipe}: a pipe, expected a plain file"
