@@ -24,6 +24,7 @@ from sixrayd.core.storage import is_refusal, refusal
 
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
+_HOLES = 1 << 30  # bytes that any file may have of them
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -271,7 +272,7 @@ def check_plain(path: Path) -> None:
     """
     found = path.stat()
     mode = found.st_mode
-    if stat.S_ISREG(mode) and found.st_size > Allowance(_BLOCK * found.st_blocks).most:
+    if stat.S_ISREG(mode) and found.st_size > Allowance(_BLOCK * found.st_blocks, _HOLES).most:
         _check_written(path, found.st_size)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, opening says it
         return
@@ -287,7 +288,7 @@ def _check_written(path: Path, size: int) -> None:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        allowance, hole = Allowance(), 0
+        allowance, hole = Allowance(floor=_HOLES), 0
         try:
             while allowance.most < size:
                 start = os.lseek(file.fileno(), hole, os.SEEK_DATA)
