@@ -82,7 +82,8 @@ def keep_kernels_private() -> None:
     user of the machine may have made first.
     """
     variable = "TORCHINDUCTOR_CACHE_DIR"
-    if os.environ.get(variable):
+    chosen = os.environ.get(variable, "")
+    if chosen and not chosen.startswith(f"{tempfile.gettempdir()}/torchinductor_"):  # torch's own
         return
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
