@@ -40,15 +40,18 @@ def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iter
 
     Raises:
         ServiceError: FiftyOne is missing, does not start, or the port is taken.
-        WorkspaceError: the release has not been ingested, or there is no such export.
+        WorkspaceError: the release has not been ingested, there is no such export, or a link
+            leads out of the workspace to where files would be replaced.
     """
     from sixrayd.browse import fiftyone_adapter as adapter
 
     export = settings.export or newest_export(workspace)
+    tags = tag_file(workspace, export)
+    for folder in (workspace.root / "browse", tags.parent):
+        workspace.check_own(folder)
     work = _fingerprint(workspace, export, settings.max_negatives)
     name = dataset_name(workspace, export)
     fiftyone = adapter.load_fiftyone(workspace.root / "browse" / "database")
-    tags = tag_file(workspace, export)
 
     def keep_tags() -> None:
         write_tagged(tags, adapter.tagged_images(fiftyone, name))

@@ -18,11 +18,14 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.counting import counted_batches, counted_table
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
+from sixrayd.core.growth import Allowance
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
+_HOLES = 1 << 30  # bytes that any file may have of them
+_BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
 @contextmanager
@@ -264,14 +267,38 @@ def check_plain(path: Path) -> None:
     """Refuse what may never end, before it is opened.
 
     Raises:
-        UnfitFileError: it is a pipe, a socket or a device.
+        UnfitFileError: it is a pipe, a socket or a device, or nearly all of it is a hole.
         OSError: it is not there.
     """
-    mode = path.stat().st_mode
+    found = path.stat()
+    mode = found.st_mode
+    if stat.S_ISREG(mode) and found.st_size > Allowance(_BLOCK * found.st_blocks, _HOLES).most:
+        _check_written(path, found.st_size)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, opening says it
         return
     kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     raise UnfitFileError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
+
+
+def _check_written(path: Path, size: int) -> None:
+    """Refuse a file that is nearly all holes: some bytes of an archive can make years of zeros.
+
+    Raises:
+        UnfitFileError: it is.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        allowance, hole = Allowance(floor=_HOLES), 0
+        try:
+            while allowance.most < size:
+                start = os.lseek(file.fileno(), hole, os.SEEK_DATA)
+                hole = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                allowance.packed += hole - start
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # else nothing but a hole follows
+                return  # the storage knows of none
+            text = f"{size} bytes, nearly all of them holes; expected a file that is written"
+            raise UnfitFileError(errno.EINVAL, text, str(path)) from error
 
 
 def open_to_append(path: Path) -> io.BufferedWriter:

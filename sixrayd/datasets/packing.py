@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from sixrayd.core.growth import Allowance
 
+_MOST_LISTED = 160 << 20  # bytes of a zip's list of files; of a million it has some 100 MB
 _PIECE, _LZMA_PIECE = 1 << 20, 1 << 12  # bytes; of LZMA they are packed ones
 
 
@@ -74,6 +75,19 @@ class BoundedStream:
         self.given += len(data)
         self._allowance.take(len(data))
         return data
+
+
+def opened_zip(file: IO[bytes]) -> zipfile.ZipFile:
+    """A zip whose list of files is of a size that can be held: each takes half a kilobyte.
+
+    Raises:
+        ValueError: the list is too long.
+        zipfile.BadZipFile, OSError: it is none.
+    """
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end and (size := end[zipfile._ECD_SIZE]) > _MOST_LISTED:  # type: ignore[attr-defined]
+        raise ValueError(f"a list of files of {size} bytes, at most {_MOST_LISTED}; split it")
+    return zipfile.ZipFile(file)
 
 
 def opened_member(

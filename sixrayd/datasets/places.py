@@ -19,7 +19,7 @@ from sixrayd.core.files import open_plain, shown
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import entries_of
-from sixrayd.datasets.packing import member_bytes
+from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.tars import (
     TarParts,
     Tell,
@@ -153,7 +153,7 @@ def _in_zip(
     path: Path, prefix: str, findings: list[Finding], allowance: Allowance
 ) -> Iterator[PlacedFile]:
     try:
-        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path) as file, opened_zip(file) as archive:
             allowance.packed += path.stat().st_size
             for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
                 where = shown(prefix + slashed(entry.filename))

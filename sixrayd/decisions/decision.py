@@ -11,6 +11,7 @@ from typing import Any
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
+from sixrayd.core.moments import read_moment
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.workspace import Workspace
 
@@ -203,7 +204,7 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
     boxes = tuple(
         DecidedBox(Box.from_row(box), box["origin"], box["candidate"]) for box in row["boxes"]
     )
-    datetime.fromisoformat(row["decided_at"])
+    read_moment(row["decided_at"])
     kept = (
         *("image_id", "version", "reviewer", "decided_at", "lead_time_s", "server", "task"),
         *("annotation", "lane", "withdrawn"),
@@ -216,7 +217,7 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
 
 def moment_of(decision: Decision) -> datetime:
     """When it was decided; UTC where its time names no zone."""
-    moment = datetime.fromisoformat(decision.decided_at)
+    moment = read_moment(decision.decided_at)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -25,6 +25,8 @@ from sixrayd.datasets.packing import member_bytes
 from sixrayd.detectors.folding import Network
 
 _SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
+_ROUNDING = ("FakeQuantize", "Convert", "Multiply", "Subtract")
+_WEIGHTED = ("Convolution", "GroupConvolution", "Add")  # whose constants are rounded
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -55,8 +57,11 @@ def open_openvino(
 
     Raises:
         ServiceError: openvino is not installed.
+        CheckpointError: the body computes something else than the network.
     """
     front, tail = _converted(network)
+    if body is not None:
+        _check_same(body, front)
     pieces = [(front if body is None else body, precision), (tail, "f32")]
     core = import_openvino().Core()
     settings = {
@@ -148,6 +153,41 @@ def read_quantised(path: Path, sha256: str) -> Any:
             return openvino.Core().read_model(xml, weights)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable quantised network ({error})") from error
+
+
+def _check_same(body: Any, front: Any) -> None:
+    """Refuse a body that may be a stranger's and does more than the network, rounded: it could take
+    any time and memory.
+
+    Raises:
+        CheckpointError: it has other operations, or of other shapes.
+    """
+    if list(map(str, map(_gist, _own(body)))) != list(map(str, map(_gist, _own(front)))):
+        raise CheckpointError("the quantised network is another than its weights'; quantise again")
+    for each in body.get_ordered_ops():
+        if each.get_type_name() in _ROUNDING and each.get_output_partial_shape(
+            0
+        ) != each.get_input_partial_shape(0):
+            raise CheckpointError(
+                "the quantised network rounds to other shapes than its weights'; quantise again"
+            )
+
+
+def _own(model: Any) -> list[Any]:
+    """Operations that are no constants and round nothing, in order."""
+    left_out = (*_ROUNDING, "Constant")
+    return [each for each in model.get_ordered_ops() if each.get_type_name() not in left_out]
+
+
+def _gist(operation: Any) -> tuple[Any, ...]:
+    """All of an operation that says how much it computes: of constants, those that are no
+    weights."""
+    kind, inputs = operation.get_type_name(), operation.inputs()
+    nodes = [] if kind in _WEIGHTED else [each.get_source_output().get_node() for each in inputs]
+    known = [node.data.tolist() for node in nodes if node.get_type_name() == "Constant"]
+    attributes = sorted(operation.get_attributes().items())
+    shapes = [each.get_partial_shape() for each in (*inputs, *operation.outputs())]
+    return kind, attributes, shapes, known
 
 
 def _converted(network: Network) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.printing import console
-from sixrayd.detectors.devices import compiles, out_of_memory, tuned
+from sixrayd.detectors.devices import compiles, keep_kernels_private, out_of_memory, tuned
 from sixrayd.detectors.folding import Network, Shapes, to_bfloat16
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor, Shapes]]
@@ -50,6 +50,7 @@ def open_torch(
     fast: Forward = plain
     with tuned(device):
         if compiles():
+            keep_kernels_private()
             torch.compiler.reset()  # its limit of graphs is shared by all networks of the process
             compiled = torch.compile(network.look, dynamic=False)
             fast = _proven("compiled", lambda _: partial(run, compiled), plain, shape) or plain

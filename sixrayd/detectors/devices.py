@@ -1,10 +1,14 @@
 """Which device computes, and what it can."""
 
+import atexit
+import os
 import shutil
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -69,3 +73,24 @@ def compiles() -> bool:
         return False
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     return any(shutil.which(name) for name in (compiler, "cc", "gcc", "clang"))
+
+
+def keep_kernels_private() -> None:
+    """Have what torch compiles, and loads as code, lie where its user alone may write.
+
+    By itself it takes a folder of a known name in the folder for temporary files, which another
+    user of the machine may have made first.
+    """
+    variable = "TORCHINDUCTOR_CACHE_DIR"
+    chosen = os.environ.get(variable, "")
+    if chosen and not chosen.startswith(f"{tempfile.gettempdir()}/torchinductor_"):  # torch's own
+        return
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(cache).expanduser() / "sixrayd" / "torchinductor"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)  # which only its owner can
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        folder = Path(tempfile.mkdtemp(prefix="sixrayd-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[variable] = str(folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 
+from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import replacing, sha256_file
 from sixrayd.core.pace import Pace
@@ -22,8 +23,14 @@ def fetch_weights(name: str, folder: Path) -> Path:
     """
     if name not in WEIGHTS:
         raise CheckpointError(f"weights {name!r}: none of {', '.join(WEIGHTS)}")
-    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True) as client:
+    with weights_client() as client:
         return fetch_file(WEIGHTS[name], folder, client)
+
+
+def weights_client() -> httpx.Client:
+    """A client that follows redirects."""
+    hooks = {"response": [unread_redirect]}
+    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
 
 
 def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path:
@@ -48,14 +55,16 @@ def _download(url: str, path: Path, client: httpx.Client) -> str:
     digest = hashlib.sha256()
     with (
         Pace(2 * _TIMEOUT_S, _LEAST) as pace,
-        client.stream("GET", url, extensions=dict(pace.extensions)) as answer,
+        client.stream("GET", url, headers=PLAIN, extensions=dict(pace.extensions)) as answer,
         path.open("wb") as file,
     ):
         for step in (*answer.history, answer):
             if step.url.scheme != "https":
                 raise CheckpointError(f"{step.url}: need https")
         answer.raise_for_status()
-        for part in answer.iter_bytes():
+        if coding := packed_as(answer):
+            raise CheckpointError(f"{url}: encoded as {coding}, which nobody asked for")
+        for part in answer.iter_raw():
             digest.update(part)
             file.write(part)
             pace.came(len(part))

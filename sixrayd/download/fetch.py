@@ -15,7 +15,7 @@ from sixrayd.download.members import SUMS
 from sixrayd.download.place import ReleasePlace
 from sixrayd.download.rar import NEEDS_TOOL, rar_tool
 from sixrayd.download.receipts import Receipt, Receipts
-from sixrayd.download.release import read_sums, start_of, wrong_start
+from sixrayd.download.release import MOST_SUMS, read_sums, start_of, wrong_start
 from sixrayd.download.room import check_room
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.transfer import (
@@ -152,7 +152,7 @@ def _published_sums(
         problems = []
         for mirror in usual:
             try:
-                mirror.bring(SUMS, part_of(path))
+                mirror.bring(SUMS, part_of(path), MOST_SUMS)
                 _name(part_of(path), path)
                 break
             except AbsentError:
@@ -164,7 +164,8 @@ def _published_sums(
     try:
         sums = read_sums(path) if path.exists() else {}
     except ReleaseError:
-        path.unlink()  # a page that was served in its place must not stay
+        if folder.resolve().parent == folder.parent.resolve():  # no link leads elsewhere
+            path.unlink()  # a page that was served in its place must not stay
         raise
     receipts.note_sums()
     return sums
@@ -245,7 +246,7 @@ def _fetch(file: WantedFile, receipts: Receipts) -> Receipt | WantedFile:
     tried, failed = list(file.tried), False
     for mirror in file.mirrors:
         try:
-            mirror.bring(file.name, part_of(file.path))
+            mirror.bring(file.name, part_of(file.path), file.bytes)
             return _kept(file, mirror, receipts)
         except AbsentError as error:
             tried.append(f"{_at(mirror, file.name)} ({error})")

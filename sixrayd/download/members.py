@@ -17,7 +17,7 @@ from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of
 from sixrayd.datasets.labels import LIMITS
-from sixrayd.datasets.packing import member_bytes
+from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.places import ARCHIVE, BROKEN, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
@@ -137,7 +137,7 @@ def zip_members(
     """
     opened = False
     try:
-        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path) as file, opened_zip(file) as archive:
             opened, allowance = True, allowance or allowed([path])
             for entry in archive.infolist():
                 name = slashed(entry.filename)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import open_plain, sha256_file, why, write_bytes
+from sixrayd.core.files import plain_bytes, sha256_file, why, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.runs import as_plain
 from sixrayd.core.workspace import Run, Workspace
@@ -28,6 +28,7 @@ from sixrayd.download.rar import rar_as_tar
 from sixrayd.download.sources import ReleaseEntry
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
+MOST_SUMS = 64 << 20  # bytes of SHA256SUMS
 _LONGEST = 250  # letters of a file's name
 _ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
 
@@ -179,8 +180,7 @@ def read_sums(path: Path) -> dict[str, str]:
         ReleaseError: it cannot be read, or a line has another form.
     """
     try:
-        with open_plain(path) as file:
-            text = file.read().decode("utf-8", "replace")
+        text = plain_bytes(path, MOST_SUMS).decode("utf-8", "replace")
     except OSError as error:
         raise ReleaseError(f"{path.name}: {why(error, path)}") from error
     sums = {}

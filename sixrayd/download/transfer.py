@@ -1,5 +1,6 @@
 """The transfer of one file over HTTP or from any storage: resumed, repeated, and never glued."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
 from sixrayd.core.pace import LateError, Pace, within
@@ -21,6 +23,8 @@ from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
 
 _CHUNK = 1 << 20
+_FREE = 256 << 20  # bytes that stay free
+_LOOK = 64 << 20  # bytes that come between two looks at that
 _CONNECT_S = 15.0
 _ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
 _GONE = (404, 410)
@@ -63,17 +67,29 @@ class Traffic:
     total: int = 0  # bytes, 0 is unknown
     stop: Event = field(default_factory=Event)
     _done: dict[Path, int] = field(default_factory=dict)
+    _looked: dict[Path, int] = field(default_factory=dict)  # at the disk's room, last
     _lock: Lock = field(default_factory=Lock)
 
-    def at(self, part: Path, size: int) -> None:
+    def at(self, part: Path, size: int, most: int = 0) -> None:
         """A part has grown to this size.
 
+        Args:
+            most: bytes that it may have; 0 is unknown.
+
         Raises:
-            ReleaseError: the work has stopped.
+            ReleaseError: the work has stopped, the part is too large, or fills the disk.
         """
         if self.stop.is_set():
             raise ReleaseError("another transfer has stopped")
+        if most and size > most:
+            raise ReleaseError(f"more than the {most} bytes came that it may have")
         with self._lock:
+            if size - self._looked.get(part, 0) >= _LOOK:
+                self._looked[part] = size
+                if shutil.disk_usage(part.parent).free < _FREE:
+                    raise ReleaseError(
+                        f"less than {_FREE >> 20} MiB are left on the disk; make room"
+                    )
             self._done[part] = size
             self.report("MB fetched", sum(self._done.values()) >> 20, self.total >> 20)
 
@@ -90,8 +106,11 @@ class Mirror(Protocol):
             AbsentError: it does not have the file.
         """
 
-    def bring(self, file: str, part: Path) -> None:
+    def bring(self, file: str, part: Path, most: int = 0) -> None:
         """Bring what a part lacks, so that it is whole.
+
+        Args:
+            most: bytes that it may have; 0 is unknown.
 
         Raises:
             AbsentError: the place does not have the file.
@@ -111,14 +130,13 @@ class HttpMirror:
         self._attempts = patience.attempts
 
     def size(self, file: str) -> int | None:
-        plain = {"Accept-Encoding": "identity"}
         try:
             url = self._url(file)
             with self._patience.pace() as pace:
-                said: dict[str, Any] = {"headers": plain, "extensions": pace.extensions}
+                said: dict[str, Any] = {"headers": PLAIN, "extensions": pace.extensions}
                 answer = self._client.head(url, **said)
                 if answer.status_code not in (200, *_GONE):  # some know no HEAD
-                    said["headers"] = plain | {"Range": "bytes=0-0"}
+                    said["headers"] = PLAIN | {"Range": "bytes=0-0"}
                     with self._client.stream("GET", url, **said) as got:
                         answer = got
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ReleaseError):
@@ -128,15 +146,16 @@ class HttpMirror:
         length = answer.headers.get("content-length", "")
         if answer.status_code == 206:
             length = answer.headers.get("content-range", "").rpartition("/")[2]
-        return int(length) if answer.status_code in (200, 206) and length.isdecimal() else None
+        known = answer.status_code in (200, 206) and length.isdecimal() and len(length) < 20
+        return int(length) if known else None
 
-    def bring(self, file: str, part: Path) -> None:
+    def bring(self, file: str, part: Path, most: int = 0) -> None:
         farthest, failures = -1, 0
         kept, spent_s = _size(part), 0.0  # since so many bytes came as the pace asks for
         begun = time.monotonic()
         while True:
             try:
-                self._append(file, part)
+                self._append(file, part, most)
                 self._attempts = self._patience.attempts
                 return
             except (httpx.InvalidURL, ValueError) as error:  # of a redirect, or by its name
@@ -174,22 +193,29 @@ class HttpMirror:
     def _url(self, file: str) -> httpx.URL:
         return self._base.copy_with(path=self._base.path.rstrip("/") + "/" + file)
 
-    def _append(self, file: str, part: Path) -> None:
+    def _append(self, file: str, part: Path, most: int) -> None:
         seen = _validator(part, self.name)
         done = _size(part) if seen else 0
-        headers = {"Accept-Encoding": "identity"}
+        headers = dict(PLAIN)
         if done > 0:
             headers |= {"Range": f"bytes={done}-", "If-Range": seen}
         with self._patience.pace() as pace:
             try:
-                self._append_at(pace, file, part, done, seen, headers)
+                self._append_at(pace, file, part, most, done, seen, headers)
             except httpx.HTTPError as error:
                 if pace.too_slow:
                     raise _AgainError(pace.too_slow) from error
                 raise
 
     def _append_at(
-        self, pace: Pace, file: str, part: Path, done: int, seen: str, headers: dict[str, str]
+        self,
+        pace: Pace,
+        file: str,
+        part: Path,
+        most: int,
+        done: int,
+        seen: str,
+        headers: dict[str, str],
     ) -> None:
         url, extensions = self._url(file), dict(pace.extensions)
         with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
@@ -201,9 +227,11 @@ class HttpMirror:
                 _check_resumed(answer, part, done, seen)
             else:
                 _begin_anew(part, _mark(answer), self.name)
-            self._receive(answer, file, part, pace)
+            self._receive(answer, file, part, most, pace)
 
-    def _receive(self, answer: httpx.Response, file: str, part: Path, pace: Pace) -> None:
+    def _receive(
+        self, answer: httpx.Response, file: str, part: Path, most: int, pace: Pace
+    ) -> None:
         start = max(_size(part), 0)
         length = answer.headers.get("content-length")
         with refusals_told(part), open_to_append(part) as out:
@@ -212,7 +240,7 @@ class HttpMirror:
                     raise ReleaseError(page)
                 out.write(chunk)
                 pace.came(len(chunk))
-                self._traffic.at(part, out.tell())
+                self._traffic.at(part, out.tell(), most)
         if length is not None and _size(part) - start != int(length):
             raise _AgainError(f"{_size(part) - start} of {length} bytes came")
 
@@ -235,7 +263,7 @@ class StorageMirror:
             size = within(lambda: self._fs.size(f"{self._root}/{file}"))
         return None if size is None else int(size)
 
-    def bring(self, file: str, part: Path) -> None:
+    def bring(self, file: str, part: Path, most: int = 0) -> None:
         remote = f"{self._root}/{file}"
         with self._failures():
             size, mark = within(lambda: (self._fs.size(remote), str(self._fs.ukey(remote))))
@@ -247,7 +275,7 @@ class StorageMirror:
                 source.seek(out.tell())
             while chunk := self._read(source):
                 out.write(chunk)
-                self._traffic.at(part, out.tell())
+                self._traffic.at(part, out.tell(), most)
         if size is not None and _size(part) != size:
             raise ReleaseError(f"{_size(part)} of {size} bytes came; run it again to go on")
 
@@ -273,7 +301,7 @@ class StorageMirror:
 @contextmanager
 def web_client(patience: Patience) -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
-    hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade]}
+    hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade, unread_redirect]}
     timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_S))
     limits = httpx.Limits(max_keepalive_connections=0)  # see `Pace`
     with httpx.Client(
@@ -345,8 +373,8 @@ def _check_status(answer: httpx.Response) -> None:
         raise _AgainError(f"the server answered {status}", _asked_wait_s(answer))
     if status not in (200, 206):
         raise ReleaseError(f"the server answered {status}")
-    if (coding := answer.headers.get("content-encoding", "identity")) != "identity":
-        raise ReleaseError(f"the server encodes it as {coding[:20]!r}, which nobody asked for")
+    if coding := packed_as(answer):
+        raise ReleaseError(f"the server encodes it as {coding!r}, which nobody asked for")
 
 
 def _asked_wait_s(answer: httpx.Response) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixrayd.core.figures import plain_style
 from sixrayd.core.files import replacing
 from sixrayd.statistics.settings import BoundSettings
 
@@ -17,6 +18,7 @@ class InterimLook:
     upper: int
 
 
+@plain_style()
 def draw_course(path: Path, looks: Sequence[InterimLook], settings: BoundSettings) -> None:
     """Bound and estimate at growing numbers of checks, valid at every look, as PNG."""
     from matplotlib.figure import Figure

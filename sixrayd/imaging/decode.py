@@ -9,7 +9,7 @@ from PIL import Image
 
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
-from sixrayd.imaging.metadata import is_turned, without_metadata
+from sixrayd.imaging.metadata import is_turned, png_chunks, without_metadata
 from sixrayd.imaging.opening_headers import HeaderError, open_header
 
 try:
@@ -19,12 +19,16 @@ except ImportError:  # decoding is slower and the pixels are the same
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+_MAX_SIDE = 65_535  # pixels, JPEG's own; what scales a picture keeps a table as long as its sides
 _JPEG = b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II", b"MM")
 _MAX_TILED = 2 * MAX_PIXELS
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of a TIFF
 _SCAN = b"\xff\xda"
-_MAX_SCANS = 100  # of a JPEG, each over all of its pixels; progressive ones have about 10
+_MAX_SCANS = 100  # of a JPEG; progressive ones have about 10
+_MAX_SCANNED = 2_000_000_000  # pixels, since each scan goes over all of them
+_MAX_CHUNKS = 100_000  # of a PNG, which Pillow reads one by one; usual ones hold 8 KiB each
 _MAX_RUNS = 4 << 20  # bytes of a BMP packed as runs, which Pillow unpacks one by one
 
 
@@ -70,6 +74,7 @@ def browsable(data: bytes, where: str) -> bytes:
     """
     if not data.startswith((b"II*\x00", b"MM\x00*")):
         plain = without_metadata(data)
+        _checked_size_wh(plain, where, MAX_PIXELS)  # whether it is turned, pixels may tell
         if not is_turned(plain):
             return plain
     file = io.BytesIO()
@@ -111,12 +116,18 @@ def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int
     if width == 0 or height == 0:
         raise ImageError(f"{where}: {width} x {height} pixels, expected at least 1 x 1")
     # Within a scan the two bytes never meet; thumbnails count, so that no parser is needed.
-    if data.startswith(_JPEG) and (scans := data.count(_SCAN)) > _MAX_SCANS:
-        raise ImageError(f"{where}: {scans} scans, at most {_MAX_SCANS} are decoded")
+    if data.startswith(_JPEG):
+        scans, most = data.count(_SCAN), min(_MAX_SCANS, _MAX_SCANNED // (width * height))
+        if scans > most:
+            raise ImageError(f"{where}: {scans} scans, at most {most} are decoded")
     if data.startswith(_TIFF) and (pixels := _tiled_pixels(data, where)) > _MAX_TILED:
         raise ImageError(f"{where}: tiles of {pixels} pixels, at most {_MAX_TILED} are decoded")
+    if data.startswith(_PNG) and png_chunks(data, _MAX_CHUNKS) > _MAX_CHUNKS:
+        raise ImageError(f"{where}: more than {_MAX_CHUNKS} chunks, which no encoder writes")
     if data.startswith(b"BM") and data[30:31] in (b"\1", b"\2") and len(data) > _MAX_RUNS:
         raise ImageError(f"{where}: {len(data)} bytes of runs, at most {_MAX_RUNS} are decoded")
+    if max(width, height) > _MAX_SIDE:
+        raise ImageError(f"{where}: {width} x {height} pixels, at most {_MAX_SIDE} a side are read")
     return width, height
 
 

@@ -1,6 +1,7 @@
 """What browsers turn images by, cut out of their bytes: EXIF and its kin. Pixels stay encoded."""
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _APP1 = 0xE1
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDB))  # markers up to the start of a scan
 _PNG_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_MOST_PARTS = 100_000  # that are looked through; the rest stays as it is
+_FILL = re.compile(rb"\xff+")
 _WEBP_CHUNKS = (b"EXIF", b"XMP ")
 _WEBP_FLAGS = 0x08 | 0x04  # in VP8X: such chunks follow
 
@@ -42,13 +45,24 @@ def is_turned(data: bytes) -> bool:
         return True
 
 
+def png_chunks(data: bytes, most: int) -> int:
+    """How many chunks a PNG has, as their lengths tell; counting ends beyond `most`."""
+    at, count = 8, 0
+    while at + 12 <= len(data) and count <= most:
+        at += 12 + int.from_bytes(data[at : at + 4])
+        count += 1
+    return count
+
+
 def _jpeg_parts(data: bytes) -> Iterator[bytes]:
     yield data[:2]
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _WITHOUT_LENGTH:
-        if data[at + 1] == 0xFF:  # fills up
-            at += 1
-            continue
+    for _ in range(_MOST_PARTS):
+        fill = _FILL.match(data, at)
+        at = max(at, fill.end() - 1) if fill else at
+        known = at + 4 <= len(data) and data[at] == 0xFF
+        if not known or data[at + 1] in _WITHOUT_LENGTH:
+            break
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if data[at + 1] != _APP1:
             yield data[at:end]
@@ -59,7 +73,9 @@ def _jpeg_parts(data: bytes) -> Iterator[bytes]:
 def _png_parts(data: bytes) -> Iterator[bytes]:
     yield data[:8]
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(_MOST_PARTS):
+        if at + 12 > len(data):
+            break
         end = at + 12 + int.from_bytes(data[at : at + 4])
         if data[at + 4 : at + 8] not in _PNG_CHUNKS:
             yield data[at:end]
@@ -69,7 +85,9 @@ def _png_parts(data: bytes) -> Iterator[bytes]:
 
 def _webp_parts(data: bytes) -> Iterator[bytes]:
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_MOST_PARTS):
+        if at + 8 > len(data):
+            break
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + size + size % 2
         if kind == b"VP8X":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import IO, Any, Literal, TypeGuard
 
 import pyarrow as pa
 
@@ -24,7 +24,7 @@ from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.coco_json import key_of
-from sixrayd.datasets.packing import member_bytes
+from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.places import BROKEN
 from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA
@@ -123,6 +123,7 @@ def _files(settings: ExternalSettings) -> list[Path]:
     for given in filter(None, (path, settings.coco_images)):
         if not given.exists():
             raise SettingsError(f"{given}: no such file or folder")
+        check_plain(given)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".xml" and p.is_file())
         if not files:
@@ -167,7 +168,7 @@ class _Taking:
             self._take_voc((p.relative_to(path).as_posix(), partial(_read, p)) for p in files)
         elif zipfile.is_zipfile(path):
             _check_size(path)
-            with _open_zip(path) as archive:
+            with open_plain(path) as file, _listed(path, file) as archive:
                 allowance = Allowance(path.stat().st_size)
                 names = sorted(n for n in archive.namelist() if n.lower().endswith(".xml"))
                 read = partial(_read_member, archive, allowance)
@@ -376,10 +377,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def _listed(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
     try:
-        check_plain(path)
-        return zipfile.ZipFile(path)
+        return opened_zip(file)
     except BROKEN as error:
         raise AnnotationError(f"{path}: not a readable zip ({error})") from error
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from typing import Any, NamedTuple
 
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
+from sixrayd.core.moments import read_moment
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
@@ -323,7 +324,7 @@ class _Reader:
 
 def _utc(text: str) -> str:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = read_moment(text)
     except ValueError:
         return ""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

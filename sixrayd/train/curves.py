@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from sixrayd.core.figures import plain_style
 from sixrayd.core.files import replacing
 from sixrayd.train.fit import EpochResult
 
 
+@plain_style()
 def draw_curves(path: Path, results: list[EpochResult]) -> None:
     """Losses and learning rate by epoch, and below them validation where there was any; PNG."""
     from matplotlib.figure import Figure

@@ -35,6 +35,7 @@ _BOX_COLUMNS = pa.schema(
 )
 _ROWS = 10_000  # in memory at once
 _MOST_TEXT = 64 << 20  # bytes of a document
+_MOST_FILES = 100  # of one image: a row is looked at again and again
 
 BoxRow = tuple[str, float, float, float, float, bool, bool]
 
@@ -156,6 +157,9 @@ def load_tables(place: Path, faults: FaultList) -> ExportTables | None:
     ids = images.table["image_id"]
     if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
         faults.add(IMAGES, "image_id", "ids out of order or twice", "each id once, sorted")
+        return None
+    if pc.any(pc.greater(pc.list_value_length(images.table["files"]), _MOST_FILES)).as_py():
+        faults.add(IMAGES, "files", f"more than {_MOST_FILES} of an image", "one in each form")
         return None
     tables = ExportTables(document, images, classes)
     _check_images(images, str(document.get("split", "")), faults)

@@ -132,3 +132,18 @@ def test_a_temporary_file_is_as_private_as_is_asked(tmp_path: Path) -> None:
         assert beside.stat().st_mode & 0o777 == 0o600
         beside.write_bytes(b"secret")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 8192])
+def test_a_file_of_holes_is_refused_unread(tmp_path: Path, data: bytes) -> None:
+    """An archive of some bytes can make one of years of zeros."""
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(WorkspaceError) as caught:
+        sha256_file(path)
+    assert str(caught.value) == (
+        f"{path}: 1099511627776 bytes, nearly all of them holes; expected a file that is written"
+    )
+    os.truncate(path, 1 << 20)
+    assert len(sha256_file(path)) == 64

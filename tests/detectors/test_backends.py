@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -352,3 +353,31 @@ def test_a_detector_in_training_mode_is_opened_as_it_will_look():
     assert len(found) == 3
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("written", "changed"),
+    [
+        ('pads_begin="1, 1" pads_end="1, 1"', 'pads_begin="99999, 99999" pads_end="1, 1"'),
+        ('strides="2, 2"', 'strides="1, 1"'),
+        ('type="ReLU"', 'type="Exp"'),
+    ],
+)
+def test_a_quantised_network_that_computes_more_is_refused(
+    trained, quantised, tmp_path, written, changed
+):
+    """A stranger's could take any time and memory."""
+    path = tmp_path / "int8.zip"
+    with zipfile.ZipFile(quantised) as honest, zipfile.ZipFile(path, "w") as evil:
+        for entry in honest.infolist():
+            data = honest.read(entry)
+            if entry.filename == "body.xml":
+                assert written.encode() in data
+                data = data.replace(written.encode(), changed.encode(), 1)
+            evil.writestr(entry, data)
+    with pytest.raises(CheckpointError) as caught:
+        open_backend("openvino-int8", trained[0], CPU, threads=1, quantised=path)
+    assert str(caught.value) == (
+        "the quantised network is another than its weights'; quantise again"
+    )

@@ -1,11 +1,20 @@
 """What a device can, as far as a machine without a GPU can tell."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import resolve_backend
-from sixrayd.detectors.devices import float32_name, out_of_memory, tuned
+from sixrayd.detectors.devices import (
+    float32_name,
+    keep_kernels_private,
+    out_of_memory,
+    tuned,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -59,3 +68,20 @@ def test_tuning_ends_with_its_block():
     assert torch.backends.cudnn.benchmark == before
     with tuned(CPU):
         assert torch.backends.cudnn.benchmark == before
+
+
+def test_what_is_compiled_lies_where_nobody_else_writes(tmp_path, monkeypatch):
+    """Torch's own folder has a known name in /tmp, and what is in it is run."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # as it sets it itself
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keep_kernels_private()
+    folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert folder == tmp_path / "cache/sixrayd/torchinductor"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    keep_kernels_private()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)  # the user's own choice stays
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    keep_kernels_private()
+    folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert folder.name.startswith("sixrayd-") and folder.stat().st_mode & 0o777 == 0o700

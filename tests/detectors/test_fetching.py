@@ -21,6 +21,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(302 if self.path == "/away.pth" else 200)
         if self.path == "/away.pth":
             self.send_header("Location", self.server.away)
+        if self.path == "/packed.pth":
+            self.send_header("Content-Encoding", "gzip, gzip")
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         self.wfile.write(CONTENT[:100] if self.path == "/cut.pth" else CONTENT)
@@ -76,6 +78,7 @@ def test_a_file_is_fetched_once_and_again_when_it_was_changed(site, tmp_path):
         ("other.pth", "0" * 8, f"other.pth: SHA-256 {SHA256}, expected 00000000…"),
         ("cut.pth", SHA256, "cut.pth: not fetched (peer closed"),
         ("away.pth", SHA256, "/plain.pth: need https"),
+        ("packed.pth", SHA256, "/packed.pth: encoded as gzip, gzip, which nobody asked for"),
     ],
 )
 def test_what_is_not_as_published_is_not_kept(path, sha256, message, site, tmp_path):

@@ -5,13 +5,21 @@ import shutil
 
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.browse.settings import BrowseSettings
+from sixrayd.browse.stage import browse
+from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.core.workspace import REMOVED, Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.given import given_folder
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.stage import download
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export as export_it
 from sixrayd.review.label_studio.backup import KEPT, back_up, backups
 from sixrayd.review.planting.planted import planted_folder, remove_others
+from tests.mirror import serving
 from tests.review.label_studio.test_backup import small
+from tests.workspaces import Small
 
 
 @pytest.fixture
@@ -64,3 +72,32 @@ def test_backups_of_another_workspace_stay(tmp_path, precious):
 
     assert precious.read_text() == "precious"
     assert len(backups(workspace)) == KEPT + 2
+
+
+@pytest.mark.parametrize("link", ["browse", "browse/tagged"])
+def test_browsing_replaces_nothing_behind_a_link(tmp_path, precious, link):
+    workspace = Small().build(tmp_path / "ws")
+    (precious.parent / "app.log").write_text("precious")
+    (workspace.root / link).parent.mkdir(exist_ok=True)
+    (workspace.root / link).symlink_to(precious.parent)
+    export = "first" if link.endswith("tagged") else ""
+    if export:
+        export_it(workspace, ExportSettings())
+
+    with pytest.raises(WorkspaceError, match=rf"ws/{link}: a link leads to .*/home, outside"):
+        browse(workspace, BrowseSettings(export=export, port=0, wait=False))
+
+    assert (precious.parent / "app.log").read_text() == "precious"
+
+
+def test_no_list_of_hashes_behind_a_link_is_removed(tmp_path, precious):
+    sums = precious.parent / "SHA256SUMS"
+    sums.write_text("-----BEGIN PGP SIGNED MESSAGE-----")
+    workspace = Workspace(tmp_path / "ws")
+    workspace.root.mkdir()
+    (workspace.root / "release").symlink_to(precious.parent)
+
+    with serving(tmp_path) as server, pytest.raises(ReleaseError, match="SHA256SUMS: line 1"):
+        download(workspace, DownloadSettings(server.url, ("Gun",)))
+
+    assert sums.exists()

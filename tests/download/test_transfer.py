@@ -10,6 +10,7 @@ from email.utils import format_datetime
 import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
+from sixrayd.download import fetch, transfer
 from sixrayd.download.faults import Faults
 from sixrayd.download.transfer import part_of
 from tests.certificates import certificate
@@ -50,6 +51,22 @@ def test_cut_connections(tmp_path, server, cuts):
     starts = [sum(cuts[:n]) for n in range(len(cuts) + 1)]
     asked = [how for name, how in server.asked if name == NAME]
     assert asked == [f"bytes={start}-" if start else "" for start in starts]
+
+
+def test_no_more_comes_than_a_file_may_have(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(fetch, "MOST_SUMS", 1000)
+    server.odd["SHA256SUMS"] = [Odd(200, {}, b"x" * 5000)]
+    assert failed(tmp_path, server) == (
+        f"{server.url}SHA256SUMS: more than the 1000 bytes came that it may have"
+    )
+
+
+def test_the_last_of_a_disk_is_left(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(transfer, "_LOOK", 1)
+    monkeypatch.setattr(transfer, "_FREE", 1 << 62)
+    assert failed(tmp_path, server) == (
+        f"{server.url}{NAME}: less than {1 << 42} MiB are left on the disk; make room"
+    )
 
 
 def test_cut_at_the_same_byte_for_ever(tmp_path, server):
@@ -347,9 +364,7 @@ def test_a_wrong_size_of_a_manifest(tmp_path, server, own_manifest):
     with pytest.raises(ReleaseError) as caught:
         fetched(tmp_path, own_manifest(server.url, size=7))
 
-    assert str(caught.value) == (
-        f"{server.url}{NAME}: is {len(ZIP)} bytes, the manifest says 7; run it again"
-    )
+    assert str(caught.value) == (f"{server.url}{NAME}: more than the 7 bytes came that it may have")
 
 
 @pytest.fixture

@@ -111,11 +111,12 @@ def test_what_is_no_image(data: bytes, reason: str) -> None:
         assert str(caught.value) == f"P1.jpg: {reason}"
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        crc = struct.pack(">I", zlib.crc32(name + body))
-        return struct.pack(">I", len(body)) + name + body + crc
+def chunk(name: bytes, body: bytes = b"") -> bytes:
+    crc = struct.pack(">I", zlib.crc32(name + body))
+    return struct.pack(">I", len(body)) + name + body + crc
 
+
+def png_that_claims(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body)
@@ -146,10 +147,10 @@ def test_browsers_are_shown_tiffs_as_pngs():
     assert decode.browsable(shown, "x") == shown
 
 
-def scans(number: int) -> bytes:
+def scans(number: int, size_wh: tuple[int, int] = (640, 480)) -> bytes:
     """A progressive JPEG whose last scan comes again and again, until there are so many."""
     file = io.BytesIO()
-    Image.new("RGB", (640, 480), (9, 99, 199)).save(file, "JPEG", progressive=True)
+    Image.new("RGB", size_wh, (9, 99, 199)).save(file, "JPEG", progressive=True)
     whole = file.getvalue()
     assert whole.count(b"\xff\xda") == 10
     last = whole[whole.rindex(b"\xff\xda") : -2]
@@ -161,6 +162,9 @@ def test_a_jpeg_of_many_scans_is_refused_undecoded() -> None:
     with pytest.raises(ImageError) as caught:
         decode_rgb(scans(101), "a.jpg")
     assert str(caught.value) == "a.jpg: 101 scans, at most 100 are decoded"
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(scans(46, (8000, 5500)), "a.jpg")
+    assert str(caught.value) == "a.jpg: 46 scans, at most 45 are decoded"
 
 
 def test_a_bmp_of_many_runs_is_refused_undecoded() -> None:
@@ -173,3 +177,28 @@ def test_a_bmp_of_many_runs_is_refused_undecoded() -> None:
     with pytest.raises(ImageError) as caught:
         decode_rgb(bmp(1 << 21), "a.bmp")
     assert str(caught.value) == "a.bmp: 4195382 bytes of runs, at most 4194304 are decoded"
+
+
+def test_a_picture_of_one_long_side_is_refused_undecoded() -> None:
+    """What scales pictures keeps a table as long as a side: gigabytes of 50 million pixels."""
+    for width, height in ((65_536, 1), (1, 50_000_000)):
+        with pytest.raises(ImageError) as caught:
+            decode_rgb(png_that_claims(width, height), "a.png")
+        assert str(caught.value) == (
+            f"a.png: {width} x {height} pixels, at most 65535 a side are read"
+        )
+
+
+@pytest.mark.parametrize("name", [b"abCd", b"IDAT"])
+def test_a_png_of_many_chunks_is_refused_undecoded(name: bytes) -> None:
+    whole = encode(Image.new("RGB", (8, 6)), "PNG")
+    end = whole.rindex(b"IEND") - 4
+    for count in (1000, 100_000):
+        data = whole[:end] + chunk(name) * count + whole[end:]
+        if count == 1000:
+            assert decode_rgb(data, "a.png").shape == (6, 8, 3)
+            continue
+        for read in (decode_rgb, decode.browsable):
+            with pytest.raises(ImageError) as caught:
+                read(data, "a.png")
+            assert str(caught.value) == "a.png: more than 100000 chunks, which no encoder writes"

@@ -15,6 +15,7 @@ from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets import packing
 from sixrayd.decisions.decision import mining_of
 from sixrayd.mine import external
 from sixrayd.mine.external import ExternalResult, ExternalSettings, take_detections
@@ -499,3 +500,25 @@ def test_ids_beyond_64_bits_are_none(workspace, tmp_path):
     images = [{"id": 1 << 63, "file_name": "N0000001.jpg"}]
     with pytest.raises(AnnotationError, match="expected an id of its own and a name"):
         take_detections(workspace, results(tmp_path, images=images))
+
+
+def test_a_pipe_is_refused_whichever_it_is_given_for(workspace, tmp_path):
+    good = results(tmp_path, GOOD)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for changed in ({"detections": pipe}, {"coco_images": pipe}):
+        with pytest.raises(WorkspaceError) as caught:
+            take_detections(workspace, replace(good, **changed))
+        assert str(caught.value) == f"{pipe}: a pipe, expected a plain file"
+
+
+def test_a_zip_that_lists_files_without_end_is_not_listed(workspace, tmp_path, monkeypatch):
+    """Each that it lists takes half a kilobyte of memory, read or not."""
+    monkeypatch.setattr(packing, "_MOST_LISTED", 100)
+    with zipfile.ZipFile(path := tmp_path / "a.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.xml", "")
+    with pytest.raises(AnnotationError) as caught:
+        take_detections(workspace, ExternalSettings(path, "other"))
+    assert str(caught.value) == (
+        f"{path}: not a readable zip (a list of files of 153 bytes, at most 100; split it)"
+    )

@@ -416,3 +416,18 @@ def test_the_command_prints_faults_and_ends_in_three(runner, tree):
         "expected": "a file that manifest.sha256 lists",
         "advice": AGAIN,
     }
+
+
+def test_an_image_of_countless_files_is_not_looked_up(tree):
+    """Each box and file of it would have the whole list made again."""
+    path = tree / "manifests/images.parquet"
+    table = pq.read_table(path)
+    files = [[""] * 101, *table["files"].to_pylist()[1:]]
+    place = table.schema.get_field_index("files")
+    field = table.schema.field(place)
+    pq.write_table(table.set_column(place, field, pa.array(files, field.type)), path)
+    listed_anew(tree)
+    assert faults_of(tree) == [
+        "manifests/images.parquet: files: found more than 100 of an image, expected one in each "
+        f"form; {AGAIN}"
+    ]

@@ -39,6 +39,7 @@ from sixrayd.benchmark.report.tables import (
 from sixrayd.benchmark.report.verdict import AIM, summary, verdicts
 from sixrayd.benchmark.report.words import system_name
 from sixrayd.benchmark.results import Results, Table
+from sixrayd.core.figures import plain_style
 from sixrayd.core.files import write_bytes
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -61,6 +62,7 @@ _TEXTS = {
 }
 
 
+@plain_style()
 def write_report(folder: Path, results: Results, pictures: ReportPictures) -> None:
     """Write the report into a folder: `report.html`, `sweep.csv`, `tables/NAME.csv` and
     `figures/NAME.png`. The page is last and needs none of the others.

@@ -19,7 +19,7 @@ from sixrayd.review.folder import SERVER
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.postgres import Postgres, check_place, copy_rows, noted
 from sixrayd.review.label_studio.server import running, server_folder, server_mark
-from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
+from sixrayd.review.label_studio.taking_place import DECIDED, finish_restore, is_decided
 from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
 
 KEPT = 10  # older ones go
@@ -70,6 +70,7 @@ def back_up(
         if not Path(f"/proc/{left.stem.removeprefix('.copy-')}").exists():
             left.unlink()
     copy = server / f".copy-{os.getpid()}.sqlite3"
+    before = _marks(server)
     try:
         counts = _copy_rows(database, copy) if database else _copy_database(server / DATABASE, copy)
         files = {f"server/{DATABASE}": copy}
@@ -78,11 +79,22 @@ def back_up(
         files = {name: file for name, file in files.items() if is_ours(name)}
         with replacing(path, 0o600) as beside, beside.open("wb") as out:
             _write(out, files, counts)
+            if _marks(server) != before:
+                raise WorkspaceError(
+                    f"{server}: a restore has put other data there while they were backed up; run "
+                    "the same command again"
+                )
     finally:
         copy.unlink(missing_ok=True)
     for old in backups(workspace)[:-KEPT] if workspace.is_own(path.parent) else ():
-        old.unlink()
+        old.unlink(missing_ok=True)  # another that is made now may have removed it
     return Backup(str(path), path.stat().st_size, **counts)
+
+
+def _marks(server: Path) -> list[int]:
+    """What tells that a restore has exchanged the data, or is about to."""
+    there = (path for path in (server / DATABASE, server / "secret.json") if path.exists())
+    return [*(path.stat().st_ino for path in there), sum(1 for _ in server.glob(f"{DECIDED}*"))]
 
 
 def backups(workspace: Workspace) -> list[Path]:

@@ -15,6 +15,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
+from sixrayd.core.documents import MOST_MEMORY
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
@@ -44,7 +46,8 @@ _STORAGE = (  # what SQLite and the system say where it cannot write
     *("database or disk is full", "readonly database", "disk I/O error"),
     *("unable to open database file", "No space left on device", "Read-only file system"),
 )
-_PLAIN = {"Accept-Encoding": "identity"}
+# Of an answer, and of an export: bytes, and memory that its values may take.
+_MOST, _MOST_OF_EXPORT = (64 << 20, 1 << 30), (1 << 30, MOST_MEMORY)
 _EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
@@ -69,10 +72,10 @@ class LabelStudio:
             timeout=TIMEOUT_S,
             follow_redirects=True,
             trust_env=not connection.loopback,
-            headers=_PLAIN,
+            headers=PLAIN,
             event_hooks={
                 "request": [lambda request: request.extensions.update(self._pace.extensions)],
-                "response": [_refuse_other_host, self._count],
+                "response": [_refuse_other_host, unread_redirect, self._count],
             },
         )
         with self._translated():
@@ -383,13 +386,12 @@ class LabelStudio:
             return call()
 
     def _count(self, answer: httpx.Response) -> None:
-        coding = answer.headers.get("content-encoding", "identity")
-        if coding != "identity":  # a few bytes could become any number
-            raise ServiceError(
-                f"{self.connection.url}: encodes an answer as {printable(coding, 20)}, which "
-                "nobody asked for"
-            )
-        answer.stream = Counted(answer.stream, self._pace)
+        url = self.connection.url
+        if coding := packed_as(answer):
+            raise ServiceError(f"{url}: encodes an answer as {coding}, which nobody asked for")
+        export = answer.request.url.path.rstrip("/").endswith(("/export", "/download"))
+        most = _MOST_OF_EXPORT if export else _MOST
+        answer.stream = Counted(answer.stream, self._pace, url, *most)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

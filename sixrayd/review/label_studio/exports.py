@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sixrayd.core.documents import parse_json
+from sixrayd.core.moments import read_moment
 from sixrayd.review.server import ServerAnnotation, ServerTask
 
 
@@ -41,7 +41,7 @@ def _server_task(row: Any) -> ServerTask:
         key=key if isinstance(key, str) else "",
         annotations=tuple(annotations),
         drafts=len(row.get("drafts") or ()),
-        updated_at=datetime.fromisoformat(row["updated_at"]).isoformat(),
+        updated_at=read_moment(row["updated_at"]).isoformat(),
     )
 
 

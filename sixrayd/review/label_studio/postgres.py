@@ -6,6 +6,7 @@ The password is libpq's to find: in `~/.pgpass`, in the file that `PGPASSFILE` n
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -62,13 +63,13 @@ class Postgres:
             port = parts.port or 5432
             more = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
         except ValueError as error:
-            raise SettingsError(f"--database: not an address ({error}); {_EXPECTED}") from error
+            raise SettingsError(f"--database: not an address; {_EXPECTED}") from error
         host = more.pop("host", "") if not parts.hostname else parts.hostname
         name, user = unquote(parts.path.removeprefix("/")), unquote(parts.username or "")
         named = parts.scheme in ("postgresql", "postgres") and host and user and name
         socket = bool(parts.hostname) or host.startswith("/")
         if not (named and socket and url.isprintable()) or more or parts.fragment or "/" in name:
-            raise SettingsError(f"--database {printable(url, 200)!r}: {_EXPECTED}")
+            raise SettingsError(f"--database: {_EXPECTED}")  # without it: a password may be in it
         return cls(host, port, user, name)
 
     @property
@@ -119,11 +120,14 @@ def check_place(server: Path, file: Path, database: Postgres | None) -> None:
     """
     known, asked = noted(server), database.url if database else ""
     if known and not asked:
-        raise ServiceError(f"{server}: its data are in {known}; pass --database '{known}'")
+        raise ServiceError(
+            f"{server}: its data are in {known}; pass --database {shlex.quote(known)}"
+        )
     if known != asked and (known or file.exists()):
+        into = shlex.quote(asked)
         raise ServiceError(
             f"{server}: its data are in {known or file.name}, expected {asked}; to move them, run "
-            f"`sixrayd review backup`, then `sixrayd review restore --database '{asked}'`"
+            f"`sixrayd review backup`, then `sixrayd review restore --database {into}`"
         )
 
 
@@ -146,7 +150,7 @@ def check_owner(database: Postgres, user: str, token: str, *, new: bool) -> None
     if not found["people"] and not new:
         raise ServiceError(
             f"{database.url}: the reviews that were here are gone; put a backup back with "
-            f"`sixrayd review restore --database '{database.url}'`"
+            f"`sixrayd review restore --database {shlex.quote(database.url)}`"
         )
 
 

@@ -6,6 +6,7 @@ a restore or a start, until all is in its place.
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
 ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
-_DECIDED = ".restored-"
+DECIDED = ".restored-"
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
 
@@ -34,13 +35,13 @@ def decide(server: Path) -> None:
     """Have what was proved take its place, come what may."""
     os.sync()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    (server / FRESH).rename(server / f"{_DECIDED}{moment}")
+    (server / FRESH).rename(server / f"{DECIDED}{moment}")
     sync_folder(server)
 
 
 def is_decided(server: Path) -> bool:
     """Whether a restore was decided and has not ended."""
-    return any(server.glob(f"{_DECIDED}*"))
+    return any(server.glob(f"{DECIDED}*"))
 
 
 def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str, tuple[str, ...]]:
@@ -58,11 +59,12 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
     """
     aside, kept = "", []
     shutil.rmtree(server / FRESH, ignore_errors=True)
-    for ready in sorted(server.glob(f"{_DECIDED}*")):
+    for ready in sorted(server.glob(f"{DECIDED}*")):
         into = noted(ready / "server")
         if into and (database is None or into != database.url):
             raise ServiceError(
-                f"{server}: a restore into {into} was not ended; pass --database '{into}'"
+                f"{server}: a restore into {into} was not ended; "
+                f"pass --database {shlex.quote(into)}"
             )
         kept += _add_missing(ready, server.parent.parent)
         if (ready / "server" / "data").exists():
@@ -109,7 +111,7 @@ def _exchange_rows(server: Path, ready: Path, database: Postgres) -> str:
 
 
 def _aside(server: Path, ready: Path) -> Path:
-    return server / f"replaced-{ready.name.removeprefix(_DECIDED)}"
+    return server / f"replaced-{ready.name.removeprefix(DECIDED)}"
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sqlite3
+import sys
 import tarfile
 from datetime import UTC, datetime, timedelta
 
@@ -202,3 +203,23 @@ def test_a_file_that_changes_meanwhile_makes_no_backup(tmp_path):
     assert str(caught.value) == (
         f"{project}: has changed while it was backed up; run the same command again"
     )
+
+
+def test_a_restore_beside_a_backup_leaves_no_backup_of_halves(tmp_path):
+    """The database of before, with the keys of after."""
+    workspace = small(tmp_path / "ws")
+    database = server_folder(workspace) / "data/label_studio.sqlite3"
+    review, swapped = workspace.folder("review", "r") / "project.json", []
+
+    def swap(event, told):
+        if event == "open" and str(told[0]) == str(review) and not swapped:
+            swapped.append(True)
+            shutil.copy(database, tmp_path / "other")
+            database.rename(tmp_path / "old")
+            (tmp_path / "other").rename(database)
+
+    sys.addaudithook(swap)
+    with pytest.raises(WorkspaceError, match="a restore has put other data there while they were"):
+        back_up(workspace)
+    assert swapped and backups(workspace) == []
+    assert back_up(workspace).tasks == 1

@@ -1,0 +1,17 @@
+"""Moments that others wrote down."""
+
+from datetime import datetime
+
+_YEARS = range(1970, 9999)  # in which one can count on and back, in any zone
+
+
+def read_moment(text: str) -> datetime:
+    """A moment in ISO 8601, with a zone or without.
+
+    Raises:
+        ValueError: it is none, or of no year in which anybody works.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.year not in _YEARS:
+        raise ValueError(f"year {moment.year}, expected 1970 to 9998")
+    return moment
