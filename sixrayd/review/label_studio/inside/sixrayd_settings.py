@@ -65,5 +65,10 @@ class OwnPages:
         if request.path == "/sixrayd-proof":  # that it is the server which was started
             key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
-        with self.giving_out if _NEXT_TASK.fullmatch(request.path) else nullcontext():
+        if not (
+            _NEXT_TASK.fullmatch(request.path) and request.GET.get("id") in (None, "next_task")
+        ):
+            return self.answer(request)
+        request.body  # noqa: B018 - read before, or who sends it slowly would keep all others waiting
+        with self.giving_out:
             return self.answer(request)
