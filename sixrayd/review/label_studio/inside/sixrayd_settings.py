@@ -65,10 +65,9 @@ class OwnPages:
         if request.path == "/sixrayd-proof":  # that it is the server which was started
             key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
-        if not (
-            _NEXT_TASK.fullmatch(request.path) and request.GET.get("id") in (None, "next_task")
-        ):
+        of_next = request.GET.get("id", "next_task") == "next_task"
+        if not (of_next and _NEXT_TASK.fullmatch(request.path)):
             return self.answer(request)
-        request.body  # noqa: B018 - read before, or who sends it slowly would keep all others waiting
+        request.body  # noqa: B018 - read first: nobody waits for one who sends slowly
         with self.giving_out:
             return self.answer(request)
