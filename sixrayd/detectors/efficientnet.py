@@ -2,12 +2,9 @@
 
 from typing import Self, cast
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sixrayd.detectors.blocks import ConvNorm
-from sixrayd.detectors.depthwise import depthwise_conv2d
 from sixrayd.detectors.detector import InputForm, Sources
 
 LITE_FORM = InputForm(384, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
@@ -45,32 +42,6 @@ class _Conv(nn.Sequential):
         norm = nn.BatchNorm2d(channels_out, eps=_EPSILON, momentum=0.01)
         layers: list[nn.Module] = [convolution, norm]
         super().__init__(*layers, *([nn.ReLU6(inplace=True)] if relu else []))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C', H', W').
-
-        Where the norm's statistics are fixed and gradients are wanted, the norm scales the
-        convolution's weights, not its result: the same function and the same gradients, without
-        a pass over the map forward and two backward.
-        """
-        convolution, norm, *rest = self
-        fixed = isinstance(norm, nn.BatchNorm2d) and not norm.training
-        if fixed and torch.is_grad_enabled():
-            x = _scaled(cast(nn.Conv2d, convolution), cast(nn.BatchNorm2d, norm), x)
-            return cast(Tensor, rest[0](x)) if rest else x
-        return cast(Tensor, super().forward(x))  # type: ignore[no-untyped-call]
-
-
-def _scaled(convolution: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """A convolution and what its norm with fixed statistics makes of it, in one."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    weight = convolution.weight * scale[:, None, None, None]
-    shift = norm.bias - mean * scale
-    stride = convolution.stride[0]
-    if convolution.groups > 1:
-        return depthwise_conv2d(x, weight, shift, stride)
-    return functional.conv2d(x, weight, shift, stride, convolution.padding)
 
 
 class InvertedResidual(nn.Module):
