@@ -201,7 +201,7 @@ class _Demo:
         return BenchmarkSettings(
             detectors=(self.detector,),
             resamples=200,
-            images=40,
+            images=12,
             validation=10,
             timing=4,
             force=True,
