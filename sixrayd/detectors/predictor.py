@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import RGBImage
+from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import clip_xyxy
 from sixrayd.core.cores import available_cores
 from sixrayd.core.detections import Detections
@@ -193,7 +193,7 @@ class Predictor:
 
     def detect_each(self, images: Iterable[RGBImage], batch: int) -> Iterator[Detections]:
         """Detections of a stream of images, `batch` at a time, in order."""
-        for chunk in chunked(images, batch):
+        for chunk in chunked(images, batch, pixel_count):
             yield from self.detect(chunk)
 
     def prepare(self, images: list[RGBImage]) -> list[InputBatch]:
