@@ -19,7 +19,7 @@ from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
-_LARGEST = 1 << 14
+MOST_INPUT_PX = 2048  # side of an input; an image takes 1 GB on its way through the network
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 )
@@ -67,8 +67,8 @@ def read_form(said: Any) -> InputForm:
     """
     size, colours = said["size"], [tuple(map(float, said[name])) for name in ("mean", "scale")]
     (mean, scale) = ((a, b, c) for a, b, c in colours)
-    if type(size) is not int or not 1 <= size <= _LARGEST:
-        raise ValueError(f"input: expected a size of 1 to {_LARGEST} pixels")
+    if type(size) is not int or not 1 <= size <= MOST_INPUT_PX:
+        raise ValueError(f"input: expected a size of 1 to {MOST_INPUT_PX} pixels")
     if not all(map(isfinite, mean + scale)) or not all(scale):
         raise ValueError("input: expected finite colours, and no scale of 0")
     return InputForm(size, mean, scale)
@@ -110,7 +110,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"of {len(about['classes'])} classes, at most {MOST_CLASSES}")
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)
-        detector.form = read_form(about["input"])
+        form = read_form(about["input"])
+        if not DETECTORS[about["detector"]].any_size and form.size != detector.form.size:
+            raise ValueError(f"input: expected a size of {detector.form.size} pixels")
+        detector.form = form
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
