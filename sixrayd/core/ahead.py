@@ -9,7 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-MOST_PIXELS = 64_000_000  # of decoded images that wait for one step, and one image more
+MOST_PIXELS = 100_000_000  # of decoded images that wait for one step, and one image more
 
 
 def chunked(

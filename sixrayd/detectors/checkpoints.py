@@ -16,10 +16,10 @@ from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError, printable
 from sixrayd.core.files import check_plain, write_bytes
-from sixrayd.detectors.catalogue import DETECTORS, Architecture
+from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
-MOST_INPUT_PX = 2048  # side of an input; an image takes 1 GB on its way through the network
+_MOST_SCORED = 512**2 * MOST_CLASSES  # pixels of the input × classes
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 )
@@ -113,6 +113,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         form = read_form(about["input"])
         if not DETECTORS[about["detector"]].any_size and form.size != detector.form.size:
             raise ValueError(f"input: expected a size of {detector.form.size} pixels")
+        if form.size**2 * len(classes) > _MOST_SCORED:
+            raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:

@@ -25,13 +25,13 @@ class Counting(ThreadPoolExecutor):
 
 @pytest.mark.parametrize(
     ("millions", "lengths"),
-    [([1] * 7, [3, 3, 1]), ([50, 50, 1, 1, 1], [2, 3]), ([64, 1, 63, 50, 50], [1, 2, 2])],
+    [([1] * 7, [3, 3, 1]), ([50, 50, 1, 1, 1], [2, 3]), ([100, 1, 99, 50, 50], [1, 2, 2])],
 )
 def test_a_step_holds_few_pixels(millions, lengths):
     chunks = list(chunked([n * 1_000_000 for n in millions], 3, int))
     assert [len(chunk) for chunk in chunks] == lengths
     assert [n for chunk in chunks for n in chunk] == [n * 1_000_000 for n in millions]
-    assert MOST_PIXELS == 64_000_000
+    assert MOST_PIXELS == 100_000_000
 
 
 def test_few_large_images_are_decoded_ahead(tmp_path, monkeypatch):
