@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, read_table
+from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA, Role, Rule, Source, Split, Verdict
+from sixrayd.core.runs import read_run
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, decision_files, reviews_with_decisions
@@ -52,7 +52,7 @@ def is_current(workspace: Workspace, review: str) -> bool:
     """Whether a review's set was made of all decisions that there are."""
     path = training_set(workspace, review).with_suffix(".json")
     try:
-        made = Run.of(parse_json(plain_text(path)), path)
+        made = read_run(path)
     except (OSError, ValueError):
         return False
     names = reviews_with_decisions(workspace)

@@ -3,20 +3,34 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
+MOST_PIXELS = 100_000_000  # of decoded images that wait for one step, and one image more
+
+
+def chunked(
+    items: Iterable[T], size: int, pixels: Callable[[T], int] = lambda item: 0
+) -> Iterator[list[T]]:
     """The items in lists of this size, the last of what is left.
 
     As more-itertools has it, which machines that only train and mine need not have.
+
+    Args:
+        pixels: of an item; lists are shorter where they would hold more than `MOST_PIXELS`.
     """
-    waiting = iter(items)
-    while chunk := list(islice(waiting, size)):
+    chunk: list[T] = []
+    held = 0
+    for item in items:
+        chunk.append(item)
+        held += pixels(item)
+        if len(chunk) >= size or held >= MOST_PIXELS:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
         yield chunk
 
 

@@ -18,6 +18,8 @@ _LEAST_FACTOR = 8  # times its size, which come out of any table
 _SMALL = 4 << 20  # bytes of a file that one thread reads
 _AT_ONCE = 1 << 16  # rows
 _MOST_GROUPS = 1_000  # whose texts are looked at before they are read
+_LONGEST_LIST = 10_000  # of one row, objects of an image as a rule
+_MOST_LISTED, _LISTED_A_ROW = 1_000_000, 200  # in all lists of a column, and more for each row
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -25,7 +27,8 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
     """A table, or some of its columns.
 
     Raises:
-        ValueError: more comes out than the file's size accounts for, or a column is missing.
+        ValueError: more comes out than the file's size accounts for, a list is too long, or a
+            column is missing.
     """
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
@@ -34,10 +37,12 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
         raise ValueError(f"no column {', '.join(sorted(absent))}")
     if _most_bytes(source, plain, _columns(plain, names)) <= allowance.most:
         # Without threads: a process that ends while one still starts is aborted.
-        return plain.read(names, use_threads=source.size() > _SMALL)
-    return pa.concat_tables(
-        [_schema(plain, names).empty_table(), *_dictionaries(source, plain, names, allowance)]
-    )
+        table = plain.read(names, use_threads=source.size() > _SMALL)
+    else:
+        parts = _dictionaries(source, plain, names, allowance)
+        table = pa.concat_tables([_schema(plain, names).empty_table(), *parts])
+    _check_lists(table)
+    return table
 
 
 def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Iterator[pa.Table]:
@@ -50,10 +55,38 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
     plain = pq.ParquetFile(source, pre_buffer=False)
     allowance.check(_stated(plain))
     if _most_bytes(source, plain, _columns(plain, names)) > allowance.most:
-        yield from _dictionaries(source, plain, names, allowance)
-        return
-    for batch in plain.iter_batches(rows, columns=names, use_threads=False):
-        yield pa.Table.from_batches([batch])
+        tables = _dictionaries(source, plain, names, allowance)
+    else:
+        batches = plain.iter_batches(rows, columns=names, use_threads=False)
+        tables = (pa.Table.from_batches([batch]) for batch in batches)
+    for table in tables:
+        _check_lists(table)
+        yield table
+
+
+def _check_lists(table: pa.Table) -> None:
+    """Refuse lists that would take far more memory as objects, one for each value.
+
+    Raises:
+        ValueError: a list is too long, or all are together.
+    """
+    for name in table.schema.names:
+        lists = [part for chunk in table[name].chunks for part in _lists(chunk)]
+        lengths = pa.chunked_array([pc.list_value_length(part) for part in lists], pa.int32())
+        if (longest := pc.max(lengths).as_py() or 0) > _LONGEST_LIST:
+            raise ValueError(f"{name}: {longest} of one row, at most {_LONGEST_LIST} are read")
+        most = _MOST_LISTED + _LISTED_A_ROW * table.num_rows
+        if (count := pc.sum(lengths.cast(pa.int64())).as_py() or 0) > most:
+            raise ValueError(
+                f"{name}: {count} in {table.num_rows} rows, at most {most} of so many are read"
+            )
+
+
+def _lists(column: pa.Array) -> list[pa.Array]:
+    """The lists of a column, which may be of structures of lists."""
+    if pa.types.is_struct(column.type):
+        return [part for each in column.flatten() for part in _lists(each)]
+    return [column] if pa.types.is_list(column.type) else []
 
 
 def _allowance(size: int) -> Allowance:

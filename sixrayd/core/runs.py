@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import sixrayd
+from sixrayd.core.documents import memory_of, parse_json
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import plain_text
 
 FORMAT = 1
 _DEEPEST = 20
+_MOST_TEXT = 32 << 20  # bytes of a file, of which a command reads some many times
+_MOST_MEMORY = 64 << 20  # bytes that what it says may take; a million ids do
 _WORDS = {str: "a text", int: "a number", dict: "an object", list: "a list of texts"}
 # What is read from a run.json.
 _KINDS = {
@@ -72,6 +76,19 @@ class Run:
         """Whether both have the same settings, inputs and format."""
         mine, theirs = (as_plain([r.settings, r.inputs, r.format]) for r in (self, other))
         return bool(mine == theirs)
+
+
+def read_run(path: Path) -> Run:
+    """What a `run.json` says, which may be a stranger's.
+
+    Raises:
+        UnfitFileError, OSError: it cannot be read, or is too long.
+        ValueError: it is none.
+    """
+    text = plain_text(path, _MOST_TEXT)
+    if (memory := memory_of(text)) > _MOST_MEMORY:
+        raise ValueError(f"{memory} bytes of values, at most {_MOST_MEMORY} are read")
+    return Run.of(parse_json(text), path)
 
 
 class _Said(dict[str, Any]):

@@ -23,7 +23,7 @@ from sixrayd.core.files import (
     write_json,
 )
 from sixrayd.core.locks import HeldError, Holder, held, holder
-from sixrayd.core.runs import FORMAT, as_plain
+from sixrayd.core.runs import FORMAT, as_plain, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
 from sixrayd.core.stages import STAGES as STAGES
@@ -128,7 +128,7 @@ class Workspace:
         """
         path = self.folder(stage, name) / "run.json"
         try:
-            run = Run.of(parse_json(plain_text(path)), path)
+            run = read_run(path)
         except FileNotFoundError as error:
             raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
         except ValueError as error:
@@ -389,7 +389,7 @@ def _is_plan_of(path: Path, run: Run) -> bool:
 
 def _planned(path: Path) -> Run | None:
     try:
-        return Run.of(parse_json(plain_text(path)), path)
+        return read_run(path)
     except (FileNotFoundError, ValueError):
         return None
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sixrayd.detectors.detector import Detector
 
 BACKENDS = ("torch", "torch-bf16", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime")
+MOST_INPUT_PX = 2048  # side of a detector's input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError, printable
 from sixrayd.core.files import check_plain, write_bytes
-from sixrayd.detectors.catalogue import DETECTORS, Architecture
+from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
-_LARGEST = 1 << 14
+_MOST_SCORED = 512**2 * MOST_CLASSES  # pixels of the input × classes
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 )
@@ -67,8 +67,8 @@ def read_form(said: Any) -> InputForm:
     """
     size, colours = said["size"], [tuple(map(float, said[name])) for name in ("mean", "scale")]
     (mean, scale) = ((a, b, c) for a, b, c in colours)
-    if type(size) is not int or not 1 <= size <= _LARGEST:
-        raise ValueError(f"input: expected a size of 1 to {_LARGEST} pixels")
+    if type(size) is not int or not 1 <= size <= MOST_INPUT_PX:
+        raise ValueError(f"input: expected a size of 1 to {MOST_INPUT_PX} pixels")
     if not all(map(isfinite, mean + scale)) or not all(scale):
         raise ValueError("input: expected finite colours, and no scale of 0")
     return InputForm(size, mean, scale)
@@ -110,7 +110,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"of {len(about['classes'])} classes, at most {MOST_CLASSES}")
         classes = ClassList(tuple(about["classes"]))
         detector = build_detector(about["detector"], classes)
-        detector.form = read_form(about["input"])
+        form = read_form(about["input"])
+        if not DETECTORS[about["detector"]].any_size and form.size != detector.form.size:
+            raise ValueError(f"input: expected a size of {detector.form.size} pixels")
+        if form.size**2 * len(classes) > _MOST_SCORED:
+            raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
+        detector.form = form
         detector.load_state_dict(weights)
     except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error

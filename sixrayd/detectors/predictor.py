@@ -1,10 +1,11 @@
 """From encoded images to detections in the images' own pixels."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import RGBImage
+from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import clip_xyxy
 from sixrayd.core.cores import available_cores
 from sixrayd.core.detections import Detections
@@ -22,6 +23,8 @@ from sixrayd.detectors.decoding import DecodeSettings, decode_batch, merge
 from sixrayd.detectors.detector import Detector, InputForm
 
 Precision = Literal["fp32", "bf16"]
+# Pixels of inputs that go through a network at once; fewer of a detector of more classes.
+_CPU_PIXELS, _CPU_OUTPUTS = 16 * 512 * 512, 30
 _LEAST_SIDE_PX = 1.0  # thinner detections cannot be drawn
 
 
@@ -193,7 +196,7 @@ class Predictor:
 
     def detect_each(self, images: Iterable[RGBImage], batch: int) -> Iterator[Detections]:
         """Detections of a stream of images, `batch` at a time, in order."""
-        for chunk in chunked(images, batch):
+        for chunk in chunked(images, batch, pixel_count):
             yield from self.detect(chunk)
 
     def prepare(self, images: list[RGBImage]) -> list[InputBatch]:
@@ -202,7 +205,11 @@ class Predictor:
         for place, image in enumerate(images):
             size = (image.shape[1], image.shape[0])
             shapes.setdefault(input_wh(size, self.detector.form, self.dynamic), []).append(place)
-        return [self._batch(images, tuple(places), wh) for wh, places in shapes.items()]
+        return [
+            self._batch(images, tuple(some), wh)
+            for wh, places in shapes.items()
+            for some in chunked(places, self._most_at_once(wh))
+        ]
 
     def forward(self, x: Tensor) -> Outputs:
         """The second: (B, 3, H, W) normalised → the detector's outputs."""
@@ -217,6 +224,13 @@ class Predictor:
         """
         with torch.inference_mode():
             return decode_batch(outputs, self.settings, self.detector.coding, scale_wh)
+
+    def _most_at_once(self, wh: tuple[int, int]) -> int:
+        """Inputs that go through the network together; a GPU's memory is for its caller to fill."""
+        if self.device.type != "cpu":
+            return sys.maxsize
+        outputs = cast(int, self.detector.heads.outputs)
+        return max(1, _CPU_PIXELS // (wh[0] * wh[1] * max(1, outputs // _CPU_OUTPUTS)))
 
     def _batch(
         self, images: list[RGBImage], places: tuple[int, ...], wh: tuple[int, int]

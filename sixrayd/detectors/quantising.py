@@ -1,6 +1,6 @@
 """A detector's network in int8, calibrated on images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from sixrayd.core.arrays import RGBImage
@@ -12,7 +12,7 @@ from sixrayd.detectors.folding import Network
 from sixrayd.detectors.predictor import Predictor
 
 
-def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None:
+def quantise(detector: Detector, images: Iterable[RGBImage], path: Path) -> None:
     """Write a detector's network in int8 for "openvino-int8", whole or not at all.
 
     Args:
@@ -24,9 +24,9 @@ def quantise(detector: Detector, images: Sequence[RGBImage], path: Path) -> None
         SettingsError: no images.
         ServiceError: openvino or nncf is not installed.
     """
-    if not images:
-        raise SettingsError("quantise: no images to calibrate with")
     prepare = Predictor(detector).prepare
     inputs = (prepare([image])[0].x for image in images)
     arrays = [x.contiguous().cpu().numpy() for x in inputs]
+    if not arrays:
+        raise SettingsError("quantise: no images to calibrate with")
     write_quantised(Network(detector), arrays, path, weights_sha256(detector))

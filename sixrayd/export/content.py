@@ -1,13 +1,11 @@
 """What an export holds, whatever form it is written in."""
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.index import Index, image_records
@@ -16,6 +14,7 @@ from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging
 from sixrayd.core.voc import VocAnnotation, box_of_pixels, pixels_of
 from sixrayd.datasets.export_files import UNLISTED
+from sixrayd.imaging.decode import channel_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,11 @@ def exported_image(
 
     Raises:
         ShardError: the shard has changed since the ingest.
+        ImageError: it is no image.
     """
     data = index.read_record(record)
-    with Image.open(io.BytesIO(data)) as image:
-        annotation = replace(in_whole_pixels(annotation), depth=len(image.getbands()))
+    depth = channel_count(data, f"{index.folder / record.shard}: {record.image_id}")
+    annotation = replace(in_whole_pixels(annotation), depth=depth)
     return ExportedImage(record, state, annotation, data, index.number(record.image_id))
 
 

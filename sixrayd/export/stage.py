@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
+from sixrayd.core.runs import read_run
 from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace, remove_result
@@ -177,7 +177,7 @@ def _run_at(folder: Path) -> Run | None:
     """The finished export in a folder, None where there is none."""
     try:
         path = folder / "run.json"
-        run = Run.of(parse_json(plain_text(path)), path)
+        run = read_run(path)
     except (OSError, ValueError):
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None

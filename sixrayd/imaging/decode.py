@@ -1,7 +1,8 @@
 """Decoding images of unknown origin within limits; nothing but `ImageError` comes out."""
 
 import io
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import numpy as np
@@ -91,14 +92,29 @@ def image_size_wh(data: bytes | IO[bytes], where: str) -> tuple[int, int]:
     Raises:
         ImageError: the header cannot be read.
     """
-    whole = data if isinstance(data, bytes) else b""
+    if simplejpeg is not None and isinstance(data, bytes) and data.startswith(_JPEG):
+        with suppress(Exception):  # Pillow takes some headers that this one does not
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            return int(width), int(height)
+    with _header(data, where) as image:
+        return image.size
+
+
+def channel_count(data: bytes, where: str) -> int:
+    """How many channels an image has as it is stored, from the header alone.
+
+    Raises:
+        ImageError: the header cannot be read.
+    """
+    with _header(data, where) as image:
+        return len(image.getbands())
+
+
+@contextmanager
+def _header(data: bytes | IO[bytes], where: str) -> Iterator[Image.Image]:
     try:
-        if simplejpeg is not None and whole.startswith(_JPEG):
-            with suppress(ValueError):  # Pillow takes some headers that this one does not
-                height, width, *_ = simplejpeg.decode_jpeg_header(whole)
-                return int(width), int(height)
         with open_header(data, FORMATS) as image:
-            return image.size
+            yield image
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{where}: more than {Image.MAX_IMAGE_PIXELS} pixels, at most {MAX_PIXELS} are decoded"
@@ -106,6 +122,7 @@ def image_size_wh(data: bytes | IO[bytes], where: str) -> tuple[int, int]:
     except HeaderError as error:
         raise ImageError(f"{where}: {error}; refused") from error
     except Exception as error:
+        whole = data if isinstance(data, bytes) else b""
         raise ImageError(f"{where}: {_not_an_image(whole)}") from error
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from scipy.stats import binomtest
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import FloatArray, RGBImage
+from sixrayd.core.arrays import FloatArray, RGBImage, pixel_count
 from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
@@ -33,6 +33,11 @@ class Shown:
 
     image: RGBImage
     truth: Truths
+
+
+def pixels_shown(one: Shown) -> int:
+    """Pixels of its image."""
+    return pixel_count(one.image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def calibrate(
     finds: list[float] = []  # the first detector's scores where the second finds something
     empty: list[float] = []  # and of negatives
     count = 0
-    for shown in chunked(images, batch):
+    for shown in chunked(images, batch, pixels_shown):
         count += len(shown)
         scores = [image_score(d) for d in first.detect([one.image for one in shown])]
         empty += [s for s, one in zip(scores, shown, strict=True) if not len(one.truth.labels)]

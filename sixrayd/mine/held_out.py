@@ -8,7 +8,7 @@ from sixrayd.core.detections import Detections, Truths
 from sixrayd.core.progress import progress
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import pick_device
-from sixrayd.mine.cascade import validation_images
+from sixrayd.mine.cascade import pixels_shown, validation_images
 from sixrayd.mine.inference import open_inference
 from sixrayd.mine.preparing import Models, Prepared
 
@@ -41,7 +41,7 @@ def look_at_known(
     truths: list[Truths] = []
     with progress() as bar:
         task = bar.add_task("looking at known contraband", total=None, note="")
-        for shown in chunked(chain([first], images), _BATCH):
+        for shown in chunked(chain([first], images), _BATCH, pixels_shown):
             found += inference.detect([one.image for one in shown])
             truths += [one.truth for one in shown]
             bar.advance(task, len(shown))

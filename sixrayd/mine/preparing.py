@@ -1,6 +1,7 @@
 """What is settled once, when a mining begins, so that it goes on the same way on any later day."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -193,9 +194,9 @@ def _settled(
     return inference
 
 
-def _training_images(workspace: Workspace, model: str) -> list[RGBImage]:
+def _training_images(workspace: Workspace, model: str) -> Iterator[RGBImage]:
     """Images of a model's training side, drawn by the hash of their ids."""
     index = Index.load(workspace, split_of(workspace, model))
     ids = index.rows(split=Split.TRAIN)["image_id"].to_pylist()
     ids.sort(key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
-    return [decode_rgb(index.read(image_id), image_id) for image_id in ids[:_QUANTISE_ON]]
+    return (decode_rgb(index.read(image_id), image_id) for image_id in ids[:_QUANTISE_ON])

@@ -1,17 +1,20 @@
 """Reading a shard: every image that the index promises, decoded, or what is wrong with it."""
 
 import hashlib
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from sixrayd.core.ahead import MOST_PIXELS
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError, ShardError
 from sixrayd.core.shards import ShardImage, iter_shard
 from sixrayd.core.store import Store
-from sixrayd.imaging.decode import decode_rgb
+from sixrayd.imaging.decode import decode_rgb, image_size_wh
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class MinedImage:
     error: str = ""
 
 
+_Begun = tuple[int, Future[MinedImage]]  # an image's pixels, and the image as it is decoded
+
+
 def read_scans(
     task: ShardTask, store: Store, skip: int, ahead: int, pool: ThreadPoolExecutor
 ) -> Iterator[MinedImage]:
@@ -42,7 +48,8 @@ def read_scans(
 
     Args:
         skip: images at the start that are left out, undecoded.
-        ahead: images decoded before they are asked for: memory stays bounded.
+        ahead: images decoded before they are asked for, fewer where they have more than
+            `MOST_PIXELS`: memory stays bounded.
         pool: decodes.
 
     Raises:
@@ -52,9 +59,7 @@ def read_scans(
     yield from _in_order(islice(_found(task, store, skip, pool), skip, None), ahead)
 
 
-def _found(
-    task: ShardTask, store: Store, skip: int, pool: ThreadPoolExecutor
-) -> Iterator[Future[MinedImage]]:
+def _found(task: ShardTask, store: Store, skip: int, pool: ThreadPoolExecutor) -> Iterator[_Begun]:
     missing = dict(task.sha256)
     reason = f"not in {task.name} although the index lists it"
     with store.open(task.name) as file:
@@ -64,13 +69,13 @@ def _found(
                 if sha256 is None:
                     continue
                 if len(task.sha256) - len(missing) <= skip:
-                    yield _known(MinedImage(image.image_id, None))
+                    yield 0, _known(MinedImage(image.image_id, None))
                 else:
-                    yield pool.submit(_decoded, image, sha256)
+                    yield _pixels(image), pool.submit(_decoded, image, sha256)
         except ShardError as error:
             reason = str(error)
     for image_id in missing:
-        yield _known(MinedImage(image_id, None, reason))
+        yield 0, _known(MinedImage(image_id, None, reason))
 
 
 def _decoded(image: ShardImage, sha256: str) -> MinedImage:
@@ -88,11 +93,23 @@ def _known(scan: MinedImage) -> Future[MinedImage]:
     return future
 
 
-def _in_order(futures: Iterable[Future[MinedImage]], ahead: int) -> Iterator[MinedImage]:
-    waiting: list[Future[MinedImage]] = []
-    for future in futures:
-        waiting.append(future)
-        if len(waiting) > ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
+def _pixels(image: ShardImage) -> int:
+    """As its header has it; 0 where it cannot be read."""
+    try:
+        return math.prod(image_size_wh(image.data, image.image_id))
+    except ImageError:
+        return 0
+
+
+def _in_order(begun: Iterable[_Begun], ahead: int) -> Iterator[MinedImage]:
+    waiting: deque[_Begun] = deque()
+    held = 0
+    for pixels, future in begun:
+        waiting.append((pixels, future))
+        held += pixels
+        while len(waiting) > ahead or (waiting and held >= MOST_PIXELS):
+            first, done = waiting.popleft()
+            held -= first
+            yield done.result()
+    for _, future in waiting:
         yield future.result()

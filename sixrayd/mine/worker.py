@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from sixrayd.core.ahead import chunked, map_ahead
-from sixrayd.core.arrays import RGBImage
+from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
 from sixrayd.core.detections import Detections
@@ -149,7 +149,8 @@ class Worker:
         threads = self.job.inference.threads or available_cores()
         with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1 + self.ahead) as lookers:
             scans = read_scans(task, self.shards, done.images, 2 * self.batch, pool)
-            for rows in map_ahead(lookers, self._rows, chunked(scans, self.batch), self.ahead):
+            batches = chunked(scans, self.batch, lambda scan: pixel_count(scan.image))
+            for rows in map_ahead(lookers, self._rows, batches, self.ahead):
                 done.add(rows)
                 looked(done.report(task.name))
                 if self.stopping.is_set() or time.monotonic() - saved_at > self.job.save_s:

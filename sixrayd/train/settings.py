@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.settings_file import OUTSIDE
-from sixrayd.detectors.catalogue import DETECTORS, Recipe
+from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Recipe
 
 Amp = Literal["auto", "bf16", "fp16", "off"]
 # What `run.json` calls settings, since the first version did.
@@ -88,8 +88,11 @@ class TrainSettings:
             raise SettingsError("learning-rate 0: needs to be above 0, nothing would be learnt")
         size = self.input_size
         any_size = self.detector == "auto" or DETECTORS[self.detector].any_size
-        if size is not None and (not any_size or size < 32 or size % 32):
-            raise SettingsError(f"input-size {size}: needs a small detector and a multiple of 32")
+        if size is not None and (not any_size or not 32 <= size <= MOST_INPUT_PX or size % 32):
+            raise SettingsError(
+                f"input-size {size}: needs a small detector and a multiple of 32, at most "
+                f"{MOST_INPUT_PX}"
+            )
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise SettingsError(f"ema {self.ema_decay}: needs to be at least 0 and less than 1")
         if not 0 < self.validation < 1:

@@ -1,5 +1,6 @@
 """Tables that hold little and unpack to more than memory."""
 
+import itertools
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -136,3 +137,26 @@ def test_every_table_of_a_workspace_is_counted(tmp_path: Path, place: str) -> No
         read(Workspace(tmp_path))
     assert str(error.value).startswith(f"{tmp_path / name}: no")
     assert "times its size" in f"{error.value} {error.value.__cause__}"
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ([1, 10_001, 2], "labels: 10001 of one row, at most 10000 are read"),
+        ([10_000] * 103, "labels: 1030000 in 103 rows, at most 1020600 of so many are read"),
+    ],
+)
+def test_long_lists_are_not_made_into_objects(
+    tmp_path: Path,
+    lengths: list[int],
+    said: str,
+    read: Callable[[Path, pa.Schema], object],
+) -> None:
+    ends = pa.array([0, *itertools.accumulate(lengths)], pa.int32())
+    lists = pa.ListArray.from_arrays(ends, repeated("A", sum(lengths)).cast(pa.string()))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"labels": lists}, LABELS), path)
+    with pytest.raises(WorkspaceError) as error:
+        read(path, LABELS)
+    assert said in str(error.value)

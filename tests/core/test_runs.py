@@ -140,3 +140,9 @@ def test_no_result_is_kept_outside(tmp_path: Path, name: str) -> None:
     with pytest.raises(WorkspaceError, match="needs to be a plain folder name") as caught:
         Workspace(tmp_path).folder("mine", name)
     assert str(caught.value).isprintable()
+
+
+def test_a_run_of_millions_of_values_is_not_read(tmp_path):
+    """Commands read it many times."""
+    text = json.dumps(GOOD | {"summary": {"a": "@"}}).replace('"@"', "[" + "[]," * 600_000 + "[]]")
+    assert said_of(tmp_path, text) == ("78001380 bytes of values, at most 67108864 are read")

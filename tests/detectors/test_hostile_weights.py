@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
@@ -13,6 +14,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
 from sixrayd.detectors.backend_openvino import read_quantised
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint, why_refused
+from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import initialise_from
 from tests.limits import within
 
@@ -51,7 +53,8 @@ INPUT = {"size": 64, "mean": [0, 0, 0], "scale": [1, 1, 1]}
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"input": INPUT | {"size": 10**30}}, "input: expected a size of 1 to 16384 pixels"),
+        ({"input": INPUT | {"size": 10**30}}, "input: expected a size of 1 to 2048 pixels"),
+        ({"input": INPUT | {"size": 2049}}, "input: expected a size of 1 to 2048 pixels"),
         ({"input": INPUT | {"scale": [1, 0, 1]}}, "input: expected finite colours, and no scale"),
         ({"input": INPUT | {"mean": [1e999] * 3}}, "input: expected finite colours, and no scale"),
         ({"classes": ["../Gun"]}, "classes: '../Gun' holds a comma, a slash or a control"),
@@ -64,6 +67,35 @@ def test_metadata_of_safetensors(tmp_path, change, said):
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)
     assert str(caught.value).startswith(f"{path}: not readable weights ({said}")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "classes", "said"),
+    [
+        ("rfb300", 512, 1, "input: expected a size of 300 pixels"),
+        ("rfb-small", 2048, 63, "input: 2048 pixels, too many for 63 classes"),
+    ],
+)
+def test_no_weights_ask_for_an_input_beyond_memory(tmp_path, name, size, classes, said):
+    names = [f"c{number}" for number in range(classes)]
+    about = {"detector": name, "classes": names, "input": INPUT | {"size": size}}
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"a": torch.zeros(1)}, metadata={"sixrayd": json.dumps(about)}))
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert str(caught.value) == f"{path}: not readable weights ({said})"
+
+
+def test_large_inputs_go_through_the_network_in_parts():
+    detector = build_detector("rfb-small", ClassList(("Gun",)), 1024)
+    images = [np.zeros((8, 8, 3), np.uint8)] * 9
+    assert [b.places for b in Predictor(detector).prepare(images)] == [
+        (0, 1, 2, 3),
+        (4, 5, 6, 7),
+        (8,),
+    ]
+    many = build_detector("rfb-small", ClassList(tuple(map(str, range(119)))), 512)
+    assert [len(b.places) for b in Predictor(many).prepare(images)] == [4, 4, 1]
 
 
 def test_a_refused_pickle_is_not_recommended(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from sixrayd.cli import cli
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.workspace import Workspace
-from tests.workspaces import Small, build_splits
+from tests.imaging.test_hostile_tiffs import with_numbers
+from tests.workspaces import Picture, Small, build_splits
 
 EVIL = ("../../escaped", "/tmp/escaped", "..\\escaped", "N1\nerror: all is well", "\x1b[2J", ".")
 COMMANDS = (
@@ -114,3 +115,16 @@ def test_no_run_of_a_stage_is_a_traceback(runner, workspace, stage, change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
     run_all(runner, workspace)
+
+
+def test_a_header_of_millions_of_numbers_is_not_unpacked(runner, tmp_path):
+    class Tiff(Picture):
+        data = with_numbers(282, 3 << 20)
+
+    first = Tiff("P00001", labels=("Gun",), boxes=(("Gun", 1, 1, 9, 9, False),))
+    workspace = Small([first, *Small().pictures[1:]]).build(tmp_path / "ws")
+    done = runner.invoke(cli, ["export", "-w", str(workspace.root)])
+    assert str(done.exception) == (
+        f"{workspace.shards / 'positives-00000.tar'}: P00001: a header of more than 2097152 bytes; "
+        "refused"
+    )

@@ -1,6 +1,7 @@
 """Address and token of a Label Studio server, with what makes them unsafe refused."""
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -50,15 +51,16 @@ def check_address(url: str) -> None:
             "--url: must not carry a user name or password; "
             f"set {TOKEN_VARIABLE} or pass --token-file"
         )
+    shown = re.split("[?#]", url)[0]  # what follows may be a token
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         _ = parts.port
     except ValueError as error:
-        raise SettingsError(f"--url {url!r}: not an address ({error})") from error
-    odd = parts.query or parts.fragment or not url.isprintable()
+        raise SettingsError(f"--url {shown!r}: not an address ({error})") from error
+    odd = shown != url or not url.isprintable()
     if parts.scheme not in ("http", "https") or not host or odd:
-        raise SettingsError(f"--url {url!r}: expected https://HOST[:PORT]")
+        raise SettingsError(f"--url {shown!r}: expected https://HOST[:PORT]")
     if parts.scheme == "http" and not is_loopback(host):
         raise SettingsError(
             f"--url {url}: plain http would show the token to the network; use https"

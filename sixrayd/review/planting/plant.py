@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import RGBImage
+from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import Box, edge_columns, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ImageError, WorkspaceError
 from sixrayd.core.files import read_table, write_bytes, write_table
@@ -151,16 +151,16 @@ def detect_planted(
     scores = candidates(workspace, review).group_by("image_id").aggregate([("score", "max")])
     better = np.sort(scores["score_max"].to_numpy())
     found: list[dict[str, Any]] = []
-    for batch in chunked(planted_rows(workspace, review) if planted is None else planted, _BATCH):
-        ids = [row["image_id"] for row in batch]
-        images = [
-            decode_rgb(planted_image(workspace, review, row), row["image_id"]) for row in batch
-        ]
-        for image_id, seen in zip(ids, looking.detect(images), strict=True):
+    rows = planted_rows(workspace, review) if planted is None else planted
+    encoded = ((row["image_id"], planted_image(workspace, review, row)) for row in rows)
+    decoded = ((image_id, decode_rgb(data, image_id)) for image_id, data in encoded)
+    for batch in chunked(decoded, _BATCH, lambda one: pixel_count(one[1])):
+        found_in = looking.detect([image for _, image in batch])
+        for (image_id, _), seen in zip(batch, found_in, strict=True):
             best = float(seen.scores.max(initial=0))
             rank = 1 + len(better) - int(np.searchsorted(better, best, "right"))
-            rows = zip(seen.xyxy.tolist(), seen.scores.tolist(), seen.labels.tolist(), strict=True)
-            for number, (xyxy, score, label) in enumerate(rows):
+            boxes = zip(seen.xyxy.tolist(), seen.scores.tolist(), seen.labels.tolist(), strict=True)
+            for number, (xyxy, score, label) in enumerate(boxes):
                 box = {
                     "box_id": f"{image_id}/{review}/{number}",
                     "image_id": image_id,

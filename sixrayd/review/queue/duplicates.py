@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from sixrayd.core.ahead import chunked
-from sixrayd.core.arrays import FloatArray
+from sixrayd.core.arrays import FloatArray, pixel_count
 from sixrayd.core.boxes import Box, clip_xyxy
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.index import Index, load_annotations
@@ -218,16 +218,16 @@ def embed(
     The source maps of a detector, averaged in `GRID` × `GRID` cells; each channel less its mean,
     which is much the same for all scans; each map of equal weight.
     """
-    for chunk in chunked(ids, batch):
-        images = [decode_rgb(index.read(image_id), image_id) for image_id in chunk]
-        for inputs in predictor.prepare(images):
+    decoded = ((image_id, decode_rgb(index.read(image_id), image_id)) for image_id in ids)
+    for chunk in chunked(decoded, batch, lambda one: pixel_count(one[1])):
+        for inputs in predictor.prepare([image for _, image in chunk]):
             with torch.inference_mode():
                 maps = predictor.detector.sources(inputs.x)
                 cells = [adaptive_avg_pool2d(m, GRID).flatten(2) for m in maps]  # (B, C, 16)
                 parts = [normalize((c - c.mean(2, True)).flatten(1)) for c in cells]
                 rows = normalize(torch.cat(parts, 1)).cpu().numpy()  # (B, D)
             for place, row in zip(inputs.places, rows, strict=True):
-                yield chunk[place], row
+                yield chunk[place][0], row
 
 
 def scaled_boxes(boxes: Iterable[Box], there: ImageRecord, here: ImageRecord) -> tuple[Box, ...]:

@@ -82,14 +82,19 @@ def test_plain_http_beyond_this_machine_is_refused(host):
         "file:///etc/passwd",
         "https://",
         "https:///projects",
-        f"{URL}/?next=1",
-        f"{URL}#top",
     ],
 )
 def test_what_is_no_address_of_a_server(url):
     with pytest.raises(SettingsError) as caught:
         Connection(url, TOKEN)
     assert str(caught.value) == f"--url {url!r}: expected https://HOST[:PORT]"
+
+
+@pytest.mark.parametrize("after", ["?token=abc", "/?token=abc", "#abc", ":99999/?token=abc"])
+def test_what_follows_an_address_is_not_shown(after):
+    with pytest.raises(SettingsError, match=f"^--url '{URL}") as caught:
+        Connection(URL + after, TOKEN)
+    assert "abc" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
