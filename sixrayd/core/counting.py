@@ -27,8 +27,8 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
     """A table, or some of its columns.
 
     Raises:
-        ValueError: more comes out than the file's size accounts for, a list is too long, or a
-            column is missing.
+        ValueError: more comes out than the file's size accounts for, a list or an image's boxes are
+            too many, or a column is missing.
     """
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
@@ -42,6 +42,7 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
         parts = _dictionaries(source, plain, names, allowance)
         table = pa.concat_tables([_schema(plain, names).empty_table(), *parts])
     _check_lists(table)
+    _check_boxes(table)
     return table
 
 
@@ -80,6 +81,19 @@ def _check_lists(table: pa.Table) -> None:
             raise ValueError(
                 f"{name}: {count} in {table.num_rows} rows, at most {most} of so many are read"
             )
+
+
+def _check_boxes(table: pa.Table) -> None:
+    """Refuse a table of boxes that has more of one image than any file of labels may.
+
+    Raises:
+        ValueError: it has.
+    """
+    if not {"box_id", "image_id"} <= set(table.schema.names):
+        return
+    counts = pc.value_counts(table["image_id"].combine_chunks()).field("counts")
+    if (most := pc.max(counts).as_py() or 0) > _LONGEST_LIST:
+        raise ValueError(f"{most} boxes of one image, at most {_LONGEST_LIST} are read")
 
 
 def _lists(column: pa.Array) -> list[pa.Array]:

@@ -160,3 +160,14 @@ def test_long_lists_are_not_made_into_objects(
     with pytest.raises(WorkspaceError) as error:
         read(path, LABELS)
     assert said in str(error.value)
+
+
+def test_countless_boxes_of_one_image_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    schema = pa.schema([("box_id", pa.string()), ("image_id", pa.string())])
+    ids = [f"P1/a{number}" for number in range(10_001)]
+    pq.write_table(pa.table({"box_id": ids, "image_id": ["P1"] * len(ids)}, schema), path)
+    with pytest.raises(WorkspaceError, match="10001 boxes of one image, at most 10000 are read"):
+        read_table(path, schema)
+    pq.write_table(pa.table({"box_id": ids, "image_id": ids}, schema).slice(0, 0), path)
+    assert read_table(path, schema).num_rows == 0

@@ -381,3 +381,14 @@ def test_a_quantised_network_that_computes_more_is_refused(
     assert str(caught.value) == (
         "the quantised network is another than its weights'; quantise again"
     )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ssd300", "rfb512", "retinanet512"])
+def test_each_published_kind_of_network_is_quantised_and_taken(name, tmp_path):
+    """SSD's has no sum of branches, of which the others' are left in floating point."""
+    pytest.importorskip("nncf")
+    detector, path = DETECTORS[name].build(2), tmp_path / "int8.zip"
+    detector.initialise()
+    quantise(detector, [np.zeros((64, 64, 3), np.uint8)], path)
+    open_backend("openvino-int8", detector, CPU, threads=1, quantised=path)
