@@ -9,7 +9,7 @@ from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.push import push
 from sixrayd.review.settings import PushSettings
 
-PEOPLE, ROUNDS = 4, 3
+PEOPLE, ROUNDS = 3, 2
 
 
 def test_who_ask_at_once_are_given_different_images(site):
