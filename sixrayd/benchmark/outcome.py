@@ -218,7 +218,7 @@ def _counts(sides: Sides) -> dict[str, int]:
         "validation": len(sides.validation.ids),
         "test": len(sides.test.ids),
         "negatives": len(sides.negatives.ids),
-        **({"test, not judged": sides.left_out} if sides.left_out else {}),
+        **({"left out": sides.left_out} if sides.left_out else {}),
         **({"confusing": len(sides.confusing)} if sides.confusing is not None else {}),
     }
 

@@ -194,7 +194,7 @@ class _Demo:
         # Synthetic contraband is large enough for a small input, which trains twice as fast.
         epochs = self.settings.epochs or (10 if DETECTORS[self.detector].start else 20)
         seed = self.settings.seed
-        return TrainSettings(detector=self.detector, input_size=224, epochs=epochs, seed=seed)
+        return TrainSettings(detector=self.detector, input_size=256, epochs=epochs, seed=seed)
 
     def _benchmark(self) -> BenchmarkSettings:
         # One detector and few images: enough to see every table, not to believe its figures.

@@ -21,12 +21,14 @@ from sixrayd.core.errors import CheckpointError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import open_plain, replacing
 from sixrayd.core.growth import Allowance
-from sixrayd.datasets.packing import member_bytes
+from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.detectors.folding import Network
 
 _SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
 _ROUNDING = ("FakeQuantize", "Convert", "Multiply", "Subtract")
 _WEIGHTED = ("Convolution", "GroupConvolution", "Add")  # whose constants are rounded
+_EXACT = ["Add", "Divide"]  # of branches, and by a length, which rounding could make zero
+_AGAIN = "quantise again; of a mining, remove its folder and mine again"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -117,8 +119,8 @@ def write_quantised(
             body,
             nncf.Dataset(inputs),
             preset=nncf.QuantizationPreset.MIXED,
-            # Not validated: a detector may have no sum.
-            ignored_scope=nncf.IgnoredScope(names=_ends(body), types=["Add"], validate=False),
+            # Not validated: a detector may have no sum or no quotient.
+            ignored_scope=nncf.IgnoredScope(names=_ends(body), types=_EXACT, validate=False),
             subset_size=len(inputs),
             fast_bias_correction=False,
             advanced_parameters=extremes,
@@ -143,14 +145,14 @@ def read_quantised(path: Path, sha256: str) -> Any:
     """
     openvino = import_openvino()
     try:
-        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path) as file, opened_zip(file) as archive:
             allowance = Allowance(path.stat().st_size, 0, 1)  # as it is written: not packed
             found, xml, weights = (
                 member_bytes(archive, archive.getinfo(name), allowance)
                 for name in (_SHA256, _XML, _BIN)
             )
             if found.decode() != sha256:
-                raise CheckpointError(f"{path}: quantised from other weights; quantise again")
+                raise CheckpointError(f"{path}: quantised from other weights; {_AGAIN}")
             return openvino.Core().read_model(xml, weights)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable quantised network ({error})") from error
@@ -164,14 +166,12 @@ def _check_same(body: Any, front: Any) -> None:
         CheckpointError: it has other operations, or of other shapes.
     """
     if list(map(str, map(_gist, _own(body)))) != list(map(str, map(_gist, _own(front)))):
-        raise CheckpointError("the quantised network is another than its weights'; quantise again")
+        raise CheckpointError(f"another network than its weights'; {_AGAIN}")
     for each in body.get_ordered_ops():
         if each.get_type_name() in _ROUNDING and each.get_output_partial_shape(
             0
         ) != each.get_input_partial_shape(0):
-            raise CheckpointError(
-                "the quantised network rounds to other shapes than its weights'; quantise again"
-            )
+            raise CheckpointError(f"rounds to other shapes than its weights' network; {_AGAIN}")
 
 
 def _own(model: Any) -> list[Any]:

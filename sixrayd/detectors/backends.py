@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from sixrayd.core.errors import SettingsError
+from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.core.extras import import_extra
 from sixrayd.detectors.backend_onnxruntime import open_onnxruntime
 from sixrayd.detectors.backend_openvino import (
@@ -102,7 +102,10 @@ def open_backend(
         if quantised is None:
             raise SettingsError("backend openvino-int8: needs a network that `quantise` wrote")
         body = read_quantised(quantised, weights_sha256(detector))
-        run = open_openvino(network, "bf16", threads, body)
+        try:
+            run = open_openvino(network, "bf16", threads, body)
+        except CheckpointError as error:
+            raise CheckpointError(f"{quantised}: {error}") from error
     else:
         run = open_openvino(network, "f32" if name == "openvino" else "bf16", threads)
     shapes = _MapShapes(network)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import torch
 
 from sixrayd.core.files import open_plain
+from sixrayd.datasets.packing import opened_zip
 
 _GLOBALS = re.compile(
     r"collections OrderedDict|torch (\w*Storage|Size|Tensor|[a-z]+\d+(_\w+)?)"
@@ -42,7 +43,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def _check_zip(file: IO[bytes]) -> None:
-    with zipfile.ZipFile(file) as archive:
+    with opened_zip(file) as archive:
         entries = archive.infolist()
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > file.seek(0, 2):

@@ -82,7 +82,7 @@ class Traffic:
         if self.stop.is_set():
             raise ReleaseError("another transfer has stopped")
         if most and size > most:
-            raise ReleaseError(f"more than the {most} bytes came that it may have")
+            raise ReleaseError(f"more than {most} bytes came, expected no more; run it again")
         with self._lock:
             if size - self._looked.get(part, 0) >= _LOOK:
                 self._looked[part] = size

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_plain, table_from
+from sixrayd.datasets.packing import opened_zip
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
 
 _MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
@@ -59,7 +60,7 @@ def _read(path: Path) -> bytes:
 def _parts(data: bytes) -> dict[str, bytes]:
     wanted = sorted({STATEMENT, *PARTS})
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with opened_zip(io.BytesIO(data)) as archive:
             members = archive.infolist()
             names = sorted(member.filename for member in members)
             if names != wanted:

@@ -379,7 +379,8 @@ def test_a_quantised_network_that_computes_more_is_refused(
     with pytest.raises(CheckpointError) as caught:
         open_backend("openvino-int8", trained[0], CPU, threads=1, quantised=path)
     assert str(caught.value) == (
-        "the quantised network is another than its weights'; quantise again"
+        f"{path}: another network than its weights'; quantise again; of a mining, remove its "
+        "folder and mine again"
     )
 
 
@@ -391,4 +392,11 @@ def test_each_published_kind_of_network_is_quantised_and_taken(name, tmp_path):
     detector, path = DETECTORS[name].build(2), tmp_path / "int8.zip"
     detector.initialise()
     quantise(detector, [np.zeros((64, 64, 3), np.uint8)], path)
-    open_backend("openvino-int8", detector, CPU, threads=1, quantised=path)
+    run = open_backend("openvino-int8", detector, CPU, threads=1, quantised=path)
+    side = detector.form.size
+    x = torch.zeros(1, 3, side, side)
+    with torch.inference_mode():
+        wanted = detector.eval()(x)
+    found = run(x)
+    assert [tuple(part.shape) for part in found] == [tuple(part.shape) for part in wanted]
+    assert all(bool(part.isfinite().all()) for part in found)

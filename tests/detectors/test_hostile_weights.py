@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
+from sixrayd.datasets import packing
 from sixrayd.detectors.backend_openvino import read_quantised
 from sixrayd.detectors.checkpoints import build_detector, load_checkpoint, why_refused
 from sixrayd.detectors.predictor import Predictor
@@ -165,6 +166,13 @@ def test_a_pickle_with_a_zip_at_its_end_is_looked_through(tmp_path):
     assert str(caught.value) == (
         f"{path}: not readable weights (it holds a tuple of more than 100000 values)"
     )
+
+
+def test_weights_that_list_files_without_end_are_not_listed(tmp_path, monkeypatch):
+    torch.save({"a": torch.zeros(1)}, path := tmp_path / "a.pth")
+    monkeypatch.setattr(packing, "_MOST_LISTED", 100)
+    with pytest.raises(CheckpointError, match=r"a list of files of \d+ bytes, at most 100; split"):
+        initialise_from(build_detector("rfb-small", ClassList()), path)
 
 
 def test_weights_of_too_many_classes_are_not_built(tmp_path):

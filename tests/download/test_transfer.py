@@ -57,7 +57,7 @@ def test_no_more_comes_than_a_file_may_have(tmp_path, server, monkeypatch):
     monkeypatch.setattr(fetch, "MOST_SUMS", 1000)
     server.odd["SHA256SUMS"] = [Odd(200, {}, b"x" * 5000)]
     assert failed(tmp_path, server) == (
-        f"{server.url}SHA256SUMS: more than the 1000 bytes came that it may have"
+        f"{server.url}SHA256SUMS: more than 1000 bytes came, expected no more; run it again"
     )
 
 
@@ -364,7 +364,9 @@ def test_a_wrong_size_of_a_manifest(tmp_path, server, own_manifest):
     with pytest.raises(ReleaseError) as caught:
         fetched(tmp_path, own_manifest(server.url, size=7))
 
-    assert str(caught.value) == (f"{server.url}{NAME}: more than the 7 bytes came that it may have")
+    assert str(caught.value) == (
+        f"{server.url}{NAME}: more than 7 bytes came, expected no more; run it again"
+    )
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 import sixrayd
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import table_bytes
+from sixrayd.datasets import packing
 from sixrayd.estimate.certify import certify
 from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
@@ -312,6 +313,12 @@ def test_what_is_printed_is_one_line_of_text(file, runner):
     assert said.stdout.splitlines()[-2].startswith(
         "sound: first, names Ann\\x1b[2J\\nsound: x as signer (not proven), at"
     )
+
+
+def test_a_file_that_lists_parts_without_end_is_not_listed(file, monkeypatch):
+    """Each that it lists takes half a kilobyte of memory."""
+    monkeypatch.setattr(packing, "_MOST_LISTED", 100)
+    assert "not a sound zip file (a list of files of" in verify(file).fault
 
 
 def test_other_files_are_refused(file, tmp_path):

@@ -16,7 +16,7 @@ def test_who_ask_at_once_are_given_different_images(site):
     site.mined("at-once", PEOPLE * ROUNDS)
     project = push(site.workspace, PushSettings("at-once")).project
     people = [site.person() for _ in range(PEOPLE)]
-    together = Barrier(PEOPLE)
+    together = Barrier(PEOPLE, timeout=60)  # who fails must not keep the others for ever
 
     def work(person):
         given = []

@@ -4,7 +4,6 @@ import hmac
 import logging
 import os
 import re
-from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -16,8 +15,9 @@ _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
 # Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
 _SHIPPED = "label_studio.core.settings.label_studio"
 exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
-_ON_SQLITE = "sqlite" in DATABASES["default"]["ENGINE"]  # type: ignore # noqa: F821
 MIDDLEWARE = ["sixrayd_settings.OwnPages", *MIDDLEWARE]  # type: ignore # noqa: F821
+if "sqlite" in DATABASES["default"]["ENGINE"]:  # type: ignore # noqa: F821
+    MIDDLEWARE.append("sixrayd_settings.TasksInTurn")
 TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type: ignore # noqa: F821
 TEMPLATES[0]["OPTIONS"]["context_processors"].append("sixrayd_settings.where_to_work")  # type: ignore # noqa: F821
 LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.NoInvitation"}}  # type: ignore # noqa: F821
@@ -47,13 +47,10 @@ class OwnPages:
     """Refuses what pages of other origins send: Label Studio checks that at its sign-in alone.
 
     Pages on other ports of this machine count, though browsers send them this server's cookies.
-    On SQLite, tasks are given out one at a time: Label Studio looks for one and then marks it
-    without a transaction there, so that two people who ask at once were given the same.
     """
 
     def __init__(self, answer):  # type: ignore[no-untyped-def]
         self.answer = answer
-        self.giving_out = Lock() if _ON_SQLITE else nullcontext()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         own = f"{request.scheme}://{request.get_host()}"
@@ -65,9 +62,23 @@ class OwnPages:
         if request.path == "/sixrayd-proof":  # that it is the server which was started
             key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
+        return self.answer(request)
+
+
+class TasksInTurn:
+    """Gives out tasks one at a time, where the database is SQLite.
+
+    Label Studio looks for one and then marks it, without a transaction there: two people who ask at
+    once would be given the same.
+    """
+
+    def __init__(self, answer):  # type: ignore[no-untyped-def]
+        self.answer, self.turn = answer, Lock()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         of_next = request.GET.get("id", "next_task") == "next_task"
         if not (of_next and _NEXT_TASK.fullmatch(request.path)):
             return self.answer(request)
         request.body  # noqa: B018 - read first: nobody waits for one who sends slowly
-        with self.giving_out:
+        with self.turn:
             return self.answer(request)
