@@ -12,12 +12,13 @@ from sixrayd.benchmark.results import Results, Row
 from sixrayd.benchmark.settings import LAYERS
 from sixrayd.benchmark.systems import SystemRunner
 from sixrayd.benchmark.tdc import tdc_settings
-from sixrayd.core.arrays import RGBImage
+from sixrayd.core.arrays import FloatArray, IntArray, RGBImage
 from sixrayd.crop.tdc_forms import AxisFigure, TdcCropper
 from sixrayd.imaging.decode import decode_rgb
 
 EXAMPLES = 4
 _SHOWN = 0.3  # least score of a box that is drawn
+_DRAWN = 10  # boxes of one image at most, the likeliest: more hide it
 
 
 def take_pictures(
@@ -83,7 +84,7 @@ def _spread(images: Judged, regions: Mapping[str, tuple[int, int, int, int]]) ->
 def _worst(row: Row, images: Judged, part: Part) -> Iterator[WorstPicture]:
     for case in row.worst:
         found = part.detections[case.image_id]
-        shown = found.scores >= _SHOWN
+        shown = likeliest(found.scores)
         yield WorstPicture(
             row.system.key,
             case,
@@ -92,6 +93,17 @@ def _worst(row: Row, images: Judged, part: Part) -> Iterator[WorstPicture]:
             found.xyxy[shown],
             found.scores[shown],
         )
+
+
+def likeliest(scores: FloatArray) -> IntArray:
+    """Places of the boxes to draw, the likeliest first.
+
+    Args:
+        scores: (N,) of an image's boxes, 0..1.
+    """
+    order = np.argsort(-scores, kind="stable")[:_DRAWN]
+    chosen: IntArray = order[scores[order] >= _SHOWN]
+    return chosen
 
 
 def _read(images: Judged, image_id: str) -> RGBImage:

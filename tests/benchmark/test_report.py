@@ -10,6 +10,7 @@ from lxml import html
 from PIL import Image
 
 from sixrayd.benchmark import published
+from sixrayd.benchmark.pictures import likeliest
 from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.report.parts import (
     Axis,
@@ -480,7 +481,10 @@ def test_worst_cases_are_one_click_away(page):
     )
     assert figure.get("id") == "worst-tdc"
     assert page.xpath("//table[@id='table-fixed']//th/a/@href") == ["#worst-tdc"]
-    assert figure.find("img").get("alt") == "P1: 2 missed, kept 10–50 across, 0–40 down, 1 found"
+    assert (
+        figure.find("img").get("alt")
+        == "P1: 2 missed, kept 10–50 across, 0–40 down, 1 found and drawn"
+    )
 
 
 def test_csv_holds_values_in_full(folder):
@@ -568,3 +572,11 @@ def test_a_sheet_quotes_what_csv_needs():
 
     assert sheet.csv == b'a,b\n"x,""y""",1\n'
     assert sheet.lines[0].cells == ('x,"y"/1',)
+
+
+def test_of_many_boxes_the_likeliest_few_are_drawn():
+    scores = np.linspace(0.1, 0.9, 200)
+
+    assert likeliest(scores).tolist() == list(range(199, 189, -1))
+    assert likeliest(np.array([0.2, 0.5])).tolist() == [1]
+    assert not len(likeliest(np.zeros(0)))

@@ -98,13 +98,13 @@ def worst_picture(key: str, name: str, cases: Iterable[WorstPicture]) -> Picture
             axes.text(box[0], box[1], f"{score:.2f}", color="#1f618d", fontsize=7, bbox=back)
     told = "; ".join(
         f"{case.case.image_id}: {case.case.missed} missed, "
-        f"kept {_words(case.case.region)}, {len(case.found)} found"
+        f"kept {_words(case.case.region)}, {len(case.found)} found and drawn"
         for case in cases
     )
     return Picture(
         f"worst_{key}",
-        f"{name}: {len(cases)} worst cases. Objects: solid, black; found with their scores: "
-        "dashed, blue; what the crop keeps: dotted, red",
+        f"{name}: {len(cases)} worst cases. Objects: solid, black; the likeliest found with their "
+        "scores: dashed, blue; what the crop keeps: dotted, red",
         told,
         png_of(figure),
         photo=True,
