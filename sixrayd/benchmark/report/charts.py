@@ -33,8 +33,13 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def png_of(figure: "Figure") -> bytes:
     """The figure as PNG; equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110, metadata={"Software": None})
+    figure.set_dpi(110)
+    # `savefig` draws a first time for the layout alone, which drawing sees to in any case.
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(data, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return data.getvalue()
 
 
