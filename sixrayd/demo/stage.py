@@ -192,9 +192,15 @@ class _Demo:
     def _training(self) -> TrainSettings:
         # Also where there is a GPU: so few images teach the large detector nothing.
         # Synthetic contraband is large enough for a small input, which trains twice as fast.
-        epochs = self.settings.epochs or (10 if DETECTORS[self.detector].start else 20)
-        seed = self.settings.seed
-        return TrainSettings(detector=self.detector, input_size=256, epochs=epochs, seed=seed)
+        # What starts from pretrained weights needs fewer epochs, and fewer backgrounds in each.
+        epochs, background = (10, 0.5) if DETECTORS[self.detector].start else (20, 1.0)
+        return TrainSettings(
+            detector=self.detector,
+            input_size=256,
+            epochs=self.settings.epochs or epochs,
+            background=background,
+            seed=self.settings.seed,
+        )
 
     def _benchmark(self) -> BenchmarkSettings:
         # One detector and few images: enough to see every table, not to believe its figures.
