@@ -37,7 +37,7 @@ OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _PAGE, _MOST_PROJECTS = 100, 10_000
-_SOON_S = 5.0  # of a server on this machine that is starting
+_SOON_S, _BUSY_S = 5.0, 60.0  # of a server on this machine that is starting, or that is up
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
@@ -65,6 +65,8 @@ class LabelStudio:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        if connection.local and not is_up(connection.url, connection.token, _BUSY_S):
+            raise AwayError(f"{connection.url}: Label Studio does not answer")
         self._sockets: list[socket.socket] = []
         self._pace = Pace(2 * TIMEOUT_S, LEAST, self._sockets)
         # A proxy named in the environment must not come between this machine and itself.
@@ -437,19 +439,20 @@ def _storage_fault(text: str) -> str:
     )
 
 
-def is_up(url: str, token: str) -> bool:
+def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
     """Whether the server that was started with a token answers.
 
     Raises:
-        ServiceError: somebody else does, who may have read the port in the list of processes.
+        ServiceError: somebody else does, who may have read the port in the list of processes, or
+            is where a server of another machine is there.
     """
     asked = secrets.token_hex(16)
     proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
     address = f"{url}/sixrayd-proof?of={asked}"
     try:
         with (
-            Pace(2 * _SOON_S, len(proof)) as pace,
-            httpx.Client(trust_env=False, timeout=_SOON_S) as client,
+            Pace(2 * within_s, len(proof)) as pace,
+            httpx.Client(trust_env=False, timeout=within_s) as client,
             client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
         ):
             said = next(answer.iter_raw(len(proof)), b"")

@@ -25,7 +25,7 @@ from sixrayd.core.files import (
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.account import account_of, private_folder, write_private
+from sixrayd.review.label_studio.account import account_of, is_own, private_folder, write_private
 from sixrayd.review.label_studio.client import is_up
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
@@ -72,9 +72,12 @@ def image_root(workspace: Workspace) -> Path:
 
 
 def running(workspace: Workspace) -> Server | None:
-    """The workspace's server, if one is up; a stale file of a killed one does not count."""
+    """The workspace's server, if one is up; a stale file of a killed one does not count.
+
+    Nor does another user's, who could name any process to end and any database to sign in to.
+    """
     folder = server_folder(workspace)
-    if not _is_up(folder):
+    if not (_is_up(folder) and is_own(folder)):
         return None
     try:
         state = parse_json(plain_text(folder / "state.json"))
