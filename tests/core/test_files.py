@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import (
     open_plain,
+    plain_text,
     read_table,
     remove,
     replacing,
@@ -89,6 +90,14 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         for read in (open_plain, sha256_file):
             with pytest.raises(OSError, match=f"{kind}, expected a plain file"):
                 read(tmp_path / name)
+
+
+def test_text_that_is_none_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("é".encode("latin-1"))
+    with pytest.raises(UnfitFileError) as caught:
+        plain_text(path)
+    assert str(caught.value).startswith(f"{path}: no text in UTF-8; ")
 
 
 def test_a_pipe_for_a_table_is_not_waited_for(tmp_path: Path) -> None:
