@@ -71,6 +71,15 @@ def image_root(workspace: Workspace) -> Path:
     return server_folder(workspace) / "images"
 
 
+def image_folder(workspace: Workspace, review: str) -> Path:
+    """Where the server reads the images of a review, or of what is beside one, from.
+
+    Raises:
+        WorkspaceError: it is called what no folder in there could be.
+    """
+    return image_root(workspace) / workspace.folder("review", review).name
+
+
 def running(workspace: Workspace) -> Server | None:
     """The workspace's server, if one is up; a stale file of a killed one does not count.
 
