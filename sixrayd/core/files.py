@@ -127,7 +127,7 @@ def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode("utf-8"))
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a letter
 
 
 def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: pa.Schema) -> None:

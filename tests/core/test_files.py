@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import (
     open_plain,
@@ -46,6 +47,13 @@ def test_json_has_one_form(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"b": 1, "a": "é"})
     assert path.read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+
+
+def test_half_a_letter_in_json_is_written_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "half.json"
+    write_json(path, parse_json('{"a": "\\ud800\\u00e9"}'))
+    assert path.read_bytes() == '{\n  "a": "\\ud800é"\n}\n'.encode()
+    assert parse_json(plain_text(path)) == {"a": "\ud800é"}
 
 
 def test_table_round_trip_gives_equal_bytes(tmp_path: Path) -> None:
