@@ -21,7 +21,7 @@ from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
-from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, read_tasks
+from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, number_of, read_tasks
 from sixrayd.review.server import AwayError, ServerTask
 
 try:
@@ -108,7 +108,7 @@ class LabelStudio:
         def look() -> int | None:
             for project in self._projects():
                 if str(project["description"] or "").endswith(f" {key}"):
-                    return int(project["id"])
+                    return number_of(project["id"])
             return None
 
         return self._patiently(look)
@@ -148,7 +148,7 @@ class LabelStudio:
                 sampling="Sequential sampling",
                 request_options=_ONCE,
             )
-            return int(project.id)
+            return number_of(project.id)
 
     def set_instruction(self, project: int, instruction: str) -> None:
         """Replace the HTML that a project's reviewers are told."""
@@ -203,7 +203,7 @@ class LabelStudio:
                 return_task_ids=True,
                 request_options=_ONCE,
             )
-            numbers = [int(number) for number in answer.task_ids]
+            numbers = [number_of(number) for number in answer.task_ids]
             if len(numbers) != len(tasks):
                 raise ValueError("another number of tasks")
             return numbers
@@ -289,7 +289,9 @@ class LabelStudio:
     def reviewers(self) -> dict[int, str]:
         """E-mail addresses of the server's users, by number."""
         return self._patiently(
-            lambda: {int(u["id"]): printable(u["email"], _NAME) for u in self._asked("api/users/")}
+            lambda: {
+                number_of(u["id"]): printable(u["email"], _NAME) for u in self._asked("api/users/")
+            }
         )
 
     def next_task(self, project: int) -> OpenTask | None:
