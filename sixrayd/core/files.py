@@ -127,7 +127,7 @@ def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode("utf-8"))
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a letter
 
 
 def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: pa.Schema) -> None:
@@ -340,10 +340,15 @@ def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
     """UTF-8 text of a workspace, which may be a stranger's.
 
     Raises:
-        UnfitFileError, OSError: see `plain_bytes`.
-        ValueError: it is no text.
+        UnfitFileError: it is no text, or see `plain_bytes`.
+        OSError: it cannot be read.
     """
-    return plain_bytes(path, most).decode("utf-8")
+    data = plain_bytes(path, most)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text = "no text in UTF-8; put a good copy in its place, or remove it"
+        raise UnfitFileError(errno.EINVAL, text, str(path)) from error
 
 
 def sha256_file(path: Path) -> str:

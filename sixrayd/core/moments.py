@@ -1,6 +1,6 @@
 """Moments that others wrote down."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 _YEARS = range(1970, 9999)  # in which one can count on and back, in any zone
 
@@ -12,6 +12,12 @@ def read_moment(text: str) -> datetime:
         ValueError: it is none, or of no year in which anybody works.
     """
     moment = datetime.fromisoformat(text)
+    _check(moment)
+    if moment.tzinfo:
+        _check(moment.astimezone(UTC))  # as it is kept
+    return moment
+
+
+def _check(moment: datetime) -> None:
     if moment.year not in _YEARS:
         raise ValueError(f"year {moment.year}, expected 1970 to 9998")
-    return moment

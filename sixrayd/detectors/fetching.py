@@ -13,6 +13,7 @@ from sixrayd.detectors.pretrained import WEIGHTS, WeightsFile
 
 _TIMEOUT_S = 60.0
 _LEAST = 64 << 10  # bytes that come in twice that time
+_MOST = 1 << 30  # bytes of a file
 
 
 def fetch_weights(name: str, folder: Path) -> Path:
@@ -68,4 +69,6 @@ def _download(url: str, path: Path, client: httpx.Client) -> str:
             digest.update(part)
             file.write(part)
             pace.came(len(part))
+            if file.tell() > _MOST:
+                raise CheckpointError(f"{url}: more than {_MOST >> 20} MiB came")
     return digest.hexdigest()

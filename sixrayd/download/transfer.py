@@ -164,9 +164,10 @@ class HttpMirror:
                 size = _size(part)
                 spent_s += time.monotonic() - begun  # with the wait before it
                 begun = time.monotonic()
-                if size - kept >= self._patience.least:
-                    kept, spent_s = size, 0.0
-                late = spent_s >= 2 * self._patience.timeout_s
+                periods = spent_s / (2 * self._patience.timeout_s)
+                if size - kept >= self._patience.least * max(periods, 1):
+                    kept, periods, spent_s = size, 0.0, 0.0
+                late = periods >= 1
                 # Since the last progress; a byte an attempt would be some for ever.
                 failures = 1 if size > farthest and not late else failures + 1
                 farthest = max(farthest, size)
@@ -359,10 +360,11 @@ def _begin_anew(part: Path, mark: str, mirror: str) -> None:
 
 
 def _mark(answer: httpx.Response) -> str:
-    """A strong validator of what a server sends; empty where it gives none."""
+    """A strong validator of what a server sends; empty where none comes that can be sent back."""
     tag = str(answer.headers.get("etag", ""))
     weak = not tag or tag.startswith("W/")
-    return str(answer.headers.get("last-modified", "")) if weak else tag
+    mark = str(answer.headers.get("last-modified", "")) if weak else tag
+    return mark if mark.isascii() and mark.isprintable() else ""
 
 
 def _check_status(answer: httpx.Response) -> None:

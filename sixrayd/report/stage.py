@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.files import plain_text, write_bytes
+from sixrayd.core.files import read_plain, write_bytes
 from sixrayd.core.resources import page_of
 from sixrayd.core.workspace import Workspace
 from sixrayd.report.contents import KINDS, UNSEEN, read_contents
@@ -34,7 +34,7 @@ def report(workspace: Workspace, out: Path | None = None, most: int = 24) -> Rep
     """
     path = out or workspace.root / "report.html"
     contents = read_contents(workspace, most)
-    if path.exists() and _MARK not in plain_text(path)[:1000]:
+    if path.exists() and _MARK.encode() not in read_plain(path, 1000):
         raise SettingsError(f"{path}: no report of sixrayd; name another file with --out")
     template = Path(__file__).with_name("page.html.jinja")
     page = page_of(template, contents=contents, mark=_MARK, kinds=(*KINDS.values(), UNSEEN))

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.files import plain_text, write_bytes
+from sixrayd.core.files import plain_bytes, write_bytes
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import Source, Split
 from sixrayd.core.resources import resource_text
@@ -67,7 +67,7 @@ def read_guidelines(path: Path) -> str:
         SettingsError: it is no text in UTF-8, or longer than 100,000 characters.
     """
     try:
-        text = plain_text(path, 4 * MOST_CHARACTERS)
+        text = plain_bytes(path, 4 * MOST_CHARACTERS).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8; save it as Markdown in UTF-8") from error
     if len(text) > MOST_CHARACTERS:

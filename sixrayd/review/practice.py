@@ -10,6 +10,7 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -98,8 +99,12 @@ def practised(workspace: Workspace) -> frozenset[str]:
     return frozenset(practice.images if practice else ())
 
 
+def _file(workspace: Workspace) -> Path:
+    return workspace.folder("practice") / "practice.json"
+
+
 def _kept(workspace: Workspace) -> _Practice | None:
-    path = workspace.folder("practice") / "practice.json"
+    path = _file(workspace)
     try:
         document = parse_json(plain_text(path))
         return _Practice(str(document["key"]), tuple(map(str, document["images"])))
@@ -121,13 +126,18 @@ def _chosen(workspace: Workspace, number: int) -> _Practice:
             f"{workspace.root}: no labelled object is on the training side to practise on"
         )
     practice = _Practice(secrets.token_hex(8), images)
-    write_json(workspace.folder("practice") / "practice.json", asdict(practice))
+    write_json(_file(workspace), asdict(practice))
     return practice
 
 
 def _tasks(workspace: Workspace, practice: _Practice) -> list[AsideTask]:
     """Each image, and right after it the image with its boxes."""
     annotations = load_annotations(workspace)
+    if lost := [i for i in practice.images if i not in annotations]:
+        raise WorkspaceError(
+            f"{_file(workspace)}: names {lost[0]!r}, which is not labelled; remove it, and "
+            "practice begins anew"
+        )
     known = {i: tuple(each.box for each in annotations[i]) for i in practice.images}
     return [
         task

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.documents import parse_json
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import (
     open_plain,
+    plain_text,
     read_table,
     remove,
     replacing,
@@ -45,6 +47,13 @@ def test_json_has_one_form(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_json(path, {"b": 1, "a": "é"})
     assert path.read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+
+
+def test_half_a_letter_in_json_is_written_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "half.json"
+    write_json(path, parse_json('{"a": "\\ud800\\u00e9"}'))
+    assert path.read_bytes() == '{\n  "a": "\\ud800é"\n}\n'.encode()
+    assert parse_json(plain_text(path)) == {"a": "\ud800é"}
 
 
 def test_table_round_trip_gives_equal_bytes(tmp_path: Path) -> None:
@@ -89,6 +98,14 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         for read in (open_plain, sha256_file):
             with pytest.raises(OSError, match=f"{kind}, expected a plain file"):
                 read(tmp_path / name)
+
+
+def test_text_that_is_none_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("é".encode("latin-1"))
+    with pytest.raises(UnfitFileError) as caught:
+        plain_text(path)
+    assert str(caught.value).startswith(f"{path}: no text in UTF-8; ")
 
 
 def test_a_pipe_for_a_table_is_not_waited_for(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@ import hashlib
 import http.server
 import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from sixrayd.core.errors import CheckpointError
+from sixrayd.detectors import fetching
 from sixrayd.detectors.fetching import WEIGHTS, WeightsFile, fetch_file, fetch_weights
 from tests.certificates import certificate
 
@@ -23,8 +25,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", self.server.away)
         if self.path == "/packed.pth":
             self.send_header("Content-Encoding", "gzip, gzip")
-        self.send_header("Content-Length", str(len(CONTENT)))
+        if self.path != "/endless.pth":
+            self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+        with suppress(OSError):  # who asked has gone
+            while self.path == "/endless.pth":
+                self.wfile.write(CONTENT)
         self.wfile.write(CONTENT[:100] if self.path == "/cut.pth" else CONTENT)
 
     def log_message(self, *_):
@@ -118,3 +124,11 @@ def test_published_files_carry_the_digits_that_are_checked():
 def test_an_unknown_name_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="weights 'vgg19': none of vgg16-reduced, vgg16, r"):
         fetch_weights("vgg19", tmp_path)
+
+
+def test_an_answer_without_an_end_is_left(site, tmp_path, monkeypatch):
+    server, client = site
+    monkeypatch.setattr(fetching, "_MOST", 100_000)
+    with pytest.raises(CheckpointError, match="more than 0 MiB came"):
+        fetch_file(WeightsFile(f"{server.url}/endless.pth", SHA256), tmp_path, client)
+    assert list(tmp_path.iterdir()) == []

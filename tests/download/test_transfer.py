@@ -195,6 +195,23 @@ def test_a_byte_an_attempt_is_no_progress_for_ever(tmp_path, server):
     assert said.startswith(f"{server.url}{NAME}: ") and len(server.odd[NAME]) > 0
 
 
+def test_little_between_long_waits_is_no_progress_for_ever(tmp_path, server):
+    some, busy = Odd(cut=20), Odd(503, {"Retry-After": "1"})
+    server.odd[NAME] = [some, busy] * 100
+
+    said = failed(tmp_path, server, attempts=3, timeout_s=0.1, least=20)
+
+    assert said.endswith("; run it again to go on") and len(server.odd[NAME]) == 197
+
+
+def test_a_version_that_cannot_be_sent_back_is_none(tmp_path, server):
+    server.tags = False
+    server.odd[NAME] = [Odd(cut=100, headers={"ETag": '"\xe9"'})]
+
+    assert got(tmp_path, server) == ZIP
+    assert [how for name, how in server.asked if name == NAME] == ["", ""]
+
+
 def test_an_error_page_with_200_is_quoted(tmp_path, server):
     page = b"<?xml version='1.0'?>\n<Error><Code>NoSuchKey</Code>\n<Key>a.zip</Key></Error>"
     server.odd[NAME] = [Odd(200, body=page)]

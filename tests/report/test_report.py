@@ -76,12 +76,13 @@ def test_names_are_never_html(tmp_path):
     assert "<script" not in text and "&lt;script&gt;alert(1)" in text
 
 
-def test_a_file_that_is_not_ours_is_kept(workspace, tmp_path):
+@pytest.mark.parametrize("mine", [b"<p>mine</p>", b"\xff\xfe no UTF-8"])
+def test_a_file_that_is_not_ours_is_kept(workspace, tmp_path, mine):
     other = tmp_path / "mine.html"
-    other.write_text("<p>mine</p>")
+    other.write_bytes(mine)
     with pytest.raises(SettingsError, match=r"mine\.html: no report of sixrayd"):
         report(workspace, other)
-    assert other.read_text() == "<p>mine</p>"
+    assert other.read_bytes() == mine
 
 
 def test_after_an_ingest_alone_and_by_command(tmp_path):

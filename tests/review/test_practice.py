@@ -1,6 +1,7 @@
 """People practise on known positives; nothing of it is a decision, nobody is measured by it."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
+from sixrayd.review.label_studio.server import server_folder
 from sixrayd.review.planting.known import shown_positives
 from sixrayd.review.practice import Practised, practise
 from sixrayd.review.settings import PracticeSettings
@@ -60,6 +62,32 @@ def test_what_was_practised_measures_nobody_and_is_no_decision(site):
     kept = json.loads((site.workspace.folder("practice") / "practice.json").read_text())
     assert len(kept["images"]) == 2 and shown_positives(site.workspace) >= set(kept["images"])
     assert "practice" not in [path.name for path in site.workspace.folders("review")]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"key": "../../../elsewhere"}, "name '../../../elsewhere.1': needs to be a plain folder"),
+        ({"key": "TOP/elsewhere"}, "elsewhere.1': needs to be a plain folder name"),
+        (
+            {"images": ["N0000001"]},
+            "practice.json: names 'N0000001', which is not labelled",
+        ),
+    ],
+)
+def test_a_strangers_practice_writes_no_image_elsewhere(site, tmp_path, spoilt, said):
+    path = site.workspace.folder("practice") / "practice.json"
+    path.parent.mkdir(exist_ok=True)
+    before = path.read_text() if path.exists() else None
+    text = json.dumps({"key": "a" * 16, "images": ["P0000001"]} | spoilt)
+    path.write_text(text.replace("TOP", str(tmp_path)))
+    try:
+        with pytest.raises(WorkspaceError, match=re.escape(said)):
+            practise(site.workspace, PracticeSettings())
+    finally:
+        path.unlink() if before is None else path.write_text(before)
+    assert [*tmp_path.iterdir(), *site.workspace.root.glob("elsewhere*")] == []
+    assert not (server_folder(site.workspace).parent / "elsewhere.1").exists()
 
 
 def test_without_labelled_objects_there_is_nothing_to_practise_on(site, tmp_path):

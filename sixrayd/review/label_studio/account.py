@@ -32,6 +32,12 @@ def private_folder(path: Path) -> None:
         path.chmod(0o700)
 
 
+def is_own(path: Path) -> bool:
+    """Whether a folder is this user's and no other can write to it; what lies there is believed."""
+    found = path.stat()
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that its owner alone can read, whole or not at all."""
     with replacing(path, 0o600) as beside:

@@ -16,12 +16,12 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
-from sixrayd.core.documents import MOST_MEMORY
+from sixrayd.core.documents import MOST_MEMORY, parse_json
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
-from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, read_tasks
+from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, number_of, read_tasks
 from sixrayd.review.server import AwayError, ServerTask
 
 try:
@@ -37,7 +37,7 @@ OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _PAGE, _MOST_PROJECTS = 100, 10_000
-_SOON_S = 5.0  # of a server on this machine that is starting
+_SOON_S, _BUSY_S = 5.0, 60.0  # of a server on this machine that is starting, or that is up
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
@@ -65,6 +65,8 @@ class LabelStudio:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        if connection.local and not is_up(connection.url, connection.token, _BUSY_S):
+            raise AwayError(f"{connection.url}: Label Studio does not answer")
         self._sockets: list[socket.socket] = []
         self._pace = Pace(2 * TIMEOUT_S, LEAST, self._sockets)
         # A proxy named in the environment must not come between this machine and itself.
@@ -83,7 +85,7 @@ class LabelStudio:
                 base_url=connection.url, api_key=connection.token, httpx_client=self._http
             )
             self._check_version()
-            self.user = str(self._sdk.users.whoami().email)
+            self.user = str(self._asked("api/current-user/whoami")["email"])
 
     def __enter__(self) -> Self:
         return self
@@ -105,23 +107,27 @@ class LabelStudio:
 
         def look() -> int | None:
             for project in self._projects():
-                if str(project.description or "").endswith(f" {key}"):
-                    return int(project.id)
+                if str(project["description"] or "").endswith(f" {key}"):
+                    return number_of(project["id"])
             return None
 
         return self._patiently(look)
 
     def _projects(self) -> Iterator[Any]:
         """All projects; only the last page may hold fewer than it was asked for."""
-        pages = self._sdk.projects.list(page_size=_PAGE).iter_pages()
-        for page in itertools.islice(pages, _MOST_PROJECTS // _PAGE):
-            yield from page.items
-            if len(page.items) < _PAGE or not page.has_next:
+        seen = 0
+        for page in itertools.count(1):
+            told = self._asked("api/projects/", page=page, page_size=_PAGE)
+            rows = told["results"]
+            seen += len(rows)
+            if seen > _MOST_PROJECTS:
+                raise ServiceError(
+                    f"{self.connection.url}: lists more than {_MOST_PROJECTS:,} projects, or pages "
+                    "without end; delete projects that are done with, or name another server"
+                )
+            yield from rows
+            if len(rows) < _PAGE or not told["next"]:
                 return
-        raise ServiceError(
-            f"{self.connection.url}: lists more than {_MOST_PROJECTS:,} projects, or pages without "
-            "end; delete projects that are done with, or name another server"
-        )
 
     def make_project(self, title: str, key: str, labelling: str, instruction: str) -> int:
         """Make a project whose tasks come in order and show their predictions.
@@ -142,7 +148,7 @@ class LabelStudio:
                 sampling="Sequential sampling",
                 request_options=_ONCE,
             )
-            return int(project.id)
+            return number_of(project.id)
 
     def set_instruction(self, project: int, instruction: str) -> None:
         """Replace the HTML that a project's reviewers are told."""
@@ -150,15 +156,16 @@ class LabelStudio:
 
     def shown_version(self, project: int) -> str:
         """The version of the predictions that a project shows; empty before it has any."""
-        return self._patiently(lambda: str(self._sdk.projects.get(project).model_version or ""))
+        place = f"api/projects/{project}/"
+        return self._patiently(lambda: str(self._asked(place)["model_version"] or ""))
 
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
         path = str(folder.resolve())  # the same whichever way the workspace is reached
 
         def look() -> None:
-            storages = self._sdk.import_storage.local.list(project=project)
-            if not any(storage.path == path for storage in storages):
+            storages = self._asked("api/storages/localfiles/", project=project)
+            if not any(storage["path"] == path for storage in storages):
                 self._sdk.import_storage.local.create(
                     project=project, path=path, title="candidates", use_blob_urls=True
                 )
@@ -167,9 +174,8 @@ class LabelStudio:
 
     def uploaded(self, project: int) -> dict[str, str]:
         """Paths, for task data, of the images uploaded to a project, by the name given."""
-        files = self._patiently(
-            lambda: [str(upload.file) for upload in self._sdk.files.list(project, all_=True)]
-        )
+        place = f"api/projects/{project}/file-uploads"
+        files = self._patiently(lambda: [str(u["file"]) for u in self._asked(place, all=True)])
         # the server puts eight random digits before the name
         return {name.rpartition("/")[2].partition("-")[2]: f"/data/{name}" for name in files}
 
@@ -197,7 +203,7 @@ class LabelStudio:
                 return_task_ids=True,
                 request_options=_ONCE,
             )
-            numbers = [int(number) for number in answer.task_ids]
+            numbers = [number_of(number) for number in answer.task_ids]
             if len(numbers) != len(tasks):
                 raise ValueError("another number of tasks")
             return numbers
@@ -206,8 +212,8 @@ class LabelStudio:
         """Remove one task, unless somebody has begun to answer it."""
 
         def remove() -> None:
-            found = self._sdk.tasks.get(str(task))
-            if not (found.annotations or found.drafts):
+            found = self._asked(f"api/tasks/{task}/")
+            if not (found["annotations"] or found["drafts"]):
                 self._sdk.tasks.delete(str(task))
 
         self._patiently(remove)
@@ -243,12 +249,12 @@ class LabelStudio:
 
     def _tidy(self, project: int) -> None:
         # What exports that were killed left behind.
-        for view in self._sdk.views.list(project=project):
-            if (view.data or {}).get("title") == _EXPORT:
-                self._sdk.views.delete(str(view.id))
-        for export in self._sdk.projects.exports.list(project):
-            if export.title == _EXPORT:
-                self._sdk.projects.exports.delete(project, export.id)
+        for view in self._asked("api/dm/views/", project=project):
+            if (view["data"] or {}).get("title") == _EXPORT:
+                self._sdk.views.delete(str(int(view["id"])))
+        for export in self._asked(f"api/projects/{project}/exports/"):
+            if export["title"] == _EXPORT:
+                self._sdk.projects.exports.delete(project, int(export["id"]))
 
     def _export_view(
         self, project: int, items: Sequence[Mapping[str, Any]]
@@ -271,18 +277,21 @@ class LabelStudio:
         """How many tasks a project has, and how many annotations, cancelled ones included."""
 
         def look() -> tuple[int, int]:
-            found = self._sdk.projects.get(project)
-            annotations = int(found.total_annotations_number or 0)
-            return int(found.task_number or 0), annotations + int(
-                found.skipped_annotations_number or 0
+            found = self._asked(f"api/projects/{project}/")
+            tasks, *answers = (
+                int(found[f"{kind}_number"] or 0)
+                for kind in ("task", "total_annotations", "skipped_annotations")
             )
+            return tasks, sum(answers)
 
         return self._patiently(look)
 
     def reviewers(self) -> dict[int, str]:
         """E-mail addresses of the server's users, by number."""
         return self._patiently(
-            lambda: {int(u.id): printable(u.email, _NAME) for u in self._sdk.users.list()}
+            lambda: {
+                number_of(u["id"]): printable(u["email"], _NAME) for u in self._asked("api/users/")
+            }
         )
 
     def next_task(self, project: int) -> OpenTask | None:
@@ -350,7 +359,7 @@ class LabelStudio:
             return Connection(self.connection.url, str(token.json()["token"]))
 
     def _check_version(self) -> None:
-        release = str(self._sdk.versions.get().dict().get("release", ""))
+        release = str(self._asked("api/version/").get("release", ""))
         found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
         if found is None:
             raise ServiceError(f"{self.connection.url}: does not answer like Label Studio")
@@ -363,16 +372,24 @@ class LabelStudio:
     def _request(
         self, method: str, path: str, *, missing_ok: bool = False, **sent: Any
     ) -> httpx.Response | None:
-        # Calls that the SDK lacks; its own wrapper renews the token.
+        # Calls that the SDK lacks.
         with self._translated():
-            headers = self._sdk._client_wrapper.get_headers()
-            url = f"{self.connection.url}/{path}"
-            response = self._http.request(method, url, headers=headers, **sent)
+            response = self._answer(method, path, **sent)
             if missing_ok and response.status_code == httpx.codes.NOT_FOUND:
                 return None
-            if not response.is_success:
-                raise ApiError(status_code=response.status_code, body=response.text)
-            return response
+            return _succeeded(response)
+
+    def _answer(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        headers = self._sdk._client_wrapper.get_headers()  # which renews the token
+        url = f"{self.connection.url}/{path}"
+        return self._http.request(method, url, headers=headers, **sent)
+
+    def _asked(self, path: str, **params: Any) -> Any:
+        """What the server says, as plain JSON; within `_translated`, as the SDK's calls.
+
+        The SDK makes a model of each object: of a million empty ones, in minutes and gigabytes.
+        """
+        return parse_json(_succeeded(self._answer("GET", path, params=params)).content)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         # For what may be repeated without harm.
@@ -420,6 +437,12 @@ class LabelStudio:
             self._pace = before
 
 
+def _succeeded(answer: httpx.Response) -> httpx.Response:
+    if not answer.is_success:
+        raise ApiError(status_code=answer.status_code, body=answer.text)
+    return answer
+
+
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
     named = {"filter": f"filter:tasks:{column}", "operator": operator}
     return {**named, "type": kind, "value": value}
@@ -437,19 +460,20 @@ def _storage_fault(text: str) -> str:
     )
 
 
-def is_up(url: str, token: str) -> bool:
+def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
     """Whether the server that was started with a token answers.
 
     Raises:
-        ServiceError: somebody else does, who may have read the port in the list of processes.
+        ServiceError: somebody else does, who may have read the port in the list of processes, or
+            is where a server of another machine is there.
     """
     asked = secrets.token_hex(16)
     proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
     address = f"{url}/sixrayd-proof?of={asked}"
     try:
         with (
-            Pace(2 * _SOON_S, len(proof)) as pace,
-            httpx.Client(trust_env=False, timeout=_SOON_S) as client,
+            Pace(2 * within_s, len(proof)) as pace,
+            httpx.Client(trust_env=False, timeout=within_s) as client,
             client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
         ):
             said = next(answer.iter_raw(len(proof)), b"")

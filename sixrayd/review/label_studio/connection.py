@@ -99,8 +99,8 @@ def read_token(url: str, token_file: Path | None) -> str:
 def _read(path: Path) -> str:
     try:
         mode, text = path.stat().st_mode, plain_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "") or "no text"
+    except OSError as error:
+        why = str(error.strerror).partition(";")[0]
         raise SettingsError(
             f"{path}: no token file ({why}); save the token to a plain file, or set "
             f"{TOKEN_VARIABLE}"

@@ -23,6 +23,18 @@ class OpenTask:
 NONSENSE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
+def number_of(value: Any) -> int:
+    """What the server calls a project, a task, an answer or a person.
+
+    Raises:
+        ValueError, TypeError: it is none that tables hold.
+    """
+    number = int(value)
+    if not 0 <= number < 1 << 63:
+        raise ValueError("no number of a thing")
+    return number
+
+
 def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
     """The tasks of an export by number.
 
@@ -37,7 +49,7 @@ def _server_task(row: Any) -> ServerTask:
     annotations = sorted(map(_server_annotation, row["annotations"]), key=lambda a: a.annotation_id)
     key = row["data"].get("sixrayd", "")
     return ServerTask(
-        task_id=int(row["id"]),
+        task_id=number_of(row["id"]),
         key=key if isinstance(key, str) else "",
         annotations=tuple(annotations),
         drafts=len(row.get("drafts") or ()),
@@ -50,7 +62,7 @@ def _server_annotation(row: Any) -> ServerAnnotation:
     if not isinstance(row["result"], list):
         raise TypeError("result is no list")
     return ServerAnnotation(
-        annotation_id=int(row["id"]),
+        annotation_id=number_of(row["id"]),
         reviewer=editor or author,
         author=author,
         updated_at=str(row["updated_at"]),
@@ -70,4 +82,4 @@ def _seconds(value: Any) -> float:
 
 
 def _person(value: Any) -> int:
-    return int((value["id"] if isinstance(value, dict) else value) or 0)
+    return number_of((value["id"] if isinstance(value, dict) else value) or 0)

@@ -21,7 +21,7 @@ from sixrayd.review.label_studio.labelling import (
     prediction,
 )
 from sixrayd.review.label_studio.regions import read_answer
-from sixrayd.review.label_studio.server import find_server, image_root
+from sixrayd.review.label_studio.server import find_server, image_folder
 from sixrayd.review.server import NewTask, ProjectPlan, ReadAnswer
 
 UPLOADS_PER_REQUEST = 50
@@ -68,7 +68,7 @@ class LabelStudioReview(LabelStudio):
         """As `ReviewServer` has it: our own server reads them from disk, others take uploads."""
         if not self.local:
             return self._upload_missing(project, images)
-        folder = image_root(self.workspace) / review
+        folder = image_folder(self.workspace, review)
         fresh = {name: data for name, data in images.items() if _bytes(folder / name) != data}
         write_many(folder, fresh)
         self.serve_images(project, folder)
@@ -78,7 +78,7 @@ class LabelStudioReview(LabelStudio):
         """As `ReviewServer` has it: uploads are the server's own, files may have been removed."""
         if not self.local:
             return []
-        paths = (image_root(self.workspace) / review).glob("[!.]*")
+        paths = image_folder(self.workspace, review).glob("[!.]*")
         there = {path.stem for path in paths if path.stat().st_size}
         return [name for name in names if name not in there]
 

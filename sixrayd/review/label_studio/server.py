@@ -25,7 +25,7 @@ from sixrayd.core.files import (
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.account import account_of, private_folder, write_private
+from sixrayd.review.label_studio.account import account_of, is_own, private_folder, write_private
 from sixrayd.review.label_studio.client import is_up
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
@@ -71,10 +71,22 @@ def image_root(workspace: Workspace) -> Path:
     return server_folder(workspace) / "images"
 
 
+def image_folder(workspace: Workspace, review: str) -> Path:
+    """Where the server reads the images of a review, or of what is beside one, from.
+
+    Raises:
+        WorkspaceError: it is called what no folder in there could be.
+    """
+    return image_root(workspace) / workspace.folder("review", review).name
+
+
 def running(workspace: Workspace) -> Server | None:
-    """The workspace's server, if one is up; a stale file of a killed one does not count."""
+    """The workspace's server, if one is up; a stale file of a killed one does not count.
+
+    Nor does another user's, who could name any process to end and any database to sign in to.
+    """
     folder = server_folder(workspace)
-    if not _is_up(folder):
+    if not (_is_up(folder) and is_own(folder)):
         return None
     try:
         state = parse_json(plain_text(folder / "state.json"))

@@ -1,5 +1,6 @@
 """Who may know the password of a workspace's own server."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.core.errors import ServiceError, UnfitFileError
+from sixrayd.core.errors import ServiceError, UnfitFileError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.account import account_of, private_folder
+from sixrayd.review.label_studio.backup import back_up
 from sixrayd.review.label_studio.environment import empty_database
-from sixrayd.review.label_studio.server import server_folder, start
+from sixrayd.review.label_studio.server import running, server_folder, start, stop
 from tests.test_fuzz import within
 
 THEIRS = {"user": "reviewer@sixrayd.local", "password": "known", "token": "0" * 40}
@@ -113,6 +115,21 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ServiceError, match="belongs to user 65534"):
         start(Workspace(tmp_path))
+
+
+@root
+def test_another_users_server_ends_no_process_and_names_no_database(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder, _ = handed(tmp_path, 0o600)
+    named = {"url": "http://127.0.0.1:1", "pid": 2**30, "database": "postgresql://u@h/d"}
+    (folder / "state.json").write_text(json.dumps(named))
+    with (folder / "running").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert running(workspace)  # as long as the folder is ours
+        os.chown(folder, NOBODY, NOBODY)
+        assert (running(workspace), stop(workspace)) == (None, False)
+        with pytest.raises(WorkspaceError, match="Label Studio has not been started here yet"):
+            back_up(workspace)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_a_token_that_its_owner_alone_can_read_is_taken(tmp_path, mode):
         ("\n", "expected one token and nothing else"),
         (f"token: {TOKEN}", "expected one token and nothing else"),
         (f"{TOKEN}\n{TOKEN}\n", "expected one token and nothing else"),
-        (b"\xff\xfe\x00", f"no token file (no text); {PLAIN}"),
+        (b"\xff\xfe\x00", f"no token file (no text in UTF-8); {PLAIN}"),
     ],
 )
 def test_a_file_that_holds_no_token_is_named_and_not_shown(tmp_path, text, message):

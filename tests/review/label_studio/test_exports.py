@@ -107,6 +107,8 @@ def test_a_skipped_and_an_untimed_answer():
         *(without(TASK, key) for key in ("id", "data", "annotations", "updated_at")),
         TASK | {"id": "seven"},
         TASK | {"id": None},
+        TASK | {"id": 2**63},
+        TASK | {"id": -1},
         TASK | {"data": None},
         TASK | {"data": ["key"]},
         TASK | {"annotations": None},
@@ -120,6 +122,8 @@ def test_a_skipped_and_an_untimed_answer():
             for key in ("id", "result", "updated_at", "lead_time", "was_cancelled")
         ),
         annotated(id="x"),
+        annotated(id=10**30),
+        annotated(completed_by=2**63),
         annotated(completed_by="ann"),
         annotated(updated_by={"email": "ann"}),
         annotated(completed_by=[3]),

@@ -35,6 +35,7 @@ from sixrayd.review.label_studio.server import (
 )
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
+from sixrayd.review.server import AwayError
 from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
@@ -45,11 +46,17 @@ TOKEN = "a-token-that-must-not-be-shown"
 
 
 @contextmanager
-def web(status, body=b"", **headers):
-    """A server on this machine that answers everything alike."""
+def web(status, body=b"", asked=None, **headers):
+    """A server on this machine that answers everything alike.
+
+    Args:
+        asked: list that is told each request.
+    """
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
+            if asked is not None:
+                asked.append(f"{self.requestline} {self.headers}")
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -78,6 +85,19 @@ def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
         is_up(url, TOKEN)
     assert str(caught.value) == f"{url}: another program answers there; run the same command again"
     assert not is_up(url, TOKEN)  # nobody does
+
+
+def test_who_answers_in_place_of_a_server_that_is_up_gets_no_token(tmp_path):
+    asked = []
+    with web(200, b"{}", asked=asked) as url:
+        with held(Workspace(tmp_path), {"url": url, "pid": 7}):
+            connection = find_server(Workspace(tmp_path), "", None)
+        with pytest.raises(ServiceError) as caught:
+            LabelStudio(connection)
+    assert str(caught.value) == f"{url}: another program answers there; run the same command again"
+    assert len(asked) == 1 and TOKEN not in asked[0]
+    with pytest.raises(AwayError, match="Label Studio does not answer"):
+        LabelStudio(connection)  # nobody does
 
 
 @pytest.mark.long
@@ -330,6 +350,10 @@ def test_a_server_is_known_by_its_lock(tmp_path):
         )
         assert TOKEN not in repr(server) and "a-password" not in repr(server)
         assert find_server(workspace, "", None) == Connection(server.url, TOKEN, local=True)
+        for mode in (0o775, 0o757):  # others can write there, whoever holds the lock
+            folder.chmod(mode)
+            assert (running(workspace), stop(workspace)) == (None, False)
+        folder.chmod(0o755)
     assert running(workspace) is None  # killed; its files are still there
     assert (folder / "state.json").exists()
     assert stop(workspace) is False

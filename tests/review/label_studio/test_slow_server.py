@@ -3,11 +3,13 @@
 import gzip
 import json
 import threading
+from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from label_studio_sdk import LabelStudio as Sdk
+from label_studio_sdk.core.unchecked_base_model import UncheckedBaseModel
 
 from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio import client
@@ -42,36 +44,62 @@ def test_a_server_that_packs_its_answers_is_left(tmp_path):
     assert str(caught.value) == f"{url}: encodes an answer as gzip, which nobody asked for"
 
 
-class Endless(BaseHTTPRequestHandler):
-    """Says after each page of projects that there is another."""
+class Told(BaseHTTPRequestHandler):
+    """Answers like Label Studio, but for lists: `server.rows` of them are empty, on each page."""
 
     def do_GET(self):
-        asked = int(parse_qs(urlsplit(self.path).query)["page_size"][0])
-        rows = [{"id": 1, "description": "of another"}] * (asked if self.server.full else 1)
-        data = json.dumps({"count": 1, "next": "?page=2", "previous": None, "results": rows})
+        at = urlsplit(self.path)
+        rows = [{}] * self.server.rows
+        if at.path == "/api/projects/":
+            full = int(parse_qs(at.query)["page_size"][0])
+            rows = [{"id": 1, "description": ""}] * (self.server.rows or full)
+            told = {"count": 1, "next": "?page=2", "previous": None, "results": rows}
+        else:
+            known = {"/api/version/": {"release": "1.23.2"}}
+            known["/api/current-user/whoami"] = {"email": "a@b.c", "org_membership": rows}
+            told = known.get(at.path, rows)
+        data = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data.encode())
+        self.wfile.write(data)
 
     def log_message(self, *_):
         pass
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_projects_without_end_are_refused(monkeypatch, full):
-    monkeypatch.setattr(client, "_MOST_PROJECTS", 300)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
-        server.full = full
+@contextmanager
+def telling(rows):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        server.rows = rows
         threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        studio = object.__new__(LabelStudio)
-        studio.connection, studio._sdk = Connection(url, "a-token"), Sdk(base_url=url, api_key="a")
         try:
-            if full:
-                with pytest.raises(ServiceError, match="more than 300 projects, or pages without"):
-                    list(studio._projects())
-            else:
-                assert len(list(studio._projects())) == 1
+            yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
         finally:
             server.shutdown()
+
+
+@pytest.mark.parametrize("rows", [0, 101, 1_001, 20_000])
+def test_projects_without_end_are_refused(monkeypatch, rows):
+    monkeypatch.setattr(client, "_MOST_PROJECTS", 1_000)
+    more = pytest.raises(ServiceError, match="more than 1,000 projects, or pages without end")
+    with telling(rows) as studio, more:
+        studio.find_project("a-key")
+
+
+def test_a_page_that_is_not_full_is_the_last():
+    with telling(99) as studio:
+        assert studio.find_project("a-key") is None
+
+
+def test_what_a_server_tells_becomes_no_models(monkeypatch):
+    """Of as many as are in a megabyte, the SDK would make some for half a minute."""
+    made = []
+    monkeypatch.setattr(UncheckedBaseModel, "construct", lambda *_, **__: made.append(1))
+    monkeypatch.setattr(client, "_WAITS_S", ())
+    with telling(3) as studio:
+        for ask in (studio.reviewers, *(partial(a, 1) for a in (studio.uploaded, studio.counts))):
+            with pytest.raises(ServiceError, match="does not answer like Label Studio"):
+                ask()
+    assert made == []
