@@ -22,6 +22,7 @@ _MOST_GROUPS = 1_000  # whose texts are looked at before they are read
 _LONGEST_LIST = 10_000  # of one row, objects of an image as a rule
 _MOST_LISTED, _LISTED_A_ROW = 1_000_000, 200  # in all lists of a column, and more for each row
 _MOST_ROWS, _BYTES_A_ROW = 100_000, 4  # of boxes or images, and of a file for each row more
+_NUMBERS, _SIDES = (*EDGES, "score", "image_score"), ("width", "height")
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -102,20 +103,24 @@ def _check_boxes(table: pa.Table) -> None:
 
 
 def _check_edges(table: pa.Table) -> None:
-    """Refuse edges that are no numbers, which are drawn for ever, and boxes without area.
+    """Refuse edges and scores that are no numbers, boxes without area, and sides below 0.
+
+    What is drawn from one to another of such edges may take for ever.
 
     Raises:
         ValueError: there is one.
     """
-    names = [name for name in EDGES if name in table.schema.names]
-    edges = {n: table[n] for n in names if pa.types.is_floating(table[n].type)}
-    for name, column in edges.items():
-        if not pc.all(pc.is_finite(column), min_count=0).as_py():
-            raise ValueError(f"{name}: not finite in a row, expected pixels")
-    if len(edges) < len(EDGES) or "box_id" not in table.schema.names:
+    names = set(table.schema.names)
+    for name in sorted(names.intersection(_NUMBERS)):
+        if not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
+            raise ValueError(f"{name}: not finite in a row, expected a number")
+    for name in sorted(names.intersection(_SIDES)):
+        if not pc.all(pc.greater_equal(table[name], 0), min_count=0).as_py():
+            raise ValueError(f"{name}: below 0 in a row, expected pixels")
+    if not names >= {"box_id", *EDGES}:
         return
     for low, high in (("x1", "x2"), ("y1", "y2")):
-        if not pc.all(pc.less(edges[low], edges[high]), min_count=0).as_py():
+        if not pc.all(pc.less(table[low], table[high]), min_count=0).as_py():
             raise ValueError(f"a box without area, expected {low} below {high}")
 
 

@@ -41,7 +41,7 @@ def thumbnail(
     """
     picture = Image.fromarray(decode_rgb(data, where, min_side_px=side_px))
     picture.thumbnail((side_px, side_px))
-    scale = np.array([picture.width / size_wh[0], picture.height / size_wh[1]] * 2)
+    scale = np.array([picture.width / max(size_wh[0], 1), picture.height / max(size_wh[1], 1)] * 2)
     canvas = ImageDraw.Draw(picture)
     most = side_px + _BEYOND_PX  # Pillow goes along a line for each of its pixels, seen or not
     for outline in outlines:

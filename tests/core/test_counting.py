@@ -176,7 +176,7 @@ def test_countless_boxes_of_one_image_are_not_read(tmp_path: Path) -> None:
 
 def box_table(count: int, **edges: float) -> pa.Table:
     """Boxes that only their image tells apart, as far as they are not told otherwise."""
-    said = {"x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 9.0, **edges}
+    said = {"x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 9.0, "score": 0.5, "height": 9.0, **edges}
     ids = [f"P{number:06}" for number in range(count)]
     same = {name: pa.repeat(value, count) for name, value in said.items()}
     return pa.table({"box_id": pa.repeat("", count), "image_id": ids, **same})
@@ -197,9 +197,11 @@ def test_far_more_boxes_than_bytes_are_not_made_into_objects(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("edges", "said"),
     [
-        ({"y1": math.nan}, "y1: not finite in a row, expected pixels"),
-        ({"x2": math.inf}, "x2: not finite in a row, expected pixels"),
+        ({"y1": math.nan}, "y1: not finite in a row, expected a number"),
+        ({"x2": math.inf}, "x2: not finite in a row, expected a number"),
         ({"x2": 1.0}, "a box without area, expected x1 below x2"),
+        ({"score": math.nan}, "score: not finite in a row, expected a number"),
+        ({"height": -1.0}, "height: below 0 in a row, expected pixels"),
         ({"y1": 1e300}, "a box without area, expected y1 below y2"),
     ],
 )
