@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from threading import Condition
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -57,3 +59,23 @@ def map_ahead(
         return pool.submit(function, item)
 
     return (future.result() for future in begun_ahead(begin, items, ahead))
+
+
+class Budget:
+    """What threads hold at once: so much in all, or one of them alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held, self._changed = most, 0, Condition()
+
+    @contextmanager
+    def taken(self, amount: int) -> Iterator[None]:
+        """Wait until so much may be held, and hold it within the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + amount <= self._most)
+            self._held += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= amount
+                self._changed.notify_all()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sixrayd.core.boxes import EDGES
 from sixrayd.core.growth import FACTOR, Allowance
 
 _FLOOR = 64 << 20  # bytes that come out of any table
@@ -20,6 +21,8 @@ _AT_ONCE = 1 << 16  # rows
 _MOST_GROUPS = 1_000  # whose texts are looked at before they are read
 _LONGEST_LIST = 10_000  # of one row, objects of an image as a rule
 _MOST_LISTED, _LISTED_A_ROW = 1_000_000, 200  # in all lists of a column, and more for each row
+_MOST_ROWS, _BYTES_A_ROW = 100_000, 4  # of boxes or images, and of a file for each row more
+_NUMBERS, _SIDES = (*EDGES, "score", "image_score"), ("width", "height")
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -28,11 +31,12 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
 
     Raises:
         ValueError: more comes out than the file's size accounts for, a list or an image's boxes are
-            too many, or a column is missing.
+            too many, a box is none, or a column is missing.
     """
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
     allowance.check(_stated(plain))
+    _check_rows(plain, source.size())
     if absent := set(names or ()) - set(plain.schema_arrow.names):
         raise ValueError(f"no column {', '.join(sorted(absent))}")
     if _most_bytes(source, plain, _columns(plain, names)) <= allowance.most:
@@ -43,6 +47,7 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
         table = pa.concat_tables([_schema(plain, names).empty_table(), *parts])
     _check_lists(table)
     _check_boxes(table)
+    _check_edges(table)
     return table
 
 
@@ -55,6 +60,7 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
     allowance = _allowance(source.size())
     plain = pq.ParquetFile(source, pre_buffer=False)
     allowance.check(_stated(plain))
+    _check_rows(plain, source.size())
     if _most_bytes(source, plain, _columns(plain, names)) > allowance.most:
         tables = _dictionaries(source, plain, names, allowance)
     else:
@@ -94,6 +100,44 @@ def _check_boxes(table: pa.Table) -> None:
     counts = pc.value_counts(table["image_id"].combine_chunks()).field("counts")
     if (most := pc.max(counts).as_py() or 0) > _LONGEST_LIST:
         raise ValueError(f"{most} boxes of one image, at most {_LONGEST_LIST} are read")
+
+
+def _check_edges(table: pa.Table) -> None:
+    """Refuse edges and scores that are no numbers, boxes without area, and sides below 0.
+
+    What is drawn from one to another of such edges may take for ever.
+
+    Raises:
+        ValueError: there is one.
+    """
+    names = set(table.schema.names)
+    for name in sorted(names.intersection(_NUMBERS)):
+        if not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
+            raise ValueError(f"{name}: not finite in a row, expected a number")
+    for name in sorted(names.intersection(_SIDES)):
+        if not pc.all(pc.greater_equal(table[name], 0), min_count=0).as_py():
+            raise ValueError(f"{name}: below 0 in a row, expected pixels")
+    if not names >= {"box_id", *EDGES}:
+        return
+    for low, high in (("x1", "x2"), ("y1", "y2")):
+        if not pc.all(pc.less(table[low], table[high]), min_count=0).as_py():
+            raise ValueError(f"a box without area, expected {low} below {high}")
+
+
+def _check_rows(file: pq.ParquetFile, size: int) -> None:
+    """Refuse a table of boxes or images that has far more rows than its bytes can tell apart.
+
+    They would take fifteen times the memory as objects, one for each value of each row.
+
+    Raises:
+        ValueError: it has.
+    """
+    if not {"box_id", "sha256"}.intersection(file.schema_arrow.names):
+        return
+    groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
+    most = _MOST_ROWS + size // _BYTES_A_ROW
+    if (rows := sum(group.num_rows for group in groups)) > most:
+        raise ValueError(f"{rows} rows in {size} bytes, at most {most} are read")
 
 
 def _lists(column: pa.Array) -> list[pa.Array]:

@@ -2,7 +2,7 @@
 
 import bisect
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     INDEX_SCHEMA,
     LEAK_FREE,
+    MOST_SPLITS,
     SPLIT_SCHEMA,
     ImageRecord,
     Source,
@@ -160,6 +161,22 @@ class Index:
         return row if row < len(ids) and ids[row].as_py() == image_id else None
 
 
+def check_known(strangers: Collection[str]) -> None:
+    """Refuse candidates for images that a release lacks.
+
+    Args:
+        strangers: those that are not in the index.
+
+    Raises:
+        WorkspaceError: there is one.
+    """
+    if strangers:
+        raise WorkspaceError(
+            f"candidates for {len(strangers)} images that are not in the index, first "
+            f"{min(strangers)}; run `sixrayd mine` again"
+        )
+
+
 def find_split(workspace: Workspace, name: str) -> str:
     """The name of a given split as `run.json` records it; empty for the ingest's own.
 
@@ -200,9 +217,20 @@ def sides_by_split(workspace: Workspace) -> dict[str, pa.ChunkedArray]:
 
 
 def given_splits(workspace: Workspace) -> pa.Table:
-    """Of `SPLIT_SCHEMA`; without rows where the release brought no split."""
+    """Of `SPLIT_SCHEMA`; without rows where the release brought no split.
+
+    Raises:
+        WorkspaceError: the table is broken, or has more than `MOST_SPLITS`.
+    """
     path = workspace.shards / "splits.parquet"
-    return read_table(path, SPLIT_SCHEMA) if path.exists() else SPLIT_SCHEMA.empty_table()
+    if not path.exists():
+        return SPLIT_SCHEMA.empty_table()
+    table = read_table(path, SPLIT_SCHEMA)
+    if (count := pc.count_distinct(table["split"]).as_py()) > MOST_SPLITS:
+        raise WorkspaceError(
+            f"{path}: {count} splits, at most {MOST_SPLITS} are read; run `sixrayd download` again"
+        )
+    return table
 
 
 def _divided(table: pa.Table, given: pa.Table, name: str) -> pa.Table:

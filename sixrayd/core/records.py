@@ -132,6 +132,7 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
+MOST_SPLITS = 50  # given ones of a release, of which each has a side for each image
 # shards/splits.parquet: splits that came with the release or a file; there is none without any.
 SPLIT_SCHEMA = pa.schema(
     [

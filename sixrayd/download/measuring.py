@@ -110,9 +110,11 @@ class Measuring:
             child.stdin.write(json.dumps(paths) + "\n")
             child.stdin.flush()
             for line in child.stdout:
-                if line == "done\n":
+                if line in ("done\n", "large\n"):
                     self._free.put(child)
-                    return shard
+                    if line == "done\n":
+                        return shard
+                    break
                 self._told(int(line))
         except OSError:
             pass  # it has ended

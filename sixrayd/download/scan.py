@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,9 +18,10 @@ from sixrayd.core.ahead import map_ahead
 from sixrayd.core.errors import ImageError
 from sixrayd.core.files import write_table
 from sixrayd.core.shards import ShardImage, iter_shard
-from sixrayd.imaging.decode import image_size_wh
+from sixrayd.imaging.decode import decoding_pixels, image_size_wh
 from sixrayd.imaging.hashes import image_hash
 
+_LARGE = 4_000_000  # pixels; of many processes, each would take the memory of one
 _TELL = 100  # images between two words about progress
 # parts/SHARD.parquet: a row an image, in the shard's order.
 MEASURED_SCHEMA = pa.schema(
@@ -33,6 +35,10 @@ MEASURED_SCHEMA = pa.schema(
 )
 
 
+class _LargeError(Exception):
+    """An image that is for one process to decode, which counts what all its threads take."""
+
+
 def scan(image: ShardImage) -> dict[str, Any]:
     """Decode and measure one image: a row of `MEASURED_SCHEMA`."""
     row = {"image_id": image.image_id, "width": 0, "height": 0, "phash": "", "error": ""}
@@ -44,11 +50,24 @@ def scan(image: ShardImage) -> dict[str, Any]:
     return {**row, "width": width, "height": height, "phash": phash}
 
 
+def _scan_small(image: ShardImage) -> dict[str, Any]:
+    """What `scan` gives.
+
+    Raises:
+        _LargeError: the image has more than `_LARGE` pixels.
+    """
+    with suppress(ImageError):
+        if decoding_pixels(image.data, image_size_wh(image.data, image.image_id)) > _LARGE:
+            raise _LargeError
+    return scan(image)
+
+
 def scan_shard(
     shard: Path,
     told: Callable[[int], None] = lambda images: None,
     file: BinaryIO | None = None,
     threads: int = 1,
+    measure: Callable[[ShardImage], dict[str, Any]] = scan,
 ) -> pa.Table:
     """Measure every image of a shard.
 
@@ -61,7 +80,7 @@ def scan_shard(
     """
     rows = []
     with ThreadPoolExecutor(threads) as pool:
-        for row in map_ahead(pool, scan, iter_shard(shard, file), 4 * threads):
+        for row in map_ahead(pool, measure, iter_shard(shard, file), 4 * threads):
             rows.append(row)
             if len(rows) % _TELL == 0:
                 told(_TELL)
@@ -70,10 +89,18 @@ def scan_shard(
 
 
 def _serve(lines: Iterable[str]) -> None:
-    """Measure what each line asks for, `[SHARD, PART]` in JSON; say how many, then "done"."""
+    """Measure what each line asks for, `[SHARD, PART]` in JSON; say how many, then "done".
+
+    Of a shard with a large image, "large" in its place.
+    """
     for line in lines:
         shard, part = map(Path, json.loads(line))
-        write_table(part, scan_shard(shard, _say), MEASURED_SCHEMA)
+        try:
+            table = scan_shard(shard, _say, measure=_scan_small)
+        except _LargeError:
+            _say("large")
+            continue
+        write_table(part, table, MEASURED_SCHEMA)
         _say("done")
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.files import write_table
 from sixrayd.core.findings import Flaw
-from sixrayd.core.records import SPLIT_SCHEMA, Split
+from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import side_of_word, split_of_list
 from sixrayd.datasets.split_files import SplitFile, listed_image
@@ -33,6 +33,7 @@ class GivenSplits:
     """All splits of a release, by name; what several files say of one name is put together.
 
     An image on both sides of a split is a fault, and on neither where faults are passed over.
+    So is a split beyond `MOST_SPLITS`, which is left out.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -87,7 +88,7 @@ class GivenSplits:
 
     def add_sides(self, name: str, sides: Mapping[str, str]) -> None:
         """Take the sides that labels say of images, where no list of images did."""
-        listed = pa.chunked_array([one.ids for one in self._sides[name]], pa.string())
+        listed = pa.chunked_array([one.ids for one in self._sides.get(name, ())], pa.string())
         for side in Split:
             ids = pa.array([image for image, said in sides.items() if said == side], pa.string())
             if len(new := ids.filter(pc.invert(pc.is_in(ids, listed)))):
@@ -129,6 +130,10 @@ class GivenSplits:
         return not empty
 
     def _add(self, name: str, side: Split, where: str, ids: pa.ChunkedArray | pa.Array) -> None:
+        if name not in self._sides and len(self._sides) >= MOST_SPLITS:
+            text = f"more than {MOST_SPLITS} splits; {name} is left out"
+            self._faults.add(where, text, Flaw.NOT_READ)
+            return
         new = ids.unique()
         for other in self._sides[name]:
             if other.side != side:

@@ -12,7 +12,7 @@ from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.index import Annotation, Index, load_annotations
+from sixrayd.core.index import Annotation, Index, check_known, load_annotations
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     TASK_DEFAULTS,
@@ -122,11 +122,7 @@ def gather(
                 flagged |= known.intersection(table["image_id"].to_pylist())
         if mining:
             flagged |= known.intersection(_sent_as_flagged(workspace, review))
-    if strangers := sorted(flagged - known):
-        raise WorkspaceError(
-            f"candidates for {len(strangers)} images that are not in the index, first "
-            f"{strangers[0]}; run `sixrayd mine` again"
-        )
+    check_known(flagged - known)
     return Evidence(
         index,
         workspace.classes(),

@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from sixrayd.core.ahead import Budget
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.metadata import is_turned, png_chunks, without_metadata
@@ -30,6 +31,11 @@ _SCAN = b"\xff\xda"
 _MAX_SCANS = 100  # of a JPEG; progressive ones have about 10
 _MAX_SCANNED = 2_000_000_000  # pixels, since each scan goes over all of them
 _MAX_CHUNKS = 100_000  # of a PNG, which Pillow reads one by one; usual ones hold 8 KiB each
+_LEAN_JPEG = 4  # times fewer bytes for a pixel than others while it is decoded
+# Of all threads: a WebP takes 20 bytes for a pixel, and there may be a hundred cores.
+_AT_ONCE = Budget(MAX_PIXELS)
+# Above what glibc keeps for each thread once it is freed; small images take blocks of their size.
+Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 _MAX_RUNS = 4 << 20  # bytes of a BMP packed as runs, which Pillow unpacks one by one
 
 
@@ -52,7 +58,17 @@ def decode_rgb(
         ImageError: truncated, broken, too large, or not one of the formats.
     """
     size_wh = _checked_size_wh(data, where, max_pixels)
-    factor = _reduction(size_wh, min_side_px)
+    with _AT_ONCE.taken(decoding_pixels(data, size_wh)):
+        return _decode(data, where, size_wh, _reduction(size_wh, min_side_px))
+
+
+def decoding_pixels(data: bytes, size_wh: tuple[int, int]) -> int:
+    """Pixels of another form than JPEG that take as much memory while they are decoded."""
+    pixels = size_wh[0] * size_wh[1]
+    return pixels // _LEAN_JPEG if data.startswith(_JPEG) else pixels
+
+
+def _decode(data: bytes, where: str, size_wh: tuple[int, int], factor: int) -> RGBImage:
     if simplejpeg is not None and data.startswith(_JPEG):
         try:
             return _decode_jpeg(data, size_wh, factor)

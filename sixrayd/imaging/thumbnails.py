@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from sixrayd.imaging.decode import decode_rgb
 
 _QUALITY = 80
+_BEYOND_PX = 99  # how far outside of a thumbnail an edge is drawn, where nobody sees it
 
 
 class Outline(NamedTuple):
@@ -40,10 +41,11 @@ def thumbnail(
     """
     picture = Image.fromarray(decode_rgb(data, where, min_side_px=side_px))
     picture.thumbnail((side_px, side_px))
-    scale = np.array([picture.width / size_wh[0], picture.height / size_wh[1]] * 2)
+    scale = np.array([picture.width / max(size_wh[0], 1), picture.height / max(size_wh[1], 1)] * 2)
     canvas = ImageDraw.Draw(picture)
+    most = side_px + _BEYOND_PX  # Pillow goes along a line for each of its pixels, seen or not
     for outline in outlines:
-        edges = (np.array(outline.xyxy) * scale).tolist()
+        edges = np.clip(np.array(outline.xyxy) * scale, -_BEYOND_PX, most).tolist()
         canvas.rectangle(edges, outline=outline.colour, width=outline.width_px)
     packed = io.BytesIO()
     picture.save(packed, "JPEG", quality=_QUALITY)

@@ -128,7 +128,7 @@ def _scores(scores: Mapping[str, float], states: Mapping[str, str]) -> Iterator[
     bins = [Counter[str]() for _ in range(_BINS)]
     named = {str(state): words for state, words in KINDS.items()}
     for image_id, score in scores.items():
-        place = min(int(score * _BINS), _BINS - 1)
+        place = min(int(max(score, 0) * _BINS), _BINS - 1)
         bins[place][named.get(states.get(image_id, ""), UNSEEN)] += 1
     tallest = max((each.total() for each in bins), default=0)
     for place, each in enumerate(bins if tallest else ()):

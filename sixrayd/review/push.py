@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sixrayd.core.index import check_known
 from sixrayd.core.records import ADJUDICATION, APART, LOCAL, POSITIVES, TAGS
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_first_look
@@ -147,7 +148,11 @@ def adjudicate(
 
 
 def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
-    """What a push sends, in its order: what was sent before comes first."""
+    """What a push sends, in its order: what was sent before comes first.
+
+    Raises:
+        WorkspaceError: a candidate is of no image of the release, or a table is broken.
+    """
     workspace, name = folder.workspace, folder.name
     shards, cautions = ("shards", ""), tuple[str, ...]()
     if settings.origin == POSITIVES:
@@ -178,6 +183,7 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
     drawn = {item.image_id for item in strewn}
     queue = [item for item in queue if item.image_id not in elsewhere | drawn]
     groups = Pictures(workspace, name, [item.image_id for item in queue]).groups
+    check_known({item.image_id for item in queue} - groups.keys())
     if settings.origin not in APART:
         past = plan.past_reviews(reviews_of(workspace))
         belief = plan.mining_belief(workspace, name)

@@ -1,6 +1,7 @@
 """Tables that hold little and unpack to more than memory."""
 
 import itertools
+import math
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +172,49 @@ def test_countless_boxes_of_one_image_are_not_read(tmp_path: Path) -> None:
         read_table(path, schema)
     pq.write_table(pa.table({"box_id": ids, "image_id": ids}, schema).slice(0, 0), path)
     assert read_table(path, schema).num_rows == 0
+
+
+def box_table(count: int, **edges: float) -> pa.Table:
+    """Boxes that only their image tells apart, as far as they are not told otherwise."""
+    said = {"x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 9.0, "score": 0.5, "height": 9.0, **edges}
+    ids = [f"P{number:06}" for number in range(count)]
+    same = {name: pa.repeat(value, count) for name, value in said.items()}
+    return pa.table({"box_id": pa.repeat("", count), "image_id": ids, **same})
+
+
+def test_far_more_boxes_than_bytes_are_not_made_into_objects(tmp_path: Path) -> None:
+    path, table = tmp_path / "a.parquet", box_table(250_000)
+    pq.write_table(table.slice(0, 100_000), path, compression="zstd", compression_level=19)
+    assert read_table(path, table.schema).num_rows == 100_000
+    pq.write_table(table, path, compression="zstd", compression_level=19)
+    most = 100_000 + path.stat().st_size // 4
+    assert most < 250_000
+    with pytest.raises(WorkspaceError, match=rf"\(250000 rows in \d+ bytes, at most {most} are"):
+        read_table(path, table.schema)
+
+
+@pytest.mark.parametrize("read", [read_table, some_columns])
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [
+        ({"y1": math.nan}, "y1: not finite in a row, expected a number"),
+        ({"x2": math.inf}, "x2: not finite in a row, expected a number"),
+        ({"x2": 1.0}, "a box without area, expected x1 below x2"),
+        ({"score": math.nan}, "score: not finite in a row, expected a number"),
+        ({"height": -1.0}, "height: below 0 in a row, expected pixels"),
+        ({"y1": 1e300}, "a box without area, expected y1 below y2"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(
+    tmp_path: Path,
+    edges: dict[str, float],
+    said: str,
+    read: Callable[[Path, pa.Schema], object],
+) -> None:
+    path, table = tmp_path / "a.parquet", box_table(3)
+    pq.write_table(table, path)
+    read(path, table.schema)
+    pq.write_table(pa.concat_tables([table, box_table(1, **edges)]), path)
+    with pytest.raises(WorkspaceError) as error:
+        read(path, table.schema)
+    assert f"not a readable Parquet table ({said})" in str(error.value)

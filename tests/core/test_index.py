@@ -15,10 +15,11 @@ from sixrayd.core.index import (
     Index,
     find_split,
     load_annotations,
+    sides_by_split,
     split_setting,
     unannotated_ids,
 )
-from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, ImageRecord
+from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, MOST_SPLITS, ImageRecord
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.workspace import Run, Workspace
 from tests.releases import jpeg
@@ -171,6 +172,19 @@ def test_a_split_that_is_not_there_is_one_line(workspace: Workspace) -> None:
         find_split(workspace, "sixray100")
     assert str(caught.value) == (
         f"{workspace.shards}: no split 'sixray100'; there is leak-free, given, sixray10"
+    )
+
+
+def test_countless_splits_are_not_read(workspace: Workspace) -> None:
+    names = [f"s{number}" for number in range(MOST_SPLITS + 1)]
+    build_splits(workspace, **{name: {"P00001": "test"} for name in names[1:]})
+    assert len(sides_by_split(workspace)) == 1 + MOST_SPLITS
+    build_splits(workspace, **{name: {"P00001": "test"} for name in names})
+    with pytest.raises(WorkspaceError) as caught:
+        sides_by_split(workspace)
+    assert str(caught.value) == (
+        f"{workspace.shards / 'splits.parquet'}: 51 splits, at most 50 are read; "
+        "run `sixrayd download` again"
     )
 
 

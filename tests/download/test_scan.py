@@ -119,3 +119,26 @@ def test_processes_measure_what_threads_do(tmp_path, monkeypatch):
     for shard in shards:
         far, near = (measured_path(tmp_path / part, shard.name) for part in ("0", "99"))
         assert far.read_bytes() == near.read_bytes()
+
+
+def test_large_images_are_left_to_one_process(tmp_path, monkeypatch):
+    large = encode(Image.new("RGB", (2500, 2000)), "PNG")
+    shard = shard_of(tmp_path, {"N1": jpeg(1, 16, 16), "N2": large}, "0")
+    part = tmp_path / "part.parquet"
+    asked = json.dumps([str(shard), str(part)]) + "\n"
+    served = subprocess.run(
+        [sys.executable, "-m", "sixrayd.download.scan"],
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (served.stdout, part.exists()) == ("large\n", False)
+
+    monkeypatch.setattr("sixrayd.download.measuring._WORTH_A_PROCESS", 0)
+    with Measuring(tmp_path, tmp_path / "parts", lambda images: None) as measuring:
+        measuring.begin(shard.name, 2)
+        measuring.wait()
+    assert read_table(measured_path(tmp_path / "parts", shard.name), MEASURED_SCHEMA) == scan_shard(
+        shard
+    )

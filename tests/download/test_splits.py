@@ -11,7 +11,7 @@ import pytest
 from sixrayd.core.errors import ReleaseError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
-from sixrayd.core.records import SPLIT_SCHEMA
+from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.command import download as download_command
@@ -189,6 +189,19 @@ def test_the_same_file_elsewhere_is_the_same_work(tmp_path: Path, release: Path)
     put(tmp_path, "paper.json", json.dumps({"train": TRAIN, "test": TEST[:1]}))
     with pytest.raises(WorkspaceError, match="holds a finished ingest"):
         take(tmp_path, release, split=(str(file),))
+
+
+def test_countless_splits_are_left_out(tmp_path: Path, release: Path) -> None:
+    for number in range(1, MOST_SPLITS + 1):  # beside the release's own list, of one side
+        put(release, f"ImageSets/s{number:02}/train.txt", lines(*TRAIN))
+        put(release, f"ImageSets/s{number:02}/test.txt", lines(*TEST))
+
+    told = "more than 50 splits; s50 is left out"
+    with pytest.raises(ReleaseError, match=f": {told}; mend it or pass --on-error skip$"):
+        take(tmp_path, release)
+    splits = take(tmp_path, release, on_error="skip").splits
+    assert list(splits) == [f"s{number:02}" for number in range(1, MOST_SPLITS)]
+    assert [line["error"] for line in skipped(tmp_path)] == [told, told]
 
 
 def test_groups_on_both_sides_are_counted_and_stay(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sixrayd.core.ahead import Budget
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging import decode
 from sixrayd.imaging.decode import decode_rgb, image_size_wh
@@ -202,3 +206,48 @@ def test_a_png_of_many_chunks_is_refused_undecoded(name: bytes) -> None:
             with pytest.raises(ImageError) as caught:
                 read(data, "a.png")
             assert str(caught.value) == "a.png: more than 100000 chunks, which no encoder writes"
+
+
+def test_threads_decode_so_many_pixels_at_once() -> None:
+    budget = Budget(5)
+    with ThreadPoolExecutor(1) as pool:
+
+        def begun(amount: int) -> Future[int]:
+            def take() -> int:
+                with budget.taken(amount):
+                    return amount
+
+            return pool.submit(take)
+
+        with budget.taken(3):
+            assert begun(2).result(9) == 2
+            waits = begun(3)
+            assert not wait([waits], 0.1).done
+        assert waits.result(9) == 3
+        assert begun(99).result(9) == 99  # alone
+        with decode._AT_ONCE.taken(decode.MAX_PIXELS):
+            waits = pool.submit(lambda: decode_rgb(jpeg(1), "a").size)
+            assert not wait([waits], 0.1).done
+        assert waits.result(9)
+
+
+DECODING = """
+import io, resource
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+from sixrayd.imaging.hashes import image_hash
+
+file = io.BytesIO()
+Image.new("RGB", (7000, 7000)).save(file, "WEBP", lossless=True, method=0)
+with ThreadPoolExecutor(8) as pool:
+    assert len(set(pool.map(lambda name: image_hash(file.getvalue(), name), "abcdefgh"))) == 1
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.long
+def test_memory_of_large_images_does_not_grow_with_threads() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", DECODING], capture_output=True, text=True, check=True
+    )
+    assert int(ran.stdout) < 2 << 20  # KiB; 8 threads took 6 GiB

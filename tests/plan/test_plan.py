@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import read_table, write_table
+from sixrayd.core.records import CANDIDATE_SCHEMA
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
@@ -179,6 +181,19 @@ def test_the_command_tells_and_gives_json(tmp_path):
     document = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert document["name"] == "first" and document["interval"] == 0.9
     assert document["finds"].keys() == {"low", "middle", "high"}
+
+
+def test_candidates_of_another_release_are_refused(tmp_path):
+    workspace = mined(tmp_path)
+    path = workspace.folder("mine", "first") / "candidates.parquet"
+    rows = read_table(path, CANDIDATE_SCHEMA).to_pylist()
+    write_table(path, [*rows, {**rows[0], "image_id": "N9999999"}], CANDIDATE_SCHEMA)
+    with pytest.raises(WorkspaceError) as told:
+        plan(workspace, DAY)
+    assert str(told.value) == (
+        "candidates for 1 images that are not in the index, first N9999999; run `sixrayd mine` "
+        "again"
+    )
 
 
 def test_nothing_was_mined(tmp_path):
