@@ -1,9 +1,9 @@
 """Where what is shown comes from: an export, or the workspace as it stands after any stage."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -26,6 +26,8 @@ from sixrayd.decisions.decision import (
 from sixrayd.export.states import assign_states, gather
 from sixrayd.review.folder import begun_reviews
 from sixrayd.review.queue.contradictions import RELEASE, contradictions
+
+T = TypeVar("T")
 
 
 def newest_export(workspace: Workspace) -> str:
@@ -136,7 +138,7 @@ def _doubts(
     for record in index.select(source=Source.POSITIVE):
         boxes = annotations.get(record.image_id, ())
         found[record.image_id] += contradictions(record, boxes, record.image_id in unknown)
-    disputing: dict[str, tuple[ShownBox, ...]] = {}
+    disputing: dict[str, list[ShownBox]] = defaultdict(list)
     for folder in begun_reviews(workspace):
         sent = {row["image_id"] for row in folder.tasks() if row["kind"] == Kind.POSITIVE}
         rows = [row for row in folder.candidates() if row["image_id"] in sent]
@@ -144,6 +146,10 @@ def _doubts(
             if row["model"] != RELEASE:
                 box = Box.from_row(row)
                 shown = ShownBox(box, score=row["score"], model=row["model"])
-                disputing[row["image_id"]] = (*disputing.get(row["image_id"], ()), shown)
+                disputing[row["image_id"]].append(shown)
                 found[row["image_id"]].append(f"{row['model']} sees {box.label}")
-    return {image_id: tuple(why) for image_id, why in found.items() if why}, disputing
+    return _by_image(found), _by_image(disputing)
+
+
+def _by_image(found: Mapping[str, Sequence[T]]) -> dict[str, tuple[T, ...]]:
+    return {image_id: tuple(items) for image_id, items in found.items() if items}
