@@ -31,6 +31,7 @@ from sixrayd.browse.database import running_database
 from sixrayd.browse.guard import COOKIE
 from sixrayd.browse.samples import ShownBox, ShownImage
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.figures import load_matplotlib
 from sixrayd.core.made_here import claim_folder
 from sixrayd.core.records import State
 from sixrayd.core.tags import TAG
@@ -64,6 +65,7 @@ def load_fiftyone(database: Path) -> ModuleType:
     if not os.environ.get(_URI):
         _bring_up_database(Path(os.environ.get("FIFTYONE_DATABASE_DIR") or database))
     try:
+        load_matplotlib()
         fiftyone = importlib.import_module("fiftyone")
     except ImportError as error:
         raise ServiceError(f"FiftyOne cannot be imported ({error}); {_INSTALL}") from error
@@ -158,6 +160,7 @@ def serve_app(name: str, port: int, workspace: Path, log: Path) -> Iterator[str]
 def load_app() -> Any:
     """FiftyOne's app, which serves whoever asks; for the process that guards it."""
     os.environ["FIFTYONE_SERVER"] = "1"
+    load_matplotlib()
     return importlib.import_module("fiftyone.server.app").app
 
 

@@ -1,5 +1,5 @@
-"""Processes of Python that this one starts. None takes a module from the folder it is started in:
-beside a stranger's workspace may lie a stranger's code.
+"""Processes that this one starts. None takes a module or a library from the folder that it is
+started in: beside a stranger's workspace may lie a stranger's code.
 """
 
 import os
@@ -14,5 +14,12 @@ def module_command(module: str, *words: str, python: str = sys.executable) -> li
 
 
 def keep_to_safe_paths() -> None:
-    """Also what libraries start from here on."""
+    """Also what libraries start from here on; call before any is loaded.
+
+    OpenCV puts a folder before what LD_LIBRARY_PATH holds. Where that is nothing, the list ends in
+    an empty name, which stands for the folder that a program is started in.
+    """
     os.environ |= SAFE_PATH
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    absolute = [folder for folder in folders if folder.startswith("/")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(absolute or [os.devnull])

@@ -1,5 +1,6 @@
 """Figures that look the same wherever they are drawn."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,10 +9,23 @@ from contextlib import contextmanager
 def plain_style() -> Iterator[None]:
     """Within, matplotlib's own defaults hold; also a decorator.
 
-    By itself it takes settings from a `matplotlibrc` of the folder that a command is run in, which
-    may be a stranger's: of any size, or set by a LaTeX that is run.
+    By itself it takes those of the user: of any size, or set by a LaTeX that is run.
     """
+    load_matplotlib()
     from matplotlib import style
 
     with style.context("default"):
         yield
+
+
+def load_matplotlib() -> None:
+    """Import it without the `matplotlibrc` of the folder that a command is run in.
+
+    That may be a stranger's, of any length and content, and is what it looks for first.
+    """
+    exists = os.path.exists
+    os.path.exists = lambda path: path != "matplotlibrc" and exists(path)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        os.path.exists = exists

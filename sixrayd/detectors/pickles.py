@@ -48,10 +48,13 @@ def _check_zip(file: IO[bytes]) -> None:
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > file.seek(0, 2):
             raise ValueError("its parts are packed, or overlap; save it by torch.save")
-        for entry in entries:
-            if entry.filename.endswith(".pkl"):
-                with archive.open(entry) as part:
-                    _check_pickle(part)
+        # By the names that torch reads them by: as they stand in the file, in letters of any size.
+        pickles = [e for e in entries if e.orig_filename.lower().endswith(".pkl")]
+        if not pickles:
+            raise ValueError("it holds no pickle; save it by torch.save")
+        for entry in pickles:
+            with archive.open(entry) as part:
+                _check_pickle(part)
 
 
 def _check_pickle(file: IO[bytes]) -> None:

@@ -1,9 +1,12 @@
 """A stranger's code in the folder that a command is run in."""
 
+import os
 import subprocess
 import sys
 
-from sixrayd.core.children import module_command
+import pytest
+
+from sixrayd.core.children import keep_to_safe_paths, module_command
 
 _TRAP = "import pathlib; pathlib.Path('trapped').touch()"
 _KEPT = """
@@ -21,3 +24,18 @@ def test_no_child_takes_a_module_from_the_current_folder(tmp_path):
     for command in (module_command("sixrayd.core.words"), [sys.executable, "-P", "-c", _KEPT]):
         subprocess.run(command, cwd=tmp_path, check=True)
     assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"), [(None, os.devnull), ("", os.devnull), (":/a::lib:/b:", "/a:/b")]
+)
+def test_no_child_takes_a_library_from_the_current_folder(monkeypatch, before, kept):
+    """An empty name in LD_LIBRARY_PATH is that folder; OpenCV puts its own before what is there."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    if before is not None:
+        monkeypatch.setenv("LD_LIBRARY_PATH", before)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    look = "import os, cv2; print(os.environ['LD_LIBRARY_PATH'])"
+    keep_to_safe_paths()
+    told = subprocess.check_output([sys.executable, "-c", look], text=True)
+    assert told.endswith(f":{kept}\n") and all(told.strip().split(":"))

@@ -151,6 +151,23 @@ def test_small_pickles_take_no_memory_and_no_time(tmp_path, weights, change, sai
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("DATA.PKL", "it holds a tuple of more than 100000 values"),  # which torch reads as well
+        ("other", "it holds no pickle; save it by torch.save"),
+    ],
+)
+def test_a_zip_is_looked_through_by_the_names_that_torch_reads(tmp_path, name, said):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, data in ((name, _NESTED), ("version", b"3"), ("byteorder", b"little")):
+            archive.writestr(f"archive/{part}", data)
+    with within(10, said), pytest.raises(CheckpointError) as caught:
+        initialise_from(build_detector("rfb-small", ClassList()), path)
+    assert str(caught.value) == f"{path}: not readable weights ({said})"
+
+
 def test_a_pickle_with_a_zip_at_its_end_is_looked_through(tmp_path):
     """Torch tells the two by the first bytes: what is a zip to others is an old pickle to it."""
     steps = b"".join(b"h" + bytes([n - 1]) + b"\x86q" + bytes([n]) for n in range(2, 40))
