@@ -192,6 +192,16 @@ def test_files_are_looked_at_before_they_are_opened():
     assert UNLOOKED.keys() - raw.keys() == set()
 
 
+def test_files_of_a_tar_are_opened_in_one_place():
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("extractfile", "extract", "extractall")
+    }
+    assert found == {"core/shards.py"}  # where sparse files are refused
+
+
 def test_what_opens_a_file_unlooked_is_seen():
     raw = """def read(path):
     path.read_text("utf-8"); path.open("rb"); path.open("ab"); open(path); path.read_bytes()

@@ -256,11 +256,26 @@ def open_plain(path: Path) -> io.BufferedReader:
     """Open a file from outside.
 
     Raises:
-        UnfitFileError: see `check_plain`.
+        UnfitFileError: see `check_plain`; also of each read that gives more than there is.
         OSError: it cannot be read.
     """
     check_plain(path)
-    return path.open("rb")
+    return io.BufferedReader(_PlainFile(os.fspath(path)))
+
+
+class _PlainFile(io.FileIO):
+    """A file that ends where it says: what a kernel makes up has no size, and may never end."""
+
+    read = io.RawIOBase.read  # type: ignore[assignment]  # both by `readinto`
+    readall = io.RawIOBase.readall
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = super().readinto(buffer) or 0
+        size = os.fstat(self.fileno()).st_size  # now, for a file may have grown
+        if count and self.tell() > size:
+            text = f"gives more than the {size} bytes that it has; expected a plain file"
+            raise UnfitFileError(errno.EINVAL, text, str(self.name))
+        return count
 
 
 def check_plain(path: Path) -> None:

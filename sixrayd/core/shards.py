@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self
 
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import open_plain, replacing
@@ -25,6 +25,7 @@ _EXTENDED = (
 )
 _MOST_RECORDS = 200  # of extended headers, whose files have a dozen
 _DIGITS = re.compile(rb"\d{100}")  # tarfile goes through a row of digits once for each of them
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _IS_EXTENDED = 482  # byte of an old sparse header that says that another follows
 _MAGIC = {
     **{b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"RIFF": ".webp"},
@@ -80,6 +81,12 @@ class StrictTarInfo(tarfile.TarInfo):
         finally:
             tar.fileobj = file
 
+    def _proc_gnusparse_10(
+        self, sparse: tarfile.TarInfo, _headers: dict[str, str], _tar: tarfile.TarFile
+    ) -> None:
+        """Mark a sparse file, and leave the list of its parts, which may be gigabytes, unread."""
+        sparse.sparse = b""
+
 
 class _Again:
     """A file, and before it the bytes that were read from it last."""
@@ -106,6 +113,11 @@ def entries_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if entry.size < 0:
             raise tarfile.ReadError(f"a header of {entry.size} bytes")
         yield entry
+
+
+def plain_file(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes] | None:
+    """What a member holds; None of a link, a device, or a sparse file: bytes of one make years."""
+    return tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
 
 
 class _HashingFile:
@@ -219,7 +231,7 @@ def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]
     try:
         with _tar(path, file) as tar:
             for member in entries_of(tar):
-                image = tar.extractfile(member) if member.isreg() else None
+                image = plain_file(tar, member)
                 if member.size > MAX_IMAGE_BYTES:
                     text = f"{member.size} bytes, at most {MAX_IMAGE_BYTES} are read"
                     raise ShardError(f"{path}: {member.name!r}: {text}; {_NEXT}")

@@ -87,6 +87,11 @@ class Staging:
         return hashlib.sha256(data).hexdigest()
 
 
+def is_inside(path: str) -> bool:
+    """Whether a manifest's path leads nowhere but below its folder."""
+    return not ({"", ".", ".."} & set(path.split("/")) or "\0" in path)
+
+
 def content_digest(files: Mapping[str, str]) -> str:
     """SHA-256 of what files hold, in hex, as that of their manifest.
 

@@ -202,8 +202,8 @@ class Labels:
         return chosen.annotation(image_id, size_wh, classes, on_error) if chosen else None
 
     def _chosen(self) -> FormFiles | None:
-        forms: tuple[FormFiles, ...] = (self._voc, self._coco, self._yolo)
-        proven = [form for form in forms if form.proof]
+        proven: list[FormFiles] = [form for form in (self._voc, self._coco) if form.proof]
+        proven += [self._yolo] * self._yolo.is_proven
         if len(proven) > 1:
             found = " and ".join(f"{form.form.upper()} ({form.proof})" for form in proven)
             raise AnnotationError(f"labels in two forms: {found}; keep those of one form")

@@ -18,14 +18,13 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.files import open_plain, shown
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.growth import Allowance
-from sixrayd.core.shards import entries_of
+from sixrayd.core.shards import entries_of, plain_file
 from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.tars import (
     TarParts,
     Tell,
     opened_tar,
     place_of,
-    plain_file,
     start_of_tar,
 )
 

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 from sixrayd.core.files import open_plain, why
 from sixrayd.core.findings import Flaw
@@ -22,7 +22,6 @@ _TAR = re.compile(
     re.IGNORECASE,
 )
 _PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
-_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
 class Tell(Protocol):
@@ -110,11 +109,6 @@ def opened_tar(
             tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
         )
         yield tar, stream
-
-
-def plain_file(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes] | None:
-    """What a member holds; None of a link, device or sparse file, which are refused."""
-    return tar.extractfile(entry) if entry.type in _PLAIN and not entry.issparse() else None
 
 
 def place_of(parts: Sequence[Path]) -> str:

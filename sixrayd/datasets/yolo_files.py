@@ -35,6 +35,7 @@ class YoloFiles:
         self._texts: dict[str, Texts] = {}  # image id → where and rows of what may be its labels
         self._copies: dict[str, list[str]] = {}  # of a text, byte for byte
         self._row_folders: set[str] = set()  # with a text that has rows
+        self._has_folder = False  # whether a text lies in `labels/`
         self._lists: list[tuple[str, list[str]]] = []  # where, lines
         self._known: dict[str, Texts] | None = None  # made when asked for, as are the sides
         self._sides: GivenSides | None = None
@@ -70,6 +71,13 @@ class YoloFiles:
                 self._copies.setdefault(first, []).append(where)
             else:
                 known.append((where, data))
+                self._has_folder = self._has_folder or _in_labels(where)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether there is a `proof`, told without a look at each text: images ask among them."""
+        named, rows = self._names.where != "", len(self._row_folders) > 0
+        return (named and rows) or (self._has_folder and (named or rows))
 
     @property
     def proof(self) -> str:

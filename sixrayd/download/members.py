@@ -15,13 +15,13 @@ from pathlib import Path
 from sixrayd.core.files import open_plain, shown, why
 from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
-from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of
+from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of, plain_file
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.places import ARCHIVE, BROKEN, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
-from sixrayd.datasets.tars import opened_tar, place_of, plain_file
+from sixrayd.datasets.tars import opened_tar, place_of
 from sixrayd.download.faults import Faults
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes

@@ -15,7 +15,7 @@ from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.runs import read_run
-from sixrayd.core.staging import MANIFEST, Staging, remove_leftovers, staged
+from sixrayd.core.staging import MANIFEST, Staging, is_inside, remove_leftovers, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
@@ -188,7 +188,7 @@ def _is_whole(tree: Path) -> bool:
     try:
         lines = plain_text(tree / MANIFEST).splitlines()
         files = (line.split("  ", 1) for line in lines)
-        return all(sha256_file(tree / name) == digest for digest, name in files)
+        return all(is_inside(name) and sha256_file(tree / name) == digest for digest, name in files)
     except (OSError, ValueError):
         return False
 

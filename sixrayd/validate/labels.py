@@ -20,7 +20,7 @@ from sixrayd.core.errors import ImageError, SixraydError
 from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import EMPTY_SETS, State
-from sixrayd.core.shards import MAX_IMAGE_BYTES, StrictTarInfo, entries_of
+from sixrayd.core.shards import MAX_IMAGE_BYTES, StrictTarInfo, entries_of, plain_file
 from sixrayd.core.voc import VocObject, read_voc
 from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.export_files import IMAGES, UNLISTED
@@ -280,7 +280,7 @@ def _samples(file: Path) -> Iterator[dict[str, Any]]:
         tarfile.TarFile.open(file, "r:", fileobj=opened, tarinfo=StrictTarInfo) as tar,
     ):
         for entry in entries_of(tar):
-            member = tar.extractfile(entry) if entry.isreg() else None
+            member = plain_file(tar, entry)
             if member is None or entry.size > MAX_IMAGE_BYTES:
                 raise ValueError(f"{entry.name!r}: no plain file, or too large")
             key, data = entry.name.rpartition(".")[0], member.read()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import open_plain, shown
-from sixrayd.core.staging import MANIFEST
+from sixrayd.core.staging import MANIFEST, is_inside
 from sixrayd.validate.faults import FaultList
 
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")
@@ -94,8 +94,7 @@ def _path_of(name: bytes) -> str:
         path = name.decode("utf-8")
     except UnicodeDecodeError:
         return ""
-    parts = path.split("/")
-    return "" if {"", ".", ".."} & set(parts) or "\0" in path else path
+    return path if is_inside(path) else ""
 
 
 def _walked(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:

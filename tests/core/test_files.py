@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from sixrayd.core.files import (
     write_many,
     write_table,
 )
+from tests.limits import within
 
 SCHEMA = pa.schema([pa.field("name", pa.string(), nullable=False)])
 
@@ -98,6 +100,33 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         for read in (open_plain, sha256_file):
             with pytest.raises(OSError, match=f"{kind}, expected a plain file"):
                 read(tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="no file without end is here")
+def test_what_says_that_it_is_empty_and_never_ends_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "endless"
+    path.symlink_to("/proc/self/pagemap")
+    reads: list[Callable[[], object]] = [
+        *(lambda: sha256_file(path), lambda: plain_text(path), lambda: open_plain(path).read()),
+        *(lambda: open_plain(path).readline(), lambda: open_plain(path).read(4096)),
+    ]
+    for number, read in enumerate(reads):
+        with within(10, str(number)), pytest.raises(UnfitFileError) as caught:
+            read()
+        assert str(caught.value) == (
+            f"{path}: gives more than the 0 bytes that it has; expected a plain file"
+        )
+
+
+def test_a_file_that_grows_is_read_to_its_new_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"a" * 10_000)
+    with open_plain(path) as file, path.open("ab") as other:
+        assert file.read(10_000) == b"a" * 10_000
+        other.write(b"b" * 20_000)
+        other.flush()
+        assert file.read() == b"b" * 20_000
+        assert file.read() == b""
 
 
 def test_text_that_is_none_is_one_line(tmp_path: Path) -> None:

@@ -44,6 +44,25 @@ def test_headers_without_end_are_refused(tmp_path, begin, said):
     assert f"({said})" in str(caught.value)
 
 
+HOLE = str(32 << 20)
+SPARSE = [
+    {"GNU.sparse.size": HOLE, "GNU.sparse.offset": HOLE, "GNU.sparse.numbytes": "0"},
+    {"GNU.sparse.size": HOLE, "GNU.sparse.map": f"{HOLE},0"},
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": HOLE},
+]
+
+
+@pytest.mark.parametrize("records", SPARSE)
+def test_no_hole_is_made_of_a_sparse_file(tmp_path, records):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        header = tarfile.TarInfo("a.jpg")
+        header.pax_headers, data = records, b"999999999\n0\n0\n"  # parts that a list promises
+        header.size = len(data)
+        tar.addfile(header, io.BytesIO(data))
+    with pytest.raises(ShardError, match=r"'a\.jpg' is not a plain file; "):
+        list(iter_shard(tmp_path / "a.tar"))
+
+
 def test_long_names_are_read(tmp_path):
     name = f"{'folder/' * 40}{'1' * 90}.jpg"
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:

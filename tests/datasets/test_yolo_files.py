@@ -1,6 +1,8 @@
 """YOLO's quirks, each with its finding."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
@@ -8,6 +10,7 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.labels import Labels
+from sixrayd.datasets.yolo_files import YoloFiles
 from tests.limits import address_space, within
 from tests.releases import voc
 
@@ -376,3 +379,30 @@ def test_directives_of_yaml_are_few():
     assert [finding.text for finding in labels.findings][:1] == [
         "not YAML (more than 100 lines that begin with %)"
     ]
+
+
+FILES = [
+    *(("data.yaml", YAML), ("classes.txt", b"Gun\n"), ("README.txt", b"0 1 1 1 1\n")),
+    *((where, data) for where in ("a/P1.txt", "labels/P1.txt", "b/P2.txt") for data in (ROW, b"")),
+    *(("b/P1.txt", ROW), ("labels/train.txt", b"images/P1.jpg\n"), ("a/P3.txt", b" ")),
+]
+
+
+@given(st.lists(st.sampled_from(FILES), max_size=8))
+def test_whether_there_is_a_proof_is_known_at_any_time(files):
+    taken = YoloFiles({})
+    for where, data in files:
+        taken.take(where, data)
+        assert taken.is_proven == (taken.proof != "")
+
+
+def test_no_text_is_looked_at_for_each_image(monkeypatch):
+    looks = []
+    is_label = YoloFiles._is_label
+    monkeypatch.setattr(YoloFiles, "_is_label", lambda *of: looks.append(of) or is_label(*of))
+    labels = taken({"data.yaml": YAML})
+    for number in range(200):
+        labels.take(f"labels/P{number}.txt", ROW)
+        assert (labels.form, labels.side_of_image(f"images/P{number}.jpg")) == ("yolo", "")
+    assert len(labels.image_ids) == 200
+    assert len(looks) == 200

@@ -1,6 +1,7 @@
 """Exports of odd releases, of odd workspaces, and of those that were killed on the way."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import write_table
+from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.staging import MANIFEST
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -316,6 +318,17 @@ def test_where_no_room_is_left_the_export_before_stays(workspace):
     assert str(caught.value) == f"{tree}: {TOO_LARGE}"
     assert files(tree) == before
     assert export(workspace, settings).written
+
+
+def test_no_file_elsewhere_makes_a_tree_whole(workspace, tmp_path):
+    manifest = Path(export(workspace, ExportSettings()).tree) / MANIFEST
+    (tmp_path / "theirs").write_text("theirs")
+    listed = manifest.read_text()
+    outside = os.path.relpath(tmp_path / "theirs", manifest.parent)
+    for path in (str(tmp_path / "theirs"), outside):
+        manifest.write_text(f"{listed}{sha256_file(tmp_path / 'theirs')}  {path}\n")
+        assert export(workspace, ExportSettings(force=True)).written
+        assert manifest.read_text() == listed
 
 
 def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):

@@ -13,7 +13,7 @@ from typing import IO, Any
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import open_plain
-from sixrayd.core.shards import StrictTarInfo
+from sixrayd.core.shards import StrictTarInfo, entries_of, plain_file
 from sixrayd.core.storage import is_refusal
 
 DATABASE = "data/label_studio.sqlite3"  # in the server's folder
@@ -42,15 +42,15 @@ def unpack(archive: Path, folder: Path) -> dict[str, Any]:
             open_plain(archive) as file,
             tarfile.open(fileobj=file, mode="r:gz", tarinfo=StrictTarInfo) as tar,
         ):
-            manifest = _manifest(tar)
+            members = entries_of(tar)
+            manifest = _manifest(tar, next(members, None))
             left = dict(manifest["files"])
             room = min(_MOST_BYTES, shutil.disk_usage(folder).free - _ROOM)
-            while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-                if not _is_plain(member) or member.name not in left:
+            for member in members:
+                source = plain_file(tar, member)
+                if source is None or member.name not in left:
                     raise ValueError(f"it holds {member.name[:100]!r}, which it should not")
-                digest = left.pop(member.name)
-                room -= _extract(_opened(tar, member), folder / member.name, digest, room)
+                room -= _extract(source, folder / member.name, left.pop(member.name), room)
             if left:
                 raise ValueError(f"{min(left)} is missing from it")
         (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
@@ -61,12 +61,12 @@ def unpack(archive: Path, folder: Path) -> dict[str, Any]:
         raise WorkspaceError(f"{archive}: not a whole backup: {error}; take another") from error
 
 
-def _manifest(tar: tarfile.TarFile) -> dict[str, Any]:
+def _manifest(tar: tarfile.TarFile, head: tarfile.TarInfo | None) -> dict[str, Any]:
     """What the archive lists; names and counts are checked before anything is unpacked."""
-    head = tar.next()
-    if head is None or head.name != MANIFEST or head.size > _MAX_MANIFEST or not _is_plain(head):
+    file = plain_file(tar, head) if head else None
+    if head is None or file is None or head.name != MANIFEST or head.size > _MAX_MANIFEST:
         raise ValueError("it does not begin with a manifest")
-    document = parse_json(_opened(tar, head).read())
+    document = parse_json(file.read())
     files = {str(name): str(digest) for name, digest in document["files"].items()}
     if len(files) > _MOST_FILES:
         raise ValueError(f"it lists {len(files)} files, expected at most {_MOST_FILES}")
@@ -93,17 +93,6 @@ def is_ours(name: str) -> bool:
         and 3 <= len(parts) <= 6
         and parts[1].casefold() != "server"
     )
-
-
-def _is_plain(member: tarfile.TarInfo) -> bool:
-    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)  # no sparse ones, which may be huge
-
-
-def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    opened = tar.extractfile(member)
-    if opened is None:
-        raise ValueError(f"{member.name[:100]!r} is no file")
-    return opened
 
 
 def _extract(source: IO[bytes], target: Path, digest: str, room: int) -> int:

@@ -457,6 +457,19 @@ def test_a_sparse_file_that_claims_a_terabyte_is_refused_unread(workspace, archi
     )
 
 
+def test_nothing_is_written_of_a_hole_that_is_listed(workspace, tmp_path):
+    manifest = json.dumps({"files": {DATABASE: ""}, "counts": {"tasks": 0, "annotations": 0}})
+    with tarfile.open(tmp_path / "odd.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        head, hole = tarfile.TarInfo("manifest.json"), tarfile.TarInfo(DATABASE)
+        head.size = len(manifest)
+        tar.addfile(head, io.BytesIO(manifest.encode()))
+        hole.pax_headers = {"GNU.sparse.size": "1000", "GNU.sparse.map": "1000,0"}
+        tar.addfile(hole)
+    assert refused(workspace, tmp_path / "odd.tar.gz") == (
+        f"not a whole backup: it holds {DATABASE!r}, which it should not; take another"
+    )
+
+
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
 def test_a_header_of_many_gigabytes_is_refused_unread(workspace, tmp_path, kind):
     member = tarfile.TarInfo("manifest.json")
