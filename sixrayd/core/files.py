@@ -266,16 +266,31 @@ def open_plain(path: Path) -> io.BufferedReader:
 class _PlainFile(io.FileIO):
     """A file that ends where it says: what a kernel makes up has no size, and may never end."""
 
-    read = io.RawIOBase.read  # type: ignore[assignment]  # both by `readinto`
-    readall = io.RawIOBase.readall
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        data = super().read(size) or b""
+        self._check(len(data))
+        return data
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readall(self) -> bytes:
+        parts = []
+        while part := self.read(max(self._size() - self.tell(), 0) + io.DEFAULT_BUFFER_SIZE):
+            parts.append(part)
+        return b"".join(parts)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         count = super().readinto(buffer) or 0
-        size = os.fstat(self.fileno()).st_size  # now, for a file may have grown
-        if count and self.tell() > size:
+        self._check(count)
+        return count
+
+    def _size(self) -> int:
+        return os.fstat(self.fileno()).st_size  # now, for a file may have grown
+
+    def _check(self, count: int) -> None:
+        if count and self.tell() > (size := self._size()):
             text = f"gives more than the {size} bytes that it has; expected a plain file"
             raise UnfitFileError(errno.EINVAL, text, str(self.name))
-        return count
 
 
 def check_plain(path: Path) -> None:
