@@ -434,3 +434,15 @@ def test_shards_that_lie_elsewhere_are_not_cleared_away(tmp_path):
         download(Workspace(tmp_path / "ws"), DownloadSettings(release=str(tmp_path / "r")))
     assert (theirs / "run.json").read_bytes() == b"{}"
     assert (theirs / "a/photo.jpg").read_bytes() == b"theirs"
+
+
+def test_a_finished_ingest_that_lacks_a_count_says_so(tmp_path):
+    release = TinyRelease().write(tmp_path / "release")
+    take(tmp_path, release)
+    path = tmp_path / "ws/shards/run.json"
+    document = json.loads(path.read_text())
+    del document["summary"]["boxes"]
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(WorkspaceError, match="lacks 'boxes'; run the stage that wrote it again"):
+        take(tmp_path, release)
