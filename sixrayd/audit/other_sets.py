@@ -61,7 +61,7 @@ def take_set(
     except OtherIngestError as error:
         raise WorkspaceError(why) from error
     except (AnnotationError, ReleaseError):
-        if is_new:  # what cannot be taken in leaves nothing
+        if is_new and workspace.root.exists():  # what cannot be taken in leaves nothing
             shutil.rmtree(workspace.root)
         raise
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
 from sixrayd.core.files import plain_bytes, read_table, write_table
+from sixrayd.core.image_ids import image_id
 from sixrayd.core.progress import progress
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
@@ -114,9 +115,19 @@ class VocTree:
         return found
 
     def images(self) -> dict[str, Path]:
-        """Image id → file."""
-        files = (self.root / "JPEGImages").iterdir()
-        return {path.stem: path for path in sorted(files) if path.suffix.lower() in IMAGES}
+        """Image id → file.
+
+        Raises:
+            ReleaseError: a name cannot serve as an id.
+        """
+        files = sorted((self.root / "JPEGImages").iterdir())
+        found = {path.stem: path for path in files if path.suffix.lower() in IMAGES}
+        for name, path in found.items():
+            try:
+                image_id(name)
+            except ReleaseError as error:
+                raise ReleaseError(f"{path.parent}: {error}") from error
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and times of all files: whether anything has changed."""

@@ -1,8 +1,10 @@
-"""How much may come out of packed files, whatever they say: a multiple of their size, and more."""
+"""How much may come out of files, whatever they say: a multiple of their size, and more."""
 
 from dataclasses import dataclass
 
 FACTOR, FLOOR = 100, 256 << 20  # times the packed size, and bytes above it
+_PIXELS_A_BYTE = 200  # photographs have about 10, flat drawings 100
+_MOST_PIXELS = 2_000_000_000  # above that
 
 
 @dataclass(slots=True)
@@ -44,3 +46,33 @@ class Allowance:
                 f"unpacks to more than {self.most} bytes, {self.factor} times its size and "
                 f"{self.floor >> 20} MiB"
             )
+
+
+@dataclass(slots=True)
+class PixelAllowance:
+    """What may be decoded of images, all together: one of usual size always may.
+
+    Args:
+        size: bytes of images that were taken.
+        pixels: of them.
+    """
+
+    size: int = 0
+    pixels: int = 0
+
+    def take(self, size: int, pixels: int) -> None:
+        """Take an image.
+
+        Args:
+            pixels: that decoding goes over.
+
+        Raises:
+            ValueError: they are too many.
+        """
+        if self.pixels + pixels > _MOST_PIXELS + _PIXELS_A_BYTE * (self.size + size):
+            raise ValueError(
+                f"{pixels} pixels, each scan counted, in {size} bytes, after {self.pixels} in "
+                f"{self.size}; at most {_PIXELS_A_BYTE} for each byte of all images and "
+                f"{_MOST_PIXELS} are decoded"
+            )
+        self.size, self.pixels = self.size + size, self.pixels + pixels

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, Self
 
 import sixrayd
@@ -15,20 +16,46 @@ FORMAT = 1
 _DEEPEST = 20
 _MOST_TEXT = 32 << 20  # bytes of a file, of which a command reads some many times
 _MOST_MEMORY = 64 << 20  # bytes that what it says may take; a million ids do
-_WORDS = {str: "a text", int: "a number", dict: "an object", list: "a list of texts"}
-# What is read from a run.json.
-_KINDS = {
+# What is read from a run.json: a kind, or a list or object and the kind of each of its values.
+Kind = type | UnionType | tuple[type, "Kind"]
+_WORDS: Mapping[Any, str] = {
+    **{str: "a text", int: "a number", int | None: "a number or null", int | float: "a number"},
+    **{dict: "an object", list: "a list"},
+}
+_TEXTS, _NUMBERS, _TABLE = (list, str), (dict, int), (dict, (dict, int))
+_KINDS: Mapping[str, Kind] = {
     **{"stage": str, "name": str, "version": str, "format": int},
     **dict.fromkeys(("settings", "inputs", "outputs", "summary"), dict),
 }
-_SETTINGS = {
-    **dict.fromkeys(("classes", "review", "forms", "sets"), list),
+_SETTINGS: Mapping[str, Kind] = {
+    **dict.fromkeys(("classes", "review", "forms", "sets"), _TEXTS),
     **dict.fromkeys(("model", "detector", "init", "round", "release", "out", "tree"), str),
-    **{"recipe": dict, "input_size": int},
+    **{"recipe": dict, "input_size": int | None, "seed": int},
 }
-_SUMMARY = {
-    **dict.fromkeys(("unannotated_ids", "rules", "unknown_origin"), list),
-    **dict.fromkeys(("splits", "validation", "states", "kinds", "origins"), dict),
+_RECIPE: Mapping[str, Kind] = {"epochs": int}
+# By stage, since stages mean different things by a name.
+_SUMMARIES: Mapping[str, Mapping[str, Kind]] = {
+    "shards": {
+        **dict.fromkeys(("images", "positives", "negatives", "unreadable", "train", "test"), int),
+        **dict.fromkeys(("boxes", "boxless", "unannotated", "negatives_with_boxes"), int),
+        **dict.fromkeys(("duplicate_groups", "negatives_like_positives", "merged"), int),
+        **dict.fromkeys(("notes", "absent", "skipped", "contradictions"), int),
+        **dict.fromkeys(("left_out", "without_annotation"), int),
+        **{"passed_over": _NUMBERS, "other_classes": _NUMBERS},
+        **{"splits": _TABLE, "unannotated_ids": _TEXTS},
+    },
+    "audit": {
+        **dict.fromkeys(("faults", "remarks", "images", "boxes"), int),
+        **{"kinds": _NUMBERS, "rules": _TEXTS},
+    },
+    "models": {
+        **dict.fromkeys(("positives", "backgrounds", "best_epoch"), int),
+        **{"validation": (dict, int | float), "round": _NUMBERS, "unknown_origin": _TEXTS},
+    },
+    "export": {
+        **{"states": _NUMBERS, "images": _NUMBERS, "origins": _NUMBERS},
+        **{"boxes": _TABLE, "sets": _TABLE, "notes": _TEXTS},
+    },
 }
 
 
@@ -62,11 +89,10 @@ class Run:
             run = cls(**document)
         except TypeError as error:
             raise ValueError("expected stage, name, settings and inputs at least") from error
-        if any(said is None for said in document.values()):
-            raise ValueError("expected no null")
         _check_kinds(document, _KINDS)
         _check_kinds(run.settings, _SETTINGS)
-        _check_kinds(run.summary, _SUMMARY)
+        _check_kinds(run.settings.get("recipe", {}), _RECIPE)
+        _check_kinds(run.summary, _SUMMARIES.get(run.stage, {}))
         if not all(isinstance(said, str) for said in {**run.inputs, **run.outputs}.values()):
             raise ValueError("inputs, outputs: expected a hash for each path")
         settings, summary = (_said(part, str(path)) for part in (run.settings, run.summary))
@@ -112,17 +138,30 @@ def _said(value: Any, path: str, depth: int = 0) -> Any:
     return said
 
 
-def _check_kinds(table: Any, kinds: Mapping[str, type]) -> None:
+def _check_kinds(table: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
     """Refuse a value of another kind than the code reads.
 
     Raises:
         ValueError: there is one.
     """
     for name, kind in kinds.items():
-        said = table.get(name)
-        good = said is None or (isinstance(said, kind) and not isinstance(said, bool))
-        if not good or (kind is list and said and not all(isinstance(part, str) for part in said)):
-            raise ValueError(f"{name} is {repr(said)[:50]}, expected {_WORDS[kind]}")
+        if name in table and not _fits(table[name], kind):
+            raise ValueError(f"{name} is {repr(table[name])[:50]}, expected {_in_words(kind)}")
+
+
+def _fits(said: Any, kind: Kind) -> bool:
+    if not isinstance(kind, tuple):
+        return isinstance(said, kind) and not isinstance(said, bool)
+    outer, inner = kind
+    parts = said.values() if isinstance(said, dict) else said
+    return isinstance(said, outer) and all(_fits(part, inner) for part in parts)
+
+
+def _in_words(kind: Kind) -> str:
+    if not isinstance(kind, tuple):
+        return _WORDS[kind]
+    _, word, *rest = _in_words(kind[1]).split()
+    return f"{_WORDS[kind[0]]} of {' '.join([f'{word}s', *rest])}"
 
 
 def as_plain(value: Any) -> Any:

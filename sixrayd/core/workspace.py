@@ -129,6 +129,8 @@ class Workspace:
         path = self.folder(stage, name) / "run.json"
         try:
             run = read_run(path)
+            if run.stage != stage:
+                raise ValueError(f"stage is {run.stage[:50]!r}, expected {stage!r}")
         except FileNotFoundError as error:
             raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
         except ValueError as error:

@@ -16,7 +16,7 @@ from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder, write_bytes, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
-from sixrayd.core.growth import Allowance
+from sixrayd.core.growth import Allowance, PixelAllowance
 from sixrayd.core.records import ANNOTATION_SCHEMA, Source
 from sixrayd.core.settling import left_out_class
 from sixrayd.datasets.labels import Labels
@@ -47,6 +47,7 @@ from sixrayd.download.tables import (
     usable_annotation,
 )
 from sixrayd.download.transfer import Report
+from sixrayd.imaging.decode import pixels_gone_over
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Ingest:
     notes: list[tuple[str, Finding]] = field(default_factory=list)  # by image id, empty for none
     loose: LooseDigest = field(default_factory=LooseDigest)
     allowance: Allowance = field(default_factory=Allowance)  # of all archives
+    pixels: PixelAllowance = field(default_factory=PixelAllowance)  # of all images
     told: set[Finding] = field(default_factory=set)
     merged: int = 0
 
@@ -251,6 +253,11 @@ class Ingest:
             image = image_id(member.stem)
         except ReleaseError as error:
             self.faults.add(member.where, str(error), Flaw.BAD_NAME)
+            return
+        try:
+            self.pixels.take(len(member.data), pixels_gone_over(member.data))
+        except ValueError as error:
+            self.faults.add(member.where, str(error), Flaw.NOT_READ)
             return
         source = self.sets.source(image)
         if shown.get(image):

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,11 @@ def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> boo
 
 
 def _result(summary: Any) -> DownloadResult:
-    # Earlier versions counted less.
-    known = {name: summary[name] for name in DownloadResult.__slots__ if name in summary}
+    # Earlier versions counted less; what has always been counted must be there.
+    none = (MISSING, MISSING)
+    known = {
+        each.name: summary[each.name]
+        for each in fields(DownloadResult)
+        if each.name in summary or (each.default, each.default_factory) == none
+    }
     return DownloadResult(**known)

@@ -30,6 +30,7 @@ _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of a TIFF
 _SCAN = b"\xff\xda"
 _MAX_SCANS = 100  # of a JPEG; progressive ones have about 10
 _MAX_SCANNED = 2_000_000_000  # pixels, since each scan goes over all of them
+_USUAL_DENSITY = 20  # pixels in a byte of a JPEG, below which its scans cost less than its bytes
 _MAX_CHUNKS = 100_000  # of a PNG, which Pillow reads one by one; usual ones hold 8 KiB each
 _LEAN_JPEG = 4  # times fewer bytes for a pixel than others while it is decoded
 # Of all threads: a WebP takes 20 bytes for a pixel, and there may be a hundred cores.
@@ -66,6 +67,22 @@ def decoding_pixels(data: bytes, size_wh: tuple[int, int]) -> int:
     """Pixels of another form than JPEG that take as much memory while they are decoded."""
     pixels = size_wh[0] * size_wh[1]
     return pixels // _LEAN_JPEG if data.startswith(_JPEG) else pixels
+
+
+def pixels_gone_over(data: bytes) -> int:
+    """Pixels that decoding goes over, from the header: for each scan of a JPEG anew where it packs
+    more than usual, tiles of a TIFF as a whole; of what is refused none.
+    """
+    try:
+        width, height = image_size_wh(data, "image")
+        tiled = _tiled_pixels(data, "image") if data.startswith(_TIFF) else 0
+    except ImageError:
+        return 0
+    pixels = width * height
+    if pixels > MAX_PIXELS or tiled > _MAX_TILED:
+        return 0
+    is_dense = data.startswith(_JPEG) and pixels > _USUAL_DENSITY * len(data)
+    return max(pixels * data.count(_SCAN) if is_dense else pixels, tiled)
 
 
 def _decode(data: bytes, where: str, size_wh: tuple[int, int], factor: int) -> RGBImage:

@@ -70,7 +70,7 @@ def _of_result(result: ResultStatus, state: ReviewState | None) -> Iterator[str]
     summary = result.summary or {}
     faults = (
         f": {counted(summary['faults'], 'fault')}, {counted(summary['remarks'], 'remark')}"
-        if result.stage == "audit" and summary
+        if result.stage == "audit" and summary.keys() >= {"faults", "remarks"}
         else ""
     )
     people = _of_people(state) if state else ""

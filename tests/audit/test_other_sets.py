@@ -245,3 +245,14 @@ def test_what_cannot_be_taken_in_leaves_nothing(said, tmp_path):
     with pytest.raises(ReleaseError, match="no image found"):
         said("--set", str(tmp_path / "labels.zip"), "-w", "mine")
     assert (tmp_path / "here/mine").is_dir()
+
+
+def test_a_workspace_within_the_set_is_refused(said, tmp_path):
+    as_voc(tmp_path / "scans")
+
+    with pytest.raises(ReleaseError) as raised:
+        said("--set", str(tmp_path / "scans"), "-w", str(tmp_path / "scans/ws"))
+
+    text = "holds the workspace; name a workspace elsewhere with -w"
+    assert str(raised.value) == f"{tmp_path / 'scans'}: {text}"
+    assert not (tmp_path / "scans/ws").exists()

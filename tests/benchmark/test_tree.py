@@ -9,7 +9,7 @@ from PIL import Image
 from sixrayd.benchmark.tree import VocTree, ingest, load_origins, tree_classes
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError, ImageError, WorkspaceError
+from sixrayd.core.errors import AnnotationError, ImageError, ReleaseError, WorkspaceError
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
@@ -171,3 +171,13 @@ def test_sides_by_a_given_split(tree, tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         VocTree(tree).sides_by(Index.load(release, "far").table, "far")
     assert str(caught.value) == f"{tree}: split far lists none of its images"
+
+
+@pytest.mark.parametrize("name", ["a" * 150, "a\x1b", ".a "])
+def test_a_name_that_no_image_may_have_is_refused_before_anything_is_read(tree, tmp_path, name):
+    (tree / "JPEGImages" / f"{name}.jpg").write_bytes(b"no image")
+
+    with pytest.raises(ReleaseError, match="an image's name takes 1 to 90 of the letters") as said:
+        ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
+
+    assert str(said.value).startswith(f"{tree / 'JPEGImages'}: file name {name[:100]!r}: ")

@@ -17,6 +17,7 @@ from sixrayd.core.runs import Run
 from sixrayd.core.workspace import Workspace
 
 GOOD = {"stage": "mine", "name": "a", "settings": {"model": "m"}, "inputs": {"a": "0"}}
+TABLE = "expected an object of objects of numbers"
 
 
 def said_of(tmp_path: Path, text: str) -> str:
@@ -35,14 +36,42 @@ def said_of(tmp_path: Path, text: str) -> str:
     ("change", "why"),
     [
         ({"settings": []}, "settings is [], expected an object"),
-        ({"settings": None}, "expected no null"),
+        ({"settings": None}, "settings is None, expected an object"),
         ({"format": True}, "format is True, expected a number"),
         ({"name": 3}, "name is 3, expected a text"),
         ({"inputs": {"a": 1}}, "inputs, outputs: expected a hash for each path"),
         ({"settings": {"classes": "Gun"}}, "classes is 'Gun', expected a list of texts"),
         ({"settings": {"classes": [1]}}, "classes is [1], expected a list of texts"),
         ({"settings": {"model": {}}}, "model is {}, expected a text"),
-        ({"summary": {"splits": [1]}}, "splits is [1], expected an object"),
+        ({"settings": {"classes": None}}, "classes is None, expected a list of texts"),
+        ({"settings": {"recipe": {"epochs": "1"}}}, "epochs is '1', expected a number"),
+        ({"stage": "shards", "summary": {"splits": None}}, f"splits is None, {TABLE}"),
+        (
+            {"stage": "shards", "summary": {"splits": {"a": "b"}}},
+            f"splits is {{'a': 'b'}}, {TABLE}",
+        ),
+        (
+            {"stage": "shards", "summary": {"splits": {"a": {"train": None}}}},
+            "splits is {'a': {'train': None}}, e",
+        ),
+        (
+            {"stage": "shards", "summary": {"left_out": "abc"}},
+            "left_out is 'abc', expected a number",
+        ),
+        (
+            {"stage": "shards", "summary": {"unannotated_ids": None}},
+            "unannotated_ids is None, expected a list of texts",
+        ),
+        (
+            {"stage": "models", "summary": {"validation": {"mean": "x"}}},
+            "validation is {'mean': 'x'}, expected an o",
+        ),
+        ({"stage": "shards", "summary": {"images": {}}}, "images is {}, expected a number"),
+        (
+            {"stage": "export", "summary": {"images": 1}},
+            "images is 1, expected an object of numbers",
+        ),
+        ({"stage": "shards"}, "stage is 'shards', expected 'mine'"),
         (
             {"colour": 1},
             "expected an object with stage, name, settings, inputs, outputs, ",

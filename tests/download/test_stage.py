@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import struct
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -434,3 +435,43 @@ def test_shards_that_lie_elsewhere_are_not_cleared_away(tmp_path):
         download(Workspace(tmp_path / "ws"), DownloadSettings(release=str(tmp_path / "r")))
     assert (theirs / "run.json").read_bytes() == b"{}"
     assert (theirs / "a/photo.jpg").read_bytes() == b"theirs"
+
+
+def test_a_finished_ingest_that_lacks_a_count_says_so(tmp_path):
+    release = TinyRelease().write(tmp_path / "release")
+    take(tmp_path, release)
+    path = tmp_path / "ws/shards/run.json"
+    document = json.loads(path.read_text())
+    del document["summary"]["boxes"]
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(WorkspaceError, match="lacks 'boxes'; run the stage that wrote it again"):
+        take(tmp_path, release)
+
+
+def test_many_small_images_of_billions_of_pixels_are_not_decoded(tmp_path):
+    """Each is within the limits of one image; none would be, that is decoded, in this test's time.
+
+    Usual images among them are read.
+    """
+    # A header of a progressive JPEG, and scans of which each would go over all pixels.
+    frame = b"\xff\xc2" + struct.pack(">HBHHB", 11, 8, 7070, 7070, 1) + b"\1\x11\0"
+    scan = b"\xff\xda" + struct.pack(">HB", 8, 1) + b"\1\0\1\x3f\0"
+    start = b"\xff\xd8\xff\xdb" + struct.pack(">HB", 67, 0) + b"\1" * 64
+    tiny = TinyRelease()
+    dense = {f"P1000{i}": start + frame + scan * 39 + bytes([i, 255, 217]) for i in range(5)}
+    tiny.images |= dense
+    tiny.images["P20000"] = jpeg(7)
+
+    result = take(tmp_path, tiny.write(tmp_path / "release"), "skip")
+
+    size, pixels = len(dense["P10000"]), 39 * 7070 * 7070
+    assert (result.images, result.unreadable) == (10, 1)
+    refused = [line for line in skipped(tmp_path) if "each scan counted" in line["error"]]
+    assert [line["where"][-10:-4] for line in refused] == [f"P1000{i}" for i in range(1, 5)]
+    assert refused[0]["error"].startswith(f"{pixels} pixels, each scan counted, in {size} bytes, ")
+    assert refused[0]["error"].endswith(
+        "; at most 200 for each byte of all images and 2000000000 are decoded"
+    )
+    with pytest.raises(ReleaseError, match=rf"P10001\.jpg: {pixels} pixels, each scan counted, in"):
+        take(tmp_path / "other", tmp_path / "release")

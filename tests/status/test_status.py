@@ -163,3 +163,11 @@ def test_people_a_run_and_many_results_fit_one_screen(tmp_path: Path) -> None:
     assert told["next"]["waits_for"] == "reviewers"
     assert told["running"] == [f"process {os.getpid()}: sixrayd train"]
     assert (told["reviews"][0]["lanes"], told["not_sent"]) == ({"1": [1, 2]}, 1)
+
+
+def test_an_audit_that_counts_nothing_is_shown_without_counts(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.finish(Run("audit", "", {}, {}))
+    done = CliRunner().invoke(status, ["-w", str(tmp_path)])
+    assert done.exception is None
+    assert f"{'audit':<24} done" in done.stdout.splitlines()
