@@ -438,9 +438,13 @@ class LabelStudio:
 
 
 def _succeeded(answer: httpx.Response) -> httpx.Response:
-    if not answer.is_success:
-        raise ApiError(status_code=answer.status_code, body=answer.text)
-    return answer
+    if answer.is_success:
+        return answer
+    try:
+        body = parse_json(answer.content)
+    except ValueError:
+        body = answer.text
+    raise ApiError(status_code=answer.status_code, body=body)
 
 
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
