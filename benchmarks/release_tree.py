@@ -14,9 +14,9 @@ import click
 
 from sixrayd.core.growth import Allowance
 from sixrayd.core.records import NEAR_BITS
-from sixrayd.core.shards import entries_of
+from sixrayd.core.shards import entries_of, plain_file
 from sixrayd.core.voc import VocAnnotation, write_voc
-from sixrayd.datasets.tars import opened_tar, plain_file
+from sixrayd.datasets.tars import opened_tar
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import duplicate_groups, image_hash
 
