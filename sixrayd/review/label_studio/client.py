@@ -1,9 +1,7 @@
 """The one place that talks to Label Studio; its errors become `ServiceError` here."""
 
-import hmac
 import itertools
 import re
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
 from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, number_of, read_tasks
+from sixrayd.review.label_studio.proof import is_up
 from sixrayd.review.server import AwayError, ServerTask
 
 try:
@@ -37,7 +36,7 @@ OLDEST = (1, 18, 0)  # earlier releases have known holes
 TIMEOUT_S = 600.0
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _PAGE, _MOST_PROJECTS = 100, 10_000
-_SOON_S, _BUSY_S = 5.0, 60.0  # of a server on this machine that is starting, or that is up
+_BUSY_S = 60.0  # of a server on this machine that is up
 _NAME = 254  # signs of an e-mail address
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
@@ -462,30 +461,6 @@ def _storage_fault(text: str) -> str:
         f"Label Studio cannot write its database ({said}); make room there, and see that it can "
         "be written, then run the same command again; what reviewers submitted is kept"
     )
-
-
-def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
-    """Whether the server that was started with a token answers.
-
-    Raises:
-        ServiceError: somebody else does, who may have read the port in the list of processes, or
-            is where a server of another machine is there.
-    """
-    asked = secrets.token_hex(16)
-    proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
-    address = f"{url}/sixrayd-proof?of={asked}"
-    try:
-        with (
-            Pace(2 * within_s, len(proof)) as pace,
-            httpx.Client(trust_env=False, timeout=within_s) as client,
-            client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
-        ):
-            said = next(answer.iter_raw(len(proof)), b"")
-    except httpx.HTTPError:
-        return False
-    if not hmac.compare_digest(said, proof):
-        raise ServiceError(f"{url}: another program answers there; run the same command again")
-    return True
 
 
 def _refuse_other_host(response: httpx.Response) -> None:

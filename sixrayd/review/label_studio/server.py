@@ -26,7 +26,6 @@ from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.account import account_of, is_own, private_folder, write_private
-from sixrayd.review.label_studio.client import is_up
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
@@ -38,6 +37,7 @@ from sixrayd.review.label_studio.postgres import (
     make_tables,
     noted,
 )
+from sixrayd.review.label_studio.proof import is_up
 from sixrayd.review.label_studio.taking_place import finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE
 

@@ -19,9 +19,10 @@ from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.command import review
 from sixrayd.review.label_studio import environment
-from sixrayd.review.label_studio.client import LabelStudio, is_up
+from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
+from sixrayd.review.label_studio.proof import is_up
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import (
     Server,

@@ -1,0 +1,35 @@
+"""Whether the one that answers at an address is the server that was started with a token."""
+
+import hmac
+import secrets
+
+import httpx
+
+from sixrayd.core.errors import ServiceError
+from sixrayd.core.pace import Pace
+
+_SOON_S = 5.0  # of a server on this machine that is starting
+
+
+def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
+    """Whether the server that was started with a token answers.
+
+    Raises:
+        ServiceError: somebody else does, who may have read the port in the list of processes, or
+            is where a server of another machine is there.
+    """
+    asked = secrets.token_hex(16)
+    proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
+    address = f"{url}/sixrayd-proof?of={asked}"
+    try:
+        with (
+            Pace(2 * within_s, len(proof)) as pace,
+            httpx.Client(trust_env=False, timeout=within_s) as client,
+            client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
+        ):
+            said = next(answer.iter_raw(len(proof)), b"")
+    except httpx.HTTPError:
+        return False
+    if not hmac.compare_digest(said, proof):
+        raise ServiceError(f"{url}: another program answers there; run the same command again")
+    return True
