@@ -22,8 +22,8 @@ _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 if _DATA.is_dir():
     os.environ.setdefault("SIXRAYD_DATA", str(_DATA))
 
-# No test goes by what the user has set for himself.
-os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parent / "no-such-folder")
+# No test goes by what the user has set for himself; browsers write there.
+os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "config")
 
 # An example may take as long as a busy machine makes it.
 settings.register_profile(
