@@ -2,20 +2,38 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+from sixrayd.core.children import module_command
 from tests.processes import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _demo(folder, *options):
-    command = [sys.executable, "-m", "sixrayd", "demo", str(folder), "--json", *options]
-    return ran(command, env={"CI": "true"})
+def _demo(folder, *options, **more):
+    command = module_command("sixrayd", "demo", str(folder), "--json", *options)
+    return ran(command, env={"CI": "true", **more.pop("env", {})}, **more)
+
+
+def _set_traps(folder):
+    """Fill it with a module of each name that a process may look for, which leaves a mark."""
+    folder.mkdir()
+    names = {*sys.stdlib_module_names, *packages_distributions(), "sitecustomize", "usercustomize"}
+    mark = f"import pathlib; pathlib.Path({str(folder)!r}, 'trapped').touch()\n"
+    for name in names:
+        (folder / f"{name}.py").write_text(mark)
+
+
+def _libraries_looked_for(folder):
+    """Paths that the dynamic linker tried, of all processes that told it in this folder."""
+    text = "\n".join(path.read_text() for path in folder.glob("linker.*"))
+    return re.findall(r"trying file=(\S+)", text)
 
 
 def _run_notebooks(workspace):
@@ -29,10 +47,15 @@ def _run_notebooks(workspace):
 @pytest.mark.long
 def test_a_small_demo_goes_through_every_stage(tmp_path):
     options = ("--images", "60", "--epochs", "1", "--error-rate", "0")
+    _set_traps(here := tmp_path / "here")
+    told = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(tmp_path / "linker")}
 
-    answer = _demo(tmp_path, *options)
+    answer = _demo(tmp_path, *options, cwd=here, env=told)
 
     assert answer.returncode == 0, answer.stderr
+    assert not (here / "trapped").exists()
+    assert (looked := _libraries_looked_for(tmp_path)) or sys.platform != "linux"
+    assert [path for path in looked if not path.startswith("/") or path.startswith(str(here))] == []
     result = json.loads(answer.stdout)
     assert result["images"] == sum(result["states"].values()) == 60
     assert list(result["seconds"]) == [
