@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.counting import counted_batches, counted_table
+from sixrayd.core.counting import counted_batches, counted_table, described
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.names import check_names
@@ -185,8 +185,8 @@ def row_count(path: Path) -> int:
     Raises:
         OSError, pyarrow.ArrowException: it cannot be read, or is none.
     """
-    with open_plain(path) as file:
-        return int(pq.read_metadata(file).num_rows)
+    check_plain(path)
+    return int(described(pa.OSFile(str(path))).metadata.num_rows)
 
 
 def table_bytes(table: pa.Table) -> bytes:
