@@ -4,6 +4,7 @@ A text that many rows have is stored once, so a small file can hold far more tha
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.growth import FACTOR, Allowance
+from sixrayd.core.pages import check_pages
 
 _FLOOR = 64 << 20  # bytes that come out of any table
 _CEILING = 448 << 20  # bytes above them, of a table whose size does not account for more
@@ -33,10 +35,7 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
         ValueError: more comes out than the file's size accounts for, a list or an image's boxes are
             too many, a box is none, or a column is missing.
     """
-    allowance = _allowance(source.size())
-    plain = pq.ParquetFile(source, pre_buffer=False)
-    allowance.check(_stated(plain))
-    _check_rows(plain, source.size())
+    plain, allowance = _opened(source, names)
     if absent := set(names or ()) - set(plain.schema_arrow.names):
         raise ValueError(f"no column {', '.join(sorted(absent))}")
     if _most_bytes(source, plain, _columns(plain, names)) <= allowance.most:
@@ -57,10 +56,7 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
     Raises:
         ValueError: see `counted_table`.
     """
-    allowance = _allowance(source.size())
-    plain = pq.ParquetFile(source, pre_buffer=False)
-    allowance.check(_stated(plain))
-    _check_rows(plain, source.size())
+    plain, allowance = _opened(source, names)
     if _most_bytes(source, plain, _columns(plain, names)) > allowance.most:
         tables = _dictionaries(source, plain, names, allowance)
     else:
@@ -71,6 +67,29 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
         yield table
 
 
+def described(source: pa.NativeFile) -> pq.ParquetFile:
+    """A table of which nothing but its description is to be read.
+
+    Raises:
+        pyarrow.ArrowException: it is none, or says what is not so.
+    """
+    check_pages(source)
+    return pq.ParquetFile(source, pre_buffer=False)
+
+
+def _opened(source: pa.NativeFile, names: Sequence[str] | None) -> tuple[pq.ParquetFile, Allowance]:
+    """A table, and what may come out of it, if it says no more itself."""
+    allowance = _allowance(source.size())
+    allowance.check(check_pages(source))
+    plain = pq.ParquetFile(source, pre_buffer=False)
+    _check_rows(plain, source.size())
+    for field in plain.schema_arrow:
+        if names is None or field.name in names:
+            _check_kind(field.name, field.type)
+    allowance.check(max(plain.metadata.num_rows, _least_bytes(plain, _columns(plain, names))))
+    return plain, allowance
+
+
 def _check_lists(table: pa.Table) -> None:
     """Refuse lists that would take far more memory as objects, one for each value.
 
@@ -79,10 +98,12 @@ def _check_lists(table: pa.Table) -> None:
     """
     for name in table.schema.names:
         lists = [part for chunk in table[name].chunks for part in _lists(chunk)]
-        lengths = pa.chunked_array([pc.list_value_length(part) for part in lists], pa.int32())
+        lengths = pa.chunked_array(
+            [pc.list_value_length(part).cast(pa.int64()) for part in lists], pa.int64()
+        )
         if (longest := pc.max(lengths).as_py() or 0) > _LONGEST_LIST:
             raise ValueError(f"{name}: {longest} of one row, at most {_LONGEST_LIST} are read")
-        most = _MOST_LISTED + _LISTED_A_ROW * table.num_rows
+        most = _most_listed(table.num_rows)
         if (count := pc.sum(lengths.cast(pa.int64())).as_py() or 0) > most:
             raise ValueError(
                 f"{name}: {count} in {table.num_rows} rows, at most {most} of so many are read"
@@ -144,7 +165,23 @@ def _lists(column: pa.Array) -> list[pa.Array]:
     """The lists of a column, which may be of structures of lists."""
     if pa.types.is_struct(column.type):
         return [part for each in column.flatten() for part in _lists(each)]
-    return [column] if pa.types.is_list(column.type) else []
+    return [column] if _is_list(column.type) else []
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _check_kind(name: str, kind: pa.DataType) -> None:
+    """Refuse what texts could hide in from being counted.
+
+    Raises:
+        ValueError: it is a map, or another kind of column that we never write.
+    """
+    if pa.types.is_nested(kind) and not (_is_list(kind) or pa.types.is_struct(kind)):
+        raise ValueError(f"{name}: a column of the kind {str(kind)[:100]}, which is not read")
+    for number in range(kind.num_fields):
+        _check_kind(name, kind.field(number).type)
 
 
 def _allowance(size: int) -> Allowance:
@@ -152,10 +189,26 @@ def _allowance(size: int) -> Allowance:
     return Allowance(size, _FLOOR, factor)
 
 
-def _stated(file: pq.ParquetFile) -> int:
-    """Bytes that a file says its pages unpack to; texts that are stored once count once."""
-    groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
-    return sum(max(group.total_byte_size, group.num_rows) for group in groups)
+def _least_bytes(file: pq.ParquetFile, columns: dict[int, Any]) -> int:
+    """What comes out at least, each text stored once.
+
+    Raises:
+        ValueError: lists hold more than is read of so many rows.
+    """
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    rows, least = sum(group.num_rows for group in groups), 0
+    for column, one in columns.items():
+        values = sum(group.column(column).num_values for group in groups)
+        most = _most_listed(rows)
+        if one.max_repetition_level and values > most + rows:  # an empty list counts as one
+            name = one.path.partition(".")[0]
+            raise ValueError(f"{name}: {values} in {rows} rows, at most {most} of so many are read")
+        least += values * min(_WIDTHS.get(one.physical_type, 4), 4)
+    return least
+
+
+def _most_listed(rows: int) -> int:
+    return _MOST_LISTED + _LISTED_A_ROW * rows
 
 
 def _schema(file: pq.ParquetFile, names: Sequence[str] | None) -> pa.Schema:
@@ -195,16 +248,22 @@ def _most_bytes(source: pa.NativeFile, plain: pq.ParquetFile, columns: dict[int,
 
 
 def _longest(file: pq.ParquetFile, group: int, path: str) -> int:
-    """Bytes of the longest text in the dictionary of a part of a column."""
-    batches = file.iter_batches(1, row_groups=[group], columns=[path], use_threads=False)
-    first = next(batches, None)
-    return 0 if first is None else max(map(_dictionary_text, first.columns), default=0)
+    """Bytes of the longest text in the dictionary of a part of a column.
+
+    It comes with the first text: rows before that may be empty lists.
+    """
+    for rows in (1, _AT_ONCE):
+        batches = file.iter_batches(rows, row_groups=[group], columns=[path], use_threads=False)
+        for batch in batches if rows > 1 else islice(batches, 1):
+            if longest := max(map(_dictionary_text, batch.columns), default=0):
+                return longest
+    return 0
 
 
 def _dictionary_text(column: pa.Array) -> int:
     if pa.types.is_dictionary(column.type):
         return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-    if pa.types.is_list(column.type):
+    if _is_list(column.type):
         return _dictionary_text(column.values)
     if pa.types.is_struct(column.type):
         return max(map(_dictionary_text, column.flatten()), default=0)
@@ -227,7 +286,7 @@ def _text_bytes(column: pa.Array) -> int:
     if pa.types.is_dictionary(column.type):
         lengths = pc.binary_length(column.dictionary).cast(pa.int64())
         return pc.sum(lengths.take(column.indices)).as_py() or 0
-    if pa.types.is_list(column.type):
+    if _is_list(column.type):
         return _text_bytes(column.flatten())
     if pa.types.is_struct(column.type):
         return sum(map(_text_bytes, column.flatten()))

@@ -16,15 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.counting import counted_batches, counted_table
+from sixrayd.core.counting import counted_batches, counted_table, described
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
-from sixrayd.core.growth import Allowance
+from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
 
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
-_HOLES = 1 << 30  # bytes that any file may have of them
+MOST_HOLES = 1 << 30  # bytes that any file may have of them
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -185,8 +185,8 @@ def row_count(path: Path) -> int:
     Raises:
         OSError, pyarrow.ArrowException: it cannot be read, or is none.
     """
-    with open_plain(path) as file:
-        return int(pq.read_metadata(file).num_rows)
+    check_plain(path)
+    return int(described(pa.OSFile(str(path))).metadata.num_rows)
 
 
 def table_bytes(table: pa.Table) -> bytes:
@@ -302,33 +302,35 @@ def check_plain(path: Path) -> None:
     """
     found = path.stat()
     mode = found.st_mode
-    if stat.S_ISREG(mode) and found.st_size > Allowance(_BLOCK * found.st_blocks, _HOLES).most:
-        _check_written(path, found.st_size)
+    size = found.st_size if stat.S_ISREG(mode) else 0
+    if size > MOST_HOLES and size > Allowance(written_bytes(path, found), MOST_HOLES).most:
+        text = f"{size} bytes, nearly all of them holes; expected a file that is written"
+        raise UnfitFileError(errno.EINVAL, text, str(path))
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, opening says it
         return
     kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     raise UnfitFileError(errno.EINVAL, f"{kind}, expected a plain file", str(path))
 
 
-def _check_written(path: Path, size: int) -> None:
-    """Refuse a file that is nearly all holes: some bytes of an archive can make years of zeros.
+def written_bytes(path: Path, found: os.stat_result) -> int:
+    """Bytes of a file that are no holes; not all of them where they account for its size.
 
     Raises:
-        UnfitFileError: it is.
         OSError: it cannot be read.
     """
+    if FACTOR * _BLOCK * found.st_blocks >= found.st_size:
+        return _BLOCK * found.st_blocks
     with path.open("rb") as file:
-        allowance, hole = Allowance(floor=_HOLES), 0
+        written = hole = 0
         try:
-            while allowance.most < size:
+            while FACTOR * written < found.st_size:
                 start = os.lseek(file.fileno(), hole, os.SEEK_DATA)
                 hole = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-                allowance.packed += hole - start
+                written += hole - start
         except OSError as error:
             if error.errno != errno.ENXIO:  # else nothing but a hole follows
-                return  # the storage knows of none
-            text = f"{size} bytes, nearly all of them holes; expected a file that is written"
-            raise UnfitFileError(errno.EINVAL, text, str(path)) from error
+                return found.st_size  # the storage knows of none
+        return written
 
 
 def open_to_append(path: Path) -> io.BufferedWriter:

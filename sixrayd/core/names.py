@@ -8,7 +8,9 @@ from sixrayd.core.classes import is_class_name
 from sixrayd.core.errors import WorkspaceError, printable
 
 _ID = rf"\A({image_ids.START}{image_ids.LETTERS}*)?\z"  # none where a row is of no image
-_PLAIN = {"image_id": _ID, "other_id": _ID, "group": _ID, "target": _ID, "shard": r"\A\w[\w.\-]*\z"}
+_FILE = r"\w[\w.\-]*"
+_PLAIN = {"image_id": _ID, "other_id": _ID, "group": _ID, "target": _ID, "shard": rf"\A{_FILE}\z"}
+_PLAIN |= dict.fromkeys(("split", "side"), rf"\A({_FILE})?\z")  # folders of an export
 _CLASSES = ("label", "labels")
 
 
@@ -19,7 +21,7 @@ def check_names(table: pa.Table, where: str) -> None:
         where: names the table in messages.
 
     Raises:
-        WorkspaceError: an id, the name of a shard or of a class is none.
+        WorkspaceError: an id, the name of a shard, of a split, of a side or of a class is none.
     """
     for name in table.schema.names:
         _check(name, table[name], where)

@@ -1,6 +1,7 @@
 """What `run.json` says: how a stage's folder came to be."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +96,8 @@ class Run:
         _check_kinds(run.summary, _SUMMARIES.get(run.stage, {}))
         if not all(isinstance(said, str) for said in {**run.inputs, **run.outputs}.values()):
             raise ValueError("inputs, outputs: expected a hash for each path")
+        if not all(map(_is_path, {**run.inputs, **run.outputs})):
+            raise ValueError("inputs, outputs: a path that no file can have")
         settings, summary = (_said(part, str(path)) for part in (run.settings, run.summary))
         return replace(run, settings=settings, summary=summary)
 
@@ -102,6 +105,13 @@ class Run:
         """Whether both have the same settings, inputs and format."""
         mine, theirs = (as_plain([r.settings, r.inputs, r.format]) for r in (self, other))
         return bool(mine == theirs)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half a letter
+        return False
 
 
 def read_run(path: Path) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_table
 from sixrayd.core.storage import is_refusal, refusal
 
@@ -38,7 +38,13 @@ class Staging:
         self.sha256[path] = hashlib.sha256(data).hexdigest()
 
     def place(self, path: str) -> Path:
-        """Where a file is to be written; its folder is there."""
+        """Where a file is to be written; its folder is there.
+
+        Raises:
+            WorkspaceError: its path leads out of this one.
+        """
+        if not is_inside(path):
+            raise WorkspaceError(f"{printable(path, 200)}: leads out of the folder being written")
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
@@ -53,7 +59,7 @@ class Staging:
 
     def write_table(self, path: str, table: pa.Table, schema: pa.Schema) -> None:
         """Write a Parquet table of exactly this schema."""
-        write_table(self.root / path, table, schema)
+        write_table(self.place(path), table, schema)
         self.take(path)
 
     @contextmanager

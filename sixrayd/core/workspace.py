@@ -1,5 +1,6 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
+import errno
 import os
 import re
 import shlex
@@ -11,8 +12,9 @@ from typing import Any
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError, printable
+from sixrayd.core.errors import UnfitFileError, WorkspaceError, printable
 from sixrayd.core.files import (
+    MOST_HOLES,
     make_folder,
     plain_text,
     remove,
@@ -21,7 +23,9 @@ from sixrayd.core.files import (
     take_place,
     write_bytes,
     write_json,
+    written_bytes,
 )
+from sixrayd.core.growth import Allowance
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.runs import FORMAT, as_plain, read_run
 from sixrayd.core.runs import Run as Run
@@ -48,6 +52,8 @@ class Workspace:
 
     def __init__(self, root: Path | str, typed: Callable[[], str] = str) -> None:
         self.root, self._typed = Path(root), typed
+        self._read: dict[tuple[int, ...], str] = {}  # hashes of what has been read
+        self._holes = Allowance(floor=MOST_HOLES)
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
@@ -368,8 +374,26 @@ class Workspace:
         stat = path.stat()
         key, seen = self._key(path), [stat.st_size, stat.st_mtime_ns]
         if cache.get(key, [None])[:2] != seen:
-            cache[key] = [*seen, sha256_file(path)]
+            cache[key] = [*seen, self._sha256(path, stat)]
         return str(cache[key][2])
+
+    def _sha256(self, path: Path, stat: os.stat_result) -> str:
+        """The hash of a file, which a stranger's `run.json` may name by any number of paths.
+
+        Raises:
+            UnfitFileError: it and those before it are nearly all holes.
+        """
+        file = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if file not in self._read:
+            self._holes.packed += written_bytes(path, stat)
+            try:
+                self._holes.take(stat.st_size)
+            except ValueError as error:
+                text = f"with those read before {self._holes.taken + stat.st_size} bytes, nearly "
+                text += "all of them holes; expected files that are written"
+                raise UnfitFileError(errno.EINVAL, text, str(path)) from error
+            self._read[file] = sha256_file(path)
+        return self._read[file]
 
 
 def remove_result(folder: Path) -> None:

@@ -80,6 +80,12 @@ def _check_layout(where: str, dataset: Any, shape: Shape) -> None:
         raise CheckpointError(f"{where}: {dataset.dtype} values, expected floating point")
     if dataset.external or dataset.is_virtual:
         raise CheckpointError(f"{where}: its values lie in another file; save them in this one")
+    # A packed chunk unpacks to any size, and one may be larger than all values.
+    packed = dataset.id.get_create_plist().get_nfilters() > 0
+    if packed or any(
+        chunk > side for chunk, side in zip(dataset.chunks or shape, shape, strict=True)
+    ):
+        raise CheckpointError(f"{where}: its values are packed; save them as Keras does by itself")
 
 
 def _in_keras(shape: Shape) -> Shape:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from sixrayd.core.files import replacing, write_bytes
+from sixrayd.core.files import plain_text, replacing, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.workspace import Workspace
@@ -52,7 +52,7 @@ def rar_as_tar(
     (digest,) = workspace.inputs(path).values()
     tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
     said = tar.with_suffix(".said")
-    if not tar.exists():
+    if not (tar.exists() and said.exists()):
         workspace.check_own(tar.parent)
         for left in tar.parent.glob(
             f"*{glob.escape(path.name)}.*"
@@ -61,7 +61,7 @@ def rar_as_tar(
         with replacing(tar) as unfinished:
             complaint = _convert(tool, path.resolve(), unfinished)
             write_bytes(said, complaint.encode("utf-8"))
-    if complaint := said.read_text("utf-8"):
+    if complaint := plain_text(said):
         text = f"{complaint}; what came before it can be read"
         faults.add(path.name, text, Flaw.NOT_READ)
     return (tar,) if tar.stat().st_size else ()

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.counting import counted_batches
+from sixrayd.core.counting import counted_batches, described
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ImageError, SixraydError
 from sixrayd.core.files import open_plain
@@ -73,8 +72,7 @@ class LabelCheck:
             with open_plain(file) as opened:
                 source = pa.PythonFile(opened, mode="r")
                 names = ["image", "image_id", "width", "height", "state", "objects"]
-                known = pq.read_schema(source).names
-                source.seek(0)
+                known = described(source).schema_arrow.names
                 wanted = [name for name in names if name in known]
                 for batch in counted_batches(source, wanted, _ROWS):
                     for said in batch.to_pylist():

@@ -40,6 +40,8 @@ def said_of(tmp_path: Path, text: str) -> str:
         ({"format": True}, "format is True, expected a number"),
         ({"name": 3}, "name is 3, expected a text"),
         ({"inputs": {"a": 1}}, "inputs, outputs: expected a hash for each path"),
+        ({"outputs": {"a\0b": "1"}}, "inputs, outputs: a path that no file can have"),
+        ({"outputs": {"\ud800": "1"}}, "inputs, outputs: a path that no file can have"),
         ({"settings": {"classes": "Gun"}}, "classes is 'Gun', expected a list of texts"),
         ({"settings": {"classes": [1]}}, "classes is [1], expected a list of texts"),
         ({"settings": {"model": {}}}, "model is {}, expected a text"),

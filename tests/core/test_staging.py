@@ -130,3 +130,11 @@ def test_the_root_of_a_disk_is_not_replaced():
     with pytest.raises(WorkspaceError) as caught, staged(Path("/")):
         raise KeyError
     assert str(caught.value) == "/: no folder that can be replaced; name a new one in it"
+
+
+@pytest.mark.parametrize("path", ["../a", "a/../../b", "/tmp/a", "a//b", "a/\0"])
+def test_nothing_is_written_outside(tmp_path: Path, path: str) -> None:
+    refused = pytest.raises(WorkspaceError, match="leads out of the folder being written")
+    with refused, staged(tmp_path / "in/out") as staging:
+        staging.write(path, b"x")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "in"]

@@ -103,6 +103,22 @@ def test_inputs_and_staleness(tmp_path: Path) -> None:
     assert (workspace.stale("shards"), workspace.stale("mine", "a")) == ([], ["shards/run.json"])
 
 
+def test_holes_are_read_once_and_not_without_end(tmp_path: Path) -> None:
+    """A stranger's run.json may name thousands of files of holes, and each by many paths."""
+    workspace = Workspace(tmp_path)
+    for name, size in (("holes", 200 << 20), ("more", 900 << 20)):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, size)
+    names = ["holes", *("mine/../" * count + "holes" for count in range(1, 9)), "more"]
+    workspace.finish(replace(RUN, inputs=dict.fromkeys(names, "1")))
+    with pytest.raises(WorkspaceError) as caught:
+        workspace.stale("mine", "a")
+    assert str(caught.value) == (
+        f"{tmp_path}/more: with those read before {1100 << 20} bytes, nearly all of them holes; "
+        "expected files that are written"
+    )
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     first, second = Workspace(tmp_path), Workspace(tmp_path)
     with first.lock():

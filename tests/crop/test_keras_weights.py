@@ -166,6 +166,20 @@ def test_values_of_another_file_are_never_read(path, tmp_path):
     assert refusal(path).endswith("its values lie in another file; save them in this one")
 
 
+@pytest.mark.parametrize(
+    "packing", [{"compression": "gzip"}, {"chunks": (8,), "maxshape": (None,)}, {"shuffle": True}]
+)
+def test_values_that_are_packed_are_not_unpacked(path, packing):
+    arrays = values()
+    bias = arrays.pop("fc1/fc1/bias:0")
+    write(path, arrays)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("fc1/fc1/bias:0", data=bias, **packing)
+    assert refusal(path) == (
+        f"{path}: /fc1/fc1/bias:0: its values are packed; save them as Keras does by itself"
+    )
+
+
 @pytest.mark.parametrize("data", [b"", b"\x80\x02}q\x00.", b"\x89HDF\r\n\x1a\n" + bytes(200)])
 def test_what_is_not_hdf5_is_refused(path, data):
     path.write_bytes(data)

@@ -1,13 +1,15 @@
 """Rars of a release: read through bsdtar where it is, told in one line where it is not."""
 
 import io
+import os
 import shutil
 
 import pytest
 
-from sixrayd.core.errors import ReleaseError
+from sixrayd.core.errors import ReleaseError, WorkspaceError
 from sixrayd.download.rar import copied_within
 from tests.download.test_fetch import at, fetched
+from tests.limits import within
 from tests.mirror import serving
 from tests.rars import rar
 from tests.releases import WHOLE, TinyRelease, jpeg, skipped, take
@@ -69,6 +71,20 @@ def test_links_and_paths_that_leave_it_are_refused(tmp_path):
         {"where": f"{name}//tmp/N0000008.jpg", "error": "a path that leaves the archive; refused"},
         {"where": f"{name}/N0000006.jpg", "error": "a link, device or sparse file; refused"},
     ]
+
+
+@needs_bsdtar
+def test_what_a_stranger_left_of_a_rar_is_no_pipe(tmp_path):
+    release = positives_in_a_rar(tmp_path / "release")
+    take(tmp_path, release)
+    (said,) = (tmp_path / "ws/release/.unpacked").glob("*.said")
+    said.unlink()
+    os.mkfifo(said)
+    with within(10, "a pipe"), pytest.raises(WorkspaceError) as caught:
+        take(tmp_path, release, force=True)
+    assert str(caught.value) == f"{said}: a pipe, expected a plain file"
+    said.unlink()
+    assert take(tmp_path, release, force=True) == WHOLE
 
 
 @needs_bsdtar

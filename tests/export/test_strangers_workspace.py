@@ -89,6 +89,19 @@ def test_no_name_of_a_table_leads_out(runner, workspace, file, column, name):
     assert any("no plain name; refused" in text for text in said)
 
 
+@pytest.mark.parametrize("column", ["index.split", "splits.side"])
+def test_no_side_leads_out(runner, workspace, column):
+    table, column = column.split(".")
+    rename(workspace.shards / f"{table}.parquet", column, EVIL[0])
+    before = outside(workspace)
+    command = ["export", "--yolo", "--split", "paper", "-w", str(workspace.root)]
+    done = runner.invoke(cli, command)
+    assert str(done.exception).startswith(
+        f"{workspace.shards}/{table}.parquet: {column} '../../escaped': no plain name; refused"
+    )
+    assert outside(workspace) == before
+
+
 @pytest.mark.parametrize("name", EVIL[:-1])
 def test_no_class_leads_out(runner, workspace, name):
     path = workspace.shards / "run.json"

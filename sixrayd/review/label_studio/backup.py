@@ -63,8 +63,7 @@ def back_up(
         with server_mark(workspace, "a restore is ended"):
             finish_restore(server, database)
     check_place(server, server / DATABASE, database)
-    moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S.%fZ")
-    path = server / "backups" / f"{moment}.tar.gz"
+    path = server / "backups" / _name(now or datetime.now(UTC))
     make_folder(path.parent, 0o700)
     for left in server.glob(".copy-*.sqlite3"):  # of a backup that was killed
         if not Path(f"/proc/{left.stem.removeprefix('.copy-')}").exists():
@@ -98,8 +97,13 @@ def _marks(server: Path) -> list[int]:
 
 
 def backups(workspace: Workspace) -> list[Path]:
-    """Backups of a workspace, the newest last."""
-    return sorted((server_folder(workspace) / "backups").glob("[0-9]*.tar.gz"))
+    """Backups of a workspace, the newest last; first those that a clock that was ahead dated."""
+    found, now = (server_folder(workspace) / "backups").glob("[0-9]*.tar.gz"), datetime.now(UTC)
+    return sorted(found, key=lambda path: (path.name <= _name(now), path.name))
+
+
+def _name(moment: datetime) -> str:
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}.tar.gz"
 
 
 def back_up_when_due(workspace: Workspace, database: Postgres | None = None) -> Backup | None:
@@ -108,7 +112,8 @@ def back_up_when_due(workspace: Workspace, database: Postgres | None = None) -> 
     if not ((server / DATABASE).exists() or noted(server)):
         return None
     newest = backups(workspace)[-1:]
-    if newest and datetime.now(UTC).timestamp() - newest[0].stat().st_mtime < EVERY.total_seconds():
+    now = datetime.now(UTC).timestamp()
+    if newest and abs(now - newest[0].stat().st_mtime) < EVERY.total_seconds():
         return None
     return back_up(workspace, database=database)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -162,8 +163,8 @@ def test_backups_are_private_few_and_made_when_due(tmp_path):
     assert back_up_when_due(workspace) is not None
     assert back_up_when_due(workspace) is None
     start = datetime.now(UTC)
-    for hour in range(1, 13):
-        back_up(workspace, start + timedelta(hours=hour))
+    for hours in range(12, 0, -1):
+        back_up(workspace, start - timedelta(hours=hours))
     kept = backups(workspace)
     assert len(kept) == 10 and kept[-1].name > kept[0].name
     assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
@@ -172,6 +173,21 @@ def test_backups_are_private_few_and_made_when_due(tmp_path):
     with pytest.raises(WorkspaceError, match=r"damaged \(file is not a database\); run `sixrayd"):
         back_up(workspace)
     assert backups(workspace) == kept
+
+
+def test_backups_of_a_clock_that_was_ahead_stand_in_no_ones_way(tmp_path):
+    workspace = small(tmp_path)
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    for hours in range(12):
+        back_up(workspace, ahead + timedelta(hours=hours))
+    for backup in backups(workspace):
+        os.utime(backup, (ahead.timestamp(), ahead.timestamp()))
+    made = back_up_when_due(workspace)
+    assert made is not None and restore(workspace).file == made.file
+    assert len(backups(workspace)) == 10
+    for _ in range(9):
+        back_up(workspace)
+    assert all(path.name < f"{ahead:%Y%m%d}" for path in backups(workspace))
 
 
 def test_what_has_no_room_is_kept_and_the_restore_ends(tmp_path):
