@@ -8,6 +8,11 @@ from typing import Any
 MOST_TOML = 1 << 20  # bytes
 _MOST_STEPS = 4_000_000  # of tables that TOML's dotted keys lead through
 MOST_MEMORY = 4 << 30  # bytes that what is read may take, as `memory_of` guesses it
+# What comes of taking a document apart that says something else.
+NONSENSE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 _BITS = 63  # of a whole number, without its sign
 _WEIGHTS = (("{", 250), ("[", 70), (",", 60))  # bytes of memory that a sign brings at most
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, SettingsError, printable
 from sixrayd.core.files import plain_bytes, plain_text
 from sixrayd.core.printing import console
@@ -105,7 +105,7 @@ def noted(server: Path) -> str:
         return str(parse_json(plain_text(server / NOTE))["url"])
     except FileNotFoundError:
         return ""
-    except (ValueError, KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise ServiceError(f"{server / NOTE}: expected the address of a database") from error
 
 
