@@ -22,6 +22,7 @@ from PIL import Image
 
 from sixrayd.cli import cli
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.files import read_table, table_bytes
 from sixrayd.core.findings import Finding
@@ -36,7 +37,7 @@ from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets
 from sixrayd.download.members import IMAGES, TEXTS, Member, tar_members, zip_members
 from sixrayd.imaging.decode import browsable, decode_rgb
-from sixrayd.review.label_studio.exports import NONSENSE, read_tasks
+from sixrayd.review.label_studio.exports import read_tasks
 from sixrayd.review.label_studio.regions import read_answer
 from sixrayd.review.label_studio.unpacking import unpack
 from sixrayd.statistics.certificate import PARTS, STATEMENT

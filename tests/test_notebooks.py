@@ -36,6 +36,14 @@ def test_outputs_are_kept_and_small(path):
     assert re.findall(r"/(?:home|root|tmp)/|@(?!sixrayd\.example)[a-z]+\.", text) == []
 
 
+def test_a_picture_of_a_workspace_starts_no_program():
+    """As Pillow starts Ghostscript for one that is PostScript, whatever its name."""
+    sources = ["".join(cell["source"]) for path in NOTEBOOKS for cell in code_cells(path)]
+    opening = [source for source in sources if "Image.open(" in source]
+    assert len(opening) == 1
+    assert all('Image.open(picture, formats=["PNG"])' in source for source in opening)
+
+
 def test_what_cells_show_is_kept(tmp_path):
     path = written(
         tmp_path / "a.ipynb",

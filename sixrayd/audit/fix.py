@@ -17,7 +17,7 @@ import pyarrow as pa
 from sixrayd.audit.boxes import narrow_boxes, repeated_boxes
 from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
     plain_bytes,
@@ -105,8 +105,11 @@ def left_out_boxes(workspace: Workspace) -> frozenset[str]:
     """Ids of the boxes that a fix leaves out now."""
     if not fix_stands(workspace):
         return frozenset()
-    lines = plain_text(workspace.shards / "fix" / PATCH).splitlines()
-    return frozenset(str(parse_json(line)["box"]) for line in lines)
+    path = workspace.shards / "fix" / PATCH
+    try:
+        return frozenset(str(parse_json(line)["box"]) for line in plain_text(path).splitlines())
+    except NONSENSE as error:
+        raise WorkspaceError(f"{path}: not a patch of `sixrayd audit --fix`; {_NEXT}") from error
 
 
 def undo_fix(workspace: Workspace) -> int:
@@ -145,7 +148,7 @@ def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
         return dict(parse_json(plain_text(folder / RUN))["outputs"])
-    except (ValueError, KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"
         ) from error

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_bytes, read_table
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
@@ -117,7 +117,7 @@ def _skipped(path: Path) -> tuple[tuple[str, str, str], ...]:
         return tuple((f"{a['where']}", f"{a['error']}", f"{a.get('flaw', '')}") for a in lines)
     except FileNotFoundError:
         return ()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(
             f"{path}: not a list of faults ({error}); run `sixrayd download` again"
         ) from error

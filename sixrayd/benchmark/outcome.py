@@ -26,6 +26,7 @@ from sixrayd.benchmark.sweep import DEFAULT_K, edge_of_sweep
 from sixrayd.benchmark.systems import SystemsPlan
 from sixrayd.core.classes import ClassList
 from sixrayd.core.index import Index
+from sixrayd.core.read_back import read_back
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import float32_name
@@ -153,15 +154,11 @@ class BenchmarkResult:
     @classmethod
     def of(cls, name: str, folder: str, summary: Mapping[str, Any], *, fresh: bool) -> Self:
         """From what `run.json` says; an earlier version wrote less."""
-        said = dict(summary)
-        order = said.pop("order", list(said["means"]))  # JSON is written with its keys sorted
-        said["means"] = {key: said["means"][key] for key in order}
-        said["remarks"] = tuple(said.get("remarks", ()))
-        if said.get("split"):
-            said["split"] = SplitFacts(**said["split"])
-        for key, kind in (("models", ModelFacts), ("departures", Departure)):
-            said[key] = tuple(kind(**each) for each in said.get(key, ()))
-        return cls(name, folder, fresh=fresh, **said)
+        known = {"name": name, "folder": folder, "fresh": fresh}
+        result = read_back(cls, summary, f"{folder}/run.json", **known)
+        order = [key for key in summary.get("order", ()) if key in result.means]
+        means = {key: result.means[key] for key in order}  # JSON is written with its keys sorted
+        return replace(result, means=means | result.means)
 
 
 def summarise(results: Results, remarks: tuple[str, ...]) -> dict[str, Any]:

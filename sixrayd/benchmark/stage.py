@@ -35,12 +35,12 @@ from sixrayd.benchmark.systems import (
 from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
 from sixrayd.core.classes import ClassList
-from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.extras import import_extra
-from sixrayd.core.files import plain_text, sha256_file, write_json
+from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.progress import progress
+from sixrayd.core.read_back import read_back_all
 from sixrayd.core.records import Split
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import CannySettings
@@ -329,7 +329,7 @@ class _Job:
                 crop = self.rules.form_crop("exact")
                 points = sweep_tdc(predictor, images, self.classes, crop, tick)
             write_json(path, [asdict(point) for point in points])
-        return tuple(SweepPoint(**row) for row in parse_json(plain_text(path)))
+        return read_back_all(SweepPoint, path)
 
     def _run_all(self, kind: str, runners: list[SystemRunner], images: Judged) -> dict[str, Part]:
         paths = {x.system.key: self.folder / kind / f"{x.system.key}.parquet" for x in runners}

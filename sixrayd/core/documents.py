@@ -8,6 +8,12 @@ from typing import Any
 MOST_TOML = 1 << 20  # bytes
 _MOST_STEPS = 4_000_000  # of tables that TOML's dotted keys lead through
 MOST_MEMORY = 4 << 30  # bytes that what is read may take, as `memory_of` guesses it
+# What comes of taking a document apart that says something else.
+NONSENSE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(OverflowError, RecursionError),
+)
+_BITS = 63  # of a whole number, without its sign
 _WEIGHTS = (("{", 250), ("[", 70), (",", 60))  # bytes of memory that a sign brings at most
 
 
@@ -47,6 +53,16 @@ def parse_json(data: str | bytes) -> Any:
         return json.loads(data, object_pairs_hook=_once)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def is_plain(said: Any, kind: Any) -> bool:
+    """Whether a value is a text, a number, a list or an object, as is expected.
+
+    True is no number, and a whole one has at most 64 bits: others are no float, as JSON's may be.
+    """
+    if isinstance(said, int) and said.bit_length() > _BITS:
+        return False
+    return isinstance(said, kind) and isinstance(said, bool) == (kind is bool)
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:

@@ -260,7 +260,12 @@ def open_plain(path: Path) -> io.BufferedReader:
         OSError: it cannot be read.
     """
     check_plain(path)
-    return io.BufferedReader(_PlainFile(os.fspath(path)))
+    return io.BufferedReader(_PlainFile(os.fspath(path), opener=_unwaiting))
+
+
+def _unwaiting(path: str, flags: int) -> int:
+    """Open a file so that no read waits: some of a kernel's are plain and wait for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _PlainFile(io.FileIO):
@@ -269,9 +274,9 @@ class _PlainFile(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             return self.readall()
-        data = super().read(size) or b""
-        self._check(len(data))
-        return data
+        data = super().read(size)
+        self._check(None if data is None else len(data))
+        return data or b""
 
     def readall(self) -> bytes:
         parts = []
@@ -280,15 +285,19 @@ class _PlainFile(io.FileIO):
         return b"".join(parts)
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        count = super().readinto(buffer) or 0
+        count = super().readinto(buffer)
         self._check(count)
-        return count
+        return count or 0
 
     def _size(self) -> int:
         return os.fstat(self.fileno()).st_size  # now, for a file may have grown
 
-    def _check(self, count: int) -> None:
-        if count and self.tell() > (size := self._size()):
+    def _check(self, count: int | None) -> None:
+        if count is None:
+            text = "gives bytes when it likes; expected a plain file"
+            raise UnfitFileError(errno.EINVAL, text, str(self.name))
+        # In some files of a kernel the place that is read does not move on.
+        if count and max(count, self.tell()) > (size := self._size()):
             text = f"gives more than the {size} bytes that it has; expected a plain file"
             raise UnfitFileError(errno.EINVAL, text, str(self.name))
 

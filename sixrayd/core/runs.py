@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Self
 
 import sixrayd
-from sixrayd.core.documents import memory_of, parse_json
+from sixrayd.core.documents import is_plain, memory_of, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text
 
@@ -53,6 +53,7 @@ _SUMMARIES: Mapping[str, Mapping[str, Kind]] = {
         **dict.fromkeys(("positives", "backgrounds", "best_epoch"), int),
         **{"validation": (dict, int | float), "round": _NUMBERS, "unknown_origin": _TEXTS},
     },
+    "benchmark": {"order": _TEXTS},
     "export": {
         **{"states": _NUMBERS, "images": _NUMBERS, "origins": _NUMBERS},
         **{"boxes": _TABLE, "sets": _TABLE, "notes": _TEXTS},
@@ -161,7 +162,7 @@ def _check_kinds(table: Mapping[str, Any], kinds: Mapping[str, Kind]) -> None:
 
 def _fits(said: Any, kind: Kind) -> bool:
     if not isinstance(kind, tuple):
-        return isinstance(said, kind) and not isinstance(said, bool)
+        return is_plain(said, kind)
     outer, inner = kind
     parts = said.values() if isinstance(said, dict) else said
     return isinstance(said, outer) and all(_fits(part, inner) for part in parts)

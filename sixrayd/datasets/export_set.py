@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import column_batches, plain_text
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
@@ -142,7 +142,7 @@ def _sides(place: Path) -> dict[str, str]:
     try:
         said = parse_json("\n".join(_lines(place / SPLITS)))
         return {str(image_id): str(side) for side in Split for image_id in said[side]}
-    except (ValueError, LookupError, TypeError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(f"{place / SPLITS}: no lists of train and test ({error})") from error
 
 
@@ -159,7 +159,7 @@ def _settings(place: Path) -> dict[str, Any]:
     """What made the tree; nothing where no file says it."""
     try:
         return dict(parse_json(plain_text(place / "run.json"))["settings"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, *NONSENSE):
         return {}
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sixrayd.core.classes import MOST_CLASSES, ClassList
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import CheckpointError, SettingsError, printable
 from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Architecture
@@ -91,7 +91,7 @@ def architecture_of(path: Path) -> Architecture:
         check_plain(path)
         with safe_open(path, framework="pt") as file:
             return DETECTORS[parse_json((file.metadata() or {})[METADATA_KEY])["detector"]]
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+    except (OSError, SafetensorError, *NONSENSE) as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
 
 
@@ -117,7 +117,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
         detector.load_state_dict(weights)
-    except (OSError, SafetensorError, ValueError, TypeError, SettingsError) as error:
+    except (OSError, SafetensorError, SettingsError, *NONSENSE) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
         raise CheckpointError(

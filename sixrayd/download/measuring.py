@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -26,8 +27,8 @@ class Measurer(Protocol):
 
     at_once: int  # shards
 
-    def measure(self, shard: Path) -> pa.Table:
-        """Of `MEASURED_SCHEMA`; called by several threads."""
+    def measure(self, shard: Path) -> pa.Table | None:
+        """Of `MEASURED_SCHEMA`, or None where this machine shall; called by several threads."""
 
     def stop(self) -> None:
         """End `measure` in all threads, with an error."""
@@ -55,6 +56,7 @@ class Measuring:
         self._threads = ThreadPoolExecutor(elsewhere.at_once if elsewhere else available_cores())
         self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         self._children = ExitStack()
+        self._alone = Lock()  # of what machines leave to this one, a shard at a time
         self._begun: list[Future[str]] = []
         self._images = 0
 
@@ -93,6 +95,9 @@ class Measuring:
     def _there(self, shard: str) -> str:
         assert self._elsewhere
         table = self._elsewhere.measure(self._folder / shard)
+        if table is None:
+            with self._alone:
+                return self._near(shard)
         write_table(measured_path(self._parts, shard), table, MEASURED_SCHEMA)
         self._told(len(table))
         return shard

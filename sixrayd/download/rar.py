@@ -4,6 +4,7 @@ What the tar holds is then checked as that of any other: paths, links, sizes.
 """
 
 import glob
+import os
 import re
 import shutil
 import subprocess
@@ -28,8 +29,14 @@ _CHUNK = 1 << 20
 
 
 def rar_tool() -> str | None:
-    """The program that reads rar archives, where there is one."""
-    return shutil.which("bsdtar")
+    """The program that reads rar archives, where there is one.
+
+    Not the one of the folder that a command is run in, where PATH leads there.
+    """
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which(
+        "bsdtar", path=os.pathsep.join(filter(os.path.isabs, folders)) or os.devnull
+    )
 
 
 def rar_as_tar(

@@ -1,9 +1,9 @@
 """Measuring shards on a Ray cluster: a shard a task, on whichever node has a core free."""
 
 import hashlib
-import io
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,10 +15,11 @@ from sixrayd.core.errors import ShardError, SixraydError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.ray_cluster import ATTEMPTS, PLACE_S, check_version, given_up, joined, no_place
 from sixrayd.core.store import Store
-from sixrayd.download.scan import scan_shard
+from sixrayd.download.scan import scan_small
 
 _TICK_S = 0.5  # between two looks whether the ingest has stopped
 _NEEDS = {"CPU": 1.0}
+_PIECE = 1 << 20  # bytes of a shard that are in memory while it is fetched
 
 
 class RayMeasurer:
@@ -41,8 +42,8 @@ class RayMeasurer:
             retry_exceptions=[WorkspaceError],
         )
 
-    def measure(self, shard: Path) -> pa.Table:
-        """Of `MEASURED_SCHEMA`.
+    def measure(self, shard: Path) -> pa.Table | None:
+        """Of `MEASURED_SCHEMA`; None of a shard with a large image, which no node decodes.
 
         Raises:
             ServiceError: the shard has lost several workers, or a node has another version.
@@ -96,17 +97,21 @@ def version_there() -> str:
     return sixrayd.__version__
 
 
-def measure_there(shards: str, name: str, sha256: str) -> tuple[str, pa.Table]:
-    """On a node: its version, and what `scan_shard` makes of a shard with these bytes."""
-    store = Store(shards)
-    try:
-        with store.open(name) as file:
-            data = file.read()
-    except ShardError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise WorkspaceError(
-            f"{store.place}/{name}: a node of the cluster does not see what was written there; "
-            "have all nodes share that folder, or name a URL with --shards-at"
-        )
-    return sixrayd.__version__, scan_shard(Path(name), file=io.BytesIO(data))
+def measure_there(shards: str, name: str, sha256: str) -> tuple[str, pa.Table | None]:
+    """On a node: its version, and what `scan_small` makes of a shard with these bytes.
+
+    The shard is kept on the node's disk: a node has many of these at once, of any length.
+    """
+    store, found = Store(shards), hashlib.sha256()
+    with tempfile.TemporaryFile() as kept:
+        with suppress(ShardError), store.open(name) as file:
+            while piece := file.read(_PIECE):
+                found.update(piece)
+                kept.write(piece)
+        if found.hexdigest() != sha256:
+            raise WorkspaceError(
+                f"{store.place}/{name}: a node of the cluster does not see what was written there; "
+                "have all nodes share that folder, or name a URL with --shards-at"
+            )
+        kept.seek(0)
+        return sixrayd.__version__, scan_small(Path(name), file=kept)

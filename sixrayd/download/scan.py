@@ -88,6 +88,20 @@ def scan_shard(
     return pa.Table.from_pylist(rows, schema=MEASURED_SCHEMA)
 
 
+def scan_small(
+    shard: Path,
+    told: Callable[[int], None] = lambda images: None,
+    file: BinaryIO | None = None,
+) -> pa.Table | None:
+    """What `scan_shard` gives, where several processes do so at once; None of a shard with an
+    image that is large, which is for one process.
+    """
+    try:
+        return scan_shard(shard, told, file, measure=_scan_small)
+    except _LargeError:
+        return None
+
+
 def _serve(lines: Iterable[str]) -> None:
     """Measure what each line asks for, `[SHARD, PART]` in JSON; say how many, then "done".
 
@@ -95,9 +109,8 @@ def _serve(lines: Iterable[str]) -> None:
     """
     for line in lines:
         shard, part = map(Path, json.loads(line))
-        try:
-            table = scan_shard(shard, _say, measure=_scan_small)
-        except _LargeError:
+        table = scan_small(shard, _say)
+        if table is None:
             _say("large")
             continue
         write_table(part, table, MEASURED_SCHEMA)

@@ -13,7 +13,7 @@ from hashlib import sha256
 import numpy as np
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.index import Index, load_annotations
@@ -117,7 +117,7 @@ def _drawing(workspace: Workspace, settings: LabelSettings, ids: Sequence[str]) 
             raise WorkspaceError(f"{workspace.root}: the release has no labelled image") from None
         key, seed = secrets.token_hex(8), secrets.randbits(63)
         drawing = _Drawing(key, seed, settings.blind, wanted, population)
-    except (ValueError, TypeError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(
             f"{path}: broken; put it back from a backup, or remove {path.parent} and draw anew"
         ) from error
@@ -179,7 +179,7 @@ def _keep_answers(workspace: Workspace, given: Iterable[AsideAnswer]) -> dict[st
             _check_answer(answer)
     except FileNotFoundError:
         before = []
-    except (ValueError, TypeError, KeyError, SixraydError) as error:
+    except (SixraydError, *NONSENSE) as error:
         raise WorkspaceError(f"{path}: broken; put it back from a backup") from error
     fresh = [
         _LabelAnswer(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.arrays import IntArray
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text, read_table, sha256_file, write_json, write_table
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
@@ -77,7 +77,7 @@ class SampleFolder:
             return SamplingPlan.parse(parse_json(plain_text(self.plan_file)))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except NONSENSE as error:
             raise WorkspaceError(
                 f"{self.plan_file}: broken; put it back from a backup, the sample hangs on it"
             ) from error

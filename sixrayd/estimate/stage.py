@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sixrayd.core.arrays import IntArray
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
@@ -174,7 +174,7 @@ def _read_at(workspace: Workspace, name: str) -> tuple[int, ...]:
         document = parse_json(plain_text(workspace.folder("estimate", name) / "estimate.json"))
         found = {*document.get("read_at", []), document["spots"]["counted"]}
         return tuple(sorted(int(checks) for checks in found))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, *NONSENSE):
         return ()
 
 

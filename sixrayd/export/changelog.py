@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST
@@ -84,7 +84,7 @@ def parent_at(place: Path) -> Parent:
         manifest = sha256_file(place / MANIFEST)
         said = parse_json(plain_text(place / "run.json"))
         name = printable(said["name"], _MOST_SIGNS)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, *NONSENSE) as error:
         raise WorkspaceError(
             f"{place}: no export that can be a parent ({error}); name a folder that `sixrayd "
             "export` wrote"
@@ -104,7 +104,7 @@ def _kept(place: Path) -> Descent:
         names = ("name", "version", "manifest")
         parent = Parent(*(printable(said[name], _MOST_SIGNS) for name in names))
         return Descent(parent, kept=plain_text(place / CHANGELOG, _MOST_TEXT))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, *NONSENSE):
         return Descent()
 
 

@@ -145,7 +145,7 @@ def _print_mined(result: "MineResult") -> None:
             f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
             "scores as known contraband does; only a review can tell"
         )
-    if result.drawn_from is not None:
+    if result.drawn_from is not None and result.drawn_right is not None:
         none = f"; none of {', '.join(result.not_drawn)}" if result.not_drawn else ""
         echo(
             f"drawn for reviewers: boxes that score {result.drawn_from:.2g} or more, right in "

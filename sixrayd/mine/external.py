@@ -19,6 +19,7 @@ from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, 
 from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes, write_table
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
+from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
@@ -115,7 +116,8 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
             run = taking.write(run, folder)
             workspace.finish(run)
         summary = workspace.run("mine", run.name).summary
-    return ExternalResult(run.name, model, str(folder), **summary, fresh=fresh)
+    known = {"name": run.name, "model": model, "folder": str(folder), "fresh": fresh}
+    return read_back(ExternalResult, summary, f"{folder}/run.json", **known)
 
 
 def _files(settings: ExternalSettings) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sixrayd.core.arrays import RGBImage
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.index import Index
@@ -128,7 +128,7 @@ def prepare(
         try:
             settled = parse_json(plain_text(path))
             inference = InferenceSettings(**settled, tdc=tdc or FAST)
-        except (ValueError, TypeError) as error:
+        except NONSENSE as error:
             raise WorkspaceError(
                 f"{path}: not what `sixrayd mine` wrote ({error}); remove {folder} and mine again"
             ) from error

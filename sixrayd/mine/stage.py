@@ -19,6 +19,7 @@ from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, table_from, write_bytes, write_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
+from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
@@ -172,8 +173,9 @@ def tdc_of(run: Run) -> TdcSettings | None:
 
 
 def _result(workspace: Workspace, run: Run, *, fresh: bool) -> MineResult:
-    folder = str(workspace.folder("mine", run.name))
-    return MineResult(run.name, run.settings["model"], folder, **run.summary, fresh=fresh)
+    folder = workspace.folder("mine", run.name)
+    known = {"name": run.name, "model": run.settings["model"], "folder": str(folder)}
+    return read_back(MineResult, run.summary, f"{folder}/run.json", **known, fresh=fresh)
 
 
 class Mining:

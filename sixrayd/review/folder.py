@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
     plain_text,
@@ -144,7 +144,7 @@ class ReviewFolder:
             return project
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, AttributeError) as error:
+        except NONSENSE as error:
             raise WorkspaceError(
                 f"{path}: broken; put it back from a backup, the reviewers' tasks hang on it"
             ) from error
@@ -244,7 +244,7 @@ class ReviewFolder:
             if found["files"] != self._decision_names():
                 return {}
             return {item["project"]: Cursor.of(item) for item in found["books"]}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *NONSENSE):
             return {}  # then everything is asked for again
 
     def write_cursors(self, cursors: Mapping[int, Cursor]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.index import Index, load_annotations
@@ -110,7 +110,7 @@ def _kept(workspace: Workspace) -> _Practice | None:
         return _Practice(str(document["key"]), tuple(map(str, document["images"])))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(f"{path}: broken; remove it, and practice begins anew") from error
 
 

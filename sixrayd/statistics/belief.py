@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import logit
 
 from sixrayd.core.arrays import FloatArray
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 
@@ -88,7 +88,7 @@ def mined_document(path: Path, read: Callable[[Any], T]) -> T | None:
         return None
     try:
         return read(parse_json(plain_text(path)))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (OSError, *NONSENSE) as error:
         raise WorkspaceError(f"{path}: not what `sixrayd mine` wrote ({error})") from error
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import sixrayd
 from sixrayd.core.arrays import BoolArray
 from sixrayd.core.classes import MOST_CLASSES, ClassList
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
@@ -178,7 +178,7 @@ class Statement:
                 "shams": _shams(document.get("shams", [0, 0])),
             }
             return cls(**{**document, **parsed})
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except NONSENSE as error:
             raise WorkspaceError(f"{STATEMENT}: not a statement ({error})") from error
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text
 from sixrayd.core.workspace import Workspace
@@ -47,5 +47,5 @@ def stated_bound(workspace: Workspace, name: str) -> StatedBound:
             confidence=float(said["settings"]["confidence"]),
             rests_on=tuple(map(str, said["rests_on"])),
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, *NONSENSE) as error:
         raise WorkspaceError(f"{path}: broken; run `sixrayd estimate` again") from error

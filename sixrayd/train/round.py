@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, read_table
 from sixrayd.core.records import LEAK_FREE, TRAINING_SCHEMA, Role
@@ -68,7 +68,7 @@ def _check_split(path: Path, name: str, split: str) -> None:
         sorted_by = parse_json(plain_text(path))["settings"].get("split", "")
     except FileNotFoundError:
         sorted_by = ""
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except NONSENSE as error:
         raise WorkspaceError(
             f"{path}: not what `sixrayd review next` wrote; run it again with --name {name}"
         ) from error

@@ -118,6 +118,23 @@ def test_what_says_that_it_is_empty_and_never_ends_is_refused(tmp_path: Path) ->
         )
 
 
+@pytest.mark.parametrize("place", ["/proc/kmsg", "/sys/kernel/tracing/trace_pipe"])
+def test_what_is_plain_and_waits_for_more_is_refused(place: str, tmp_path: Path) -> None:
+    try:
+        os.close(os.open(place, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        pytest.skip(f"{place} cannot be read here")
+    path = tmp_path / "waits"
+    path.symlink_to(place)
+    reads: list[Callable[[], object]] = [
+        *(lambda: sha256_file(path), lambda: plain_text(path)),
+        *(lambda: open_plain(path).read(1), lambda: open_plain(path).readline()),
+    ]
+    for number, read in enumerate(reads):
+        with within(10, str(number)), pytest.raises(UnfitFileError, match="expected a plain file"):
+            read()
+
+
 def test_a_file_that_grows_is_read_to_its_new_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"a" * 10_000)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
-from sixrayd.download.rar import copied_within
+from sixrayd.download.rar import copied_within, rar_tool
 from tests.download.test_fetch import at, fetched
 from tests.limits import within
 from tests.mirror import serving
@@ -132,6 +132,21 @@ def test_without_bsdtar_it_is_said_what_to_install(tmp_path, monkeypatch):
         f"dataset.part10.rar: {HOW_TO}, or unpack it here and move it away; mend it or pass "
         "--on-error skip"
     )
+
+
+@pytest.mark.parametrize("path", ["", ":", ".", "bin:", ".:{0}"])
+def test_a_program_of_the_folder_is_not_run(tmp_path, monkeypatch, path):
+    for folder in (tmp_path, tmp_path / "bin"):
+        folder.mkdir(exist_ok=True)
+        (folder / "bsdtar").write_text("#!/bin/sh\n")
+        (folder / "bsdtar").chmod(0o755)
+    (tmp_path / "safe").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path.format(tmp_path / "safe"))
+    assert rar_tool() is None
+
+    monkeypatch.setenv("PATH", f"{path.format('.')}:{tmp_path / 'bin'}")
+    assert rar_tool() == str(tmp_path / "bin" / "bsdtar")
 
 
 def test_without_bsdtar_nothing_is_fetched(tmp_path, monkeypatch):

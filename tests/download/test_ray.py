@@ -1,5 +1,7 @@
 """Shards measured by a real Ray cluster of two nodes on this machine."""
 
+import io
+import os
 import signal
 import subprocess
 import sys
@@ -8,18 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from ray.cluster_utils import Cluster
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file, table_bytes
+from sixrayd.core.files import read_table, sha256_file, table_bytes
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Workspace
+from sixrayd.download.measuring import Measuring
 from sixrayd.download.ray_engine import measure_there, measuring_on_ray
-from sixrayd.download.scan import scan_shard
+from sixrayd.download.scan import MEASURED_SCHEMA, scan_shard
 from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.sharding import measured_path
 from sixrayd.download.stage import download
 from tests.clusters import two_nodes
+from tests.limits import address_space
 from tests.processes import started
 from tests.releases import TinyRelease, jpeg
 
@@ -134,6 +140,34 @@ def test_a_node_measures_what_was_written_and_nothing_else(tmp_path):
             f"{folder}/negatives-00000.tar: a node of the cluster does not see what was written "
             "there; have all nodes share that folder, or name a URL with --shards-at"
         )
+
+
+def test_a_node_leaves_large_images_to_one_process_and_shards_on_disk(tmp_path):
+    large = io.BytesIO()
+    Image.new("RGB", (2500, 2000)).save(large, "PNG")
+    with ShardWriter(tmp_path, "large") as writer:
+        writer.add("N0", jpeg(0))
+        writer.add("N1", large.getvalue())
+    long = shard_of(tmp_path)
+    os.truncate(long, 256 << 20)
+    shards = {path.name: sha256_file(path) for path in tmp_path.glob("*.tar")}
+
+    assert measure_there(str(tmp_path), "large-00000.tar", shards["large-00000.tar"])[1] is None
+    with address_space(192 << 20):  # threads ask for 64 MiB each
+        _, table = measure_there(str(tmp_path), long.name, shards[long.name])
+    assert table["error"].to_pylist() == [""] * 3
+
+    class Far:
+        at_once = 2
+
+        def measure(self, shard):
+            return measure_there(str(tmp_path), shard.name, shards[shard.name])[1]
+
+    with Measuring(tmp_path, tmp_path / "parts", lambda images: None, Far()) as measuring:
+        measuring.begin("large-00000.tar", 2)
+        measuring.wait()
+    part = measured_path(tmp_path / "parts", "large-00000.tar")
+    assert read_table(part, MEASURED_SCHEMA) == scan_shard(tmp_path / "large-00000.tar")
 
 
 def test_no_cluster_there(settings, tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, plain_text, replacing
 
@@ -69,7 +69,7 @@ def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict
     try:
         known: dict[str, Any] = parse_json(plain_text(path))
         return {key: str(known[key]) for key in ("user", "password", "token")}
-    except (ValueError, KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise ServiceError(
             f"{path}: expected user, password and token; put the file back from a backup"
         ) from error

@@ -14,12 +14,12 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
-from sixrayd.core.documents import MOST_MEMORY, parse_json
+from sixrayd.core.documents import MOST_MEMORY, NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.pace import Pace
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
-from sixrayd.review.label_studio.exports import NONSENSE, OpenTask, number_of, read_tasks
+from sixrayd.review.label_studio.exports import OpenTask, number_of, read_tasks
 from sixrayd.review.label_studio.proof import is_up
 from sixrayd.review.server import AwayError, ServerTask
 

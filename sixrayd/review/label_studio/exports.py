@@ -19,10 +19,6 @@ class OpenTask:
     regions: tuple[Mapping[str, Any], ...]
 
 
-# What comes of taking an answer apart that is none.
-NONSENSE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
 def number_of(value: Any) -> int:
     """What the server calls a project, a task, an answer or a person.
 

@@ -9,13 +9,14 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, SettingsError, printable
 from sixrayd.core.files import plain_bytes, plain_text
 from sixrayd.core.printing import console
@@ -35,6 +36,7 @@ _EXPECTED = (
     "for a Unix socket"
 )
 _INHERITED = ("PGPASSWORD", "PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+_MOST_WORDS = 1 << 20  # bytes that are read of what a program prints
 _ROWS = Path(__file__).parent / "inside" / "sixrayd_rows.py"
 
 
@@ -105,7 +107,7 @@ def noted(server: Path) -> str:
         return str(parse_json(plain_text(server / NOTE))["url"])
     except FileNotFoundError:
         return ""
-    except (ValueError, KeyError, TypeError) as error:
+    except NONSENSE as error:
         raise ServiceError(f"{server / NOTE}: expected the address of a database") from error
 
 
@@ -203,14 +205,26 @@ def _say(text: str) -> None:
 
 
 def _run(database: Postgres, command: list[str]) -> str:
-    done = subprocess.run(  # noqa: S603 - our own words, no shell
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=server_variables() | database.variables(),
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise ServiceError(f"{database.url}: {printable(said[-1].strip(), 500)}")
-    return done.stdout
+    """What a program prints; a database may put words of any length into its mouth.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        done = subprocess.run(  # noqa: S603 - our own words, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=given,
+            stderr=said,
+            env=server_variables() | database.variables(),
+        )
+        if done.returncode:
+            raise ServiceError(f"{database.url}: {printable(_last_line(said), 500)}")
+        given.seek(0)
+        return given.read(_MOST_WORDS).decode("utf-8", "replace")
+
+
+def _last_line(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_WORDS))
+    lines = file.read().decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no message")

@@ -9,6 +9,7 @@ import numpy as np
 
 from sixrayd.core.boxes import Box, clip_xyxy
 from sixrayd.core.classes import ClassList
+from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.records import Verdict
 from sixrayd.review.label_studio.labelling import BOXES, MARK, ONLY_SELECTED, VERDICT
@@ -51,7 +52,7 @@ def read_answer(
                 notes += [f"region {number}: {note}"] if note else []
         except AnnotationError as error:
             notes.append(f"region {number}: {error}")
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        except NONSENSE:
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
     if beyond:
         notes.append(f"has more than {MOST_BOXES} boxes, the others are left out")

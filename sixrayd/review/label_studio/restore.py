@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.printing import echo
@@ -87,7 +87,7 @@ def _prove_rows(database: Postgres, fresh: Path, archive: Path) -> None:
     try:
         secret = parse_json(plain_text(fresh / "secret.json"))
         account = (str(secret["user"]), str(secret["token"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *NONSENSE) as error:
         raise WorkspaceError(f"{archive}: holds no account of the server; take another") from error
     check_owner(database, *account, new=True)
     make_tables(database, fresh / "made", lambda text: echo(text, err=True))

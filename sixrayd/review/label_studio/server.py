@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, SettingsError
 from sixrayd.core.files import (
     open_plain,
@@ -94,7 +94,7 @@ def running(workspace: Workspace) -> Server | None:
         told = (state["url"], state["pid"], secret["user"], secret["token"])
         database = Postgres.of(state["database"]) if state.get("database") else None
         return Server(*told, folder / "secret.json", database)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, SettingsError):
+    except (FileNotFoundError, SettingsError, *NONSENSE):
         return None
 
 
@@ -316,7 +316,7 @@ def _last_port(folder: Path) -> int:
     try:
         port = int(parse_json(plain_text(folder / "port.json")))
         _check_free(port)
-    except (OSError, ValueError, TypeError, OverflowError, ServiceError):
+    except (OSError, ServiceError, *NONSENSE):
         return 0
     return port
 

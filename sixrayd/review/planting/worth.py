@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_text
 from sixrayd.core.workspace import Workspace
@@ -108,7 +108,7 @@ def _newest_evidence(
             document = parse_json(plain_text(path))
             alpha = round(1 - float(document["settings"]["confidence"]), 12)
             return _evidence(document["evidence"]), alpha
-        except (OSError, ValueError, TypeError, KeyError, SettingsError, WorkspaceError):
+        except (OSError, SettingsError, WorkspaceError, *NONSENSE):
             continue  # another version's, or broken; nothing hangs on it
     return None, _ALPHA
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixrayd.review.label_studio.exports import NONSENSE, read_tasks
+from sixrayd.core.documents import NONSENSE
+from sixrayd.review.label_studio.exports import read_tasks
 from sixrayd.review.server import ServerAnnotation, ServerTask
 
 # What the boundary to the server takes for "does not answer like Label Studio".

@@ -4,7 +4,12 @@ import json
 import shlex
 import shutil
 import socket
+import socketserver
+import struct
 import subprocess
+import sys
+import threading
+from contextlib import suppress
 
 import pytest
 from click.testing import CliRunner
@@ -131,6 +136,64 @@ def test_a_database_that_is_not_there_is_one_line():
             on_rows(Postgres.of(url), "look", SCHEMA, "ann")
     assert str(error.value).startswith(f"{url}: connection failed: ")
     assert "Connection refused" in str(error.value) and "\n" not in str(error.value)
+
+
+class Hostile(socketserver.StreamRequestHandler):
+    """A PostgreSQL server that lets everybody in, and answers any question with a long error."""
+
+    def handle(self):
+        while (hello := self.received(4)) in (SSL, GSS):
+            self.wfile.write(b"N")
+        assert hello == struct.pack(">I", 3 << 16)
+        self.wfile.write(said(b"R", bytes(4)) + said(b"Z", b"I"))
+        self.rfile.read(1)
+        self.received(0)
+        words = b"SERROR\0VERROR\0C42000\0M" + b"no " * (self.server.length // 3) + b"\0\0"
+        with suppress(OSError):
+            self.wfile.write(said(b"E", words) + said(b"Z", b"I"))
+
+    def received(self, kept):
+        (length,) = struct.unpack(">I", self.rfile.read(4))
+        return self.rfile.read(length - 4)[:kept]
+
+
+SSL, GSS = (struct.pack(">I", (1234 << 16) + number) for number in (5679, 5680))
+
+
+def said(kind, data):
+    return kind + struct.pack(">I", len(data) + 4) + data
+
+
+def test_a_long_error_of_a_database_is_one_short_line():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hostile) as server:
+        server.length = 16 << 20
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        database = Postgres("127.0.0.1", server.server_address[1], "team", "review")
+        words = subprocess.run(
+            [sys.executable, "-c", ASKING, database.url], capture_output=True, text=True
+        )
+        server.shutdown()
+    assert words.stdout.startswith(f"{database.url}: no no no")
+    assert len(words.stdout) < 600 and words.stderr == ""
+
+
+# In a process of its own, so that its memory tells: an error is nowhere as a whole.
+ASKING = """
+import re, sys
+from pathlib import Path
+from sixrayd.core.errors import ServiceError
+from sixrayd.review.label_studio.postgres import Postgres, on_rows
+
+def most_kib():
+    return int(re.search("VmHWM:\\s*([0-9]+)", Path("/proc/self/status").read_text())[1])
+
+before = most_kib()
+try:
+    on_rows(Postgres.of(sys.argv[1]), "look", "sixrayd", "")
+except ServiceError as error:
+    print(error)
+assert most_kib() - before < 24 << 10
+"""
 
 
 def test_a_strangers_workspace_leads_to_no_database(tmp_path):

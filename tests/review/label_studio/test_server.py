@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -174,6 +175,19 @@ def test_the_server_is_private(site):
     port = int(site.server.url.rpartition(":")[2])
     with socket.socket() as elsewhere, pytest.raises(ConnectionRefusedError):
         elsewhere.connect(("127.0.0.2", port))
+
+
+def test_its_log_does_not_grow_with_what_anybody_asks(site):
+    log = server_folder(site.workspace) / "server.log"
+    os.truncate(log, (64 << 20) + 1)
+
+    for _ in range(2):
+        answer = httpx.get(f"{site.server.url}/{'x' * 5000}", trust_env=False)
+        assert answer.status_code == 404
+
+    lines = log.read_bytes().splitlines()
+    assert 1 < len(lines) < 100
+    assert max(map(len, lines)) < 2200
 
 
 def test_a_taken_port_is_said(tmp_path):

@@ -4,6 +4,7 @@ Both hold the same tables. What is connected to, and how to sign in, is in libpq
 """
 
 import json
+import resource
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from psycopg import sql
 SHARED = "sixrayd_shared"  # extensions: they stay where a schema is dropped
 _EXTENSIONS = ("pg_trgm", "btree_gin")
 _AT_ONCE = 1000  # rows
+_MOST_MEMORY = 2 << 30  # bytes, whatever a server answers
+_LONGEST = 4000  # signs of an error
 # How Django writes in SQLite what PostgreSQL has a type for.
 _AS_SQLITE = {
     "boolean": "({})::int",
@@ -40,11 +43,11 @@ def look(to: psycopg.Connection, schema: str, user: str) -> dict[str, object]:
     query = "SELECT to_regclass(%s) IS NOT NULL"
     there = [to.execute(query, [each.as_string(to)]).fetchone()[0] for each in (people, keys)]
     if not all(there):
-        return {"tables": False, "people": 0, "tokens": [], "others": others}
+        return {"tables": False, "people": 0, "tokens": [], "others": int(others)}
     (count,) = to.execute(sql.SQL("SELECT count(*) FROM {}").format(people)).fetchone()
     query = sql.SQL("SELECT key FROM {} JOIN {} AS who ON user_id = who.id WHERE email = %s")
     tokens = [key for (key,) in to.execute(query.format(keys, people), [user])]
-    return {"tables": True, "people": count, "tokens": tokens, "others": others}
+    return {"tables": True, "people": int(count), "tokens": tokens, "others": int(others)}
 
 
 def make(to: psycopg.Connection, schema: str) -> None:
@@ -156,11 +159,17 @@ _COMMANDS: dict[str, Callable[..., object]] = {
 
 def main(command: str, *words: str) -> None:
     """Do one thing in one transaction, and print what it gives as JSON."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(
+        resource.RLIMIT_AS, (_MOST_MEMORY if most < 0 else min(most, _MOST_MEMORY), most)
+    )
     try:
         with psycopg.connect() as to:
             given = _COMMANDS[command](to, *words)
     except (psycopg.Error, sqlite3.Error, ValueError) as error:
-        sys.exit(" ".join(str(error).split()))
+        sys.exit(" ".join(str(error)[:_LONGEST].split()))
+    except MemoryError:
+        sys.exit(f"an answer that takes more than {_MOST_MEMORY >> 20} MiB of memory")
     print(json.dumps(given))
 
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
 _NEXT_TASK = re.compile(r"/api/projects/\d+/next/?|/api/dm/actions/?")
 _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
+_LONGEST_LINE, _LONGEST_LOG = 2000, 64 << 20  # signs, bytes; anybody who asks adds to it
 # Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
 _SHIPPED = "label_studio.core.settings.label_studio"
 exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
@@ -20,7 +21,7 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:  # type: ignore # noqa: F821
     MIDDLEWARE.append("sixrayd_settings.TasksInTurn")
 TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type: ignore # noqa: F821
 TEMPLATES[0]["OPTIONS"]["context_processors"].append("sixrayd_settings.where_to_work")  # type: ignore # noqa: F821
-LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.NoInvitation"}}  # type: ignore # noqa: F821
+LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.OwnLog"}}  # type: ignore # noqa: F821
 LOGGING["handlers"]["console"]["filters"] = ["sixrayd"]  # type: ignore # noqa: F821
 
 
@@ -33,13 +34,18 @@ def where_to_work(request: HttpRequest) -> dict[str, str]:
     return {"sixrayd_project": found[1], "sixrayd_address": address}
 
 
-class NoInvitation(logging.Filter):
-    """Keeps out of the log what lets people sign up: it is in the address of that page."""
+class OwnLog(logging.Filter):
+    """Keeps out of the log what lets people sign up, which is in the address of that page.
+
+    Where the log is long it begins anew: whatever anybody asks of the port is written there.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace it in a record, which is kept."""
-        said = record.getMessage()
-        record.msg, record.args = _TOKEN.sub("…", said), ()
+        said = _TOKEN.sub("…", record.getMessage())
+        record.msg, record.args = said[:_LONGEST_LINE], ()
+        if os.fstat(2).st_size > _LONGEST_LOG:
+            os.ftruncate(2, 0)  # whoever writes to it appends
         return True
 
 
