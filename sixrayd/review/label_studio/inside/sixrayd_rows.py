@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg
 from psycopg import sql
@@ -160,9 +160,9 @@ _COMMANDS: dict[str, Callable[..., object]] = {
 def main(command: str, *words: str) -> None:
     """Do one thing in one transaction, and print what it gives as JSON."""
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(
-        resource.RLIMIT_AS, (_MOST_MEMORY if most < 0 else min(most, _MOST_MEMORY), most)
-    )
+    with suppress(ValueError, OSError):  # a system that sets no such limit
+        limit = _MOST_MEMORY if most < 0 else min(most, _MOST_MEMORY)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
     try:
         with psycopg.connect() as to:
             given = _COMMANDS[command](to, *words)
