@@ -12,6 +12,12 @@ R = TypeVar("R")
 
 
 MOST_PIXELS = 100_000_000  # of decoded images that wait for one step, and one image more
+_BYTES_A_PIXEL = 3
+
+
+def as_pixels(count: int) -> int:
+    """What so many bytes of an encoded image count beside decoded ones."""
+    return count // _BYTES_A_PIXEL
 
 
 def chunked(
@@ -36,29 +42,43 @@ def chunked(
         yield chunk
 
 
-def begun_ahead(begin: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+def begun_ahead(
+    begin: Callable[[T], R],
+    items: Iterable[T],
+    ahead: int,
+    pixels: Callable[[T], int] = lambda item: 0,
+) -> Iterator[R]:
     """What is begun with each item, in order.
 
     Args:
         ahead: items taken and begun beside the one that is asked for: memory stays bounded.
+        pixels: that an item holds; fewer are begun where they would hold more than `MOST_PIXELS`.
     """
-    begun: deque[R] = deque()
+    begun: deque[tuple[int, R]] = deque()
+    held = 0
     for item in items:
-        begun.append(begin(item))
-        if len(begun) > ahead:
-            yield begun.popleft()
-    yield from begun
+        begun.append((pixels(item), begin(item)))
+        held += begun[-1][0]
+        while len(begun) > ahead or (begun and held >= MOST_PIXELS):
+            freed, result = begun.popleft()
+            held -= freed
+            yield result
+    yield from (result for _, result in begun)
 
 
 def map_ahead(
-    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+    pool: Executor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    ahead: int,
+    pixels: Callable[[T], int] = lambda item: 0,
 ) -> Iterator[R]:
-    """What the function makes of each item, in order; `ahead` as in `begun_ahead`."""
+    """What the function makes of each item, in order; `ahead`, `pixels` as in `begun_ahead`."""
 
     def begin(item: T) -> Future[R]:
         return pool.submit(function, item)
 
-    return (future.result() for future in begun_ahead(begin, items, ahead))
+    return (future.result() for future in begun_ahead(begin, items, ahead, pixels))
 
 
 class Budget:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from sixrayd.core.ahead import map_ahead
+from sixrayd.core.ahead import as_pixels, map_ahead
 from sixrayd.core.errors import ImageError
 from sixrayd.core.files import write_table
 from sixrayd.core.shards import ShardImage, iter_shard
@@ -80,7 +80,8 @@ def scan_shard(
     """
     rows = []
     with ThreadPoolExecutor(threads) as pool:
-        for row in map_ahead(pool, measure, iter_shard(shard, file), 4 * threads):
+        images = iter_shard(shard, file)
+        for row in map_ahead(pool, measure, images, 4 * threads, lambda i: as_pixels(len(i.data))):
             rows.append(row)
             if len(rows) % _TELL == 0:
                 told(_TELL)

@@ -2,14 +2,13 @@
 
 import hashlib
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from sixrayd.core.ahead import MOST_PIXELS
+from sixrayd.core.ahead import as_pixels, begun_ahead
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError, ShardError
 from sixrayd.core.shards import ShardImage, iter_shard
@@ -38,7 +37,7 @@ class MinedImage:
     error: str = ""
 
 
-_Begun = tuple[int, Future[MinedImage]]  # an image's pixels, and the image as it is decoded
+_Begun = tuple[int, Future[MinedImage]]  # see `_pixels`, and the image as it is decoded
 
 
 def read_scans(
@@ -49,14 +48,16 @@ def read_scans(
     Args:
         skip: images at the start that are left out, undecoded.
         ahead: images decoded before they are asked for, fewer where they have more than
-            `MOST_PIXELS`: memory stays bounded.
+            `MOST_PIXELS`, or as many bytes: memory stays bounded.
         pool: decodes.
 
     Raises:
         ShardError: the shard is missing; a damaged one says so image by image.
         WorkspaceError: the disk or the connection fails.
     """
-    yield from _in_order(islice(_found(task, store, skip, pool), skip, None), ahead)
+    found = islice(_found(task, store, skip, pool), skip, None)
+    waiting = begun_ahead(lambda begun: begun[1], found, ahead, lambda begun: begun[0])
+    yield from (future.result() for future in waiting)
 
 
 def _found(task: ShardTask, store: Store, skip: int, pool: ThreadPoolExecutor) -> Iterator[_Begun]:
@@ -94,22 +95,9 @@ def _known(scan: MinedImage) -> Future[MinedImage]:
 
 
 def _pixels(image: ShardImage) -> int:
-    """As its header has it; 0 where it cannot be read."""
+    """What it holds, encoded or decoded, whichever is more."""
+    encoded = as_pixels(len(image.data))
     try:
-        return math.prod(image_size_wh(image.data, image.image_id))
+        return max(encoded, math.prod(image_size_wh(image.data, image.image_id)))
     except ImageError:
-        return 0
-
-
-def _in_order(begun: Iterable[_Begun], ahead: int) -> Iterator[MinedImage]:
-    waiting: deque[_Begun] = deque()
-    held = 0
-    for pixels, future in begun:
-        waiting.append((pixels, future))
-        held += pixels
-        while len(waiting) > ahead or (waiting and held >= MOST_PIXELS):
-            first, done = waiting.popleft()
-            held -= first
-            yield done.result()
-    for _, future in waiting:
-        yield future.result()
+        return encoded
