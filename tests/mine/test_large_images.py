@@ -35,7 +35,7 @@ def test_a_step_holds_few_pixels(millions, lengths):
 
 
 def test_few_large_images_are_decoded_ahead(tmp_path, monkeypatch):
-    monkeypatch.setattr("sixrayd.mine.shard.MOST_PIXELS", 500 * 400 * 3)
+    monkeypatch.setattr("sixrayd.core.ahead.MOST_PIXELS", 500 * 400 * 3)
     file = io.BytesIO()
     Image.new("L", (500, 400)).save(file, "PNG")
     data = file.getvalue()
