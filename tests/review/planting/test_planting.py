@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -50,15 +51,21 @@ class Bag(Picture):
 
     @property
     def data(self):
-        rng = np.random.default_rng(int(self.image_id[1:]) + 10_000 * (self.image_id[0] == "P"))
-        scan = np.full((SIZE_WH[1], SIZE_WH[0], 3), 255.0)
-        scan[15:185, 15:225] = (244, 190, 120)
-        x, y = rng.integers(20, 160, 2)
-        scan[y : y + 20, x : x + 40] *= 0.8
-        if self.boxes:
-            scan[70:94, 60:126] *= np.array((28, 112, 178)) / 255
-        scan = np.clip(scan + rng.normal(0, 2, scan.shape), 0, 255).astype(np.uint8)
-        return encode(Image.fromarray(scan), "JPEG")
+        number = int(self.image_id[1:]) + 10_000 * (self.image_id[0] == "P")
+        return scan_of(number, bool(self.boxes))
+
+
+@cache
+def scan_of(number, barred):
+    rng = np.random.default_rng(number)
+    scan = np.full((SIZE_WH[1], SIZE_WH[0], 3), 255.0)
+    scan[15:185, 15:225] = (244, 190, 120)
+    x, y = rng.integers(20, 160, 2)
+    scan[y : y + 20, x : x + 40] *= 0.8
+    if barred:
+        scan[70:94, 60:126] *= np.array((28, 112, 178)) / 255
+    scan = np.clip(scan + rng.normal(0, 2, scan.shape), 0, 255).astype(np.uint8)
+    return encode(Image.fromarray(scan), "JPEG")
 
 
 def positive(number, split="test", box=ITEM, **more):
