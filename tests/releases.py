@@ -7,6 +7,7 @@ import json
 import tarfile
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.stage import download
 
 
+@cache
 def jpeg(seed: int, width: int = 96, height: int = 64) -> bytes:
     """A JPEG of coloured blocks, another for each seed."""
     blocks = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)

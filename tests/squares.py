@@ -1,5 +1,6 @@
 """A release that a detector learns in seconds: dark squares and bars on a light ground."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ SIDE_PX = 96
 QUICK = TrainSettings(detector="rfb-small", epochs=8, batch=8, learning_rate=4e-3, input_size=192)
 
 
+@cache
 def picture(seed: int, thing: str = "") -> tuple[bytes, tuple[int, int, int, int]]:
     """A noisy JPEG with a square ("Gun"), a standing bar ("Knife") or nothing, and its box as
     1-based inclusive pixels."""

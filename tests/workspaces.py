@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,7 @@ from sixrayd.core.workspace import Run, Workspace
 SIZE_WH = (96, 64)
 
 
+@cache
 def jpeg(seed, mode="RGB", size_wh=SIZE_WH, orientation=1):
     """A JPEG of a few grey rectangles on white, different for each seed."""
     rng = np.random.default_rng(seed)
@@ -113,7 +115,8 @@ def build_splits(workspace, **splits):
 
 
 def _index_row(picture, writer):
-    shard, offset, size = writer.add(picture.image_id, picture.data)
+    data = picture.data
+    shard, offset, size = writer.add(picture.image_id, data)
     width, height = (0, 0) if picture.error else SIZE_WH
     return {
         "image_id": picture.image_id,
@@ -122,7 +125,7 @@ def _index_row(picture, writer):
         "size": size,
         "width": width,
         "height": height,
-        "sha256": hashlib.sha256(picture.data).hexdigest(),
+        "sha256": hashlib.sha256(data).hexdigest(),
         "phash": "" if picture.error else "0" * 64,
         "group": picture.image_id,
         "split": picture.split,

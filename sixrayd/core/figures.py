@@ -1,8 +1,13 @@
 """Figures that look the same wherever they are drawn."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextmanager
@@ -29,3 +34,14 @@ def load_matplotlib() -> None:
         import matplotlib  # noqa: F401
     finally:
         os.path.exists = exists
+
+
+def png_of(figure: "Figure") -> bytes:
+    """The figure as PNG; equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    data = io.BytesIO()
+    # `savefig` draws a first time for the layout alone, which drawing sees to in any case.
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(data, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return data.getvalue()

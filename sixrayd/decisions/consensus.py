@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
@@ -154,6 +153,9 @@ def unsettled(
 
 
 def _assign(gain: FloatArray) -> tuple[Pair, ...]:
+    # Loading it takes as long as all else that most commands load, and few of them assign.
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(gain, maximize=True)
     chosen = zip(rows.tolist(), columns.tolist(), gain[rows, columns].tolist(), strict=True)
     return tuple(Pair(*found) for found in chosen if found[2] > 0)

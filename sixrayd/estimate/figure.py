@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.figures import plain_style
-from sixrayd.core.files import replacing
+from sixrayd.core.figures import plain_style, png_of
+from sixrayd.core.files import write_bytes
 from sixrayd.statistics.settings import BoundSettings
 
 
@@ -23,7 +23,7 @@ def draw_course(path: Path, looks: Sequence[InterimLook], settings: BoundSetting
     """Bound and estimate at growing numbers of checks, valid at every look, as PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     checks = [look.checks for look in looks]
     confidence = f"at most missed, {100 * settings.confidence:.4g} % at every look"
@@ -34,5 +34,4 @@ def draw_course(path: Path, looks: Sequence[InterimLook], settings: BoundSetting
     axes.set_ylim(0, None)
     axes.grid(alpha=0.3)
     axes.legend()
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=120, metadata={"Software": None})
+    write_bytes(path, png_of(figure))

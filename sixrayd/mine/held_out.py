@@ -9,7 +9,7 @@ from sixrayd.core.progress import progress
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.devices import pick_device
 from sixrayd.mine.cascade import pixels_shown, validation_images
-from sixrayd.mine.inference import open_inference
+from sixrayd.mine.inference import Inference, open_inference
 from sixrayd.mine.preparing import Models, Prepared
 
 MOST = 500  # images looked at: enough to know a bin of scores within a seventh
@@ -17,10 +17,13 @@ _BATCH = 16
 
 
 def look_at_known(
-    workspace: Workspace, models: Models, prepared: Prepared
+    workspace: Workspace, models: Models, prepared: Prepared, opened: Inference | None = None
 ) -> tuple[list[Detections], list[Truths]]:
     """What is found in each of at most `MOST` positives, looked at as the negatives were, on this
     machine; and what is there.
+
+    Args:
+        opened: what `prepared` says, where it is open on the CPU already.
 
     Raises:
         WorkspaceError: no positive is left that the models have not learnt from.
@@ -31,7 +34,7 @@ def look_at_known(
     names = tuple(filter(None, (models.name, models.first_name)))
     images = islice(validation_images(workspace, names, negatives=0), MOST)
     first = next(images)  # before a network is made ready for nothing
-    inference = open_inference(
+    inference = opened or open_inference(
         models.weights,
         replace(wanted, device=here, batch=0),
         models.first,

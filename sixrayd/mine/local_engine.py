@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from sixrayd.mine.inference import Inference
 from sixrayd.mine.shard import ShardTask
 from sixrayd.mine.worker import MineJob, ShardReport, Worker
 
@@ -15,8 +16,8 @@ def mine_here(
     at_once: int,
     looked: Callable[[ShardReport], None],
     opened: Callable[[], None] = lambda: None,
-) -> None:
-    """Commit a part for every task.
+) -> Inference:
+    """Commit a part for every task; the detector that looked, still open.
 
     Ctrl-C lets every shard under way finish its batch and save what it has.
 
@@ -43,7 +44,7 @@ def mine_here(
                     if len(running) == at_once:
                         break
                 if not running:
-                    return
+                    return worker.inference
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     looked(future.result())

@@ -26,7 +26,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import TdcSettings
 from sixrayd.detectors.backends import resolve_backend
 from sixrayd.mine.held_out import look_at_known
-from sixrayd.mine.inference import image_score
+from sixrayd.mine.inference import Inference, image_score
 from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import (
     UNRECORDED,
@@ -190,6 +190,7 @@ class Mining:
         self.images = shard_sizes(workspace, Source.NEGATIVE)
         self.shards = list(self.images)
         self.parts = Store(self._parts_at(settings.parts_at))
+        self.opened: Inference | None = None  # on the CPU, where it looked
 
     def wanted(self, shards: tuple[str, ...]) -> list[str]:
         """These shards, or all where none is named.
@@ -264,7 +265,9 @@ class Mining:
 
                 mine_on_ray(job, tasks, settings.address, settings.workers, looked, prepared.settle)
             else:
-                mine_here(job, tasks, settings.workers, looked, prepared.settle)
+                inference = mine_here(job, tasks, settings.workers, looked, prepared.settle)
+                if job.inference.device == "cpu":
+                    self.opened = inference
 
     def rows(self, done: list[str]) -> tuple[pa.Table, pa.Table, Removed]:
         """Detections and errors of these shards' parts, and what was cropped away."""
@@ -297,7 +300,7 @@ class Mining:
         """Write what known positives say of the scores, if any can say; the files' names."""
         try:
             prepared = self.prepared(settings, self.folder)
-            found, truths = look_at_known(self.workspace, self.models, prepared)
+            found, truths = look_at_known(self.workspace, self.models, prepared, self.opened)
         except (WorkspaceError, ShardError) as error:
             console.print(f"what scores are worth is not known: {error}", markup=False)
             return [], {}

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.optimize import isotonic_regression
-from scipy.special import logit
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.documents import NONSENSE, parse_json
@@ -43,6 +41,8 @@ class Belief:
 
     def of(self, scores: FloatArray) -> FloatArray:
         """Probabilities of these scores, (N,), 0..1."""
+        from scipy.special import logit  # late, as in `decisions.consensus`
+
         points = logit(np.array(self.scores).clip(_END, 1 - _END))
         found: FloatArray = np.interp(
             logit(scores.clip(_END, 1 - _END)), points, np.array(self.probabilities)
@@ -110,6 +110,8 @@ def believe(held_out: FloatArray, mined: FloatArray, images: int) -> Belief | No
     Returns:
         None where known positives are fewer than `LEAST_HELD_OUT`, or nothing was found.
     """
+    from scipy.optimize import isotonic_regression  # late, as in `decisions.consensus`
+
     found = np.sort(held_out[held_out > 0])
     if len(held_out) < LEAST_HELD_OUT or len(found) < _BIN or not len(mined):
         return None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sixrayd.core.figures import plain_style
-from sixrayd.core.files import replacing
+from sixrayd.core.figures import plain_style, png_of
+from sixrayd.core.files import write_bytes
 from sixrayd.train.fit import EpochResult
 
 
@@ -13,7 +13,7 @@ def draw_curves(path: Path, results: list[EpochResult]) -> None:
     from matplotlib.figure import Figure
 
     judged = [(r.epoch, r.validation) for r in results if r.validation is not None]
-    figure = Figure(figsize=(8, 7.5 if judged else 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 7.5 if judged else 4.5), dpi=120, layout="constrained")
     axes, *below = figure.subplots(1 + bool(judged), sharex=True, squeeze=False)[:, 0]
     epochs = [r.epoch for r in results]
     axes.plot(epochs, [r.class_loss for r in results], label="class loss")
@@ -26,5 +26,4 @@ def draw_curves(path: Path, results: list[EpochResult]) -> None:
         panel.plot(*zip(*judged, strict=True), marker="o", color="C2")
         panel.set(xlabel="epoch", ylabel="validation mean AP", ylim=(0, 1))
     figure.legend(loc="outside upper center", ncols=3)
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=120, metadata={"Software": None})
+    write_bytes(path, png_of(figure))

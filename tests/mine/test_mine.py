@@ -105,7 +105,9 @@ def test_candidates_are_ranked_by_image_then_box(workspace):
 
 def test_an_unreadable_image_is_named_and_ends_in_exit_code_3(workspace, runner):
     answer = runner.invoke(
-        cli, ["mine", "-w", str(workspace.root), "--no-mirror", "--json"], catch_exceptions=False
+        cli,
+        ["mine", "-w", str(workspace.root), "--no-mirror", "--backend", "torch", "--json"],
+        catch_exceptions=False,
     )
 
     assert answer.exit_code == 3

@@ -1,6 +1,5 @@
 """The charts of the report: intervals, layers, sweep, time. All can be read without colour."""
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from sixrayd.benchmark.published import in_order
 from sixrayd.benchmark.report.parts import Picture
 from sixrayd.benchmark.report.words import crop_name, points, system_name
 from sixrayd.benchmark.results import Results, Row, Table
+from sixrayd.core.figures import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,19 +28,7 @@ def new_figure(width: float, height: float) -> "Figure":
     """A figure that belongs to no window."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def png_of(figure: "Figure") -> bytes:
-    """The figure as PNG; equal figures give equal bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    data = io.BytesIO()
-    figure.set_dpi(110)
-    # `savefig` draws a first time for the layout alone, which drawing sees to in any case.
-    canvas = FigureCanvasAgg(figure)
-    canvas.print_png(data, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return data.getvalue()
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
 
 
 def interval_chart(results: Results, table: Table) -> Picture | None:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sixrayd.benchmark.report.charts import new_figure, plain_text, png_of
+from sixrayd.benchmark.report.charts import new_figure, plain_text
 from sixrayd.benchmark.report.parts import Axis, CropExample, Image, Picture, Region, WorstPicture
 from sixrayd.benchmark.report.words import crop_name, worst_anchor
 from sixrayd.benchmark.results import Crop
 from sixrayd.core.arrays import FloatArray
+from sixrayd.core.figures import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,7 +1,9 @@
 """Planting threats: which items, which scans, what is kept, and who found what."""
 
 import hashlib
+import shutil
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -50,15 +52,21 @@ class Bag(Picture):
 
     @property
     def data(self):
-        rng = np.random.default_rng(int(self.image_id[1:]) + 10_000 * (self.image_id[0] == "P"))
-        scan = np.full((SIZE_WH[1], SIZE_WH[0], 3), 255.0)
-        scan[15:185, 15:225] = (244, 190, 120)
-        x, y = rng.integers(20, 160, 2)
-        scan[y : y + 20, x : x + 40] *= 0.8
-        if self.boxes:
-            scan[70:94, 60:126] *= np.array((28, 112, 178)) / 255
-        scan = np.clip(scan + rng.normal(0, 2, scan.shape), 0, 255).astype(np.uint8)
-        return encode(Image.fromarray(scan), "JPEG")
+        number = int(self.image_id[1:]) + 10_000 * (self.image_id[0] == "P")
+        return scan_of(number, bool(self.boxes))
+
+
+@cache
+def scan_of(number, barred):
+    rng = np.random.default_rng(number)
+    scan = np.full((SIZE_WH[1], SIZE_WH[0], 3), 255.0)
+    scan[15:185, 15:225] = (244, 190, 120)
+    x, y = rng.integers(20, 160, 2)
+    scan[y : y + 20, x : x + 40] *= 0.8
+    if barred:
+        scan[70:94, 60:126] *= np.array((28, 112, 178)) / 255
+    scan = np.clip(scan + rng.normal(0, 2, scan.shape), 0, 255).astype(np.uint8)
+    return encode(Image.fromarray(scan), "JPEG")
 
 
 def positive(number, split="test", box=ITEM, **more):
@@ -100,13 +108,23 @@ def contents(workspace):
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    workspace = build(tmp_path_factory.mktemp("planted"))
+def built(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def planted(built, tmp_path_factory):
+    workspace = Workspace(shutil.copytree(built.root, tmp_path_factory.mktemp("planted") / "ws"))
     return workspace, plant(workspace, PlantSettings(even_so=True))
 
 
-def test_items_are_of_the_test_side_that_the_model_goes_by(tmp_path):
-    workspace = build(tmp_path)
+@pytest.fixture
+def workspace(built, tmp_path):
+    """A copy of its own, nothing planted yet."""
+    return Workspace(shutil.copytree(built.root, tmp_path / "workspace"))
+
+
+def test_items_are_of_the_test_side_that_the_model_goes_by(workspace):
     build_splits(workspace, given={"P00001": "train", "P00003": "test", "P00009": "test"})
     run = workspace.run("models", "rfb")
     workspace.finish(replace(run, settings={"split": "given"}))
@@ -190,8 +208,7 @@ def test_planting_again_adds_nothing(planted):
     assert (again.planted, again.fresh) == (result.planted, False)
 
 
-def test_an_interrupted_planting_ends_in_the_same_bytes(planted, tmp_path):
-    workspace = build(tmp_path)
+def test_an_interrupted_planting_ends_in_the_same_bytes(planted, workspace):
     folder = planted_folder(workspace, "first")
     write_bytes(folder / "images" / "N0000900.jpg", b"left by a planting that was killed")
 
@@ -238,8 +255,7 @@ def test_settings_out_of_range_are_refused(wrong):
         PlantSettings(**wrong)
 
 
-def test_an_image_that_was_changed_is_not_shown(tmp_path):
-    workspace = build(tmp_path)
+def test_an_image_that_was_changed_is_not_shown(workspace):
     plant(workspace, PlantSettings(even_so=True))
     row = planted_rows(workspace, "first")[0]
     (planted_folder(workspace, "first") / "images" / f"{row['image_id']}.jpg").unlink()
@@ -248,8 +264,7 @@ def test_an_image_that_was_changed_is_not_shown(tmp_path):
         planted_image(workspace, "first", row)
 
 
-def test_answers_are_kept_beside_what_was_planted(tmp_path):
-    workspace = build(tmp_path)
+def test_answers_are_kept_beside_what_was_planted(workspace):
     folder = planted_folder(workspace, "first") / "decisions"
     row = {
         "image_id": "N0000120", "version": 1, "verdict": "unsure", "reviewer": "ann",
@@ -264,8 +279,7 @@ def test_answers_are_kept_beside_what_was_planted(tmp_path):
     assert (decision.image_id, decision.verdict) == ("N0000120", Verdict.UNSURE)
 
 
-def test_duplicates_of_positives_are_no_targets(tmp_path):
-    workspace = build(tmp_path)
+def test_duplicates_of_positives_are_no_targets(workspace):
     path = workspace.shards / "index.parquet"
     table = pq.read_table(path)
     near = {f"N{n:07d}" for n in range(101, 109)}
