@@ -118,6 +118,22 @@ def test_training_and_mining_need_few_libraries():
     assert (done.stdout, done.stderr, done.returncode) == ("imported\n", "", 0)
 
 
+STARTED = """
+import importlib, sys
+from sixrayd.cli import COMMANDS
+for name in COMMANDS:
+    importlib.import_module(f"sixrayd.{name}.command")
+slow = "torch scipy.optimize scipy.stats matplotlib pandas httpx label_studio_sdk ray fiftyone"
+print(len(COMMANDS), *sorted(sys.modules.keys() & slow.split()))
+"""
+
+
+def test_no_command_waits_for_a_large_library_to_start():
+    started = subprocess.check_output([sys.executable, "-c", STARTED], text=True)
+
+    assert started.split()[1:] == [] and int(started.split()[0]) >= 9
+
+
 def test_every_command_has_its_stage():
     from sixrayd.cli import COMMANDS
 
