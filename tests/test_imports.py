@@ -155,7 +155,6 @@ UNLOOKED = {
     "synth/archive.py": "what it has just written",
     "synth/release.py": "what it has just written",
     "download/joining.py": "what it has just written",
-    "download/rar.py": "what it has just written",
     "detectors/backend_openvino.py": "what it has just written",
     "download/register.py": "a database in memory",
     "mine/worker.py": "a store, which looks itself",
