@@ -169,7 +169,8 @@ def _lists(column: pa.Array) -> list[pa.Array]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    of_one_length = pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or of_one_length)
 
 
 def _check_kind(name: str, kind: pa.DataType) -> None:

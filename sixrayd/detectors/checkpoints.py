@@ -117,12 +117,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
         detector.load_state_dict(weights)
-    except (OSError, SafetensorError, SettingsError, *NONSENSE) as error:
-        raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
         raise CheckpointError(
             f"{path}: not weights of a detector of sixrayd, or of an earlier version: train again"
         ) from error
+    except (OSError, SafetensorError, SettingsError, *NONSENSE) as error:
+        raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: tensors do not fit {about['detector']}: {first}") from error
