@@ -203,8 +203,8 @@ class LabelStudio:
                 request_options=_ONCE,
             )
             numbers = [number_of(number) for number in answer.task_ids]
-            if len(numbers) != len(tasks):
-                raise ValueError("another number of tasks")
+            if not len(set(numbers)) == len(numbers) == len(tasks):
+                raise ValueError("another number of tasks, or two of one number")
             return numbers
 
     def delete_task(self, task: int) -> None:

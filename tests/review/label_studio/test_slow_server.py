@@ -58,6 +58,12 @@ class Told(BaseHTTPRequestHandler):
             known = {"/api/version/": {"release": "1.23.2"}}
             known["/api/current-user/whoami"] = {"email": "a@b.c", "org_membership": rows}
             told = known.get(at.path, rows)
+        self._tell(told)
+
+    def do_POST(self):
+        self._tell({"task_ids": self.server.numbers})
+
+    def _tell(self, told):
         data = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -70,9 +76,9 @@ class Told(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def telling(rows):
+def telling(rows, numbers=()):
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
-        server.rows = rows
+        server.rows, server.numbers = rows, numbers
         threading.Thread(target=server.serve_forever).start()
         try:
             yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
@@ -86,6 +92,14 @@ def test_projects_without_end_are_refused(monkeypatch, rows):
     more = pytest.raises(ServiceError, match="more than 1,000 projects, or pages without end")
     with telling(rows) as studio, more:
         studio.find_project("a-key")
+
+
+@pytest.mark.parametrize("numbers", [[5], [5, 5], [5, 6, 7], [5, None], [5, 1 << 80]])
+def test_each_task_that_is_sent_has_a_number_of_its_own(numbers):
+    with telling(3, [5, 6]) as studio:
+        assert studio.import_tasks(1, [{}, {}]) == [5, 6]
+    with telling(3, numbers) as studio, pytest.raises(ServiceError, match="does not answer like"):
+        studio.import_tasks(1, [{}, {}])
 
 
 def test_a_page_that_is_not_full_is_the_last():
