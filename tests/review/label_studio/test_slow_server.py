@@ -79,7 +79,7 @@ class Told(BaseHTTPRequestHandler):
 def telling(rows, numbers=()):
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
         server.rows, server.numbers = rows, numbers
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
         finally:
