@@ -87,7 +87,12 @@ def _recipe() -> str:
 
 def _keep_to_user(folder: Path) -> None:
     """Refuse what another user has made in a cache that others write to: its program would run."""
-    make_folder(folder.parent, 0o700)
+    try:
+        make_folder(folder.parent, 0o700)
+    except OSError as error:
+        raise ServiceError(
+            f"{folder.parent}: cannot be made ({error.strerror}); name another folder in {_PLACE}"
+        ) from error
     for path in (folder.parent, folder):
         if not path.exists():
             continue

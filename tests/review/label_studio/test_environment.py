@@ -175,3 +175,15 @@ def test_others_may_write_nothing_into_the_environment(monkeypatch, tmp_path):
     folder.chmod(0o775)
     assert server_program(never) == program
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)] == [0o700] * 2
+
+
+def test_a_cache_that_cannot_be_made_is_said(monkeypatch, tmp_path):
+    monkeypatch.delenv(PLACE, raising=False)
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ServiceError) as caught:
+        server_program(never)
+    assert str(caught.value) == (
+        f"{tmp_path / 'cache' / 'sixrayd'}: cannot be made (Not a directory); name another folder "
+        f"in {PLACE}"
+    )
