@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import ShardError, WorkspaceError
+from sixrayd.core.errors import ShardError, WorkspaceError, printable
 from sixrayd.core.files import column_batches, read_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
@@ -291,11 +291,16 @@ def load_annotations(workspace: Workspace) -> dict[str, tuple[Annotation, ...]]:
     see `unannotated_ids`.
 
     Raises:
-        WorkspaceError: the release has not been ingested.
+        WorkspaceError: the release has not been ingested, or a box is of a class that it lacks.
     """
-    workspace.run("shards")
+    classes, path = workspace.classes().names, workspace.shards / "annotations.parquet"
     found: dict[str, list[Annotation]] = {}
-    table = read_table(workspace.shards / "annotations.parquet", ANNOTATION_SCHEMA)
+    table = read_table(path, ANNOTATION_SCHEMA)
+    if strange := set(table["label"].unique().to_pylist()) - set(classes):
+        raise WorkspaceError(
+            f"{path}: a box of class {printable(min(strange), 60)!r}, expected those of the "
+            f"release, {', '.join(classes)}; run `sixrayd download` again"
+        )
     for row in table.to_pylist():
         named = {key: row[key] for key in ("box_id", "image_id", "difficult", "truncated")}
         annotation = Annotation(box=Box.from_row(row), **named)

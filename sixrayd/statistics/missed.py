@@ -215,11 +215,14 @@ def bound_missed(evidence: MissedEvidence, alpha: float = 0.05, once: bool = Fal
     )
 
 
-def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound:
+def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05, among: int = 1) -> MissedBound:
     """What is left at most with 1 - alpha, at all planned looks together; nothing from below.
 
     A drawn unit may have been decided with proposals or without, so both count at the lower of
     the two sensitivities (`overlooked`); what was decided before the first draw, at the queue's.
+
+    Args:
+        among: bounds that share the work which is done.
 
     Raises:
         SettingsError: alpha is out of range.
@@ -229,7 +232,7 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05) -> MissedBound
         part = OneSet.of(alpha, evidence.sensitivity, evidence.reviewed)
     else:
         part = _before_format_3(evidence, alpha)
-    total = part.of_drawn(finds, looks, units)
+    total = part.of_drawn(finds, looks, units, among)
     left = max(total, evidence.found_since) - evidence.found_since
     before = part.of_decided(evidence.found, evidence.reviewed) - evidence.found
     unconfirmed = evidence.unconfirmed if evidence.subtract_confirmed else 0
@@ -279,13 +282,20 @@ def bound_by_class(
         SettingsError: as `bound_missed`.
     """
     share = alpha / max(1, len(evidence))
-    return {name: bound_of(one, share, once) for name, one in evidence.items()}
+    among = len(evidence)
+    return {name: bound_of(one, share, once, among) for name, one in evidence.items()}
 
 
 def bound_of(
-    evidence: MissedEvidence | PlannedEvidence, alpha: float = 0.05, once: bool = False
+    evidence: MissedEvidence | PlannedEvidence,
+    alpha: float = 0.05,
+    once: bool = False,
+    among: int = 1,
 ) -> MissedBound:
     """By planned looks where they were planned.
+
+    Args:
+        among: bounds that share the work which is done.
 
     Raises:
         SettingsError: as `bound_missed`, or a single look where several are planned.
@@ -294,7 +304,7 @@ def bound_of(
         return bound_missed(evidence, alpha, once)
     if once:
         raise SettingsError("--once: looks were planned at the first draw; leave it out")
-    return bound_planned(evidence, alpha)
+    return bound_planned(evidence, alpha, among)
 
 
 def percent_down(share: float) -> str:

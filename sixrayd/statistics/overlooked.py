@@ -82,9 +82,9 @@ class OneSet:
         seen_before = queue if measured[0] else seen
         return cls(alpha - before - once - again, before, (once, again), seen, seen_before)
 
-    def of_drawn(self, finds: Sequence[int], looks: LookPlan, units: int) -> int:
-        """The most contraband units that were undecided at the first draw."""
-        return total_upper(finds, looks, units, self.sampling, self.seen)
+    def of_drawn(self, finds: Sequence[int], looks: LookPlan, units: int, among: int = 1) -> int:
+        """The most contraband units that were undecided at the first draw; see `total_upper`."""
+        return total_upper(finds, looks, units, self.sampling, self.seen, among)
 
     def of_decided(self, found: int, units: int) -> int:
         """The most contraband units among those decided before it, of which so many were found."""

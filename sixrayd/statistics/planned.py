@@ -32,6 +32,7 @@ from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import SettingsError
 
 _MOST_WORK = 300_000  # looks × finds to be expected ** 1.5: beyond it minutes, then hours
+_MOST_STEPS = 100_000  # looks × totals that are tried: seconds
 _NEVER = 1e-12  # chance of numbers of finds that are left out, at each end of each look
 _MOST_LOOKS = 100
 
@@ -114,13 +115,17 @@ def total_upper(
     units: int,
     alpha: float,
     sensitivity: float = 1.0,
+    among: int = 1,
 ) -> int:
     """The most contraband units that still stand after the looks so far.
+
+    Where finding it takes too much work it is a little more, which holds as well.
 
     Args:
         finds: contraband units among those drawn by each look; None where a look was left out,
             whose share of alpha is lost.
         units: of the population.
+        among: bounds that share the work which is done.
 
     Raises:
         SettingsError: more looks than planned, or finds that fall.
@@ -137,8 +142,9 @@ def total_upper(
     total = min(_highest(number, look, plan, alpha, sensitivity, units) for look, number in seen)
     expected = total * sensitivity * plan.fractions[len(finds) - 1]
     if len(finds) * expected**1.5 > _MOST_WORK:
-        return max(total, least)  # all beyond it are rejected, so it holds, if a little wide
-    while total > least:
+        return max(total, least)  # all beyond it are rejected, so it holds
+    end = max(least, total - _MOST_STEPS // (among * len(finds)))
+    while total > end:
         most = limits(total, plan, len(finds), alpha, sensitivity)
         if all(number > most[look] for look, number in seen):
             break

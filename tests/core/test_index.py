@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.boxes import Box
@@ -123,6 +124,18 @@ def test_annotations(workspace: Workspace) -> None:
         )
     }
     assert unannotated_ids(workspace) == {"P00002"}
+
+
+def test_a_box_of_a_class_that_the_release_lacks_is_refused(workspace: Workspace) -> None:
+    path = workspace.shards / "annotations.parquet"
+    rows = pq.read_table(path).to_pylist()
+    write_table(path, [{**row, "label": "Stapler"} for row in rows], ANNOTATION_SCHEMA)
+    with pytest.raises(WorkspaceError) as caught:
+        load_annotations(workspace)
+    assert str(caught.value) == (
+        f"{path}: a box of class 'Stapler', expected those of the release, Gun; run "
+        "`sixrayd download` again"
+    )
 
 
 def test_unsorted_index_and_missing_ingest(workspace: Workspace, tmp_path: Path) -> None:

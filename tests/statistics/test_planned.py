@@ -178,3 +178,15 @@ def test_a_hundred_looks_at_thousands_of_finds_end_soon():
     plan = LookPlan(tuple(n / 200 for n in range(1, 101)))
     finds = [50 * n for n in range(1, 101)]
     assert 10_000 < total_upper(finds, plan, 20_000, 0.05) < 10_600
+
+
+def test_few_expected_finds_among_very_many_units_end_soon(monkeypatch):
+    plan = LookPlan((1e-5, 2e-5, 4e-5, 5e-5))
+    most, tried = total_upper([0], plan, 100_000, 0.9), []
+    monkeypatch.setattr(planned, "limits", lambda *said: tried.append(said) or limits(*said))
+    monkeypatch.setattr(planned, "_MOST_STEPS", 1_000)
+    wide = total_upper([0, 0, 0, 0], plan, 100_000, 0.9)
+    assert len(tried) == 250
+    tried.clear()
+    assert most >= total_upper([0, 0, 0, 0], plan, 100_000, 0.9, among=25) == wide + 240
+    assert len(tried) == 10

@@ -54,13 +54,19 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
       sixrayd review serve --database postgresql://team@db.example.org/review
     """
     from sixrayd.review.label_studio.backup import back_up_when_due
-    from sixrayd.review.label_studio.server import running, server_mark, start, stop, wait
-    from sixrayd.review.label_studio.taking_place import finish_restore
+    from sixrayd.review.label_studio.server import (
+        end_restore,
+        running,
+        server_mark,
+        start,
+        stop,
+        wait,
+    )
 
     place = _place(database)
     if running(workspace) is None:
-        with server_mark(workspace, "a backup is made") as mark:
-            finish_restore(mark.path.parent, place)
+        with server_mark(workspace, "a backup is made"):
+            end_restore(workspace, place)
             if not workspace.busy("review"):  # who writes there makes one
                 with workspace.lock("review"):
                     back_up_when_due(workspace, place)

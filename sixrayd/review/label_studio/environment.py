@@ -12,10 +12,11 @@ from pathlib import Path
 
 from sixrayd.core.children import SAFE_PATH, module_command
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import write_bytes
+from sixrayd.core.files import make_folder, write_bytes
 from sixrayd.core.locks import HeldError, held
 
 VERSION = "1.23.2"
+_PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
 _CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 _BEGUN, _FINISHED = "sixrayd-begun", "sixrayd-finished"
 # What keeps Label Studio to itself: no telemetry, no crash reports, no look-up of versions.
@@ -32,7 +33,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 def environment_folder() -> Path:
     """Where the server's environment is or will be; `SIXRAYD_LABEL_STUDIO_VENV` says otherwise."""
-    if named := os.environ.get("SIXRAYD_LABEL_STUDIO_VENV"):
+    if named := os.environ.get(_PLACE):
         return Path(named).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "sixrayd" / f"label-studio-{VERSION}"
@@ -47,9 +48,11 @@ def server_program(say: Callable[[str], None]) -> Path:
         say: told what takes long.
 
     Raises:
-        ServiceError: pip failed, or the folder holds something else.
+        ServiceError: pip failed, or the folder holds something else or is another user's.
     """
     folder = environment_folder()
+    if not os.environ.get(_PLACE):  # which the user has chosen
+        _keep_to_user(folder)
     program = folder / "bin" / "label-studio"
     if not _is_finished(folder):
         with _only_builder(folder, say):
@@ -82,6 +85,27 @@ def _recipe() -> str:
     return f"1: label-studio {VERSION}, python {sys.version_info[0]}.{sys.version_info[1]}, {pins}"
 
 
+def _keep_to_user(folder: Path) -> None:
+    """Refuse what another user has made in a cache that others write to: its program would run."""
+    try:
+        make_folder(folder.parent, 0o700)
+    except OSError as error:
+        raise ServiceError(
+            f"{folder.parent}: cannot be made ({error.strerror}); name another folder in {_PLACE}"
+        ) from error
+    for path in (folder.parent, folder):
+        if not path.exists():
+            continue
+        found = path.stat()
+        if found.st_uid != os.geteuid():
+            raise ServiceError(
+                f"{path}: belongs to user {found.st_uid}, expected yours; have it removed, or name "
+                f"a folder that you trust in {_PLACE}"
+            )
+        if found.st_mode & 0o022:
+            path.chmod(0o700)
+
+
 @contextmanager
 def _only_builder(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +128,7 @@ def _build(folder: Path, say: Callable[[str], None]) -> None:
     # An environment cannot be moved, so it is built in place; the mark that ends it comes last.
     if folder.exists() and any(folder.iterdir()) and not (folder / _BEGUN).exists():
         raise ServiceError(
-            f"{folder}: not an environment that sixrayd made; "
-            "name an empty folder in SIXRAYD_LABEL_STUDIO_VENV"
+            f"{folder}: not an environment that sixrayd made; name an empty folder in {_PLACE}"
         )
     say(f"Installing Label Studio {VERSION} in {folder} (once; about 1 GB, two to eight minutes)")
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from sixrayd.review.label_studio.postgres import (
     noted,
 )
 from sixrayd.review.label_studio.proof import is_up
-from sixrayd.review.label_studio.taking_place import finish_restore
+from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
 from sixrayd.review.label_studio.unpacking import DATABASE
 
 START_TIMEOUT_S = 600.0
@@ -169,7 +169,7 @@ def start(
     program = server_program(say)
     folder = server_folder(workspace)
     with server_mark(workspace) as hold:
-        finish_restore(folder, database)  # of a restore that was killed
+        end_restore(workspace, database)
         for path in (folder / "data", image_root(workspace)):
             private_folder(path)
         file = folder / DATABASE
@@ -207,6 +207,19 @@ def start(
         child.returncode = 0  # it lives on without this object, which would warn of that
     told = (url, child.pid, secret["user"], secret["token"])
     return Server(*told, folder / "secret.json", database)
+
+
+def end_restore(workspace: Workspace, database: Postgres | None) -> None:
+    """End a restore that was killed, if one was; call with the server's mark.
+
+    Nobody writes reviews meanwhile: of two tables of one number, one would be lost.
+
+    Raises:
+        WorkspaceError: somebody does.
+    """
+    folder = server_folder(workspace)
+    with workspace.lock("review") if is_decided(folder) else nullcontext():
+        finish_restore(folder, database)
 
 
 def stop(workspace: Workspace) -> bool:

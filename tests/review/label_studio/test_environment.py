@@ -1,6 +1,8 @@
 """The server's environment: where it is, when it is whole, and what it gets to see."""
 
 import hashlib
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -146,3 +148,42 @@ def test_every_package_beside_the_server_has_one_version():
     assert len(names) > 50
     assert [line for line in lines if line.count("==") != 1 or len(line.split()) != 1] == []
     assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to another user")
+@pytest.mark.parametrize("place", [".", f"label-studio-{VERSION}"])
+def test_an_environment_that_another_user_has_made_is_not_run(monkeypatch, tmp_path, place):
+    monkeypatch.delenv(PLACE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    finished(environment_folder(), recipe())
+    theirs = tmp_path / "sixrayd" / place
+    os.chown(theirs, 65534, 65534)
+    with pytest.raises(ServiceError) as caught:
+        server_program(never)
+    assert str(caught.value) == (
+        f"{theirs}: belongs to user 65534, expected yours; have it removed, or name a folder that "
+        f"you trust in {PLACE}"
+    )
+
+
+def test_others_may_write_nothing_into_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv(PLACE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = environment_folder()
+    program = finished(folder, recipe())
+    folder.parent.chmod(0o777)
+    folder.chmod(0o775)
+    assert server_program(never) == program
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)] == [0o700] * 2
+
+
+def test_a_cache_that_cannot_be_made_is_said(monkeypatch, tmp_path):
+    monkeypatch.delenv(PLACE, raising=False)
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ServiceError) as caught:
+        server_program(never)
+    assert str(caught.value) == (
+        f"{tmp_path / 'cache' / 'sixrayd'}: cannot be made (Not a directory); name another folder "
+        f"in {PLACE}"
+    )

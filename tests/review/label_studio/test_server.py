@@ -27,6 +27,7 @@ from sixrayd.review.label_studio.proof import is_up
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import (
     Server,
+    end_restore,
     find_server,
     running,
     server_folder,
@@ -454,3 +455,20 @@ def test_no_server_starts_while_a_backup_is_put_back(tmp_path, runner):
             said = f"{folder}: a backup is put back by process {os.getpid()}; wait for it"
             assert str(done.exception) == said or said in done.stderr
     assert sorted(p.name for p in folder.iterdir()) == ["running", "secret.json", "state.json"]
+
+
+def test_no_restore_is_ended_while_reviews_are_written(tmp_path, runner):
+    workspace = Workspace(tmp_path)
+    ready = tmp_path / "review" / "server" / ".restored-20260101T000000.000000Z"
+    table = "review/first/decisions/00001.parquet"
+    (ready / table).parent.mkdir(parents=True)
+    (ready / table).write_bytes(b"of the backup")
+    with workspace.lock("review"):
+        done = runner.invoke(review, ["serve", "--background", "-w", str(tmp_path)])
+        said = f"{tmp_path}: in use by process {os.getpid()} (sixrayd review); wait for it"
+        assert said in str(done.exception) or said in done.stderr
+        assert (ready / table).exists()
+    with server_mark(workspace, "a restore is ended"):
+        end_restore(workspace, None)
+    assert (tmp_path / table).read_bytes() == b"of the backup"
+    assert not ready.exists()
