@@ -45,8 +45,9 @@ def _run_notebooks(workspace):
 
 
 @pytest.mark.long
-def test_a_small_demo_goes_through_every_stage(tmp_path):
+def test_a_small_demo_goes_through_every_stage(tmp_path, monkeypatch):
     options = ("--images", "60", "--epochs", "1", "--error-rate", "0")
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)  # which OpenCV sets, here too
     _set_traps(here := tmp_path / "here")
     told = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(tmp_path / "linker")}
 
