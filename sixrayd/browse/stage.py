@@ -45,6 +45,7 @@ def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iter
     """
     from sixrayd.browse import fiftyone_adapter as adapter
 
+    workspace.run("shards")
     export = settings.export or newest_export(workspace)
     tags = tag_file(workspace, export)
     for folder in (workspace.root / "browse", tags.parent):

@@ -138,7 +138,10 @@ class Workspace:
             if run.stage != stage:
                 raise ValueError(f"stage is {run.stage[:50]!r}, expected {stage!r}")
         except FileNotFoundError as error:
-            raise WorkspaceError(f"{path}: missing; run `{self._fills(stage)}` first") from error
+            there = self.names(stage)[-5:] if name else []
+            other = f", or name one that is there: {', '.join(there)}" if there else ""
+            advice = f"run `{self._fills(stage)}` first{other}"
+            raise WorkspaceError(f"{path}: missing; {advice}") from error
         except ValueError as error:
             raise WorkspaceError(
                 f"{path}: not a run.json ({printable(error, 200)}); "

@@ -367,6 +367,14 @@ def test_a_dataset_is_kept_until_its_export_changes(workspace, fiftyone):
 
 
 @pytest.mark.browser
+def test_where_nothing_was_ingested_the_way_on_is_said(tmp_path):
+    without = Workspace(tmp_path / "none")
+    shown = open_browser_session(without, BrowseSettings())
+    with pytest.raises(WorkspaceError, match="run `sixrayd download --release FOLDER"), shown:
+        pass
+    assert not without.root.exists()
+
+
 def test_a_port_in_use_is_said(workspace, fiftyone):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -43,6 +43,9 @@ def test_unreadable_runs(tmp_path: Path) -> None:
         workspace.run("mine", "a")
     assert str(caught.value) == f"{path}: missing; run `sixrayd mine -w {tmp_path}` first"
     workspace.begin(RUN)
+    workspace.finish(replace(RUN, name="b"))
+    with pytest.raises(WorkspaceError, match=r" first, or name one that is there: b$"):
+        workspace.run("mine", "a")
     some = "expected stage, name, settings and inputs at least"
     names = "stage, name, settings, inputs, outputs, summary, version, format"
     for text, why in (

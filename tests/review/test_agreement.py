@@ -287,7 +287,10 @@ def test_a_review_that_is_not_there_is_named(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         agreement(workspace, AgreementSettings("other"))
     path = workspace.folder("review", "other") / "run.json"
-    assert str(caught.value) == (f"{path}: missing; run `sixrayd review push -w {tmp_path}` first")
+    assert str(caught.value) == (
+        f"{path}: missing; run `sixrayd review push -w {tmp_path}` first, or name one that is "
+        "there: first"
+    )
     assert not path.parent.exists()
 
 

@@ -84,7 +84,7 @@ def test_every_command_has_help_with_an_example(name):
             assert option.opts[-1].startswith("--") and "_" not in option.opts[-1]
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"stop"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_that_tells_something_tells_it_as_json(name):
     assert "--json" in said(name, "--help").stdout
 
@@ -297,3 +297,4 @@ def test_a_server_that_is_not_up_need_not_be_stopped(tmp_path):
         0,
         f"Label Studio was not running.\nnext: sixrayd download --release FOLDER -w {tmp_path}\n",
     )
+    assert said("stop", "--json", "-w", tmp_path).stdout == '{\n  "ended": false\n}\n'

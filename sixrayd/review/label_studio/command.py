@@ -91,7 +91,8 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
 
 @click.command("stop", short_help="End the workspace's own Label Studio.")
 @workspace_option
-def stop_server(workspace: Workspace) -> None:
+@json_option
+def stop_server(workspace: Workspace, as_json: bool) -> None:
     """End the workspace's own Label Studio; all work stays.
 
     \b
@@ -100,7 +101,11 @@ def stop_server(workspace: Workspace) -> None:
     """
     from sixrayd.review.label_studio.server import stop
 
-    echo("Label Studio has ended." if stop(workspace) else "Label Studio was not running.")
+    ended = stop(workspace)
+    if as_json:
+        print_json({"ended": ended})
+        return
+    echo("Label Studio has ended." if ended else "Label Studio was not running.")
     echo_next(workspace)
 
 
