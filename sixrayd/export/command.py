@@ -1,5 +1,6 @@
 """`sixrayd export`: write the corrected dataset."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,11 @@ def export(
     if as_json:
         print_json(result)
         return
-    verb = "wrote" if result.written else "nothing to do, unchanged:"
-    echo(f"{verb} {result.tree}")
+    if result.written:
+        echo(f"wrote {result.tree}")
+    else:
+        echo(f"nothing to do, the same was written before: {result.tree}")
+        echo(f"`sixrayd validate {shlex.quote(result.tree)}` checks its files; --force mends it")
     for state, count in result.states.items():
         echo(f"  {count:>9,}  {state}")
     images = ", ".join(f"{count:,} {split}" for split, count in result.images.items())

@@ -189,4 +189,5 @@ def _bounds(workspace: Workspace) -> Iterator[BoundRow]:
         said = stated_bound(workspace, name)
         likely = "not known" if said.likely is None else f"{said.likely:,.0f}"
         recall = percent_down(said.recall)
-        yield BoundRow(name, said.found, likely, said.upper, recall, said.rests_on)
+        stale = bool(workspace.stale("estimate", name))
+        yield BoundRow(name, stale, said.found, likely, said.upper, recall, said.rests_on)

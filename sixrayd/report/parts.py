@@ -56,9 +56,14 @@ class ReviewSection:
 
 @dataclass(frozen=True, slots=True)
 class BoundRow:
-    """What an estimate says; units are near-duplicate groups."""
+    """What an estimate says; units are near-duplicate groups.
+
+    Args:
+        stale: what it was made of has changed since.
+    """
 
     name: str
+    stale: bool
     found: int
     likely: str
     upper: int

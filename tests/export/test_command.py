@@ -56,7 +56,9 @@ def test_text_and_notes(runner, workspace):
     assert (done.exit_code, again.exit_code) == (0, 0)
     following = f"next: sixrayd estimate -w {workspace.root}"
     assert done.stdout.splitlines() == [f"wrote {tree}", *LINES, following]
-    assert again.stdout.splitlines() == [f"nothing to do, unchanged: {tree}", *LINES, following]
+    same = [f"nothing to do, the same was written before: {tree}"]
+    same += [f"`sixrayd validate {tree}` checks its files; --force mends it"]
+    assert again.stdout.splitlines() == [*same, *LINES, following]
     assert [line for line in done.stderr.splitlines() if line.startswith("note")] == NOTES
     assert again.stderr.splitlines() == NOTES
 

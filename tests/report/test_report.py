@@ -9,7 +9,9 @@ from lxml import html
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.workspace import Workspace
+from sixrayd.core.files import read_table, write_json, write_table
+from sixrayd.core.records import DECISION_SCHEMA
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.report.contents import read_contents
 from sixrayd.report.stage import report
 from tests.workspaces import Picture, Small, build_shards
@@ -66,6 +68,21 @@ def test_the_page_stands_alone_and_equal_workspaces_give_equal_bytes(workspace, 
     assert all(src.startswith("data:") for src in page.xpath("//img/@src"))
     assert Path(report(workspace).file).read_bytes() == data
     assert Path(report(workspace, tmp_path / "b.html").file).read_bytes() == data
+
+
+def test_an_estimate_that_answers_came_after_is_called_so(workspace):
+    said = {"found": 3, "estimate": 1.5, "upper": 4, "images": 5, "recall": 0.4, "rests_on": []}
+    write_json(
+        workspace.folder("estimate", "first") / "estimate.json",
+        {**said, "settings": {"confidence": 0.95}},
+    )
+    decisions = workspace.folder("review", "first") / "decisions" / "00001.parquet"
+    workspace.finish(Run("estimate", "first", {}, workspace.inputs(decisions)))
+    assert [bound.stale for bound in read_contents(workspace, most=2).bounds] == [False]
+    write_table(decisions, read_table(decisions, DECISION_SCHEMA)[:-1], DECISION_SCHEMA)
+    assert [bound.stale for bound in read_contents(workspace, most=2).bounds] == [True]
+    page = Path(report(workspace).file).read_text("utf-8")
+    assert "run <code>sixrayd estimate --name first</code> again" in page
 
 
 def test_names_are_never_html(tmp_path):
