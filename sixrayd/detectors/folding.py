@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import fuse_conv_bn_weights
+from torch.nn.utils import fuse_conv_bn_eval
 
 from sixrayd.detectors.detector import Detector, map_shapes
 
@@ -59,21 +59,8 @@ def fold_norms(network: nn.Module) -> None:
     for block in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
         for place, (first, second) in enumerate(pairwise(list(block))):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                _fold(second, first)
+                block[place] = fuse_conv_bn_eval(first, second)
                 block[place + 1] = nn.Identity()
-
-
-def _fold(norm: nn.BatchNorm2d, convolution: nn.Conv2d) -> None:
-    assert norm.running_mean is not None and norm.running_var is not None
-    convolution.weight, convolution.bias = fuse_conv_bn_weights(
-        convolution.weight,
-        convolution.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
-    )
 
 
 def to_bfloat16(network: Network) -> None:
