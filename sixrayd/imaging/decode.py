@@ -58,9 +58,20 @@ def decode_rgb(
     Raises:
         ImageError: truncated, broken, too large, or not one of the formats.
     """
+    with decoded(data, where, max_pixels=max_pixels, min_side_px=min_side_px) as image:
+        return image
+
+
+@contextmanager
+def decoded(
+    data: bytes, where: str, *, max_pixels: int = MAX_PIXELS, min_side_px: int = 0
+) -> Iterator[RGBImage]:
+    """What `decode_rgb` gives, for work on it within the block, while other threads wait as they do
+    for decoding: a large image has no copies beside others'.
+    """
     size_wh = _checked_size_wh(data, where, max_pixels)
     with _AT_ONCE.taken(decoding_pixels(data, size_wh)):
-        return _decode(data, where, size_wh, _reduction(size_wh, min_side_px))
+        yield _decode(data, where, size_wh, _reduction(size_wh, min_side_px))
 
 
 def decoding_pixels(data: bytes, size_wh: tuple[int, int]) -> int:

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
-from sixrayd.imaging.decode import decode_rgb
+from sixrayd.imaging.decode import decoded
 
 BITS = 256
 KEY_BITS = 64
@@ -43,7 +43,8 @@ def image_hash(data: bytes, source: str) -> str:
     Raises:
         ImageError: it cannot be decoded.
     """
-    return perceptual_hash(decode_rgb(data, source, min_side_px=_SIDE_PX))
+    with decoded(data, source, min_side_px=_SIDE_PX) as image:
+        return perceptual_hash(image)
 
 
 def perceptual_hash(image: RGBImage) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_plain, table_from
 from sixrayd.datasets.packing import opened_zip
+from sixrayd.datasets.places import BROKEN
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement
 
 _MOST_BYTES = 1 << 30  # of the file; ten million images take a tenth
@@ -72,5 +73,5 @@ def _parts(data: bytes) -> dict[str, bytes]:
                 if member.filename == STATEMENT and member.file_size > _MOST_STATEMENT:
                     raise WorkspaceError(f"{STATEMENT}: more than {_MOST_STATEMENT >> 20} MiB")
             return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError) as error:
+    except BROKEN as error:
         raise WorkspaceError(f"not a sound zip file ({error})") from error
