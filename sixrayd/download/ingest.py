@@ -30,6 +30,7 @@ from sixrayd.download.members import (
     TEXTS,
     Member,
     allowed,
+    loose_files,
     loose_members,
     tar_members,
     zip_members,
@@ -92,13 +93,14 @@ class Ingest:
         """Images that are listed, and those that have come."""
         return self.sets.register
 
-    def take(self, release: Release) -> dict[str, Any]:
-        """Write shards and tables.
+    def read_texts(self, release: Release) -> None:
+        """Read what stands beside the images; nothing is written.
 
-        Returns:
-            The fields of `DownloadResult`, the ids of positives without annotation, and of
-            announced ones that are absent.
+        Raises:
+            ReleaseError: it holds no image, or the texts have a fault that stops.
         """
+        if not release.archives and not any(loose_files(release.root, IMAGES)):
+            raise self._nothing_found()
         self.allowance = allowed(release.archives)
         for text in self.settings.split:
             self.splits.add_file(SplitFile.of(text))
@@ -110,6 +112,14 @@ class Ingest:
             self._take_text(member)
         self._check_classes()
         self._note_labels()
+
+    def take(self, release: Release) -> dict[str, Any]:
+        """Write shards and tables, once the texts are read.
+
+        Returns:
+            The fields of `DownloadResult`, the ids of positives without annotation, and of
+            announced ones that are absent.
+        """
         absent, announced = self._write_shards(release)
         self._remove_others()
         given = self.labels.sides
@@ -212,14 +222,17 @@ class Ingest:
                 self.sha256 |= sharding.sha256
             if not self.sha256:
                 self.faults.write(self.folder / "skipped.jsonl")
-                first = "; the first fault passed over: {}: {}"
-                raise ReleaseError(
-                    f"{self.place.name}: no image found; expected JPEGImage.tar.gz00 … or folders "
-                    f"of images{first.format(*self.faults.found[0]) if self.faults.found else ''}"
-                )
+                raise self._nothing_found()
             found = self._find_absent()
             measuring.wait()
         return found
+
+    def _nothing_found(self) -> ReleaseError:
+        first = "; the first fault passed over: {}: {}"
+        return ReleaseError(
+            f"{self.place.name}: no image found; expected JPEGImage.tar.gz00 … or folders "
+            f"of images{first.format(*self.faults.found[0]) if self.faults.found else ''}"
+        )
 
     def _fill(
         self, release: Release, shardings: dict[Source, Sharding], counted: "_Counter"

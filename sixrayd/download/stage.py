@@ -94,12 +94,16 @@ def _take(
     release = open_release(root, workspace, faults, place.entry if place.path else None)
     listing = loose_listing(root)
     run = replace(run, inputs=release_inputs(release, workspace, listing))
-    if not _begin(workspace, run, settings.force, release):
+    if _is_finished(workspace, run, settings.force, release):
+        shutil.rmtree(workspace.shards / PARTS, ignore_errors=True)
         remove_fetched(place, workspace, settings)
         return workspace.run("shards")
-    keep_listing(workspace, listing)
+    workspace.check_own(workspace.shards)
     with _measurer(workspace, settings, store) as elsewhere:
         ingest = Ingest(workspace.shards, settings, faults, report, place, elsewhere)
+        ingest.read_texts(release)
+        _begin(workspace, run)
+        keep_listing(workspace, listing)
         summary = ingest.take(release)
     paths = [p for p in workspace.shards.iterdir() if p.name not in ("plan.json", TYPED, PARTS)]
     outputs = {p.name: ingest.sha256.get(p.name) or sha256_file(p) for p in sorted(paths)}
@@ -183,26 +187,17 @@ def _as_written_then(run: Run, other: Run) -> Run:
     return replace(run, settings=settings)
 
 
-def _begin(workspace: Workspace, run: Run, force: bool, release: Release) -> bool:
-    """Make the folder ready; what shards are there stays, to be kept where it is the same.
-
-    Returns:
-        False when the same work is already finished.
-    """
+def _begin(workspace: Workspace, run: Run) -> None:
+    """Make the folder ready; what shards are there stays, to be kept where it is the same."""
     folder = workspace.shards
-    if _is_finished(workspace, run, force, release):
-        shutil.rmtree(folder / PARTS, ignore_errors=True)
-        return False
     if held := _held(workspace):
         with suppress(WorkspaceError, KeyError):  # without an index nothing is known of the shards
             recall(folder, held.outputs)
-    workspace.check_own(folder)
     (folder / "run.json").unlink(missing_ok=True)
     workspace.begin(run, keep=True)
     for path in folder.iterdir():  # what another ingest left
         if path.suffix != ".tar" and path.name not in ("plan.json", TYPED, PARTS):
             remove(path)
-    return True
 
 
 def _result(summary: Any) -> DownloadResult:

@@ -198,7 +198,7 @@ def test_a_box_that_clipping_leaves_too_thin_is_dropped_and_named(tmp_path):
     assert [(a.box_id, a.box.label) for a in boxes] == [("P00001/a0", "Knife")]
 
 
-def test_without_any_image_the_faults_are_listed(tmp_path):
+def test_without_any_image_the_first_fault_is_said(tmp_path):
     release = tmp_path / "release"
     release.mkdir()
     (release / "a.tar.gz").write_bytes(b"no archive")
@@ -209,7 +209,6 @@ def test_without_any_image_the_faults_are_listed(tmp_path):
         "first fault passed over: a.tar.gz: begins with b'no archi', expected "
         "b'\\x1f\\x8b'; fetch it again"
     )
-    assert [line["where"] for line in skipped(tmp_path)] == ["a.tar.gz"]
 
 
 LONE = "labels or a list alone; name the folder that holds them and the images: "

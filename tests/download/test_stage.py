@@ -381,6 +381,13 @@ def test_another_release_takes_the_place_of_the_first_only_by_force(tmp_path):
     with pytest.raises(WorkspaceError, match=r"holds a finished ingest of .*/release with other"):
         take(tmp_path, release)
     assert files_of(tmp_path / "ws/shards") == whole
+    (tmp_path / "empty").mkdir()
+    labels = tmp_path / "labels"
+    loose(labels, {"ImageSet/10/train.csv": b"name,Gun\n", "P00001.jpg": b""})
+    for folder, why in ((tmp_path / "empty", "no image found"), (labels, "columns are Gun")):
+        with pytest.raises(ReleaseError, match=why):
+            take(tmp_path, folder, force=True)
+        assert files_of(tmp_path / "ws/shards") == whole
     assert take(tmp_path, release, force=True).images == 7
     assert take(tmp_path, first, force=True) == WHOLE
     assert files_of(tmp_path / "ws/shards") == whole
