@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from sixrayd.core.errors import SettingsError
 from sixrayd.detectors.backends import resolve_backend
@@ -72,6 +71,8 @@ def test_tuning_ends_with_its_block():
 
 def test_what_is_compiled_lies_where_nobody_else_writes(tmp_path, monkeypatch):
     """Torch's own folder has a known name in /tmp, and what is in it is run."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes seconds
+
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # as it sets it itself
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     keep_kernels_private()
