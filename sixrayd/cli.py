@@ -44,6 +44,16 @@ class _LazyGroup(click.Group):
         )
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            for meant in get_close_matches(args[0], COMMANDS, 1):
+                error.message += f" Did you mean {meant!r}?"  # type: ignore[misc]
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         from sixrayd.core.errors import printable
 

@@ -139,7 +139,9 @@ class Judgement:
     def _of_release(self) -> Iterator[Step]:
         newest = self._newest("shards")
         if newest is None or newest.progress is not StageProgress.DONE:
-            why = "nothing is ingested" if newest is None else f"the ingest is {newest.progress}"
+            there = self.workspace.root.exists()
+            nothing = "nothing is ingested" if there else f"{self.workspace.root} is not there"
+            why = nothing if newest is None else f"the ingest is {newest.progress}"
             yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
 
     def _of_learning(self, model: str) -> Iterator[Step]:

@@ -80,8 +80,11 @@ class Workspace:
 
         Raises:
             WorkspaceError: another process writes here; the message has its number. Or the
-                storage refuses, now or within the block.
+                storage refuses, now or within the block. Or there is no workspace, which only an
+                ingest, a benchmark or a backup that is put back makes.
         """
+        if stage not in ("", "shards", "benchmark") and not self.root.exists():
+            self.run("shards")
         files = locks_of(stage)
         with refusals_told(self.root):
             make_folder(self.root)

@@ -147,7 +147,7 @@ def _sample(result: Estimate) -> list[str]:
     draws = f"in {spots.draws} draw{'' if spots.draws == 1 else 's'}"
     lines = [
         f"{spots.counted:,} of {spots.drawn:,} drawn groups are answered without a gap, {draws}; "
-        f"{spots.behind:,} {'is' if spots.behind == 1 else 'are'} waiting."
+        f"{spots.behind:,} behind a gap, {spots.unanswered:,} not yet."
     ]
     if not spots.drawn:
         lines = ["No group is drawn: `sixrayd estimate --looks N,N,…`; --plan says what looks buy."]

@@ -44,7 +44,9 @@ def test_expected_failure_is_one_line(tmp_path: Path) -> None:
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
-    assert python("-m", "sixrayd", "nonsense", cwd=tmp_path).returncode == 2
+    done = python("-m", "sixrayd", "vaildate", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith("No such command 'vaildate'. Did you mean 'validate'?\n")
     assert python("-m", "sixrayd", "status", "--nonsense", cwd=tmp_path).returncode == 2
 
 

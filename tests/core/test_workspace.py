@@ -135,6 +135,13 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_a_mistyped_folder_is_not_made(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    with pytest.raises(WorkspaceError, match=r"ws/shards/run.json: missing"):
+        workspace.lock("models").__enter__()
+    assert not workspace.root.exists()
+
+
 def test_run_holds_no_time_of_day(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.finish(RUN)

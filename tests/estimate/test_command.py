@@ -154,7 +154,10 @@ def test_the_steps_of_a_campaign_one_after_the_other(runner, campaign):
     words = words_of(last)
     assert "Found: 0. At most 0 may be missed (95 % sure), best guess 0.0." in words
     assert "At least 100.0 % of all contraband groups are found." in words
-    assert "3 of 3 drawn groups are answered without a gap, in 1 draw; 0 are waiting." in words
+    assert (
+        "3 of 3 drawn groups are answered without a gap, in 1 draw; 0 behind a gap, 0 not yet."
+        in words
+    )
     assert "Target (at most 0 missed): met." in words
     assert refusal(runner, campaign, "--sample", 1).args == (
         f"{campaign.workspace.folder('estimate', 'first')}: every unit has been drawn or decided",

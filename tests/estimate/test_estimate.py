@@ -284,7 +284,7 @@ def test_what_the_command_prints(campaign, runner):
         f"Missed are 0 groups at least, and {result.upper} images at most. "
     ) in text
     assert "that all hold at once; they may exceed the total and do not add up." in text
-    assert "8 of 12 drawn groups are answered without a gap, in 1 draw; 1 is waiting." in text
+    assert "8 of 12 drawn groups are answered without a gap, in 1 draw; 1 behind a gap, 3 " in text
     more = result.checks_to_halve
     assert f"About {more} more checks would halve it, if they find as often as so far." in text
     assert "Target (at most 5 missed and 90 % found): not met yet." in text

@@ -149,8 +149,8 @@ def test_an_estimate(capsys):
     ) in said
     assert "rests on - You may look as often as you like. - It assumes [much]. 8 of 12" in said
     assert (
-        "8 of 12 drawn groups are answered without a gap, in 1 draw; 1 is waiting. About 4,567 "
-        "more checks would halve it, if they find as often as so far."
+        "8 of 12 drawn groups are answered without a gap, in 1 draw; 1 behind a gap, 3 not "
+        "yet. About 4,567 more checks would halve it, if they find as often as so far."
     ) in said
     assert "Target" not in said
     assert "Capture-recapture" not in said
@@ -170,7 +170,7 @@ def test_nothing_is_drawn_yet(capsys):
 def test_several_draws_and_several_that_wait(capsys):
     said = text(capsys, spots=spots(draws=3, drawn=1200, counted=1000, behind=0))
 
-    assert "1,000 of 1,200 drawn groups are answered without a gap, in 3 draws; 0 are" in said
+    assert "1,000 of 1,200 drawn groups are answered without a gap, in 3 draws; 0 behind" in said
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_empty_workspace(tmp_path: Path) -> None:
     stages = [name for name in STAGES if name not in ASIDE]
     assert report.results == tuple(ResultStatus(name, "", StageProgress.MISSING) for name in stages)
     assert report.next_command == f"sixrayd download --release FOLDER -w {tmp_path}/ws"
+    assert report.next.why == f"{tmp_path}/ws is not there"
     assert not (tmp_path / "ws").exists()
 
 
