@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import sixrayd
@@ -24,17 +25,27 @@ ADAPTERS = {
 }
 
 
+@cache
+def _trees():
+    """file → its syntax, of every file in the package."""
+    return {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8"))
+        for path in sorted(ROOT.rglob("*.py"))
+    }
+
+
+@cache
 def _imports():
     """(file, imported module) of every import in the package, function bodies included."""
     found = []
-    for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for file, tree in _trees().items():
+        for node in ast.walk(tree):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
-            found += [(path.relative_to(ROOT).as_posix(), name) for name in names]
+            found += [(file, name) for name in names]
     return found
 
 
@@ -70,8 +81,8 @@ def test_the_review_knows_its_server_by_the_protocol_alone():
 def test_no_two_classes_share_a_name():
     names = [
         node.name
-        for path in sorted(ROOT.rglob("*.py"))
-        for node in ast.parse(path.read_text("utf-8")).body
+        for tree in _trees().values()
+        for node in tree.body
         if isinstance(node, ast.ClassDef)
     ]
 
@@ -197,11 +208,7 @@ def _unlooked(tree):
 
 
 def test_files_are_looked_at_before_they_are_opened():
-    raw = {
-        path.relative_to(ROOT).as_posix(): found
-        for path in sorted(ROOT.rglob("*.py"))
-        if (found := [*_unlooked(ast.parse(path.read_text("utf-8")))])
-    }
+    raw = {file: found for file, tree in _trees().items() if (found := [*_unlooked(tree)])}
 
     assert {file: calls for file, calls in raw.items() if file not in UNLOOKED} == {}
     assert UNLOOKED.keys() - raw.keys() == set()
@@ -209,9 +216,9 @@ def test_files_are_looked_at_before_they_are_opened():
 
 def test_files_of_a_tar_are_opened_in_one_place():
     found = {
-        path.relative_to(ROOT).as_posix()
-        for path in ROOT.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        file
+        for file, tree in _trees().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("extractfile", "extract", "extractall")
     }
     assert found == {"core/shards.py"}  # where sparse files are refused
