@@ -1,5 +1,6 @@
 """What all tests share: a command-line runner, an end to processes, what comes first."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def pytest_collection_modifyitems(items):
 def pytest_configure():
     """However these tests end, what they have started ends with them, if it has their TMPDIR."""
     watch_over()
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """What is imported and collected by now stays: it is not gone through for garbage again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
