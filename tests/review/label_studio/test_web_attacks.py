@@ -1,6 +1,7 @@
 """What web pages can do to a real Label Studio in whose browser somebody has signed in."""
 
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -136,6 +137,16 @@ def test_what_a_stranger_sends_takes_no_memory(site, path):
         answer = httpx.post(site.server.url + path, **sent, timeout=60, trust_env=False)
         assert answer.status_code in (401, 403, 404, 413)
     assert _most_memory(process) - before < 16 << 10
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "100000", "9" * 5000, "１"])
+def test_an_odd_length_is_refused(site, length):
+    host = site.server.url.removeprefix("http://")
+    with socket.create_connection(host.split(":"), timeout=60) as link:
+        head = f"POST /user/login/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        link.sendall(head.encode())
+        link.shutdown(socket.SHUT_WR)
+        assert link.recv(12) == b"HTTP/1.1 413"
 
 
 def _most_memory(process):
