@@ -21,6 +21,7 @@ from sixrayd.core.workspace import Workspace
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Marks = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+_MOST_NOTED, _MOST_NOTES = 64 << 20, 200_000  # bytes and lines of a `notes.txt`
 FILES = (
     *("index.parquet", "annotations.parquet", "splits.parquet"),
     *("findings.parquet", "notes.txt", "skipped.jsonl"),
@@ -97,9 +98,14 @@ def _noted(folder: Path) -> pa.Table:
     if (folder / "findings.parquet").exists():
         return read_table(folder / "findings.parquet", FINDING_SCHEMA)
     try:  # from before findings had names
-        lines = plain_bytes(folder / "notes.txt").decode("utf-8", "replace").splitlines()
+        data = plain_bytes(folder / "notes.txt", _MOST_NOTED)
     except FileNotFoundError:
-        lines = []
+        data = b""
+    if (count := data.count(b"\n")) > _MOST_NOTES:
+        raise WorkspaceError(
+            f"{folder / 'notes.txt'}: {count} lines, at most {_MOST_NOTES} are read; remove it"
+        )
+    lines = data.decode("utf-8", "replace").splitlines()
     parts = [line.rpartition(": ") for line in lines]
     rows = [
         {"flaw": str(Flaw.NOTE), "where": where, "text": text, "image_id": Path(stem).stem}

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sixrayd.core.documents import MOST_TOML, parse_toml
-from sixrayd.core.errors import SettingsError, printable
+from sixrayd.core.errors import MOST_PRINTED, SettingsError, printable
 from sixrayd.core.files import read_plain
 from sixrayd.core.storage import is_refusal, refusal
 
@@ -73,7 +73,8 @@ def _settings(path: Path, context: click.Context, outside: bool = True) -> dict[
             raise SettingsError(f"{path}: {_shown(name)} is no setting of `{context.command_path}`")
         if not outside and isinstance(option, OutsideOption | OutsideArgument):
             raise SettingsError(f"{path}: {name!r} {_elsewhere(option, context)}")
-        if fault := _fault(option, said, context):
+        fault = "" if outside else _unprintable(said)  # `--help` shows what is set
+        if fault := fault or _fault(option, said, context):
             raise SettingsError(f"{path}: {name} = {_shown(said)}: {fault}")
         given[str(option.name)] = said
     return given
@@ -129,6 +130,13 @@ def _section(table: Any, path: Path, context: click.Context) -> dict[str, Any]:
         names.append(str(inner.info_name))
         table = table.get(inner.info_name, {})
     return dict(table)
+
+
+def _unprintable(said: Any) -> str:
+    """What is wrong with a stranger's text that a terminal would take for a command."""
+    parts = said if isinstance(said, list) else [said]
+    odd = any(isinstance(part, str) and printable(part) != part for part in parts)
+    return f"expected one line of at most {MOST_PRINTED} printable signs" if odd else ""
 
 
 def _fault(option: click.Parameter, said: Any, context: click.Context) -> str:

@@ -5,7 +5,14 @@ import re
 from collections.abc import Mapping
 
 from sixrayd.core.findings import Finding
-from sixrayd.datasets.sides import GivenSides, listed_image_of, side_of_word, split_of_list
+from sixrayd.datasets.sides import (
+    GivenSides,
+    are_too_many,
+    is_too_long,
+    listed_image_of,
+    side_of_word,
+    split_of_list,
+)
 
 _CELLS = re.compile(r"[,;\t]")
 _VALUED = re.compile(r"(\S+)(?:\s+(-1|0|1))?")
@@ -34,15 +41,21 @@ class ImageLists:
             split_of_list(where), GivenSides(self._findings, by_lists=True)
         )
         side = side_of_word(name.rpartition(".")[0])
+        if is_too_long(data, where, self._findings):
+            return
+        bad: list[Finding] = []
         for _, line in listed_lines(text_of(data)):
             cell, *values = (cell.strip().strip('"') for cell in _CELLS.split(line))
             if not cell or (cell.lower() == "name" and name.lower().endswith(".csv")):
                 continue
-            if image := listed_image_of(cell, self._findings, where):
+            if image := listed_image_of(cell, bad, where):
                 sides.add(image, side, where)
                 if values:
                     any_class = any(value.removesuffix(".0") == "1" for value in values)
                     self.shown[image] = any_class or self.shown.get(image, False)
+            elif are_too_many(bad, where):
+                break
+        self._findings += bad
 
     def sides(self) -> Mapping[str, Mapping[str, str]]:
         """Name of a split → image id → side."""

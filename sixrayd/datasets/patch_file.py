@@ -24,7 +24,8 @@ from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
 from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
 
 FORMAT = 1
-_MOST_BYTES = 1 << 30  # of a file; a million images without a box take a fifth
+_MOST_BYTES = 512 << 20  # of a file; a million images without a box take two fifths
+_MOST_PARTS = 8_000_000  # brackets: four an image, two a box, one a split; each 250 bytes of memory
 _MOST_LINE = 1 << 20
 _MOST_TEXT = 500  # letters of a name
 # What no XML holds, and so no label.
@@ -41,7 +42,7 @@ def write_patch(path: Path, patch: LabelPatch) -> None:
     """
     lines = list(_lines(patch))
     try:
-        _patch_of(lines, path)
+        _patch_of(iter(lines), len(lines), path)
     except AnnotationError as error:
         raise AnnotationError(f"{error}; mend it in the sets: nothing was written") from error
     data = b"".join(line + b"\n" for line in lines)
@@ -64,11 +65,12 @@ def read_patch(path: Path) -> LabelPatch:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) > _MOST_BYTES:
         raise AnnotationError(f"{path}: more than {_MOST_BYTES >> 20} MiB; too large for a patch")
-    *lines, rest = data.split(b"\n")
-    if rest or not lines:
+    if not data.endswith(b"\n"):
         raise AnnotationError(f"{path}: empty or cut short; ask for a sound copy of the patch")
-    patch = _patch_of(lines, path)
-    for number, (line, again) in enumerate(zip(lines, _lines(patch), strict=True), 1):
+    if (parts := data.count(b"{") + data.count(b"[")) > _MOST_PARTS:
+        raise AnnotationError(f"{path}: {parts} brackets, at most {_MOST_PARTS} are read")
+    patch = _patch_of(_split(data), data.count(b"\n"), path)
+    for number, (line, again) in enumerate(zip(_split(data), _lines(patch), strict=True), 1):
         if line != again:
             raise AnnotationError(
                 f"{path}: line {number}: not as a patch is written; it was changed since: ask for "
@@ -77,18 +79,26 @@ def read_patch(path: Path) -> LabelPatch:
     return patch
 
 
-def _patch_of(lines: list[bytes], path: Path) -> LabelPatch:
-    """What lines say, each of them checked."""
-    head = _parsed(_header, lines[0], f"{path}: line 1")
-    if len(lines) - 1 != head.pop("changes"):
+def _split(data: bytes) -> Iterator[bytes]:
+    """The lines one by one: as many empty ones, held together, take 17 times their bytes."""
+    start = 0
+    while end := data.find(b"\n", start) + 1:
+        yield data[start : end - 1]
+        start = end
+
+
+def _patch_of(lines: Iterator[bytes], count: int, path: Path) -> LabelPatch:
+    """What so many lines say, each of them checked."""
+    head = _parsed(_header, next(lines), f"{path}: line 1")
+    if count - 1 != head.pop("changes"):
         raise AnnotationError(
-            f"{path}: {counted(len(lines) - 1, 'image')}, and the header says another "
+            f"{path}: {counted(count - 1, 'image')}, and the header says another "
             f"number; cut short? "
             "Ask for a sound copy"
         )
     images: list[ImagePatch] = []
     classes = frozenset(head["classes"].names)
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(lines, 2):
         at = f"{path}: line {number}"
         image = _parsed(_image, line, at)
         if images and image.image_id <= images[-1].image_id:

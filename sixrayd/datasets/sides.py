@@ -18,6 +18,8 @@ GIVEN = "given"  # the split of a set that gives one
 SIXRAY_D = "sixray-d"
 SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
 _LISTED = IMAGES | {".xml"}  # suffixes that lists write
+_MOST_LISTED = 4_000_000  # lines of a list; SIXray's have a million
+_MOST_BAD = 1_000  # names of a list that are none
 _LIST_FOLDERS = ("", "imageset", "imagesets", "main")
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "val", "valid", "validation"), TRAIN),
@@ -81,6 +83,23 @@ def side_of_name(where: str) -> str:
 
 def _folders(where: str) -> list[str]:
     return where.split("/")[:-1]
+
+
+def is_too_long(data: bytes, where: str, findings: list[Finding]) -> bool:
+    """Whether a list has more lines than are read, which is a finding then."""
+    if data.count(b"\n") <= _MOST_LISTED:
+        return False
+    text = f"more than {_MOST_LISTED} lines; left out"
+    findings.append(Finding(Flaw.NOT_READ, where, text))
+    return True
+
+
+def are_too_many(bad: list[Finding], where: str) -> bool:
+    """Whether so many names of a list are none that it is no list, which is a finding then."""
+    if len(bad) < _MOST_BAD:
+        return False
+    bad.append(Finding(Flaw.NOT_READ, where, "names no images; the rest left out"))
+    return True
 
 
 def image_of(path: str, findings: list[Finding], where: str = "") -> str:

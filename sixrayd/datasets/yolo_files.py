@@ -13,9 +13,17 @@ from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
 from sixrayd.datasets.merging import FilePart, check_places, copy_of, first_spellings, merge
 from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.places import IMAGES, suffix_of
-from sixrayd.datasets.sides import GIVEN, GivenSides, image_of, side_of_folders, side_of_name
+from sixrayd.datasets.sides import (
+    GIVEN,
+    GivenSides,
+    are_too_many,
+    image_of,
+    is_too_long,
+    side_of_folders,
+    side_of_name,
+)
 from sixrayd.datasets.yolo_names import YoloNames
-from sixrayd.datasets.yolo_rows import has_rows, rows_of, settle_row
+from sixrayd.datasets.yolo_rows import has_rows, lines_of, rows_of, settle_row
 
 _FOLDER = "labels"
 _PROSE = frozenset(("readme", "license", "licence", "notice", "requirements"))
@@ -36,7 +44,7 @@ class YoloFiles:
         self._copies: dict[str, list[str]] = {}  # of a text, byte for byte
         self._row_folders: set[str] = set()  # with a text that has rows
         self._has_folder = False  # whether a text lies in `labels/`
-        self._lists: list[tuple[str, list[str]]] = []  # where, lines
+        self._lists: list[tuple[str, bytes]] = []
         self._known: dict[str, Texts] | None = None  # made when asked for, as are the sides
         self._sides: GivenSides | None = None
 
@@ -62,7 +70,7 @@ class YoloFiles:
         if YoloNames.wants(where, data):
             self._names.take(where, data)
         elif _is_list(data):
-            self._lists.append((where, data.decode("utf-8-sig", "replace").splitlines()))
+            self._lists.append((where, data))
         elif image := image_of(where, self.findings):
             if has_rows(data):
                 self._row_folders.add(posixpath.dirname(where))
@@ -101,11 +109,17 @@ class YoloFiles:
 
     def _given_sides(self) -> GivenSides:
         listed = GivenSides(self.findings, by_lists=True)
-        for where, lines in self._lists:
-            if side := self._names.side_of(where) or side_of_name(where):
-                for line in filter(None, map(str.strip, lines)):
-                    if image := image_of(line.replace("\\", "/"), self.findings, where):
-                        listed.add(image, side, where)
+        for where, data in self._lists:
+            side = self._names.side_of(where) or side_of_name(where)
+            if not side or is_too_long(data, where, self.findings):
+                continue
+            bad: list[Finding] = []
+            for line in filter(None, map(str.strip, lines_of(data))):
+                if image := image_of(line.replace("\\", "/"), bad, where):
+                    listed.add(image, side, where)
+                elif are_too_many(bad, where):
+                    break
+            self.findings += bad
         sides = GivenSides(self.findings)
         for image, texts in self._labels().items():
             for where, _ in texts if image not in listed.found else ():
@@ -209,8 +223,7 @@ def read_yolo(
     def settle(columns: list[str], at: str) -> VocObject:
         return VocObject(settle_row(columns, at, names, classes, size, findings))
 
-    rows = rows_of(data, where)
-    objects = settle_objects(rows, settle, on_error, findings)
-    if rows and not objects:
+    objects = settle_objects(rows_of(data, where), settle, on_error, findings)
+    if not objects and data.strip():
         findings.append(Finding(Flaw.NO_OBJECT, where, "no usable object"))
     return FilePart(where, VocAnnotation(image_id, *size, objects, tuple(findings)))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sixrayd.core.boxes import EDGES, Box
 from sixrayd.core.classes import ClassList
@@ -25,6 +25,7 @@ _ROW = re.compile(
     rb"[^\S\r\n]*\d+(\.0*)?([^\S\r\n]+[-+]?[\d.]+(e[-+]?\d+)?){4,}[^\S\r\n]*[\r\n]*", re.I
 )
 _MARK = b"\xef\xbb\xbf"
+_BLOCK = 1 << 16  # bytes that become lines at once
 
 Corners = tuple[float, float, float, float]
 
@@ -35,11 +36,20 @@ def has_rows(data: bytes) -> bool:
     return _ROW.fullmatch(first) is not None
 
 
-def rows_of(data: bytes, where: str) -> list[tuple[str, list[str]]]:
-    """Where each row is, and its columns."""
-    lines = data.decode("utf-8-sig", "replace").splitlines()
-    split = ((f"{where}: line {number}", line.split()) for number, line in enumerate(lines, 1))
-    return [(at, columns) for at, columns in split if columns]
+def rows_of(data: bytes, where: str) -> Iterator[tuple[str, list[str]]]:
+    """Where each row is, and its columns, one by one: a file may have millions for one image."""
+    for number, line in enumerate(lines_of(data), 1):
+        if columns := line.split():
+            yield f"{where}: line {number}", columns
+
+
+def lines_of(data: bytes) -> Iterator[str]:
+    """The lines of a text, of which some are held at a time."""
+    start = len(_MARK) if data.startswith(_MARK) else 0
+    while start < len(data):
+        end = data.find(b"\n", start + _BLOCK) + 1 or len(data)
+        yield from data[start:end].decode("utf-8", "replace").splitlines()
+        start = end
 
 
 def settle_row(

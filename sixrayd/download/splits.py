@@ -10,11 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.files import write_table
-from sixrayd.core.findings import Flaw
+from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA, Split
 from sixrayd.datasets.image_lists import listed_lines, text_of
-from sixrayd.datasets.sides import side_of_word, split_of_list
-from sixrayd.datasets.split_files import SplitFile, listed_image
+from sixrayd.datasets.sides import (
+    are_too_many,
+    is_too_long,
+    listed_image_of,
+    side_of_word,
+    split_of_list,
+)
+from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.imaging.hashes import Indices
@@ -61,10 +67,16 @@ class GivenSplits:
 
     def add_voc_list(self, member: Member) -> None:
         """Read one of VOC's lists: an image in each line."""
-        lines = listed_lines(text_of(member.data))
-        named = ((f"{member.where}: line {number}", name) for number, name in lines)
-        ids = [listed_image(name, where, self._faults.add) for where, name in named]
-        found = pa.chunked_array([[image for image in ids if image]], pa.string())
+        bad, ids = list[Finding](), list[str]()
+        too_long = is_too_long(member.data, member.where, bad)
+        for number, name in () if too_long else listed_lines(text_of(member.data)):
+            if image := listed_image_of(name, bad, f"{member.where}: line {number}"):
+                ids.append(image)
+            elif are_too_many(bad, member.where):
+                break
+        for fault in bad:
+            self._faults.add(fault.where, fault.text, fault.flaw)
+        found = pa.chunked_array([ids], pa.string())
         self._voc_lists[member.where] = found
         self.add_list(member.where, found)
 

@@ -349,6 +349,14 @@ def files(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def test_notes_without_end_are_refused(workspace):
+    path = workspace.shards / "notes.txt"
+    path.write_text("\n" * 200_001)
+    with pytest.raises(WorkspaceError) as refused:
+        audit(workspace, AuditSettings())
+    assert str(refused.value) == f"{path}: 200001 lines, at most 200000 are read; remove it"
+
+
 def test_the_same_audit_is_left_as_it_is_and_a_change_makes_it_again(workspace):
     first = audit(workspace)
     before = files(workspace.folder("audit"))

@@ -86,6 +86,11 @@ def test_a_foreign_host_is_refused(ask, host):
         assert (refused.status_code, refused.text) == (403, "Host: not a name of this app")
 
 
+def test_pages_may_ask_nobody_else(ask):
+    policy = "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:"
+    assert ask("/datasets/D").headers["content-security-policy"] == policy
+
+
 def test_its_own_hosts_are_answered_on_any_port(ask):
     for host in ("127.0.0.1:5151", "127.0.0.1:9999", "127.0.0.1", "shown.localhost:5151"):
         assert ask("/", Host=host).status_code == 200

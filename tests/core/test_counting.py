@@ -182,6 +182,19 @@ def box_table(count: int, **edges: float) -> pa.Table:
     return pa.table({"box_id": pa.repeat("", count), "image_id": ids, **same})
 
 
+def test_many_findings_of_no_image_are_read(tmp_path: Path) -> None:
+    rows = 10_001
+    texts = [secrets.token_hex(8) for _ in range(rows)]
+    found = pa.table([["BAD_NAME"] * rows, [""] * rows, [""] * rows, texts], schema=_FOUND)
+    pq.write_table(found, tmp_path / "findings.parquet")
+    assert read_table(tmp_path / "findings.parquet", _FOUND).equals(found)
+
+
+_FOUND = pa.schema(
+    [pa.field(n, pa.string(), nullable=False) for n in ("flaw", "image_id", "box_id", "text")]
+)
+
+
 def test_far_more_boxes_than_bytes_are_not_made_into_objects(tmp_path: Path) -> None:
     path, table = tmp_path / "a.parquet", box_table(250_000)
     pq.write_table(table.slice(0, 100_000), path, compression="zstd", compression_level=19)

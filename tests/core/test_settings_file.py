@@ -139,8 +139,10 @@ def test_a_users_file_has_an_absolute_place(
         ("[mine]\nthreshold = true", "threshold = True: expected a text or a number"),
         (
             '[mine]\nthreshold = "\\u001b[31m"',
-            "threshold = '\\x1b[31m': '\\x1b[31m' is not a valid float.",
+            "threshold = '\\x1b[31m': expected one line of at most 2000 printable signs",
         ),
+        ('[mine]\nname = "\\u0085"', "name = '\\x85': expected one line of at most 2000"),
+        (f"[mine]\nshards = ['{'a' * 2001}']", f"shards = ['{'a' * 97}…: expected one line of"),
         ("[mine]\nbatch = 2.5", "batch = 2.5: expected a whole number"),
         ("[mine]\nbatch = [1]", "batch = [1]: expected one value, found a list"),
         ("[mine]\nbatch = 1979-05-27", "batch = datetime.date(1979, 5, 27): expected a text or"),
@@ -164,6 +166,13 @@ def test_odd_files_end_in_one_line(tmp_path: Path, text: str, message: str) -> N
         1,
         f"{tmp_path}/w/sixrayd.toml: {message}",
     )
+
+
+def test_help_shows_no_signs_that_a_terminal_obeys(tmp_path: Path) -> None:
+    (tmp_path / "sixrayd.toml").write_text('[train]\nsplit = "\\u001b]0;x\\u0007\\nnext: y"')
+    answer = CliRunner().invoke(cli, ["train", "-w", str(tmp_path), "--help"])
+    assert "\x1b" not in answer.output and "\x07" not in answer.output
+    assert isinstance(answer.exception, SettingsError)
 
 
 SIGNS = st.text(max_size=20)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 
 import pytest
 
@@ -33,6 +34,18 @@ def test_the_bytes(lines):
         f'{{"image":"P1","sha256":"{"a" * 64}","size":[96,64],"before":[{{"label":"Gun",'
         '"xyxy":[1,2,30,40],"difficult":true}],"after":null}',
     ]
+
+
+def test_lines_and_brackets_without_end_take_no_memory(tmp_path):
+    tracemalloc.start()
+    try:
+        said = refusal(tmp_path, b"\n" * 10_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+    assert said.startswith("line 1: Expecting value")
+    said = refusal(tmp_path, b"[" * 4_000_001 + b"{" * 4_000_000 + b"\n")
+    assert said == "8000001 brackets, at most 8000000 are read"
 
 
 def refusal(tmp_path, text):

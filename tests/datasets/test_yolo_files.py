@@ -1,5 +1,7 @@
 """YOLO's quirks, each with its finding."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -406,3 +408,38 @@ def test_no_text_is_looked_at_for_each_image(monkeypatch):
         assert (labels.form, labels.side_of_image(f"images/P{number}.jpg")) == ("yolo", "")
     assert len(labels.image_ids) == 200
     assert len(looks) == 200
+
+
+@pytest.mark.parametrize("row", [b"\n", b"0\n", b"\r\n"])
+def test_rows_without_end_take_no_memory(row):
+    data = row * (400_000 // len(row))
+    tracemalloc.start()
+    try:
+        if not row.strip():
+            assert read(data).objects == ()
+        else:
+            with pytest.raises(AnnotationError, match="one of more than 10000; no image holds"):
+                read(data)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+BAD = b"images/P00001.jpg\n" + b"!\n" * 100_000
+LONG = b"images/P00001.jpg\n" + b"a\n" * 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("data", "bad", "side", "text"),
+    [
+        (BAD, 1000, "train", "names no images; the rest left out"),
+        (LONG, 0, "", "more than 4000000 lines; left out"),
+    ],
+)
+@pytest.mark.parametrize("where", ["train.txt", "ImageSets/Main/train.txt"])
+def test_a_list_without_end_is_left(data, bad, side, text, where):
+    labels = taken({"data.yaml": YAML, WHERE: b"0 .5 .5 .1 .1\n", where: data})
+    sides = labels.sides
+    found = [f for f in labels.findings if f.flaw in (Flaw.BAD_NAME, Flaw.NOT_READ)]
+    assert (len(found), found[-1]) == (bad + 1, Finding(Flaw.NOT_READ, where, text))
+    assert {s for split in sides.values() for s in split.values()} <= {side, "train"}

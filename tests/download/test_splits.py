@@ -271,6 +271,18 @@ def test_lists_beat_the_folders_of_labels(tmp_path: Path, release: Path) -> None
     )
 
 
+def test_a_list_of_what_no_image_is_called_is_left(tmp_path: Path, release: Path) -> None:
+    put(release, "ImageSets/Main/train.txt", lines("P00001") + "!\n" * 5000 + lines("P00002"))
+    put(release, "ImageSets/Main/test.txt", lines("P00003"))
+    take(tmp_path, release, "skip")
+    faults = [f for f in skipped(tmp_path) if f["where"].startswith("ImageSets/Main/train.txt")]
+    assert [f["error"] for f in faults if f["where"] == "ImageSets/Main/train.txt"] == [
+        "names no images; the rest left out"
+    ]
+    assert len(faults) == 1001
+    assert sides(tmp_path, "given") == divided(("P00001",), ("P00003",))
+
+
 def test_lists_of_yolo_on_both_sides(tmp_path: Path) -> None:
     for number, stem in enumerate("abc"):
         put(tmp_path, f"set/images/train/{stem}.jpg", jpeg(number))

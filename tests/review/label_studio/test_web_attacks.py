@@ -1,6 +1,7 @@
 """What web pages can do to a real Label Studio in whose browser somebody has signed in."""
 
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -78,6 +79,79 @@ def test_its_own_pages_links_and_programs_work(browser, site):
     assert browser.get("/projects/", headers=followed).status_code == 200
     port = site.server.url.rpartition(":")[2]
     assert browser.get("/", headers={"Host": f"localhost:{port}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/samples/time-series.csv?time=0&values=9", 403),  # as many columns as the last number
+        ("/x/samples/time-series.csv?time=0&values=9", 403),
+        ("/heidi-tips/", 403),  # which asks a server elsewhere
+        ("/samples/paragraphs.json", 302),
+        ("/admin/login/", 302),
+        ("/docs/api/schema/json/", 401),
+        ("/trigger500/", 401),
+        ("/api/users/", 401),
+    ],
+)
+def test_who_has_not_signed_in_has_nothing_worked_out(site, browser, path, status):
+    stranger = httpx.get(site.server.url + path, trust_env=False)
+    assert (stranger.status_code, len(stranger.content) < 1000) == (status, True)
+    if status == 403:
+        assert browser.get(path).text == "Not served here"
+    if status == 302:
+        assert stranger.headers["location"].startswith("/user/login/?next=/")
+
+
+def test_no_label_config_of_a_strangers_is_looked_at(site, browser):
+    form = {"label_config": "<View>"}
+    for headers in ({}, {"Authorization": "Token x"}, {"Authorization": "Basic x"}):
+        url = f"{site.server.url}/api/projects/validate/"
+        answer = httpx.post(url, data=form, headers=headers, trust_env=False)
+        assert (answer.status_code, answer.text) == (401, "Sign in first")
+    assert browser.post("/api/projects/validate/", data=form).status_code == 400
+
+
+def test_a_link_elsewhere_leads_to_pages_alone(browser):
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+    for path in ("/api/projects", "/logout", "/data/upload/1/x.svg", "/docs/api/schema/json/"):
+        answer = browser.get(path, headers=followed)
+        assert (answer.status_code, answer.text) == (403, "Origin: not this server's")
+    for path in ("/", "/user/login/", "/projects/", "/projects/1/data"):
+        assert browser.get(path, headers=followed, follow_redirects=True).status_code in (200, 404)
+    assert browser.get("/api/current-user/whoami").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/projects", "/user/login/", "/api/token/refresh/", "/none"])
+def test_what_a_stranger_sends_takes_no_memory(site, path):
+    nested = b"[" + b"[]," * 8_000_000 + b"0]"
+    process = Path(f"/proc/{site.server.pid}")
+    if not process.exists():
+        pytest.skip("no /proc")
+    httpx.post(site.server.url + path, trust_env=False)  # the first loads what it needs
+    (process / "clear_refs").write_text("5")  # forget the most memory that it had
+    before = _most_memory(process)
+    sent = {"content": nested, "headers": {"Content-Type": "application/json"}}
+    for headers in ({}, {"Origin": "http://evil.example"}):
+        sent["headers"] |= headers
+        answer = httpx.post(site.server.url + path, **sent, timeout=60, trust_env=False)
+        assert answer.status_code in (401, 403, 404, 413)
+    assert _most_memory(process) - before < 16 << 10
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "100000", "9" * 5000, "１"])
+def test_an_odd_length_is_refused(site, length):
+    host = site.server.url.removeprefix("http://")
+    with socket.create_connection(host.split(":"), timeout=60) as link:
+        head = f"POST /user/login/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        link.sendall(head.encode())
+        link.shutdown(socket.SHUT_WR)
+        assert link.recv(12) == b"HTTP/1.1 413"
+
+
+def _most_memory(process):
+    """KiB that it had at most."""
+    return int((process / "status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 def test_it_listens_on_loopback_alone(site):

@@ -4,6 +4,7 @@ import hmac
 import logging
 import os
 import re
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -11,12 +12,24 @@ from threading import Lock
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
 _NEXT_TASK = re.compile(r"/api/projects/\d+/next/?|/api/dm/actions/?")
+# Where a link of another site may lead; what else is asked for so may take long, or change things.
+_PAGES = re.compile(r"/(?:projects/.*|user/.*)?")
+# Views that do little for whoever asks; those without a name are static files.
+_FOR_ANYBODY = {None, "main", "user-login", "user-signup", "version", "api-version", "health"}
+_FOR_ANYBODY |= {"token_refresh"}
+_TO_SIGN_IN = ("/user/", "/api/token/")  # what is sent there is read before it is known who sends
+_LENGTH_OF_FORM = re.compile(r"[0-9]{0,5}")  # bytes, as a header says
+_BIT = 1 << 16  # bytes
+# A table as wide as is asked for, and tips from another site: of no use to reviewers.
+_FOR_NOBODY = {"static_time_series", "heidi_tips"}
 _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
 _LONGEST_LINE, _LONGEST_LOG = 2000, 64 << 20  # signs, bytes; anybody who asks adds to it
 # Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
 _SHIPPED = "label_studio.core.settings.label_studio"
 exec(find_spec(_SHIPPED).loader.get_code(_SHIPPED))  # type: ignore # noqa: S102
 MIDDLEWARE = ["sixrayd_settings.OwnPages", *MIDDLEWARE]  # type: ignore # noqa: F821
+MIDDLEWARE.append("sixrayd_settings.SignedIn")
+MIDDLEWARE.remove("core.middleware.ContextLogMiddleware")  # parses whatever anybody sends
 if "sqlite" in DATABASES["default"]["ENGINE"]:  # type: ignore # noqa: F821
     MIDDLEWARE.append("sixrayd_settings.TasksInTurn")
 TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type: ignore # noqa: F821
@@ -59,16 +72,63 @@ class OwnPages:
         self.answer = answer
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return self._answer(request)
+        finally:
+            _pass_over(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         own = f"{request.scheme}://{request.get_host()}"
         sent = request.headers
-        followed = request.method == "GET" and sent.get("Sec-Fetch-Dest") == "document"  # a link
+        link = request.method == "GET" and sent.get("Sec-Fetch-Dest") == "document"
+        followed = link and _PAGES.fullmatch(request.path)
         from_own = sent.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
         if sent.get("Origin", own) != own or not (from_own or followed):
             return HttpResponseForbidden("Origin: not this server's")
+        fits = _LENGTH_OF_FORM.fullmatch(request.META.get("CONTENT_LENGTH") or "")
+        if request.path.startswith(_TO_SIGN_IN) and not fits:
+            return HttpResponse("Too large for a form", status=413)
         if request.path == "/sixrayd-proof":  # that it is the server which was started
             key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
         return self.answer(request)
+
+
+def _pass_over(request: HttpRequest) -> None:
+    """Read what nobody wanted bit by bit: Django's server would, whole, to end the request."""
+    with suppress(OSError):
+        while request.environ["wsgi.input"].read(_BIT):
+            pass
+
+
+class SignedIn:
+    """Lets those who have not signed in do that, and nothing else.
+
+    Label Studio parses, draws and describes at length for whoever asks, so that one line of a
+    stranger's took gigabytes.
+    """
+
+    def __init__(self, answer):  # type: ignore[no-untyped-def]
+        self.answer = answer
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.answer(request)
+
+    def process_view(self, request, view, *_):  # type: ignore[no-untyped-def]
+        """What to answer in place of a view."""
+        from django.contrib.auth.views import redirect_to_login  # both need settings
+        from rest_framework.permissions import IsAuthenticated
+
+        name, drawn = request.resolver_match.url_name, getattr(view, "cls", None)
+        if name in _FOR_NOBODY:
+            return HttpResponseForbidden("Not served here")
+        asks = getattr(drawn, "permission_classes", ())  # a property where it asks in more ways
+        asks = isinstance(asks, property) or IsAuthenticated in asks
+        if name in _FOR_ANYBODY or request.user.is_authenticated or asks:
+            return None
+        if drawn:
+            return HttpResponse("Sign in first", status=401)
+        return redirect_to_login(request.get_full_path())
 
 
 class TasksInTurn:
