@@ -26,6 +26,10 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
         lines.append(_hidden(result, settings))
     if result.double.twice and settings.one_set:
         lines.append(result.double.words)
+    if result.double.twice and not settings.one_set:
+        lines.append(
+            f"{result.double.words}; NOT HELD against the bound, which is of a format before 3"
+        )
     if result.false_finds.found and settings.one_set:
         lines.append(result.false_finds.words)
     if bound.unchecked:
