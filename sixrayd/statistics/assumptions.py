@@ -27,9 +27,7 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
     if result.double.twice and settings.one_set:
         lines.append(result.double.words)
     if result.double.twice and not settings.one_set:
-        lines.append(
-            f"{result.double.words}; NOT HELD against the bound, which is of a format before 3"
-        )
+        lines.append(f"{result.double.words}; NOT HELD against the bound, of a format before 3")
     if result.false_finds.found and settings.one_set:
         lines.append(result.false_finds.words)
     if bound.unchecked:
