@@ -10,7 +10,7 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
     """What a bound rests on, one line each, wherever it is shown."""
     evidence, bound = result.evidence, result.bound
     lines = [
-        f"confidence: {100 * settings.confidence:.4g} %",
+        f"confidence: {100 * settings.confidence:.12g} %",
         f"looks: {_looks(evidence, settings)}",
         f"method: {_method(evidence, settings)}",
         f"rule where reviewers differ: {settings.consensus}",

@@ -33,6 +33,7 @@ CENSUS = ""  # stratum of units that were decided before the first draw
 _PAIR = ("image_id", "group")
 _LEAST_SHARE = 0.1  # of a draw, over the strata in equal parts
 _DIGEST_BITS = 256
+_LONGEST_SEED = 1000  # signs, which are hashed once for each unit
 
 # estimate/NAME/population.parquet: every readable negative, by image id.
 POPULATION_SCHEMA = pa.schema(
@@ -151,7 +152,7 @@ class Draw:
 
     Raises:
         TypeError: a value is of another type.
-        WorkspaceError: more was asked for than there was.
+        WorkspaceError: more was asked for than there was, or the seed is too long.
     """
 
     number: int  # from 1
@@ -166,6 +167,11 @@ class Draw:
         texts = [self.drawn_at, self.gone, self.seed]
         if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str}:
             raise TypeError(f"draw {self.number}: a value is of another type")
+        if len(self.seed) > _LONGEST_SEED:
+            raise WorkspaceError(
+                f"draw {self.number}: a seed of {len(self.seed):,} signs, at most "
+                f"{_LONGEST_SEED:,} are read"
+            )
         for name, units in self.units.items():
             if not 0 <= units <= self.pools.get(name, 0):
                 raise WorkspaceError(

@@ -134,6 +134,12 @@ def test_names_that_were_chosen_are_refused():
             population(rows).named_by_others()
 
 
+def test_a_seed_without_end_is_refused():
+    """It is hashed for each unit, so four million signs would take hours."""
+    with pytest.raises(WorkspaceError, match=r"^draw 1: a seed of 1,001 signs, at most 1,000 are"):
+        Draw(1, "", {}, {}, digest(), "x" * 1001)
+
+
 def test_a_seed_that_served_is_refused():
     """A second look by one seed takes nothing, and so would seem to find nothing."""
     looks = LookPlan((0.3, 0.45))
