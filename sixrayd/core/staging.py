@@ -1,10 +1,11 @@
 """A folder that appears whole or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_table
+from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.storage import is_refusal, refusal
 
 MANIFEST = "manifest.sha256"
-_PART, _OLD = ".sixrayd-part", ".sixrayd-old"
+_PART, _OLD, _LOCK = ".sixrayd-part", ".sixrayd-old", ".sixrayd-lock"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_TRIES = 9
 _ROWS = 10_000  # of a table that are in memory at once
 AddRow = Callable[[Mapping[str, Any]], None]
 
@@ -112,8 +116,64 @@ def _manifest(files: Mapping[str, str]) -> bytes:
 
 
 @contextmanager
+def sole_writer(target: Path) -> Iterator[None]:
+    """Be the only one who writes at `target`, from whatever workspace, and put right what was left
+    there by one that was killed.
+
+    Where nothing may be written beside `target`, nobody is kept out, and `staged` refuses.
+
+    Raises:
+        WorkspaceError: another process writes there, or the storage refuses.
+    """
+    beside, _ = _neighbours(target)
+    with ExitStack() as stack:
+        try:
+            make_folder(target.parent)
+            stack.enter_context(_held_for_now(beside.with_name(f".{target.name}{_LOCK}")))
+            remove_leftovers(target)
+        except HeldError as error:
+            raise WorkspaceError(
+                f"{target}: {error.holder} writes there; wait for it, or name another folder"
+            ) from error
+        except OSError as error:
+            if not is_refusal(error):
+                raise
+            if error.errno not in _READ_ONLY:
+                raise WorkspaceError(refusal(error, target)) from error
+        yield
+
+
+@contextmanager
+def _held_for_now(path: Path) -> Iterator[None]:
+    """Hold a file that is gone afterwards.
+
+    Raises:
+        HeldError: another process does.
+    """
+    for _ in range(_TRIES):
+        with held(path, "writing") as hold:
+            if not _is_at(path, hold.handle):
+                continue  # who held it before has removed it since it was opened
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+    raise HeldError(Holder("unknown"))
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
 def staged(target: Path) -> Iterator[Staging]:
     """A folder beside `target`; on a clean exit it is synced and takes `target`'s place.
+
+    Call as its `sole_writer`.
 
     Raises:
         WorkspaceError: it cannot be written; `target` is as it was.
@@ -140,9 +200,14 @@ def staged(target: Path) -> Iterator[Staging]:
 
 def remove_all_leftovers(folder: Path) -> None:
     """Put right what was left in a folder by exports that were killed."""
-    for leftover in [*folder.glob(f".*{_PART}"), *folder.glob(f".*{_OLD}")]:
-        name = leftover.name[1:].removesuffix(_PART).removesuffix(_OLD)
-        remove_leftovers(folder / name)
+    for end in (_PART, _OLD, _LOCK):
+        for leftover in folder.glob(f".?*{end}"):
+            # Another workspace may be writing here.
+            with (
+                suppress(WorkspaceError),
+                sole_writer(folder / leftover.name[1:].removesuffix(end)),
+            ):
+                pass
 
 
 def remove_leftovers(target: Path) -> None:

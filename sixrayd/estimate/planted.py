@@ -56,7 +56,8 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     """How many of the planted threats that reviewers have answered they found, by class.
 
     Those of all reviews count, as decisions of all reviews do, and what stands of an image is
-    what the consensus rule makes of it: a threat whose answers settle nothing was not found.
+    what the consensus rule makes of it: a threat whose answers settle nothing was not found. One
+    that is listed twice, as in a copy of a review's folder, counts once, as it was answered first.
 
     With proposals count those that were shown with what the detector saw in them, without those
     in which it saw nothing; where it never looked at them, all are without. Known positives also
@@ -68,6 +69,7 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     """
     shown, hits, named = Counter[_Key](), Counter[_Key](), Counter[_Key]()
     classes, shown_openly = workspace.classes(), _sent(workspace)
+    counted = set[tuple[Any, ...]]()
     for folder in _folders(workspace):
         detections, seen = folder / "detections.parquet", set[str]()
         if detections.exists():
@@ -84,6 +86,10 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
                 continue
             if known and row["target"] in shown_openly:
                 continue
+            threat = tuple(row[name] for name in ("image_id", "target", "label", *EDGES))
+            if threat in counted:
+                continue
+            counted.add(threat)
             label = row["label"]
             label = classes.canonical(label) if classes.covers(label) else label
             key = label, flagged and not held_back, row["kind"]

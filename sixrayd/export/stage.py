@@ -15,7 +15,7 @@ from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.runs import read_run
-from sixrayd.core.staging import MANIFEST, Staging, is_inside, remove_leftovers, staged
+from sixrayd.core.staging import MANIFEST, Staging, is_inside, sole_writer, staged
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
@@ -70,24 +70,30 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         target = settings.out.resolve() if settings.out else folder
         pointer = _pointer(workspace, planned, target, settings.force)
         workspace.check_own(pointer)
-        remove_leftovers(target)
-        existing = _run_at(target)
-        whole = not settings.force or _is_whole(target)
-        if existing is not None and existing.same_work(planned) and whole:
-            _point_to(pointer, existing, target)
-            return _result(existing, target, written=False)
-        refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
-        alias = pseudonym(workspace) if settings.pseudonyms else str
-        _check_links(settings, target)
-        reviews = planned.settings["review"]
-        evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
-        _check_sets(settings, evidence.classes)
-        lost_a_file = existing is not None and existing.same_work(planned)
-        descent = descent_of(settings.parent, target if existing else None, lost_a_file)
-        with staged(target) as staging:
-            run = _write(workspace, staging, planned, evidence, settings, descent)
-        _point_to(pointer, run, target)
-        return _result(run, target, written=True)
+        with sole_writer(target):
+            return _export(workspace, planned, pointer, target, settings)
+
+
+def _export(
+    workspace: Workspace, planned: Run, pointer: Path, target: Path, settings: ExportSettings
+) -> ExportResult:
+    existing = _run_at(target)
+    whole = not settings.force or _is_whole(target)
+    if existing is not None and existing.same_work(planned) and whole:
+        _point_to(pointer, existing, target)
+        return _result(existing, target, written=False)
+    refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
+    alias = pseudonym(workspace) if settings.pseudonyms else str
+    _check_links(settings, target)
+    reviews = planned.settings["review"]
+    evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
+    _check_sets(settings, evidence.classes)
+    lost_a_file = existing is not None and existing.same_work(planned)
+    descent = descent_of(settings.parent, target if existing else None, lost_a_file)
+    with staged(target) as staging:
+        run = _write(workspace, staging, planned, evidence, settings, descent)
+    _point_to(pointer, run, target)
+    return _result(run, target, written=True)
 
 
 def _plan(workspace: Workspace, settings: ExportSettings) -> Run:

@@ -11,7 +11,7 @@ from sixrayd.core.files import sha256_file
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
-from sixrayd.core.staging import Staging, staged
+from sixrayd.core.staging import Staging, sole_writer, staged
 from sixrayd.core.voc import VocAnnotation, write_voc
 from sixrayd.datasets.export_files import NEGATIVES, OTHER_CLASSES, SPLITS, UNDECIDED
 from sixrayd.datasets.export_set import TREE, is_export, other_classes
@@ -46,8 +46,7 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         SixraydError: the patch is not sound, the set is another than it was made from, or the
             folder is there; nothing is written.
     """
-    if settings.out.exists():
-        raise WorkspaceError(f"{settings.out}: exists; name a new folder with --out")
+    _refuse_what_is_there(settings.out)
     said = read_patch(file)
     said = said.reversed() if settings.reverse else said
     given = open_place(place, said.classes, with_images=False)
@@ -57,7 +56,8 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         raise AnnotationError(f"{place}: {error}") from error
     others = _with_other_classes(place, given, said) & reached.images.keys()
     split = _main_split(said, reached)
-    with staged(settings.out) as staging:
+    with sole_writer(settings.out), staged(settings.out) as staging:
+        _refuse_what_is_there(settings.out)  # by now
         suffixes = _copy_images(staging, place, reached) if settings.images else {}
         sides = reached.splits.get(split, {})
         _write_tree(staging, reached, sides, suffixes)
@@ -75,6 +75,11 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
         tuple(name for name in reached.splits if name != split),
         sum(reached.images[image_id].objects == () for image_id in others),
     )
+
+
+def _refuse_what_is_there(out: Path) -> None:
+    if out.exists():
+        raise WorkspaceError(f"{out}: exists; name a new folder with --out")
 
 
 def _with_other_classes(place: Path, given: LabelledSet, said: LabelPatch) -> frozenset[str]:

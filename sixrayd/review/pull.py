@@ -47,6 +47,7 @@ class TakenBack(NamedTuple):
     """An annotation that is no decision now, whatever it was."""
 
     task: int
+    by: str  # a reviewer, who takes back what he said himself and nothing else
     outcome: Outcome
     moment: str
 
@@ -69,7 +70,8 @@ class Fetched:
         fresh = new_versions(self.planted if planted else self.rows, known)
         for row in newest_versions(known).values():
             back = self.taken_back.get(row["annotation"])
-            if back is not None and back.task == row["task"] and not row["withdrawn"]:
+            theirs = back is not None and (back.task, back.by) == (row["task"], row["reviewer"])
+            if back is not None and theirs and not row["withdrawn"]:
                 note = f"taken back on the server: {back.outcome}"
                 fresh += withdrawals([row], note, back.moment)
         return fresh
@@ -174,6 +176,11 @@ class _Reader:
         self.pages = {book.number: book.page for book in project.books}
         known = (*folder.decisions(), *folder.decisions(planted=True))
         self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
+        self.said_at: dict[tuple[int, int, str], str] = {
+            (row["task"], row["annotation"], row["decided_at"]): row["reviewer"]
+            for row in known
+            if not row["withdrawn"]
+        }
         self.taken_back: dict[tuple[int, int], TakenBack] = {}
         self.planted = {
             row["image_id"]: (row["width"], row["height"])
@@ -222,7 +229,8 @@ class _Reader:
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            self.taken_back[book, number] = TakenBack(task.task_id, known.outcome, moment)
+            by = self._name(annotation.reviewer, task.task_id, number, when)
+            self.taken_back[book, number] = TakenBack(task.task_id, by, known.outcome, moment)
         return known
 
     def _read(
@@ -236,12 +244,14 @@ class _Reader:
     ) -> Known:
         number = annotation.annotation_id
         size_wh = self._size_wh(image_id)
+        notes = self._changed_by_another(task.task_id, annotation)
         if annotation.cancelled:
-            return Known(number, task.task_id, Outcome.SKIPPED)
-        if size_wh is None:
+            outcome = Outcome.SKIPPED
+            notes = notes if (task.task_id, number) in self.authors else []
+        elif size_wh is None:
             outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
         elif not annotation.regions:
-            outcome, notes = Outcome.EMPTY, ["was submitted with nothing in it"]
+            outcome, notes = Outcome.EMPTY, [*notes, "was submitted with nothing in it"]
         else:
             boxes = self.boxes_drawn(lane).get(image_id, {})
             names = {self.project.alias(box_id): box_id for box_id in boxes}
@@ -252,10 +262,7 @@ class _Reader:
             read = self.read_answer(regions, size_wh, boxes, self.classes)
             judged = judge(read, boxes, self.pages.get(book, PAGE))
             answer = judged.answer
-            outcome, notes = Outcome.DECISION, list(answer.notes)
-            if annotation.author not in (0, annotation.reviewer):
-                author = self._name(annotation.author, task.task_id, number)
-                notes.append(f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it")
+            outcome, notes = Outcome.DECISION, [*answer.notes, *notes]
             if answer.verdict is None:
                 outcome = Outcome.WITHOUT_VERDICT
                 notes.append("has no verdict, so it is no decision")
@@ -268,6 +275,12 @@ class _Reader:
         told = (printable(note, 500) for note in notes)
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)
+
+    def _changed_by_another(self, task: int, annotation: ServerAnnotation) -> list[str]:
+        if annotation.author in (0, annotation.reviewer):
+            return []
+        author = self._name(annotation.author, task, annotation.annotation_id)
+        return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
         if image_id in self.planted:
@@ -290,7 +303,7 @@ class _Reader:
             "image_id": image_id,
             "version": 0,
             "verdict": str(judged.answer.verdict),
-            "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id),
+            "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id, when),
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
             "server": self.project.server,
@@ -307,10 +320,12 @@ class _Reader:
             "rejected": list(judged.rejected),
         }
 
-    def _name(self, number: int, task: int, annotation: int) -> str:
-        # The server forgets who answered when it deletes a user; we do not.
-        known = self.people.get(number) or self.authors.get((task, annotation))
-        return known or f"user {number}"
+    def _name(self, number: int, task: int, annotation: int, when: str = "") -> str:
+        # The server forgets who answered when it deletes a user, and names who answered before;
+        # we do not. An answer of the same time is the same one.
+        if said := self.said_at.get((task, annotation, when)):
+            return said
+        return self.people.get(number) or self.authors.get((task, annotation)) or f"user {number}"
 
     def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))

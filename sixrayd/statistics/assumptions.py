@@ -10,7 +10,7 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
     """What a bound rests on, one line each, wherever it is shown."""
     evidence, bound = result.evidence, result.bound
     lines = [
-        f"confidence: {100 * settings.confidence:.4g} %",
+        f"confidence: {100 * settings.confidence:.12g} %",
         f"looks: {_looks(evidence, settings)}",
         f"method: {_method(evidence, settings)}",
         f"rule where reviewers differ: {settings.consensus}",
@@ -26,6 +26,8 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
         lines.append(_hidden(result, settings))
     if result.double.twice and settings.one_set:
         lines.append(result.double.words)
+    if result.double.twice and not settings.one_set:
+        lines.append(f"{result.double.words}; NOT HELD against the bound, of a format before 3")
     if result.false_finds.found and settings.one_set:
         lines.append(result.false_finds.words)
     if bound.unchecked:

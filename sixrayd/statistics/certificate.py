@@ -73,7 +73,12 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Known threats of one class that reviewers have answered, and how many they found."""
+    """Known threats of one class that reviewers have answered, and how many they found.
+
+    Raises:
+        TypeError: a value is of another type.
+        ValueError: the counts contradict each other.
+    """
 
     label: str
     with_proposals: bool
@@ -81,6 +86,18 @@ class Planted:
     hits: int
     named: int  # hits that were boxed as this class
     kind: str = str(Kind.PLANTED)  # or Kind.KNOWN
+
+    def __post_init__(self) -> None:
+        counts = (self.named, self.hits, self.planted)
+        if {*map(type, counts)} != {int} or type(self.with_proposals) is not bool:
+            raise TypeError(f"planted {self.label!r:.99}: a value is of another type")
+        if not 0 <= self.named <= self.hits <= self.planted:
+            raise ValueError(
+                f"planted {self.label!r:.99}: {self.named} named of {self.hits} found of "
+                f"{self.planted}: need to be counts that do not fall"
+            )
+        if self.kind not in (Kind.PLANTED, Kind.KNOWN):
+            raise ValueError(f"planted {self.label!r:.99}: kind {self.kind!r:.99}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ sampling (election audits).
 import hashlib
 import heapq
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,7 @@ CENSUS = ""  # stratum of units that were decided before the first draw
 _PAIR = ("image_id", "group")
 _LEAST_SHARE = 0.1  # of a draw, over the strata in equal parts
 _DIGEST_BITS = 256
+_LONGEST_SEED = 1000  # signs, which are hashed once for each unit
 
 # estimate/NAME/population.parquet: every readable negative, by image id.
 POPULATION_SCHEMA = pa.schema(
@@ -108,6 +109,26 @@ class Population:
         """Units outside the census."""
         return len(self.groups) - len(self.members[CENSUS])
 
+    def named_by_others(self) -> int:
+        """Units whose name is no image of theirs, as when a positive of the group has it.
+
+        Random numbers hang on these names, so whoever may choose them chooses what is drawn.
+
+        Raises:
+            WorkspaceError: a name can be no smallest image id of its group.
+        """
+        units = self.table.group_by("group").aggregate([("image_id", "min")])
+        strange = units.filter(pc.not_equal(units["group"], units["image_id_min"]))
+        images = set(self.table["image_id"].to_pylist()) if len(strange) else set()
+        for unit, least in zip(
+            *(strange[k].to_pylist() for k in strange.column_names), strict=True
+        ):
+            if unit > least or unit in images:
+                raise WorkspaceError(
+                    f"population: group {unit} is not named by its smallest image, {least}"
+                )
+        return len(strange)
+
     def rows_of(self, image_ids: Iterable[str]) -> dict[str, int]:
         """Unit of each image; images that are not in the population are left out."""
         wanted = pa.array(sorted(image_ids), pa.string())
@@ -131,7 +152,7 @@ class Draw:
 
     Raises:
         TypeError: a value is of another type.
-        WorkspaceError: more was asked for than there was.
+        WorkspaceError: more was asked for than there was, or the seed is too long.
     """
 
     number: int  # from 1
@@ -146,6 +167,11 @@ class Draw:
         texts = [self.drawn_at, self.gone, self.seed]
         if {*map(type, numbers)} != {int} or {*map(type, texts)} != {str}:
             raise TypeError(f"draw {self.number}: a value is of another type")
+        if len(self.seed) > _LONGEST_SEED:
+            raise WorkspaceError(
+                f"draw {self.number}: a seed of {len(self.seed):,} signs, at most "
+                f"{_LONGEST_SEED:,} are read"
+            )
         for name, units in self.units.items():
             if not 0 <= units <= self.pools.get(name, 0):
                 raise WorkspaceError(
@@ -190,9 +216,10 @@ class SamplingPlan:
 
         Raises:
             TypeError, ValueError, KeyError: it is something else.
-            WorkspaceError: a draw contradicts itself.
+            WorkspaceError: a draw contradicts itself, or has the seed of another.
         """
         draws = tuple(Draw(**draw) for draw in document["draws"])
+        _check_seeds(draws)
         edges = tuple(map(float, document["edges"]))
         looks = document.get("looks")
         planned = looks and LookPlan(tuple(map(float, looks["fractions"])), float(looks["power"]))
@@ -398,6 +425,21 @@ def allocate(pools: Mapping[str, int], units: int) -> dict[str, int]:
     for name in by_remainder[: units - sum(given.values())]:
         given[name] += 1
     return given
+
+
+def _check_seeds(draws: Sequence[Draw]) -> None:
+    """A seed that serves again draws what is known, which for a second look may be nothing.
+
+    Raises:
+        WorkspaceError: two draws have one seed.
+    """
+    first: dict[str, int] = {}
+    for number, draw in enumerate(draws, 1):
+        if (before := first.setdefault(draw.seed, number)) < number:
+            raise WorkspaceError(
+                f"draw {number}: has the seed of draw {before}, so it is known what it draws; each "
+                "serves once"
+            )
 
 
 def _gone_rows(population: Population, gone: pa.Table) -> IntArray:

@@ -24,7 +24,7 @@ class BoundSettings:
     one_set: bool = True  # False: as certificates before format 3
 
     def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1 or not 0 <= self.sensitivity <= 1:
+        if not 0 < self.confidence < 1 or self.alpha == 0 or not 0 <= self.sensitivity <= 1:
             raise SettingsError(
                 f"confidence {self.confidence:g} and sensitivity {self.sensitivity:g}: need to be "
                 "above 0 and below 1, and 0 to 1"

@@ -13,6 +13,7 @@ from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
+from sixrayd.statistics.sampling import Population
 from sixrayd.verify.archive import Archive, read_archive
 
 _DIGITS = 64  # of a commitment
@@ -99,6 +100,11 @@ def _check_commitment(said: Statement, published: str) -> str:
 
 def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     outcome = recompute(archive.statement, archive.tables)
+    if others := Population(archive.tables["population.parquet"]).named_by_others():
+        checked.append(
+            f"names: {counted(others, 'group')} named by images that are no negatives of the "
+            "release, NOT COMPARED: see whether it has them"
+        )
     draws = archive.statement.plan.draws
     units = sum(sum(draw.units.values()) for draw in draws)
     times = f"{len(draws)} draw{'s' if len(draws) > 1 else ''}"

@@ -1,6 +1,8 @@
 """A folder that appears whole or not at all."""
 
 import hashlib
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.staging import Staging, staged
+from sixrayd.core.staging import Staging, remove_all_leftovers, sole_writer, staged
 
 FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
 
@@ -138,3 +140,28 @@ def test_nothing_is_written_outside(tmp_path: Path, path: str) -> None:
     with refused, staged(tmp_path / "in/out") as staging:
         staging.write(path, b"x")
     assert list(tmp_path.rglob("*")) == [tmp_path / "in"]
+
+
+def test_two_who_write_at_one_place_do_not_meet(tmp_path):
+    """Whoever comes second must not take the first one's files for those of a dead one."""
+    target = tmp_path / "out"
+    busy = rf"^{re.escape(str(target))}: process {os.getpid()} writes there; wait for it, or name "
+
+    with sole_writer(target), staged(target) as staging:
+        write_all(staging)
+        remove_all_leftovers(tmp_path)
+        with pytest.raises(WorkspaceError, match=busy), sole_writer(target):
+            pytest.fail("both write")
+
+    assert contents(target) == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_lock_that_a_kill_left_keeps_nobody_out(tmp_path):
+    (lock := tmp_path / ".out.sixrayd-lock").write_text("1 writing")
+    with sole_writer(tmp_path / "out"):
+        assert lock.exists()
+    assert not lock.exists()
+    lock.touch()
+    remove_all_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """What planted threats say of reviewers, and what that makes of the bound."""
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -51,6 +53,19 @@ def plant(campaign, rows, answers, detected=()):
     write_table(folder / "decisions" / "00001.parquet", table, DECISION_SCHEMA)
     campaign.rounds = before
     campaign.pull()
+
+
+def test_a_threat_that_is_listed_twice_measures_once(campaign):
+    """Rows that are repeated, or a copy of the folder, would narrow the bound."""
+    rows = [(f"N{n:07d}", "planted", "Gun", 10, 10, 30, 30, True) for n in (900, 901)]
+    answers = [Says("N0000900", MISSED, (("Gun", 10, 10, 30, 30, "drawn", ""),))]
+    plant(campaign, [*rows, *rows[:1] * 9], [*answers, Says("N0000901", NOTHING)])
+    folder = campaign.workspace.folder("review", "first")
+    shutil.copytree(folder, folder.with_name("copy"))
+
+    counts = planted_counts(campaign.workspace, Rule.ADJUDICATOR)
+
+    assert counts == (Planted("Gun", False, 2, 1, 1),)
 
 
 def test_planted_threats_measure_and_widen(campaign):

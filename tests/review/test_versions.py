@@ -120,6 +120,41 @@ def test_an_answer_changed_by_another_stands_beside_its_authors(site):
 
 
 @pytest.mark.long
+def test_who_skips_the_answer_of_another_takes_back_nothing(site):
+    project = pushed(site, "skipped", 1)
+    ann, bob = site.person(), site.person()
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings("skipped"))
+    before = standing(site, "skipped")[image]
+    with LabelStudio(bob) as server:
+        server._sdk.annotations.update(number, result=[], was_cancelled=True)
+    result = pull(site.workspace, PullSettings("skipped"))
+    assert (result.new, result.taken_back) == (0, 0)
+    assert standing(site, "skipped")[image] == before
+    assert [p.what for p in result.problems] == [
+        f"was changed by another; the answer of {before[0].reviewer} stands beside it"
+    ]
+
+
+@pytest.mark.long
+def test_what_one_said_whom_the_server_forgot_is_not_put_in_the_mouth_of_another(site):
+    project = pushed(site, "editor", 1)
+    ann, bob = site.person(), site.person()
+    _, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings("editor"))
+    with LabelStudio(bob) as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        name = server.user
+    pull(site.workspace, PullSettings("editor"))
+    before = standing(site, "editor")
+    with site.client() as server:
+        users = {mail: number for number, mail in server.reviewers().items()}
+        server._request("DELETE", f"api/users/{users[name]}")
+    result = pull(site.workspace, PullSettings("editor", full=True))
+    assert (result.new, standing(site, "editor")) == (0, before)
+
+
+@pytest.mark.long
 def test_a_reviewer_whom_the_server_forgot_keeps_the_name(site):
     project = pushed(site, "leaver", 1)
     person = site.person()

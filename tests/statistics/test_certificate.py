@@ -286,6 +286,25 @@ def test_assumptions_are_one_line_each():
     )
 
 
+def test_no_confidence_is_told_as_more_than_it_is():
+    made = BoundSettings(confidence=0.999996)
+    assert assumptions(outcome(POPULATION, drawn(2), CENSUS, (), made, ()), made)[0] == (
+        "confidence: 99.9996 %"  # 100 in four digits
+    )
+    with pytest.raises(SettingsError, match=r"^confidence 1 and "):
+        BoundSettings(confidence=1 - 1e-13)
+
+
+def test_an_older_format_says_that_double_reading_does_not_widen_its_bound():
+    """Whoever states an older format gets a smaller bound from the same decisions."""
+    made, twice = BoundSettings(one_set=False), DoubleReading(5, 4, 3, 1, 2, 1, 0)
+    found = outcome(POPULATION, drawn(2), CENSUS, (), made, (), twice)
+
+    lines = assumptions(found, made)
+
+    assert f"{twice.words}; NOT HELD against the bound, of a format before 3" in lines
+
+
 def statement(**changes):
     parts = {"name": "first", "signed_by": "Ann", "signed_at": "2026-01-02T10:00:00+00:00"}
     plan = SamplingPlan("00", (), (Draw(1, "", {"low": 10}, {"low": 2}, _NOBODY, SEED),))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from scipy.stats import chisquare
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
+from sixrayd.statistics.planned import LookPlan
 from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
     POPULATION_SCHEMA,
@@ -121,6 +122,34 @@ def test_population_that_contradicts_itself():
         population([*ROWS, ("a1", "z", "low")])
     with pytest.raises(WorkspaceError, match=r"^population: a unit is in two strata$"):
         population([*ROWS, ("a3", "a", "high")])
+
+
+def test_names_that_were_chosen_are_refused():
+    """Random numbers hang on them, so whoever may choose names chooses what is drawn."""
+    assert population([("a", "a", "low"), ("b", "a", "low"), ("c", "c", "")]).named_by_others() == 0
+    assert population().named_by_others() == 7  # by positives of their groups, as it seems
+    for name, least in (("c2", "c1"), ("a1", "c1")):
+        rows = [("a1", "a", "low"), ("c1", name, "low")]
+        with pytest.raises(WorkspaceError, match=rf"^population: group {name} is not .* {least}$"):
+            population(rows).named_by_others()
+
+
+def test_a_seed_without_end_is_refused():
+    """It is hashed for each unit, so four million signs would take hours."""
+    with pytest.raises(WorkspaceError, match=r"^draw 1: a seed of 1,001 signs, at most 1,000 are"):
+        Draw(1, "", {}, {}, digest(), "x" * 1001)
+
+
+def test_a_seed_that_served_is_refused():
+    """A second look by one seed takes nothing, and so would seem to find nothing."""
+    looks = LookPlan((0.3, 0.45))
+    found = population([(f"n{n:03}", f"n{n:03}", "low") for n in range(200)])
+    drawn = Drawn.nothing(found, looks).after_look(found, "dice").after_look(found, "dice")
+    assert drawn.taken(found, 2) == {"low": 0}
+
+    draws = tuple(Draw(n, "", {"low": 200}, {"low": 0}, digest(), "dice") for n in (1, 2))
+    with pytest.raises(WorkspaceError, match=r"^draw 2: has the seed of draw 1, so "):
+        SamplingPlan.parse(asdict(SamplingPlan("", (), draws, looks=looks)))
 
 
 @pytest.mark.parametrize(

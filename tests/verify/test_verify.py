@@ -232,7 +232,19 @@ def shift(key, value):
         (shift("planted", [THREATS]), "outcome.bound."),
         (
             shift("planted", [THREATS | {"hits": "9"}]),
-            "a value makes no sense",
+            "statement.json: not a statement (planted 'Gun': a value is of another type)",
+        ),
+        (
+            shift("planted", [THREATS, THREATS | {"planted": -4, "hits": -9, "named": -9}]),
+            "statement.json: not a statement (planted 'Gun': -9 named of -9 found of -4",
+        ),
+        (
+            shift("planted", [THREATS | {"kind": "guess"}]),
+            "statement.json: not a statement (planted 'Gun': kind 'guess')",
+        ),
+        (
+            lambda said: said["plan"]["draws"][1].update(seed="dice"),
+            "draw 2: has the seed of draw 1",
         ),
         (lambda said: said["outcome"]["evidence"].update(reviewed=5), "outcome.evidence.reviewed"),
         (lambda said: said["outcome"]["by_class"]["Gun"].update(upper=0), "outcome.by_class.Gun"),
@@ -392,7 +404,12 @@ def test_a_population_of_many_strata_is_refused(file):
 
 def test_many_draws_of_many_classes_are_refused(file):
     rewrite(file, shift("classes", [f"C{n}" for n in range(999)]))
-    rewrite(file, recommitted(lambda plan: plan.update(draws=plan["draws"] * 40)))
+
+    def many(plan):
+        draws = enumerate(plan["draws"] * 40)
+        plan.update(draws=[{**draw, "seed": f"{number}"} for number, draw in draws])
+
+    rewrite(file, recommitted(many))
 
     assert verify(file).fault.endswith(
         "strata × 80 draws × 1000 bounds are too much: at most 100,000 are read"
