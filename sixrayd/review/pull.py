@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
-from sixrayd.core.moments import read_moment
+from sixrayd.core.moments import read_utc
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
@@ -71,7 +71,7 @@ class Fetched:
         for row in newest_versions(known).values():
             back = self.taken_back.get(row["annotation"])
             theirs = back is not None and (back.task, back.by) == (row["task"], row["reviewer"])
-            if back is not None and theirs and not row["withdrawn"]:
+            if back is not None and theirs and not row["withdrawn"] and _ends(back, row):
                 note = f"taken back on the server: {back.outcome}"
                 fresh += withdrawals([row], note, back.moment)
         return fresh
@@ -151,17 +151,19 @@ def fetch(
                 f"which was pushed to {project.server}; name that server with --url"
             )
         tasks, annotations = server.counts(number)
-        cursor = before.get(number)
-        if cursor is not None and cursor.tasks == tasks and cursor.moment:
+        cursor, now = before.get(number), datetime.now(UTC)
+        # Of a clock that was ahead, what came since may be dated before.
+        asks = cursor is not None and cursor.moment and read_utc(cursor.moment) <= now
+        if cursor is not None and cursor.tasks == tasks and asks:
             changed = server.tasks_since(number, cursor.moment)
             newer = reader.read(changed, cursor)
             # A deleted annotation leaves no trace but the count.
             if len(newer.annotations) == annotations:
-                cursors[number] = newer
+                cursors[number] = newer.by(now)
                 continue
         reader.forget(number)
         found = server.answered_tasks(number)
-        cursors[number] = reader.read(found, Cursor(number, tasks))
+        cursors[number] = reader.read(found, Cursor(number, tasks)).by(now)
     return reader.fetched(cursors)
 
 
@@ -175,7 +177,12 @@ class _Reader:
         self.boxes_drawn = cache(folder.boxes_drawn)
         self.pages = {book.number: book.page for book in project.books}
         known = (*folder.decisions(), *folder.decisions(planted=True))
+        decisions_of(known, folder.name)  # their times are read below
         self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
+        self.first_said: dict[tuple[int, int], tuple[str, str]] = {}
+        for row in known:
+            said = (row["reviewer"], row["decided_at"])
+            self.first_said.setdefault((row["task"], row["annotation"]), said)
         self.said_at: dict[tuple[int, int, str], str] = {
             (row["task"], row["annotation"], row["decided_at"]): row["reviewer"]
             for row in known
@@ -229,7 +236,7 @@ class _Reader:
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            by = self._name(annotation.reviewer, task.task_id, number, when)
+            by = self._who(task.task_id, annotation, when)
             self.taken_back[book, number] = TakenBack(task.task_id, by, known.outcome, moment)
         return known
 
@@ -269,9 +276,12 @@ class _Reader:
             elif not when:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
+            elif not (who := self._who(task.task_id, annotation, when)):
+                outcome = Outcome.ODD
+                notes.append("left out, who changed it was deleted on the server")
             else:
                 row = self._row(image_id, lane, task.task_id, annotation, judged, when)
-                self.rows[book, number] = row
+                self.rows[book, number] = row | {"reviewer": who}
         told = (printable(note, 500) for note in notes)
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)
@@ -279,7 +289,7 @@ class _Reader:
     def _changed_by_another(self, task: int, annotation: ServerAnnotation) -> list[str]:
         if annotation.author in (0, annotation.reviewer):
             return []
-        author = self._name(annotation.author, task, annotation.annotation_id)
+        author = self._name(annotation.author, task, annotation)
         return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
@@ -303,7 +313,7 @@ class _Reader:
             "image_id": image_id,
             "version": 0,
             "verdict": str(judged.answer.verdict),
-            "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id, when),
+            "reviewer": "",  # see `_who`
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
             "server": self.project.server,
@@ -320,12 +330,28 @@ class _Reader:
             "rejected": list(judged.rejected),
         }
 
-    def _name(self, number: int, task: int, annotation: int, when: str = "") -> str:
+    def _who(self, task: int, annotation: ServerAnnotation, when: str) -> str:
         # The server forgets who answered when it deletes a user, and names who answered before;
         # we do not. An answer of the same time is the same one.
-        if said := self.said_at.get((task, annotation, when)):
+        if said := self.said_at.get((task, annotation.annotation_id, when)):
             return said
-        return self.people.get(number) or self.authors.get((task, annotation)) or f"user {number}"
+        if annotation.author and not annotation.reviewer:
+            return ""  # changed by somebody else, whom it forgot before we asked
+        return self._name(annotation.reviewer, task, annotation)
+
+    def _name(self, number: int, task: int, annotation: ServerAnnotation) -> str:
+        known = (task, annotation.annotation_id)
+        if number == annotation.author and (before := self._before_renamed(*known, annotation)):
+            return before
+        return self.people.get(number) or self.authors.get(known) or f"user {number}"
+
+    def _before_renamed(self, task: int, number: int, annotation: ServerAnnotation) -> str:
+        """Who made it, where its author was called otherwise; his answer stays one and his."""
+        name, said_at = self.first_said.get((task, number), ("", ""))
+        made_at = _utc(annotation.created_at)
+        # A number that was given again, after a backup was restored, is of a later answer.
+        same = bool(name and made_at) and read_utc(made_at) <= read_utc(said_at)
+        return name if same and annotation.author and name not in self.people.values() else ""
 
     def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
@@ -337,9 +363,13 @@ class _Reader:
         )
 
 
+def _ends(back: TakenBack, row: Row) -> bool:
+    """Whether it was taken back after it was said; before, it is of a backup."""
+    return read_utc(back.moment) >= read_utc(row["decided_at"])
+
+
 def _utc(text: str) -> str:
     try:
-        moment = read_moment(text)
+        return read_utc(text).isoformat()
     except ValueError:
         return ""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -23,11 +24,12 @@ CURSOR = Cursor(
 DOCUMENT = json.loads(json.dumps(asdict(CURSOR)))
 
 numbers, texts = st.integers(0, 2**63), st.text(max_size=6)
+moments = st.sampled_from(["", CURSOR.moment])
 problems = st.builds(Problem, texts, numbers, numbers, texts)
 several = st.lists(problems, max_size=2).map(tuple)
 known = st.builds(Known, numbers, numbers, st.sampled_from(Outcome), several)
 cursors = st.builds(
-    Cursor, numbers, numbers, texts, numbers, numbers, st.lists(known, max_size=3).map(tuple)
+    Cursor, numbers, numbers, moments, numbers, numbers, st.lists(known, max_size=3).map(tuple)
 )
 
 
@@ -56,6 +58,7 @@ def broken(**changed):
         DOCUMENT | {"annotations": None},
         DOCUMENT | {"annotations": [7]},
         DOCUMENT | {"colour": "red"},
+        DOCUMENT | {"moment": "yesterday"},
         {key: value for key, value in DOCUMENT.items() if key != "tasks"},
         broken(outcome="lost"),
         broken(annotation="seven"),
@@ -69,6 +72,13 @@ def broken(**changed):
 def test_what_is_no_cursor(document):
     with pytest.raises((KeyError, TypeError, ValueError)):
         Cursor.of(document)
+
+
+def test_a_clock_that_was_ahead_hides_nothing_that_comes_once_it_is_right():
+    now = datetime(2026, 1, 2, 9, tzinfo=UTC)
+    assert CURSOR.by(now).moment == "2026-01-02T09:00:00+00:00"
+    assert CURSOR.by(now + timedelta(hours=1)) == CURSOR
+    assert Cursor(3, 40).by(now) == Cursor(3, 40)
 
 
 def test_a_problem_is_one_line_that_leads_to_it():
