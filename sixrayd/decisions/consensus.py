@@ -180,7 +180,7 @@ def _settle_boxes(side: Sequence[Decision], rule: Rule, how: str) -> Settled:
     if len(kept) < len(things):
         left_out = _difference([drawn for drawn in things if 2 * len(drawn) <= len(side)])
         how = "; ".join(filter(None, (how, f"by {rule}, left out: {left_out}")))
-    return Settled(_joined(side, tuple(map(_merged, kept))), how)
+    return Settled(_joined(side, tuple(_drawn_by(drawn, len(side)) for drawn in kept)), how)
 
 
 def _in_doubt(drew: int, of: int, rule: Rule) -> bool:
@@ -203,6 +203,12 @@ def _things(said: Sequence[Decision]) -> list[list[_Drawn]]:
             else:
                 things.append([_Drawn(decision.reviewer, item)])
     return things
+
+
+def _drawn_by(drawn: Sequence[_Drawn], of: int) -> DecidedBox:
+    """A box that stands, with those who drew it where that is not everybody."""
+    names = tuple(sorted(who for who, _ in drawn))
+    return replace(_merged(drawn), reviewers=names if len(drawn) < of else ())
 
 
 def _merged(drawn: Sequence[_Drawn]) -> DecidedBox:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,8 @@ class DecidedBox:
     box: Box
     origin: str  # "confirmed", "moved", "relabelled", "drawn", or "agreed" by several
     candidate: str  # box id of the detection it goes back to, or empty
+    # Who drew it, where others who saw contraband did not; none where it is of all of them.
+    reviewers: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,15 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "state": str(image.state),
                 "round": decision.review if decision else "",
                 "decided_at": decision.decided_at if decision else "",
-                "reviewers": _behind(decision, said) if decision else [],
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
-            for number, item in enumerate(image.annotation.objects, 1):
+            objects = image.annotation.objects
+            all_of_it = _behind(decision, said) if decision else []
+            drawn_by = [b.reviewers for b in decision.boxes] if decision else [()] * len(objects)
+            for number, (item, drew) in enumerate(zip(objects, drawn_by, strict=True), 1):
                 flags = {"difficult": item.difficult, "truncated": item.truncated}
                 box = {"object": number, **item.box.as_row(), **flags}
+                box |= {"reviewers": list(drew) or all_of_it}
                 add_row(common | box | _detection(item.provenance, decision, evidence))
 
         yield add
