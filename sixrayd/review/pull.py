@@ -236,7 +236,7 @@ class _Reader:
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            by = self._who(task.task_id, annotation, when)
+            by = self._who(task.task_id, lane, annotation, when)
             self.taken_back[book, number] = TakenBack(task.task_id, by, known.outcome, moment)
         return known
 
@@ -276,7 +276,7 @@ class _Reader:
             elif not when:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
-            elif not (who := self._who(task.task_id, annotation, when)):
+            elif not (who := self._who(task.task_id, lane, annotation, when)):
                 outcome = Outcome.ODD
                 notes.append("left out, who changed it was deleted on the server")
             else:
@@ -330,14 +330,17 @@ class _Reader:
             "rejected": list(judged.rejected),
         }
 
-    def _who(self, task: int, annotation: ServerAnnotation, when: str) -> str:
+    def _who(self, task: int, lane: str, annotation: ServerAnnotation, when: str) -> str:
         # The server forgets who answered when it deletes a user, and names who answered before;
         # we do not. An answer of the same time is the same one.
         if said := self.said_at.get((task, annotation.annotation_id, when)):
             return said
         if annotation.author and not annotation.reviewer:
             return ""  # changed by somebody else, whom it forgot before we asked
-        return self._name(annotation.reviewer, task, annotation)
+        # Lanes are of different people, so two who were deleted are not one.
+        known = annotation.reviewer or (task, annotation.annotation_id) in self.authors
+        unknown = f"deleted user of lane {lane}"
+        return self._name(annotation.reviewer, task, annotation) if known else unknown
 
     def _name(self, number: int, task: int, annotation: ServerAnnotation) -> str:
         known = (task, annotation.annotation_id)

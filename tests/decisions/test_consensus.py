@@ -242,7 +242,7 @@ def test_boxes_are_united_under_strictest():
     assert (len(settled.decision.boxes), settled.reason) == (3, "")
     drew = {box: box.reviewers for box in settled.decision.boxes}
     assert drew == {KNIFE: ("ann", "cid"), OTHER: ("bob",), GUN: ("cid",)}
-    alike = settle([said[0], replace(said[0], reviewer="bob")], Rule.STRICTEST)
+    alike = settle([said[0], says("bob", MISSED, KNIFE)], Rule.STRICTEST)
     assert [box.reviewers for box in alike.decision.boxes] == [()]  # of all who saw contraband
 
 

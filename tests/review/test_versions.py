@@ -187,6 +187,32 @@ def test_what_nobody_is_known_to_have_said_is_put_in_nobodys_mouth(site, skips):
 
 
 @pytest.mark.long
+def test_two_whom_the_server_forgot_before_they_were_known_stay_two(site):
+    site.mined("leavers", 1)
+    push(site.workspace, PushSettings("leavers", reviewers=2))
+    books = ReviewFolder(site.workspace, "leavers").project().numbers()
+    people = [site.person(), site.person()]
+    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
+        image, _ = site.answer(book, verdict=verdict, by=who)
+    names = {server_name(who) for who in people}
+    with site.client() as server:
+        for number, mail in server.reviewers().items():
+            if mail in names:
+                server._request("DELETE", f"api/users/{number}")
+    result = pull(site.workspace, PullSettings("leavers"))
+    assert (result.new, result.unsettled.images) == (2, 1)
+    assert {(d.reviewer, str(d.verdict)) for d in standing(site, "leavers")[image]} == {
+        ("deleted user of lane 1", "unsure"),
+        ("deleted user of lane 2", "nothing there"),
+    }
+
+
+def server_name(who):
+    with LabelStudio(who) as server:
+        return server.user
+
+
+@pytest.mark.long
 def test_who_is_called_otherwise_stays_one_person_where_he_changes_his_answer(site):
     project = pushed(site, "renamed", 1)
     image, number = site.answer(project, verdict=Verdict.UNSURE, by=(ann := site.person()))
