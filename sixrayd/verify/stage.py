@@ -12,7 +12,7 @@ import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
-from sixrayd.statistics.certificate import BoundOutcome, Statement, recompute
+from sixrayd.statistics.certificate import FORMAT, BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
 from sixrayd.statistics.sampling import Draw, Population
 from sixrayd.verify.archive import Archive, read_archive
@@ -49,7 +49,10 @@ def verify(path: Path, commitment: str = "") -> Verification:
     checked: list[str] = []
     try:
         archive = read_archive(path)
-        checked.append(f"parts: {len(archive.tables)} tables with the digests that are stated")
+        parts = f"parts: {len(archive.tables)} tables with the digests that are stated"
+        if (older := archive.statement.format) < FORMAT:
+            parts += f"; of format {older}, by whose method the bound is computed"
+        checked.append(parts)
         against = _check_commitment(archive.statement, commitment)
         checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
         outcome = _check_outcome(archive, checked)

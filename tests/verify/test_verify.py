@@ -27,9 +27,11 @@ from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
+from sixrayd.statistics.certificate import recompute
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
+from sixrayd.verify.archive import read_archive
 from sixrayd.verify.command import verify as command
 from sixrayd.verify.stage import _told, verify
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
@@ -308,6 +310,35 @@ def test_a_changed_table_is_refused(file, name, change, message):
     retable(file, name, change)
 
     assert verify(file).fault.startswith(message)
+
+
+def test_an_older_format_hides_nothing_that_a_bound_rests_on(file):
+    rewrite(file, shift("planted", [THREATS]))
+    as_recomputed(file)
+    now = verify(file)
+    rewrite(file, shift("format", 2))
+    as_recomputed(file)
+
+    older = verify(file)
+
+    assert (now.fault, older.fault) == ("", "")
+    told = [
+        line for line in now.rests_on if line.startswith(("odds ratio", "false finds: NOT MEA"))
+    ]
+    assert len(told) == 2
+    assert {line.partition(";")[0] for line in told} < {
+        line.partition(";")[0] for line in older.rests_on
+    }
+    assert older.checked[0] == (
+        f"{now.checked[0]}; of format 2, by whose method the bound is computed"
+    )
+
+
+def as_recomputed(file):
+    """With the outcome that follows from the parts, as a forger would."""
+    archive = read_archive(file)
+    found = recompute(archive.statement, archive.tables)
+    rewrite(file, shift("outcome", found.document(archive.statement.format)))
 
 
 def test_seeds_that_look_alike_are_told_apart(file):
