@@ -25,8 +25,10 @@ class DecidedBox:
     box: Box
     origin: str  # "confirmed", "moved", "relabelled", "drawn", or "agreed" by several
     candidate: str  # box id of the detection it goes back to, or empty
-    # Who drew it, where others who saw contraband did not; none where it is of all of them.
+    # Who drew it and the latest of their times, where others who saw contraband did not; empty
+    # where it is of all of them.
     reviewers: tuple[str, ...] = field(default=(), compare=False)
+    decided_at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

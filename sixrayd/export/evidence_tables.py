@@ -31,16 +31,17 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "split": image.record.split,
                 "state": str(image.state),
                 "round": decision.review if decision else "",
-                "decided_at": decision.decided_at if decision else "",
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
             objects = image.annotation.objects
             all_of_it = _behind(decision, said) if decision else []
-            drawn_by = [b.reviewers for b in decision.boxes] if decision else [()] * len(objects)
-            for number, (item, drew) in enumerate(zip(objects, drawn_by, strict=True), 1):
+            when = decision.decided_at if decision else ""
+            drew = [(b.reviewers, b.decided_at) for b in decision.boxes] if decision else []
+            drew = drew or [((), "")] * len(objects)
+            for number, (item, (who, last)) in enumerate(zip(objects, drew, strict=True), 1):
                 flags = {"difficult": item.difficult, "truncated": item.truncated}
                 box = {"object": number, **item.box.as_row(), **flags}
-                box |= {"reviewers": list(drew) or all_of_it}
+                box |= {"reviewers": list(who) or all_of_it, "decided_at": last or when}
                 add_row(common | box | _detection(item.provenance, decision, evidence))
 
         yield add

@@ -329,7 +329,7 @@ def _found_object(
             score=behind.score if behind else None,
             reviewer=", ".join(item.reviewers) or decision.reviewer,
             verdict=str(decision.verdict),
-            decided_at=decision.decided_at,
+            decided_at=item.decided_at or decision.decided_at,
             version=decision.version,
         ),
     )

@@ -105,6 +105,11 @@ def test_a_box_names_those_who_drew_it_and_nobody_else(tmp_path, rule):
     rows = pq.read_table(Path(result.tree) / "provenance.parquet").to_pylist()
     rows = [row for row in rows if row["image_id"] == "N0000001"]
     assert {row["label"]: row["reviewers"] for row in rows} == expected
+    hours = {"Knife": "11", "Gun": "12"}  # cid came after those who drew the knife
+    assert {row["label"]: row["decided_at"][11:13] for row in rows} == {
+        label: hours[label] for label in expected
+    }
+    assert [item.provenance.decided_at for item in found] == [row["decided_at"] for row in rows]
 
 
 def test_boxes_that_differ_a_little_become_one(tmp_path):
