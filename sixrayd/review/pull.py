@@ -47,6 +47,7 @@ class TakenBack(NamedTuple):
     """An annotation that is no decision now, whatever it was."""
 
     task: int
+    image_id: str
     by: str  # a reviewer, who takes back what he said himself and nothing else
     outcome: Outcome
     moment: str
@@ -70,8 +71,7 @@ class Fetched:
         fresh = new_versions(self.planted if planted else self.rows, known)
         for row in newest_versions(known).values():
             back = self.taken_back.get(row["annotation"])
-            theirs = back is not None and (back.task, back.by) == (row["task"], row["reviewer"])
-            if back is not None and theirs and not row["withdrawn"] and _ends(back, row):
+            if back is not None and not row["withdrawn"] and _ends(back, row):
                 note = f"taken back on the server: {back.outcome}"
                 fresh += withdrawals([row], note, back.moment)
         return fresh
@@ -237,7 +237,9 @@ class _Reader:
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
             by = self._who(task.task_id, lane, annotation, when)
-            self.taken_back[book, number] = TakenBack(task.task_id, by, known.outcome, moment)
+            self.taken_back[book, number] = TakenBack(
+                task.task_id, image_id, by, known.outcome, moment
+            )
         return known
 
     def _read(
@@ -367,8 +369,10 @@ class _Reader:
 
 
 def _ends(back: TakenBack, row: Row) -> bool:
-    """Whether it was taken back after it was said; before, it is of a backup."""
-    return read_utc(back.moment) >= read_utc(row["decided_at"])
+    """Whether this is what was taken back, after it was said: before, it is of a backup, after
+    which numbers of tasks and annotations are given again."""
+    own = (back.task, back.by, back.image_id) == (row["task"], row["reviewer"], row["image_id"])
+    return own and read_utc(back.moment) >= read_utc(row["decided_at"])
 
 
 def _utc(text: str) -> str:

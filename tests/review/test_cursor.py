@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
+from sixrayd.review.pull import Fetched, TakenBack
 
 CURSOR = Cursor(
     project=3,
@@ -79,6 +80,26 @@ def test_a_clock_that_was_ahead_hides_nothing_that_comes_once_it_is_right():
     assert CURSOR.by(now).moment == "2026-01-02T09:00:00+00:00"
     assert CURSOR.by(now + timedelta(hours=1)) == CURSOR
     assert Cursor(3, 40).by(now) == Cursor(3, 40)
+
+
+@pytest.mark.parametrize(
+    ("changed", "ends"),
+    [
+        ({}, True),
+        ({"moment": "2026-01-02T10:00:00+00:00"}, True),
+        ({"moment": "2026-01-02T09:59:59+00:00"}, False),  # before it was said: of a backup
+        ({"image_id": "N2"}, False),  # of a task whose number was given again
+        ({"task": 2}, False),
+        ({"by": "bob"}, False),
+        ({"by": ""}, False),
+    ],
+)
+def test_what_is_taken_back_ends_what_its_reviewer_said_there_before(changed, ends):
+    row = {"task": 1, "annotation": 7, "image_id": "N1", "reviewer": "ann", "version": 1}
+    row |= {"withdrawn": False, "decided_at": "2026-01-02T10:00:00+00:00"}
+    back = TakenBack(1, "N1", "ann", Outcome.SKIPPED, "2026-01-02T11:00:00+00:00")
+    fetched = Fetched((), (), {7: back._replace(**changed)}, {})
+    assert [each["withdrawn"] for each in fetched.fresh([row], planted=False)] == [True] * ends
 
 
 def test_a_problem_is_one_line_that_leads_to_it():
