@@ -167,6 +167,9 @@ def fetch(
     return reader.fetched(cursors)
 
 
+_Where = tuple[int, int, str]  # task, annotation, image: a restored server gives numbers again
+
+
 class _Reader:
     def __init__(self, folder: ReviewFolder, project: Project, server: ReviewServer) -> None:
         self.project, self.people = project, server.reviewers()
@@ -178,13 +181,12 @@ class _Reader:
         self.pages = {book.number: book.page for book in project.books}
         known = (*folder.decisions(), *folder.decisions(planted=True))
         decisions_of(known, folder.name)  # their times are read below
-        self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
-        self.first_said: dict[tuple[int, int], tuple[str, str]] = {}
+        self.said: dict[_Where, list[tuple[str, str]]] = {}  # who and when, the oldest first
         for row in known:
-            said = (row["reviewer"], row["decided_at"])
-            self.first_said.setdefault((row["task"], row["annotation"]), said)
-        self.said_at: dict[tuple[int, int, str], str] = {
-            (row["task"], row["annotation"], row["decided_at"]): row["reviewer"]
+            where = (row["task"], row["annotation"], row["image_id"])
+            self.said.setdefault(where, []).append((row["reviewer"], row["decided_at"]))
+        self.said_at: dict[tuple[int, int, str, str], str] = {
+            (row["task"], row["annotation"], row["image_id"], row["decided_at"]): row["reviewer"]
             for row in known
             if not row["withdrawn"]
         }
@@ -236,7 +238,7 @@ class _Reader:
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            by = self._who(task.task_id, lane, annotation, when)
+            by = self._who((task.task_id, number, image_id), lane, annotation, when)
             self.taken_back[book, number] = TakenBack(
                 task.task_id, image_id, by, known.outcome, moment
             )
@@ -252,11 +254,12 @@ class _Reader:
         when: str,
     ) -> Known:
         number = annotation.annotation_id
+        where = (task.task_id, number, image_id)
         size_wh = self._size_wh(image_id)
-        notes = self._changed_by_another(task.task_id, annotation)
+        notes = self._changed_by_another(where, annotation)
         if annotation.cancelled:
             outcome = Outcome.SKIPPED
-            notes = notes if (task.task_id, number) in self.authors else []
+            notes = notes if where in self.said else []
         elif size_wh is None:
             outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
         elif not annotation.regions:
@@ -278,7 +281,7 @@ class _Reader:
             elif not when:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
-            elif not (who := self._who(task.task_id, lane, annotation, when)):
+            elif not (who := self._who(where, lane, annotation, when)):
                 outcome = Outcome.ODD
                 notes.append("left out, who changed it was deleted on the server")
             else:
@@ -288,10 +291,10 @@ class _Reader:
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)
 
-    def _changed_by_another(self, task: int, annotation: ServerAnnotation) -> list[str]:
+    def _changed_by_another(self, where: _Where, annotation: ServerAnnotation) -> list[str]:
         if annotation.author in (0, annotation.reviewer):
             return []
-        author = self._name(annotation.author, task, annotation)
+        author = self._name(annotation.author, where, annotation)
         return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
@@ -332,31 +335,31 @@ class _Reader:
             "rejected": list(judged.rejected),
         }
 
-    def _who(self, task: int, lane: str, annotation: ServerAnnotation, when: str) -> str:
+    def _who(self, where: _Where, lane: str, annotation: ServerAnnotation, when: str) -> str:
         # The server forgets who answered when it deletes a user, and names who answered before;
         # we do not. An answer of the same time is the same one.
-        if said := self.said_at.get((task, annotation.annotation_id, when)):
+        if said := self.said_at.get((*where, when)):
             return said
         if annotation.author and not annotation.reviewer:
             return ""  # changed by somebody else, whom it forgot before we asked
         # Lanes are of different people, so two who were deleted are not one.
-        known = annotation.reviewer or (task, annotation.annotation_id) in self.authors
+        known = annotation.reviewer or self._made_by(where, annotation)
         unknown = f"deleted user of lane {lane}"
-        return self._name(annotation.reviewer, task, annotation) if known else unknown
+        return self._name(annotation.reviewer, where, annotation) if known else unknown
 
-    def _name(self, number: int, task: int, annotation: ServerAnnotation) -> str:
-        known = (task, annotation.annotation_id)
-        if number == annotation.author and (before := self._before_renamed(*known, annotation)):
-            return before
-        return self.people.get(number) or self.authors.get(known) or f"user {number}"
+    def _name(self, number: int, where: _Where, annotation: ServerAnnotation) -> str:
+        before = self._made_by(where, annotation) if number == annotation.author else ""
+        if before and before not in self.people.values():
+            return before  # whom the server forgot, or calls otherwise now
+        return self.people.get(number) or before or f"user {number}"
 
-    def _before_renamed(self, task: int, number: int, annotation: ServerAnnotation) -> str:
-        """Who made it, where its author was called otherwise; his answer stays one and his."""
-        name, said_at = self.first_said.get((task, number), ("", ""))
+    def _made_by(self, where: _Where, annotation: ServerAnnotation) -> str:
+        """Who is known to have made it; not of an answer of before its number was given again."""
         made_at = _utc(annotation.created_at)
-        # A number that was given again, after a backup was restored, is of a later answer.
-        same = bool(name and made_at) and read_utc(made_at) <= read_utc(said_at)
-        return name if same and annotation.author and name not in self.people.values() else ""
+        known = self.said.get(where, ())
+        return next(
+            (who for who, at in known if not made_at or read_utc(at) >= read_utc(made_at)), ""
+        )
 
     def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
