@@ -213,6 +213,46 @@ def server_name(who):
 
 
 @pytest.mark.long
+def test_who_was_put_out_of_the_team_does_not_speak_as_another(site):
+    project = pushed(site, "outsider", 1)
+    ann, bob = site.person(), site.person()
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings("outsider"))
+    (before,) = standing(site, "outsider")[image]
+    with LabelStudio(bob) as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        name = server.user
+    with site.client() as server:
+        user = {mail: number for number, mail in server.reviewers().items()}[name]
+    with site.client() as server:
+        server._request("DELETE", f"api/organizations/1/memberships/{user}/")
+        assert user not in server.reviewers()
+    pull(site.workspace, PullSettings("outsider"))
+    assert len(standing(site, "outsider")[image]) == 2
+    ours, theirs = standing(site, "outsider")[image]
+    assert ours == before
+    assert (theirs.reviewer, str(theirs.verdict)) == (f"user {user}", "nothing there")
+
+
+@pytest.mark.long
+def test_two_who_were_put_out_of_the_team_before_they_were_known_stay_two(site):
+    site.mined("outsiders", 1)
+    push(site.workspace, PushSettings("outsiders", reviewers=2))
+    books = ReviewFolder(site.workspace, "outsiders").project().numbers()
+    people = [site.person(), site.person()]
+    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
+        image, _ = site.answer(book, verdict=verdict, by=who)
+    names = {server_name(who) for who in people}
+    with site.client() as server:
+        users = [number for number, mail in server.reviewers().items() if mail in names]
+        for user in users:
+            server._request("DELETE", f"api/organizations/1/memberships/{user}/")
+    result = pull(site.workspace, PullSettings("outsiders"))
+    assert (result.new, result.unsettled.images) == (2, 1)
+    assert {d.reviewer for d in standing(site, "outsiders")[image]} == {f"user {n}" for n in users}
+
+
+@pytest.mark.long
 def test_who_is_called_otherwise_stays_one_person_where_he_changes_his_answer(site):
     project = pushed(site, "renamed", 1)
     image, number = site.answer(project, verdict=Verdict.UNSURE, by=(ann := site.person()))
