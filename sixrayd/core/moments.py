@@ -18,6 +18,16 @@ def read_moment(text: str) -> datetime:
     return moment
 
 
+def read_utc(text: str) -> datetime:
+    """A moment in ISO 8601, UTC where it names no zone.
+
+    Raises:
+        ValueError: see `read_moment`.
+    """
+    moment = read_moment(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
 def _check(moment: datetime) -> None:
     if moment.year not in _YEARS:
         raise ValueError(f"year {moment.year}, expected 1970 to 9998")

@@ -10,13 +10,17 @@ from sixrayd.core.files import plain_bytes, replacing
 from sixrayd.core.workspace import Workspace
 
 KEY_FILE = ".pseudonyms.key"
+DIGITS = 6
 
 
-def pseudonym(workspace: Workspace) -> Callable[[str], str]:
+def pseudonym(workspace: Workspace, digits: int = DIGITS) -> Callable[[str], str]:
     """What turns a reviewer's name into his pseudonym; call under the workspace's lock.
 
     The key is made on first use and never leaves the workspace: whoever has it can test whether
     a pseudonym is somebody's, and without it pseudonyms cannot be made again.
+
+    Args:
+        digits: of the pseudonym; two of a large team may have the same few.
 
     Raises:
         WorkspaceError: the key's file is not one, or cannot be written.
@@ -32,4 +36,4 @@ def pseudonym(workspace: Workspace) -> Callable[[str], str]:
             "every reviewer a new pseudonym"
         )
     key = bytes.fromhex(text)
-    return lambda name: "reviewer-" + hmac.digest(key, name.encode(), "sha256").hex()[:6]
+    return lambda name: "reviewer-" + hmac.digest(key, name.encode(), "sha256").hex()[:digits]

@@ -12,7 +12,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ShapeError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
-from sixrayd.decisions.decision import DecidedBox, Decision, check_count
+from sixrayd.decisions.decision import DecidedBox, Decision, check_count, moment_of
 
 MIN_IOU = 0.5  # two reviewers mean the same thing
 _AT_ONCE = 256  # boxes that are compared with all others
@@ -53,7 +53,7 @@ class Conflict:
 
 
 class _Drawn(NamedTuple):
-    who: str
+    by: Decision
     item: DecidedBox
 
 
@@ -180,7 +180,7 @@ def _settle_boxes(side: Sequence[Decision], rule: Rule, how: str) -> Settled:
     if len(kept) < len(things):
         left_out = _difference([drawn for drawn in things if 2 * len(drawn) <= len(side)])
         how = "; ".join(filter(None, (how, f"by {rule}, left out: {left_out}")))
-    return Settled(_joined(side, tuple(map(_merged, kept))), how)
+    return Settled(_joined(side, tuple(_drawn_by(drawn, len(side)) for drawn in kept)), how)
 
 
 def _in_doubt(drew: int, of: int, rule: Rule) -> bool:
@@ -199,10 +199,19 @@ def _things(said: Sequence[Decision]) -> list[list[_Drawn]]:
         place = {pair.second: pair.first for pair in matching.pairs}
         for number, item in enumerate(decision.boxes):
             if number in place:
-                things[place[number]].append(_Drawn(decision.reviewer, item))
+                things[place[number]].append(_Drawn(decision, item))
             else:
-                things.append([_Drawn(decision.reviewer, item)])
+                things.append([_Drawn(decision, item)])
     return things
+
+
+def _drawn_by(drawn: Sequence[_Drawn], of: int) -> DecidedBox:
+    """A box that stands, with those who drew it where that is not everybody."""
+    if len(drawn) == of:
+        return _merged(drawn)
+    names = tuple(sorted(by.reviewer for by, _ in drawn))
+    last = max((by for by, _ in drawn), key=moment_of)
+    return replace(_merged(drawn), reviewers=names, decided_at=last.decided_at)
 
 
 def _merged(drawn: Sequence[_Drawn]) -> DecidedBox:
@@ -243,7 +252,7 @@ def _difference(things: Sequence[Sequence[_Drawn]]) -> str:
     boxes = [_merged(drawn).box for drawn in things]
     clash = _clash(boxes)
     words = (
-        f"{', '.join(sorted(who for who, _ in drawn))}: {box.label} at "
+        f"{', '.join(sorted(by.reviewer for by, _ in drawn))}: {box.label} at "
         f"({', '.join(f'{edge:g}' for edge in box.xyxy)})"
         for drawn, box in zip(things, boxes, strict=True)
     )

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
-from sixrayd.core.moments import read_moment
+from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.workspace import Workspace
 
@@ -25,6 +25,10 @@ class DecidedBox:
     box: Box
     origin: str  # "confirmed", "moved", "relabelled", "drawn", or "agreed" by several
     candidate: str  # box id of the detection it goes back to, or empty
+    # Who drew it and the latest of their times, where others who saw contraband did not; empty
+    # where it is of all of them.
+    reviewers: tuple[str, ...] = field(default=(), compare=False)
+    decided_at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +175,18 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
     """
     standing: dict[str, dict[tuple[str, bool], Decision]] = {}
     for decision in sorted(answers(decisions), key=_when):
-        # Who settles a conflict may have been a party to it.
-        role = (decision.reviewer, decision.lane == ADJUDICATION)
-        standing.setdefault(decision.image_id, {})[role] = decision
+        standing.setdefault(decision.image_id, {})[role_of(decision)] = decision
     for by_role in standing.values():
         check_count(tuple(by_role.values()))
     return {
         image_id: tuple(sorted(by_role.values(), key=_when))
         for image_id, by_role in sorted(standing.items())
     }
+
+
+def role_of(decision: Decision) -> tuple[str, bool]:
+    """In what somebody has one say on an image: who settles a conflict may have been a party."""
+    return decision.reviewer, decision.lane == ADJUDICATION
 
 
 def check_count(said: Sequence[Decision]) -> None:
@@ -217,8 +224,7 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
 
 def moment_of(decision: Decision) -> datetime:
     """When it was decided; UTC where its time names no zone."""
-    moment = read_moment(decision.decided_at)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return read_utc(decision.decided_at)
 
 
 def _when(decision: Decision) -> tuple[datetime, str, int, int]:

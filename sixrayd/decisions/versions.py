@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sixrayd.core.moments import read_utc
+
 Row = Mapping[str, Any]  # of DECISION_SCHEMA
 Identity = tuple[int, int, str, str]
 # What an answer does not say itself; earlier versions did not note what was rejected.
@@ -30,16 +32,22 @@ def newest_versions(rows: Iterable[Row], *, given: bool = False) -> dict[Identit
 def new_versions(rows: Sequence[Row], known: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows that are new or changed, numbered after the versions that they follow.
 
-    A decision that was withdrawn comes back only when it is changed on the server.
+    A decision that was withdrawn comes back only when it is changed on the server. One that was
+    said before a later one, and is on the server again, is of a backup and nobody's last word.
     """
     newest, given = newest_versions(known), newest_versions(known, given=True)
+    past: dict[Identity, list[Row]] = {}
+    for row in known:
+        past.setdefault(identity(row), []).append(row)
     fresh = []
     for row in rows:
         before = given.get(identity(row))
         if before is None:
             fresh.append({**row, "version": 1})
-        elif any(row[key] != before[key] for key in row if key not in _FOLLOWS):
-            fresh.append(_following(row, newest[identity(row)]))
+        elif not _says(row, before):
+            earlier = any(_says(row, each) for each in past[identity(row)])
+            if not (earlier and _later(before, row)):
+                fresh.append(_following(row, newest[identity(row)]))
     return fresh
 
 
@@ -53,6 +61,14 @@ def withdrawals(rows: Iterable[Row], note: str, moment: str) -> list[dict[str, A
     """
     ended = {"withdrawn": True, "note": note, "decided_at": moment}
     return [_following({**row, **ended}, row) for row in rows]
+
+
+def _says(row: Row, before: Row) -> bool:
+    return all(row[key] == before[key] for key in row if key not in _FOLLOWS)
+
+
+def _later(row: Row, other: Row) -> bool:
+    return read_utc(row["decided_at"]) > read_utc(other["decided_at"])
 
 
 def _following(row: Row, last: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_bytes, table_bytes, write_bytes
-from sixrayd.core.pseudonyms import pseudonym
+from sixrayd.core.pseudonyms import DIGITS, pseudonym
 from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
@@ -99,10 +99,10 @@ def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:
             f"{folder.path}: nothing was drawn yet, so there is nothing to certify; run "
             "`sixrayd estimate --sample N` first"
         )
-    alias = pseudonym(workspace)
     known = material.population.rows_of(material.said)
+    alias = _aliases(workspace, {d.reviewer for i in known for d in material.said[i]})
     said = {
-        image_id: tuple(replace(d, reviewer=alias(d.reviewer)) for d in decisions)
+        image_id: tuple(replace(d, reviewer=alias[d.reviewer]) for d in decisions)
         for image_id, decisions in material.said.items()
         if image_id in known
     }
@@ -112,6 +112,15 @@ def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:
         "sample.parquet": plain_bytes(folder.sample_file),
         "decisions.parquet": table_bytes(answer_rows(said)),
     }
+
+
+def _aliases(workspace: Workspace, names: set[str]) -> dict[str, str]:
+    """A pseudonym for each, and for no two the same: who saw a find decides what it counts."""
+    for digits in (DIGITS, 4 * DIGITS):
+        found = {name: pseudonym(workspace, digits)(name) for name in names}
+        if len(set(found.values())) == len(names):
+            break
+    return found
 
 
 def _statement(

@@ -31,13 +31,17 @@ def provenance_table(staging: Staging, evidence: Evidence, states: States) -> It
                 "split": image.record.split,
                 "state": str(image.state),
                 "round": decision.review if decision else "",
-                "decided_at": decision.decided_at if decision else "",
-                "reviewers": _behind(decision, said) if decision else [],
                 "answers": [answer_of(one) | {"version": one.version} for one in said],
             }
-            for number, item in enumerate(image.annotation.objects, 1):
+            objects = image.annotation.objects
+            all_of_it = _behind(decision, said) if decision else []
+            when = decision.decided_at if decision else ""
+            drew = [(b.reviewers, b.decided_at) for b in decision.boxes] if decision else []
+            drew = drew or [((), "")] * len(objects)
+            for number, (item, (who, last)) in enumerate(zip(objects, drew, strict=True), 1):
                 flags = {"difficult": item.difficult, "truncated": item.truncated}
                 box = {"object": number, **item.box.as_row(), **flags}
+                box |= {"reviewers": list(who) or all_of_it, "decided_at": last or when}
                 add_row(common | box | _detection(item.provenance, decision, evidence))
 
         yield add

@@ -327,9 +327,9 @@ def _found_object(
             candidate=item.candidate,
             model=behind.model if behind else "",
             score=behind.score if behind else None,
-            reviewer=decision.reviewer,
+            reviewer=", ".join(item.reviewers) or decision.reviewer,
             verdict=str(decision.verdict),
-            decided_at=decision.decided_at,
+            decided_at=item.decided_at or decision.decided_at,
             version=decision.version,
         ),
     )

@@ -1,9 +1,12 @@
 """What the last pull knew of a project on the server, so that the next asks for changes alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
+
+from sixrayd.core.moments import read_utc
 
 
 class Outcome(StrEnum):
@@ -51,6 +54,11 @@ class Cursor:
     foreign: int = 0
     annotations: tuple[Known, ...] = ()
 
+    def by(self, now: datetime) -> Self:
+        """With no moment later than the clock of who asks: the server's may be put right."""
+        ahead = bool(self.moment) and read_utc(self.moment) > now
+        return replace(self, moment=now.isoformat()) if ahead else self
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """From what `asdict` made of one.
@@ -67,4 +75,6 @@ class Cursor:
             )
             for item in document["annotations"]
         )
+        if document.get("moment"):
+            read_utc(document["moment"])
         return cls(**{**document, "annotations": known})

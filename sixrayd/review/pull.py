@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
-from sixrayd.core.moments import read_moment
+from sixrayd.core.moments import read_utc
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
@@ -47,6 +47,7 @@ class TakenBack(NamedTuple):
     """An annotation that is no decision now, whatever it was."""
 
     task: int
+    image_id: str
     by: str  # a reviewer, who takes back what he said himself and nothing else
     outcome: Outcome
     moment: str
@@ -70,8 +71,7 @@ class Fetched:
         fresh = new_versions(self.planted if planted else self.rows, known)
         for row in newest_versions(known).values():
             back = self.taken_back.get(row["annotation"])
-            theirs = back is not None and (back.task, back.by) == (row["task"], row["reviewer"])
-            if back is not None and theirs and not row["withdrawn"]:
+            if back is not None and not row["withdrawn"] and _ends(back, row):
                 note = f"taken back on the server: {back.outcome}"
                 fresh += withdrawals([row], note, back.moment)
         return fresh
@@ -151,18 +151,23 @@ def fetch(
                 f"which was pushed to {project.server}; name that server with --url"
             )
         tasks, annotations = server.counts(number)
-        cursor = before.get(number)
-        if cursor is not None and cursor.tasks == tasks and cursor.moment:
+        cursor, now = before.get(number), datetime.now(UTC)
+        # Of a clock that was ahead, what came since may be dated before.
+        asks = cursor is not None and cursor.moment and read_utc(cursor.moment) <= now
+        if cursor is not None and cursor.tasks == tasks and asks:
             changed = server.tasks_since(number, cursor.moment)
             newer = reader.read(changed, cursor)
             # A deleted annotation leaves no trace but the count.
             if len(newer.annotations) == annotations:
-                cursors[number] = newer
+                cursors[number] = newer.by(now)
                 continue
         reader.forget(number)
         found = server.answered_tasks(number)
-        cursors[number] = reader.read(found, Cursor(number, tasks))
+        cursors[number] = reader.read(found, Cursor(number, tasks)).by(now)
     return reader.fetched(cursors)
+
+
+_Where = tuple[int, int, str]  # task, annotation, image: a restored server gives numbers again
 
 
 class _Reader:
@@ -175,9 +180,13 @@ class _Reader:
         self.boxes_drawn = cache(folder.boxes_drawn)
         self.pages = {book.number: book.page for book in project.books}
         known = (*folder.decisions(), *folder.decisions(planted=True))
-        self.authors = {(row["task"], row["annotation"]): row["reviewer"] for row in known}
-        self.said_at: dict[tuple[int, int, str], str] = {
-            (row["task"], row["annotation"], row["decided_at"]): row["reviewer"]
+        decisions_of(known, folder.name)  # their times are read below
+        self.said: dict[_Where, list[tuple[str, str]]] = {}  # who and when, the oldest first
+        for row in known:
+            where = (row["task"], row["annotation"], row["image_id"])
+            self.said.setdefault(where, []).append((row["reviewer"], row["decided_at"]))
+        self.said_at: dict[tuple[int, int, str, str], str] = {
+            (row["task"], row["annotation"], row["image_id"], row["decided_at"]): row["reviewer"]
             for row in known
             if not row["withdrawn"]
         }
@@ -229,8 +238,10 @@ class _Reader:
         known = self._read(book, image_id, lane, task, annotation, when)
         if known.outcome in (Outcome.SKIPPED, Outcome.EMPTY, Outcome.WITHOUT_VERDICT):
             moment = when or _utc(task.updated_at)  # the task's is known to be a time
-            by = self._name(annotation.reviewer, task.task_id, number, when)
-            self.taken_back[book, number] = TakenBack(task.task_id, by, known.outcome, moment)
+            by = self._who((task.task_id, number, image_id), lane, annotation, when)
+            self.taken_back[book, number] = TakenBack(
+                task.task_id, image_id, by, known.outcome, moment
+            )
         return known
 
     def _read(
@@ -243,11 +254,12 @@ class _Reader:
         when: str,
     ) -> Known:
         number = annotation.annotation_id
+        where = (task.task_id, number, image_id)
         size_wh = self._size_wh(image_id)
-        notes = self._changed_by_another(task.task_id, annotation)
+        notes = self._changed_by_another(where, annotation)
         if annotation.cancelled:
             outcome = Outcome.SKIPPED
-            notes = notes if (task.task_id, number) in self.authors else []
+            notes = notes if where in self.said else []
         elif size_wh is None:
             outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
         elif not annotation.regions:
@@ -269,17 +281,20 @@ class _Reader:
             elif not when:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
+            elif not (who := self._who(where, lane, annotation, when)):
+                outcome = Outcome.ODD
+                notes.append("left out, who changed it was deleted on the server")
             else:
                 row = self._row(image_id, lane, task.task_id, annotation, judged, when)
-                self.rows[book, number] = row
+                self.rows[book, number] = row | {"reviewer": who}
         told = (printable(note, 500) for note in notes)
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)
 
-    def _changed_by_another(self, task: int, annotation: ServerAnnotation) -> list[str]:
+    def _changed_by_another(self, where: _Where, annotation: ServerAnnotation) -> list[str]:
         if annotation.author in (0, annotation.reviewer):
             return []
-        author = self._name(annotation.author, task, annotation.annotation_id)
+        author = self._name(annotation.author, where, annotation)
         return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
@@ -303,7 +318,7 @@ class _Reader:
             "image_id": image_id,
             "version": 0,
             "verdict": str(judged.answer.verdict),
-            "reviewer": self._name(annotation.reviewer, task, annotation.annotation_id, when),
+            "reviewer": "",  # see `_who`
             "decided_at": when,
             "lead_time_s": annotation.lead_time_s,
             "server": self.project.server,
@@ -320,12 +335,31 @@ class _Reader:
             "rejected": list(judged.rejected),
         }
 
-    def _name(self, number: int, task: int, annotation: int, when: str = "") -> str:
+    def _who(self, where: _Where, lane: str, annotation: ServerAnnotation, when: str) -> str:
         # The server forgets who answered when it deletes a user, and names who answered before;
         # we do not. An answer of the same time is the same one.
-        if said := self.said_at.get((task, annotation, when)):
+        if said := self.said_at.get((*where, when)):
             return said
-        return self.people.get(number) or self.authors.get((task, annotation)) or f"user {number}"
+        if annotation.author and not annotation.reviewer:
+            return ""  # changed by somebody else, whom it forgot before we asked
+        # Lanes are of different people, so two who were deleted are not one.
+        known = annotation.reviewer or self._made_by(where, annotation)
+        unknown = f"deleted user of lane {lane}"
+        return self._name(annotation.reviewer, where, annotation) if known else unknown
+
+    def _name(self, number: int, where: _Where, annotation: ServerAnnotation) -> str:
+        before = self._made_by(where, annotation) if number == annotation.author else ""
+        if before and before not in self.people.values():
+            return before  # whom the server forgot, or calls otherwise now
+        return self.people.get(number) or before or f"user {number}"
+
+    def _made_by(self, where: _Where, annotation: ServerAnnotation) -> str:
+        """Who is known to have made it; not of an answer of before its number was given again."""
+        made_at = _utc(annotation.created_at)
+        known = self.said.get(where, ())
+        return next(
+            (who for who, at in known if not made_at or read_utc(at) >= read_utc(made_at)), ""
+        )
 
     def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
@@ -337,9 +371,15 @@ class _Reader:
         )
 
 
+def _ends(back: TakenBack, row: Row) -> bool:
+    """Whether this is what was taken back, after it was said: before, it is of a backup, after
+    which numbers of tasks and annotations are given again."""
+    own = (back.task, back.by, back.image_id) == (row["task"], row["reviewer"], row["image_id"])
+    return own and read_utc(back.moment) >= read_utc(row["decided_at"])
+
+
 def _utc(text: str) -> str:
     try:
-        moment = read_moment(text)
+        return read_utc(text).isoformat()
     except ValueError:
         return ""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -70,6 +70,7 @@ class ServerAnnotation:
     lead_time_s: float
     cancelled: bool
     regions: tuple[Mapping[str, Any], ...]
+    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

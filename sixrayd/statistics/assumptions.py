@@ -22,13 +22,13 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
     ]
     if isinstance(evidence, PlannedEvidence):
         lines.append(_subtracted(evidence))
-    if result.by_gamma and settings.one_set:
+    if result.by_gamma:
         lines.append(_hidden(result, settings))
     if result.double.twice and settings.one_set:
         lines.append(result.double.words)
     if result.double.twice and not settings.one_set:
         lines.append(f"{result.double.words}; NOT HELD against the bound, of a format before 3")
-    if result.false_finds.found and settings.one_set:
+    if result.false_finds.found:
         lines.append(result.false_finds.words)
     if bound.unchecked:
         lines.append(f"strata without a check: any of their {bound.unchecked:,} groups may be one")

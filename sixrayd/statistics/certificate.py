@@ -23,6 +23,7 @@ from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
+from sixrayd.decisions.decision import Decision, role_of
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.false_finds import FalseFinds, false_finds
 from sixrayd.statistics.finite import Block, Stratum
@@ -371,12 +372,24 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     drawn = Drawn.by(population, plan, parts["gone.parquet"])
     drawn.check_sample(population, parts["sample.parquet"])
     classes = ClassList(statement.classes)
-    answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
     said = said_in(parts["decisions.parquet"])
+    _require_standing(said, population)
+    answers = settled_answers(parts["decisions.parquet"], settings.consensus, classes)
     double = double_reading(said, answers, population)
     false = false_finds(said, answers, statement.shams)
     planted, names = statement.planted, classes.names
     return outcome(population, drawn, answers, planted, settings, names, double, false)
+
+
+def _require_standing(said: Mapping[str, Sequence[Decision]], population: Population) -> None:
+    """Refuse answers that no estimate counts: a second one of a reviewer, or of another image."""
+    if others := said.keys() - population.rows_of(said).keys():
+        raise WorkspaceError(f"decisions: {min(others)} is no image of the population")
+    for image_id, given in said.items():
+        if len({role_of(decision) for decision in given}) < len(given):
+            raise WorkspaceError(
+                f"decisions: two answers of one reviewer on {image_id}; the last one counts alone"
+            )
 
 
 def _shams(numbers: Any) -> tuple[int, int]:

@@ -28,6 +28,8 @@ def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -
     else:
         for line in result.checked:
             echo(f"checked  {line}")
+        for line in result.draws:
+            echo(f"drawn    {line}")
         for line in result.rests_on:
             echo(f"rests on  {line}")
     if result.fault:

@@ -1,5 +1,6 @@
 """The verification: from a certificate's parts to its bound, step by step."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
-from sixrayd.statistics.certificate import BoundOutcome, Statement, recompute
+from sixrayd.statistics.certificate import FORMAT, BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
-from sixrayd.statistics.sampling import Population
+from sixrayd.statistics.sampling import Draw, Population
 from sixrayd.verify.archive import Archive, read_archive
 
 _DIGITS = 64  # of a commitment
@@ -33,6 +34,7 @@ class Verification:
     signed_at: str = ""
     version: str = ""
     commitment: str = ""
+    draws: tuple[str, ...] = ()  # when each was drawn and by which seed, in words
     rests_on: tuple[str, ...] = ()
     bound: Mapping[str, Any] = field(default_factory=dict)  # as recomputed
 
@@ -47,7 +49,10 @@ def verify(path: Path, commitment: str = "") -> Verification:
     checked: list[str] = []
     try:
         archive = read_archive(path)
-        checked.append(f"parts: {len(archive.tables)} tables with the digests that are stated")
+        parts = f"parts: {len(archive.tables)} tables with the digests that are stated"
+        if (older := archive.statement.format) < FORMAT:
+            parts += f"; of format {older}, by whose method the bound is computed"
+        checked.append(parts)
         against = _check_commitment(archive.statement, commitment)
         checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
         outcome = _check_outcome(archive, checked)
@@ -67,8 +72,17 @@ def verify(path: Path, commitment: str = "") -> Verification:
         signed_at=printable(said.signed_at),
         version=printable(said.version),
         commitment=said.commitment,
+        draws=tuple(map(_told, said.plan.draws)),
         rests_on=assumptions(outcome, said.settings),
         bound=outcome.document()["bound"],
+    )
+
+
+def _told(draw: Draw) -> str:
+    # Seeds that look alike are not: JSON shows which signs they have.
+    return printable(
+        f"draw {draw.number}, {draw.drawn_at}: seed {json.dumps(draw.seed)}, NOT COMPARED with "
+        "what was thrown"
     )
 
 
@@ -100,7 +114,14 @@ def _check_commitment(said: Statement, published: str) -> str:
 
 def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
     outcome = recompute(archive.statement, archive.tables)
-    if others := Population(archive.tables["population.parquet"]).named_by_others():
+    population = Population(archive.tables["population.parquet"])
+    checked.append(
+        f"population: {counted(int(population.sizes.sum()), 'image')} in "
+        f"{counted(len(population.groups), 'group')}, "
+        f"{population.undecided_at_first:,} of them undecided at the first draw; NOT COMPARED "
+        "with a release"
+    )
+    if others := population.named_by_others():
         checked.append(
             f"names: {counted(others, 'group')} named by images that are no negatives of the "
             "release, NOT COMPARED: see whether it has them"

@@ -240,6 +240,10 @@ def test_boxes_are_united_under_strictest():
     settled = settle(said, Rule.STRICTEST)
     assert set(settled.decision.boxes) == {KNIFE, OTHER, GUN}
     assert (len(settled.decision.boxes), settled.reason) == (3, "")
+    drew = {box: box.reviewers for box in settled.decision.boxes}
+    assert drew == {KNIFE: ("ann", "cid"), OTHER: ("bob",), GUN: ("cid",)}
+    alike = settle([said[0], says("bob", MISSED, KNIFE)], Rule.STRICTEST)
+    assert [box.reviewers for box in alike.decision.boxes] == [()]  # of all who saw contraband
 
 
 def test_two_things_in_one_place_stay_two():

@@ -112,17 +112,28 @@ def test_a_withdrawal_of_one_leaves_the_other_answer_in_the_annotation():
     assert newest[ANSWERS[2]]["withdrawn"] and not newest[ANSWERS[3]]["withdrawn"]
 
 
+def test_what_a_backup_brings_back_does_not_overrule_what_was_said_later():
+    known = new_versions([row()], [])
+    known += new_versions([row(verdict="nothing there", decided_at=MOMENT)], known)
+    assert new_versions([row()], known) == []
+    other = row(decided_at="2026-01-02T10:00:00.5+00:00")  # by a clock that was put right
+    assert [each["version"] for each in new_versions([other], known)] == [3]
+    known += withdrawals([known[-1]], NOTE, MOMENT)
+    assert new_versions([row()], known) == []
+
+
 says = st.tuples(
     st.just("say"),
     st.integers(0, len(ANSWERS) - 1),
     st.sampled_from(["unsure", "nothing there", "contraband missed"]),
-    st.integers(0, 1),
 )
 history = st.lists(
     st.one_of(
         says,
         st.tuples(st.just("withdraw"), st.integers(0, len(ANSWERS) - 1)),
         st.tuples(st.just("pull")),
+        st.tuples(st.just("back up")),
+        st.tuples(st.just("restore")),
     ),
     max_size=25,
 )
@@ -132,11 +143,16 @@ history = st.lists(
 def test_whatever_happens_what_stands_is_the_last_word(steps):
     """Against a model that keeps of each answer its last word, and whether that was ended."""
     server, known, stands, ended = {}, [], {}, {}
-    for what, *about in [*steps, ("pull",)]:
+    backup, pulled = {}, []
+    for step, (what, *about) in enumerate([*steps, ("pull",)]):
         if what == "say":
-            number, verdict, minute = about
-            when = f"2026-01-02T10:0{minute}:00+00:00"
+            number, verdict = about
+            when = f"2026-01-02T10:{step:02d}:00+00:00"
             server[ANSWERS[number]] = row(ANSWERS[number], verdict, when)
+        elif what == "back up":
+            backup = dict(server)
+        elif what == "restore":
+            server = dict(backup)
         elif what == "withdraw":
             answer = ANSWERS[about[0]]
             if answer in stands:
@@ -152,12 +168,13 @@ def test_whatever_happens_what_stands_is_the_last_word(steps):
             known += fresh
             assert new_versions(told, known) == []  # a second pull brings nothing
             for answer, said in server.items():
-                if ended.get(answer) != said:
+                if said not in pulled:
+                    pulled.append(said)
                     stands[answer] = said
                     ended.pop(answer, None)
     found = {a: r for a, r in newest_versions(known).items() if not r["withdrawn"]}
     assert {a: {**r, "version": 0, "follows": 0} for a, r in found.items()} == stands
-    for answer in server:
+    for answer in {identity(said) for said in pulled}:
         versions = [(r["version"], r["follows"]) for r in of(known, answer)]
         assert versions == [(n, n - 1) for n in range(1, len(versions) + 1)]
         assert versions

@@ -90,6 +90,28 @@ def test_reviewers_who_agree_are_all_named(tmp_path):
     )
 
 
+@pytest.mark.parametrize("rule", [Rule.MAJORITY, Rule.STRICTEST])
+def test_a_box_names_those_who_drew_it_and_nobody_else(tmp_path, rule):
+    alone = ("Gun", 60, 10, 80, 30, "drawn", "")
+    shown = [(MOVED,), (MOVED,), (alone,)]
+    said = zip(shown, (ANN, BOB, CID), strict=True)
+    answers = [Says("N0000001", MISSED, boxes, who) for boxes, who in said]
+    result, _ = exported(tmp_path, answers, consensus=rule)
+    expected = {"Knife": [ANN, BOB]} | ({"Gun": [CID]} if rule == Rule.STRICTEST else {})
+    found = objects(result, "N0000001")
+    assert {item.box.label: item.provenance.reviewer for item in found} == {
+        label: ", ".join(names) for label, names in expected.items()
+    }
+    rows = pq.read_table(Path(result.tree) / "provenance.parquet").to_pylist()
+    rows = [row for row in rows if row["image_id"] == "N0000001"]
+    assert {row["label"]: row["reviewers"] for row in rows} == expected
+    hours = {"Knife": "11", "Gun": "12"}  # cid came after those who drew the knife
+    assert {row["label"]: row["decided_at"][11:13] for row in rows} == {
+        label: hours[label] for label in expected
+    }
+    assert [item.provenance.decided_at for item in found] == [row["decided_at"] for row in rows]
+
+
 def test_boxes_that_differ_a_little_become_one(tmp_path):
     answers = [Says("N0000001", MISSED, (CONFIRMED,)), Says("N0000001", MISSED, (MOVED,), BOB)]
     (item,) = objects(exported(tmp_path, answers)[0], "N0000001")

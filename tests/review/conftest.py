@@ -1,7 +1,7 @@
 """One real Label Studio for all tests of the review; each test takes images of its own."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -39,6 +39,7 @@ class Site:
     server: Server
     connection: Connection
     numbers: itertools.count
+    people: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def mined(self, name, count):
         """A new mining of images that no other test has; their ids, the likeliest first."""
@@ -53,7 +54,7 @@ class Site:
     def person(self):
         """A new reviewer's connection."""
         with self.client() as server:
-            email = f"person{len(server.reviewers())}@example.org"
+            email = f"person{next(self.people)}@example.org"
             return server.sign_up(email, "correct-horse-battery")
 
     def answer(self, project, regions=(), verdict=Verdict.NOTHING, by=None):

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
+from sixrayd.review.pull import Fetched, TakenBack
 
 CURSOR = Cursor(
     project=3,
@@ -23,11 +25,12 @@ CURSOR = Cursor(
 DOCUMENT = json.loads(json.dumps(asdict(CURSOR)))
 
 numbers, texts = st.integers(0, 2**63), st.text(max_size=6)
+moments = st.sampled_from(["", CURSOR.moment])
 problems = st.builds(Problem, texts, numbers, numbers, texts)
 several = st.lists(problems, max_size=2).map(tuple)
 known = st.builds(Known, numbers, numbers, st.sampled_from(Outcome), several)
 cursors = st.builds(
-    Cursor, numbers, numbers, texts, numbers, numbers, st.lists(known, max_size=3).map(tuple)
+    Cursor, numbers, numbers, moments, numbers, numbers, st.lists(known, max_size=3).map(tuple)
 )
 
 
@@ -56,6 +59,7 @@ def broken(**changed):
         DOCUMENT | {"annotations": None},
         DOCUMENT | {"annotations": [7]},
         DOCUMENT | {"colour": "red"},
+        DOCUMENT | {"moment": "yesterday"},
         {key: value for key, value in DOCUMENT.items() if key != "tasks"},
         broken(outcome="lost"),
         broken(annotation="seven"),
@@ -69,6 +73,33 @@ def broken(**changed):
 def test_what_is_no_cursor(document):
     with pytest.raises((KeyError, TypeError, ValueError)):
         Cursor.of(document)
+
+
+def test_a_clock_that_was_ahead_hides_nothing_that_comes_once_it_is_right():
+    now = datetime(2026, 1, 2, 9, tzinfo=UTC)
+    assert CURSOR.by(now).moment == "2026-01-02T09:00:00+00:00"
+    assert CURSOR.by(now + timedelta(hours=1)) == CURSOR
+    assert Cursor(3, 40).by(now) == Cursor(3, 40)
+
+
+@pytest.mark.parametrize(
+    ("changed", "ends"),
+    [
+        ({}, True),
+        ({"moment": "2026-01-02T10:00:00+00:00"}, True),
+        ({"moment": "2026-01-02T09:59:59+00:00"}, False),  # before it was said: of a backup
+        ({"image_id": "N2"}, False),  # of a task whose number was given again
+        ({"task": 2}, False),
+        ({"by": "bob"}, False),
+        ({"by": ""}, False),
+    ],
+)
+def test_what_is_taken_back_ends_what_its_reviewer_said_there_before(changed, ends):
+    row = {"task": 1, "annotation": 7, "image_id": "N1", "reviewer": "ann", "version": 1}
+    row |= {"withdrawn": False, "decided_at": "2026-01-02T10:00:00+00:00"}
+    back = TakenBack(1, "N1", "ann", Outcome.SKIPPED, "2026-01-02T11:00:00+00:00")
+    fetched = Fetched((), (), {7: back._replace(**changed)}, {})
+    assert [each["withdrawn"] for each in fetched.fresh([row], planted=False)] == [True] * ends
 
 
 def test_a_problem_is_one_line_that_leads_to_it():

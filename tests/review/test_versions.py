@@ -1,5 +1,7 @@
 """Nothing that a reviewer said is lost, doubled, or silently overruled."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -152,6 +154,186 @@ def test_what_one_said_whom_the_server_forgot_is_not_put_in_the_mouth_of_another
         server._request("DELETE", f"api/users/{users[name]}")
     result = pull(site.workspace, PullSettings("editor", full=True))
     assert (result.new, standing(site, "editor")) == (0, before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("skips", [False, True])
+def test_what_nobody_is_known_to_have_said_is_put_in_nobodys_mouth(site, skips):
+    name = f"unknown{skips:d}"
+    project = pushed(site, name, 1)
+    ann, bob = site.person(), site.person()
+    _, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings(name))
+    before = standing(site, name)
+    made_long_ago(site, number)
+    with LabelStudio(bob) as server:
+        said = [] if skips else [verdict_region(Verdict.NOTHING)]
+        server._sdk.annotations.update(number, result=said, was_cancelled=skips)
+        forgotten = server.user
+    with site.client() as server:
+        users = {mail: number for number, mail in server.reviewers().items()}
+        server._request("DELETE", f"api/users/{users[forgotten]}")
+    result = pull(site.workspace, PullSettings(name))
+    assert (result.new, result.taken_back, standing(site, name)) == (0, 0, before)
+    ((said,),) = before.values()
+    told = [f"was changed by another; the answer of {said.reviewer} stands beside it"]
+    told += [] if skips else ["left out, who changed it was deleted on the server"]
+    assert [problem.what for problem in result.problems] == told
+    with LabelStudio(ann) as server:
+        said = [verdict_region(Verdict.NOTHING)]
+        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+    again = pull(site.workspace, PullSettings(name))
+    assert (again.new, again.problems) == (1, ())
+
+
+@pytest.mark.long
+def test_two_whom_the_server_forgot_before_they_were_known_stay_two(site):
+    site.mined("leavers", 1)
+    push(site.workspace, PushSettings("leavers", reviewers=2))
+    books = ReviewFolder(site.workspace, "leavers").project().numbers()
+    people = [site.person(), site.person()]
+    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
+        image, _ = site.answer(book, verdict=verdict, by=who)
+    names = {server_name(who) for who in people}
+    with site.client() as server:
+        for number, mail in server.reviewers().items():
+            if mail in names:
+                server._request("DELETE", f"api/users/{number}")
+    result = pull(site.workspace, PullSettings("leavers"))
+    assert (result.new, result.unsettled.images) == (2, 1)
+    assert {(d.reviewer, str(d.verdict)) for d in standing(site, "leavers")[image]} == {
+        ("deleted user of lane 1", "unsure"),
+        ("deleted user of lane 2", "nothing there"),
+    }
+
+
+def server_name(who):
+    with LabelStudio(who) as server:
+        return server.user
+
+
+@pytest.mark.long
+def test_who_was_put_out_of_the_team_does_not_speak_as_another(site):
+    project = pushed(site, "outsider", 1)
+    ann, bob = site.person(), site.person()
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
+    pull(site.workspace, PullSettings("outsider"))
+    (before,) = standing(site, "outsider")[image]
+    with LabelStudio(bob) as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        name = server.user
+    with site.client() as server:
+        user = {mail: number for number, mail in server.reviewers().items()}[name]
+    with site.client() as server:
+        server._request("DELETE", f"api/organizations/1/memberships/{user}/")
+        assert user not in server.reviewers()
+    pull(site.workspace, PullSettings("outsider"))
+    assert len(standing(site, "outsider")[image]) == 2
+    ours, theirs = standing(site, "outsider")[image]
+    assert ours == before
+    assert (theirs.reviewer, str(theirs.verdict)) == (f"user {user}", "nothing there")
+
+
+@pytest.mark.long
+def test_two_who_were_put_out_of_the_team_before_they_were_known_stay_two(site):
+    site.mined("outsiders", 1)
+    push(site.workspace, PushSettings("outsiders", reviewers=2))
+    books = ReviewFolder(site.workspace, "outsiders").project().numbers()
+    people = [site.person(), site.person()]
+    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
+        image, _ = site.answer(book, verdict=verdict, by=who)
+    names = {server_name(who) for who in people}
+    with site.client() as server:
+        users = [number for number, mail in server.reviewers().items() if mail in names]
+        for user in users:
+            server._request("DELETE", f"api/organizations/1/memberships/{user}/")
+    result = pull(site.workspace, PullSettings("outsiders"))
+    assert (result.new, result.unsettled.images) == (2, 1)
+    assert {d.reviewer for d in standing(site, "outsiders")[image]} == {f"user {n}" for n in users}
+
+
+@pytest.mark.long
+def test_who_is_called_otherwise_stays_one_person_where_he_changes_his_answer(site):
+    project = pushed(site, "renamed", 1)
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=(ann := site.person()))
+    pull(site.workspace, PullSettings("renamed"))
+    (before,) = standing(site, "renamed")[image]
+    change(site, "update htx_user set email = 'wed@example.org' where email = ?", before.reviewer)
+    with LabelStudio(ann) as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+    assert pull(site.workspace, PullSettings("renamed")).new == 1
+    (after,) = standing(site, "renamed")[image]
+    assert (after.reviewer, str(after.verdict), after.version) == (
+        *(before.reviewer, "nothing there"),
+        2,
+    )
+
+
+@pytest.mark.long
+def test_a_number_given_again_after_a_restore_is_not_taken_for_a_renamed_person(site):
+    project = pushed(site, "reused", 1)
+    image, number = site.answer(project, verdict=Verdict.UNSURE, by=site.person())
+    pull(site.workspace, PullSettings("reused"))
+    (before,) = standing(site, "reused")[image]
+    change(site, "update htx_user set email = 'bob@example.org' where email = ?", before.reviewer)
+    later = "update task_completion set created_at = ?, updated_at = created_at where id = ?"
+    change(site, later, "2026-12-31 10:00:00", number)
+    pull(site.workspace, PullSettings("reused", full=True))
+    assert {d.reviewer for d in standing(site, "reused")[image]} == {
+        *(before.reviewer, "bob@example.org")
+    }
+
+
+@pytest.mark.long
+def test_a_change_is_seen_though_the_servers_clock_was_ahead_before(site):
+    project = pushed(site, "clock", 1)
+    image, number = site.answer(project, verdict=Verdict.UNSURE)
+    ahead = "set updated_at = datetime(updated_at, '+1 day') where"
+    change(site, f"update task_completion {ahead} id = ?", number)
+    of = "(select task_id from task_completion where id = ?)"
+    change(site, f"update task {ahead} id = {of}", number)
+    pull(site.workspace, PullSettings("clock"))
+    with site.client() as server:
+        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+    assert pull(site.workspace, PullSettings("clock")).new == 1
+    assert [str(d.verdict) for d in standing(site, "clock")[image]] == ["nothing there"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("skipped", [False, True])
+def test_an_older_answer_that_a_backup_brought_back_overrules_nothing(site, skipped):
+    name = f"backup{skipped:d}"
+    project = pushed(site, name, 1)
+    _, number = site.answer(project, verdict=Verdict.UNSURE)
+    if skipped:
+        with site.client() as server:
+            server._sdk.annotations.update(number, result=[], was_cancelled=True)
+    pull(site.workspace, PullSettings(name))
+    columns = ("result", "was_cancelled", "updated_at")
+    chosen = f"select {', '.join(columns)} from task_completion where id = ?"
+    (then,) = change(site, chosen, number)
+    with site.client() as server:
+        said = [verdict_region(Verdict.NOTHING)]
+        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+    pull(site.workspace, PullSettings(name))
+    before = standing(site, name)
+    put_back = f"update task_completion set {' = ?, '.join(columns)} = ? where id = ?"
+    change(site, put_back, *then, number)
+    result = pull(site.workspace, PullSettings(name, full=True))
+    assert (result.new, result.taken_back, standing(site, name)) == (0, 0, before)
+
+
+def change(site, words, *values):
+    """What nobody can do by the server's pages: its administrator, or a backup."""
+    database = site.workspace.folder("review", "server") / "data" / "label_studio.sqlite3"
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        return connection.execute(words, values).fetchall()
+
+
+def made_long_ago(site, number):
+    """An answer that was not changed as soon as it was made."""
+    earlier = "update task_completion set created_at = datetime(created_at, '-1 hour') where id = ?"
+    change(site, earlier, number)
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """Certificates: written, computed again elsewhere, and refused when any part was changed."""
 
 import hashlib
+import hmac
 import io
 import json
 import lzma
@@ -18,19 +19,24 @@ import pytest
 import sixrayd
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import table_bytes
+from sixrayd.core.pseudonyms import DIGITS, KEY_FILE
+from sixrayd.core.records import ADJUDICATION
 from sixrayd.datasets import packing
 from sixrayd.estimate.certify import certify
 from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
+from sixrayd.statistics.certificate import recompute
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
+from sixrayd.statistics.settings import BoundSettings
+from sixrayd.verify.archive import read_archive
 from sixrayd.verify.command import verify as command
-from sixrayd.verify.stage import verify
-from tests.estimate.campaigns import Campaign, name_of, sample_rows
+from sixrayd.verify.stage import _told, verify
+from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.limits import address_space
-from tests.workspaces import UNSURE, Says
+from tests.workspaces import MISSED, UNSURE, Says
 
 THREATS = {"label": "Gun", "with_proposals": True, "planted": 9, "hits": 9, "named": 9}
 UNMEASURED = "NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it"
@@ -106,12 +112,19 @@ def test_a_certificate_says_what_the_estimate_says(campaign, file):
     assert result.checked == (
         "parts: 4 tables with the digests that are stated",
         "commitment: as stated, from strata, pools and seed of each draw",
+        "population: 30 images in 29 groups, 28 of them undecided at the first draw; NOT COMPARED "
+        "with a release",
         "sample: 13 groups in 2 draws, where the seeds put them",
         f"evidence: {expected.spots.counted} checks in their order, and all decisions",
         f"bound: 3 found, at most {expected.upper} missed, overall and by class, by sixrayd "
         f"{sixrayd.__version__}",
     )
     assert expected.spots.counted >= 8
+    first, second = SamplingPlan.parse(json.loads(parts_of(file)["statement.json"])["plan"]).draws
+    assert result.draws == (
+        f'draw 1, {first.drawn_at}: seed "dice", NOT COMPARED with what was thrown',
+        f'draw 2, {second.drawn_at}: seed "{second.seed}", NOT COMPARED with what was thrown',
+    )
 
 
 def test_nobody_is_named_in_it(file):
@@ -166,7 +179,9 @@ def test_it_verifies_alone_in_an_empty_folder(file, tmp_path):
     sound = run(file)
     assert sound.returncode == 0, sound.stderr
     lines = sound.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["checked"] * 5 + ["rests"] * 9 + [
+    assert [line.split()[0] for line in lines] == ["checked"] * 6 + ["drawn"] * 2 + [
+        "rests"
+    ] * 9 + [
         "sound:",
         "SHA-256",
     ]
@@ -279,12 +294,93 @@ def test_a_changed_statement_is_refused(file, change, message):
             lambda rows: [{**row, "verdict": "perhaps"} for row in rows],
             "decision on N",
         ),
+        (  # which by majority would win against another's
+            "decisions.parquet",
+            lambda rows: [*rows, {**rows[0], "verdict": "nothing there"}],
+            "decisions: two answers of one reviewer on N",
+        ),
+        (  # which would make finds look true
+            "decisions.parquet",
+            lambda rows: [*rows, {**rows[0], "image_id": "other"}],
+            "decisions: other is no image of the population",
+        ),
     ],
 )
 def test_a_changed_table_is_refused(file, name, change, message):
     retable(file, name, change)
 
     assert verify(file).fault.startswith(message)
+
+
+def test_an_older_format_hides_nothing_that_a_bound_rests_on(file):
+    rewrite(file, shift("planted", [THREATS]))
+    as_recomputed(file)
+    now = verify(file)
+    rewrite(file, shift("format", 2))
+    as_recomputed(file)
+
+    older = verify(file)
+
+    assert (now.fault, older.fault) == ("", "")
+    told = [
+        line for line in now.rests_on if line.startswith(("odds ratio", "false finds: NOT MEA"))
+    ]
+    assert len(told) == 2
+    assert {line.partition(";")[0] for line in told} < {
+        line.partition(";")[0] for line in older.rests_on
+    }
+    assert older.checked[0] == (
+        f"{now.checked[0]}; of format 2, by whose method the bound is computed"
+    )
+
+
+def as_recomputed(file):
+    """With the outcome that follows from the parts, as a forger would."""
+    archive = read_archive(file)
+    found = recompute(archive.statement, archive.tables)
+    rewrite(file, shift("outcome", found.document(archive.statement.format)))
+
+
+def test_seeds_that_look_alike_are_told_apart(file):
+    def respelt(plan):
+        plan["draws"][1].update(seed="e\u0301", drawn_at="today\n")
+
+    rewrite(file, recommitted(respelt))
+    plan = SamplingPlan.parse(json.loads(parts_of(file)["statement.json"])["plan"])
+
+    assert _told(plan.draws[1]) == (
+        'draw 2, today\\n: seed "e\\u0301", NOT COMPARED with what was thrown'
+    )
+
+
+def test_who_settles_a_conflict_may_have_been_a_party_to_it(file):
+    def ruled(rows):
+        return [*rows, {**rows[0], "lane": ADJUDICATION}]
+
+    retable(file, "decisions.parquet", ruled)
+
+    assert not verify(file).fault.startswith("decisions: ")
+
+
+def test_readers_whose_pseudonyms_would_be_alike_stay_two(tmp_path):
+    names = {}
+    key = bytes(32)
+    for number in range(20_000):
+        name = f"{number}@example.org"
+        short = hmac.digest(key, name.encode(), "sha256").hex()[:DIGITS]
+        if short in names:
+            break
+        names[short] = name
+    campaign = Campaign.build(tmp_path / "ws", [1] * 9)
+    (campaign.workspace.root / KEY_FILE).write_text(key.hex() + "\n")
+    draw_sample(campaign.workspace, SampleSettings(looks=(9,)))
+    campaign.pull(*(Says(name_of(1), MISSED, GUN, who) for who in (name, names[short])))
+    settings = EstimateSettings(bound=BoundSettings(confirmed=True))
+
+    made = certify(campaign.workspace, settings, tmp_path / "file", "Ann")
+
+    assert made.found == 1
+    assert verify(tmp_path / "file").fault == ""
 
 
 @pytest.mark.parametrize("name", ["population", "sample", "gone", "decisions"])
@@ -448,7 +544,7 @@ def test_what_the_commands_print(campaign, file, runner):
     ]
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
     assert said.exit_code == 0
-    assert said.stdout.splitlines()[5:12] == [
+    assert said.stdout.splitlines()[8:15] == [
         "rests on  confidence: 95 %",
         "rests on  looks: as many as one likes",
         "rests on  method: confidence sequence by betting",

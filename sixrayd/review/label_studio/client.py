@@ -38,6 +38,7 @@ LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _PAGE, _MOST_PROJECTS = 100, 10_000
 _BUSY_S = 60.0  # of a server on this machine that is up
 _NAME = 254  # signs of an e-mail address
+_PUT_OUT = "Deleted"  # all who are no longer in the team are called so
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
@@ -286,10 +287,13 @@ class LabelStudio:
         return self._patiently(look)
 
     def reviewers(self) -> dict[int, str]:
-        """E-mail addresses of the server's users, by number."""
+        """E-mail addresses of the server's users, by number; of those who were put out of the team
+        it tells none."""
         return self._patiently(
             lambda: {
-                number_of(u["id"]): printable(u["email"], _NAME) for u in self._asked("api/users/")
+                number_of(u["id"]): printable(u["email"], _NAME)
+                for u in self._asked("api/users/")
+                if u["email"] != _PUT_OUT
             }
         )
 

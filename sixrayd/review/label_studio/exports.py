@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.moments import read_moment
+from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.review.server import ServerAnnotation, ServerTask
+
+_AT_ONCE = timedelta(seconds=1)  # in which what is made is saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,23 @@ def _server_annotation(row: Any) -> ServerAnnotation:
         raise TypeError("result is no list")
     return ServerAnnotation(
         annotation_id=number_of(row["id"]),
-        reviewer=editor or author,
+        reviewer=editor or (0 if _was_changed(row) else author),
         author=author,
         updated_at=str(row["updated_at"]),
         lead_time_s=_seconds(row["lead_time"]),
         cancelled=bool(row["was_cancelled"]),
         regions=tuple(dict(region) for region in row["result"]),
+        created_at=str(row.get("created_at") or ""),
     )
+
+
+def _was_changed(row: Any) -> bool:
+    """Whether an answer was changed after it was made: who did is noted, unless he was deleted."""
+    try:
+        made, changed = (read_utc(str(row[key])) for key in ("created_at", "updated_at"))
+    except (KeyError, ValueError):
+        return False
+    return changed - made > _AT_ONCE
 
 
 def _seconds(value: Any) -> float:

@@ -97,6 +97,22 @@ def test_who_answered_and_who_changed_it(by, reviewer, author):
     assert (found.reviewer, found.author) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("created_at", "reviewer"),
+    [
+        ("2026-01-02T10:00:00.49Z", 3),  # it was made, and nobody noted, as on import
+        ("2026-01-02T09:00:00Z", 0),  # somebody changed it whom the server forgot
+        ("yesterday", 3),
+        (None, 3),
+    ],
+)
+def test_what_one_changed_whom_the_server_forgot_is_not_its_authors(created_at, reviewer):
+    (found,) = read(annotated(created_at=created_at))[0].annotations
+    assert (found.reviewer, found.author) == (reviewer, 3)
+    known = annotated(created_at=created_at, updated_by=4)
+    assert read(known)[0].annotations[0].reviewer == 4
+
+
 def test_a_skipped_and_an_untimed_answer():
     (found,) = read(annotated(was_cancelled=True, lead_time=None, result=[]))[0].annotations
     assert (found.cancelled, found.lead_time_s, found.regions) == (True, 0.0, ())
