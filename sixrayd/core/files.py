@@ -16,7 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.counting import counted_batches, counted_table, described
+from sixrayd.core.counting import (
+    accounts_for,
+    counted_batches,
+    counted_table,
+    described,
+)
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.names import check_names
@@ -25,6 +30,7 @@ from sixrayd.core.storage import is_refusal, refusal
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
 MOST_HOLES = 1 << 30  # bytes that any file may have of them
+_PLAIN: dict[str, Any] = {"compression": "none", "use_dictionary": False}  # a table of few values
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -133,8 +139,11 @@ def write_json(path: Path, document: Any) -> None:
 def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     """Write a Parquet table of exactly this schema, whole or not at all."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+    table = table.cast(schema)
     with replacing(path) as beside:
-        pq.write_table(table.cast(schema), beside, compression="zstd")
+        pq.write_table(table, beside, compression="zstd")
+        if not accounts_for(table, beside.stat().st_size):
+            pq.write_table(table, beside, **_PLAIN)
 
 
 def read_table(
@@ -193,6 +202,9 @@ def table_bytes(table: pa.Table) -> bytes:
     """A Parquet file, as `write_table` writes it, in memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
+    if not accounts_for(table, sink.tell()):
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, **_PLAIN)
     return bytes(sink.getvalue())
 
 
