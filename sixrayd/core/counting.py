@@ -67,13 +67,15 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
         yield table
 
 
-def accounts_for(table: pa.Table, size: int) -> bool:
-    """Whether so many bytes surely account for a table, so that it is read again.
+def accounts_for(size: int, schema: pa.Schema, rows: int, values: int) -> bool:
+    """Whether a file of a table is surely read again: else its rows are too much alike.
 
-    Else its values are too much alike to be packed.
+    Args:
+        size: bytes of the file.
+        values: bytes of all values.
     """
-    rows_fit = not _is_of_rows(table.schema) or table.num_rows <= _most_rows(size)
-    return rows_fit and 2 * table.nbytes <= _allowance(size).most
+    rows_fit = not _is_of_rows(schema) or rows <= _most_rows(size)
+    return rows_fit and 2 * values <= _allowance(size).most
 
 
 def described(source: pa.NativeFile) -> pq.ParquetFile:

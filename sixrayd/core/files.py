@@ -142,8 +142,28 @@ def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: p
     table = table.cast(schema)
     with replacing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
-        if not accounts_for(table, beside.stat().st_size):
-            pq.write_table(table, beside, **_PLAIN)
+        make_readable(beside, table.num_rows, table.nbytes)
+
+
+def make_readable(path: Path, rows: int, values: int) -> None:
+    """Unpack a table that was written, where its size does not account for what is in it.
+
+    Args:
+        values: bytes of all values.
+    """
+    packed = pq.ParquetFile(path)
+    schema = packed.schema_arrow
+    if accounts_for(path.stat().st_size, schema, rows, values):
+        return
+    beside = path.with_suffix(".plain.part")
+    make_file(beside)
+    try:
+        with pq.ParquetWriter(beside, schema, **_PLAIN) as writer:
+            for number in range(packed.num_row_groups):
+                writer.write_table(packed.read_row_group(number, use_threads=False))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_table(
@@ -202,7 +222,7 @@ def table_bytes(table: pa.Table) -> bytes:
     """A Parquet file, as `write_table` writes it, in memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    if not accounts_for(table, sink.tell()):
+    if not accounts_for(sink.tell(), table.schema, table.num_rows, table.nbytes):
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, **_PLAIN)
     return bytes(sink.getvalue())
