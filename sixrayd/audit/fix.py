@@ -93,7 +93,7 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
 def fixable(workspace: Workspace, narrow_px: float) -> int:
     """How many boxes a fix would leave out."""
     boxes = read_table(workspace.shards / TABLE, ANNOTATION_SCHEMA).combine_chunks()
-    return len(_changes(boxes, narrow_px)[0])
+    return sum(int(marked.sum()) for marked in _left_out(boxes, narrow_px))
 
 
 def fix_stands(workspace: Workspace) -> bool:
@@ -173,12 +173,7 @@ def _rows(path: Path) -> int:
 
 def _changes(boxes: pa.Table, narrow_px: float) -> tuple[tuple[LeftOutBox, ...], Marks]:
     """What is left out of a table, and (B,) which boxes stay."""
-    repeated = repeated_boxes(boxes)
-    xyxy = np.stack([np.asarray(boxes[edge]) for edge in EDGES], axis=1)  # (B, 4)
-    narrow = narrow_boxes(xyxy, narrow_px) & ~repeated
-    image = np.asarray(boxes["image_id"].combine_chunks().dictionary_encode().indices)  # (B,)
-    sound = np.bincount(image[~repeated & ~narrow], minlength=int(image.max(initial=-1)) + 1)
-    narrow &= sound[image] > 0
+    repeated, narrow = _left_out(boxes, narrow_px)
     rows = np.flatnonzero(repeated | narrow)
     changes = tuple(
         LeftOutBox(
@@ -191,3 +186,14 @@ def _changes(boxes: pa.Table, narrow_px: float) -> tuple[tuple[LeftOutBox, ...],
     )
     keep: Marks = ~(repeated | narrow)
     return changes, keep
+
+
+def _left_out(boxes: pa.Table, narrow_px: float) -> tuple[Marks, Marks]:
+    """(B,) each: boxes that repeat another, and narrow ones of images that keep another."""
+    repeated = repeated_boxes(boxes)
+    xyxy = np.stack([np.asarray(boxes[edge]) for edge in EDGES], axis=1)  # (B, 4)
+    narrow = narrow_boxes(xyxy, narrow_px) & ~repeated
+    image = np.asarray(boxes["image_id"].combine_chunks().dictionary_encode().indices)  # (B,)
+    sound = np.bincount(image[~repeated & ~narrow], minlength=int(image.max(initial=-1)) + 1)
+    narrow &= sound[image] > 0
+    return repeated, narrow

@@ -9,17 +9,19 @@ import pyarrow.compute as pc
 from sixrayd.audit.found import found
 from sixrayd.audit.tables import IngestTables, Marks, Rows, marks
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import without_advice
+from sixrayd.core.errors import ADVICE
 from sixrayd.core.findings import Flaw
 from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.datasets.sides import image_of
 
 # How the words for a fault begin of which an earlier version named no kind → its kind.
-_PASSED_OVER = {
+_KINDS_BY_WORDS = {
     "listed by the image sets, not in the release": Flaw.MISSING_IMAGE,
     "in no image set, ": Flaw.UNLISTED_IMAGE,
     "an annotation without an image": Flaw.STRAY_ANNOTATION,
 }
+_KINDS = frozenset(map(str, Flaw))
+_AT_ONCE = 1 << 16  # faults
 _OF_ONE_IMAGE = IMAGES | {".xml"}
 # Told from the tables, whatever the ingest said: a fix changes them.
 _TOLD_BY_TABLES = pa.array([str(flaw) for flaw in (Flaw.NO_OBJECT, Flaw.REPEATED_BOX)])
@@ -50,26 +52,47 @@ def ingest_findings(tables: IngestTables) -> Iterator[pa.Table]:
             yield found(flaw, rows["image_id"], rows["text"], where=rows["where"])
     rows = noted.filter(pc.invert(pc.is_in(noted["flaw"], known)))
     yield found(Flaw.NOTE, rows["image_id"], rows["text"], where=rows["where"])
-    errors = set(pc.unique(tables.index.table["error"]).to_pylist())
-    rows = zip(noted["where"].to_pylist(), noted["text"].to_pylist(), strict=True)
-    told = {_without_end(where, text) for where, text in rows}
-    for where, text, kind in tables.skipped:
-        # Else the index tells of it, or a finding of the same object.
-        if text not in errors and _without_end(where, text) not in told:
-            flaw = Flaw(kind) if kind in set(Flaw) else _kind_of(tables, where, text)
-            image_id = _image_of(tables, flaw, where, text)
-            yield found(flaw, pa.array([image_id], pa.string()), text, where=where)
+    yield from _passed_over(tables, noted)
 
 
-def _without_end(where: str, text: str) -> str:
-    """A line without what was done about it, or is to be done."""
-    return without_advice(f"{where}: {text}".removesuffix("; left out"))
+def _passed_over(tables: IngestTables, noted: pa.Table) -> Iterator[pa.Table]:
+    """Faults of which neither the index tells nor a finding of the same object."""
+    skipped = tables.skipped
+    skipped = skipped.filter(
+        pc.invert(pc.is_in(skipped["text"], pc.unique(tables.index.table["error"])))
+    )
+    skipped = skipped.filter(pc.invert(pc.is_in(_without_end(skipped), _without_end(noted))))
+    if not len(skipped):
+        return
+    listed = len(pc.list_flatten(tables.index.table["labels"])) > 0
+    for batch in skipped.combine_chunks().to_batches(_AT_ONCE):
+        by_flaw: dict[Flaw, list[tuple[str, str, str]]] = {}
+        for where, text, kind in zip(*batch.to_pydict().values(), strict=True):
+            flaw = Flaw(kind) if kind in _KINDS else _kind_of(where, text, listed)
+            image = _image_of(tables, flaw, where, text)
+            by_flaw.setdefault(flaw, []).append((where, text, image))
+        for flaw, rows in by_flaw.items():
+            wheres, texts, images = (
+                pa.array(column, pa.string()) for column in zip(*rows, strict=True)
+            )
+            yield found(flaw, images, texts, where=wheres)
 
 
-def _kind_of(tables: IngestTables, where: str, text: str) -> Flaw:
-    for begins, flaw in _PASSED_OVER.items():
+def _without_end(faults: pa.Table) -> pa.ChunkedArray:
+    """Lines without what was done about them, or is to be done; see `without_advice`."""
+    lines = pc.binary_join_element_wise(faults["where"], faults["text"], ": ")
+    lines = pc.replace_substring_regex(lines, "; left out$", "")
+    return pc.replace_substring_regex(lines, ADVICE, "")
+
+
+def _kind_of(where: str, text: str, listed: bool) -> Flaw:
+    """The kind of a fault of an earlier version, which named none.
+
+    Args:
+        listed: whether there are image sets.
+    """
+    for begins, flaw in _KINDS_BY_WORDS.items():
         if text.startswith(begins):
-            listed = len(pc.list_flatten(tables.index.table["labels"])) > 0
             return flaw if listed or flaw is not Flaw.UNLISTED_IMAGE else Flaw.UNSAID_IMAGE
     xml = where.partition(": ")[0].lower().endswith(".xml")
     return Flaw.UNREADABLE_LABELS if xml else Flaw.PASSED_OVER

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +18,21 @@ from sixrayd.audit.page import audit_page
 from sixrayd.audit.settings import AuditResult, AuditSettings, FlawCount
 from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
-from sixrayd.core.files import read_table, remove, sha256_file, write_bytes, write_table
+from sixrayd.core.files import (
+    read_table,
+    remove,
+    replacing,
+    sha256_file,
+    write_bytes,
+    write_table,
+)
 from sixrayd.core.findings import Severity
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import TYPED, Run, Workspace
 
 STAGE = "audit"
+_AT_ONCE = 1 << 16  # rows
 _OUTPUTS = ("findings.parquet", "findings.csv", "report.html")
 
 
@@ -78,7 +87,7 @@ def _write(workspace: Workspace, settings: AuditSettings, report: Report) -> dic
     )
     folder = workspace.folder(STAGE)
     write_table(folder / "findings.parquet", table, FOUND_SCHEMA)
-    write_bytes(folder / "findings.csv", _csv(table))
+    _write_csv(folder / "findings.csv", table)
     summary: dict[str, Any] = {
         "images": len(tables.index),
         "boxes": len(tables.boxes),
@@ -123,18 +132,17 @@ def _kinds(table: pa.Table, counts: Mapping[str, int], most: int) -> tuple[FlawC
     return tuple(kinds)
 
 
-def _csv(table: pa.Table) -> bytes:
+def _write_csv(path: Path, table: pa.Table) -> None:
     """The table as CSV, in which no cell is a spreadsheet's formula."""
-    for place, name in enumerate(table.schema.names):
-        column = table[name]
-        quoted = pc.binary_join_element_wise("'", column, "")
-        number = pc.match_substring_regex(column, NUMBER)
-        formula = pc.and_not(pc.match_substring_regex(column, FORMULA), number)
-        safe = pc.if_else(formula, quoted, column)
-        table = table.set_column(place, name, safe)
-    sink = pa.BufferOutputStream()
-    csv.write_csv(table, sink)
-    return bytes(sink.getvalue())
+    with replacing(path) as beside, csv.CSVWriter(str(beside), table.schema) as writer:
+        for batch in table.to_batches(_AT_ONCE):
+            writer.write_batch(pa.record_batch([_safe(column) for column in batch], table.schema))
+
+
+def _safe(column: pa.Array) -> pa.Array:
+    number = pc.match_substring_regex(column, NUMBER)
+    formula = pc.and_not(pc.match_substring_regex(column, FORMULA), number)
+    return pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
 
 
 def _result(workspace: Workspace, most: int, written: bool) -> AuditResult:

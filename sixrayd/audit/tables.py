@@ -1,7 +1,9 @@
 """What an audit looks at: the tables of a finished ingest."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +24,10 @@ from sixrayd.core.workspace import Workspace
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Marks = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 _MOST_NOTED, _MOST_NOTES = 64 << 20, 200_000  # bytes and lines of a `notes.txt`
+_MOST_SKIPPED, _LINES_AT_ONCE = 512 << 20, 10_000  # bytes of a `skipped.jsonl`
+SKIPPED_SCHEMA = pa.schema(  # kinds that are not known are empty
+    [pa.field(name, pa.string(), nullable=False) for name in ("where", "text", "flaw")]
+)
 FILES = (
     *("index.parquet", "annotations.parquet", "splits.parquet"),
     *("findings.parquet", "notes.txt", "skipped.jsonl"),
@@ -36,7 +42,7 @@ class IngestTables:
         boxes: of `ANNOTATION_SCHEMA`.
         image: (B,) row in the index of each box's image.
         noted: of `FINDING_SCHEMA`: what the ingest found.
-        skipped: where, what and kind of each fault that the ingest passed over; no kind is empty.
+        skipped: of `SKIPPED_SCHEMA`: each fault that the ingest passed over.
         unannotated: ids of positives without a usable annotation.
         sides: (N,) of each split, empty where it does not list an image; the ingest's own first.
     """
@@ -45,7 +51,7 @@ class IngestTables:
     boxes: pa.Table
     image: Rows
     noted: pa.Table
-    skipped: tuple[tuple[str, str, str], ...]
+    skipped: pa.Table
     unannotated: pa.Array
     sides: Mapping[str, pa.ChunkedArray]
 
@@ -115,15 +121,24 @@ def _noted(folder: Path) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
 
 
-def _skipped(path: Path) -> tuple[tuple[str, str, str], ...]:
+def _skipped(path: Path) -> pa.Table:
+    """Of `SKIPPED_SCHEMA`."""
     try:
-        lines: list[Mapping[str, str]] = [
-            parse_json(line) for line in plain_bytes(path).decode("utf-8").splitlines()
-        ]
-        return tuple((f"{a['where']}", f"{a['error']}", f"{a.get('flaw', '')}") for a in lines)
+        lines = io.BytesIO(plain_bytes(path, _MOST_SKIPPED))
+        parts = iter(lambda: _faults(islice(lines, _LINES_AT_ONCE)), SKIPPED_SCHEMA.empty_table())
+        return pa.concat_tables([SKIPPED_SCHEMA.empty_table(), *parts])
     except FileNotFoundError:
-        return ()
+        return SKIPPED_SCHEMA.empty_table()
     except NONSENSE as error:
         raise WorkspaceError(
             f"{path}: not a list of faults ({error}); run `sixrayd download` again"
         ) from error
+
+
+def _faults(lines: Iterable[bytes]) -> pa.Table:
+    said = [parse_json(line.decode("utf-8")) for line in lines]
+    rows = [
+        {"where": f"{a['where']}", "text": f"{a['error']}", "flaw": f"{a.get('flaw', '')}"}
+        for a in said
+    ]
+    return pa.Table.from_pylist(rows, SKIPPED_SCHEMA)

@@ -67,6 +67,17 @@ def counted_batches(source: pa.NativeFile, names: list[str], rows: int) -> Itera
         yield table
 
 
+def accounts_for(size: int, schema: pa.Schema, rows: int, values: int) -> bool:
+    """Whether a file of a table is surely read again: else its rows are too much alike.
+
+    Args:
+        size: bytes of the file.
+        values: bytes of all values.
+    """
+    rows_fit = not _is_of_rows(schema) or rows <= _most_rows(size)
+    return rows_fit and 2 * values <= _allowance(size).most
+
+
 def described(source: pa.NativeFile) -> pq.ParquetFile:
     """A table of which nothing but its description is to be read.
 
@@ -154,12 +165,21 @@ def _check_rows(file: pq.ParquetFile, size: int) -> None:
     Raises:
         ValueError: it has.
     """
-    if not {"box_id", "sha256"}.intersection(file.schema_arrow.names):
+    if not _is_of_rows(file.schema_arrow):
         return
     groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
-    most = _MOST_ROWS + size // _BYTES_A_ROW
+    most = _most_rows(size)
     if (rows := sum(group.num_rows for group in groups)) > most:
         raise ValueError(f"{rows} rows in {size} bytes, at most {most} are read")
+
+
+def _is_of_rows(schema: pa.Schema) -> bool:
+    """Whether a table is of boxes or images."""
+    return bool({"box_id", "sha256"}.intersection(schema.names))
+
+
+def _most_rows(size: int) -> int:
+    return _MOST_ROWS + size // _BYTES_A_ROW
 
 
 def _lists(column: pa.Array) -> list[pa.Array]:

@@ -3,6 +3,7 @@
 import re
 
 MOST_PRINTED = 2000  # signs of a line
+ADVICE = r"; [^;]*pass --on-error skip$"  # at the end of a message
 
 
 class SixraydError(Exception):
@@ -70,4 +71,4 @@ def _escape(sign: str) -> str:
 
 def without_advice(message: str) -> str:
     """A message without the advice to skip faults, for where they were skipped."""
-    return re.sub(r"; [^;]*pass --on-error skip$", "", message)
+    return re.sub(ADVICE, "", message)

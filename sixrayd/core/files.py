@@ -16,7 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.counting import counted_batches, counted_table, described
+from sixrayd.core.counting import (
+    accounts_for,
+    counted_batches,
+    counted_table,
+    described,
+)
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.names import check_names
@@ -25,6 +30,7 @@ from sixrayd.core.storage import is_refusal, refusal
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
 MOST_HOLES = 1 << 30  # bytes that any file may have of them
+_PLAIN: dict[str, Any] = {"compression": "none", "use_dictionary": False}  # a table of few values
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -133,8 +139,31 @@ def write_json(path: Path, document: Any) -> None:
 def write_table(path: Path, rows: pa.Table | Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     """Write a Parquet table of exactly this schema, whole or not at all."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+    table = table.cast(schema)
     with replacing(path) as beside:
-        pq.write_table(table.cast(schema), beside, compression="zstd")
+        pq.write_table(table, beside, compression="zstd")
+        make_readable(beside, table.num_rows, table.nbytes)
+
+
+def make_readable(path: Path, rows: int, values: int) -> None:
+    """Unpack a table that was written, where its size does not account for what is in it.
+
+    Args:
+        values: bytes of all values.
+    """
+    packed = pq.ParquetFile(path)
+    schema = packed.schema_arrow
+    if accounts_for(path.stat().st_size, schema, rows, values):
+        return
+    beside = path.with_suffix(".plain.part")
+    make_file(beside)
+    try:
+        with pq.ParquetWriter(beside, schema, **_PLAIN) as writer:
+            for number in range(packed.num_row_groups):
+                writer.write_table(packed.read_row_group(number, use_threads=False))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_table(
@@ -193,6 +222,9 @@ def table_bytes(table: pa.Table) -> bytes:
     """A Parquet file, as `write_table` writes it, in memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
+    if not accounts_for(sink.tell(), table.schema, table.num_rows, table.nbytes):
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, **_PLAIN)
     return bytes(sink.getvalue())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.files import replacing
+from sixrayd.core.files import make_readable, replacing
 
 _ROW_GROUP = 1 << 20  # rows, as Parquet's writer has them by itself
 
@@ -22,17 +22,21 @@ def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> N
     Args:
         schema: of numbers, texts, and lists of these, without nulls.
     """
-    with replacing(path) as beside, beside.open("wb") as file, ExitStack() as stack:
-        sink = _Sink(file)
-        writer = stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
-        for group in _groups(tables):
-            with _Spool(beside.parent, schema) as spool:
-                for table in group:
-                    spool.add(table)
-                mapped, sink.maps = spool.mapped()
-                writer.write_table(mapped)
-                del mapped  # which holds the maps open
-                sink.maps = []
+    rows = values = 0
+    with replacing(path) as beside:
+        with beside.open("wb") as file, ExitStack() as stack:
+            sink = _Sink(file)
+            writer = stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
+            for group in _groups(tables):
+                with _Spool(beside.parent, schema) as spool:
+                    for table in group:
+                        spool.add(table)
+                    mapped, sink.maps = spool.mapped()
+                    rows, values = rows + mapped.num_rows, values + mapped.nbytes
+                    writer.write_table(mapped)
+                    del mapped  # which holds the maps open
+                    sink.maps = []
+        make_readable(beside, rows, values)
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[Iterable[pa.Table]]:

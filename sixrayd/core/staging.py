@@ -13,7 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import make_folder, sha256_file, sync_folder, write_table
+from sixrayd.core.files import (
+    make_folder,
+    make_readable,
+    sha256_file,
+    sync_folder,
+    write_table,
+)
 from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.storage import is_refusal, refusal
 
@@ -74,10 +80,14 @@ class Staging:
             rows: that are in memory at once.
         """
         waiting: list[Mapping[str, Any]] = []
+        count = values = 0
         with pq.ParquetWriter(self.place(path), schema, compression="zstd") as writer:
 
             def write() -> None:
-                writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+                nonlocal count, values
+                table = pa.Table.from_pylist(waiting, schema=schema)
+                writer.write_table(table)
+                count, values = count + table.num_rows, values + table.nbytes
                 waiting.clear()
 
             def add(row: Mapping[str, Any]) -> None:
@@ -88,6 +98,7 @@ class Staging:
             yield add
             if waiting:
                 write()
+        make_readable(self.root / path, count, values)
         self.take(path)
 
     def write_manifest(self) -> str:

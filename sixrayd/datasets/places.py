@@ -29,6 +29,8 @@ from sixrayd.datasets.tars import (
 )
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+_MOST_DEEP = 100
+TOO_DEEP = f"folders {_MOST_DEEP} deep in others; those in it are left out"
 ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we read it or not
     r".*\.(tar|tgz|taz|t?bz2?|txz|tlz|tzst|zip|z\d\d|rar|r\d\d|7z|gz|xz|zst|lzma|lz4?|lzo|z"
     r"|cpio|iso|cab)([._-]?(part)?\d*|[._-]?(part)?a{1,2}[a-z])",
@@ -106,6 +108,11 @@ def suffix_of(where: str) -> str:
     return posixpath.splitext(where)[1].lower()
 
 
+def is_too_deep(folder: str, root: Path) -> bool:
+    """Whether folders of a folder lie deeper than is read."""
+    return len(Path(folder).relative_to(root).parts) >= _MOST_DEEP
+
+
 def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Iterator[PlacedFile]:
     def note(flaw: Flaw, path: str | Path, text: str) -> None:
         findings.append(Finding(flaw, shown(Path(path).relative_to(root).as_posix()), text))
@@ -123,6 +130,9 @@ def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Ite
             note(Flaw.FOLDER_TWICE, folder, text)
             folders[:] = []
             continue
+        if folders and is_too_deep(folder, root):
+            note(Flaw.NOT_READ, folder, TOO_DEEP)
+            folders[:] = []
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for path in (Path(folder, name) for name in sorted(names) if not _is_clutter(name)):
             where = shown(path.relative_to(root).as_posix())

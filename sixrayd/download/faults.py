@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError, printable, without_advice
-from sixrayd.core.files import shown, write_bytes
+from sixrayd.core.files import replacing, shown
 from sixrayd.core.findings import Flaw
 from sixrayd.download.settings import OnError
 
@@ -40,8 +40,9 @@ class Faults:
     def write(self, path: Path) -> None:
         """Write a JSON line a fault; no file when there is none."""
         if self.found:
-            lines = [json.dumps(self._said(*fault), ensure_ascii=False) for fault in self.found]
-            write_bytes(path, ("\n".join(lines) + "\n").encode("utf-8"))
+            lines = (json.dumps(self._said(*fault), ensure_ascii=False) for fault in self.found)
+            with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in lines)
 
     def _said(self, where: str, what: str) -> dict[str, str]:
         flaw = self.flaws.get((where, what))

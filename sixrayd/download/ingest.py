@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import make_folder, write_bytes, write_table
+from sixrayd.core.files import make_folder, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.growth import Allowance, PixelAllowance
 from sixrayd.core.records import ANNOTATION_SCHEMA, Source
@@ -42,6 +42,7 @@ from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.sharding import PARTS, Sharding, measured_path
 from sixrayd.download.splits import GivenSplits
 from sixrayd.download.tables import (
+    Notes,
     box_rows,
     finding_rows,
     shard_rows,
@@ -49,6 +50,8 @@ from sixrayd.download.tables import (
 )
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.decode import pixels_gone_over
+
+_AT_ONCE = 10_000  # boxes
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class Ingest:
     splits: GivenSplits = field(init=False)
     labels: Labels = field(default_factory=Labels)
     sha256: dict[str, str] = field(default_factory=dict)  # shard → hash
-    notes: list[tuple[str, Finding]] = field(default_factory=list)  # by image id, empty for none
+    notes: Notes = field(default_factory=Notes)
     loose: LooseDigest = field(default_factory=LooseDigest)
     allowance: Allowance = field(default_factory=Allowance)  # of all archives
     pixels: PixelAllowance = field(default_factory=PixelAllowance)  # of all images
@@ -137,7 +140,7 @@ class Ingest:
         splits = self.splits.write(self.folder, index.ids, index.groups)
         for image, where in self.splits.absent(index.ids).items():
             text = f"{image} is listed, not in the release"
-            self.notes.append((image, Finding(Flaw.MISSING_IMAGE, where, text)))
+            self.notes.add(image, Finding(Flaw.MISSING_IMAGE, where, text))
         counts |= _boxless(index, boxes)
         self._write_notes(index.ids)
         self.faults.write(self.folder / "skipped.jsonl")
@@ -190,7 +193,7 @@ class Ingest:
             if finding.flaw.stops:
                 self.faults.add(finding.where, finding.text, finding.flaw)
             else:
-                self.notes.append(("", finding))
+                self.notes.add("", finding)
 
     def _write_shards(self, release: Release) -> tuple[int, list[str]]:
         """Write and measure shards; what was known before is kept.
@@ -337,8 +340,10 @@ class Ingest:
             Annotated images with the number of their boxes, None where nothing usable is said; and
             counts.
         """
-        self.notes += self.sets.contradictions
+        for contradiction in self.sets.contradictions:
+            self.notes.add(*contradiction)
         rows: list[dict[str, Any]] = []
+        tables = [ANNOTATION_SCHEMA.empty_table()]
         boxes: dict[str, int | None] = {}
         promoted, others = 0, Counter[str]()
         for image in sorted(self.labels.image_ids):
@@ -356,24 +361,27 @@ class Ingest:
             if read is None:
                 continue
             rows += box_rows(image, read)
-            self.notes += ((image, finding) for finding in read.findings)
+            if len(rows) >= _AT_ONCE:
+                tables.append(pa.Table.from_pylist(rows, ANNOTATION_SCHEMA))
+                rows.clear()
+            for finding in read.findings:
+                self.notes.add(image, finding)
             others.update(filter(None, map(left_out_class, read.findings)))
             boxes[image] = None if read.hiding else len(read.objects)
             if read.objects and bits == 0:
                 promoted += 1
                 text = "the image sets call it negative; a positive for its boxes"
                 where = self.labels.where(image)
-                self.notes.append((image, Finding(Flaw.BOXED_NEGATIVE, where, text)))
-        write_table(self.folder / "annotations.parquet", rows, ANNOTATION_SCHEMA)
-        counts = {"boxes": len(rows), "negatives_with_boxes": promoted}
+                self.notes.add(image, Finding(Flaw.BOXED_NEGATIVE, where, text))
+        table = pa.concat_tables([*tables, pa.Table.from_pylist(rows, ANNOTATION_SCHEMA)])
+        write_table(self.folder / "annotations.parquet", table.combine_chunks(), ANNOTATION_SCHEMA)
+        counts = {"boxes": len(table), "negatives_with_boxes": promoted}
         return boxes, {**counts, "other_classes": dict(sorted(others.items()))}
 
     def _write_notes(self, ids: pa.Array) -> None:
         """Write what is wrong and was settled: as lines for people, and as a table."""
-        if self.notes:
-            notes = "".join(f"{finding}\n" for _, finding in self.notes)
-            write_bytes(self.folder / "notes.txt", notes.encode("utf-8"))
-        findings = finding_rows(self.notes, self.register, self.splits.voc_listed, ids)
+        self.notes.write_lines(self.folder / "notes.txt")
+        findings = finding_rows(self.notes.table(), self.register, self.splits.voc_listed, ids)
         if findings.num_rows:
             write_table(self.folder / "findings.parquet", findings, FINDING_SCHEMA)
 

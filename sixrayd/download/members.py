@@ -18,7 +18,7 @@ from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of, plain_file
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.packing import member_bytes, opened_zip
-from sixrayd.datasets.places import ARCHIVE, BROKEN, slashed
+from sixrayd.datasets.places import ARCHIVE, BROKEN, TOO_DEEP, is_too_deep, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
 from sixrayd.datasets.tars import opened_tar, place_of
@@ -199,6 +199,10 @@ def loose_files(
             folders[:] = []
             continue
         seen.add((place.st_dev, place.st_ino))
+        if folders and is_too_deep(folder, root):
+            if faults is not None:
+                faults.add(Path(folder).relative_to(root).as_posix(), TOO_DEEP, Flaw.NOT_READ)
+            folders[:] = []
         folders[:] = sorted(name for name in folders if not _is_clutter(name))
         for name in sorted(names):
             wanted = suffixes is None or suffix_of(name) in suffixes

@@ -1,7 +1,7 @@
 """The tables of an ingest: rows of shards, the sides of the split, boxes and findings."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
+from sixrayd.core.files import read_table, replacing, write_table
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.voc import VocAnnotation
@@ -22,6 +22,7 @@ from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
 from sixrayd.imaging.hashes import Indices, hashes_are_whole
 
+_AT_ONCE = 10_000  # notes
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
@@ -109,8 +110,42 @@ def box_rows(image: str, annotation: VocAnnotation) -> list[dict[str, Any]]:
     ]
 
 
+class Notes:
+    """What was settled, by image id, empty for none; columns take a tenth of objects' memory."""
+
+    def __init__(self) -> None:
+        self._waiting: list[dict[str, str]] = []
+        self._tables = [FINDING_SCHEMA.empty_table()]
+
+    def __len__(self) -> int:
+        return len(self._waiting) + sum(map(len, self._tables))
+
+    def add(self, image: str, finding: Finding) -> None:
+        """Take one."""
+        flaw, where, text = str(finding.flaw), finding.where, finding.text
+        self._waiting.append({"flaw": flaw, "where": where, "text": text, "image_id": image})
+        if len(self._waiting) == _AT_ONCE:
+            self.table()
+
+    def table(self) -> pa.Table:
+        """Of `FINDING_SCHEMA`, in the order in which they came."""
+        if self._waiting:
+            self._tables.append(pa.Table.from_pylist(self._waiting, schema=FINDING_SCHEMA))
+            self._waiting.clear()
+        return pa.concat_tables(self._tables)
+
+    def write_lines(self, path: Path) -> None:
+        """Write them for people; no file where there is none."""
+        if not self:
+            return
+        with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
+            for batch in self.table().select(["where", "text"]).to_batches(_AT_ONCE):
+                rows = zip(*batch.to_pydict().values(), strict=True)
+                file.writelines(f"{where}: {text}\n" for where, text in rows)
+
+
 def finding_rows(
-    found: Iterable[tuple[str, Finding]],
+    listed: pa.Table,
     register: Register,
     voc_listed: pa.ChunkedArray,
     ids: pa.Array,
@@ -118,15 +153,11 @@ def finding_rows(
     """`FINDING_SCHEMA`: what annotations and image sets say wrongly, sorted.
 
     Args:
-        found: by image id.
+        listed: of `FINDING_SCHEMA`: what was noted.
         voc_listed: images that VOC's lists name.
         ids: of the images that the release brings; image sets and VOC's lists, where there are any,
             list all of them between them.
     """
-    rows = [
-        {"flaw": str(finding.flaw), "where": finding.where, "text": finding.text, "image_id": image}
-        for image, finding in found
-    ]
     others = ids if len(voc_listed) else ids[:0]
     if register.listed:
         others = pa.array(register.unlisted(), pa.string())
@@ -134,7 +165,6 @@ def finding_rows(
     texts = (str(Flaw.UNLISTED_IMAGE), "image sets", "listed by none")
     columns = [pa.repeat(pa.scalar(text), len(unlisted)) for text in texts]
     columns.append(unlisted)
-    listed = pa.Table.from_pylist(rows, schema=FINDING_SCHEMA)
     table = pa.concat_tables([listed, pa.table(columns, schema=FINDING_SCHEMA)])
     return table.sort_by([(name, "ascending") for name in FINDING_SCHEMA.names])
 

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sixrayd.audit.labels import ingest_findings
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.stage import audit
+from sixrayd.audit.tables import IngestTables
 from sixrayd.core.errors import SettingsError, ShardError, WorkspaceError
 from sixrayd.core.files import read_table, write_table
 from sixrayd.core.findings import Flaw
@@ -379,6 +381,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sixrayd.audit.stage import audit
+from sixrayd.audit.tables import IngestTables
 from sixrayd.core.workspace import Workspace
 
 steps, replace = iter(range(99)), Path.replace
@@ -463,6 +466,19 @@ def test_a_million_rows_take_columns_and_no_objects(workspace):
         ("image that cannot be read", 20_000, 12)
     ]
     assert peak < 4_000_000  # a dictionary a row takes more
+
+
+@pytest.mark.parametrize("flaw", [{}, {"flaw": str(Flaw.NO_IMAGE)}], ids=["unnamed", "named"])
+def test_countless_faults_take_columns_and_no_table_each(workspace, flaw):
+    lines = [
+        json.dumps({"where": "a.json", "error": f"in no image set, {n}"} | flaw) + "\n"
+        for n in range(20_000)
+    ]
+    (workspace.shards / "skipped.jsonl").write_text("".join(lines))
+
+    tables = list(ingest_findings(IngestTables.load(workspace)))
+    assert sum(map(len, tables)) == len(lines)
+    assert len(tables) < 10  # a table a fault takes 10 kB each
 
 
 def test_a_cell_is_no_formula_and_csv_holds_all(workspace):

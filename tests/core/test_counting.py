@@ -12,7 +12,16 @@ import pytest
 
 from sixrayd.advice.reviews import Reviews
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import column_batches, read_table, some_columns, write_json
+from sixrayd.core.files import (
+    column_batches,
+    read_table,
+    some_columns,
+    table_bytes,
+    write_json,
+    write_table,
+)
+from sixrayd.core.spool import write_tables
+from sixrayd.core.staging import Staging
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.workspace_set import read_columns
 from sixrayd.review.folder import Project, ReviewFolder
@@ -48,6 +57,24 @@ READS: dict[str, Callable[[Path, pa.Schema], object]] = {
     "columns": some_columns,
     "batches": lambda path, schema: list(column_batches(path, schema, 1 << 14)),
 }
+
+
+def test_what_we_write_of_rows_that_are_alike_is_read(tmp_path: Path) -> None:
+    schema = pa.schema([("box_id", pa.string()), ("sha256", pa.string())])
+    table = pa.table({name: ["a" * 64] * 120_000 for name in schema.names})
+
+    write_table(tmp_path / "a.parquet", table, schema)
+    (tmp_path / "b.parquet").write_bytes(table_bytes(table))
+    write_tables(tmp_path / "c.parquet", [table.slice(0, 9), table.slice(9)], schema)
+    staging = Staging(tmp_path)
+    with staging.table("d.parquet", schema) as add:
+        for row in table.to_pylist():
+            add(row)
+
+    assert (tmp_path / "c.parquet").read_bytes() == (tmp_path / "a.parquet").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+    for name in ("a.parquet", "b.parquet", "c.parquet", "d.parquet"):
+        assert read_table(tmp_path / name, schema) == table
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)

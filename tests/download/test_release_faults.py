@@ -309,3 +309,17 @@ def test_an_image_whose_boxes_cannot_be_used_is_no_negative(tmp_path: Path) -> N
 
     assert (result.positives, result.negatives, result.unannotated) == (3, 1, 3)
     assert unannotated_ids(Workspace(tmp_path / "ws")) == {"a", "b", "d"}
+
+
+def test_folders_that_lie_too_deep_are_one_fault(tmp_path: Path) -> None:
+    release = TinyRelease().write(tmp_path / "release")
+    deep = release.joinpath(*["d"] * 102)
+    deep.mkdir(parents=True)
+    (deep / "N0000200.jpg").write_bytes(jpeg(80))
+
+    assert take(tmp_path, release, "skip").skipped == 1
+
+    text = "folders 100 deep in others; those in it are left out"
+    assert skipped(tmp_path) == [{"where": "/".join(["d"] * 100), "error": text}]
+    with pytest.raises(ReleaseError, match="folders 100 deep in others"):
+        take(tmp_path / "again", release)

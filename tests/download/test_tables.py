@@ -1,5 +1,7 @@
 """The index's order, groups and split, and boxes from one XML."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, without_advice
 from sixrayd.core.files import read_table, write_table
+from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
@@ -16,7 +19,7 @@ from sixrayd.download.imagesets import ImageSets
 from sixrayd.download.joining import JoinedImages, write_index
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, listed_path, measured_path
-from sixrayd.download.tables import box_rows, is_test, shard_rows, usable_annotation
+from sixrayd.download.tables import Notes, box_rows, is_test, shard_rows, usable_annotation
 from tests.releases import voc
 
 CLASSES = ClassList(("Gun", "Knife"))
@@ -228,3 +231,19 @@ def test_the_sound_objects_of_a_faulty_xml_are_kept():
     assert len(notes) == len(faults) == 1
     assert str(notes[0]).startswith("x/P1.xml: object 2: class 'Bomb' is none of Gun, Knife; ")
     assert str(notes[0]).endswith("; left out")
+
+
+def test_notes_without_end_take_columns_and_no_objects(tmp_path):
+    notes, count = Notes(), 25_000
+    tracemalloc.start()
+    for number in range(count):
+        notes.add(f"P{number}", Finding(Flaw.OVERHANG, f"{number}.xml", f"clipped {number}"))
+    notes.write_lines(tmp_path / "notes.txt")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 8_000_000  # objects take three times as much
+    assert len(notes) == count
+    lines = (tmp_path / "notes.txt").read_text().splitlines()
+    assert lines == [f"{number}.xml: clipped {number}" for number in range(count)]
+    assert notes.table()["image_id"].to_pylist() == [f"P{number}" for number in range(count)]
