@@ -187,8 +187,9 @@ def _opens_unlooked(call):
     name, first = _name(call), call.args[0] if call.args else None
     mode = getattr(first, "value", None)
     if name == "open" and isinstance(call.func, ast.Attribute):
-        goes_on = isinstance(mode, str) and mode[0] in "ra"
-        return goes_on or any(word.arg == "encoding" for word in call.keywords)
+        if isinstance(mode, str):
+            return mode[0] in "ra"
+        return any(word.arg == "encoding" for word in call.keywords)
     whole = ast.unparse(call)
     return (
         name in READS
