@@ -277,7 +277,7 @@ def test_a_number_given_again_after_a_restore_is_not_taken_for_a_renamed_person(
     (before,) = standing(site, "reused")[image]
     change(site, "update htx_user set email = 'bob@example.org' where email = ?", before.reviewer)
     later = "update task_completion set created_at = ?, updated_at = created_at where id = ?"
-    change(site, later, "2026-12-31 10:00:00", number)
+    change(site, later, "2999-12-31 10:00:00", number)
     pull(site.workspace, PullSettings("reused", full=True))
     assert {d.reviewer for d in standing(site, "reused")[image]} == {
         *(before.reviewer, "bob@example.org")
