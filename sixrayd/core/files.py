@@ -74,6 +74,19 @@ def make_file(path: Path, mode: int = 0o666) -> None:
     os.close(os.open(path, how, mode))
 
 
+def known_to_others(path: Path) -> str:
+    """Why others may know what a file holds, empty where they do not."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return ""
+    if not stat.S_ISREG(found.st_mode):
+        return "no plain file"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}, expected yours"
+    return "others can read it" if found.st_mode & 0o077 else ""
+
+
 def remove_link(path: Path) -> Path:
     """The same path, where no link is any more: what is written there stays there."""
     if path.is_symlink():

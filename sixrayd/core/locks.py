@@ -1,5 +1,7 @@
 """A file that one process holds at a time, and that a dead one lets go of.
 
+Only who may write it can hold it: `flock` asks for no more than reading, so none else may read it.
+
 Where the file system knows no `flock`, whoever wants the file lays a claim beside it: an empty file
 named after machine, process and the process's start. Who then finds another's claim gives way. A
 claim of a process that has ended does not count; one of another machine counts till it is removed.
@@ -69,6 +71,7 @@ def held(path: Path, doing: str = "") -> Iterator[Hold]:
     handle = _opened(path, os.O_RDWR | os.O_CREAT)
     claim = None
     try:
+        _close_to_readers(handle)
         if not _locked_soon(handle):
             claim = _claimed(path)
         _say(handle, os.getpid(), doing)
@@ -110,6 +113,15 @@ def _opened(path: Path, how: int) -> int:
         os.close(handle)
         raise WorkspaceError(f"{path}: no plain file, which is expected here; remove it")
     return handle
+
+
+def _close_to_readers(handle: int) -> None:
+    """Take a file of ours from those who can only read it, who could hold it for ever."""
+    found = os.fstat(handle)
+    readers = (~found.st_mode & 0o022) << 1
+    if found.st_mode & readers and found.st_uid == os.geteuid():
+        with suppress(OSError):  # a file system that knows no modes
+            os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~readers)
 
 
 def _locked(handle: int, how: int) -> bool:

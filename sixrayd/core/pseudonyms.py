@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, replacing
+from sixrayd.core.files import known_to_others, plain_bytes, replacing
 from sixrayd.core.workspace import Workspace
 
 KEY_FILE = ".pseudonyms.key"
@@ -23,12 +23,17 @@ def pseudonym(workspace: Workspace, digits: int = DIGITS) -> Callable[[str], str
         digits: of the pseudonym; two of a large team may have the same few.
 
     Raises:
-        WorkspaceError: the key's file is not one, or cannot be written.
+        WorkspaceError: the key's file is not one, cannot be written, or others may know it.
     """
     path = workspace.root / KEY_FILE
     if not path.exists():
         with replacing(path, 0o600) as beside:
             beside.write_text(secrets.token_hex(32) + "\n", "ascii")
+    if reason := known_to_others(path):
+        raise WorkspaceError(
+            f"{path}: {reason}, so others may tell whose a pseudonym is; run `chmod 600 {path}` if "
+            "the key is your own, or remove it to give every reviewer a new pseudonym"
+        )
     text = plain_bytes(path).decode("ascii", "replace").strip()
     if not re.fullmatch("[0-9a-f]{64}", text):
         raise WorkspaceError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeGuard
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.documents import TooManyError, check_memory
@@ -32,6 +33,7 @@ from sixrayd.mine.worker import PART_SCHEMA
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
 _MOST_FAULTS = 1_000_000  # that are listed
+_AT_ONCE = 10_000  # detections that are not in columns yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ class _Taking:
             )
         }
         self.rows: list[dict[str, Any]] = []
+        self.tables = [PART_SCHEMA.empty_table()]  # of a detection, a row takes 10 times as much
         self.faults: list[dict[str, str]] = []
         self.counts: Counter[str] = Counter()
 
@@ -182,15 +185,16 @@ class _Taking:
         """Write the candidates; the run with its outputs and counts."""
         lines = (json.dumps(fault, ensure_ascii=False) + "\n" for fault in self.faults)
         write_bytes(folder / "skipped.jsonl", "".join(lines).encode("utf-8", "backslashreplace"))
-        found = rank_candidates(pa.Table.from_pylist(self.rows, schema=PART_SCHEMA), run.name)
-        models = pa.array([run.settings["model"]] * found.num_rows, pa.string())
+        self._into_columns()
+        found = rank_candidates(pa.concat_tables(self.tables), run.name)
+        models = pa.repeat(pa.scalar(run.settings["model"]), found.num_rows)
         place = found.schema.get_field_index("model")
         found = found.set_column(place, CANDIDATE_SCHEMA.field(place), models)
         write_table(folder / "candidates.parquet", found, CANDIDATE_SCHEMA)
         names = ("candidates.parquet", "skipped.jsonl")
         summary = {
-            "flagged": len({row["image_id"] for row in self.rows}),
-            "candidates": len(self.rows),
+            "flagged": pc.count_distinct(found["image_id"]).as_py(),
+            "candidates": found.num_rows,
             "below_threshold": self.counts["below_threshold"],
             "not_negatives": self.counts["not_negatives"],
             "skipped": len(self.faults),
@@ -288,6 +292,12 @@ class _Taking:
             self.counts["below_threshold"] += 1
             return
         self.rows.append({"image_id": stem, **asdict(box), "score": value, "error": ""})
+        if len(self.rows) >= _AT_ONCE:
+            self._into_columns()
+
+    def _into_columns(self) -> None:
+        self.tables.append(pa.Table.from_pylist(self.rows, schema=PART_SCHEMA))
+        self.rows.clear()
 
     def _fault(self, where: str, what: str) -> None:
         if self.settings.on_error == "stop":

@@ -1,9 +1,10 @@
 """From the parts of all shards to ranked candidates."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,20 +46,13 @@ def rank_candidates(found: pa.Table, model: str) -> pa.Table:
     best = best.sort_by([("score_max", "descending"), ("image_id", "ascending")])
     best = best.append_column("rank", pa.array(range(1, best.num_rows + 1), pa.int64()))
     joined = found.join(best, keys="image_id").sort_by(_ORDER)
-    numbers = list(_count_within(joined["rank"].to_pylist()))
-    ids = [f"{i}/{model}/{n}" for i, n in zip(joined["image_id"].to_pylist(), numbers, strict=True)]
+    ranks = joined["rank"].to_numpy()  # (N,) rising
+    numbers = pa.array(np.arange(len(ranks)) - np.searchsorted(ranks, ranks), pa.int64())
+    parts = joined["image_id"], pa.scalar(model), numbers.cast(pa.string()), pa.scalar("/")
     columns: dict[str, Any] = {name: joined[name] for name in joined.column_names}
     columns |= {
-        "box_id": pa.array(ids, pa.string()),
-        "model": pa.array([model] * len(ids), pa.string()),
+        "box_id": pc.binary_join_element_wise(*parts),
+        "model": pa.repeat(pa.scalar(model), len(ranks)),
         "image_score": joined["score_max"],
     }
     return pa.table({name: columns[name] for name in CANDIDATE_SCHEMA.names}).cast(CANDIDATE_SCHEMA)
-
-
-def _count_within(keys: list[int]) -> Iterator[int]:
-    last, number = None, 0
-    for key in keys:
-        number = number + 1 if key == last else 0
-        last = key
-        yield number

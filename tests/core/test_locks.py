@@ -158,3 +158,32 @@ def test_a_link_or_a_pipe_in_its_place_is_left_alone(tmp_path):
     with pytest.raises(WorkspaceError) as caught, workspace.lock():
         pass
     assert str(caught.value) == f"{lock}: no plain file, which is expected here; remove it"
+
+
+@pytest.mark.parametrize(
+    ("mask", "mode"), [(0o022, 0o600), (0o027, 0o600), (0o002, 0o660), (0o007, 0o660), (0, 0o666)]
+)
+def test_who_cannot_write_it_cannot_hold_it_to_keep_its_owner_out(tmp_path, mask, mode):
+    path, before = tmp_path / "lock", os.umask(mask)
+    try:
+        with held(path):
+            assert path.stat().st_mode & 0o777 == mode
+        path.chmod(0o666 & ~mask)  # as older versions made it
+        with held(path):
+            assert path.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_does_not_keep_a_workspace_locked(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    workspace.root.mkdir()
+    with workspace.lock():
+        pass
+    for above in (workspace.root, *workspace.root.parents[:3]):
+        above.chmod(0o755)
+    for name in (".lock", ".lock-review"):
+        command = ["flock", "--nonblock", str(workspace.root / name), "true"]
+        refused = subprocess.run(command, user=65534, group=65534, extra_groups=[], check=False)
+        assert refused.returncode == 66  # no such input: it could not be opened

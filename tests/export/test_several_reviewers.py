@@ -277,6 +277,21 @@ def test_pseudonyms(tmp_path):
         export(workspace, ExportSettings(consensus=Rule.MAJORITY))
 
 
+@pytest.mark.parametrize("access", [0o644, 0o640, 0o620])
+def test_a_key_of_pseudonyms_that_others_may_know_is_not_taken(tmp_path, access):
+    workspace = Workspace(tmp_path)
+    before, key = pseudonym(workspace)(ANN), tmp_path / ".pseudonyms.key"
+    key.chmod(access)  # as unpacked from an archive or a repository
+    with pytest.raises(WorkspaceError, match="others can read it, so others may tell whose a ps"):
+        pseudonym(workspace)
+    key.chmod(0o600)
+    assert pseudonym(workspace)(ANN) == before
+    key.rename(tmp_path / "theirs")
+    key.symlink_to("theirs")
+    with pytest.raises(WorkspaceError, match=r"pseudonyms.key: no plain file, so others may"):
+        pseudonym(workspace)
+
+
 def test_the_key_of_pseudonyms(tmp_path):
     first, second = Workspace(tmp_path / "first"), Workspace(tmp_path / "second")
     assert pseudonym(first)(ANN) != pseudonym(second)(ANN)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
@@ -522,3 +523,21 @@ def test_a_zip_that_lists_files_without_end_is_not_listed(workspace, tmp_path, m
     assert str(caught.value) == (
         f"{path}: not a readable zip (a list of files of 153 bytes, at most 100; split it)"
     )
+
+
+def test_detections_wait_in_columns(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(external, "_AT_ONCE", 500)
+    document = {"annotations": [GOOD] * 4_000, "images": IMAGES, "categories": CATEGORIES}
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    settings = ExternalSettings(tmp_path / "results.json", "yolo")
+    taking = external._Taking(workspace, settings)
+    tracemalloc.start()
+    for score in range(4_000):
+        taking._keep("N0000001", "Gun", (1.0, 1.0, 9.0, 9.0), score / 4_000, SIZE_WH)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000  # a dictionary for each takes more
+    result = take_detections(workspace, settings)
+    assert (result.flagged, result.candidates) == (1, 4_000)
+    ids = [row["box_id"] for row in candidates(workspace, "yolo")]
+    assert ids == [f"N0000001/yolo/{n}" for n in range(4_000)]

@@ -27,6 +27,7 @@ from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
+from sixrayd.review.label_studio.account import write_private
 from sixrayd.statistics.certificate import recompute
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
@@ -372,7 +373,7 @@ def test_readers_whose_pseudonyms_would_be_alike_stay_two(tmp_path):
             break
         names[short] = name
     campaign = Campaign.build(tmp_path / "ws", [1] * 9)
-    (campaign.workspace.root / KEY_FILE).write_text(key.hex() + "\n")
+    write_private(campaign.workspace.root / KEY_FILE, key.hex().encode())
     draw_sample(campaign.workspace, SampleSettings(looks=(9,)))
     campaign.pull(*(Says(name_of(1), MISSED, GUN, who) for who in (name, names[short])))
     settings = EstimateSettings(bound=BoundSettings(confirmed=True))

@@ -3,14 +3,13 @@
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import make_folder, plain_text, replacing
+from sixrayd.core.files import known_to_others, make_folder, plain_text, replacing
 
 USER = "reviewer@sixrayd.local"
 
@@ -56,7 +55,7 @@ def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict
         ServiceError: the file is spoilt, or others may know it and there is a database.
     """
     path = folder / "secret.json"
-    if reason := _known_to_others(path):
+    if reason := known_to_others(path):
         if database.exists():
             raise ServiceError(
                 f"{path}: {reason}, so others may sign in; if all in {folder} is your own, run "
@@ -78,16 +77,3 @@ def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict
 def _make(path: Path) -> None:
     secret = {"user": USER, "password": secrets.token_urlsafe(18), "token": secrets.token_hex(20)}
     write_private(path, json.dumps(secret, indent=2).encode())
-
-
-def _known_to_others(path: Path) -> str:
-    """Why others may know what a file holds, empty where they do not."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return ""
-    if not stat.S_ISREG(found.st_mode):
-        return "no plain file"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}, expected yours"
-    return "others can read it" if found.st_mode & 0o077 else ""

@@ -46,6 +46,8 @@ def unpack(archive: Path, folder: Path) -> dict[str, Any]:
             manifest = _manifest(tar, next(members, None))
             left = dict(manifest["files"])
             room = min(_MOST_BYTES, shutil.disk_usage(folder).free - _ROOM)
+            if room <= 0:  # whatever is in the backup
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
             for member in members:
                 source = plain_file(tar, member)
                 if source is None or member.name not in left:

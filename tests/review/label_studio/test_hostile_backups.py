@@ -436,6 +436,13 @@ def test_more_than_there_is_room_for_is_refused(workspace, archive, tmp_path, mo
     )
 
 
+def test_a_disk_without_room_is_no_fault_of_the_backup(workspace, archive, monkeypatch):
+    monkeypatch.setattr(unpacking, "_ROOM", 1 << 60)
+    with pytest.raises(WorkspaceError, match="No space left on device; make room there"):
+        restore(workspace, archive)
+    assert not list(server_folder(workspace).glob(".restor*"))
+
+
 def test_a_sparse_file_that_claims_a_terabyte_is_refused_unread(workspace, archive, tmp_path):
     with tarfile.open(archive) as tar:
         members = [(m.name, tar.extractfile(m).read()) for m in tar]
