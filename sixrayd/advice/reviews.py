@@ -20,6 +20,7 @@ from sixrayd.core.records import (
     TASK_SCHEMA,
     Kind,
 )
+from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     Decision,
@@ -126,8 +127,13 @@ class Reviews:
         return len(flagged - sent - self.said.keys())
 
     def server_is_up(self) -> bool:
-        """Whether the workspace's own server runs; see `review.label_studio.server`."""
-        by = holder(self.workspace.folder("review") / "server" / "running")
+        """Whether the workspace's own server runs; see `review.label_studio.server`. Another user's
+        cannot be looked at.
+        """
+        try:
+            by = holder(self.workspace.folder("review") / SERVER / "running")
+        except PermissionError:
+            return False
         return by is not None and not by.doing
 
     def _tasks(self, folder: Path) -> list[dict[str, Any]]:

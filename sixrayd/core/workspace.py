@@ -30,8 +30,8 @@ from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.runs import FORMAT, as_plain, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
+from sixrayd.core.stages import SERVER, locks_of, verb
 from sixrayd.core.stages import STAGES as STAGES
-from sixrayd.core.stages import locks_of, verb
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
@@ -182,13 +182,15 @@ class Workspace:
 
     def folders(self, stage: str) -> list[Path]:
         """Folders of a stage by name, those of unfinished results included; no hidden ones, which
-        a killed run left.
+        a killed run left, nor the review server's.
         """
+        folder = self.root / stage
         try:
-            found = [path for path in (self.root / stage).iterdir() if path.is_dir()]
+            found = [path for path in folder.iterdir() if path.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path for path in found if not path.name.startswith("."))
+        others = folder / SERVER if stage == "review" else None
+        return sorted(path for path in found if not path.name.startswith(".") and path != others)
 
     def names(self, stage: str) -> list[str]:
         """Finished results of a stage, the newest last."""

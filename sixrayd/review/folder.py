@@ -30,6 +30,7 @@ from sixrayd.core.records import (
     TASK_DEFAULTS,
     TASK_SCHEMA,
 )
+from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import (
     decision_files,
@@ -44,7 +45,6 @@ from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.cursor import Cursor
 from sixrayd.review.progress import Progress, count_progress
 
-SERVER = "server"  # folder beside the reviews: Label Studio's own data
 # Tables of what is drawn in advance: for reviewers, the adjudicator, and second looks at finds.
 SHOWN = (CANDIDATES, RULED, SECOND) = ("candidates", "adjudication", "second_looks")
 
@@ -316,9 +316,8 @@ def reviews_of(workspace: Workspace) -> list[ReviewFolder]:
 
 
 def begun_reviews(workspace: Workspace) -> list[ReviewFolder]:
-    """All reviews of which something is there, the server's own folder apart."""
-    names = (path.name for path in workspace.folders("review"))
-    return [ReviewFolder(workspace, name) for name in names if name != SERVER]
+    """All reviews of which something is there."""
+    return [ReviewFolder(workspace, path.name) for path in workspace.folders("review")]
 
 
 def decided_elsewhere(workspace: Workspace, name: str) -> set[str]:

@@ -63,10 +63,11 @@ def typed(cwd, *lines):
 def locked(tmp_path):
     """A campaign's workspace in which nothing can be written."""
     workspace = Campaign.build(tmp_path / "w", [1] * 6, [1]).workspace
+    (server := workspace.folder("review") / "server").mkdir(parents=True)  # another user's
     folders = [workspace.root, *(path for path in workspace.root.rglob("*") if path.is_dir())]
     (workspace.root / ".hashes.json").unlink(missing_ok=True)
     for folder in folders:
-        folder.chmod(0o500)
+        folder.chmod(0o500 if folder != server else 0)
     yield workspace
     for folder in folders:
         folder.chmod(0o700)

@@ -14,8 +14,8 @@ from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
+from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.folder import SERVER
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.postgres import Postgres, check_place, copy_rows, noted
 from sixrayd.review.label_studio.server import running, server_folder, server_mark
