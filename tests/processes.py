@@ -57,6 +57,7 @@ def started(command: list[str], **options) -> Iterator[subprocess.Popen]:
         try:
             yield process
         finally:
+            process.kill()  # one that has just begun has no environment yet, and is not found by it
             end_all(environment["TMPDIR"])
             process.wait()
             for pipe in (process.stdin, process.stdout, process.stderr):
