@@ -1,9 +1,8 @@
 """What an audit looks at: the tables of a finished ingest."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +18,13 @@ from sixrayd.core.files import plain_bytes, read_table
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, Source
+from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.workspace import Workspace
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Marks = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 _MOST_NOTED, _MOST_NOTES = 64 << 20, 200_000  # bytes and lines of a `notes.txt`
-_MOST_SKIPPED, _LINES_AT_ONCE = 512 << 20, 10_000  # bytes of a `skipped.jsonl`
+_MOST_SKIPPED = 512 << 20  # bytes of a `skipped.jsonl`
 SKIPPED_SCHEMA = pa.schema(  # kinds that are not known are empty
     [pa.field(name, pa.string(), nullable=False) for name in ("where", "text", "flaw")]
 )
@@ -123,22 +123,16 @@ def _noted(folder: Path) -> pa.Table:
 
 def _skipped(path: Path) -> pa.Table:
     """Of `SKIPPED_SCHEMA`."""
+    faults = TableBuilder(SKIPPED_SCHEMA)
     try:
-        lines = io.BytesIO(plain_bytes(path, _MOST_SKIPPED))
-        parts = iter(lambda: _faults(islice(lines, _LINES_AT_ONCE)), SKIPPED_SCHEMA.empty_table())
-        return pa.concat_tables([SKIPPED_SCHEMA.empty_table(), *parts])
+        for line in io.BytesIO(plain_bytes(path, _MOST_SKIPPED)):
+            said = parse_json(line.decode("utf-8"))
+            where, text, flaw = said["where"], said["error"], said.get("flaw", "")
+            faults.add({"where": f"{where}", "text": f"{text}", "flaw": f"{flaw}"})
+        return faults.table()
     except FileNotFoundError:
-        return SKIPPED_SCHEMA.empty_table()
+        return faults.table()
     except NONSENSE as error:
         raise WorkspaceError(
             f"{path}: not a list of faults ({error}); run `sixrayd download` again"
         ) from error
-
-
-def _faults(lines: Iterable[bytes]) -> pa.Table:
-    said = [parse_json(line.decode("utf-8")) for line in lines]
-    rows = [
-        {"where": f"{a['where']}", "text": f"{a['error']}", "flaw": f"{a.get('flaw', '')}"}
-        for a in said
-    ]
-    return pa.Table.from_pylist(rows, SKIPPED_SCHEMA)

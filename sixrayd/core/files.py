@@ -16,12 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.counting import (
-    accounts_for,
-    counted_batches,
-    counted_table,
-    described,
-)
+from sixrayd.core.counting import accounts_for, counted_batches, counted_table, described
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.names import check_names
@@ -72,19 +67,6 @@ def make_file(path: Path, mode: int = 0o666) -> None:
     path.unlink(missing_ok=True)
     how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(path, how, mode))
-
-
-def known_to_others(path: Path) -> str:
-    """Why others may know what a file holds, empty where they do not."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return ""
-    if not stat.S_ISREG(found.st_mode):
-        return "no plain file"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}, expected yours"
-    return "others can read it" if found.st_mode & 0o077 else ""
 
 
 def remove_link(path: Path) -> Path:

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import known_to_others, plain_bytes, replacing
+from sixrayd.core.files import plain_bytes
+from sixrayd.core.private import known_to_others, write_private
 from sixrayd.core.workspace import Workspace
 
 KEY_FILE = ".pseudonyms.key"
@@ -27,8 +28,7 @@ def pseudonym(workspace: Workspace, digits: int = DIGITS) -> Callable[[str], str
     """
     path = workspace.root / KEY_FILE
     if not path.exists():
-        with replacing(path, 0o600) as beside:
-            beside.write_text(secrets.token_hex(32) + "\n", "ascii")
+        write_private(path, secrets.token_hex(32).encode() + b"\n")
     if reason := known_to_others(path):
         raise WorkspaceError(
             f"{path}: {reason}, so others may tell whose a pseudonym is; run `chmod 600 {path}` if "

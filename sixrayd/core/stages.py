@@ -12,9 +12,7 @@ STAGES = {
     "audit": "sixrayd audit",
 }
 ASIDE = ("audit",)  # nothing waits for these
-SERVER = (
-    "server"  # folder beside the reviews: Label Studio's own data, which its owner alone may see
-)
+SERVER = "server"  # folder beside the reviews: Label Studio's data, which its owner alone may see
 _COMPUTING, _PEOPLE = ".lock", ".lock-review"
 # What people do goes on beside what computes for days; stages that are not named keep out all.
 _LOCKS = dict.fromkeys(("models", "mine", "benchmark", "audit"), (_COMPUTING,)) | dict.fromkeys(

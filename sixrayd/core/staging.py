@@ -13,13 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import (
-    make_folder,
-    make_readable,
-    sha256_file,
-    sync_folder,
-    write_table,
-)
+from sixrayd.core.files import make_folder, make_readable, sha256_file, sync_folder, write_table
 from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.storage import is_refusal, refusal
 

@@ -80,8 +80,7 @@ class Workspace:
 
         Raises:
             WorkspaceError: another process writes here; the message has its number. Or the
-                storage refuses, now or within the block. Or there is no workspace, which only an
-                ingest, a benchmark or a backup that is put back makes.
+                storage refuses, now or within the block. Or there is no workspace to write in.
         """
         if stage not in ("", "shards", "benchmark") and not self.root.exists():
             self.run("shards")
@@ -141,9 +140,9 @@ class Workspace:
             if run.stage != stage:
                 raise ValueError(f"stage is {run.stage[:50]!r}, expected {stage!r}")
         except FileNotFoundError as error:
-            there = self.names(stage)[-5:] if name else []
-            other = f", or name one that is there: {', '.join(there)}" if there else ""
-            advice = f"run `{self._fills(stage)}` first{other}"
+            advice = f"run `{self._fills(stage)}` first"
+            if there := self.names(stage)[-5:] if name else []:
+                advice += f", or name one that is there: {', '.join(there)}"
             raise WorkspaceError(f"{path}: missing; {advice}") from error
         except ValueError as error:
             raise WorkspaceError(
@@ -205,9 +204,8 @@ class Workspace:
         """
         names = self.names(stage)
         if not names:
-            raise WorkspaceError(
-                f"{self.root / stage}: nothing yet; run `{self._fills(stage)}` first"
-            )
+            line = self._fills(stage)
+            raise WorkspaceError(f"{self.root / stage}: nothing yet; run `{line}` first")
         return names[-1]
 
     def inputs(self, *paths: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.growth import Allowance, PixelAllowance
 from sixrayd.core.records import ANNOTATION_SCHEMA, Source
 from sixrayd.core.settling import left_out_class
+from sixrayd.core.table_builder import TableBuilder
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
@@ -50,8 +51,6 @@ from sixrayd.download.tables import (
 )
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.decode import pixels_gone_over
-
-_AT_ONCE = 10_000  # boxes
 
 
 @dataclass(slots=True)
@@ -140,7 +139,7 @@ class Ingest:
         splits = self.splits.write(self.folder, index.ids, index.groups)
         for image, where in self.splits.absent(index.ids).items():
             text = f"{image} is listed, not in the release"
-            self.notes.add(image, Finding(Flaw.MISSING_IMAGE, where, text))
+            self.notes.note(image, Finding(Flaw.MISSING_IMAGE, where, text))
         counts |= _boxless(index, boxes)
         self._write_notes(index.ids)
         self.faults.write(self.folder / "skipped.jsonl")
@@ -193,7 +192,7 @@ class Ingest:
             if finding.flaw.stops:
                 self.faults.add(finding.where, finding.text, finding.flaw)
             else:
-                self.notes.add("", finding)
+                self.notes.note("", finding)
 
     def _write_shards(self, release: Release) -> tuple[int, list[str]]:
         """Write and measure shards; what was known before is kept.
@@ -341,9 +340,8 @@ class Ingest:
             counts.
         """
         for contradiction in self.sets.contradictions:
-            self.notes.add(*contradiction)
-        rows: list[dict[str, Any]] = []
-        tables = [ANNOTATION_SCHEMA.empty_table()]
+            self.notes.note(*contradiction)
+        rows = TableBuilder(ANNOTATION_SCHEMA)
         boxes: dict[str, int | None] = {}
         promoted, others = 0, Counter[str]()
         for image in sorted(self.labels.image_ids):
@@ -360,22 +358,20 @@ class Ingest:
             boxes[image] = None
             if read is None:
                 continue
-            rows += box_rows(image, read)
-            if len(rows) >= _AT_ONCE:
-                tables.append(pa.Table.from_pylist(rows, ANNOTATION_SCHEMA))
-                rows.clear()
+            for row in box_rows(image, read):
+                rows.add(row)
             for finding in read.findings:
-                self.notes.add(image, finding)
+                self.notes.note(image, finding)
             others.update(filter(None, map(left_out_class, read.findings)))
             boxes[image] = None if read.hiding else len(read.objects)
             if read.objects and bits == 0:
                 promoted += 1
                 text = "the image sets call it negative; a positive for its boxes"
                 where = self.labels.where(image)
-                self.notes.add(image, Finding(Flaw.BOXED_NEGATIVE, where, text))
-        table = pa.concat_tables([*tables, pa.Table.from_pylist(rows, ANNOTATION_SCHEMA)])
-        write_table(self.folder / "annotations.parquet", table.combine_chunks(), ANNOTATION_SCHEMA)
-        counts = {"boxes": len(table), "negatives_with_boxes": promoted}
+                self.notes.note(image, Finding(Flaw.BOXED_NEGATIVE, where, text))
+        table = rows.table().combine_chunks()
+        write_table(self.folder / "annotations.parquet", table, ANNOTATION_SCHEMA)
+        counts = {"boxes": len(rows), "negatives_with_boxes": promoted}
         return boxes, {**counts, "other_classes": dict(sorted(others.items()))}
 
     def _write_notes(self, ids: pa.Array) -> None:

@@ -22,6 +22,7 @@ from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace
@@ -33,7 +34,6 @@ from sixrayd.mine.worker import PART_SCHEMA
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
 _MOST_FAULTS = 1_000_000  # that are listed
-_AT_ONCE = 10_000  # detections that are not in columns yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,7 @@ class _Taking:
                 *(table[name].to_pylist() for name in columns), strict=True
             )
         }
-        self.rows: list[dict[str, Any]] = []
-        self.tables = [PART_SCHEMA.empty_table()]  # of a detection, a row takes 10 times as much
+        self.found = TableBuilder(PART_SCHEMA)
         self.faults: list[dict[str, str]] = []
         self.counts: Counter[str] = Counter()
 
@@ -185,8 +184,7 @@ class _Taking:
         """Write the candidates; the run with its outputs and counts."""
         lines = (json.dumps(fault, ensure_ascii=False) + "\n" for fault in self.faults)
         write_bytes(folder / "skipped.jsonl", "".join(lines).encode("utf-8", "backslashreplace"))
-        self._into_columns()
-        found = rank_candidates(pa.concat_tables(self.tables), run.name)
+        found = rank_candidates(self.found.table(), run.name)
         models = pa.repeat(pa.scalar(run.settings["model"]), found.num_rows)
         place = found.schema.get_field_index("model")
         found = found.set_column(place, CANDIDATE_SCHEMA.field(place), models)
@@ -291,13 +289,7 @@ class _Taking:
         if value < self.settings.threshold:
             self.counts["below_threshold"] += 1
             return
-        self.rows.append({"image_id": stem, **asdict(box), "score": value, "error": ""})
-        if len(self.rows) >= _AT_ONCE:
-            self._into_columns()
-
-    def _into_columns(self) -> None:
-        self.tables.append(pa.Table.from_pylist(self.rows, schema=PART_SCHEMA))
-        self.rows.clear()
+        self.found.add({"image_id": stem, **asdict(box), "score": value, "error": ""})
 
     def _fault(self, where: str, what: str) -> None:
         if self.settings.on_error == "stop":

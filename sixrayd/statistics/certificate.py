@@ -89,16 +89,14 @@ class Planted:
     kind: str = str(Kind.PLANTED)  # or Kind.KNOWN
 
     def __post_init__(self) -> None:
-        counts = (self.named, self.hits, self.planted)
+        counts, said = (self.named, self.hits, self.planted), f"planted {self.label!r:.99}"
         if {*map(type, counts)} != {int} or type(self.with_proposals) is not bool:
-            raise TypeError(f"planted {self.label!r:.99}: a value is of another type")
+            raise TypeError(f"{said}: a value is of another type")
         if not 0 <= self.named <= self.hits <= self.planted:
-            raise ValueError(
-                f"planted {self.label!r:.99}: {self.named} named of {self.hits} found of "
-                f"{self.planted}: need to be counts that do not fall"
-            )
+            seen = f"{self.named} named, {self.hits} found of {self.planted}"
+            raise ValueError(f"{said}: {seen}; expected named <= found <= planted")
         if self.kind not in (Kind.PLANTED, Kind.KNOWN):
-            raise ValueError(f"planted {self.label!r:.99}: kind {self.kind!r:.99}")
+            raise ValueError(f"{said}: kind {self.kind!r:.99}")
 
 
 @dataclass(frozen=True, slots=True)

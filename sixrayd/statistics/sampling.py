@@ -120,9 +120,8 @@ class Population:
         units = self.table.group_by("group").aggregate([("image_id", "min")])
         strange = units.filter(pc.not_equal(units["group"], units["image_id_min"]))
         images = set(self.table["image_id"].to_pylist()) if len(strange) else set()
-        for unit, least in zip(
-            *(strange[k].to_pylist() for k in strange.column_names), strict=True
-        ):
+        for row in strange.to_pylist():
+            unit, least = row["group"], row["image_id_min"]
             if unit > least or unit in images:
                 raise WorkspaceError(
                     f"population: group {unit} is not named by its smallest image, {least}"
@@ -428,11 +427,7 @@ def allocate(pools: Mapping[str, int], units: int) -> dict[str, int]:
 
 
 def _check_seeds(draws: Sequence[Draw]) -> None:
-    """A seed that serves again draws what is known, which for a second look may be nothing.
-
-    Raises:
-        WorkspaceError: two draws have one seed.
-    """
+    """Refuse a seed that serves again: what it draws is known, and in a later look nothing."""
     first: dict[str, int] = {}
     for number, draw in enumerate(draws, 1):
         if (before := first.setdefault(draw.seed, number)) < number:

@@ -366,7 +366,6 @@ def test_a_dataset_is_kept_until_its_export_changes(workspace, fiftyone):
     assert dataset.count_values("state")["confusing negative"] == 2
 
 
-@pytest.mark.browser
 def test_where_nothing_was_ingested_the_way_on_is_said(tmp_path):
     without = Workspace(tmp_path / "none")
     shown = open_browser_session(without, BrowseSettings())
@@ -375,6 +374,7 @@ def test_where_nothing_was_ingested_the_way_on_is_said(tmp_path):
     assert not without.root.exists()
 
 
+@pytest.mark.browser
 def test_a_port_in_use_is_said(workspace, fiftyone):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -438,7 +438,7 @@ def test_the_app_shows_the_samples(workspace, fiftyone, tmp_path):
         page.set_default_timeout(PATIENCE_MS)
         served = []
         asked = []
-        page.on("requestfinished", lambda one: asked.append(one.url))
+        page.on("request", lambda one: asked.append(one.url))
         page.on("response", lambda one: served.append(one.status) if "/media?" in one.url else None)
         page.goto(session.url)
         assert page.url == session.url.partition("?")[0]  # the token stays in no history

@@ -237,7 +237,7 @@ def test_notes_without_end_take_columns_and_no_objects(tmp_path):
     notes, count = Notes(), 25_000
     tracemalloc.start()
     for number in range(count):
-        notes.add(f"P{number}", Finding(Flaw.OVERHANG, f"{number}.xml", f"clipped {number}"))
+        notes.note(f"P{number}", Finding(Flaw.OVERHANG, f"{number}.xml", f"clipped {number}"))
     notes.write_lines(tmp_path / "notes.txt")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from sixrayd.cli import cli
+from sixrayd.core import table_builder
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.files import read_table
@@ -526,7 +527,7 @@ def test_a_zip_that_lists_files_without_end_is_not_listed(workspace, tmp_path, m
 
 
 def test_detections_wait_in_columns(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr(external, "_AT_ONCE", 500)
+    monkeypatch.setattr(table_builder, "_WAITING", 500)
     document = {"annotations": [GOOD] * 4_000, "images": IMAGES, "categories": CATEGORIES}
     (tmp_path / "results.json").write_text(json.dumps(document))
     settings = ExternalSettings(tmp_path / "results.json", "yolo")

@@ -1,17 +1,23 @@
 """One real Label Studio for all tests of the review; each test takes images of its own."""
 
 import itertools
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
 
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import Server, find_server, running_server
+from sixrayd.review.pull import pull
+from sixrayd.review.push import push
+from sixrayd.review.settings import PullSettings, PushSettings
 from tests.processes import contained
 from tests.workspaces import Picture, build_mine, build_shards
 
@@ -46,6 +52,39 @@ class Site:
         images = [f"N{next(self.numbers):07d}" for _ in range(count)]
         build_mine(self.workspace, name, images)
         return images
+
+    def pushed(self, name, count, **settings):
+        """A new review of images that no other test has; its first project."""
+        self.mined(name, count)
+        return push(self.workspace, PushSettings(name, **settings)).project
+
+    def standing(self, name):
+        """Image → what stands of it in a review."""
+        return standing_decisions(load_decisions(self.workspace, name))
+
+    def edited(self, name, **changed):
+        """What Ann said of an image was pulled, and Bob changes it on the server.
+
+        Returns:
+            The image, the annotation, both people, and what stood before.
+        """
+        project = self.pushed(name, 1)
+        ann, bob = self.person(), self.person()
+        image, number = self.answer(project, verdict=Verdict.UNSURE, by=ann)
+        pull(self.workspace, PullSettings(name))
+        before = self.standing(name)
+        made = "update task_completion set created_at = datetime(created_at, '-1 hour')"
+        self.change(f"{made} where id = ?", number)
+        with LabelStudio(bob) as server:
+            said = {"result": [verdict_region(Verdict.NOTHING)], "was_cancelled": False}
+            server._sdk.annotations.update(number, **said | changed)
+        return image, number, ann, bob, before
+
+    def change(self, words, *values):
+        """What nobody can do by the server's pages: its administrator, or a backup."""
+        database = self.workspace.folder("review", "server") / "data" / "label_studio.sqlite3"
+        with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+            return connection.execute(words, values).fetchall()
 
     def client(self):
         """The administrator's client."""

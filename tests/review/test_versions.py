@@ -1,7 +1,5 @@
 """Nothing that a reviewer said is lost, doubled, or silently overruled."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -26,17 +24,8 @@ from tests.workspaces import build_mine
 SIZE = (96, 64)
 
 
-def standing(site, name):
-    return standing_decisions(load_decisions(site.workspace, name))
-
-
-def pushed(site, name, count, **settings):
-    site.mined(name, count)
-    return push(site.workspace, PushSettings(name, **settings)).project
-
-
 def test_a_later_pull_asks_for_changes_alone(site, monkeypatch):
-    project = pushed(site, "changes", 5)
+    project = site.pushed("changes", 5)
     first, number = site.answer(project)
     assert pull(site.workspace, PullSettings("changes")).new == 1
     monkeypatch.setattr(LabelStudio, "answered_tasks", None)  # would fail if it were called
@@ -46,14 +35,14 @@ def test_a_later_pull_asks_for_changes_alone(site, monkeypatch):
         server._sdk.annotations.update(number, result=changed)
     assert pull(site.workspace, PullSettings("changes")).new == 2
     assert pull(site.workspace, PullSettings("changes")).new == 0
-    assert {i: str(d[0].verdict) for i, d in standing(site, "changes").items()} == {
+    assert {i: str(d[0].verdict) for i, d in site.standing("changes").items()} == {
         first: "unsure",
         second: "unsure",
     }
 
 
 def test_a_deletion_and_an_addition_between_two_pulls_are_both_seen(site):
-    project = pushed(site, "swapped", 3)
+    project = site.pushed("swapped", 3)
     gone, number = site.answer(project)
     pull(site.workspace, PullSettings("swapped"))
     with site.client() as server:
@@ -65,7 +54,7 @@ def test_a_deletion_and_an_addition_between_two_pulls_are_both_seen(site):
 
 
 def test_drafts_skipped_and_empty_answers_are_told_apart(site):
-    project = pushed(site, "apart", 4)
+    project = site.pushed("apart", 4)
     site.answer(project, verdict=None)
     with site.client() as server:
         task = server.next_task(project)
@@ -83,14 +72,14 @@ def test_drafts_skipped_and_empty_answers_are_told_apart(site):
 
 @pytest.mark.long
 def test_an_answer_taken_back_on_the_server_stands_no_more(site):
-    project = pushed(site, "back", 2)
+    project = site.pushed("back", 2)
     image, number = site.answer(project)
     pull(site.workspace, PullSettings("back"))
     with site.client() as server:
         server._sdk.annotations.update(number, result=[], was_cancelled=True)
     result = pull(site.workspace, PullSettings("back"))
     assert (result.new, result.taken_back, result.progress.decided) == (0, 1, 0)
-    assert standing(site, "back") == {}
+    assert site.standing("back") == {}
     last = ReviewFolder(site.workspace, "back").decisions()[-1]
     assert (last["version"], last["follows"], last["withdrawn"]) == (2, 1, True)
     assert last["note"] == "taken back on the server: skipped"
@@ -99,211 +88,53 @@ def test_an_answer_taken_back_on_the_server_stands_no_more(site):
         said = [verdict_region(Verdict.UNSURE)]
         server._sdk.annotations.update(number, result=said, was_cancelled=False)
     assert pull(site.workspace, PullSettings("back")).new == 1
-    assert [str(d.verdict) for d in standing(site, "back")[image]] == ["unsure"]
+    assert [str(d.verdict) for d in site.standing("back")[image]] == ["unsure"]
 
 
 @pytest.mark.long
 def test_an_answer_changed_by_another_stands_beside_its_authors(site):
-    project = pushed(site, "edited", 1)
-    ann, bob = site.person(), site.person()
-    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
-    pull(site.workspace, PullSettings("edited"))
-    with LabelStudio(bob) as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
-        name = server.user
+    image, _, _, bob, before = site.edited("edited")
     result = pull(site.workspace, PullSettings("edited"))
     assert (result.new, result.progress.conflicts) == (1, 1)
-    said = standing(site, "edited")[image]
-    assert [str(d.verdict) for d in said] == ["unsure", "nothing there"]
-    assert said[1].reviewer == name
+    ours, theirs = site.standing("edited")[image]
+    assert (ours,) == before[image]
+    with LabelStudio(bob) as server:
+        assert (theirs.reviewer, str(theirs.verdict)) == (server.user, "nothing there")
     assert [p.what for p in result.problems] == [
-        f"was changed by another; the answer of {said[0].reviewer} stands beside it"
+        f"was changed by another; the answer of {ours.reviewer} stands beside it"
     ]
 
 
 @pytest.mark.long
 def test_who_skips_the_answer_of_another_takes_back_nothing(site):
-    project = pushed(site, "skipped", 1)
-    ann, bob = site.person(), site.person()
-    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
-    pull(site.workspace, PullSettings("skipped"))
-    before = standing(site, "skipped")[image]
-    with LabelStudio(bob) as server:
-        server._sdk.annotations.update(number, result=[], was_cancelled=True)
+    image, *_, before = site.edited("skipped", result=[], was_cancelled=True)
     result = pull(site.workspace, PullSettings("skipped"))
-    assert (result.new, result.taken_back) == (0, 0)
-    assert standing(site, "skipped")[image] == before
+    assert (result.new, result.taken_back, site.standing("skipped")) == (0, 0, before)
     assert [p.what for p in result.problems] == [
-        f"was changed by another; the answer of {before[0].reviewer} stands beside it"
+        f"was changed by another; the answer of {before[image][0].reviewer} stands beside it"
     ]
 
 
 @pytest.mark.long
-def test_what_one_said_whom_the_server_forgot_is_not_put_in_the_mouth_of_another(site):
-    project = pushed(site, "editor", 1)
-    ann, bob = site.person(), site.person()
-    _, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
-    pull(site.workspace, PullSettings("editor"))
-    with LabelStudio(bob) as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
-        name = server.user
-    pull(site.workspace, PullSettings("editor"))
-    before = standing(site, "editor")
-    with site.client() as server:
-        users = {mail: number for number, mail in server.reviewers().items()}
-        server._request("DELETE", f"api/users/{users[name]}")
-    result = pull(site.workspace, PullSettings("editor", full=True))
-    assert (result.new, standing(site, "editor")) == (0, before)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("skips", [False, True])
-def test_what_nobody_is_known_to_have_said_is_put_in_nobodys_mouth(site, skips):
-    name = f"unknown{skips:d}"
-    project = pushed(site, name, 1)
-    ann, bob = site.person(), site.person()
-    _, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
-    pull(site.workspace, PullSettings(name))
-    before = standing(site, name)
-    made_long_ago(site, number)
-    with LabelStudio(bob) as server:
-        said = [] if skips else [verdict_region(Verdict.NOTHING)]
-        server._sdk.annotations.update(number, result=said, was_cancelled=skips)
-        forgotten = server.user
-    with site.client() as server:
-        users = {mail: number for number, mail in server.reviewers().items()}
-        server._request("DELETE", f"api/users/{users[forgotten]}")
-    result = pull(site.workspace, PullSettings(name))
-    assert (result.new, result.taken_back, standing(site, name)) == (0, 0, before)
-    ((said,),) = before.values()
-    told = [f"was changed by another; the answer of {said.reviewer} stands beside it"]
-    told += [] if skips else ["left out, who changed it was deleted on the server"]
-    assert [problem.what for problem in result.problems] == told
-    with LabelStudio(ann) as server:
-        said = [verdict_region(Verdict.NOTHING)]
-        server._sdk.annotations.update(number, result=said, was_cancelled=False)
-    again = pull(site.workspace, PullSettings(name))
-    assert (again.new, again.problems) == (1, ())
-
-
-@pytest.mark.long
-def test_two_whom_the_server_forgot_before_they_were_known_stay_two(site):
-    site.mined("leavers", 1)
-    push(site.workspace, PushSettings("leavers", reviewers=2))
-    books = ReviewFolder(site.workspace, "leavers").project().numbers()
-    people = [site.person(), site.person()]
-    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
-        image, _ = site.answer(book, verdict=verdict, by=who)
-    names = {server_name(who) for who in people}
-    with site.client() as server:
-        for number, mail in server.reviewers().items():
-            if mail in names:
-                server._request("DELETE", f"api/users/{number}")
-    result = pull(site.workspace, PullSettings("leavers"))
-    assert (result.new, result.unsettled.images) == (2, 1)
-    assert {(d.reviewer, str(d.verdict)) for d in standing(site, "leavers")[image]} == {
-        ("deleted user of lane 1", "unsure"),
-        ("deleted user of lane 2", "nothing there"),
-    }
-
-
-def server_name(who):
-    with LabelStudio(who) as server:
-        return server.user
-
-
-@pytest.mark.long
-def test_who_was_put_out_of_the_team_does_not_speak_as_another(site):
-    project = pushed(site, "outsider", 1)
-    ann, bob = site.person(), site.person()
-    image, number = site.answer(project, verdict=Verdict.UNSURE, by=ann)
-    pull(site.workspace, PullSettings("outsider"))
-    (before,) = standing(site, "outsider")[image]
-    with LabelStudio(bob) as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
-        name = server.user
-    with site.client() as server:
-        user = {mail: number for number, mail in server.reviewers().items()}[name]
-    with site.client() as server:
-        server._request("DELETE", f"api/organizations/1/memberships/{user}/")
-        assert user not in server.reviewers()
-    pull(site.workspace, PullSettings("outsider"))
-    assert len(standing(site, "outsider")[image]) == 2
-    ours, theirs = standing(site, "outsider")[image]
-    assert ours == before
-    assert (theirs.reviewer, str(theirs.verdict)) == (f"user {user}", "nothing there")
-
-
-@pytest.mark.long
-def test_two_who_were_put_out_of_the_team_before_they_were_known_stay_two(site):
-    site.mined("outsiders", 1)
-    push(site.workspace, PushSettings("outsiders", reviewers=2))
-    books = ReviewFolder(site.workspace, "outsiders").project().numbers()
-    people = [site.person(), site.person()]
-    for book, who, verdict in zip(books, people, (Verdict.UNSURE, Verdict.NOTHING), strict=True):
-        image, _ = site.answer(book, verdict=verdict, by=who)
-    names = {server_name(who) for who in people}
-    with site.client() as server:
-        users = [number for number, mail in server.reviewers().items() if mail in names]
-        for user in users:
-            server._request("DELETE", f"api/organizations/1/memberships/{user}/")
-    result = pull(site.workspace, PullSettings("outsiders"))
-    assert (result.new, result.unsettled.images) == (2, 1)
-    assert {d.reviewer for d in standing(site, "outsiders")[image]} == {f"user {n}" for n in users}
-
-
-@pytest.mark.long
-def test_who_is_called_otherwise_stays_one_person_where_he_changes_his_answer(site):
-    project = pushed(site, "renamed", 1)
-    image, number = site.answer(project, verdict=Verdict.UNSURE, by=(ann := site.person()))
-    pull(site.workspace, PullSettings("renamed"))
-    (before,) = standing(site, "renamed")[image]
-    change(site, "update htx_user set email = 'wed@example.org' where email = ?", before.reviewer)
-    with LabelStudio(ann) as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
-    assert pull(site.workspace, PullSettings("renamed")).new == 1
-    (after,) = standing(site, "renamed")[image]
-    assert (after.reviewer, str(after.verdict), after.version) == (
-        *(before.reviewer, "nothing there"),
-        2,
-    )
-
-
-@pytest.mark.long
-def test_a_number_given_again_after_a_restore_is_not_taken_for_a_renamed_person(site):
-    project = pushed(site, "reused", 1)
-    image, number = site.answer(project, verdict=Verdict.UNSURE, by=site.person())
-    pull(site.workspace, PullSettings("reused"))
-    (before,) = standing(site, "reused")[image]
-    change(site, "update htx_user set email = 'bob@example.org' where email = ?", before.reviewer)
-    later = "update task_completion set created_at = ?, updated_at = created_at where id = ?"
-    change(site, later, "2999-12-31 10:00:00", number)
-    pull(site.workspace, PullSettings("reused", full=True))
-    assert {d.reviewer for d in standing(site, "reused")[image]} == {
-        *(before.reviewer, "bob@example.org")
-    }
-
-
-@pytest.mark.long
 def test_a_change_is_seen_though_the_servers_clock_was_ahead_before(site):
-    project = pushed(site, "clock", 1)
+    project = site.pushed("clock", 1)
     image, number = site.answer(project, verdict=Verdict.UNSURE)
     ahead = "set updated_at = datetime(updated_at, '+1 day') where"
-    change(site, f"update task_completion {ahead} id = ?", number)
+    site.change(f"update task_completion {ahead} id = ?", number)
     of = "(select task_id from task_completion where id = ?)"
-    change(site, f"update task {ahead} id = {of}", number)
+    site.change(f"update task {ahead} id = {of}", number)
     pull(site.workspace, PullSettings("clock"))
     with site.client() as server:
         server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
     assert pull(site.workspace, PullSettings("clock")).new == 1
-    assert [str(d.verdict) for d in standing(site, "clock")[image]] == ["nothing there"]
+    assert [str(d.verdict) for d in site.standing("clock")[image]] == ["nothing there"]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("skipped", [False, True])
 def test_an_older_answer_that_a_backup_brought_back_overrules_nothing(site, skipped):
     name = f"backup{skipped:d}"
-    project = pushed(site, name, 1)
+    project = site.pushed(name, 1)
     _, number = site.answer(project, verdict=Verdict.UNSURE)
     if skipped:
         with site.client() as server:
@@ -311,49 +142,21 @@ def test_an_older_answer_that_a_backup_brought_back_overrules_nothing(site, skip
     pull(site.workspace, PullSettings(name))
     columns = ("result", "was_cancelled", "updated_at")
     chosen = f"select {', '.join(columns)} from task_completion where id = ?"
-    (then,) = change(site, chosen, number)
+    (then,) = site.change(chosen, number)
     with site.client() as server:
         said = [verdict_region(Verdict.NOTHING)]
         server._sdk.annotations.update(number, result=said, was_cancelled=False)
     pull(site.workspace, PullSettings(name))
-    before = standing(site, name)
+    before = site.standing(name)
     put_back = f"update task_completion set {' = ?, '.join(columns)} = ? where id = ?"
-    change(site, put_back, *then, number)
+    site.change(put_back, *then, number)
     result = pull(site.workspace, PullSettings(name, full=True))
-    assert (result.new, result.taken_back, standing(site, name)) == (0, 0, before)
-
-
-def change(site, words, *values):
-    """What nobody can do by the server's pages: its administrator, or a backup."""
-    database = site.workspace.folder("review", "server") / "data" / "label_studio.sqlite3"
-    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        return connection.execute(words, values).fetchall()
-
-
-def made_long_ago(site, number):
-    """An answer that was not changed as soon as it was made."""
-    earlier = "update task_completion set created_at = datetime(created_at, '-1 hour') where id = ?"
-    change(site, earlier, number)
-
-
-@pytest.mark.long
-def test_a_reviewer_whom_the_server_forgot_keeps_the_name(site):
-    project = pushed(site, "leaver", 1)
-    person = site.person()
-    image, _ = site.answer(project, by=person)
-    pull(site.workspace, PullSettings("leaver"))
-    before = standing(site, "leaver")
-    with site.client() as server:
-        users = {mail: number for number, mail in server.reviewers().items()}
-        server._request("DELETE", f"api/users/{users[before[image][0].reviewer]}")
-    result = pull(site.workspace, PullSettings("leaver", full=True))
-    assert (result.new, result.gone) == (0, 0)
-    assert standing(site, "leaver") == before
+    assert (result.new, result.taken_back, site.standing(name)) == (0, 0, before)
 
 
 @pytest.mark.long
 def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
-    project = pushed(site, "withdrawn", 2)
+    project = site.pushed("withdrawn", 2)
     image, number = site.answer(project)
     site.answer(project)
     pull(site.workspace, PullSettings("withdrawn"))
@@ -363,7 +166,7 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     said, following = shell.stdout.splitlines()
     assert said == "withdrawn: 1 decision withdrawn in decisions/00002.parquet"
     assert following.startswith("next: reviewers, then sixrayd review pull")
-    assert list(standing(site, "withdrawn")) != [image] and len(standing(site, "withdrawn")) == 1
+    assert list(site.standing("withdrawn")) != [image] and len(site.standing("withdrawn")) == 1
     row = ReviewFolder(site.workspace, "withdrawn").decisions()[-1]
     assert (row["note"], row["follows"]) == ("withdrawn by carl: wrong bag", 1)
     assert pull(site.workspace, PullSettings("withdrawn", full=True)).new == 0
@@ -379,7 +182,7 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     with site.client() as server:
         server._sdk.annotations.update(number, result=[verdict_region(Verdict.UNSURE)])
     assert pull(site.workspace, PullSettings("withdrawn")).new == 1
-    assert [d.version for d in standing(site, "withdrawn")[image]] == [3]
+    assert [d.version for d in site.standing("withdrawn")[image]] == [3]
 
 
 def test_a_number_given_twice_is_two_answers():
@@ -397,7 +200,7 @@ def test_a_number_given_twice_is_two_answers():
 
 @pytest.mark.long
 def test_lost_tables_of_decisions_are_fetched_again(site):
-    project = pushed(site, "lost-table", 2)
+    project = site.pushed("lost-table", 2)
     site.answer(project)
     pull(site.workspace, PullSettings("lost-table"))
     (site.workspace.folder("review", "lost-table") / "decisions" / "00001.parquet").unlink()
@@ -429,7 +232,7 @@ def test_an_adjudication_changes_nothing_that_was_said_before(site):
             with LabelStudio(person) as client:
                 client.submit(task, [*boxes, verdict_region(verdict)], 1)
     pull(site.workspace, PullSettings("ruled"))
-    settled = settle(standing(site, "ruled")[images[0]], Rule.MAJORITY)
+    settled = settle(site.standing("ruled")[images[0]], Rule.MAJORITY)
     assert settled.decision is None and settled.reason.startswith("adjudicators disagree: ")
 
 
@@ -448,7 +251,7 @@ def test_conflicts_between_two_reviews_go_to_an_adjudicator(site):
 
 @pytest.mark.long
 def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
-    pushed(site, "twofold", 1, reviewers=2)
+    site.pushed("twofold", 1, reviewers=2)
     project = ReviewFolder(site.workspace, "twofold").project()
     for lane in "12":
         site.answer(project.numbers(lane)[0])
@@ -461,7 +264,7 @@ def test_one_person_in_two_lanes_has_done_both_and_agrees_with_nobody(site):
 
 @pytest.mark.long
 def test_a_push_killed_before_its_project_was_made_stops_nobody(site):
-    project = pushed(site, "unmade", 2)
+    project = site.pushed("unmade", 2)
     site.answer(project)
     folder = ReviewFolder(site.workspace, "unmade")
     known = folder.project()
@@ -473,7 +276,7 @@ def test_a_push_killed_before_its_project_was_made_stops_nobody(site):
 
 @pytest.mark.long
 def test_a_limit_is_a_limit_after_decisions_too(site):
-    project = pushed(site, "limit", 12, limit=6)
+    project = site.pushed("limit", 12, limit=6)
     for _ in range(6):
         site.answer(project)
     pull(site.workspace, PullSettings("limit"))

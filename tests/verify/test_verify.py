@@ -19,6 +19,7 @@ import pytest
 import sixrayd
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import table_bytes
+from sixrayd.core.private import write_private
 from sixrayd.core.pseudonyms import DIGITS, KEY_FILE
 from sixrayd.core.records import ADJUDICATION
 from sixrayd.datasets import packing
@@ -27,7 +28,6 @@ from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
-from sixrayd.review.label_studio.account import write_private
 from sixrayd.statistics.certificate import recompute
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
@@ -252,7 +252,7 @@ def shift(key, value):
         ),
         (
             shift("planted", [THREATS, THREATS | {"planted": -4, "hits": -9, "named": -9}]),
-            "statement.json: not a statement (planted 'Gun': -9 named of -9 found of -4",
+            "statement.json: not a statement (planted 'Gun': -9 named, -9 found of -4; ",
         ),
         (
             shift("planted", [THREATS | {"kind": "guess"}]),

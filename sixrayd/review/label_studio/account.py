@@ -9,7 +9,8 @@ from typing import Any
 
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.files import known_to_others, make_folder, plain_text, replacing
+from sixrayd.core.files import make_folder, plain_text
+from sixrayd.core.private import known_to_others, write_private
 
 USER = "reviewer@sixrayd.local"
 
@@ -29,18 +30,6 @@ def private_folder(path: Path) -> None:
         )
     if found.st_mode & 0o077:
         path.chmod(0o700)
-
-
-def is_own(path: Path) -> bool:
-    """Whether a folder is this user's and no other can write to it; what lies there is believed."""
-    found = path.stat()
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
-    with replacing(path, 0o600) as beside:
-        beside.write_bytes(data)
 
 
 def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict[str, str]:

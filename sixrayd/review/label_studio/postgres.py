@@ -20,8 +20,8 @@ from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, SettingsError, printable
 from sixrayd.core.files import plain_bytes, plain_text
 from sixrayd.core.printing import console
+from sixrayd.core.private import write_private
 from sixrayd.core.words import counted
-from sixrayd.review.label_studio.account import write_private
 from sixrayd.review.label_studio.connection import is_loopback
 from sixrayd.review.label_studio.environment import (
     empty_database,

@@ -24,8 +24,9 @@ from sixrayd.core.files import (
 )
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
+from sixrayd.core.private import is_own, write_private
 from sixrayd.core.workspace import Workspace
-from sixrayd.review.label_studio.account import account_of, is_own, private_folder, write_private
+from sixrayd.review.label_studio.account import account_of, private_folder
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
