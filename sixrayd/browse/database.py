@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from sixrayd.browse import lifeline
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.locks import HeldError, Hold, held
 
 _DOOR = "mongodb.sock"
 _LONGEST = 100  # bytes of a socket's path; systems end it at 104 or 108
@@ -33,20 +34,30 @@ def running_database(mongod: Path, folder: Path) -> Iterator[str]:
         if len(os.fsencode(door)) > _LONGEST:
             short = tempfile.TemporaryDirectory(prefix="sixrayd-", ignore_cleanup_errors=True)
             door = Path(ends.enter_context(short)) / _DOOR
-        if _answers(door):
-            raise ServiceError(
-                f"{folder}: its database is in use; end the `sixrayd browse` that uses it"
-            )
+        hold = ends.enter_context(_alone(folder))
         log = folder / "mongod.log"
         words = [str(mongod), "--dbpath", str(folder), "--bind_ip", str(door), "--port", "0"]
         words += ["--nounixsocket", "--filePermissions", "0600"]  # no other socket than this one
-        process = lifeline.start("sixrayd.browse.lifeline", words, log)
+        # What keeps it alive holds the folder for as long, were this process killed.
+        process = lifeline.start("sixrayd.browse.lifeline", words, log, pass_fds=(hold.handle,))
+        hold.pass_to(process.pid)
         ends.callback(lifeline.end, process)
         while not _answers(door):
             if (code := process.poll()) is not None:
                 raise ServiceError(f"{folder}: MongoDB ended with code {code}; see {log}")
             time.sleep(0.05)
         yield f"mongodb://{quote(str(door), safe='')}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Hold]:
+    try:
+        with held(folder / ".lock", "browse") as hold:
+            yield hold
+    except HeldError as error:
+        raise ServiceError(
+            f"{folder}: its database is in use; end the `sixrayd browse` that uses it"
+        ) from error
 
 
 def _answers(door: Path) -> bool:
