@@ -1,14 +1,14 @@
-"""Second looks at finds: whose finds go to whom.
+"""First looks, and second looks at finds: whose finds go to whom.
 
 The finds of each reviewer make a lane of their own, which is for all others. An answer in it by
 that reviewer is a change of mind and no second opinion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from sixrayd.core.records import ADJUDICATION, Verdict
-from sixrayd.decisions.decision import Decision
+from sixrayd.decisions.decision import Decision, moment_of
 
 _SECOND_LOOK = "second-look-"
 
@@ -21,6 +21,21 @@ def is_second_look(lane: str) -> bool:
 def is_first_look(lane: str) -> bool:
     """Whether reviewers see there nothing that others have said."""
     return lane != ADJUDICATION and not is_second_look(lane)
+
+
+def first_looks(decisions: Iterable[Decision]) -> list[Decision]:
+    """Those by whom had seen nothing that others have said, in the order of their times.
+
+    Who changes another's answer in its own annotation has seen that one.
+    """
+    first: dict[tuple[str, str, int, int, str], str] = {}
+    found = []
+    for decision in sorted(decisions, key=moment_of):
+        where = (decision.review, decision.server, decision.task, decision.annotation)
+        by = first.setdefault((*where, decision.image_id), decision.reviewer)
+        if decision.reviewer == by and is_first_look(decision.lane):
+            found.append(decision)
+    return found
 
 
 def seen_by_one(said: Mapping[str, Sequence[Decision]]) -> dict[str, Decision]:

@@ -18,7 +18,7 @@ from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
-from sixrayd.decisions.second_looks import is_first_look
+from sixrayd.decisions.second_looks import first_looks
 from sixrayd.evaluation.bootstrap import Interval
 from sixrayd.review.settings import AgreementSettings
 from sixrayd.statistics import agreement as statistics
@@ -158,11 +158,9 @@ def _standing(
     answers, rulings = (
         {
             image_id: tuple(replace(d, reviewer=alias(d.reviewer)) for d in said)
-            for image_id, said in standing_decisions(
-                d for d in decisions if (d.lane == ADJUDICATION if ruled else is_first_look(d.lane))
-            ).items()
+            for image_id, said in standing_decisions(some).items()
         }
-        for ruled in (False, True)
+        for some in (first_looks(decisions), [d for d in decisions if d.lane == ADJUDICATION])
     )
     everything = {
         image_id: (*said, *rulings.get(image_id, ())) for image_id, said in answers.items()

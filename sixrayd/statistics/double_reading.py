@@ -58,13 +58,14 @@ def double_reading(
     """Count what first and second readers said.
 
     Args:
-        said: standing decisions by image.
+        said: standing decisions by image, of each the earliest first.
         answers: what they amount to.
     """
     units = population.rows_of(said)
     pairs: dict[int, tuple[Answer, Verdict, Verdict]] = {}
     for image_id in sorted(units, reverse=True):  # so that the smallest image of a unit stays
-        by_lane = {d.lane: d for d in said[image_id] if is_first_look(d.lane)}
+        # Who answered later in a lane may have changed the first one's answer, and seen it.
+        by_lane = {d.lane: d for d in reversed(said[image_id]) if is_first_look(d.lane)}
         if len(by_lane) > 1 and len({d.reviewer for d in by_lane.values()}) > 1:
             one, two = (by_lane[lane].verdict for lane in sorted(by_lane)[:2])
             pairs[units[image_id]] = answers[image_id], one, two

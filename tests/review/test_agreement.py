@@ -124,6 +124,13 @@ def test_what_was_withdrawn_is_not_compared(tmp_path):
     assert result.pairs[0].coefficients.images == 4
 
 
+def test_who_changed_anothers_answer_is_not_compared_with_him(tmp_path):
+    change = Says(IDS[0], NOTHING, (), CID, annotation=1001, decided_at="2026-01-02T10:01:00Z")
+    result = agreement(built(tmp_path, [*ANSWERS, change]), AgreementSettings(resamples=20))
+    pairs = {pair.reviewers: pair.coefficients.images for pair in result.pairs}
+    assert pairs == {(ANN, BOB): 5, (ANN, CID): 1, (BOB, CID): 1}
+
+
 def test_near_duplicates_are_drawn_together(tmp_path):
     workspace = built(tmp_path)
     alone = agreement(workspace, AgreementSettings(resamples=400)).overall.percent

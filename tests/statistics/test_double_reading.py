@@ -51,6 +51,19 @@ def test_worked_by_hand():
     )
 
 
+def test_who_changes_the_first_ones_answer_does_not_see_in_his_place():
+    said = [says(*CLEAR, who="ann"), says(*SAW, who="eve"), says(*SAW, who="bob", lane="2")]
+    population = Population(
+        pa.Table.from_pylist(
+            [{"image_id": said[0].image_id, "group": "g", "stratum": "low"}], POPULATION_SCHEMA
+        )
+    )
+    by_image = {said[0].image_id: said}
+    answers = settled_answers(answer_rows(by_image), Rule.STRICTEST, CLASSES)
+    found = double_reading(by_image, answers, population)
+    assert (found.twice, found.both, found.second_alone) == (1, 0, 1)
+
+
 def test_a_group_counts_once_and_planted_images_do_not():
     readings = {"a": [SAW, SAW], "a+1": [CLEAR, SAW, SAW], "b": [CLEAR, CLEAR]}
     found = counted(readings, {"a+1": "a"})
