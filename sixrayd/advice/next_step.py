@@ -19,7 +19,7 @@ from sixrayd.advice.rounds import (
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.locks import Holder
 from sixrayd.core.printing import echo
-from sixrayd.core.records import APART, LOCAL
+from sixrayd.core.records import ADJUDICATION, APART, LOCAL
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
@@ -55,9 +55,11 @@ class Step:
 NOTHING_LEFT = Step("", "every stage is done")
 
 
-def echo_next(workspace: Workspace, err: bool = False) -> None:
+def echo_next(
+    workspace: Workspace, err: bool = False, on_server: Mapping[str, OnServer] = {}
+) -> None:
     """Print what comes next, as `sixrayd status` does."""
-    step = Judgement(workspace).step
+    step = Judgement(workspace, on_server).step
     told = f" ({step.why})" if step.waits_for == A_MENDED_FILE else ""
     echo(f"next: {step}{told}", err=err)
 
@@ -181,6 +183,10 @@ class Judgement:
         if state.strewn:
             why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
             steps.append(Step(self._push(state), why))
+        for lane, gone in state.lacking.items():
+            adjudicated = lane == ADJUDICATION
+            line = self._adjudicate(state) if adjudicated else self._push(state)
+            steps.append(Step(line, f"{counted(gone, 'task')} gone from the server"))
         if newest and state.left:
             told = f"{state.answered:,} of {counted(state.tasks, 'answer')}"
             steps.append(Step(pull, told, REVIEWERS))
@@ -193,8 +199,7 @@ class Judgement:
             why = f"{counted(state.to_confirm, 'find')} that one reader alone saw"
             steps.append(Step(self._push(state), why))
         if state.unsettled.to_send:
-            line = f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
-            steps.append(Step(line, str(state.unsettled)))
+            steps.append(Step(self._adjudicate(state), str(state.unsettled)))
         if state.unsettled.with_adjudicator:
             steps.append(Step(pull, str(state.unsettled), THE_ADJUDICATOR))
         yield from (self._on(state.server, step) for step in steps)
@@ -310,6 +315,9 @@ class Judgement:
         line += _second_looks(options.get("confirm_finds"))
         line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)
         return line + _where(state)
+
+    def _adjudicate(self, state: ReviewState) -> str:
+        return f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
 
     def _name(self, state: ReviewState) -> str:
         return f" --name {shlex.quote(state.name)}" * (len(self.reviews.states) > 1)

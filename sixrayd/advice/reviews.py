@@ -43,6 +43,7 @@ class OnServer:
     lanes: Lanes
     not_pulled: int
     unsettled: Unsettled = field(default_factory=Unsettled)
+    lacking: Mapping[str, int] = field(default_factory=dict)  # tasks that are gone, by lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ReviewState:
         checks_left: spot checks that were sent and not answered, by what was pulled.
         unsettled: what an adjudicator has to settle.
         to_confirm: finds that were not sent to a second person, where the push's options want it.
+        lacking: tasks without an answer that the server has no more, by lane; none unasked.
         whole: False where a push or a pull was killed.
         options: of its newest push, by name.
     """
@@ -70,6 +72,7 @@ class ReviewState:
     server: str
     options: Mapping[str, Any] = field(default_factory=dict)
     to_confirm: int = 0
+    lacking: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tasks(self) -> int:
@@ -163,6 +166,7 @@ class Reviews:
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,
+            lacking=told.lacking if told else {},
             to_confirm=_to_confirm(rows, here, str(project.get("key", "")), options),
         )
 

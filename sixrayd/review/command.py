@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sixrayd.advice.next_step import echo_next
+from sixrayd.advice.reviews import OnServer
 from sixrayd.advice.rounds import round_training
 from sixrayd.core.command import (
     consensus_option,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 out = Terminal()
 _SHOWN_PROBLEMS = 50
+_GONE = "tasks without an answer are gone from the server: `sixrayd review push` sends them again"
 
 
 @click.group()
@@ -251,12 +253,14 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
                 result.foreign_tasks,
                 "tasks in the project that sixrayd did not make; delete them there",
             ),
+            (sum(result.lacking.values()), _GONE),
         ):
             if count:
                 echo(f"{count} {what}")
         if result.unsettled.images:
             echo(str(result.unsettled))
-        echo_next(workspace)
+        told = OnServer(result.progress.by_lane, 0, result.unsettled, result.lacking)
+        echo_next(workspace, on_server={result.name: told})
     if result.problems and not as_json:
         _say(
             "These need a look; what is left out or no decision does not count, the rest does. "
@@ -467,6 +471,7 @@ def _status_table(result: "ReviewStatus") -> Group:
         (result.skipped, "skipped by reviewers: they stay open there"),
         (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
         (result.not_pulled, "decisions to bring in: `sixrayd review pull`"),
+        (sum(result.lacking.values()), _GONE),
         (result.not_sent, "flagged images are not sent: `sixrayd review push`"),
     ):
         if count:

@@ -1,5 +1,6 @@
 """What reviewers submitted → append-only tables of decisions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,15 +11,27 @@ from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import decisions_of, said_in_all
+from sixrayd.decisions.decision import Decision, decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
-from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
+from sixrayd.review.folder import (
+    Project,
+    ReviewFolder,
+    decided_elsewhere,
+    newest_review,
+    pushed_project,
+)
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
-from sixrayd.review.server import ReviewServer, ServerAnnotation, ServerTask, connect
+from sixrayd.review.server import (
+    ReviewServer,
+    ServerAnnotation,
+    ServerTask,
+    connect,
+    place_of,
+)
 from sixrayd.review.settings import PullSettings
 from sixrayd.review.verdicts import PAGE, JudgedAnswer, judge
 
@@ -37,6 +50,7 @@ class PullResult:
     empty: int  # submitted with nothing in them
     without_verdict: int  # with boxes, but no verdict
     gone: int  # decisions kept although their annotation is no longer on the server
+    lacking: Mapping[str, int]  # see `Fetched.lacking`
     foreign_tasks: int  # in the projects, but not ours
     problems: tuple[Problem, ...]  # that are not settled
     unsettled: Unsettled
@@ -59,12 +73,14 @@ class Fetched:
 
     Args:
         cursors: what is known now of each book, by its number.
+        lanes: of each book, by its number.
     """
 
     rows: tuple[dict[str, Any], ...]
     planted: tuple[dict[str, Any], ...]
     taken_back: Mapping[int, TakenBack]  # by annotation
     cursors: Mapping[int, Cursor]
+    lanes: Mapping[int, str]
 
     def fresh(self, known: Sequence[Row], *, planted: bool) -> list[dict[str, Any]]:
         """What is to be appended to the decisions known so far."""
@@ -83,6 +99,29 @@ class Fetched:
     def known(self) -> list[Known]:
         """All annotations on the server."""
         return [known for cursor in self.cursors.values() for known in cursor.annotations]
+
+    def lacking(self, folder: ReviewFolder, said: Sequence[Decision]) -> dict[str, int]:
+        """By lane, tasks without an answer that the server has no more: a restored backup is older
+        than their push, or they were deleted there. As many at least; none is not named.
+
+        Args:
+            said: all decisions of the review, on planted images as well.
+        """
+        done, tasks = {(d.lane, d.image_id) for d in said}, {d.task for d in said}
+        left = [row for row in folder.tasks() if (row["lane"], row["image_id"]) not in done]
+        there = Counter[str]()
+        for number, cursor in self.cursors.items():
+            answered = {
+                known.task
+                for known in cursor.annotations
+                if known.outcome == Outcome.DECISION or known.task in tasks
+            }
+            there[self.lanes[number]] += max(0, cursor.tasks - len(answered))
+        if len(left) <= there.total():
+            return {}
+        elsewhere = decided_elsewhere(folder.workspace, folder.name)  # what a push leaves out
+        lacking = Counter(row["lane"] for row in left if row["image_id"] not in elsewhere) - there
+        return dict(sorted(lacking.items()))
 
 
 def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
@@ -109,8 +148,9 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
                 files.append(folder.append_decisions(fresh, planted=planted))
         folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
         progress = folder.finish(project)
-        said = [row for kind in (False, True) for row in folder.decisions(planted=kind)]
-        problems = open_problems(fetched.known(), decisions_of(said, name))
+        rows = [row for kind in (False, True) for row in folder.decisions(planted=kind)]
+        said = decisions_of(rows, name)
+        problems = open_problems(fetched.known(), said)
         server.keep_safe()
     known = {known.annotation for c in fetched.cursors.values() for known in c.annotations}
     return PullResult(
@@ -124,6 +164,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         empty=fetched.count(Outcome.EMPTY),
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
         gone=len({row["annotation"] for row in folder.decisions()} - known),
+        lacking=fetched.lacking(folder, said),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
         unsettled=count_unsettled(folder.tasks(), said_in_all(workspace)),
@@ -140,16 +181,17 @@ def fetch(
         before: what was known at the last pull, by number of the book.
     """
     reader = _Reader(folder, project, server)
-    cursors = {}
+    cursors, lanes = dict[int, Cursor](), dict[int, str]()
     for book in project.books:
         number = server.find_project(project.book_key(book))
-        if number is None and not book.number:
-            continue  # a push was killed before it was made
         if number is None:
-            raise ServiceError(
-                f"{server.address}: has no project of review {folder.name!r}, "
-                f"which was pushed to {project.server}; name that server with --url"
-            )
+            if book.number and project.server != place_of(server):
+                raise ServiceError(
+                    f"{server.address}: has no project of review {folder.name!r}, "
+                    f"which was pushed to {project.server}; name that server with --url"
+                )
+            continue  # a push was killed before it was made, or it is gone
+        lanes[number] = book.lane
         tasks, annotations = server.counts(number)
         cursor, now = before.get(number), datetime.now(UTC)
         # Of a clock that was ahead, what came since may be dated before.
@@ -164,7 +206,7 @@ def fetch(
         reader.forget(number)
         found = server.answered_tasks(number)
         cursors[number] = reader.read(found, Cursor(number, tasks)).by(now)
-    return reader.fetched(cursors)
+    return reader.fetched(cursors, lanes)
 
 
 _Where = tuple[int, int, str]  # task, annotation, image: a restored server gives numbers again
@@ -361,13 +403,14 @@ class _Reader:
             (who for who, at in known if not made_at or read_utc(at) >= read_utc(made_at)), ""
         )
 
-    def fetched(self, cursors: Mapping[int, Cursor]) -> Fetched:
+    def fetched(self, cursors: Mapping[int, Cursor], lanes: Mapping[int, str]) -> Fetched:
         rows = sorted(self.rows.values(), key=lambda row: (row["image_id"], row["annotation"]))
         return Fetched(
             rows=tuple(row for row in rows if row["image_id"] not in self.planted),
             planted=tuple(row for row in rows if row["image_id"] in self.planted),
             taken_back={number: back for (_, number), back in self.taken_back.items()},
             cursors=cursors,
+            lanes=lanes,
         )
 
 

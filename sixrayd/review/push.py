@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.index import check_known
-from sixrayd.core.records import ADJUDICATION, APART, LOCAL, POSITIVES, TAGS
+from sixrayd.core.records import ADJUDICATION, APART, POSITIVES, TAGS
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_first_look
 from sixrayd.review.folder import (
@@ -28,7 +29,7 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.queue.tagged import tagged_images
 from sixrayd.review.sending import Places, Sender, task_rows
-from sixrayd.review.server import LABEL_STUDIO, connect
+from sixrayd.review.server import LABEL_STUDIO, connect, place_of
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
 
 
@@ -117,7 +118,7 @@ def push(
             result = job.finish("1", len(fresh), len(images), all_of.elsewhere)
             return replace(
                 result,
-                cautions=(*all_of.cautions, *cautions),
+                cautions=(*all_of.cautions, *cautions, *_caution_of_gone(job.sender.gone)),
                 second_looks=sum(map(len, second.values())),
                 finders=finders,
             )
@@ -198,6 +199,13 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
     return Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
 
 
+def _caution_of_gone(projects: int) -> tuple[str, ...]:
+    if not projects:
+        return ()
+    lost = "with all that was not pulled, unless a backup has it"
+    return (f"gone from the server: {counted(projects, 'project')} of the review, {lost}",)
+
+
 class _Push:
     """One push to one review; to be closed."""
 
@@ -215,7 +223,7 @@ class _Push:
         where = (settings.url, settings.token_file, settings.server)
         self.sender = Sender(folder, pictures, lambda: connect(workspace, *where))
         server = self.sender.server
-        self.project = self.sender.open_project(LOCAL if server.local else server.address)
+        self.project = self.sender.open_project(place_of(server))
         self.places: Places = self.sender.there(self.project)
         self.next: list[tuple[str, str]] = []  # lane and image of what is about to be sent
         self.tasks = 0  # sent

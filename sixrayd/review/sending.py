@@ -16,7 +16,7 @@ from sixrayd.review.folder import Book, Project, ReviewFolder, shown_in
 from sixrayd.review.guidance import guidance
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
-from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer
+from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer, place_of
 from sixrayd.review.showing import pictures_shown, show_again
 from sixrayd.review.verdicts import PAGE
 
@@ -51,6 +51,7 @@ class Sender:
         self.server = connect()
         self.images: dict[str, str] = {}  # by alias
         self.titles: dict[str, str] = {}  # what the titles of lanes begin with
+        self.gone = 0  # projects that the server has no more
 
     def close(self) -> None:
         """Close the client."""
@@ -60,19 +61,20 @@ class Sender:
         """The review's project with the numbers of its books on the server.
 
         Raises:
-            ServiceError: the server has no such project although it was pushed.
+            ServiceError: it was pushed to another server.
         """
         # The key is on disk before anything is made, so that a killed push finds it again.
         project = self.folder.project() or self.folder.new_project(where)
         books = []
         for book in project.books:
             number = self.server.find_project(project.book_key(book))
-            if number is None and book.number:
+            if number is None and book.number and project.server != place_of(self.server):
                 raise ServiceError(
                     f"{self.server.address}: has no project of review "
                     f"{self.folder.name!r}, which was pushed to {project.server}; name that "
                     "server, or mine under another --name"
                 )
+            self.gone += number is None and book.number > 0
             books.append(replace(book, number=number or 0))
         self.images = self.folder.images_by_alias(project, self.pictures.ids())
         return self.folder.keep(replace(project, books=tuple(books)))

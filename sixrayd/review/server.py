@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.records import Verdict
+from sixrayd.core.records import LOCAL, Verdict
 from sixrayd.core.workspace import Workspace
 
 LABEL_STUDIO = "label-studio"
@@ -120,6 +120,11 @@ class ReadAnswer:
     verdict: Verdict | None
     boxes: tuple[ReviewedBox, ...]
     notes: tuple[str, ...]
+
+
+def place_of(server: "ReviewServer") -> str:
+    """What a review that is pushed to a server calls it."""
+    return LOCAL if server.local else server.address
 
 
 class ReviewServer(Protocol):

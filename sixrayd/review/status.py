@@ -1,5 +1,6 @@
 """How far the reviewers are, as the server knows it now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class ReviewStatus:
             where the mining does not say what its scores are worth, and where nothing is left of
             the queue.
         unsettled: with what was not pulled.
+        lacking: tasks that the server has no more, by lane.
         not_sent: images that the mining flagged and nobody was sent.
         next: what is to be done, as `sixrayd status` has it.
     """
@@ -43,6 +45,7 @@ class ReviewStatus:
     skipped: int
     problems: int
     unsettled: Unsettled
+    lacking: Mapping[str, int]
     not_sent: int
     next: Step
 
@@ -69,7 +72,8 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     progress = count_progress(folder.tasks(), said, apart)
     not_pulled = sum(map(len, fresh))
     unsettled = count_unsettled(folder.tasks(), said_in_all(workspace, said))
-    told = OnServer(progress.by_lane, not_pulled, unsettled)
+    lacking = fetched.lacking(folder, [*said, *apart])
+    told = OnServer(progress.by_lane, not_pulled, unsettled, lacking)
     judgement = Judgement(workspace, {folder.name: told})
     return ReviewStatus(
         name=folder.name,
@@ -81,6 +85,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         skipped=fetched.count(Outcome.SKIPPED),
         problems=len(open_problems(fetched.known(), [*said, *apart])),
         unsettled=unsettled,
+        lacking=lacking,
         not_sent=judgement.reviews.not_sent(folder.name),
         next=judgement.step,
     )

@@ -21,5 +21,6 @@ def ask_server(workspace: Workspace) -> tuple[dict[str, OnServer], str]:
             found = review_status(workspace, StatusSettings(state.name))
         except SixraydError as error:
             return told, str(error)
-        told[state.name] = OnServer(found.progress.by_lane, found.not_pulled, found.unsettled)
+        lanes = found.progress.by_lane
+        told[state.name] = OnServer(lanes, found.not_pulled, found.unsettled, found.lacking)
     return told, ""

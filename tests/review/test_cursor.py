@@ -98,7 +98,7 @@ def test_what_is_taken_back_ends_what_its_reviewer_said_there_before(changed, en
     row = {"task": 1, "annotation": 7, "image_id": "N1", "reviewer": "ann", "version": 1}
     row |= {"withdrawn": False, "decided_at": "2026-01-02T10:00:00+00:00"}
     back = TakenBack(1, "N1", "ann", Outcome.SKIPPED, "2026-01-02T11:00:00+00:00")
-    fetched = Fetched((), (), {7: back._replace(**changed)}, {})
+    fetched = Fetched((), (), {7: back._replace(**changed)}, {}, {})
     assert [each["withdrawn"] for each in fetched.fresh([row], planted=False)] == [True] * ends
 
 

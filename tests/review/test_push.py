@@ -1,6 +1,7 @@
 """Candidates to a real Label Studio: once each, the likeliest first, whatever happens."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
-from sixrayd.review.settings import PullSettings, PushSettings
+from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings
+from sixrayd.review.status import review_status
 from sixrayd.statistics.drawing import HELD_OUT, HeldOut
 from tests.review.conftest import build
 from tests.workspaces import build_mine, more_boxes
@@ -266,17 +268,46 @@ def test_another_server_gets_the_images_by_upload(site, monkeypatch):
     assert site.workspace.run("review", "remote").settings["server"] == site.server.url
 
 
-def test_a_project_that_is_gone_is_not_made_anew(site):
-    site.mined("lost", 1)
+def test_tasks_and_projects_that_are_gone_are_told_of_and_sent_again(site):
+    """Somebody deleted them, or a backup is older than their push."""
+    images = site.mined("lost", 4)
     project = push(site.workspace, PushSettings("lost")).project
+    image, _ = site.answer(project)
+    with site.client() as server:
+        task = server.next_task(project)
+        server.delete_task(task.task_id)
+    told = pull(site.workspace, PullSettings("lost"))
+    assert (told.new, told.lacking) == (1, {"1": 1})
+    found = review_status(site.workspace, StatusSettings("lost"))
+    assert (found.lacking, found.next.why) == ({"1": 1}, "1 task gone from the server")
+    assert push(site.workspace, PushSettings("lost")).added == 1
+    assert pull(site.workspace, PullSettings("lost")).lacking == {}
     with site.client() as server:
         server._sdk.projects.delete(project)
-    with pytest.raises(ServiceError) as caught:
-        push(site.workspace, PushSettings("lost"))
-    assert str(caught.value) == (
-        f"{site.server.url}: has no project of review 'lost', which was pushed to local; "
-        "name that server, or mine under another --name"
+    told = pull(site.workspace, PullSettings("lost"))
+    assert (told.new, told.gone, told.lacking) == (0, 1, {"1": 3})
+    result = push(site.workspace, PushSettings("lost"))
+    assert (result.added, result.cautions[-1]) == (
+        3,
+        "gone from the server: 1 project of the review, with all that was not pulled, unless a "
+        "backup has it",
     )
+    assert sorted([*on_server(site, "lost"), image]) == sorted(images)
+    told = pull(site.workspace, PullSettings("lost"))
+    assert (told.progress.decided, told.progress.left, told.lacking) == (1, 3, {})
+
+
+def test_a_project_of_another_server_is_not_made_anew_here(site, monkeypatch):
+    site.mined("there", 1)
+    monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", site.connection.token)
+    project = push(site.workspace, PushSettings("there", url=site.server.url)).project
+    with site.client() as server:
+        server._sdk.projects.delete(project)
+    said = f"has no project of review 'there', which was pushed to {site.server.url}; name that "
+    with pytest.raises(ServiceError, match=re.escape(f"{said}server, or mine under another")):
+        push(site.workspace, PushSettings("there"))
+    with pytest.raises(ServiceError, match=re.escape(f"{said}server with --url")):
+        pull(site.workspace, PullSettings("there"))
 
 
 def test_settings_and_names_are_checked(site):

@@ -32,15 +32,15 @@ def email_of(person):
 
 @pytest.mark.long
 def test_a_new_person_gets_what_is_left_of_a_lane_and_nothing_else(site):
-    images = site.mined("left", 4)
-    push(site.workspace, PushSettings("left"))
-    (lane,) = books(site, "left", "1")
+    images = site.mined("last", 4)
+    push(site.workspace, PushSettings("last"))
+    (lane,) = books(site, "last", "1")
     ann, cat = site.person(), site.person()
     assert [site.answer(lane, by=ann)[0] for _ in range(2)] == images[:2]
     assert [site.answer(lane, by=cat)[0] for _ in range(2)] == images[2:]
     with LabelStudio(cat) as server:
         assert server.next_task(lane) is None
-    found = review_status(site.workspace, StatusSettings("left")).progress
+    found = review_status(site.workspace, StatusSettings("last")).progress
     assert (found.decided, found.left, found.twice) == (4, 0, 0)
     assert found.by_person == {"1": {email_of(ann): 2, email_of(cat): 2}}
 
