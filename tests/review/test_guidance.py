@@ -65,8 +65,8 @@ def test_examples_are_crops_of_the_training_side_a_row_a_class(tmp_path):
 
 
 def test_a_team_s_own_guidelines_are_told_in_projects_at_work_and_to_come(site, tmp_path):
-    site.mined("told", 2)
-    ours = push(site.workspace, PushSettings("told", limit=1))
+    site.mined("guided", 2)
+    ours = push(site.workspace, PushSettings("guided", limit=1))
     with site.client() as server:
 
         def said(number):
@@ -75,10 +75,10 @@ def test_a_team_s_own_guidelines_are_told_in_projects_at_work_and_to_come(site, 
         assert "Is something prohibited" in said(ours.project)
         path = tmp_path / "ours.md"
         path.write_text("# Look *twice*\n")
-        both = push(site.workspace, PushSettings("told", reviewers=2, guidelines=path))
+        both = push(site.workspace, PushSettings("guided", reviewers=2, guidelines=path))
         path.unlink()
-        again = push(site.workspace, PushSettings("told", reviewers=3))
-        project = ReviewFolder(site.workspace, "told").project()
+        again = push(site.workspace, PushSettings("guided", reviewers=3))
+        project = ReviewFolder(site.workspace, "guided").project()
         assert list(map(said, project.numbers())) == ["<h1>Look <em>twice</em></h1>\n<br>\n"] * 3
     assert (ours.tasks, both.tasks, again.tasks) == (1, 3, 2)
 
