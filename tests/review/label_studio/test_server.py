@@ -431,6 +431,19 @@ def test_where_one_is_up_no_second_is_started(tmp_path):
         assert json.loads((folder / "state.json").read_text()) == STATE
 
 
+def test_a_server_whose_start_was_killed_before_it_was_up_can_be_stopped(tmp_path):
+    workspace = Workspace(tmp_path)
+    with server_mark(workspace, "Label Studio is started") as mark:
+        assert stop(workspace) is False
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(mark.handle,), start_new_session=True)
+        mark.pass_to(child.pid)
+    with pytest.raises(ServiceError, match="its Label Studio is already running; stop it"):
+        start(workspace)
+    assert stop(workspace) is True
+    child.wait()
+    assert stop(workspace) is False
+
+
 def test_nothing_is_restored_beneath_a_server_that_starts(tmp_path):
     workspace = Workspace(tmp_path)
     archive = tmp_path / "backup.tar.gz"
