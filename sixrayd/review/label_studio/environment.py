@@ -146,10 +146,15 @@ def _build(folder: Path, say: Callable[[str], None], hold: Hold) -> None:
 
 
 def _run(hold: Hold, folder: Path, *command: str, env: dict[str, str] | None = None) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
     # Were we killed, it would go on writing: it holds the lock as long as it lives.
     with subprocess.Popen(  # noqa: S603 - our own words, no shell
-        command, text=True, env=env, pass_fds=(hold.handle,), **pipes
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        pass_fds=(hold.handle,),
     ) as child:
         hold.pass_to(child.pid)
         try:
