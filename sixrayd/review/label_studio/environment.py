@@ -14,6 +14,7 @@ from sixrayd.core.children import SAFE_PATH, module_command
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, write_bytes
 from sixrayd.core.locks import HeldError, Hold, held
+from sixrayd.core.storage import check_known
 
 VERSION = "1.23.2"
 _PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
@@ -76,7 +77,8 @@ def server_variables() -> dict[str, str]:
 def _is_finished(folder: Path) -> bool:
     try:
         return (folder / _FINISHED).read_text("utf-8").strip() == _recipe()
-    except OSError:
+    except OSError as error:
+        check_known(error, folder)
         return False
 
 
