@@ -265,7 +265,7 @@ def _table_at(path: Path, names: Sequence[str] | None = None) -> pa.Table:
 def _table_faults(where: str) -> Iterator[None]:
     try:
         yield
-    except UnfitFileError:
+    except (UnfitFileError, UnicodeEncodeError):  # of a path
         raise
     except FileNotFoundError as error:
         raise WorkspaceError(

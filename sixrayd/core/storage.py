@@ -58,6 +58,12 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
     return f"{named}: {said}; {advice}"
 
 
+def unfit_path(error: UnicodeEncodeError) -> str:
+    """What to tell people of a path that tables cannot be read or written by."""
+    path = str(error.object).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"{path}: its name is no UTF-8; rename what is odd in it, or name another place"
+
+
 def check_known(error: BaseException, place: object) -> None:
     """Before what cannot be read is taken for missing or broken: nothing is known of it where the
     storage, or a limit, kept it from being read.

@@ -177,6 +177,15 @@ def test_what_cannot_be_read_is_known_to_be_nothing_else():
             check_known(OSError(number, ""), "w/a")
 
 
+def test_a_path_that_tables_cannot_have_is_told(tmp_path):
+    take(tmp_path, TinyRelease().write(tmp_path / "rel\udcff"))  # which may be called so
+    (tmp_path / "ws").rename(tmp_path / "w\udcff")
+    done = typed(tmp_path, "status -w w\udcff", "export --voc --out here -w w\udcff")
+    said = "its name is no UTF-8; rename what is odd in it, or name another place"
+    assert done[0] == [1, "", f"error: w\\xff/shards/annotations.parquet: {said}\n"]
+    assert done[1] == [1, "", f"error: w\\xff/shards/index.parquet: {said}\n"]
+
+
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "release").mkdir()
