@@ -14,7 +14,7 @@ from sixrayd.core.children import SAFE_PATH, module_command
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, write_bytes
 from sixrayd.core.locks import HeldError, Hold, held
-from sixrayd.core.storage import check_known
+from sixrayd.core.storage import check_known, refusals_told
 
 VERSION = "1.23.2"
 _PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
@@ -50,13 +50,14 @@ def server_program(say: Callable[[str], None]) -> Path:
 
     Raises:
         ServiceError: pip failed, or the folder holds something else or is another user's.
+        WorkspaceError: the storage refuses.
     """
     folder = environment_folder()
     if not os.environ.get(_PLACE):  # which the user has chosen
         _keep_to_user(folder)
     program = folder / "bin" / "label-studio"
     if not _is_finished(folder):
-        with _only_builder(folder, say) as hold:
+        with refusals_told(folder), _only_builder(folder, say) as hold:
             if not _is_finished(folder):
                 _build(folder, say, hold)
     if not program.exists():

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 import sixrayd
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.locks import holder
 from sixrayd.review.label_studio.environment import (
     QUIET,
@@ -23,6 +23,7 @@ from sixrayd.review.label_studio.environment import (
     server_program,
     server_variables,
 )
+from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 
 PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
@@ -193,6 +194,13 @@ def test_a_cache_that_cannot_be_made_is_said(monkeypatch, tmp_path):
         f"{tmp_path / 'cache' / 'sixrayd'}: cannot be made (Not a directory); name another folder "
         f"in {PLACE}"
     )
+
+
+def test_a_full_disk_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv(PLACE, str(tmp_path / "venv"))
+    with largest_file(20), pytest.raises(WorkspaceError) as caught:  # bytes: a lock, and no more
+        server_program(print)
+    assert str(caught.value) == f"{tmp_path / 'venv'}: {TOO_LARGE}"
 
 
 @pytest.mark.long  # a second
