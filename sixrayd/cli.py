@@ -91,17 +91,19 @@ def main() -> None:
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
     from sixrayd.core.pace import leave
-    from sixrayd.core.storage import is_refusal, refusal
+    from sixrayd.core.storage import is_refusal, refusal, unfit_path
 
     keep_to_safe_paths()
     share_cores()
     try:
         cli(prog_name="sixrayd")
-    except (SixraydError, OSError) as error:
+    except (SixraydError, OSError, UnicodeEncodeError) as error:
         from sixrayd.core.printing import echo
 
         said: object = error
-        if not isinstance(error, SixraydError):
+        if isinstance(error, UnicodeEncodeError):
+            said = unfit_path(error)
+        elif not isinstance(error, SixraydError):
             if not is_refusal(error):
                 raise
             said = refusal(error)

@@ -19,6 +19,17 @@ def largest_file(most_bytes: int) -> Iterator[None]:
 
 
 @contextmanager
+def no_more_files() -> Iterator[None]:
+    """No file can be opened within the block."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
 def address_space(more_bytes: int) -> Iterator[None]:
     """Memory beyond what is in use, and so many bytes more, cannot be had within the block."""
     before = resource.getrlimit(resource.RLIMIT_AS)

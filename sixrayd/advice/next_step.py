@@ -23,7 +23,7 @@ from sixrayd.core.records import ADJUDICATION, APART, LOCAL
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import reviews_with_decisions
+from sixrayd.decisions.decision import check_restored, reviews_with_decisions
 from sixrayd.decisions.unsettled import Unsettled
 
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time
@@ -89,6 +89,7 @@ class Judgement:
     def step(self) -> Step:
         """The first thing that is left to do; where a file is broken, to see to that."""
         try:
+            check_restored(self.workspace)
             step = next(self._steps(), NOTHING_LEFT)
         except WorkspaceError as error:
             return Step(self.workspace.command("sixrayd status"), str(error), A_MENDED_FILE)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnknownStateError, WorkspaceError
 from sixrayd.core.files import row_count
+from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import STAGES, Run, Workspace
 from sixrayd.decisions.decision import decision_files, reviews_with_decisions
 
@@ -66,6 +67,7 @@ def _check_there(folder: Path, run: Run) -> None:
         try:
             row_count(path) if path.suffix == ".parquet" else path.stat()
         except (OSError, pa.ArrowException) as error:
+            check_known(error, path)
             what = "missing" if isinstance(error, FileNotFoundError) else "not a readable table"
             raise WorkspaceError(f"{path}: {what}; run `sixrayd download` again") from error
 
@@ -83,6 +85,8 @@ def _result(
         stale = workspace.stale(stage, name)
         of_people = stage in ("estimate", "export")
         fresh = _answers_since(workspace, run) if of_people else []
+    except UnknownStateError:
+        raise
     except WorkspaceError as error:
         return ResultStatus(stage, name, StageProgress.BROKEN, error=str(error))
     if of_people:  # made of answers: what else a review has done since changes nothing

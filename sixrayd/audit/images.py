@@ -14,6 +14,7 @@ from sixrayd.core.errors import ShardError
 from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
+from sixrayd.core.storage import check_known
 from sixrayd.imaging.headers import Pixels, read_header
 
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -98,6 +99,7 @@ def _headers(index: Index, batch: pa.Table) -> Iterator[tuple[Pixels, int]]:
                 header = read_header(head + file.read(size - len(head)))
             yield header
     except OSError as fault:
+        check_known(fault, index.folder / name)
         raise ShardError(
             f"{index.folder / name}: {fault.strerror or fault}; run `sixrayd download` again"
         ) from fault

@@ -38,6 +38,10 @@ class WorkspaceError(SixraydError):
     """A stage's input is missing or stale, or another process writes here."""
 
 
+class UnknownStateError(WorkspaceError):
+    """The storage, or a limit, keeps a file from being read: it may well be whole."""
+
+
 class UnfitFileError(WorkspaceError, OSError, ValueError):
     """A pipe, socket or device, which may never end, or a file beyond a limit."""
 

@@ -265,7 +265,7 @@ def _table_at(path: Path, names: Sequence[str] | None = None) -> pa.Table:
 def _table_faults(where: str) -> Iterator[None]:
     try:
         yield
-    except UnfitFileError:
+    except (UnfitFileError, UnicodeEncodeError):  # of a path
         raise
     except FileNotFoundError as error:
         raise WorkspaceError(
@@ -301,7 +301,8 @@ class _PlainFile(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             return self.readall()
-        data = super().read(size)
+        with self._named():
+            data = super().read(size)
         self._check(None if data is None else len(data))
         return data or b""
 
@@ -312,9 +313,18 @@ class _PlainFile(io.FileIO):
         return b"".join(parts)
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        count = super().readinto(buffer)
+        with self._named():
+            count = super().readinto(buffer)
         self._check(count)
         return count or 0
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # of a read, it does not say which file it was
+            error.filename = error.filename or self.name
+            raise
 
     def _size(self) -> int:
         return os.fstat(self.fileno()).st_size  # now, for a file may have grown

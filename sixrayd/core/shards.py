@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO, Self
 
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import open_plain, replacing
+from sixrayd.core.storage import check_known
 
 _NEXT = "run `sixrayd download` again"
 MAX_IMAGE_BYTES = 64 << 20  # of an encoded image; no larger one is read from anywhere
@@ -243,6 +244,7 @@ def iter_shard(path: Path, file: BinaryIO | None = None) -> Iterator[ShardImage]
     except (tarfile.TarError, EOFError, ValueError, LookupError, RecursionError) as error:
         raise ShardError(f"{path}: truncated or not a shard ({error}); {_NEXT}") from error
     except OSError as error:
+        check_known(error, path)
         raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
@@ -271,6 +273,7 @@ def read_image(path: Path, offset: int, size: int) -> bytes:
     except FileNotFoundError as error:
         raise ShardError(f"{path}: {error.strerror}; {_NEXT}") from error
     except OSError as error:  # the shard may be sound
+        check_known(error, path)
         raise WorkspaceError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(data) < size:
         raise ShardError(f"{path}: ends after {offset + len(data)} bytes, {offset + size} expected")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnknownStateError, WorkspaceError
 
 _ROOM = "make room there, then run the same command again; what is finished is kept"
 _RIGHTS = "use an account that may, or name another place"
@@ -33,9 +33,11 @@ _ADVICE = {
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
 }
+# Of a file that may well be whole.
+_UNKNOWN = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM)
 
 
-def is_refusal(error: BaseException) -> bool:
+def is_refusal(error: BaseException | None) -> bool:
     """Whether storage refused; otherwise a file is missing, broken, or it is a fault of ours."""
     return isinstance(error, OSError) and error.errno in _ADVICE
 
@@ -56,6 +58,23 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
     return f"{named}: {said}; {advice}"
 
 
+def unfit_path(error: UnicodeEncodeError) -> str:
+    """What to tell people of a path that tables cannot be read or written by."""
+    path = str(error.object).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"{path}: its name is no UTF-8; rename what is odd in it, or name another place"
+
+
+def check_known(error: BaseException, place: object) -> None:
+    """Before what cannot be read is taken for missing or broken: nothing is known of it where the
+    storage, or a limit, kept it from being read.
+
+    Raises:
+        UnknownStateError: that is so.
+    """
+    if isinstance(error, OSError) and error.errno in _UNKNOWN:
+        raise UnknownStateError(refusal(error, place, "read")) from error
+
+
 @contextmanager
 def refusals_told(place: Path) -> Iterator[None]:
     """Storage that refuses within the block becomes an error with advice.
@@ -72,4 +91,5 @@ def refusals_told(place: Path) -> Iterator[None]:
         if not is_refusal(error):
             raise
         where = place if error.filename is None else None
-        raise WorkspaceError(refusal(error, where)) from error
+        what = "read or written" if error.errno in _UNKNOWN else "written"
+        raise WorkspaceError(refusal(error, where, what)) from error

@@ -306,7 +306,7 @@ class Workspace:
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
         if (line := self._typed()) and not _SECRET.search(line):
-            write_bytes(folder / TYPED, line.encode())
+            write_bytes(folder / TYPED, os.fsencode(line))
         write_json(plan, as_plain(asdict(run)))
         return True
 

@@ -13,6 +13,7 @@ from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
+from sixrayd.core.stages import RESTORED, SERVER
 from sixrayd.core.workspace import Workspace
 
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
@@ -67,8 +68,9 @@ def decision_files(workspace: Workspace, review: str) -> list[Path]:
     """The tables of a review's decisions in the order they were pulled; none before the first.
 
     Raises:
-        WorkspaceError: a table bears no number.
+        WorkspaceError: a table bears no number, or a backup is half put back.
     """
+    check_restored(workspace)
     return numbered_tables(workspace.folder("review", review) / "decisions")
 
 
@@ -88,9 +90,28 @@ def numbered_tables(folder: Path) -> list[Path]:
 
 
 def reviews_with_decisions(workspace: Workspace) -> list[str]:
-    """All reviews that have any, one that was killed before its `run.json` as well."""
+    """All reviews that have any, one that was killed before its `run.json` as well.
+
+    Raises:
+        WorkspaceError: a backup is half put back.
+    """
+    check_restored(workspace)
     files = workspace.folder("review").glob("[!.]*/decisions/*.parquet")
     return sorted({path.parent.parent.name for path in files})
+
+
+def check_restored(workspace: Workspace) -> None:
+    """Refuse reviews while files of a backup are still on their way.
+
+    Raises:
+        WorkspaceError: a backup is half put back.
+    """
+    server = workspace.folder("review") / SERVER
+    if any(server.glob(f"{RESTORED}*")):
+        raise WorkspaceError(
+            f"{server}: a backup is half put back; wait for its restore; if that was killed, "
+            f"`{workspace.command('sixrayd review serve --background')}` ends it"
+        )
 
 
 def read_decisions(path: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import read_table, row_count
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import Run, Workspace
 
 
@@ -17,6 +18,9 @@ def is_whole(workspace: Workspace, run: Run) -> bool:
 
     Files that were touched since are known by their bytes; of others, tables must open and shards
     have their sizes.
+
+    Raises:
+        WorkspaceError: the storage refuses to tell.
     """
     folder = workspace.shards
     if not all((folder / name).is_file() for name in run.outputs):
@@ -34,7 +38,8 @@ def is_whole(workspace: Workspace, run: Run) -> bool:
 def _opens(table: Path) -> bool:
     try:
         row_count(table)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException) as error:
+        check_known(error, table)
         return False
     return True
 

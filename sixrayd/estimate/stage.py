@@ -11,6 +11,7 @@ from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
+from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision, said_in_all
 from sixrayd.estimate.figure import InterimLook, draw_course
@@ -170,11 +171,13 @@ def require_first_look(
 
 def _read_at(workspace: Workspace, name: str) -> tuple[int, ...]:
     """Numbers of checks at which the bound was read so far, as far as that is known."""
+    path = workspace.folder("estimate", name) / "estimate.json"
     try:
-        document = parse_json(plain_text(workspace.folder("estimate", name) / "estimate.json"))
+        document = parse_json(plain_text(path))
         found = {*document.get("read_at", []), document["spots"]["counted"]}
         return tuple(sorted(int(checks) for checks in found))
-    except (OSError, *NONSENSE):
+    except (OSError, *NONSENSE) as error:
+        check_known(error, path)
         return ()
 
 

@@ -8,6 +8,7 @@ from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST
+from sixrayd.core.storage import check_known
 from sixrayd.datasets.export_files import DATASET
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
@@ -104,7 +105,8 @@ def _kept(place: Path) -> Descent:
         names = ("name", "version", "manifest")
         parent = Parent(*(printable(said[name], _MOST_SIGNS) for name in names))
         return Descent(parent, kept=plain_text(place / CHANGELOG, _MOST_TEXT))
-    except (OSError, *NONSENSE):
+    except (OSError, *NONSENSE) as error:
+        check_known(error, place)
         return Descent()
 
 

@@ -16,6 +16,7 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.runs import read_run
 from sixrayd.core.staging import MANIFEST, Staging, is_inside, sole_writer, staged
+from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
@@ -181,10 +182,11 @@ def release_name(workspace: Workspace) -> str:
 
 def _run_at(folder: Path) -> Run | None:
     """The finished export in a folder, None where there is none."""
+    path = folder / "run.json"
     try:
-        path = folder / "run.json"
         run = read_run(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        check_known(error, path)
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
 
@@ -195,7 +197,8 @@ def _is_whole(tree: Path) -> bool:
         lines = plain_text(tree / MANIFEST).splitlines()
         files = (line.split("  ", 1) for line in lines)
         return all(is_inside(name) and sha256_file(tree / name) == digest for digest, name in files)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        check_known(error, tree)
         return False
 
 

@@ -21,6 +21,7 @@ from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.storage import is_refusal
 from sixrayd.core.store import Store
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import TdcSettings
@@ -302,6 +303,8 @@ class Mining:
             prepared = self.prepared(settings, self.folder)
             found, truths = look_at_known(self.workspace, self.models, prepared, self.opened)
         except (WorkspaceError, ShardError) as error:
+            if is_refusal(error.__cause__):
+                raise  # so that the same command, once the storage is well, finds it out
             console.print(f"what scores are worth is not known: {error}", markup=False)
             return [], {}
         classes = self.workspace.classes().names

@@ -17,7 +17,13 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
-from sixrayd.decisions.decision import Decision, decision_files, load_decisions, standing_decisions
+from sixrayd.decisions.decision import (
+    Decision,
+    check_restored,
+    decision_files,
+    load_decisions,
+    standing_decisions,
+)
 from sixrayd.decisions.second_looks import first_looks
 from sixrayd.evaluation.bootstrap import Interval
 from sixrayd.review.settings import AgreementSettings
@@ -117,6 +123,7 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
         WorkspaceError: nothing is reviewed yet, or a table is broken.
     """
     with workspace.lock("review"):
+        check_restored(workspace)
         name = settings.name or workspace.newest("review")
         workspace.run("review", name)
         answers, everything = _standing(workspace, name, settings.pseudonyms)

@@ -33,6 +33,7 @@ from sixrayd.core.records import (
 from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import (
+    check_restored,
     decision_files,
     decisions_of,
     load_decisions,
@@ -330,8 +331,9 @@ def newest_review(workspace: Workspace) -> str:
     """The review that was pushed to or pulled from last, finished or not.
 
     Raises:
-        WorkspaceError: there is none.
+        WorkspaceError: there is none, or a backup is half put back.
     """
+    check_restored(workspace)
     folder = workspace.folder("review")
     pushed = {path.parent for path in folder.glob("*/project.json")}
     touched = [path for f in pushed for path in (f / "project.json", f / "run.json")]

@@ -26,6 +26,7 @@ from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
     Decision,
+    check_restored,
     decision_files,
     mining_of,
     reviews_with_decisions,
@@ -84,6 +85,7 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
             split.
     """
     with workspace.lock("review"):
+        check_restored(workspace)
         name = settings.name or workspace.newest("review")
         workspace.run("review", name)
         reviews = reviews_with_decisions(workspace)

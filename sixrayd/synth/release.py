@@ -17,6 +17,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder, sync_folder
 from sixrayd.core.progress import progress
+from sixrayd.core.staging import sole_writer
 from sixrayd.core.storage import refusals_told
 from sixrayd.core.voc import PIXEL_EDGES, pixels_of
 from sixrayd.synth.archive import (
@@ -53,13 +54,23 @@ def write_release(
     """Write a release to `out` and its truth to the sibling `out`-truth.
 
     Raises:
-        ReleaseError: `out` or its truth exists and `force` is not given.
-        WorkspaceError: the storage refuses.
+        ReleaseError: `out` or its truth exists and `force` is not given, or `out` has no name.
+        WorkspaceError: another process writes there, or the storage refuses.
     """
+    if out.name in ("", ".."):
+        raise ReleaseError(f"{out}: has no name of its own; name a new folder")
     truth = out.with_name(f"{out.name}-truth")
-    for folder in (out, truth):
-        _check_free(folder, force)
-    with refusals_told(out), _taking_place(truth) as truth_part, _taking_place(out) as out_part:
+    with sole_writer(out):
+        for folder in (out, truth):
+            _check_free(folder, force)
+        return _write_both(out, truth, settings, show_progress)
+
+
+def _write_both(
+    out: Path, truth: Path, settings: SynthSettings, show_progress: bool
+) -> SynthResult:
+    # The truth takes its place first: no release is there without it.
+    with refusals_told(out), _taking_place(out) as out_part, _taking_place(truth) as truth_part:
         shown, parts = _write_images(out_part, settings, show_progress)
         positives = [image for image in shown if image.plan.kind == "positive"]
         write_zip(out_part / "Annotation.zip", _annotations(positives))
@@ -75,6 +86,8 @@ def _check_free(folder: Path, force: bool) -> None:
         return
     if not force:
         raise ReleaseError(f"{folder}: exists already; pass --force to replace it")
+    if folder.is_symlink():
+        raise ReleaseError(f"{folder}: is a link, expected a release's folder; name another")
     if not folder.is_dir():
         raise ReleaseError(f"{folder}: is a file, expected a release's folder; name another")
     for path in sorted(folder.iterdir()):

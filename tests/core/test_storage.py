@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnknownStateError, WorkspaceError
 from sixrayd.core.shards import ShardWriter
-from sixrayd.core.storage import is_refusal, refusal, refusals_told
+from sixrayd.core.storage import check_known, is_refusal, refusal, refusals_told
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.estimate.plan import plan_costs
 from sixrayd.estimate.settings import EstimateSettings
@@ -21,6 +21,7 @@ from sixrayd.synth.release import write_release
 from sixrayd.synth.settings import SynthSettings
 from tests.estimate.campaigns import Campaign
 from tests.limits import TOO_LARGE, largest_file
+from tests.releases import TinyRelease, take
 
 ROOT = Path(__file__).parents[2]
 ROOM = "make room there, then run the same command again; what is finished is kept"
@@ -151,6 +152,40 @@ def test_what_may_not_be_looked_at_is_not_told_to_be_made_again(locked):
     assert told == [1, "", f"error: w/models: Permission denied; {RIGHTS}\n"]
 
 
+def test_an_ingest_that_may_not_be_read_is_not_called_broken(tmp_path):
+    take(tmp_path, TinyRelease().write(tmp_path / "release"))
+    (tmp_path / "ws/shards/index.parquet").chmod(0)
+    (told,) = typed(tmp_path, "status -w ws")
+    said = f"cannot be read (Permission denied); {RIGHTS}"
+    assert told == [1, "", f"error: ws/shards/index.parquet: {said}\n"]
+
+
+@pytest.mark.parametrize("line", ["status -w w", "audit -w w"])
+def test_a_disk_that_fails_is_told_with_the_file(tmp_path, line):
+    (tmp_path / "w/shards").mkdir(parents=True)
+    (tmp_path / "w/shards/run.json").symlink_to("/proc/self/mem")  # no byte of which can be read
+    (told,) = typed(tmp_path, line)
+    said = "Input/output error; see to the disk or its connection, then run the same command again"
+    assert told == [1, "", f"error: w/shards/run.json: {said}\n"]
+
+
+def test_what_cannot_be_read_is_known_to_be_nothing_else():
+    check_known(FileNotFoundError(errno.ENOENT, ""), "w")
+    check_known(ValueError(), "w")
+    for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES):
+        with pytest.raises(UnknownStateError, match=r"w/a: cannot be read \("):
+            check_known(OSError(number, ""), "w/a")
+
+
+def test_a_path_that_tables_cannot_have_is_told(tmp_path):
+    take(tmp_path, TinyRelease().write(tmp_path / "rel\udcff"))  # which may be called so
+    (tmp_path / "ws").rename(tmp_path / "w\udcff")
+    done = typed(tmp_path, "status -w w\udcff", "export --voc --out here -w w\udcff")
+    said = "its name is no UTF-8; rename what is odd in it, or name another place"
+    assert done[0] == [1, "", f"error: w\\xff/shards/annotations.parquet: {said}\n"]
+    assert done[1] == [1, "", f"error: w\\xff/shards/index.parquet: {said}\n"]
+
+
 def test_places_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "release").mkdir()
@@ -166,7 +201,7 @@ def test_places_that_cannot_be(tmp_path):
     assert settings == [1, "", told]
     said = "File name too long; choose a shorter name"
     assert long == [1, "", f"error: {'n' * 300}/sixrayd.toml: {said}\n"]
-    assert below == [1, "", f"error: file: File exists; {OTHER}\n"]
+    assert below == [1, "", f"error: file/x: cannot be written (File exists); {OTHER}\n"]
     assert inside[0] == 1
     assert inside[2].splitlines()[-1] == f"error: file/w: Not a directory; {OTHER}"
 

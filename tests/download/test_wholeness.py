@@ -4,9 +4,11 @@ import pytest
 
 from sixrayd.audit.fix import apply_fix
 from sixrayd.audit.stage import audit
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnknownStateError, WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.download.wholeness import is_whole
 from sixrayd.status.report import status_report
+from tests.limits import no_more_files
 from tests.releases import WHOLE, TinyRelease, take, voc
 
 
@@ -57,6 +59,18 @@ def test_what_is_broken_is_made_anew(tmp_path, shards, name, harm):
     kept = (shards / "positives-00000.tar").stat().st_ino == sound
     assert kept == (name not in ("index.parquet", "run.json"))
     assert audit(Workspace(shards.parent)).images == 8
+
+
+def test_what_cannot_be_read_now_is_not_called_broken(shards):
+    workspace = Workspace(shards.parent)
+    run = workspace.run("shards")
+    assert is_whole(workspace, run)
+    with no_more_files(), pytest.raises(UnknownStateError) as caught:
+        is_whole(workspace, run)
+    assert str(caught.value) == (
+        f"{shards / 'annotations.parquet'}: cannot be read (Too many open files); raise "
+        "`ulimit -n`, then run the same command again"
+    )
 
 
 def test_a_fix_is_not_dropped(tmp_path):

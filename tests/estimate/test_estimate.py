@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.stats import binom
 
 from sixrayd.advice.results import StageProgress
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import SettingsError, UnknownStateError, WorkspaceError
 from sixrayd.core.files import write_table
 from sixrayd.core.records import Rule
 from sixrayd.estimate.command import estimate as command
@@ -134,6 +134,16 @@ def test_two_minings_recapture(campaign):
     assert estimate(campaign.workspace).recapture is None  # all of the first's are the second's
     campaign.find(name_of(3))
     assert estimate(campaign.workspace).recapture == recapture(2, 2, 1)
+
+
+def test_a_single_look_waits_for_what_says_whether_there_was_another(campaign):
+    campaign.clear(*drawn(campaign))
+    path = campaign.workspace.folder("estimate", estimate(campaign.workspace).name)
+    path = path / "estimate.json"
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # no byte of which can be read
+    with pytest.raises(UnknownStateError, match="cannot be read"):
+        estimate(campaign.workspace, EstimateSettings(bound=BoundSettings(once=True)))
 
 
 def test_a_single_look_is_none_where_the_bound_was_read_before(campaign):

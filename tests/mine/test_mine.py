@@ -83,6 +83,20 @@ def test_known_positives_say_what_scores_are_worth(tmp_path, runner):
     assert drawing_of(workspace, "rfb-small", MOST_DRAWN, None).least == least
 
 
+@pytest.mark.long  # trains
+def test_a_disk_that_fails_at_the_end_does_not_end_a_mining_without_its_scores_worth(tmp_path):
+    workspace = ingest(tmp_path, squares(positives=70, negatives=6, hidden=2))
+    train_further(workspace, validation=0.5)
+    whole = workspace.shards / "positives-00000.tar"
+    whole.rename(aside := tmp_path / "aside")
+    whole.symlink_to("/proc/self/mem")  # no byte of which can be read
+    with pytest.raises(WorkspaceError, match=r"cannot be read \(Input/output error\)"):
+        mine(workspace, SETTINGS)
+    aside.replace(whole)
+    assert mine(workspace, SETTINGS).fresh
+    assert workspace.output("mine", "rfb-small", HELD_OUT).exists()
+
+
 def test_without_enough_known_positives_scores_stay_what_they_are(workspace):
     result = mine(workspace, SETTINGS)  # whose model leaves none of 48
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sixrayd.core.classes import ClassList, default_classes
-from sixrayd.core.errors import ReleaseError
+from sixrayd.core.errors import ReleaseError, WorkspaceError
+from sixrayd.core.staging import sole_writer
 from sixrayd.core.voc import read_voc
 from sixrayd.synth import SynthResult, SynthSettings, synthesize
 from sixrayd.synth.command import synth
@@ -211,9 +213,45 @@ def test_interrupted_run_leaves_no_release(tmp_path, how) -> None:
         run.send_signal(how)
         assert run.wait() != 0
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ([] if how is signal.SIGINT else ["release-truth.partial", "release.partial"])
+    killed = [".release.sixrayd-lock", "release-truth.partial", "release.partial"]
+    assert left == ([] if how is signal.SIGINT else killed)
     synthesize(out, SynthSettings(1, positives=1.0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["release", "release-truth"]
+
+
+def test_no_two_write_one_release_at_once(tmp_path) -> None:
+    out = tmp_path / "release"
+    busy = f"{out}: process {os.getpid()} writes there; wait for it, or name another folder"
+    with sole_writer(out), pytest.raises(WorkspaceError) as caught:
+        synthesize(out, TINY)
+    assert str(caught.value) == busy
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (".", ".: has no name of its own; name a new folder"),
+        ("../..", "../..: has no name of its own; name a new folder"),
+        ("link", "link: is a link, expected a release's folder; name another"),
+    ],
+)
+def test_a_place_that_no_release_can_take_is_refused(tmp_path, monkeypatch, place, message) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "link").symlink_to("theirs")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ReleaseError) as caught:
+        synthesize(Path(place), TINY, force=True)
+    assert str(caught.value) == message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "theirs"]
+
+
+def test_no_release_is_there_without_its_truth(tmp_path) -> None:
+    out = tmp_path / "release"
+    (tmp_path / "release-truth.partial").touch()  # is in the way of the truth
+    with pytest.raises(WorkspaceError):
+        synthesize(out, TINY)
+    assert not out.exists()
 
 
 def test_command_prints_one_json_document(tmp_path) -> None:

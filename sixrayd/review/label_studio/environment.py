@@ -13,7 +13,8 @@ from pathlib import Path
 from sixrayd.core.children import SAFE_PATH, module_command
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, write_bytes
-from sixrayd.core.locks import HeldError, held
+from sixrayd.core.locks import HeldError, Hold, held
+from sixrayd.core.storage import check_known, refusals_told
 
 VERSION = "1.23.2"
 _PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
@@ -49,15 +50,16 @@ def server_program(say: Callable[[str], None]) -> Path:
 
     Raises:
         ServiceError: pip failed, or the folder holds something else or is another user's.
+        WorkspaceError: the storage refuses.
     """
     folder = environment_folder()
     if not os.environ.get(_PLACE):  # which the user has chosen
         _keep_to_user(folder)
     program = folder / "bin" / "label-studio"
     if not _is_finished(folder):
-        with _only_builder(folder, say):
+        with refusals_told(folder), _only_builder(folder, say) as hold:
             if not _is_finished(folder):
-                _build(folder, say)
+                _build(folder, say, hold)
     if not program.exists():
         raise ServiceError(f"{program}: missing; remove {folder} and start the server again")
     return program
@@ -76,7 +78,8 @@ def server_variables() -> dict[str, str]:
 def _is_finished(folder: Path) -> bool:
     try:
         return (folder / _FINISHED).read_text("utf-8").strip() == _recipe()
-    except OSError:
+    except OSError as error:
+        check_known(error, folder)
         return False
 
 
@@ -107,24 +110,24 @@ def _keep_to_user(folder: Path) -> None:
 
 
 @contextmanager
-def _only_builder(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _only_builder(folder: Path, say: Callable[[str], None]) -> Iterator[Hold]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     waits = False
     lock = folder.with_name(f"{folder.name}.lock")
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(held(lock))
+                hold = stack.enter_context(held(lock))
                 break
-            except HeldError:
+            except HeldError as error:
                 if not waits:
-                    say(f"Waiting for another process that installs Label Studio in {folder}")
+                    say(f"Waiting for {error.holder}, which installs Label Studio in {folder}")
                 waits = True
                 time.sleep(0.2)
-        yield
+        yield hold
 
 
-def _build(folder: Path, say: Callable[[str], None]) -> None:
+def _build(folder: Path, say: Callable[[str], None], hold: Hold) -> None:
     # An environment cannot be moved, so it is built in place; the mark that ends it comes last.
     if folder.exists() and any(folder.iterdir()) and not (folder / _BEGUN).exists():
         raise ServiceError(
@@ -134,23 +137,37 @@ def _build(folder: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_bytes(folder / _BEGUN, b"")
-    _run(folder, *module_command("venv", str(folder)))
+    _run(hold, folder, *module_command("venv", str(folder)))
     words = ["install", "--disable-pip-version-check", "--quiet"]
     words += ["--constraint", str(_CONSTRAINTS), f"label-studio=={VERSION}"]
-    _run(folder, *module_command("pip", *words, python=str(folder / "bin" / "python")))
+    _run(hold, folder, *module_command("pip", *words, python=str(folder / "bin" / "python")))
     say("Preparing its database")
     data = ("--data-dir", str(empty_database().parent))
-    _run(folder, str(folder / "bin" / "label-studio"), "version", *data, env=server_variables())
+    program = str(folder / "bin" / "label-studio")
+    _run(hold, folder, program, "version", *data, env=server_variables())
     write_bytes(folder / _FINISHED, _recipe().encode())
 
 
-def _run(folder: Path, *command: str, env: dict[str, str] | None = None) -> None:
-    done = subprocess.run(  # noqa: S603 - our own words, no shell
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env
-    )
-    (folder / "install.log").write_text(done.stdout + done.stderr, "utf-8")
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+def _run(hold: Hold, folder: Path, *command: str, env: dict[str, str] | None = None) -> None:
+    # Were we killed, it would go on writing: it holds the lock as long as it lives.
+    with subprocess.Popen(  # noqa: S603 - our own words, no shell
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        pass_fds=(hold.handle,),
+    ) as child:
+        hold.pass_to(child.pid)
+        try:
+            out, err = child.communicate()
+        except BaseException:
+            child.kill()
+            raise
+    (folder / "install.log").write_text(out + err, "utf-8")
+    if child.returncode:
+        said = [line for line in err.splitlines() if line.strip()] or ["no message"]
         raise ServiceError(
             f"Label Studio cannot be installed: {said[-1].strip()}; "
             f"see {folder / 'install.log'}, and pip's index settings"

@@ -169,7 +169,7 @@ def start(
     """
     program = server_program(say)
     folder = server_folder(workspace)
-    with server_mark(workspace) as hold:
+    with server_mark(workspace, "Label Studio is started") as hold:
         end_restore(workspace, database)
         for path in (folder / "data", image_root(workspace)):
             private_folder(path)
@@ -224,12 +224,12 @@ def end_restore(workspace: Workspace, database: Postgres | None) -> None:
 
 
 def stop(workspace: Workspace) -> bool:
-    """End the workspace's server; True when one was up."""
-    server = running(workspace)
-    if server is None:
-        return False
+    """End the workspace's server; True when one was up, or had begun to be."""
     folder = server_folder(workspace)
-    _end_group(server.pid, lambda: not _is_up(folder))
+    by = holder(folder / "running")
+    if by is None or by.doing or not (by.process.isdecimal() and is_own(folder)):
+        return False
+    _end_group(int(by.process), lambda: not _is_up(folder))
     (folder / "state.json").unlink(missing_ok=True)
     return True
 

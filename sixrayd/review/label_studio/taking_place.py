@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
+from sixrayd.core.stages import RESTORED
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.postgres import (
     NOTE,
@@ -27,7 +28,6 @@ from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
 ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
-DECIDED = ".restored-"
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
 
@@ -35,13 +35,13 @@ def decide(server: Path) -> None:
     """Have what was proved take its place, come what may."""
     os.sync()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    (server / FRESH).rename(server / f"{DECIDED}{moment}")
+    (server / FRESH).rename(server / f"{RESTORED}{moment}")
     sync_folder(server)
 
 
 def is_decided(server: Path) -> bool:
     """Whether a restore was decided and has not ended."""
-    return any(server.glob(f"{DECIDED}*"))
+    return any(server.glob(f"{RESTORED}*"))
 
 
 def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str, tuple[str, ...]]:
@@ -59,7 +59,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
     """
     aside, kept = "", []
     shutil.rmtree(server / FRESH, ignore_errors=True)
-    for ready in sorted(server.glob(f"{DECIDED}*")):
+    for ready in sorted(server.glob(f"{RESTORED}*")):
         into = noted(ready / "server")
         if into and (database is None or into != database.url):
             raise ServiceError(
@@ -111,7 +111,7 @@ def _exchange_rows(server: Path, ready: Path, database: Postgres) -> str:
 
 
 def _aside(server: Path, ready: Path) -> Path:
-    return server / f"replaced-{ready.name.removeprefix(DECIDED)}"
+    return server / f"replaced-{ready.name.removeprefix(RESTORED)}"
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

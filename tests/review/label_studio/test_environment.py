@@ -2,14 +2,19 @@
 
 import hashlib
 import os
+import signal
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 import sixrayd
-from sixrayd.core.errors import ServiceError
+from sixrayd.core.errors import ServiceError, WorkspaceError
+from sixrayd.core.locks import holder
 from sixrayd.review.label_studio.environment import (
     QUIET,
     VERSION,
@@ -18,6 +23,8 @@ from sixrayd.review.label_studio.environment import (
     server_program,
     server_variables,
 )
+from tests.limits import TOO_LARGE, largest_file
+from tests.processes import started
 
 PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
 CONSTRAINTS = Path(sixrayd.__file__).parent / "review" / "label_studio" / "constraints.txt"
@@ -187,3 +194,36 @@ def test_a_cache_that_cannot_be_made_is_said(monkeypatch, tmp_path):
         f"{tmp_path / 'cache' / 'sixrayd'}: cannot be made (Not a directory); name another folder "
         f"in {PLACE}"
     )
+
+
+def test_a_full_disk_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv(PLACE, str(tmp_path / "venv"))
+    with largest_file(20), pytest.raises(WorkspaceError) as caught:  # bytes: a lock, and no more
+        server_program(print)
+    assert str(caught.value) == f"{tmp_path / 'venv'}: {TOO_LARGE}"
+
+
+@pytest.mark.long  # a second
+def test_what_a_killed_installation_started_keeps_others_out_as_long_as_it_writes(tmp_path):
+    lock = tmp_path / "venv.lock"
+    program = "from sixrayd.review.label_studio.environment import server_program as p; p(print)"
+    root = str(Path(sixrayd.__file__).parents[1])
+    more = {
+        PLACE: str(tmp_path / "venv"),
+        "PYTHONPATH": root,
+        "PIP_INDEX_URL": "http://127.0.0.1:9",
+    }
+    with started([sys.executable, "-c", program], env=more, stdout=subprocess.DEVNULL) as build:
+        while not (children := psutil.Process(build.pid).children()):
+            assert build.poll() is None
+        children[0].suspend()
+        for _ in range(500):  # it may have just begun
+            time.sleep(0.01)
+            if lock.read_text() == str(children[0].pid):
+                break
+        build.send_signal(signal.SIGKILL)
+        build.wait()
+        assert str(holder(lock)) == f"process {children[0].pid}"
+        children[0].kill()
+        psutil.wait_procs(children)
+        assert holder(lock) is None

@@ -15,9 +15,11 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import reviews_with_decisions
 from sixrayd.review.command import review
 from sixrayd.review.label_studio import environment
 from sixrayd.review.label_studio.client import LabelStudio
@@ -431,6 +433,19 @@ def test_where_one_is_up_no_second_is_started(tmp_path):
         assert json.loads((folder / "state.json").read_text()) == STATE
 
 
+def test_a_server_whose_start_was_killed_before_it_was_up_can_be_stopped(tmp_path):
+    workspace = Workspace(tmp_path)
+    with server_mark(workspace, "Label Studio is started") as mark:
+        assert stop(workspace) is False
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(mark.handle,), start_new_session=True)
+        mark.pass_to(child.pid)
+    with pytest.raises(ServiceError, match="its Label Studio is already running; stop it"):
+        start(workspace)
+    assert stop(workspace) is True
+    child.wait()
+    assert stop(workspace) is False
+
+
 def test_nothing_is_restored_beneath_a_server_that_starts(tmp_path):
     workspace = Workspace(tmp_path)
     archive = tmp_path / "backup.tar.gz"
@@ -457,6 +472,12 @@ def test_no_server_starts_while_a_backup_is_put_back(tmp_path, runner):
     assert sorted(p.name for p in folder.iterdir()) == ["running", "secret.json", "state.json"]
 
 
+HALF = (
+    "{}: a backup is half put back; wait for its restore; if that was killed, "
+    "`sixrayd review serve --background -w {}` ends it"
+)
+
+
 def test_no_restore_is_ended_while_reviews_are_written(tmp_path, runner):
     workspace = Workspace(tmp_path)
     ready = tmp_path / "review" / "server" / ".restored-20260101T000000.000000Z"
@@ -468,7 +489,14 @@ def test_no_restore_is_ended_while_reviews_are_written(tmp_path, runner):
         said = f"{tmp_path}: in use by process {os.getpid()} (sixrayd review); wait for it"
         assert said in str(done.exception) or said in done.stderr
         assert (ready / table).exists()
+        assert Judgement(workspace).step.why == HALF.format(ready.parent, tmp_path)
+    for words in ("status", "pull", "agreement"):
+        done = runner.invoke(review, [words, "-w", str(tmp_path)])
+        assert str(done.exception) == HALF.format(ready.parent, tmp_path)
+    with pytest.raises(WorkspaceError, match="a backup is half put back"):
+        reviews_with_decisions(workspace)
     with server_mark(workspace, "a restore is ended"):
         end_restore(workspace, None)
     assert (tmp_path / table).read_bytes() == b"of the backup"
     assert not ready.exists()
+    assert reviews_with_decisions(workspace) == ["first"]
