@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -81,6 +82,17 @@ def why_refused(error: Exception) -> str:
     return printable(str(error).partition("\n")[0], 200)
 
 
+def check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights of which a detector would find nothing at all, without a word.
+
+    Raises:
+        CheckpointError: a value is not finite.
+    """
+    for key, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: {key}: holds values that are not finite")
+
+
 def architecture_of(path: Path) -> Architecture:
     """What is known of the kind of detector that a weights file is for; the weights stay unread.
 
@@ -99,7 +111,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Build the detector that a weights file is for.
 
     Raises:
-        CheckpointError: missing, broken, not ours, or its tensors do not fit the detector.
+        CheckpointError: missing, broken, not ours, or its tensors do not fit the detector, or are
+            not finite.
     """
     try:
         check_plain(path)
@@ -117,6 +130,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
         detector.load_state_dict(weights)
+        check_finite(path, weights)
     except KeyError as error:
         raise CheckpointError(
             f"{path}: not weights of a detector of sixrayd, or of an earlier version: train again"
