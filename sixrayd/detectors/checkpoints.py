@@ -20,6 +20,7 @@ from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_SCORED = 512**2 * MOST_CLASSES  # pixels of the input × classes
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
@@ -86,9 +87,12 @@ def check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Refuse weights of which a detector would find nothing at all, without a word.
 
     Raises:
-        CheckpointError: a value is not finite.
+        CheckpointError: a value is not finite, or of a kind that no network here computes with.
     """
     for key, tensor in weights.items():
+        floating = tensor.is_floating_point() and tensor.dtype not in _FLOATS
+        if floating or tensor.is_complex():
+            raise CheckpointError(f"{path}: {key}: holds {tensor.dtype}; save it as float32")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key}: holds values that are not finite")
 
@@ -129,8 +133,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if form.size**2 * len(classes) > _MOST_SCORED:
             raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
-        detector.load_state_dict(weights)
         check_finite(path, weights)
+        detector.load_state_dict(weights)
     except KeyError as error:
         raise CheckpointError(
             f"{path}: not weights of a detector of sixrayd, or of an earlier version: train again"

@@ -249,3 +249,16 @@ def test_weights_that_overflow_are_not_taken_for_ones_that_find_nothing():
 
     with pytest.raises(CheckpointError, match=r"^what the detector says is no number: "):
         Predictor(detector).detect([np.full((64, 64, 3), 200, np.uint8)])
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64])
+def test_weights_of_odd_numbers_are_refused(tmp_path, kind):
+    path, classes = tmp_path / "a.safetensors", ClassList(("Gun",))
+    detector = build_detector("rfb-small", classes)
+    weights = {"0.weight": torch.zeros(8, dtype=torch.uint8).view(kind)}
+    save_weights(path, Checkpoint("rfb-small", detector, classes), weights)
+
+    for read in (load_checkpoint, partial(initialise_from, detector)):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: 0.weight: holds {kind}; save it as float32"
