@@ -22,7 +22,7 @@ _SAVED_AS = {
 _RANGES = {
     "epochs": (1, 1_000_000),
     "batch": (1, 1_000_000),
-    "learning_rate": (0, 1000),
+    "learning_rate": (0, 1e30),
     "background": (0, 1000),
     "window": (0, 2),
     "seed": (0, MOST_SEED),
