@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from sixrayd.benchmark.judging import Judged
 from sixrayd.benchmark.parts import Part
@@ -18,6 +19,7 @@ from sixrayd.imaging.decode import decode_rgb
 
 EXAMPLES = 4
 _SHOWN = 0.3  # least score of a box that is drawn
+_MOST_PX = 1600  # of a side: a page shows no more, and rows times worst cases are kept in memory
 _DRAWN = 10  # boxes of one image at most, the likeliest: more hide it
 
 
@@ -51,7 +53,8 @@ def _examples(
         chosen = profiles[settings.layer]
         yield CropExample(
             image_id,
-            image,
+            reduced(image),
+            images.sizes_wh[image_id],
             images.truths[image_id].xyxy,
             {layer: profile.average for layer, profile in profiles.items()},
             settings.layer,
@@ -88,7 +91,8 @@ def _worst(row: Row, images: Judged, part: Part) -> Iterator[WorstPicture]:
         yield WorstPicture(
             row.system.key,
             case,
-            _read(images, case.image_id),
+            reduced(_read(images, case.image_id)),
+            images.sizes_wh[case.image_id],
             images.truths[case.image_id].xyxy,
             found.xyxy[shown],
             found.scores[shown],
@@ -104,6 +108,15 @@ def likeliest(scores: FloatArray) -> IntArray:
     order = np.argsort(-scores, kind="stable")[:_DRAWN]
     chosen: IntArray = order[scores[order] >= _SHOWN]
     return chosen
+
+
+def reduced(image: RGBImage) -> RGBImage:
+    """(H, W, 3) → the same, its longer side at most `_MOST_PX`."""
+    if max(image.shape[:2]) <= _MOST_PX:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((_MOST_PX, _MOST_PX))
+    return np.asarray(picture)
 
 
 def _read(images: Judged, image_id: str) -> RGBImage:

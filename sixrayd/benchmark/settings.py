@@ -6,6 +6,7 @@ from pathlib import Path
 from sixrayd.benchmark.protocol import PROTOCOLS, Protocol, ProtocolName
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.ranges import MOST_SEED, check_ranges
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.crop.settings import CannySettings, TdcKnobs
 from sixrayd.detectors.catalogue import DETECTORS
@@ -14,6 +15,13 @@ from sixrayd.detectors.catalogue import DETECTORS
 THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 KERNELS = (3, 5, 9, 15)  # cells
 LAYERS = (2, 9, 15)  # of the paper's ablation, Sec. 5.4
+
+_RANGES = {
+    "scale": (0, 100),
+    "margin": (0, 1),
+    "resamples": (1, 100_000),
+    "seed": (0, MOST_SEED),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class BenchmarkSettings:
             raise SettingsError(f"images {self.images}: needs to be at least 1")
         if self.resamples < 1:
             raise SettingsError(f"resamples {self.resamples}: needs to be at least 1")
+        check_ranges(self, _RANGES)
         if (self.saliency is None) != (self.regression is None):
             raise SettingsError("saliency, regression: the aesthetic crop needs both files or none")
         if self.detectors and self.models:

@@ -245,7 +245,9 @@ class _Job:
         if self.settings.train_cropped and trainer is not None and wanted[-1] in self.models:
             cropped = self._learn_crops(wanted[-1], k, trainer)
         entrants = {name: Entrant(m.detector, m.name) for name, m in self.models.items()}
-        crops = usable_crops(self.settings)
+        sides = (self.sides.test, self.sides.negatives)
+        largest = max(w * h for side in sides for w, h in side.sizes_wh.values())
+        crops = usable_crops(self.settings, largest)
         plan = plan_systems(entrants, wanted, crops, self.rules, k, cropped)
         runners = [self._runner(system) for system in plan.systems]
         parts = self._run_all("test", runners, self.sides.test)

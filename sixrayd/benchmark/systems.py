@@ -18,7 +18,7 @@ from sixrayd.core.arrays import RGBImage
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import CheckpointError, ServiceError
 from sixrayd.core.extras import import_extra
-from sixrayd.crop.aesthetic import WHERE_WEIGHTS, AestheticCropper
+from sixrayd.crop.aesthetic import MOST_PIXELS, WHERE_WEIGHTS, AestheticCropper
 from sixrayd.crop.canny import canny_crop
 from sixrayd.crop.region import Cropper, Region, cut, map_back, size_wh, whole
 from sixrayd.crop.settings import Form
@@ -147,9 +147,15 @@ def _form_crops(protocol: Protocol, k: float) -> list[Crop]:
     return [Crop(k=k), exact, replace(exact, border="zeros"), fast, shared]
 
 
-def usable_crops(settings: BenchmarkSettings) -> dict[str, str]:
-    """The protocol's methods → why each cannot run, empty where it can."""
+def usable_crops(settings: BenchmarkSettings, largest: int = 0) -> dict[str, str]:
+    """The protocol's methods → why each cannot run, empty where it can.
+
+    Args:
+        largest: pixels of the largest image that is looked at.
+    """
     why = "" if settings.saliency else f"no weights: {WHERE_WEIGHTS}"
+    if settings.saliency and largest > MOST_PIXELS:
+        why = f"an image has {largest:,} pixels, its memory allows {MOST_PIXELS:,}: reduce it"
     try:
         import_extra("smartcrop", "benchmark")
         without = ""

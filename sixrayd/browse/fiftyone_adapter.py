@@ -111,11 +111,15 @@ def is_built(fiftyone: ModuleType, name: str) -> bool:
 def tagged_images(fiftyone: ModuleType, name: str) -> list[str]:
     """Ids of the images that bear the tag, as the database has them now.
 
+    Whoever may look may write there: an id may be any text, of no image even; what is no text is
+    left out.
+
     Raises:
         ServiceError: the database has gone.
     """
     try:
-        return list(fiftyone.load_dataset(name).match_tags(TAG).values("image_id"))
+        found = fiftyone.load_dataset(name).match_tags(TAG).values("image_id")
+        return [image_id for image_id in found if isinstance(image_id, str)]
     except Exception as error:  # its failures come as many types
         raise ServiceError(
             f"FiftyOne's database does not answer ({error}); run `sixrayd browse` again: what was "

@@ -13,6 +13,7 @@ from sixrayd.browse.samples import collect_samples
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.standing import known_of, newest_export, read_files
 from sixrayd.core.errors import SixraydError
+from sixrayd.core.index import Index
 from sixrayd.core.tags import read_tagged, tag_file, write_tagged
 from sixrayd.core.workspace import Workspace
 
@@ -52,10 +53,11 @@ def open_browser_session(workspace: Workspace, settings: BrowseSettings) -> Iter
         workspace.check_own(folder)
     work = _fingerprint(workspace, export, settings.max_negatives)
     name = dataset_name(workspace, export)
+    index = Index.load(workspace)
     fiftyone = adapter.load_fiftyone(workspace.root / "browse" / "database")
 
     def keep_tags() -> None:
-        write_tagged(tags, adapter.tagged_images(fiftyone, name))
+        write_tagged(tags, filter(index.__contains__, adapter.tagged_images(fiftyone, name)))
 
     if adapter.is_built(fiftyone, name):
         keep_tags()  # a killed one may have left some

@@ -30,6 +30,7 @@ _SIDE_PX = 224  # the shorter side of what the regression sees
 _LONGEST = 16  # sides' ratio beyond which it is squeezed; the authors' memory is the only limit
 _NO_RECTANGLE = 9_999_999_999  # the sides that the authors' search begins with
 _MARGIN = 0.05  # of the rectangle that stands in where the search finds none
+MOST_PIXELS = 4_000_000  # of an image: the saliency network takes 10 GB of memory for them
 Rectangle = tuple[int, int, int, int]
 
 
@@ -48,7 +49,8 @@ class Anchor:
 class AestheticCropper:
     """The crop with the authors' weights: (H, W, 3) uint8 RGB → region.
 
-    The saliency network sees the whole image at its own size: about 2.5 kB of memory a pixel.
+    The saliency network sees the whole image at its own size: about 2.5 kB of memory a pixel, of
+    which an image has `MOST_PIXELS` at most.
 
     Args:
         saliency: the authors' `saliency.h5`.
@@ -79,8 +81,17 @@ class AestheticCropper:
         self.map_wh = _FAST_MAP_WH if fast else _MAP_WH
 
     def __call__(self, image: RGBImage) -> Region:
-        """The final crop, its edges cut to whole pixels as the authors draw them."""
+        """The final crop, its edges cut to whole pixels as the authors draw them.
+
+        Raises:
+            ShapeError: the image is of more than `MOST_PIXELS`.
+        """
         width, height = size = size_wh(image)
+        if width * height > MOST_PIXELS:
+            raise ShapeError(
+                f"image: {width} x {height} pixels, the aesthetic crop's memory allows "
+                f"{MOST_PIXELS:,}; reduce it, or leave --saliency and --regression out"
+            )
         anchor = find_anchor(salient_map(self.saliency(image), size, self.map_wh))
         left, top, right, bottom = widen(anchor, self.offsets(cut(image, anchor_px(anchor, size))))
         edges = (int(left * width), int(top * height), int(right * width), int(bottom * height))

@@ -1,6 +1,7 @@
 """Weights that Keras saved as HDF5, for networks whose layers bear the same names."""
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sixrayd.core.errors import CheckpointError
 from sixrayd.core.extras import import_extra
 
 _KINDS = {"kernel": "weight", "bias": "bias"}
+_DEEPEST = 16  # groups in groups, whose paths HDF5 spells out for each; Keras has about 5
+_MOST = 10_000  # groups and datasets, the optimiser's included
 Shape = tuple[int, ...]
 
 
@@ -27,7 +30,8 @@ def read_keras_weights(path: Path, expected: Mapping[str, Shape]) -> dict[str, T
         expected: `LAYER.weight` or `LAYER.bias` → its shape in torch.
 
     Raises:
-        CheckpointError: missing, not HDF5, not these layers, not these shapes, not finite.
+        CheckpointError: missing, not HDF5, not these layers, not these shapes, not finite,
+            or more parts or deeper ones than any network of Keras has.
         ServiceError: h5py is not installed.
     """
     h5py = import_extra("h5py", "benchmark")
@@ -46,8 +50,11 @@ def read_keras_weights(path: Path, expected: Mapping[str, Shape]) -> dict[str, T
 
 def _datasets(file: Any, dataset_type: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    seen = count(1)
 
     def visit(name: str, item: Any) -> None:  # follows neither soft nor external links
+        if name.count("/") > _DEEPEST or next(seen) > _MOST:
+            raise ValueError(f"more than {_DEEPEST} groups in groups, or {_MOST:,} parts in all")
         parts = name.removeprefix("model_weights/").split("/")
         if not isinstance(item, dataset_type) or parts[0] == "optimizer_weights":
             return

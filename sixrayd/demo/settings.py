@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.ranges import MOST_SEED, check_ranges
+
+_RANGES = {
+    "images": (50, 2_000_000),
+    "seed": (0, MOST_SEED),
+    "epochs": (1, 1_000_000),
+    "budget": (0, 1000),
+    "error_rate": (0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +43,4 @@ class DemoSettings:
             raise SettingsError(f"images {self.images}: the demo needs at least 50")
         if self.budget <= 0:
             raise SettingsError(f"budget {self.budget}: needs to be above 0")
+        check_ranges(self, _RANGES)

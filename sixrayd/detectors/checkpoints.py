@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -19,6 +20,7 @@ from sixrayd.core.files import check_plain, write_bytes
 from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Architecture
 from sixrayd.detectors.detector import Detector, InputForm
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_SCORED = 512**2 * MOST_CLASSES  # pixels of the input × classes
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
@@ -81,6 +83,20 @@ def why_refused(error: Exception) -> str:
     return printable(str(error).partition("\n")[0], 200)
 
 
+def check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights of which a detector would find nothing at all, without a word.
+
+    Raises:
+        CheckpointError: a value is not finite, or of a kind that no network here computes with.
+    """
+    for key, tensor in weights.items():
+        floating = tensor.is_floating_point() and tensor.dtype not in _FLOATS
+        if floating or tensor.is_complex():
+            raise CheckpointError(f"{path}: {key}: holds {tensor.dtype}; save it as float32")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: {key}: holds values that are not finite")
+
+
 def architecture_of(path: Path) -> Architecture:
     """What is known of the kind of detector that a weights file is for; the weights stay unread.
 
@@ -99,7 +115,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Build the detector that a weights file is for.
 
     Raises:
-        CheckpointError: missing, broken, not ours, or its tensors do not fit the detector.
+        CheckpointError: missing, broken, not ours, or its tensors do not fit the detector, or are
+            not finite.
     """
     try:
         check_plain(path)
@@ -116,6 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if form.size**2 * len(classes) > _MOST_SCORED:
             raise ValueError(f"input: {form.size} pixels, too many for {len(classes)} classes")
         detector.form = form
+        check_finite(path, weights)
         detector.load_state_dict(weights)
     except KeyError as error:
         raise CheckpointError(

@@ -10,7 +10,7 @@ from torch import Tensor
 from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.boxes import iou_matrix
 from sixrayd.core.detections import Detections
-from sixrayd.core.errors import SettingsError
+from sixrayd.core.errors import CheckpointError, SettingsError
 from sixrayd.detectors.coding import SSD_CODING, Coding, box_iou, decode
 
 _CONSIDERED = 4  # times `most`: the best boxes of an image that suppression looks at
@@ -56,6 +56,9 @@ def decode_batch(
         outputs: offsets (B, P, 4), logits (B, P, outputs), priors (P, 4).
         scale_wh: (B, 2) pixels of each image per pixel of the network's input; boxes come in
             pixels of the input where it is left out. It only matters to legacy suppression.
+
+    Raises:
+        CheckpointError: a score, or an edge of a box that is kept, is no number.
     """
     offsets, logits, priors = outputs
 
@@ -93,6 +96,7 @@ def _selected(
     count = flat.shape[1] if settings.legacy else min(_CONSIDERED * settings.most, flat.shape[1])
     # On a GPU to ask would be to wait, which is only worth it where all boxes would take part.
     if flat.numel() and (settings.legacy or flat.device.type == "cpu"):
+        _check_numbers(not flat.isnan().any())
         count = min(count, int((flat > settings.threshold).sum(dim=1).max()))
     places = flat.topk(count, dim=1).indices.sort(dim=1).values  # (B, K)
     best, order = flat.gather(1, places).sort(dim=1, descending=True, stable=True)
@@ -112,15 +116,29 @@ def _selected(
         alive &= alive.cumsum(dim=1) <= settings.most
     # One transfer a batch; float32 holds class numbers exactly.
     told = torch.cat([torch.stack([alive, best, classes], 2).to(boxes), boxes], 2)  # (B, K, 7)
+    tables = told.cpu().numpy()
+    kept_rows = tables[tables[..., 0] > 0]  # (K', 7)
+    # `topk` takes what is no number before all numbers.
+    _check_numbers(not np.isnan(tables[..., 1]).any() and not np.isnan(kept_rows).any())
     return [
         Detections(
             image[kept, 3:].astype(np.float64),
             image[kept, 1].astype(np.float64),
             image[kept, 2].astype(np.int64),
         )
-        for image in told.cpu().numpy()
+        for image in tables
         for kept in [image[:, 0] > 0]
     ]
+
+
+def _check_numbers(are_numbers: bool) -> None:
+    """Refuse outputs of which nothing would be found, as if nothing were there."""
+    if not are_numbers:
+        raise CheckpointError(
+            "what the detector says is no number: its weights are broken, or overflow in so short "
+            "numbers; train anew with a lower --learning-rate, or take other weights or another "
+            "backend"
+        )
 
 
 def suppress(boxes: Tensor, classes: Tensor, iou: float, *, legacy: bool = False) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, printable
 from sixrayd.core.files import check_plain, open_plain, sha256_file
-from sixrayd.detectors.checkpoints import METADATA_KEY, read_form
+from sixrayd.detectors.checkpoints import METADATA_KEY, check_finite, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
 from sixrayd.detectors.pickles import read_tensors
@@ -242,6 +242,7 @@ def _from_ours(detector: Detector, path: Path) -> InitReport:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
+    check_finite(path, weights)
     names = {key: key for key in weights}
     report = _load(detector, weights, ("sixrayd", ("sources.", "heads."), path), names)
     detector.form = replace(detector.form, mean=form.mean, scale=form.scale)
@@ -330,9 +331,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         if said > 4 * path.stat().st_size + _REPEATED_BYTES:  # views of the same numbers
             raise CheckpointError(f"{path}: {key}: its tensors repeat each other too often")
         weights[key] = tensor
-    for key, tensor in weights.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path}: {key}: holds values that are not finite")
+    check_finite(path, weights)
     if all(key.startswith("module.") for key in weights):  # saved from DataParallel
         weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
     return weights

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from sixrayd.core.cores import Device, Engine, check_engine
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.ranges import MOST_WORKERS, check_ranges
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
@@ -72,6 +73,7 @@ class MineSettings:
         for key, least in (("batch", 0), ("workers", 0), ("threads", 0)):
             if getattr(self, key) < least:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
+        check_ranges(self, {"workers": (0, MOST_WORKERS), "threads": (0, MOST_WORKERS)})
         choices = {"crop": get_args(Crop), "on_error": ("skip", "stop")}
         for key, known in choices.items():
             if getattr(self, key) not in known:

@@ -4,9 +4,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.ranges import MOST_SEED, MOST_WORKERS, check_ranges
 from sixrayd.synth.scene import BUILDERS
 
 DRAWABLE = tuple(BUILDERS)
+_RANGES = {
+    "images": (1, 2_000_000),  # all are planned in memory, some 0.5 kB each
+    "part_bytes": (1, 1 << 62),
+    "seed": (0, MOST_SEED),
+    "workers": (1, MOST_WORKERS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class SynthSettings:
             raise SettingsError(f"seed: need 0 or more, got {self.seed}")
         if not 1 <= self.jpeg_quality <= 95:
             raise SettingsError(f"jpeg_quality: need 1 to 95, got {self.jpeg_quality}")
+        check_ranges(self, _RANGES)
         self._check_classes()
 
     def _check_classes(self) -> None:

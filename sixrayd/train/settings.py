@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.ranges import MOST_SEED, check_ranges
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Recipe
 
@@ -17,6 +18,16 @@ _SAVED_AS = {
     "bg_iou": "doubtful",
     "ema_decay": "average",
 }
+# Beyond these, numbers overflow or views do not fit into memory.
+_RANGES = {
+    "epochs": (1, 1_000_000),
+    "batch": (1, 1_000_000),
+    "learning_rate": (0, 1e30),
+    "background": (0, 1000),
+    "window": (0, 2),
+    "seed": (0, MOST_SEED),
+}
+_LEAST_WINDOW = 0.01  # unless 0
 _YOUNGER = ("ema_decay", "micro_batch", "amp", "validate_every", "weights")
 
 
@@ -95,6 +106,9 @@ class TrainSettings:
             )
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise SettingsError(f"ema {self.ema_decay}: needs to be at least 0 and less than 1")
+        if 0 < (self.window or 0) < _LEAST_WINDOW:
+            raise SettingsError(f"window {self.window}: expected 0, or {_LEAST_WINDOW} or more")
+        check_ranges(self, _RANGES)
         if not 0 < self.validation < 1:
             raise SettingsError(f"validation {self.validation}: needs to lie between 0 and 1")
 

@@ -10,7 +10,7 @@ from lxml import html
 from PIL import Image
 
 from sixrayd.benchmark import published
-from sixrayd.benchmark.pictures import likeliest
+from sixrayd.benchmark.pictures import likeliest, reduced
 from sixrayd.benchmark.report.page import write_report
 from sixrayd.benchmark.report.parts import (
     Axis,
@@ -123,6 +123,7 @@ def some_pictures():
     example = CropExample(
         "P$1$",  # not a formula
         image,
+        (60, 40),
         box,
         {layer: np.eye(6) for layer in (2, 9, 15)},
         9,
@@ -133,9 +134,17 @@ def some_pictures():
         {"canny": (0, 0, 60, 40), "tdc": (10, 0, 50, 40)},
     )
     worst = WorstPicture(
-        "tdc", WorstCase("P1", 2, (10, 0, 50, 40)), image, box, box, np.array([0.9])
+        "tdc", WorstCase("P1", 2, (10, 0, 50, 40)), image, (60, 40), box, box, np.array([0.9])
     )
     return ReportPictures((example,), (worst,))
+
+
+def test_pictures_of_large_images_are_kept_small_since_there_may_be_many():
+    large = np.broadcast_to(np.uint8(7), (7000, 3500, 3))
+    assert reduced(large).shape == (1600, 800, 3)
+    assert reduced(np.broadcast_to(np.uint8(7), (1, 65_535, 3))).shape == (1, 1600, 3)
+    usual = np.zeros((1536, 1000, 3), np.uint8)
+    assert reduced(usual) is usual
 
 
 @pytest.fixture(scope="module")

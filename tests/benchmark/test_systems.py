@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,14 @@ def test_an_older_sweep_has_another_edge():
 
 def test_the_aesthetic_crop_says_where_its_weights_are():
     assert "saliency.h5" in usable_crops(BenchmarkSettings())["aesthetic"]
+
+
+def test_the_aesthetic_crop_is_not_begun_on_images_beyond_its_memory():
+    settings = BenchmarkSettings(saliency=Path("s.h5"), regression=Path("r.h5"))
+    assert usable_crops(settings, 4_000_000)["aesthetic"] == ""
+    assert usable_crops(settings, 49_000_000)["aesthetic"] == (
+        "an image has 49,000,000 pixels, its memory allows 4,000,000: reduce it"
+    )
 
 
 def test_a_system_is_compared_with_the_same_detector_and_input():

@@ -352,6 +352,24 @@ def test_tags_are_written_down_and_kept(workspace, fiftyone):
 
 @pytest.mark.browser
 @pytest.mark.long
+def test_a_tagged_id_that_another_wrote_breaks_no_file_of_tags(workspace, fiftyone):
+    settings, file = BrowseSettings(port=0, wait=False), tag_file(workspace, "first")
+    dataset = fiftyone.load_dataset(browse(workspace, settings).dataset)
+    rows = dataset._sample_collection  # past FiftyOne, which would refuse some of them
+    wrong = [None, 7, ["a"], {"a": 1}, "../../evil\n"]
+    for row, value in zip(rows.find({"image_id": {"$ne": "P00001"}}), wrong, strict=False):
+        rows.update_one({"_id": row["_id"]}, {"$set": {"image_id": value}})
+    rows.update_many({}, {"$set": {"tags": ["review"]}})
+
+    browse(workspace, settings)
+
+    kept = read_tagged(file)
+    assert len(kept) == 11 - len(wrong) and "P00001" in kept
+    assert set(kept) <= set(POSITIVES + OTHERS)
+
+
+@pytest.mark.browser
+@pytest.mark.long
 def test_a_dataset_is_kept_until_its_export_changes(workspace, fiftyone):
     settings = BrowseSettings(port=0, wait=False)
     assert browse(workspace, settings).rebuilt

@@ -467,6 +467,15 @@ def test_an_image_of_one_colour_keeps_most_of_itself(cropper):
     assert region.area > 0.85 * 100 * 100
 
 
+def test_an_image_beyond_its_memory_is_refused(cropper):
+    with pytest.raises(ShapeError) as caught:
+        cropper(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (7000, 7000, 3)))
+    assert str(caught.value) == (
+        "image: 7000 x 7000 pixels, the aesthetic crop's memory allows 4,000,000; reduce it, or "
+        "leave --saliency and --regression out"
+    )
+
+
 def test_missing_weights_are_named_with_where_to_get_them(weights, tmp_path):
     with pytest.raises(CheckpointError) as caught:
         AestheticCropper(weights[0], tmp_path / "regression.h5")

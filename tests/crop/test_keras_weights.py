@@ -208,3 +208,19 @@ def test_without_h5py_it_says_what_to_install(path, monkeypatch):
         "h5py cannot be imported (import of h5py halted; None in "
         "sys.modules); install it with `pip install 'sixrayd[benchmark]'`"
     )
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_groups_without_end_are_not_walked_through(path, deep):
+    write(path, values())
+    with h5py.File(path, "a") as file:
+        if deep:
+            file.create_group("g/" * 1000)
+        else:
+            for number in range(10_001):
+                file.create_group(str(number))
+
+    assert refusal(path) == (
+        f"{path}: not readable weights of Keras (more than 16 groups in groups, or 10,000 parts in "
+        "all)"
+    )

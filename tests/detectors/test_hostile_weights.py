@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,13 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
 from sixrayd.datasets import packing
 from sixrayd.detectors.backend_openvino import read_quantised
-from sixrayd.detectors.checkpoints import build_detector, load_checkpoint, why_refused
+from sixrayd.detectors.checkpoints import (
+    Checkpoint,
+    build_detector,
+    load_checkpoint,
+    save_weights,
+    why_refused,
+)
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import initialise_from
 from tests.limits import within
@@ -214,3 +221,44 @@ def test_a_quantised_network_that_is_packed_is_not_unpacked(tmp_path):
         f"{path}: not a readable quantised network (unpacks to more than {size} bytes, 1 times "
         "its size and 0 MiB)"
     )
+
+
+@pytest.mark.parametrize("part", ["heads.classes.0.bias", "heads.offsets.0.bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_taken_for_ones_that_find_nothing(
+    tmp_path, part, value
+):
+    classes = ClassList(("Gun",))
+    detector = build_detector("rfb-small", classes)
+    weights = detector.state_dict()
+    weights[part] = torch.full_like(weights[part], value)
+    path = tmp_path / "a.safetensors"
+    save_weights(path, Checkpoint("rfb-small", detector, classes), weights)
+
+    for read in (load_checkpoint, partial(initialise_from, build_detector("rfb-small", classes))):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: {part}: holds values that are not finite"
+
+
+def test_weights_that_overflow_are_not_taken_for_ones_that_find_nothing():
+    detector = build_detector("rfb-small", ClassList(("Gun",)), 64)
+    with torch.no_grad():
+        for tensor in detector.parameters():
+            tensor.mul_(1e15)
+
+    with pytest.raises(CheckpointError, match=r"^what the detector says is no number: "):
+        Predictor(detector).detect([np.full((64, 64, 3), 200, np.uint8)])
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64])
+def test_weights_of_odd_numbers_are_refused(tmp_path, kind):
+    path, classes = tmp_path / "a.safetensors", ClassList(("Gun",))
+    detector = build_detector("rfb-small", classes)
+    weights = {"0.weight": torch.zeros(8, dtype=torch.uint8).view(kind)}
+    save_weights(path, Checkpoint("rfb-small", detector, classes), weights)
+
+    for read in (load_checkpoint, partial(initialise_from, detector)):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: 0.weight: holds {kind}; save it as float32"

@@ -31,7 +31,8 @@ class CropExample:
     """An image of figures 6 to 9: what TDC sees in it, and what every crop keeps of it.
 
     Args:
-        image: (H, W, 3) RGB.
+        image: (H, W, 3) RGB, which may be reduced.
+        size_wh: of the full image, whose pixels all boxes are in.
         truth: (N, 4) pixels.
         maps: layer → (h, w) average magnitude, Eq. (1).
         layer: the one that `columns` and `rows` are of.
@@ -41,6 +42,7 @@ class CropExample:
 
     image_id: str
     image: Image
+    size_wh: tuple[int, int]
     truth: FloatArray
     maps: Mapping[int, FloatArray]
     layer: int
@@ -57,7 +59,8 @@ class WorstPicture:
 
     Args:
         key: of the system.
-        image: (H, W, 3) RGB.
+        image: (H, W, 3) RGB, which may be reduced.
+        size_wh: of the full image, whose pixels all boxes are in.
         truth: (N, 4) pixels.
         found: (M, 4) pixels, with `scores` (M,) 0..1.
     """
@@ -65,6 +68,7 @@ class WorstPicture:
     key: str
     case: WorstCase
     image: Image
+    size_wh: tuple[int, int]
     truth: FloatArray
     found: FloatArray
     scores: FloatArray

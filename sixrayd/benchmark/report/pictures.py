@@ -1,12 +1,12 @@
 """Pictures like the paper's figures 6 to 9, and the worst cases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sixrayd.benchmark.report.charts import new_figure, plain_text
-from sixrayd.benchmark.report.parts import Axis, CropExample, Image, Picture, Region, WorstPicture
+from sixrayd.benchmark.report.parts import Axis, CropExample, Picture, Region, WorstPicture
 from sixrayd.benchmark.report.words import crop_name, worst_anchor
 from sixrayd.benchmark.results import Crop
 from sixrayd.core.arrays import FloatArray
@@ -22,10 +22,10 @@ _WORST_IN_A_FIGURE = 4
 
 def map_picture(example: CropExample, number: int) -> Picture:
     """Figure 6: the average magnitude of the maps beside the image."""
-    height, width = example.image.shape[:2]
-    figure = new_figure(3 * (1 + len(example.maps)), 0.4 + 3 * _shape([example.image]))
+    width, height = example.size_wh
+    figure = new_figure(3 * (1 + len(example.maps)), 0.4 + 3 * _shape([example]))
     panels = figure.subplots(1, 1 + len(example.maps), squeeze=False)[0]
-    _show(panels[0], example.image, example.image_id)
+    _show(panels[0], example, example.image_id)
     for axes, (layer, average) in zip(panels[1:], sorted(example.maps.items()), strict=True):
         axes.imshow(average, cmap="viridis", extent=(0, width, height, 0))
         axes.set_title(f"layer {layer}: {average.shape[1]} × {average.shape[0]} cells", fontsize=9)
@@ -61,7 +61,7 @@ def crop_picture(example: CropExample, number: int) -> Picture:
     """Figures 8 and 9: what every crop keeps, drawn on the image."""
     figure = new_figure(7.5, 4.6)
     axes = figure.subplots()
-    _show(axes, example.image, "")
+    _show(axes, example, "")
     for box in example.truth:
         _outline(axes, box, "black", "-", 1.0)
     others = {crop_name(Crop(m)): kept for m, kept in example.crops.items() if m != "tdc"}
@@ -87,9 +87,9 @@ def worst_picture(key: str, name: str, cases: Iterable[WorstPicture]) -> Picture
         name: of the system, for people.
     """
     cases = list(cases)[:_WORST_IN_A_FIGURE]
-    figure = new_figure(3.6 * len(cases), 0.4 + 3.6 * _shape([case.image for case in cases]))
+    figure = new_figure(3.6 * len(cases), 0.4 + 3.6 * _shape(cases))
     for axes, case in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases, strict=True):
-        _show(axes, case.image, f"{case.case.image_id}: {case.case.missed} missed")
+        _show(axes, case, f"{case.case.image_id}: {case.case.missed} missed")
         _outline(axes, case.case.region, "#c0392b", ":", 2.2)
         for box in case.truth:
             _outline(axes, box, "black", "-", 1.4)
@@ -114,13 +114,14 @@ def worst_picture(key: str, name: str, cases: Iterable[WorstPicture]) -> Picture
     )
 
 
-def _shape(images: list[Image]) -> float:
+def _shape(shown: Sequence[CropExample | WorstPicture]) -> float:
     """Height by width of the tallest, within what a page can hold."""
-    return min(1.6, max(image.shape[0] / image.shape[1] for image in images))
+    return min(1.6, max(height / width for width, height in (each.size_wh for each in shown)))
 
 
-def _show(axes: "Axes", image: Image, title: str) -> None:
-    axes.imshow(image)
+def _show(axes: "Axes", shown: CropExample | WorstPicture, title: str) -> None:
+    width, height = shown.size_wh
+    axes.imshow(shown.image, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     axes.set_title(plain_text(title), fontsize=9)
     axes.set_axis_off()
 

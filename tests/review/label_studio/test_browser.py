@@ -108,13 +108,13 @@ def test_a_usual_answer_takes_few_keys():
 @pytest.mark.long
 @pytest.mark.browser
 def test_a_reviewer_decides_ten_images_with_the_keyboard_alone(site, page):
-    images = site.mined("by-hand", 10)
-    more_boxes(site.workspace, "by-hand", BOXES)
-    project = push(site.workspace, PushSettings("by-hand")).project
+    images = site.mined("drawn", 10)
+    more_boxes(site.workspace, "drawn", BOXES)
+    project = push(site.workspace, PushSettings("drawn")).project
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     signed_in(site, page, project)
-    tasks = {row["image_id"]: row["task"] for row in ReviewFolder(site.workspace, "by-hand").tasks()}
+    tasks = {row["image_id"]: row["task"] for row in ReviewFolder(site.workspace, "drawn").tasks()}
     opened(page, tasks[images[0]])
     if folder := os.environ.get("SIXRAYD_SCREENSHOTS"):
         page.screenshot(path=f"{folder}/labelling.png")
@@ -131,9 +131,9 @@ def test_a_reviewer_decides_ten_images_with_the_keyboard_alone(site, page):
 
     outside = [u for u in asked if not u.startswith((site.server.url, "data:", "blob:"))]
     assert outside == []
-    result = pull(site.workspace, PullSettings("by-hand"))
+    result = pull(site.workspace, PullSettings("drawn"))
     assert (result.new, result.problems, result.progress.by_reviewer) == (10, (), {EMAIL: 10})
-    decisions = load_decisions(site.workspace, "by-hand")
+    decisions = load_decisions(site.workspace, "drawn")
     assert [decision.image_id for decision in decisions] == images
     places = [[int(name.rpartition("/")[2]) for name in d.rejected] for d in decisions]
     assert [

@@ -203,6 +203,13 @@ def test_a_full_disk_is_named(monkeypatch, tmp_path):
     assert str(caught.value) == f"{tmp_path / 'venv'}: {TOO_LARGE}"
 
 
+def _holding(lock, build):
+    """What an installation has started, once that holds the lock."""
+    assert build.poll() is None
+    said = lock.read_text() if lock.exists() else ""
+    return [each for each in psutil.Process(build.pid).children() if str(each.pid) == said]
+
+
 @pytest.mark.long  # a second
 def test_what_a_killed_installation_started_keeps_others_out_as_long_as_it_writes(tmp_path):
     lock = tmp_path / "venv.lock"
@@ -214,13 +221,9 @@ def test_what_a_killed_installation_started_keeps_others_out_as_long_as_it_write
         "PIP_INDEX_URL": "http://127.0.0.1:9",
     }
     with started([sys.executable, "-c", program], env=more, stdout=subprocess.DEVNULL) as build:
-        while not (children := psutil.Process(build.pid).children()):
-            assert build.poll() is None
-        children[0].suspend()
-        for _ in range(500):  # it may have just begun
+        while not (children := _holding(lock, build)):
             time.sleep(0.01)
-            if lock.read_text() == str(children[0].pid):
-                break
+        children[0].suspend()
         build.send_signal(signal.SIGKILL)
         build.wait()
         assert str(holder(lock)) == f"process {children[0].pid}"
