@@ -67,7 +67,6 @@ def apply_fix(workspace: Workspace, narrow_px: float) -> tuple[LeftOutBox, ...]:
     with workspace.lock():
         run = workspace.run("shards")
         workspace.check_own(workspace.shards / "fix")
-        _remove_parts(workspace)
         folder, path = workspace.shards / "fix", workspace.shards / TABLE
         stands = fix_stands(workspace)
         source = (
@@ -125,7 +124,6 @@ def undo_fix(workspace: Workspace) -> int:
         folder = workspace.shards / "fix"
         workspace.run("shards")
         workspace.check_own(folder)
-        _remove_parts(workspace)
         put_back = 0
         if fix_stands(workspace):
             kept, path = _checked(folder / TABLE, _before(folder)), workspace.shards / TABLE
@@ -136,12 +134,6 @@ def undo_fix(workspace: Workspace) -> int:
             sync_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return put_back
-
-
-def _remove_parts(workspace: Workspace) -> None:
-    """What a killed fix left beside the tables."""
-    for path in (*workspace.shards.glob(".*.part"), *workspace.shards.glob("fix/.*.part")):
-        path.unlink()
 
 
 def _before(folder: Path) -> dict[str, str]:

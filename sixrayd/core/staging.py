@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import make_folder, make_readable, sha256_file, sync_folder, write_table
 from sixrayd.core.locks import HeldError, Holder, held
+from sixrayd.core.stages import SERVER
 from sixrayd.core.storage import is_refusal, refusal
 
 MANIFEST = "manifest.sha256"
 _PART, _OLD, _LOCK = ".sixrayd-part", ".sixrayd-old", ".sixrayd-lock"
+_FILE_PART = re.compile(r"\.\d+(\.plain)?\.part$")  # of `files.replacing`: its process
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _TRIES = 9
 _ROWS = 10_000  # of a table that are in memory at once
@@ -204,7 +207,16 @@ def staged(target: Path) -> Iterator[Staging]:
 
 
 def remove_all_leftovers(folder: Path) -> None:
-    """Put right what was left in a folder by exports that were killed."""
+    """Put right what was left in a stage's folder by writers that were killed.
+
+    Call where none writes a result of it.
+    """
+    real = folder.resolve()
+    for files in ("", "*/", "*/decisions/"):
+        for path in folder.glob(f"{files}.?*.part"):
+            ours = _FILE_PART.search(path.name) and path.parent.name != SERVER
+            if ours and path.parent.resolve().is_relative_to(real):
+                path.unlink(missing_ok=True)
     for end in (_PART, _OLD, _LOCK):
         for leftover in folder.glob(f".?*{end}"):
             # Another workspace may be writing here.
