@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import open_plain, shown
 from sixrayd.core.staging import MANIFEST, is_inside
 from sixrayd.validate.faults import FaultList
@@ -45,8 +45,16 @@ def count_lines(place: Path) -> int:
     except OSError as error:
         raise WorkspaceError(
             f"{path}: cannot be read ({error.strerror or error}); name a folder that `sixrayd "
-            "export` wrote"
+            f"export` wrote{_such_as(place)}"
         ) from error
+
+
+def _such_as(place: Path) -> str:
+    """The first export of a workspace, or around a folder of one, if that is what was named."""
+    below = sorted(path for form in ("export/*", "*") for path in place.glob(f"{form}/{MANIFEST}"))
+    above = (folder / MANIFEST for folder in list(place.parents)[:3])
+    found = next((path for path in (*below, *above) if path.is_file()), None)
+    return f", such as {printable(str(found.parent))}" if found else ""
 
 
 def tree_files(place: Path, faults: FaultList) -> Iterator[TreeFile]:

@@ -383,6 +383,17 @@ def test_no_manifest(tmp_path):
         validate(tmp_path)
 
 
+def test_a_folder_around_an_export_or_in_it_is_answered_with_the_export(tmp_path):
+    export = tmp_path / "workspace" / "export" / "first"
+    inside = export / "VOCdevkit" / "VOC2007"
+    inside.mkdir(parents=True)
+    (export / "manifest.sha256").touch()
+    for place in (tmp_path / "workspace", tmp_path / "workspace" / "export", inside):
+        with pytest.raises(WorkspaceError) as caught:
+            validate(place)
+        assert str(caught.value).endswith(f"that `sixrayd export` wrote, such as {export}")
+
+
 def test_the_command_prints_faults_and_ends_in_three(runner, tree):
     done = runner.invoke(cli, ["validate", str(tree)])
     assert (done.exit_code, done.stdout) == (
