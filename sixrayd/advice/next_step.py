@@ -12,6 +12,7 @@ from sixrayd.advice.rounds import (
     WORTH,
     found_to_learn,
     is_current,
+    is_outdated,
     learners,
     round_training,
     teaches,
@@ -154,6 +155,10 @@ class Judgement:
         run = self.workspace.run("models", model)
         precision = _table(run.summary, "validation").get("mean", 1.0)
         if isinstance(precision, int | float) and precision < LEARNT:
+            review = str(run.settings.get("round") or "")
+            if review and is_outdated(self.workspace, review):
+                line = f"sixrayd review next --name {shlex.quote(review)}"
+                yield Step(line, "decisions were pulled or withdrawn since its round was written")
             why = f"it has learnt next to nothing: validation AP {precision:.3f}"
             yield Step(_longer(self.workspace.typed("models", model), run), why)
 

@@ -61,6 +61,12 @@ def is_current(workspace: Workspace, review: str) -> bool:
     return now.items() <= made.inputs.items()
 
 
+def is_outdated(workspace: Workspace, review: str) -> bool:
+    """Whether a review's set is known to lack decisions, or what was withdrawn since."""
+    known = training_set(workspace, review).with_suffix(".json").exists()
+    return known and not is_current(workspace, review)
+
+
 def teaches(workspace: Workspace, review: str, wanted: set[str]) -> bool:
     """Whether a review's set holds any of these images with their boxes."""
     return bool(wanted & _positives(training_set(workspace, review)))

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.staging import MANIFEST
 from sixrayd.core.voc import VocObject
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_set import (
@@ -28,8 +30,38 @@ def open_place(
         with_images: whether images of a set that is none of ours are hashed.
 
     Raises:
-        SixraydError: nothing that can be read as a set.
+        SixraydError: nothing that can be read as a set, or it was replaced while it was read.
     """
+    before = _export_at(place)
+    try:
+        found = _set_at(place, classes, with_images)
+    except (OSError, SixraydError) as error:
+        _check_the_same(place, before, error)
+        raise
+    _check_the_same(place, before)
+    return found
+
+
+def _export_at(place: Path) -> tuple[int, int, int] | None:
+    """What tells an export from one that takes its place; None of anything else."""
+    try:
+        found = (place / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _check_the_same(
+    place: Path, before: tuple[int, int, int] | None, error: Exception | None = None
+) -> None:
+    """Insist that what was read is of one export, and not of two that `--force` exchanged."""
+    if before and before != _export_at(place):
+        raise WorkspaceError(
+            f"{place}: was replaced while it was read; run the command again"
+        ) from error
+
+
+def _set_at(place: Path, classes: ClassList | None, with_images: bool) -> LabelledSet:
     if is_workspace(place):
         return _restricted(read_workspace(Workspace(place)), classes)
     if is_export(place):

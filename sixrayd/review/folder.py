@@ -228,11 +228,16 @@ class ReviewFolder:
         return [row for path in self._decision_files(planted) for row in read_decisions(path)]
 
     def append_decisions(self, rows: list[dict[str, Any]], *, planted: bool = False) -> Path:
-        """Write the next file of decisions."""
+        """Write the next file of decisions.
+
+        Its hash is published with exports and names are in it, so that a number nobody knows is in
+        it, too: else whoever guesses who answered could tell by the hash that he is right.
+        """
         known = [int(path.stem) for path in self._decision_files(planted)]
         folder = self.path / "planted" / "decisions" if planted else self.path / "decisions"
         path = folder / f"{max(known, default=0) + 1:05d}.parquet"
-        write_table(path, rows, DECISION_SCHEMA)
+        number = {"sixrayd.number": secrets.token_hex(16)}
+        write_table(path, rows, DECISION_SCHEMA.with_metadata(number))
         return path
 
     def cursors(self) -> dict[int, Cursor]:

@@ -1,10 +1,12 @@
 """`sixrayd train`."""
 
+import shlex
 from typing import Any
 
 import click
 
 from sixrayd.advice.next_step import LEARNT, echo_next
+from sixrayd.advice.rounds import is_outdated
 from sixrayd.core.command import (
     is_part_of_another,
     json_option,
@@ -13,6 +15,7 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
+from sixrayd.core.errors import printable
 from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -125,6 +128,13 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.train.stage import train as train_stage
 
+    if (review := options["round"]) and is_outdated(workspace, review):
+        again = workspace.command(f"sixrayd review next --name {shlex.quote(review)}")
+        echo(
+            f"caution: --round {printable(review)}: decisions were pulled or withdrawn since it "
+            f"was written, and it is learnt from as it is; `{again}` writes it anew",
+            err=True,
+        )
     result = train_stage(workspace, TrainSettings(**options))
     if as_json:
         print_json(result)

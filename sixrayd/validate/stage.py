@@ -1,6 +1,7 @@
 """The check of an export: every file, then what tables, lists and labels say of each other."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from sixrayd.validate.walking import (
 Report = Callable[[str, int, int], None]
 _OTHER = "remove it, or write the export again with `sixrayd export --force`"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
+_OF_CONTENT = re.compile(r"0\.0\.0\+([0-9a-f]{12})")  # a version that the files made
+# What is written of the other files, with the version in it.
+_ABOUT = frozenset((DATASET, "CHANGELOG.md", "croissant.json", "README.md"))
 _TOLD = 100  # files between two reports
 
 
@@ -55,8 +59,10 @@ def validate(
         )
     document = tables.document if tables else {}
     check = LabelCheck(tables, _texts(document, "sets"), faults) if tables else None
-    files = 0
+    files, content = 0, hashlib.sha256()
     for file in tree_files(place, faults):
+        if file.sha256 and file.path not in _ABOUT:
+            content.update(f"{file.sha256}  {file.path}\n".encode())
         files += file.kind != NONE
         _check_file(place, file, settings, faults, check)
         if files % _TOLD == 0:
@@ -65,6 +71,7 @@ def validate(
     if tables and check:
         check.finish(_texts(document, "forms"))
         check_documents(place, tables, faults)
+        _check_version(document.get("version"), content.hexdigest(), faults)
     return Validation(
         place=str(place),
         version=printable(document.get("version", ""), 70),
@@ -77,6 +84,13 @@ def validate(
         first=tuple(faults.first),
         notes=tuple(notes),
     )
+
+
+def _check_version(version: object, content: str, faults: FaultList) -> None:
+    """A version that is made of the content tells it from any other."""
+    made = _OF_CONTENT.fullmatch(version) if isinstance(version, str) else None
+    if made and not content.startswith(made[1]):
+        faults.add(DATASET, "version", version, f"0.0.0+{content[:12]}, as the files make it")
 
 
 def _exported(tables: ExportTables | None) -> int:

@@ -13,6 +13,7 @@ from sixrayd.core.records import SAMPLE_SCHEMA, TASK_SCHEMA
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.next_round import next_round
 from tests.workspaces import (
     BOB,
@@ -316,6 +317,22 @@ def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
     finish(workspace, "benchmark", "rfb")
     assert step(workspace) == Step("", "every stage is done")
     assert str(step(workspace)) == "nothing is left to do"
+
+
+def test_no_training_is_made_longer_on_what_was_withdrawn(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, [Says(FLAGGED[0], MISSED, KNIFE), *everybody()[1:]])
+    next_round(workspace)
+    learnt(workspace, "round-2", 0.0, round="rfb")
+    longer = step(workspace)
+    folder = ReviewFolder(workspace, "rfb")
+    folder.append_decisions([{**folder.decisions()[0], "version": 2, "follows": 1}])
+
+    why = "decisions were pulled or withdrawn since its round was written"
+    assert step(workspace) == Step("sixrayd review next --name rfb", why)
+    next_round(workspace)
+    assert step(workspace) == longer
+    assert longer.command == "sixrayd train --name round-2 --epochs 6 --force"
 
 
 def test_spot_checks_of_an_older_review_are_waited_for(tmp_path):

@@ -1,7 +1,9 @@
 """Workspaces, trees of ours and other sets, each read as what it is."""
 
 import json
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,3 +147,24 @@ def test_a_patch_of_one_form_applies_to_the_others(forms):
     assert [count_labels(plain_labels(apply_patch(patch, form))) for form in forms] == [
         patch.after
     ] * 3
+
+
+def test_an_export_that_is_replaced_while_it_is_read_is_no_set(workspace, tmp_path):
+    tree = Path(export(workspace, ExportSettings(out=tmp_path / "tree")).tree)
+    other = Path(export(workspace, ExportSettings(out=tmp_path / "other")).tree)
+
+    def replaced(frame, event, _):
+        """As `--force` does it, when the labels were read and the lists not yet."""
+        if event == "call" and frame.f_code.co_name == "complete_export" and other.exists():
+            tree.rename(tmp_path / "old")
+            other.rename(tree)
+
+    before = sys.getprofile()
+    sys.setprofile(replaced)
+    try:
+        with pytest.raises(WorkspaceError) as caught:
+            open_place(tree)
+    finally:
+        sys.setprofile(before)
+    assert str(caught.value) == f"{tree}: was replaced while it was read; run the command again"
+    assert open_place(tree).form == "voc"

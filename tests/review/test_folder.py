@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file, write_table
-from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, TASK_SCHEMA
+from sixrayd.core.records import (
+    ADJUDICATION,
+    CANDIDATE_SCHEMA,
+    DECISION_SCHEMA,
+    SAMPLE_SCHEMA,
+    TASK_SCHEMA,
+)
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.cursor import Cursor, Known, Outcome
 from sixrayd.review.folder import (
@@ -252,6 +258,16 @@ def test_decisions_are_numbered_on_from_the_last_even_where_one_is_lost(tmp_path
     path = first.append_decisions(rows[:1])
     assert path == first.path / "decisions" / "00003.parquet"
     assert [row["image_id"] for row in first.decisions()] == ["N0000002", "N0000001"]
+
+
+def test_no_hash_of_decisions_tells_who_guesses_names_that_he_is_right(tmp_path):
+    first = reviewed(tmp_path, [Says("N0000001", UNSURE)])
+    said = [{**first.decisions()[0], "reviewer": "ann@example.org"}]
+    hashes = {sha256_file(first.append_decisions(said)) for _ in range(2)}
+    guessed = tmp_path / "guessed.parquet"
+    write_table(guessed, said, DECISION_SCHEMA)
+    assert len(hashes | {sha256_file(guessed)}) == 3
+    assert first.decisions()[1:] == said * 2
 
 
 def test_answers_about_planted_images_are_kept_apart(tmp_path):

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_table
@@ -15,6 +17,7 @@ from sixrayd.core.records import TRAINING_SCHEMA
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.next_round import next_round
 from sixrayd.train.data import TrainingData
 from sixrayd.train.round import Round, load_round
@@ -147,6 +150,25 @@ def review(workspace):
     build_review(workspace, "first", images, [says])
     next_round(workspace)
     return images
+
+
+def test_a_round_of_before_decisions_were_withdrawn_is_named(workspace):
+    found, *_ = review(workspace)
+    words = ["train", "-w", str(workspace.root), "--round", "first", "--name", "rfb-small"]
+    fresh = CliRunner().invoke(cli, words)
+    folder = ReviewFolder(workspace, "first")
+    (row,) = (row for row in folder.decisions() if row["image_id"] == found)
+    folder.append_decisions([{**row, "version": 2, "follows": 1, "withdrawn": True}])
+    outdated = CliRunner().invoke(cli, words)
+
+    again = f"sixrayd review next --name first -w {workspace.root}"
+    caution = (
+        "caution: --round first: decisions were pulled or withdrawn since it was written, and it "
+        f"is learnt from as it is; `{again}` writes it anew"
+    )
+    assert caution not in fresh.stderr.splitlines()
+    assert caution in outdated.stderr.splitlines()
+    assert "holds another training" in str(outdated.exception)  # not replaced unasked
 
 
 def test_a_second_round_starts_from_the_first_by_name_and_ends_in_the_same_bytes(

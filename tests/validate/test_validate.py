@@ -15,6 +15,7 @@ import pytest
 from sixrayd.cli import cli
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.datasets.export_files import DATASET
 from sixrayd.export.forms import FORMS
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -369,6 +370,22 @@ def test_what_sixrayd_patch_or_an_earlier_version_wrote_has_hashes_alone(tree):
         "no manifests/dataset.json: the export is of an earlier version, or none; files were "
         "compared with the manifest alone",
     )
+
+
+def test_a_version_that_other_files_made_is_a_fault(tmp_path):
+    tree = tmp_path / "out"
+    workspace = Small().build(tmp_path / "ws")
+    export(workspace, ExportSettings(out=tree))
+    export(workspace, ExportSettings(out=tree, looks=True, force=True))  # with a changelog
+    said = validate(tree)
+    assert (said.faults, said.version[:6]) == (0, "0.0.0+")
+    (tree / "VOC2007" / "labelmap.txt").write_text("Gun\n")
+    listed_anew(tree)
+
+    (fault,) = validate(tree).first
+    assert (fault.file, fault.element, fault.found) == (DATASET, "version", said.version)
+    assert fault.expected.startswith("0.0.0+") and fault.expected.endswith(", as the files make it")
+    assert fault.expected[:18] != said.version
 
 
 def test_no_manifest(tmp_path):

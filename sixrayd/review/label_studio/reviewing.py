@@ -14,6 +14,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.backup import back_up_when_due
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection, project_address
+from sixrayd.review.label_studio.invitations import end_invitation
 from sixrayd.review.label_studio.labelling import (
     PROPOSALS,
     instruction,
@@ -21,7 +22,7 @@ from sixrayd.review.label_studio.labelling import (
     prediction,
 )
 from sixrayd.review.label_studio.regions import read_answer
-from sixrayd.review.label_studio.server import find_server, image_folder
+from sixrayd.review.label_studio.server import find_server, image_folder, server_folder
 from sixrayd.review.server import NewTask, ProjectPlan, ReadAnswer
 
 UPLOADS_PER_REQUEST = 50
@@ -62,7 +63,10 @@ class LabelStudioReview(LabelStudio):
 
     def end_invitations(self) -> None:
         """As `ReviewServer` has it."""
-        self.sign_up_page(renew=True)
+        if self.local:
+            end_invitation(self, server_folder(self.workspace))
+        else:
+            self.sign_up_page(renew=True)
 
     def show_images(self, project: int, review: str, images: Mapping[str, bytes]) -> dict[str, str]:
         """As `ReviewServer` has it: our own server reads them from disk, others take uploads."""

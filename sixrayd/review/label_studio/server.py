@@ -30,6 +30,7 @@ from sixrayd.review.label_studio.account import account_of, private_folder
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
 from sixrayd.review.label_studio.database import refuse_programs
 from sixrayd.review.label_studio.environment import empty_database, server_program, server_variables
+from sixrayd.review.label_studio.invitations import end_again
 from sixrayd.review.label_studio.postgres import (
     NOTE,
     Postgres,
@@ -197,6 +198,8 @@ def start(
         url = f"http://{_HOST}:{port}"
         try:
             _wait_until_up(child, url, secret["token"], folder / "server.log")
+            if end_again(Connection(url, secret["token"], local=True), folder):
+                say("Links to join that `sixrayd review invite --new` had ended are ended again")
         except BaseException:
             _end_group(child.pid)
             raise

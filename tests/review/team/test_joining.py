@@ -7,13 +7,18 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.cli import cli
-from sixrayd.review.label_studio.server import server_folder
+from sixrayd.review.label_studio.backup import back_up, backups
+from sixrayd.review.label_studio.invitations import ENDED
+from sixrayd.review.label_studio.restore import restore
+from sixrayd.review.label_studio.server import running_server, server_folder
 from sixrayd.review.push import push
 from sixrayd.review.settings import InviteSettings, PushSettings
 from sixrayd.review.team.joining import Invitations, invitations
+from tests.review.conftest import build
 from tests.review.label_studio.test_browser import opened, page  # noqa: F401
 from tests.review.test_lanes import books
 from tests.review.test_push import tasks_of
+from tests.workspaces import build_mine
 
 
 def links_of(site, name, **settings):
@@ -72,6 +77,25 @@ def test_a_new_invitation_ends_the_old_one(site):
     new = links_of(site, "renewed", renew=True)["1"]
     assert token_of(old) != token_of(new)
     assert [signed_up(link, f"{n}@example.org") for n, link in enumerate((old, new))] == [403, 302]
+
+
+@pytest.mark.long
+def test_a_restored_backup_brings_no_ended_invitation_back(tmp_path, servers):
+    workspace = build(tmp_path / "workspace", 1)
+    build_mine(workspace, "restored", ["N0000001"])
+    links = []
+    for renew in (False, True):
+        with running_server(workspace):
+            push(workspace, PushSettings("restored"))
+            back_up(workspace)
+            said = invitations(workspace, InviteSettings("restored", renew=renew)).links
+            links.append(said["1"])
+    restore(workspace, backups(workspace)[0])
+    with running_server(workspace):
+        now = invitations(workspace, InviteSettings("restored")).links["1"]
+        codes = [signed_up(link, f"{n}@example.org") for n, link in enumerate((links[0], now))]
+    assert codes == [403, 302]
+    assert token_of(links[0]) not in (server_folder(workspace) / ENDED).read_text()
 
 
 def signed_up(link, email):
