@@ -130,6 +130,7 @@ def _plain(run):
     [
         *("rm -rf /", "sixrayd export --out /", "sixrayd 'train", "x" * 5000, "\udc80"),
         *("sixrayd train -w /home/me/other --force", "sixrayd train --works=/home/me/other"),
+        *("sixrayd train -w=/o", "sixrayd train --w /o", "sixrayd train --workspace /o"),
     ],
 )
 def test_a_strangers_command_is_not_passed_on(tmp_path, line):
@@ -157,6 +158,22 @@ def test_a_mining_of_some_shards_goes_on_with_all(tmp_path):
     (tmp_path / "shards" / "negatives-00000.tar").touch()
     workspace.begin(Run("mine", "rfb", {}, {}))
     assert step(workspace) == Step("sixrayd mine --threshold 0.2", "it is interrupted")
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("models", "sixrayd train --epochs 2 --window 0.42 --weights last"),
+        ("mine", "sixrayd mine --workers 2 --threshold 0.2"),
+    ],
+)
+def test_an_option_that_begins_like_workspace_is_passed_on(tmp_path, stage, line):
+    workspace = Workspace(tmp_path, lambda: line)
+    finish(workspace, "shards")
+    if stage == "mine":
+        learnt(workspace, "rfb", 0.5)
+    workspace.begin(Run(stage, "rfb", {}, {}))
+    assert step(workspace) == Step(line, "it is interrupted")
 
 
 def test_a_strangers_command_runs_nothing_else(tmp_path):
