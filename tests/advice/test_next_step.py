@@ -7,6 +7,7 @@ import pytest
 
 from sixrayd.advice.next_step import Judgement, Step, _export
 from sixrayd.advice.reviews import OnServer
+from sixrayd.advice.rounds import round_training
 from sixrayd.core.files import make_folder, write_json, write_table
 from sixrayd.core.locks import held
 from sixrayd.core.records import SAMPLE_SCHEMA, TASK_SCHEMA
@@ -148,6 +149,23 @@ def test_a_strangers_export_names_no_command(tmp_path):
     assert _export(Run("export", "a", asked | {"images": "hardlink", "looks": True}, {})) == (
         "sixrayd export --coco --images hardlink --with 'confusing,a; b' --without-trainval "
         "--looks --force"
+    )
+
+
+def test_nobody_waits_for_answers_that_were_withdrawn(tmp_path):
+    workspace = built(tmp_path)
+    last = FLAGGED[-1]
+    gone = Says(last, NOTHING, version=2, withdrawn=True)
+    reviewed(workspace, everybody(), [gone], server="https://labels.example.org")
+    assert step(workspace) == Step("sixrayd estimate", "")
+
+
+def test_the_next_round_keeps_what_is_not_taken_over(tmp_path):
+    workspace = built(tmp_path)
+    learnt(workspace, "wide", 0.5, window=0.42, background=2.0, input_size=96)
+    assert round_training(workspace, "rfb") == (
+        "sixrayd train --round rfb --init wide --detector rfb-small --name round-2 "
+        "--input-size 96 --window 0.42 --background 2 --epochs 2"
     )
 
 
