@@ -26,6 +26,7 @@ from sixrayd.decisions.decision import (
     Decision,
     answers,
     decisions_of,
+    ended_tasks,
     numbered_tables,
     read_decisions,
     said_in_all,
@@ -56,6 +57,8 @@ class ReviewState:
         strewn: spot checks and planted images that were not sent.
         checks_left: spot checks that were sent and not answered, by what was pulled.
         unsettled: what an adjudicator has to settle.
+        ended: reviewers' tasks whose answers were withdrawn or taken back, by what was pulled: who
+            answered is not given them again.
         to_confirm: finds that were not sent to a second person, where the push's options want it.
         lacking: tasks without an answer that the server has no more, by lane; none unasked.
         whole: False where a push or a pull was killed.
@@ -72,6 +75,7 @@ class ReviewState:
     server: str
     options: Mapping[str, Any] = field(default_factory=dict)
     to_confirm: int = 0
+    ended: int = 0
     lacking: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -86,8 +90,8 @@ class ReviewState:
 
     @property
     def left(self) -> int:
-        """Those of them that are not."""
-        return self.tasks - self.answered
+        """Those of them that reviewers have yet to answer."""
+        return max(self.tasks - self.answered - self.ended, 0)
 
 
 class Reviews:
@@ -148,7 +152,9 @@ class Reviews:
     def _state(self, folder: Path) -> ReviewState:
         rows, project = self._tasks(folder), _project(folder / "project.json")
         told = self.on_server.get(folder.name)
-        done = _done(folder)
+        said = _said(folder)
+        done = {(each.lane, each.image_id) for each in answers(said)}
+        ended = ended_tasks(rows, said)
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
@@ -161,12 +167,14 @@ class Reviews:
             checks_left=sum(
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in done
                 for row in rows
+                if row["task"] not in ended
             ),
             unsettled=told.unsettled if told else count_unsettled(rows, self.said),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,
             lacking=told.lacking if told else {},
+            ended=len(ended),
             to_confirm=_to_confirm(rows, here, str(project.get("key", "")), options),
         )
 
@@ -177,14 +185,13 @@ class Reviews:
         return (checks - sent - self.said.keys()) | (set() if planted & sent else planted)
 
 
-def _done(folder: Path) -> set[tuple[str, str]]:
-    """Lane and image of each answer that was pulled, those on planted images as well."""
+def _said(folder: Path) -> list[Decision]:
+    """All versions that were pulled, those on planted images as well."""
     tables = [
         *numbered_tables(folder / "decisions"),
         *numbered_tables(folder / "planted" / "decisions"),
     ]
-    said = decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
-    return {(each.lane, each.image_id) for each in answers(said)}
+    return decisions_of((row for path in tables for row in read_decisions(path)), folder.name)
 
 
 def _to_confirm(

@@ -83,8 +83,9 @@ def round_training(workspace: Workspace, review: str, split: str = "") -> str:
     settings = _run(workspace, names[-1]).settings
     words += ["--init", names[-1], "--detector", settings["detector"]]
     words += ["--name", _new_name(workspace)]
-    if size := settings.get("input_size"):
-        words += ["--input-size", str(size)]
+    for key in ("input_size", "window", "background"):
+        if isinstance(value := settings.get(key), int | float):
+            words += [f"--{key.replace('_', '-')}", f"{value:g}"]
     words += _gentler(settings.get("recipe", {}))
     return shlex.join([*words, *(["--split", split] if split else [])])
 

@@ -97,6 +97,8 @@ def audit(
         echo(f"{box}: put back, since it is not narrow by this limit", err=as_json)
     for change in changes:
         echo(printable(str(change)), err=as_json)
+    if fix and not changes:
+        echo("no box is left out", err=as_json)
     if undo:
         echo(f"{counted(undo_fix(workspace), 'box')} put back", err=as_json)
     with reported() as report:

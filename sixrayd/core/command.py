@@ -180,7 +180,7 @@ def reported() -> Iterator[Callable[[str, int, int], None]]:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total or None, note="")
+                tasks[what] = bars.add_task(what, total=total or None, completed=done, note="")
             bars.update(tasks[what], completed=done, total=total or None)
 
         yield report

@@ -38,7 +38,7 @@ from sixrayd.core.storage import refusals_told
 REMOVED = "release/removed.json"
 TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
 _SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
-_WORKSPACE = re.compile(r"-w|--w")  # the option, however it is shortened
+_WORKSPACE = re.compile(r"-w|--w(o|or|ork|orks\w*)?(=|$)")  # the option, however shortened
 _LONGEST_COMMAND = 4000  # bytes
 
 

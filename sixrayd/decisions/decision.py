@@ -184,6 +184,26 @@ def answers(decisions: Iterable[Decision]) -> list[Decision]:
     return [decision for decision in newest.values() if not decision.withdrawn]
 
 
+def ended_tasks(
+    tasks: Iterable[Mapping[str, Any]], decisions: Iterable[Decision]
+) -> dict[int, str]:
+    """Image by task of reviewers' tasks that were answered and of which no answer stands: what was
+    withdrawn or taken back, and is given to nobody again.
+
+    Args:
+        tasks: rows of `TASK_SCHEMA`.
+        decisions: all versions, those of planted images as well.
+    """
+    said = list(decisions)
+    there = {(each.lane, each.image_id) for each in said}
+    there -= {(each.lane, each.image_id) for each in answers(said)}
+    return {
+        row["task"]: row["image_id"]
+        for row in tasks
+        if row["lane"] != ADJUDICATION and (row["lane"], row["image_id"]) in there
+    }
+
+
 def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
     """By image, the last word of each reviewer, the earliest first.
 

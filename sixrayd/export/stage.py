@@ -129,16 +129,16 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
 
 
 def _unreviewed(workspace: Workspace) -> str:
-    """The newest mining where nobody has reviewed any yet, or none.
+    """The newest mining where it was sent to no review yet, or none.
 
     Raises:
         WorkspaceError: there are decisions of reviews that have not finished.
     """
-    if workspace.names("review"):
-        return ""
-    if reviews_with_decisions(workspace):
+    reviews = workspace.names("review")
+    if not reviews and reviews_with_decisions(workspace):
         workspace.newest("review")
-    return next(iter(workspace.names("mine")[-1:]), "")
+    newest = next(iter(workspace.names("mine")[-1:]), "")
+    return "" if newest in {mining_of(workspace, name) for name in reviews} else newest
 
 
 def _unusual(settings: ExportSettings) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _print_mined(result: "MineResult") -> None:
         echo(line)
     if result.believed is not None:
         echo(
-            f"believed to hold contraband: {result.believed:.0f} of them, if what was missed "
+            f"believed to hold contraband: {result.believed:,.0f} of them, if what was missed "
             "scores as known contraband does; only a review can tell"
         )
     if result.drawn_from is not None and result.drawn_right is not None:

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from sixrayd.review.status import ReviewStatus
 
 out = Terminal()
-_SHOWN_PROBLEMS = 50
+_SHOWN_PROBLEMS, _SHOWN_ENDED = 50, 10
+_DRAFTS = "begun and not submitted: their reviewers find them there"
 _GONE = "tasks without an answer are gone from the server: `sixrayd review push` sends them again"
 
 
@@ -238,25 +239,27 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     else:
         where = f" in {', '.join(result.files)}" if result.files else ""
         total = result.new + result.planted
-        echo(f"{result.name}: {total} new or changed decisions{where}")
+        echo(f"{result.name}: {counted(total, 'new or changed decision')}{where}")
         _print_progress(result.progress)
         for count, what in (
-            (result.taken_back, "decisions taken back by their reviewers"),
-            (result.drafts, "drafts, begun and not submitted: their reviewers find them there"),
-            (result.skipped, "skipped by reviewers, no decisions: they stay open there"),
+            (counted(result.taken_back, "decision"), "taken back by their reviewers"),
+            (counted(result.drafts, "draft"), _DRAFTS),
+            (f"{result.skipped:,}", "skipped by reviewers, no decisions: they stay open there"),
             (
-                result.gone,
-                "decisions kept whose annotation is gone from the server; `sixrayd review "
-                "withdraw` ends them",
+                counted(result.gone, "decision"),
+                "kept, though the server has the annotation no more, as after a restored backup; "
+                "`sixrayd review withdraw` ends what is not to count",
             ),
             (
-                result.foreign_tasks,
-                "tasks in the project that sixrayd did not make; delete them there",
+                counted(result.foreign_tasks, "task"),
+                "in the project that sixrayd did not make; delete them there",
             ),
-            (sum(result.lacking.values()), _GONE),
+            (f"{sum(result.lacking.values()):,}", _GONE),
         ):
-            if count:
+            if not count.startswith("0"):
                 echo(f"{count} {what}")
+        if result.progress.ended:
+            echo(_ended(result.progress.ended))
         if result.unsettled.images:
             echo(str(result.unsettled))
         told = OnServer(result.progress.by_lane, 0, result.unsettled, result.lacking)
@@ -467,19 +470,31 @@ def _status_table(result: "ReviewStatus") -> Group:
     if result.next_hour is not None:
         notes.append(f"the next hour of review promises {result.next_hour:g} finds")
     for count, what in (
-        (result.drafts, "drafts, begun and not submitted: their reviewers find them there"),
-        (result.skipped, "skipped by reviewers: they stay open there"),
-        (result.problems, "annotations need a look; `sixrayd review pull` lists them"),
-        (result.not_pulled, "decisions to bring in: `sixrayd review pull`"),
-        (sum(result.lacking.values()), _GONE),
-        (result.not_sent, "flagged images are not sent: `sixrayd review push`"),
+        (counted(result.drafts, "draft"), _DRAFTS),
+        (f"{result.skipped:,}", "skipped by reviewers: they stay open there"),
+        (counted(result.problems, "annotation"), "to look at; `sixrayd review pull` lists them"),
+        (counted(result.not_pulled, "decision"), "to bring in: `sixrayd review pull`"),
+        (f"{sum(result.lacking.values()):,}", _GONE),
+        (counted(result.not_sent, "flagged image"), "not sent: `sixrayd review push`"),
     ):
-        if count:
+        if not count.startswith("0"):
             notes.append(f"{count} {what}")
+    if result.progress.ended:
+        notes.append(_ended(result.progress.ended))
     if result.unsettled.images:
         notes.append(str(result.unsettled))
     notes.append(f"next: {result.next}")
     return Group(*notes)
+
+
+def _ended(ended: Mapping[int, str]) -> str:
+    """What becomes of tasks that have no answer any more."""
+    named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
+    more = ", …" * (len(named) > _SHOWN_ENDED)
+    return (
+        f"{counted(len(named), 'task')} of withdrawn answers: who answered is not asked again; "
+        f"submit anew there, or leave undecided: {', '.join(named[:_SHOWN_ENDED])}{more}"
+    )
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
 from sixrayd.decisions.consensus import settle
-from sixrayd.decisions.decision import Decision, answers, moment_of, standing_decisions
+from sixrayd.decisions.decision import (
+    Decision,
+    answers,
+    ended_tasks,
+    moment_of,
+    standing_decisions,
+)
 from sixrayd.decisions.second_looks import is_first_look
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
@@ -25,8 +31,9 @@ class Progress:
         by_lane: answers and tasks.
         by_person: answers of each person, by lane: several may share one.
         twice: images that one person answered in two lanes; only the later answer counts.
-        found: images with contraband that the release does not know, reviewers agreeing.
+        found: images with boxed contraband that the release does not know, reviewers agreeing.
         conflicts: images about which reviewers differ in this review; see `Unsettled`.
+        ended: images of tasks of which every answer was withdrawn or taken back, by task.
         by_class: boxes of found images.
         last_answer: by reviewer, ISO 8601 to the minute.
         images_an_hour: by reviewer, of the time at work; breaks do not count.
@@ -49,6 +56,7 @@ class Progress:
     images_an_hour: Mapping[str, float]
     hours_left: float | None
     finish: str
+    ended: Mapping[int, str]
 
 
 def count_progress(
@@ -93,7 +101,10 @@ def count_progress(
         },
         by_person=_by_person(given),
         twice=_answered_twice(answers(said)),
-        found=sum(d.verdict == Verdict.MISSED and d.image_id not in known for d in agreed),
+        found=sum(
+            d.verdict == Verdict.MISSED and bool(d.boxes) and d.image_id not in known
+            for d in agreed
+        ),
         conflicts=len(settled) - len(agreed),
         by_verdict={str(verdict): verdicts[verdict] for verdict in Verdict},
         by_class=dict(sorted(classes.items())),
@@ -102,6 +113,7 @@ def count_progress(
         images_an_hour=speeds,
         hours_left=hours_left,
         finish=finish,
+        ended=ended_tasks(rows, [*said, *planted_said]),
     )
 
 

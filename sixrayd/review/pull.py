@@ -11,7 +11,7 @@ from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import Decision, decisions_of, said_in_all
+from sixrayd.decisions.decision import Decision, answers, decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
@@ -46,7 +46,7 @@ class PullResult:
     taken_back: int  # answers that their reviewers skipped or emptied since: withdrawn here, too
     files: tuple[str, ...]  # in the review's folder; none when nothing was new
     drafts: int  # begun, not submitted
-    skipped: int  # cancelled by a reviewer
+    skipped: int  # cancelled by a reviewer, and answered by nobody
     empty: int  # submitted with nothing in them
     without_verdict: int  # with boxes, but no verdict
     gone: int  # decisions kept although their annotation is no longer on the server
@@ -95,6 +95,18 @@ class Fetched:
     def count(self, outcome: Outcome) -> int:
         """Annotations on the server that came to this."""
         return sum(known.outcome == outcome for known in self.known())
+
+    def skipped(self, said: Iterable[Decision]) -> int:
+        """Annotations on the server that were skipped, of tasks without an answer.
+
+        Args:
+            said: all decisions of the review, on planted images as well.
+        """
+        answered = {each.task for each in answers(said)}
+        return sum(
+            known.outcome == Outcome.SKIPPED and known.task not in answered
+            for known in self.known()
+        )
 
     def known(self) -> list[Known]:
         """All annotations on the server."""
@@ -160,7 +172,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         taken_back=taken_back,
         files=tuple(path.relative_to(folder.path).as_posix() for path in files),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
-        skipped=fetched.count(Outcome.SKIPPED),
+        skipped=fetched.skipped(said),
         empty=fetched.count(Outcome.EMPTY),
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
         gone=len({row["annotation"] for row in folder.decisions()} - known),
@@ -329,6 +341,8 @@ class _Reader:
             else:
                 row = self._row(image_id, lane, task.task_id, annotation, judged, when)
                 self.rows[book, number] = row | {"reviewer": who}
+        if when and any(read_utc(at) > read_utc(when) for _, at in self.said.get(where, ())):
+            notes = []  # of a restored backup: what was said later stands
         told = (printable(note, 500) for note in notes)
         problems = tuple(Problem(image_id, task.task_id, number, note) for note in told)
         return Known(number, task.task_id, outcome, problems)

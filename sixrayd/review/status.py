@@ -10,7 +10,6 @@ from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
-from sixrayd.review.cursor import Outcome
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
 from sixrayd.review.progress import Progress, count_progress
@@ -82,7 +81,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         next_hour=_next_hour(folder, {decision.image_id for decision in said}),
         not_pulled=not_pulled,
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
-        skipped=fetched.count(Outcome.SKIPPED),
+        skipped=fetched.skipped([*said, *apart]),
         problems=len(open_problems(fetched.known(), [*said, *apart])),
         unsettled=unsettled,
         lacking=lacking,

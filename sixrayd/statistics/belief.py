@@ -16,9 +16,9 @@ from sixrayd.core.files import plain_text, write_json
 T = TypeVar("T")
 BELIEF = "belief.json"  # in the folder of a mining
 LEAST_HELD_OUT = 20  # known positives; fewer say nothing of how others would score
-_BIN = 15  # known positives in a bin, at least
+_BIN = 15  # known positives in a bin, at least, unless these make one bin alone
 _MOST_BINS = 10
-_TOP = 60  # known positives among which the share of contraband is read off, at least
+_TOP = 60  # known positives, or half of them, among which the share is read off, at least
 _END = 1e-6  # scores nearer to 0 or 1 are taken as this near
 
 
@@ -115,14 +115,15 @@ def believe(held_out: FloatArray, mined: FloatArray, images: int) -> Belief | No
     found = np.sort(held_out[held_out > 0])
     if len(held_out) < LEAST_HELD_OUT or len(found) < _BIN or not len(mined):
         return None
-    bins = min(_MOST_BINS, len(found) // _BIN)
+    bins = min(_MOST_BINS, max(2, len(found) // _BIN))
     parts = np.array_split(found, bins)
     between = {(a[-1] + b[0]) / 2 for a, b in pairwise(parts) if a[-1] < b[0]}
     edges = [-np.inf, *sorted(between), np.inf]
-    known = np.histogram(found, edges)[0] / len(held_out)
+    counts = np.histogram(found, edges)[0]
+    known = counts / len(held_out)
     negatives = (np.histogram(mined, edges)[0] + 0.5) / images
     above = [np.cumsum(shares[::-1]) for shares in (negatives, known)]
-    enough = above[1] >= min(_TOP / len(held_out), above[1][-1])
+    enough = np.cumsum(counts[::-1]) >= min(_TOP, len(found) // 2)
     hidden = min(1.0, float((above[0] / above[1])[enough].min()))
     risen = isotonic_regression(known / negatives, weights=negatives).x
     places = np.digitize(found, edges[1:-1])

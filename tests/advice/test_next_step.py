@@ -7,6 +7,7 @@ import pytest
 
 from sixrayd.advice.next_step import Judgement, Step, _export
 from sixrayd.advice.reviews import OnServer
+from sixrayd.advice.rounds import round_training
 from sixrayd.core.files import make_folder, write_json, write_table
 from sixrayd.core.locks import held
 from sixrayd.core.records import SAMPLE_SCHEMA, TASK_SCHEMA
@@ -131,6 +132,7 @@ def _plain(run):
     [
         *("rm -rf /", "sixrayd export --out /", "sixrayd 'train", "x" * 5000, "\udc80"),
         *("sixrayd train -w /home/me/other --force", "sixrayd train --works=/home/me/other"),
+        *("sixrayd train -w=/o", "sixrayd train --w /o", "sixrayd train --workspace /o"),
     ],
 )
 def test_a_strangers_command_is_not_passed_on(tmp_path, line):
@@ -151,6 +153,23 @@ def test_a_strangers_export_names_no_command(tmp_path):
     )
 
 
+def test_nobody_waits_for_answers_that_were_withdrawn(tmp_path):
+    workspace = built(tmp_path)
+    last = FLAGGED[-1]
+    gone = Says(last, NOTHING, version=2, withdrawn=True)
+    reviewed(workspace, everybody(), [gone], server="https://labels.example.org")
+    assert step(workspace) == Step("sixrayd estimate", "")
+
+
+def test_the_next_round_keeps_what_is_not_taken_over(tmp_path):
+    workspace = built(tmp_path)
+    learnt(workspace, "wide", 0.5, window=0.42, background=2.0, input_size=96)
+    assert round_training(workspace, "rfb") == (
+        "sixrayd train --round rfb --init wide --detector rfb-small --name round-2 "
+        "--input-size 96 --window 0.42 --background 2 --epochs 2"
+    )
+
+
 def test_a_mining_of_some_shards_goes_on_with_all(tmp_path):
     workspace = Workspace(tmp_path, lambda: "sixrayd mine negatives-00000.tar --threshold 0.2")
     finish(workspace, "shards")
@@ -158,6 +177,22 @@ def test_a_mining_of_some_shards_goes_on_with_all(tmp_path):
     (tmp_path / "shards" / "negatives-00000.tar").touch()
     workspace.begin(Run("mine", "rfb", {}, {}))
     assert step(workspace) == Step("sixrayd mine --threshold 0.2", "it is interrupted")
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("models", "sixrayd train --epochs 2 --window 0.42 --weights last"),
+        ("mine", "sixrayd mine --workers 2 --threshold 0.2"),
+    ],
+)
+def test_an_option_that_begins_like_workspace_is_passed_on(tmp_path, stage, line):
+    workspace = Workspace(tmp_path, lambda: line)
+    finish(workspace, "shards")
+    if stage == "mine":
+        learnt(workspace, "rfb", 0.5)
+    workspace.begin(Run(stage, "rfb", {}, {}))
+    assert step(workspace) == Step(line, "it is interrupted")
 
 
 def test_a_strangers_command_runs_nothing_else(tmp_path):

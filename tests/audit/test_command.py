@@ -69,6 +69,14 @@ def test_json_is_one_document_with_all_counts_and_the_first_findings(said, fault
     assert document["page"] == f"{tmp_path}/ws/audit/report.html"
 
 
+def test_a_fix_of_nothing_says_so(said, tmp_path):
+    take(tmp_path, TinyRelease().write(tmp_path / "release"))
+
+    mended = said("audit", "--fix")
+    assert mended.stdout.splitlines()[0] == "no box is left out"
+    assert not (tmp_path / "ws" / "shards" / "fix").exists()
+
+
 def test_remarks_alone_end_well(said, tmp_path):
     tiny = TinyRelease()
     tiny.xml["P00003"] = voc("P00003", GUN)

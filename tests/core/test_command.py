@@ -10,7 +10,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sixrayd.core.command import as_typed, json_option, options_of, print_json, workspace_option
+from sixrayd.core.command import (
+    as_typed,
+    json_option,
+    options_of,
+    print_json,
+    reported,
+    workspace_option,
+)
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 
@@ -159,3 +166,12 @@ def go(workspace: Workspace, epochs: int, **_: object) -> None:
 def test_a_command_as_it_was_typed(words: list[str], typed: str) -> None:
     result = CliRunner().invoke(go, words, catch_exceptions=False)
     assert result.output == f"{typed}\n"
+
+
+def test_work_that_is_first_told_when_it_is_done_has_no_rate() -> None:
+    @click.command()
+    def look() -> None:
+        with reported() as report:
+            report("headers", 1805, 1805)
+
+    assert CliRunner().invoke(look).stderr == "headers 1,805 of 1,805, 0 left\n"

@@ -353,6 +353,16 @@ def test_decisions_of_all_rounds_count(workspace):
         export(workspace, ExportSettings(review=("third",)))
 
 
+def test_what_a_later_mining_flags_does_not_pass_for_unflagged(workspace):
+    build_mine(workspace, "second", ["N0000007", "N0000003"], model="rfb2")
+    result = export(workspace, ExportSettings())
+    assert result.name == "first"
+    tree = Path(result.tree)
+    assert result.states["flagged but unreviewed"] == 2
+    assert lines(tree, "audited_empty.txt") == []
+    assert result.states["unflagged"] == 1
+
+
 def test_a_reviewer_s_later_answer_stands(tmp_path):
     small = small_release()
     small.rounds.append([Says("N0000005", NOTHING, decided_at="2026-01-04T10:00:00+00:00")])

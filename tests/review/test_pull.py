@@ -111,6 +111,35 @@ def test_what_is_no_decision_or_odd_is_named(site):
     assert str(result.problems[0]) in shell.stderr
 
 
+def test_what_a_restored_backup_shows_again_is_not_complained_of_again(site):
+    images = site.mined("again", 1)
+    project = push(site.workspace, PushSettings("again")).project
+    _, number = site.answer(project, [], Verdict.MISSED)
+    assert len(pull(site.workspace, PullSettings("again")).problems) == 1
+    first = site.standing("again")[images[0]][0].decided_at
+    with site.client() as server:
+        mended = [candidate(images[0]), verdict_region(Verdict.MISSED)]
+        server._sdk.annotations.update(number, result=mended)
+    assert pull(site.workspace, PullSettings("again")).problems == ()
+    before = site.standing("again")
+    bare = json.dumps([verdict_region(Verdict.MISSED)])
+    older = "update task_completion set result = ?, updated_at = ? where id = ?"
+    site.change(older, bare, first.removesuffix("+00:00").replace("T", " "), number)
+    result = pull(site.workspace, PullSettings("again", full=True))
+    assert (result.new, result.problems, site.standing("again")) == (0, (), before)
+
+
+def test_what_one_skips_and_another_answers_is_not_open(site):
+    site.mined("skips", 1)
+    project = push(site.workspace, PushSettings("skips")).project
+    with site.client() as server:
+        task = server.next_task(project).task_id
+        server._sdk.annotations.create(id=task, result=[], was_cancelled=True)
+    assert pull(site.workspace, PullSettings("skips")).skipped == 1
+    site.answer(project, [], Verdict.NOTHING, by=site.person())
+    assert pull(site.workspace, PullSettings("skips")).skipped == 0
+
+
 def test_what_is_left_under_a_verdict_is_rejected_by_its_reviewer(site):
     images = site.mined("left", 3)
     project = push(site.workspace, PushSettings("left")).project

@@ -41,6 +41,17 @@ def test_what_hides_as_known_ones_score_is_counted(hidden):
     assert np.mean(first) == pytest.approx(np.mean(truth), rel=0.15)
 
 
+@pytest.mark.parametrize("known", [20, 25, 50, 80])
+def test_few_known_positives_do_not_say_that_all_negatives_hide_something(known):
+    told = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        mined = np.concatenate([rng.beta(5, 2, 450), rng.beta(2, 5, 3000)])  # they overlap
+        told.append(believe(rng.beta(5, 2, known), mined, len(mined)).hidden)
+    assert np.mean(told) == pytest.approx(450, rel=0.4)
+    assert max(told) < 1200
+
+
 def test_unflagged_known_ones_stand_for_hidden_ones_out_of_reach():
     # A third of the known positives is not found at all: so is a third of what hides.
     held_out = np.concatenate([np.zeros(30), np.full(60, 0.9)])
