@@ -87,7 +87,7 @@ def _export(
     alias = pseudonym(workspace) if settings.pseudonyms else str
     _check_links(settings, target)
     reviews = planned.settings["review"]
-    evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace))
+    evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace, settings))
     _check_sets(settings, evidence.classes)
     lost_a_file = existing is not None and existing.same_work(planned)
     descent = descent_of(settings.parent, target if existing else None, lost_a_file)
@@ -104,7 +104,7 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
             raise WorkspaceError(f"no review {name!r}; there is {', '.join(known) or 'none'}")
     reviews = [name for name in known if not settings.review or name in settings.review]
     stages = [("shards", ""), *(("review", name) for name in reviews)]
-    unreviewed = _unreviewed(workspace)
+    unreviewed = _unreviewed(workspace, settings)
     minings = sorted({mining_of(workspace, name) for name in reviews} | {unreviewed} - {""})
     stages += [("mine", name) for name in minings if name]
     stages += [("estimate", name)] if (name := newest_bound(workspace)) else []
@@ -128,12 +128,15 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
     )
 
 
-def _unreviewed(workspace: Workspace) -> str:
-    """The newest mining where it was sent to no review yet, or none.
+def _unreviewed(workspace: Workspace, settings: ExportSettings) -> str:
+    """The newest mining where it was sent to no review yet, or none; none beside reviews that were
+    chosen by name.
 
     Raises:
         WorkspaceError: there are decisions of reviews that have not finished.
     """
+    if settings.review:
+        return ""
     reviews = workspace.names("review")
     if not reviews and reviews_with_decisions(workspace):
         workspace.newest("review")

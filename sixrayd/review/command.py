@@ -1,16 +1,13 @@
 """`sixrayd review`: the commands around Label Studio."""
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
 from sixrayd.advice.next_step import echo_next
 from sixrayd.advice.reviews import OnServer
@@ -23,15 +20,22 @@ from sixrayd.core.command import (
     split_option,
     workspace_option,
 )
-from sixrayd.core.printing import Terminal, console, echo
+from sixrayd.core.printing import echo
 from sixrayd.core.progress import progress
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.label_studio.command import backup, restore, serve, stop_server
 from sixrayd.review.options import name_option, server_options
 from sixrayd.review.planting.command import plant, rates
+from sixrayd.review.printing import (
+    out,
+    print_problems,
+    print_pulled,
+    print_pushed,
+    say,
+    status_table,
+)
 from sixrayd.review.settings import (
     MOST_BOXES,
     AdjudicateSettings,
@@ -43,17 +47,11 @@ from sixrayd.review.settings import (
     StatusSettings,
     WithdrawSettings,
 )
-from sixrayd.review.team.command import invite, reviewer_of, show_links, take_over
+from sixrayd.review.team.command import invite, show_links, take_over
 
 if TYPE_CHECKING:
-    from sixrayd.review.progress import Progress
     from sixrayd.review.push import PushResult
     from sixrayd.review.status import ReviewStatus
-
-out = Terminal()
-_SHOWN_PROBLEMS, _SHOWN_ENDED = 50, 10
-_DRAFTS = "begun and not submitted: their reviewers find them there"
-_GONE = "tasks without an answer are gone from the server: `sixrayd review push` sends them again"
 
 
 @click.group()
@@ -193,7 +191,7 @@ def push(workspace: Workspace, as_json: bool, **options: Any) -> None:
             PushSettings(**options),
             lambda done, total: bar.update(sent, completed=done, total=total),
         )
-    _print_pushed(workspace, result, options, as_json)
+    _tell_pushed(workspace, result, options, as_json)
 
 
 @review.command(short_help="Send unsettled images to an adjudicator.")
@@ -214,7 +212,7 @@ def adjudicate(workspace: Workspace, as_json: bool, **options: Any) -> None:
     from sixrayd.review.push import adjudicate as send
 
     result = send(workspace, AdjudicateSettings(**options))
-    _print_pushed(workspace, result, options, as_json)
+    _tell_pushed(workspace, result, options, as_json)
 
 
 @review.command(short_help="Fetch new and changed decisions.")
@@ -237,42 +235,10 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     if as_json:
         print_json(result)
     else:
-        where = f" in {', '.join(result.files)}" if result.files else ""
-        total = result.new + result.planted
-        echo(f"{result.name}: {counted(total, 'new or changed decision')}{where}")
-        _print_progress(result.progress)
-        for count, what in (
-            (counted(result.taken_back, "decision"), "taken back by their reviewers"),
-            (counted(result.drafts, "draft"), _DRAFTS),
-            (f"{result.skipped:,}", "skipped by reviewers, no decisions: they stay open there"),
-            (
-                counted(result.gone, "decision"),
-                "kept, though the server has the annotation no more, as after a restored backup; "
-                "`sixrayd review withdraw` ends what is not to count",
-            ),
-            (
-                counted(result.foreign_tasks, "task"),
-                "in the project that sixrayd did not make; delete them there",
-            ),
-            (f"{sum(result.lacking.values()):,}", _GONE),
-        ):
-            if not count.startswith("0"):
-                echo(f"{count} {what}")
-        if result.progress.ended:
-            echo(_ended(result.progress.ended))
-        if result.unsettled.images:
-            echo(str(result.unsettled))
+        print_pulled(result)
         told = OnServer(result.progress.by_lane, 0, result.unsettled, result.lacking)
         echo_next(workspace, on_server={result.name: told})
-    if result.problems and not as_json:
-        _say(
-            "These need a look; what is left out or no decision does not count, the rest does. "
-            "Submit them again in Label Studio, or end them with `sixrayd review withdraw`:"
-        )
-    for problem in result.problems[:_SHOWN_PROBLEMS]:
-        _say(str(problem))
-    if len(result.problems) > _SHOWN_PROBLEMS:
-        _say(f"and {len(result.problems) - _SHOWN_PROBLEMS} more; --json lists all")
+    print_problems(result, as_json)
     if result.problems:
         context.exit(3)
 
@@ -306,11 +272,11 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
         found = review_status(workspace, settings)
         if found.progress.left:
             show_links(workspace, {**options, "name": found.name})
-        out.print(_status_table(found))
+        out.print(_shown(found))
     else:
         with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:
-                live.update(_status_table(review_status(workspace, settings)), refresh=True)
+                live.update(_shown(review_status(workspace, settings)), refresh=True)
                 time.sleep(watch)
 
 
@@ -336,7 +302,7 @@ def withdraw(workspace: Workspace, as_json: bool, **options: Any) -> None:
         print_json(result)
     else:
         echo(f"{result.name}: {counted(result.withdrawn, 'decision')} withdrawn in {result.file}")
-        _say("They stay submitted on the server, and count again if they are changed there.")
+        say("They stay submitted on the server, and count again if they are changed there.")
         echo_next(workspace)
 
 
@@ -391,111 +357,16 @@ def agreement(
         print_agreement(result)
 
 
-def _print_pushed(
+def _tell_pushed(
     workspace: Workspace, result: "PushResult", options: dict[str, Any], as_json: bool
 ) -> None:
     if as_json:
         print_json(result)
         return
-    echo(
-        f"{result.name}: {counted(result.added, 'image')} added, {result.already_there} were there"
-        + (
-            f", {result.decided_elsewhere} decided in other reviews"
-            * bool(result.decided_elsewhere)
-        )
-        + (
-            f", {counted(result.second_looks, 'find')} to a second person"
-            * bool(result.second_looks)
-        )
-        + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
-        + (f", {result.images_written} lost images written again" * bool(result.images_written))
-    )
-    for caution in result.cautions:
-        echo(f"caution: {caution}")
-    for lane, address in result.lanes.items():
-        echo(f"{_worker(lane, result.finders)} at {address}")
+    print_pushed(result)
     show_links(workspace, {**options, "name": result.name})
     echo_next(workspace)
 
 
-def _worker(lane: str, finders: Mapping[str, str]) -> str:
-    if is_second_look(lane):
-        finder = finders.get(lane, "one of them")
-        return f"Everybody but {finder} looks a second time at finds of {finder}"
-    return f"{reviewer_of(lane).capitalize()} works"
-
-
-def _print_progress(counts: "Progress") -> None:
-    out.print(progress_table(counts))
-
-
-def progress_table(counts: "Progress") -> Table:
-    """What a review has come to, a count a row."""
-    table = Table("of the review", "", box=None, header_style="bold")
-    table.columns[1].justify = "right"
-    table.add_row("answers", f"{counts.decided} of {counts.tasks}")
-    if len(counts.by_lane) > 1:
-        for lane, (done, of) in counts.by_lane.items():
-            table.add_row(f"  {reviewer_of(lane)}", f"{done} of {of}")
-            for person, number in counts.by_person.get(lane, {}).items():
-                table.add_row(f"    {person}", str(number))
-    for reviewer, number in counts.by_reviewer.items():
-        speed = counts.images_an_hour.get(reviewer)
-        told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
-        told.append(f"last {counts.last_answer[reviewer]}")
-        table.add_row(f"  by {reviewer}", ", ".join(told))
-    answered = sum(counts.by_verdict.values()) + counts.conflicts
-    table.add_row("images answered", str(answered))
-    for verdict, number in counts.by_verdict.items():
-        table.add_row(f"  {verdict}", str(number))
-    if counts.conflicts:
-        table.add_row("  reviewers differ", str(counts.conflicts))
-    table.add_row("images found, new to the release", str(counts.found))
-    for label, number in counts.by_class.items():
-        table.add_row(f"  {label} boxes", str(number))
-    if counts.twice:
-        table.add_row("images one person answered twice", str(counts.twice))
-    if counts.hours_left is not None:
-        table.add_row("left, in minutes of review", f"{60 * counts.hours_left:.0f}")
-    if counts.finish and datetime.fromisoformat(counts.finish) > datetime.now(UTC):  # else idle
-        table.add_row("done, at this week's pace", counts.finish)
-    return table
-
-
-def _status_table(result: "ReviewStatus") -> Group:
-    notes: list[str | Table] = [
-        f"{result.name} at {result.address}",
-        progress_table(result.progress),
-    ]
-    if result.next_hour is not None:
-        notes.append(f"the next hour of review promises {result.next_hour:g} finds")
-    for count, what in (
-        (counted(result.drafts, "draft"), _DRAFTS),
-        (f"{result.skipped:,}", "skipped by reviewers: they stay open there"),
-        (counted(result.problems, "annotation"), "to look at; `sixrayd review pull` lists them"),
-        (counted(result.not_pulled, "decision"), "to bring in: `sixrayd review pull`"),
-        (f"{sum(result.lacking.values()):,}", _GONE),
-        (counted(result.not_sent, "flagged image"), "not sent: `sixrayd review push`"),
-    ):
-        if not count.startswith("0"):
-            notes.append(f"{count} {what}")
-    if result.progress.ended:
-        notes.append(_ended(result.progress.ended))
-    if result.unsettled.images:
-        notes.append(str(result.unsettled))
-    notes.append(f"next: {result.next}")
-    return Group(*notes)
-
-
-def _ended(ended: Mapping[int, str]) -> str:
-    """What becomes of tasks that have no answer any more."""
-    named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
-    more = ", …" * (len(named) > _SHOWN_ENDED)
-    return (
-        f"{counted(len(named), 'task')} of withdrawn answers: who answered is not asked again; "
-        f"submit anew there, or leave undecided: {', '.join(named[:_SHOWN_ENDED])}{more}"
-    )
-
-
-def _say(text: str) -> None:
-    console.print(text, soft_wrap=True)
+def _shown(result: "ReviewStatus") -> Group:
+    return Group(status_table(result), f"next: {result.next}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sixrayd.core.boxes import Box
 from sixrayd.core.records import ADJUDICATION, Kind, Verdict
 from sixrayd.decisions.decision import DecidedBox, Decision
-from sixrayd.review.command import progress_table
+from sixrayd.review.printing import progress_table
 from sixrayd.review.progress import Progress, count_progress
 
 MISSED, NOTHING, UNSURE = Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE

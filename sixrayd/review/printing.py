@@ -1,0 +1,175 @@
+"""What the commands around a review tell people."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+
+from sixrayd.core.printing import Terminal, console, echo
+from sixrayd.core.words import counted
+from sixrayd.decisions.second_looks import is_second_look
+from sixrayd.review.team.command import reviewer_of
+
+if TYPE_CHECKING:
+    from sixrayd.review.progress import Progress
+    from sixrayd.review.pull import PullResult
+    from sixrayd.review.push import PushResult
+    from sixrayd.review.status import ReviewStatus
+
+out = Terminal()
+_SHOWN_PROBLEMS, _SHOWN_ENDED = 50, 10
+
+
+def print_pushed(result: "PushResult") -> None:
+    """What a push sent, and where reviewers work."""
+    echo(
+        f"{result.name}: {counted(result.added, 'image')} added, {result.already_there} were there"
+        + (
+            f", {result.decided_elsewhere} decided in other reviews"
+            * bool(result.decided_elsewhere)
+        )
+        + (
+            f", {counted(result.second_looks, 'find')} to a second person"
+            * bool(result.second_looks)
+        )
+        + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
+        + (f", {result.images_written} lost images written again" * bool(result.images_written))
+    )
+    for caution in result.cautions:
+        echo(f"caution: {caution}")
+    for lane, address in result.lanes.items():
+        echo(f"{_worker(lane, result.finders)} at {address}")
+
+
+def print_pulled(result: "PullResult") -> None:
+    """What a pull brought."""
+    where = f" in {', '.join(result.files)}" if result.files else ""
+    total = result.new + result.planted
+    echo(f"{result.name}: {counted(total, 'new or changed decision')}{where}")
+    out.print(progress_table(result.progress))
+    for note in _pulled_notes(result):
+        echo(note)
+
+
+def print_problems(result: "PullResult", as_json: bool) -> None:
+    """What in a pull needs a look."""
+    if result.problems and not as_json:
+        say(
+            "These need a look; what is left out or no decision does not count, the rest does. "
+            "Submit them again in Label Studio, or end them with `sixrayd review withdraw`:"
+        )
+    for problem in result.problems[:_SHOWN_PROBLEMS]:
+        say(str(problem))
+    if len(result.problems) > _SHOWN_PROBLEMS:
+        say(f"and {len(result.problems) - _SHOWN_PROBLEMS} more; --json lists all")
+
+
+def status_table(result: "ReviewStatus") -> Group:
+    """How far a review is."""
+    return Group(
+        f"{result.name} at {result.address}",
+        progress_table(result.progress),
+        *_status_notes(result),
+    )
+
+
+def progress_table(counts: "Progress") -> Table:
+    """What a review has come to, a count a row."""
+    table = Table("of the review", "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    table.add_row("answers", f"{counts.decided} of {counts.tasks}")
+    if len(counts.by_lane) > 1:
+        for lane, (done, of) in counts.by_lane.items():
+            table.add_row(f"  {reviewer_of(lane)}", f"{done} of {of}")
+            for person, number in counts.by_person.get(lane, {}).items():
+                table.add_row(f"    {person}", str(number))
+    for reviewer, number in counts.by_reviewer.items():
+        speed = counts.images_an_hour.get(reviewer)
+        told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
+        told.append(f"last {counts.last_answer[reviewer]}")
+        table.add_row(f"  by {reviewer}", ", ".join(told))
+    answered = sum(counts.by_verdict.values()) + counts.conflicts
+    table.add_row("images answered", str(answered))
+    for verdict, number in counts.by_verdict.items():
+        table.add_row(f"  {verdict}", str(number))
+    if counts.conflicts:
+        table.add_row("  reviewers differ", str(counts.conflicts))
+    table.add_row("images found, new to the release", str(counts.found))
+    for label, number in counts.by_class.items():
+        table.add_row(f"  {label} boxes", str(number))
+    if counts.twice:
+        table.add_row("images one person answered twice", str(counts.twice))
+    if counts.hours_left is not None:
+        table.add_row("left, in minutes of review", f"{60 * counts.hours_left:.0f}")
+    if counts.finish and datetime.fromisoformat(counts.finish) > datetime.now(UTC):  # else idle
+        table.add_row("done, at this week's pace", counts.finish)
+    return table
+
+
+def say(text: str) -> None:
+    """Tell people beside what a command prints."""
+    console.print(text, soft_wrap=True)
+
+
+def _pulled_notes(result: "PullResult") -> Iterator[str]:
+    if result.taken_back:
+        yield f"{counted(result.taken_back, 'decision')} taken back by their reviewers"
+    yield from _drafts(result.drafts)
+    if result.skipped:
+        yield f"{result.skipped:,} skipped by reviewers, no decisions: they stay open there"
+    if result.gone:
+        yield (
+            f"{counted(result.gone, 'decision')} kept, though the server has the annotation no "
+            "more, as after a restored backup; `sixrayd review withdraw` ends what is not to count"
+        )
+    if result.foreign_tasks:
+        told = counted(result.foreign_tasks, "task")
+        yield f"{told} in the project that sixrayd did not make; delete them there"
+    yield from _open_ends(result)
+
+
+def _status_notes(result: "ReviewStatus") -> Iterator[str]:
+    if result.next_hour is not None:
+        yield f"the next hour of review promises {result.next_hour:g} finds"
+    yield from _drafts(result.drafts)
+    if result.skipped:
+        yield f"{result.skipped:,} skipped by reviewers: they stay open there"
+    if result.problems:
+        told = counted(result.problems, "annotation")
+        yield f"{told} to look at; `sixrayd review pull` lists them"
+    if result.not_pulled:
+        yield f"{counted(result.not_pulled, 'decision')} to bring in: `sixrayd review pull`"
+    if result.not_sent:
+        yield f"{counted(result.not_sent, 'flagged image')} not sent: `sixrayd review push`"
+    yield from _open_ends(result)
+
+
+def _drafts(drafts: int) -> Iterator[str]:
+    if drafts:
+        told = counted(drafts, "draft")
+        yield f"{told} begun and not submitted: their reviewers find them there"
+
+
+def _open_ends(result: "PullResult | ReviewStatus") -> Iterator[str]:
+    """Tasks that nobody is given, and images that are not settled."""
+    if gone := sum(result.lacking.values()):
+        told = f"{counted(gone, 'task')} without an answer gone from the server"
+        yield f"{told}: `sixrayd review push` sends them again"
+    if ended := result.progress.ended:
+        named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
+        more = ", …" * (len(named) > _SHOWN_ENDED)
+        yield (
+            f"{counted(len(named), 'task')} of withdrawn answers: who answered is not asked again; "
+            f"submit anew there, or leave undecided: {', '.join(named[:_SHOWN_ENDED])}{more}"
+        )
+    if result.unsettled.images:
+        yield str(result.unsettled)
+
+
+def _worker(lane: str, finders: Mapping[str, str]) -> str:
+    if is_second_look(lane):
+        finder = finders.get(lane, "one of them")
+        return f"Everybody but {finder} looks a second time at finds of {finder}"
+    return f"{reviewer_of(lane).capitalize()} works"
