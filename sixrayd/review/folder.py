@@ -230,13 +230,16 @@ class ReviewFolder:
     def append_decisions(self, rows: list[dict[str, Any]], *, planted: bool = False) -> Path:
         """Write the next file of decisions.
 
-        Its hash is published with exports and names are in it, so that a number nobody knows is in
-        it, too: else whoever guesses who answered could tell by the hash that he is right.
+        Its hash is published with exports and names are in it, so that a number which follows from
+        the project's key is in it, too: else whoever guesses who answered could tell by the hash
+        that he is right. A pull that was killed writes the same one again.
         """
         known = [int(path.stem) for path in self._decision_files(planted)]
         folder = self.path / "planted" / "decisions" if planted else self.path / "decisions"
         path = folder / f"{max(known, default=0) + 1:05d}.parquet"
-        number = {"sixrayd.number": secrets.token_hex(16)}
+        project = self.project()
+        key = f"{project.key if project else ''}/{path.relative_to(self.path).as_posix()}"
+        number = {"sixrayd.number": sha256(key.encode()).hexdigest()}
         write_table(path, rows, DECISION_SCHEMA.with_metadata(number))
         return path
 
