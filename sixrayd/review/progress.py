@@ -1,10 +1,11 @@
 """How far a review has come, how fast, and when it will end."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
@@ -16,7 +17,7 @@ from sixrayd.decisions.decision import (
     moment_of,
     standing_decisions,
 )
-from sixrayd.decisions.second_looks import is_first_look
+from sixrayd.decisions.second_looks import first_looks
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
 _RECENT = timedelta(days=7)
@@ -89,8 +90,8 @@ def count_progress(
         for item in decision.boxes
     )
     left = len(sent - done)
-    speeds = _images_an_hour(flat)
-    hours_left, finish = _forecast(left, flat, speeds)
+    work = _seconds_at_work(flat)
+    hours_left, finish = _forecast(left, flat, work)
     return Progress(
         tasks=len(sent),
         decided=len(done),
@@ -110,7 +111,7 @@ def count_progress(
         by_class=dict(sorted(classes.items())),
         by_reviewer=dict(sorted(Counter(d.reviewer for d in flat).items())),
         last_answer=_last_answers(given),
-        images_an_hour=speeds,
+        images_an_hour={who: round(3600 / fmean(each), 1) for who, each in work.items()},
         hours_left=hours_left,
         finish=finish,
         ended=ended_tasks(rows, [*said, *planted_said]),
@@ -141,27 +142,28 @@ def _answered_twice(given: Iterable[Decision]) -> int:
     return sum(len(several) > 1 for several in lanes.values())
 
 
-def _images_an_hour(decisions: Iterable[Decision]) -> dict[str, float]:
+def _seconds_at_work(decisions: Iterable[Decision]) -> dict[str, list[float]]:
+    """By reviewer, from one answer to the next, breaks left out; who changes another's has not
+    looked for himself.
+    """
     moments: dict[str, list[datetime]] = {}
-    for decision in decisions:
-        if is_first_look(decision.lane):
-            moments.setdefault(decision.reviewer, []).append(moment_of(decision))
-    speeds = {}
-    for reviewer, times in sorted(moments.items()):
-        times.sort()
-        gaps = [(b - a).total_seconds() for a, b in pairwise(times)]
-        work = [gap for gap in gaps if gap <= _PAUSE_S]
-        if sum(work) > 0:
-            speeds[reviewer] = round(3600 * len(work) / sum(work), 1)
-    return speeds
+    for decision in first_looks(decisions):
+        moments.setdefault(decision.reviewer, []).append(moment_of(decision))
+    gaps = {
+        reviewer: [(b - a).total_seconds() for a, b in pairwise(times)]
+        for reviewer, times in sorted(moments.items())
+    }
+    work = {reviewer: [gap for gap in each if gap <= _PAUSE_S] for reviewer, each in gaps.items()}
+    return {reviewer: each for reviewer, each in work.items() if sum(each) > 0}
 
 
 def _forecast(
-    left: int, decisions: list[Decision], speeds: Mapping[str, float]
+    left: int, decisions: list[Decision], work: Mapping[str, Sequence[float]]
 ) -> tuple[float | None, str]:
-    if not speeds:
+    seconds = [gap for each in work.values() for gap in each]
+    if not seconds:
         return None, ""
-    hours_left = round(left * len(speeds) / sum(speeds.values()), 2)
+    hours_left = round(left * fmean(seconds) / 3600, 2)
     times = sorted(map(moment_of, decisions))
     recent = [when for when in times if when >= times[-1] - _RECENT]
     span = (recent[-1] - recent[0]).total_seconds()

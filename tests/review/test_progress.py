@@ -90,10 +90,27 @@ def test_a_review_by_two_and_an_adjudicator():
             "eve": "2026-01-02T12:00+00:00",
         },
         images_an_hour={"ann": 60.0, "bob": 30.0},
-        hours_left=0.07,  # three tasks at 45 an hour
+        hours_left=0.07,  # three tasks, a minute and a half each
         finish="2026-01-02T13:00+00:00",  # seven answers in two hours: a third of an hour each
         ended={},
     )
+
+
+def test_quick_changes_of_others_answers_are_no_pace_of_looking():
+    tasks = [task(f"N{n}") for n in range(1, 5)]
+    decisions = [says(f"N{n}", at=f"10:0{n}:00") for n in range(1, 4)]
+    before = count_progress(tasks, decisions)
+    changes = [says(f"N{n}", MISSED, GUN, who="eve", at=f"11:00:0{n}") for n in range(1, 4)]
+    after = count_progress(tasks, [*decisions, *changes])
+    assert after.images_an_hour == before.images_an_hour == {"ann": 60.0}
+    assert after.hours_left == before.hours_left == 0.02
+
+
+def test_who_answered_more_counts_for_more_in_what_is_left():
+    tasks = [task(f"N{n}") for n in range(1, 10)]
+    slow = [says(f"N{n}", at=f"10:0{n}:00") for n in range(1, 6)]
+    quick = [says(f"N{n}", who="bob", at=f"10:00:0{n}") for n in (6, 7)]
+    assert count_progress([*tasks, task("N10")], [*slow, *quick]).hours_left == 0.04
 
 
 def test_a_version_counts_once_and_what_was_withdrawn_not_at_all():
