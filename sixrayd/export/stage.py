@@ -80,8 +80,9 @@ def _export(
 ) -> ExportResult:
     existing = _run_at(target)
     whole = not settings.force or _is_whole(target)
-    if existing is not None and existing.same_work(planned) and whole:
-        _point_to(pointer, existing, target)
+    same = existing is not None and existing.same_work(_published(planned))
+    if existing is not None and same and whole:
+        _point_to(pointer, replace(existing, settings=planned.settings), target)
         return _result(existing, target, written=False)
     refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
     alias = pseudonym(workspace) if settings.pseudonyms else str
@@ -89,8 +90,7 @@ def _export(
     reviews = planned.settings["review"]
     evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace, settings))
     _check_sets(settings, evidence.classes)
-    lost_a_file = existing is not None and existing.same_work(planned)
-    descent = descent_of(settings.parent, target if existing else None, lost_a_file)
+    descent = descent_of(settings.parent, target if existing else None, same)
     with staged(target) as staging:
         run = _write(workspace, staging, planned, evidence, settings, descent)
     _point_to(pointer, run, target)
@@ -282,8 +282,13 @@ def _write(
     facts = _facts(workspace, replace(planned, summary=summary), evidence, counts, settings)
     write_about(staging, facts, descent)
     run = replace(planned, outputs={MANIFEST: staging.write_manifest()}, summary=summary)
-    write_json(staging.root / "run.json", asdict(run))
+    write_json(staging.root / "run.json", asdict(_published(run)))
     return run
+
+
+def _published(run: Run) -> Run:
+    """A run as an export tells of it: not where on this machine it lies, which names its user."""
+    return replace(run, settings={**run.settings, "out": ""})
 
 
 def _content(workspace: Workspace, evidence: Evidence, settings: ExportSettings) -> Content:
