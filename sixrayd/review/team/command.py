@@ -1,5 +1,6 @@
 """`sixrayd review invite` and `take-over`: who joins, and who does the rest of whom."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import click
 
 from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.errors import ServiceError
 from sixrayd.core.printing import console, echo
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -36,6 +38,9 @@ def invite(workspace: Workspace, as_json: bool, **options: Any) -> None:
     from sixrayd.review.team.joining import invitations
 
     found = invitations(workspace, InviteSettings(**options))
+    if not found.links:
+        line = workspace.command(f"sixrayd review push --name {shlex.quote(found.name)}")
+        raise ServiceError(f"{found.name}: gone from the server; `{line}` sends it again")
     if as_json:
         print_json(found)
     else:
@@ -95,7 +100,8 @@ def show_links(workspace: Workspace, options: Mapping[str, Any]) -> None:
         echo(f"For each reviewer's link to join by: {line}")
         return
     kept = {key: options[key] for key in ("name", "url", "token_file", "server")}
-    echo_links(invitations(workspace, InviteSettings(**kept)).links)
+    if links := invitations(workspace, InviteSettings(**kept)).links:
+        echo_links(links)
 
 
 def echo_links(links: Mapping[str, str]) -> None:

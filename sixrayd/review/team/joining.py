@@ -5,7 +5,7 @@ was asked for; no file of ours holds it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
@@ -24,6 +24,8 @@ class Invitations:
 def invitations(workspace: Workspace, settings: InviteSettings) -> Invitations:
     """A link for each lane; it leads to the first of its projects that has something to do.
 
+    A lane whose projects the server has no more, as after a restore, is left out.
+
     Raises:
         ServiceError: the server is down, refuses, or lacks the review.
         WorkspaceError: nothing has been pushed under this name.
@@ -33,7 +35,10 @@ def invitations(workspace: Workspace, settings: InviteSettings) -> Invitations:
     with connect(workspace, settings.url, settings.token_file, settings.server) as server:
         if settings.renew:
             server.end_invitations()
-        lanes = sorted({book.lane for book in project.books if book.number})
+        numbers = [server.find_project(project.book_key(book)) for book in project.books]
+        there = (replace(b, number=n) for b, n in zip(project.books, numbers, strict=True) if n)
+        project = replace(project, books=tuple(there))
+        lanes = sorted({book.lane for book in project.books})
         links = {lane: server.invitation(project_to_do(project, lane, server)) for lane in lanes}
     return Invitations(folder.name, links)
 

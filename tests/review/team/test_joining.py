@@ -80,6 +80,24 @@ def test_a_new_invitation_ends_the_old_one(site):
 
 
 @pytest.mark.long
+def test_no_link_leads_to_a_project_that_is_gone(site):
+    """Its number may be another's by then."""
+    site.mined("absent", 1)
+    project = push(site.workspace, PushSettings("absent", reviewers=2)).project
+    with site.client() as server:
+        server._sdk.projects.delete(project)
+    assert list(links_of(site, "absent")) == ["2"]
+    with site.client() as server:
+        server._sdk.projects.delete(*books(site, "absent", "2"))
+    words = ["review", "invite", "-w", str(site.workspace.root), "--name", "absent"]
+    shell = CliRunner().invoke(cli, words)
+    assert str(shell.exception) == (
+        f"absent: gone from the server; `sixrayd review push --name absent -w "
+        f"{site.workspace.root}` sends it again"
+    )
+
+
+@pytest.mark.long
 def test_a_restored_backup_brings_no_ended_invitation_back(tmp_path, servers):
     workspace = build(tmp_path / "workspace", 1)
     build_mine(workspace, "restored", ["N0000001"])
