@@ -139,6 +139,8 @@ def print_estimate(result: Estimate) -> None:
     )
     if result.spots.to_settle:
         _print_to_settle(result)
+    if result.spots.withdrawn:
+        _print_withdrawn(result)
     _console.print(f"{result.folder}/estimate.json, estimate.png", soft_wrap=True)
 
 
@@ -203,6 +205,16 @@ def _print_to_settle(result: Estimate) -> None:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
     lines.append("`sixrayd review adjudicate` sends them to somebody who settles them")
     _console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _print_withdrawn(result: Estimate) -> None:
+    images = result.spots.withdrawn
+    shown = ", ".join(images[:_SHOWN_IMAGES]) + ", …" * (len(images) > _SHOWN_IMAGES)
+    _console.print(
+        f"spot checks whose answers were withdrawn, for which nobody is asked again: {shown}; "
+        "`sixrayd review status` names their tasks, to be submitted anew",
+        soft_wrap=True,
+    )
 
 
 def _list(items: Iterable[str]) -> Group:

@@ -1,6 +1,6 @@
 """The estimate stage: what is found, what is probably left, and what is left at most."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,12 @@ from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import Decision, said_in_all
+from sixrayd.decisions.decision import (
+    Decision,
+    load_decisions,
+    reviews_with_decisions,
+    standing_decisions,
+)
 from sixrayd.estimate.figure import InterimLook, draw_course
 from sixrayd.estimate.planted import planted_counts, planted_files
 from sixrayd.estimate.reading import (
@@ -59,6 +64,7 @@ class EstimateInputs:
     planted: tuple[Planted, ...]
     labels: tuple[str, ...]
     shams: tuple[int, int] = (0, 0)  # answered, and called contraband
+    withdrawn: frozenset[str] = frozenset()  # images of which no answer stands any more
 
     def outcome(self, settings: BoundSettings) -> BoundOutcome:
         """The bound."""
@@ -82,6 +88,7 @@ class Spots:
     unanswered: int
     to_settle: Mapping[str, str]  # image → why its answers settle nothing
     looks: tuple[int, ...]  # groups that each planned look draws in all, about; () if none is
+    withdrawn: tuple[str, ...] = ()  # images whose answers were; nobody is asked again by himself
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +152,18 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         drawn.check_sample(population, folder.finished_sample(drawn))
-    said = said_in_all(workspace)
+    given = tuple(
+        each
+        for name in reviews_with_decisions(workspace)
+        for each in load_decisions(workspace, name)
+    )
+    said = standing_decisions(given)
+    withdrawn = frozenset(each.image_id for each in given) - said.keys()
     answers = answers_by(workspace, said, rule)
     planted, labels = planted_counts(workspace, rule), workspace.classes().names
     shams = sham_alarms(workspace)
-    return EstimateInputs(name, plan, population, drawn, said, answers, planted, labels, shams)
+    counted = (said, answers, planted, labels, shams, withdrawn)
+    return EstimateInputs(name, plan, population, drawn, *counted)
 
 
 def require_first_look(
@@ -252,16 +266,20 @@ def _spots(material: EstimateInputs) -> Spots:
         evidence = evidence_of(population, drawn, standing, sensitivities((), 1.0))
         counted = sum(stratum.checks for stratum in evidence.strata)
     open_ = {image_id for image_id, answer in answers.items() if not answer.settled}
-    rows = population.rows_of(open_)
-    waiting = [i for i in sorted(rows) if taken[rows[i]] and not standing.decided[rows[i]]]
+
+    def waiting(images: Iterable[str]) -> list[str]:
+        rows = population.rows_of(images)
+        return [i for i in sorted(rows) if taken[rows[i]] and not standing.decided[rows[i]]]
+
     return Spots(
         draws=drawn.draws,
         drawn=int(taken.sum()),
         counted=counted,
         behind=decided - counted,
         unanswered=int(taken.sum()) - decided,
-        to_settle={image_id: answers[image_id].reason for image_id in waiting},
+        to_settle={image_id: answers[image_id].reason for image_id in waiting(open_)},
         looks=looks,
+        withdrawn=tuple(waiting(material.withdrawn)),
     )
 
 

@@ -255,6 +255,14 @@ def test_images_to_settle_are_shown_up_to_twenty(capsys, number):
     assert lines[start + 1 :] == [*shown, *more, *last]
 
 
+def test_withdrawn_checks_are_named_with_what_to_do(capsys):
+    print_estimate(replace(RESULT, spots=spots(withdrawn=("N0000003",))))
+    assert (
+        "spot checks whose answers were withdrawn, for which nobody is asked again: N0000003; "
+        "`sixrayd review status` names their tasks, to be submitted anew\n"
+    ) in capsys.readouterr().out
+
+
 def test_another_bound_is_named(capsys):
     assert (
         "estimate/second says at most 1,545 of the same remainder. Hold to one of them, named "

@@ -165,6 +165,7 @@ def test_a_withdrawn_answer_opens_the_gap_again(campaign):
     assert (after.spots.counted, after.spots.behind) == (2, 2)
     assert after.upper > before.upper
     assert after.spots.to_settle == {}  # nobody says anything of it
+    assert (before.spots.withdrawn, after.spots.withdrawn) == ((), (order[2],))
 
 
 def test_what_the_queue_decided_before_the_first_draw_may_be_withdrawn(campaign):
