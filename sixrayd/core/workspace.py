@@ -192,8 +192,9 @@ class Workspace:
         return sorted(path for path in found if not path.name.startswith(".") and path != others)
 
     def names(self, stage: str) -> list[str]:
-        """Finished results of a stage, the newest last."""
-        done = [path for path in self.folders(stage) if (path / "run.json").exists()]
+        """Finished results of a stage that `folder` takes, the newest last."""
+        plain = (path for path in self.folders(stage) if _is_folder_name(path.name))
+        done = [path for path in plain if (path / "run.json").exists()]
         return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
 
     def newest(self, stage: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,9 @@ def test_names_by_age(tmp_path: Path) -> None:
         workspace.finish(replace(RUN, name=name))
         os.utime(tmp_path / f"mine/{name}/run.json", (100 + age, 100 + age))
     workspace.begin(replace(RUN, name="unfinished"))
+    for odd in (b"x\xff", b"a\nb", b"a\\b"):  # folders that somebody else made
+        shutil.copytree(tmp_path / "mine/c", tmp_path / "mine" / os.fsdecode(odd))
+    assert len(workspace.folders("mine")) == 7
     assert workspace.names("mine") == ["b", "a", "c"]
     assert workspace.newest("mine") == "c"
 
