@@ -68,7 +68,7 @@ class BenchmarkSettings:
     timing: int = 50
     images: int | None = None
     train_cropped: bool = False
-    split: str = ""
+    split: str = field(default="", metadata=OUTSIDE)  # may be a file anywhere
     saliency: Path | None = field(default=None, metadata=OUTSIDE)
     regression: Path | None = field(default=None, metadata=OUTSIDE)
     seed: int = 0
