@@ -124,19 +124,32 @@ class SampleFolder:
             return SAMPLE_SCHEMA.empty_table()
         return read_table(self.sample_file, SAMPLE_SCHEMA)
 
-    def finished_sample(self, drawn: Drawn) -> pa.Table:
-        """The sample of all draws.
+    def check_finished(self, population: Population, drawn: Drawn) -> None:
+        """See to it that the sample is that of all draws.
 
         Raises:
-            WorkspaceError: the last draw was interrupted.
+            WorkspaceError: the last draw was interrupted, or the sample is not what was drawn.
         """
         sample = self.sample()
-        if _draws_in(sample) < drawn.draws:
+        if _draws_in(sample) == drawn.draws - 1:
             raise WorkspaceError(
                 f"{self.sample_file}: draw {drawn.draws} was interrupted; run `sixrayd estimate "
                 f"{'--next-look' if drawn.looks else '--sample N'}`, which finishes it"
             )
-        return sample
+        self.check(population, drawn, sample)
+
+    def check(self, population: Population, drawn: Drawn, sample: pa.Table) -> None:
+        """See to it that a sample is what was drawn.
+
+        Raises:
+            WorkspaceError: it is not.
+        """
+        try:
+            drawn.check_sample(population, sample)
+        except WorkspaceError as error:
+            raise WorkspaceError(
+                f"{self.sample_file}: {error}; put it back from a backup"
+            ) from error
 
 
 def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
@@ -147,7 +160,7 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
     Raises:
         SettingsError: another seed than that of the draw that was interrupted, or looks that were
             planned otherwise.
-        WorkspaceError: nothing is left to draw, or a file has changed.
+        WorkspaceError: nothing is left to draw, or a file has changed; nothing is drawn then.
     """
     with workspace.lock("estimate"):
         name = review_name(workspace, settings.name)
@@ -162,11 +175,13 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
             _check_kind(folder, plan, settings)
         _check_seed(plan, settings.seed, finished)
         if not finished:
+            folder.check(population, drawn, sample)
             plan, drawn = _draw(folder, plan, population, drawn, answers, settings)
         settled = {image_id for image_id, answer in answers.items() if answer.settled}
         rows = drawn.sample(population, settled)
-        added = pa.Table.from_pylist(rows, SAMPLE_SCHEMA)
-        write_table(folder.sample_file, pa.concat_tables([sample, added]), SAMPLE_SCHEMA)
+        sample = pa.concat_tables([sample, pa.Table.from_pylist(rows, SAMPLE_SCHEMA)])
+        folder.check(population, drawn, sample)
+        write_table(folder.sample_file, sample, SAMPLE_SCHEMA)
     last = plan.draws[-1]
     return SampleResult(
         name=name,

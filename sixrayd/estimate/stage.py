@@ -151,7 +151,7 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
     else:
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
-        drawn.check_sample(population, folder.finished_sample(drawn))
+        folder.check_finished(population, drawn)
     given = tuple(
         each
         for name in reviews_with_decisions(workspace)

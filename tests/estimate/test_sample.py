@@ -256,3 +256,25 @@ def test_what_the_command_prints(campaign, runner):
     document = json.loads(runner.invoke(command, [*words[:2], "--sample", "2", "--json"]).stdout)
     assert (document["draw"], document["units_in_all"]) == (2, 8)
     assert document["commitment"] != lines[5].split()[-1]
+
+
+@pytest.mark.parametrize("kept", [None, 2, 3])
+def test_nothing_is_drawn_beside_a_sample_that_lost_rows(campaign, kept):
+    draw(campaign, 2)
+    draw(campaign, 2)
+    folder = campaign.workspace.folder("estimate", "first")
+    sample, plan = folder / "sample.parquet", (folder / "draws.json").read_bytes()
+    rows = pq.read_table(sample)
+    assert rows.num_rows > 3
+    sample.unlink()
+    if kept:
+        pq.write_table(rows.slice(rows.num_rows - kept), sample)
+    lost = (
+        r"sample\.parquet: sample: unit N\d+ was drawn and is not in it; put it back from a backup$"
+    )
+    for go_on in (lambda: draw(campaign, 2), lambda: estimate(campaign.workspace)):
+        with pytest.raises(WorkspaceError, match=lost):
+            go_on()
+    assert (folder / "draws.json").read_bytes() == plan
+    pq.write_table(rows, sample)
+    assert draw(campaign, 2).draw == 3
