@@ -248,8 +248,12 @@ def _checked_table(
         if set(table.schema.names) == set(schema.names):
             table = table.select(schema.names)
     if not table.schema.equals(schema):
+        found, wanted = table.schema.names, schema.names
+        if found == wanted:
+            both = (table.schema.remove_metadata(), schema.remove_metadata())
+            found, wanted = (str(each).splitlines() for each in both)
         raise WorkspaceError(
-            f"{where}: columns {table.schema.names}, expected {schema.names}; "
+            f"{where}: columns {found}, expected {wanted}; "
             "it was written by another version: run the stage again"
         )
     check_names(table, where)

@@ -82,6 +82,11 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
         f"{path}: columns ['other'], expected ['name']; it was written by another version: "
         "run the stage again"
     )
+    write_table(path, [{"name": 1}], pa.schema([("name", pa.int64())]))
+    with pytest.raises(
+        WorkspaceError, match=r"columns \['name: int64'\], expected \['name: string"
+    ):
+        read_table(path, SCHEMA)
 
 
 def test_only_plain_files_are_opened(tmp_path: Path) -> None:
