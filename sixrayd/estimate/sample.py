@@ -148,7 +148,7 @@ class SampleFolder:
             drawn.check_sample(population, sample)
         except WorkspaceError as error:
             raise WorkspaceError(
-                f"{self.sample_file}: {error}; put it back from a backup"
+                f"{self.sample_file}: {error}; put it and draws.json back from a backup"
             ) from error
 
 

@@ -272,7 +272,8 @@ def test_files_of_the_sample_that_were_changed(campaign):
 
     plan = json.loads(kept["draws.json"])
     plan["draws"][0]["seed"] = "chosen"
-    assert refusal("draws.json", json.dumps(plan).encode()).startswith("sample: unit N")
+    said = refusal("draws.json", json.dumps(plan).encode())
+    assert said.startswith(f"{folder / 'sample.parquet'}: sample: unit N")
     for broken in (b"", b"{}", b"null", b"\xff", kept["draws.json"] + b"}"):
         assert refusal("draws.json", broken) == (
             f"{folder / 'draws.json'}: broken; put it back from a backup, the sample hangs on it"
