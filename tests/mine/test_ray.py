@@ -288,21 +288,28 @@ def test_a_shard_that_kills_every_worker_is_named(cluster, trained, shards, tmp_
     assert str(caught.value).endswith("); all other parts stay")
 
 
+def listening():
+    """Processes' names, hosts and ports, of this process and all that it has started."""
+    return {
+        (process.name(), *connection.laddr)
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
 @pytest.mark.long
 def test_a_cluster_of_its_own_is_closed_to_others(trained, shards, tmp_path):
     """Nothing beyond loopback, there nothing without the token, and no file."""
     folder, tasks = shards
-    found = {}
+    found, before = {}, listening()  # servers of other tests
 
     def look():
         node = ray.nodes()[0]
         found["places"] = set(), set()
-        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-            for connection in process.net_connections("inet"):
-                if connection.status == psutil.CONN_LISTEN:
-                    host, port = connection.laddr
-                    found["places"][0].add(host.removeprefix("::ffff:"))
-                    found["places"][1].add((process.name(), port))
+        for name, host, port in listening() - before:
+            found["places"][0].add(host.removeprefix("::ffff:"))
+            found["places"][1].add((name, port))
         found["answers"] = Counter(asked(port) for _, port in found["places"][1])
         found["folder"] = Path(node["RayletSocketName"]).parents[3]
         found["stranger"] = as_another_user(lambda: os.access(found["folder"], os.R_OK | os.X_OK))

@@ -163,7 +163,7 @@ def test_an_error_at_each_write_leaves_nothing_half_visible(few, tmp_path, monke
         try:
             mine(few, SETTINGS)
         except WorkspaceError as error:
-            assert f"cannot be written ({os.strerror(number)}); " in str(error)
+            assert f"written ({os.strerror(number)}); " in str(error)
         else:
             assert results(few) == whole
             if left >= 0:
