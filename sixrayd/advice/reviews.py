@@ -155,6 +155,7 @@ class Reviews:
         said = _said(folder)
         done = {(each.lane, each.image_id) for each in answers(said)}
         ended = ended_tasks(rows, said)
+        closed = done | ended.keys()
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
@@ -165,9 +166,8 @@ class Reviews:
             not_pulled=told.not_pulled if told else None,
             strewn=len(self._strewn(folder, images)),
             checks_left=sum(
-                row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in done
+                row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in closed
                 for row in rows
-                if row["task"] not in ended
             ),
             unsettled=told.unsettled if told else count_unsettled(rows, self.said),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +138,16 @@ def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:
     return tuple(found)
 
 
+def all_decisions(workspace: Workspace) -> list[Decision]:
+    """All versions of all decisions of all reviews.
+
+    Raises:
+        WorkspaceError: see `load_decisions`.
+    """
+    names = reviews_with_decisions(workspace)
+    return [each for name in names for each in load_decisions(workspace, name)]
+
+
 def said_in_all(
     workspace: Workspace, fresh: Iterable[Decision] = ()
 ) -> dict[str, tuple[Decision, ...]]:
@@ -150,8 +159,7 @@ def said_in_all(
     Raises:
         WorkspaceError: see `load_decisions`.
     """
-    known = (load_decisions(workspace, name) for name in reviews_with_decisions(workspace))
-    return standing_decisions(chain(*known, fresh))
+    return standing_decisions([*all_decisions(workspace), *fresh])
 
 
 def decisions_of(rows: Iterable[Mapping[str, Any]], review: str) -> list[Decision]:
@@ -186,9 +194,9 @@ def answers(decisions: Iterable[Decision]) -> list[Decision]:
 
 def ended_tasks(
     tasks: Iterable[Mapping[str, Any]], decisions: Iterable[Decision]
-) -> dict[int, str]:
-    """Image by task of reviewers' tasks that were answered and of which no answer stands: what was
-    withdrawn or taken back, and is given to nobody again.
+) -> dict[tuple[str, str], int]:
+    """By lane and image, reviewers' tasks that were answered and of which no answer stands: what
+    was withdrawn or taken back, and is given to nobody again.
 
     Args:
         tasks: rows of `TASK_SCHEMA`.
@@ -198,9 +206,9 @@ def ended_tasks(
     there = {(each.lane, each.image_id) for each in said}
     there -= {(each.lane, each.image_id) for each in answers(said)}
     return {
-        row["task"]: row["image_id"]
+        key: row["task"]
         for row in tasks
-        if row["lane"] != ADJUDICATION and (row["lane"], row["image_id"]) in there
+        if (key := (row["lane"], row["image_id"])) in there and row["lane"] != ADJUDICATION
     }
 
 

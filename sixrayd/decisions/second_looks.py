@@ -24,7 +24,7 @@ def is_first_look(lane: str) -> bool:
 
 
 def first_looks(decisions: Iterable[Decision]) -> list[Decision]:
-    """By people who had seen nothing that others have said, in the order of their times.
+    """Those of people who had seen nothing that others have said, in the order of their times.
 
     Who changes another's answer in its own annotation has seen that one.
     """

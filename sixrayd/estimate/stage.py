@@ -13,12 +13,7 @@ from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import Rule
 from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import (
-    Decision,
-    load_decisions,
-    reviews_with_decisions,
-    standing_decisions,
-)
+from sixrayd.decisions.decision import Decision, all_decisions, standing_decisions
 from sixrayd.estimate.figure import InterimLook, draw_course
 from sixrayd.estimate.planted import planted_counts, planted_files
 from sixrayd.estimate.reading import (
@@ -88,7 +83,7 @@ class Spots:
     unanswered: int
     to_settle: Mapping[str, str]  # image → why its answers settle nothing
     looks: tuple[int, ...]  # groups that each planned look draws in all, about; () if none is
-    withdrawn: tuple[str, ...] = ()  # images whose answers were; nobody is asked again by himself
+    withdrawn: tuple[str, ...] = ()  # images whose answers were, which nobody is given again
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +147,7 @@ def gather(workspace: Workspace, name: str, rule: Rule) -> EstimateInputs:
         population = folder.population(plan)
         drawn = folder.drawn(plan, population)
         folder.check_finished(population, drawn)
-    given = tuple(
-        each
-        for name in reviews_with_decisions(workspace)
-        for each in load_decisions(workspace, name)
-    )
+    given = all_decisions(workspace)
     said = standing_decisions(given)
     withdrawn = frozenset(each.image_id for each in given) - said.keys()
     answers = answers_by(workspace, said, rule)

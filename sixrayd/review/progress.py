@@ -90,6 +90,7 @@ def count_progress(
         for item in decision.boxes
     )
     left = len(sent - done)
+    ended = ended_tasks(rows, [*said, *planted_said]).items()
     work = _seconds_at_work(flat)
     hours_left, finish = _forecast(left, flat, work)
     return Progress(
@@ -114,7 +115,7 @@ def count_progress(
         images_an_hour={who: round(3600 / fmean(each), 1) for who, each in work.items()},
         hours_left=hours_left,
         finish=finish,
-        ended=ended_tasks(rows, [*said, *planted_said]),
+        ended={task: image_id for (_, image_id), task in ended},
     )
 
 

@@ -29,7 +29,7 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.queue.tagged import tagged_images
 from sixrayd.review.sending import Places, Sender, task_rows
-from sixrayd.review.server import LABEL_STUDIO, connect, place_of
+from sixrayd.review.server import LABEL_STUDIO, connect
 from sixrayd.review.settings import AdjudicateSettings, PushSettings
 
 
@@ -118,7 +118,7 @@ def push(
             result = job.finish("1", len(fresh), len(images), all_of.elsewhere)
             return replace(
                 result,
-                cautions=(*all_of.cautions, *cautions, *_caution_of_gone(job.sender.gone)),
+                cautions=(*all_of.cautions, *cautions, *result.cautions),
                 second_looks=sum(map(len, second.values())),
                 finders=finders,
             )
@@ -222,8 +222,7 @@ class _Push:
         pictures = Pictures(workspace, folder.name, known.union(self.planned))
         where = (settings.url, settings.token_file, settings.server)
         self.sender = Sender(folder, pictures, lambda: connect(workspace, *where))
-        server = self.sender.server
-        self.project = self.sender.open_project(place_of(server))
+        self.project = self.sender.open_project()
         self.places: Places = self.sender.there(self.project)
         self.next: list[tuple[str, str]] = []  # lane and image of what is about to be sent
         self.tasks = 0  # sent
@@ -336,4 +335,5 @@ class _Push:
             decided_elsewhere=elsewhere,
             duplicates_removed=removed,
             images_written=self.images_written,
+            cautions=_caution_of_gone(self.sender.gone),
         )

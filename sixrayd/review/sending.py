@@ -57,18 +57,19 @@ class Sender:
         """Close the client."""
         self.server.close()
 
-    def open_project(self, where: str) -> Project:
+    def open_project(self) -> Project:
         """The review's project with the numbers of its books on the server.
 
         Raises:
             ServiceError: it was pushed to another server.
         """
         # The key is on disk before anything is made, so that a killed push finds it again.
+        where = place_of(self.server)
         project = self.folder.project() or self.folder.new_project(where)
         books = []
         for book in project.books:
             number = self.server.find_project(project.book_key(book))
-            if number is None and book.number and project.server != place_of(self.server):
+            if number is None and book.number and project.server != where:
                 raise ServiceError(
                     f"{self.server.address}: has no project of review "
                     f"{self.folder.name!r}, which was pushed to {project.server}; name that "

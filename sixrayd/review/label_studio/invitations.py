@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.storage import check_known
 from sixrayd.review.label_studio.connection import Connection
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def end_invitation(client: "LabelStudio", folder: Path) -> None:
 
     Raises:
         ServiceError: the server is down, or refuses.
+        WorkspaceError: what was ended cannot be read.
     """
     ended = _hash(client.sign_up_page())
     write_json(folder / ENDED, [*_ended(folder), ended][-_MOST:])
@@ -31,6 +33,7 @@ def end_again(connection: Connection, folder: Path) -> bool:
 
     Raises:
         ServiceError: the server is down, or refuses.
+        WorkspaceError: what was ended cannot be read.
     """
     ended = _ended(folder)
     if not ended:
@@ -47,7 +50,8 @@ def end_again(connection: Connection, folder: Path) -> bool:
 def _ended(folder: Path) -> list[str]:
     try:
         return list(map(str, parse_json(plain_text(folder / ENDED))))
-    except (OSError, *NONSENSE):
+    except (OSError, *NONSENSE) as error:
+        check_known(error, folder / ENDED)
         return []
 
 

@@ -51,7 +51,7 @@ def take_over(workspace: Workspace, settings: TakeOverSettings) -> TakenOver:
         pictures = Pictures(workspace, folder.name, {row["image_id"] for row in folder.tasks()})
         where = (settings.url, settings.token_file, settings.server)
         with closing(Sender(folder, pictures, lambda: connect(workspace, *where))) as sender:
-            project = replace(project, books=sender.open_project(project.server).books)
+            project = replace(project, books=sender.open_project().books)
             job = _TakeOver(folder, project, sender)
             left_out = len(job.spare()) if settings.dry_run else job.finish()
             return TakenOver(
