@@ -21,10 +21,11 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.locks import Holder
 from sixrayd.core.printing import echo
 from sixrayd.core.records import ADJUDICATION, APART, LOCAL
+from sixrayd.core.restored import check_restored
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.decisions.decision import check_restored, reviews_with_decisions
+from sixrayd.decisions.decision import reviews_with_decisions
 from sixrayd.decisions.unsettled import Unsettled
 
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time

@@ -13,7 +13,6 @@ STAGES = {
 }
 ASIDE = ("audit",)  # nothing waits for these
 SERVER = "server"  # folder beside the reviews: Label Studio's data, which its owner alone may see
-RESTORED = ".restored-"  # in there: a backup whose files are taking their places
 _COMPUTING, _PEOPLE = ".lock", ".lock-review"
 # What people do goes on beside what computes for days; stages that are not named keep out all.
 _LOCKS = dict.fromkeys(("models", "mine", "benchmark", "audit"), (_COMPUTING,)) | dict.fromkeys(

@@ -5,6 +5,9 @@ import pyarrow as pa
 from sixrayd.core.records import BOX_COLUMNS, EMPTY_SETS, State
 
 DATASET = "manifests/dataset.json"
+CHANGELOG, CROISSANT, CARD = "CHANGELOG.md", "croissant.json", "README.md"
+# What tells of the other files, with the version in it.
+ABOUT = frozenset((DATASET, CHANGELOG, CROISSANT, CARD))
 BOXES, ABSENCE, STATES = "provenance.parquet", "absence.parquet", "states.parquet"
 UNLISTED = "unlisted"  # where a form needs a name for images on no side
 BARE = "positives_without_boxes.txt"
@@ -84,3 +87,12 @@ ABSENCE_SCHEMA = pa.schema(
         pa.field("absent", pa.list_(pa.string()), nullable=False),  # classes that it does not show
     ]
 )
+
+
+def content_version(digest: str) -> str:
+    """The version of an export that was given none.
+
+    Args:
+        digest: SHA-256 of its files but `ABOUT`, in hex; see `staging.content_digest`.
+    """
+    return f"0.0.0+{digest[:12]}"

@@ -12,7 +12,7 @@ from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.files import read_table
 from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
-from sixrayd.core.stages import RESTORED, SERVER
+from sixrayd.core.restored import check_restored
 from sixrayd.core.workspace import Workspace
 
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
@@ -97,20 +97,6 @@ def reviews_with_decisions(workspace: Workspace) -> list[str]:
     check_restored(workspace)
     files = workspace.folder("review").glob("[!.]*/decisions/*.parquet")
     return sorted({path.parent.parent.name for path in files})
-
-
-def check_restored(workspace: Workspace) -> None:
-    """Refuse reviews while files of a backup are still on their way.
-
-    Raises:
-        WorkspaceError: a backup is half put back.
-    """
-    server = workspace.folder("review") / SERVER
-    if any(server.glob(f"{RESTORED}*")):
-        raise WorkspaceError(
-            f"{server}: a backup is half put back; wait for its restore; if that was killed, "
-            f"`{workspace.command('sixrayd review serve --background')}` ends it"
-        )
 
 
 def read_decisions(path: Path) -> list[dict[str, Any]]:

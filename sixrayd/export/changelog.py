@@ -9,14 +9,13 @@ from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST
 from sixrayd.core.storage import check_known
-from sixrayd.datasets.export_files import DATASET
+from sixrayd.datasets.export_files import CHANGELOG, DATASET
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
 from sixrayd.diff.compare import diff
 from sixrayd.diff.printing import diff_lines
 
-CHANGELOG = "CHANGELOG.md"
 _TITLE = "# Changes\n"
 _EXAMPLES = 20  # of each kind
 _MOST_TEXT = 1 << 20  # bytes of a changelog

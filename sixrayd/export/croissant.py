@@ -17,7 +17,6 @@ from sixrayd.datasets.export_files import (
 )
 from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts
 
-CROISSANT = "croissant.json"
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",

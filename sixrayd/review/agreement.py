@@ -15,11 +15,11 @@ from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.core.restored import check_restored
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import (
     Decision,
-    check_restored,
     decision_files,
     load_decisions,
     standing_decisions,

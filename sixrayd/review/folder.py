@@ -30,10 +30,10 @@ from sixrayd.core.records import (
     TASK_DEFAULTS,
     TASK_SCHEMA,
 )
+from sixrayd.core.restored import check_restored
 from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import (
-    check_restored,
     decision_files,
     decisions_of,
     load_decisions,

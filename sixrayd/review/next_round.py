@@ -21,12 +21,12 @@ from sixrayd.core.records import (
     Split,
     Verdict,
 )
+from sixrayd.core.restored import check_restored
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
     Decision,
-    check_restored,
     decision_files,
     mining_of,
     reviews_with_decisions,

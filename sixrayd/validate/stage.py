@@ -9,7 +9,7 @@ from typing import Any
 from sixrayd.core.errors import printable
 from sixrayd.core.files import plain_bytes, sha256_file
 from sixrayd.core.shards import MAX_IMAGE_BYTES
-from sixrayd.datasets.export_files import DATASET
+from sixrayd.datasets.export_files import ABOUT, DATASET, content_version
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.places import IMAGES, suffix_of
 from sixrayd.validate.agreement import check_documents
@@ -30,9 +30,7 @@ from sixrayd.validate.walking import (
 Report = Callable[[str, int, int], None]
 _OTHER = "remove it, or write the export again with `sixrayd export --force`"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
-_OF_CONTENT = re.compile(r"0\.0\.0\+([0-9a-f]{12})")  # a version that the files made
-# What is written of the other files, with the version in it.
-_ABOUT = frozenset((DATASET, "CHANGELOG.md", "croissant.json", "README.md"))
+_OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
 _TOLD = 100  # files between two reports
 
 
@@ -61,7 +59,7 @@ def validate(
     check = LabelCheck(tables, _texts(document, "sets"), faults) if tables else None
     files, content = 0, hashlib.sha256()
     for file in tree_files(place, faults):
-        if file.sha256 and file.path not in _ABOUT:
+        if file.sha256 and file.path not in ABOUT:
             content.update(f"{file.sha256}  {file.path}\n".encode())
         files += file.kind != NONE
         _check_file(place, file, settings, faults, check)
@@ -88,9 +86,9 @@ def validate(
 
 def _check_version(version: object, content: str, faults: FaultList) -> None:
     """A version that is made of the content tells it from any other."""
-    made = _OF_CONTENT.fullmatch(version) if isinstance(version, str) else None
-    if made and not content.startswith(made[1]):
-        faults.add(DATASET, "version", version, f"0.0.0+{content[:12]}, as the files make it")
+    made = isinstance(version, str) and _OF_CONTENT.fullmatch(version)
+    if made and version != (expected := content_version(content)):
+        faults.add(DATASET, "version", version, f"{expected}, as the files make it")
 
 
 def _exported(tables: ExportTables | None) -> int:

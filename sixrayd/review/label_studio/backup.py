@@ -14,12 +14,13 @@ from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
-from sixrayd.core.stages import RESTORED, SERVER
+from sixrayd.core.restored import half_restored
+from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.database import checked_counts, opened_to_read
 from sixrayd.review.label_studio.postgres import Postgres, check_place, copy_rows, noted
 from sixrayd.review.label_studio.server import running, server_folder, server_mark
-from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
+from sixrayd.review.label_studio.taking_place import finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
 
 KEPT = 10  # older ones go
@@ -59,7 +60,7 @@ def back_up(
     server = server_folder(workspace)
     if database is None and (up := running(workspace)):
         database = up.database
-    if is_decided(server):  # a restore was killed
+    if half_restored(server):  # a restore was killed
         with server_mark(workspace, "a restore is ended"):
             finish_restore(server, database)
     check_place(server, server / DATABASE, database)
@@ -93,7 +94,7 @@ def back_up(
 def _marks(server: Path) -> list[int]:
     """What tells that a restore has exchanged the data, or is about to."""
     there = (path for path in (server / DATABASE, server / "secret.json") if path.exists())
-    return [*(path.stat().st_ino for path in there), sum(1 for _ in server.glob(f"{RESTORED}*"))]
+    return [*(path.stat().st_ino for path in there), len(half_restored(server))]
 
 
 def backups(workspace: Workspace) -> list[Path]:

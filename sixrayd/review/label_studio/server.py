@@ -25,6 +25,7 @@ from sixrayd.core.files import (
 from sixrayd.core.locks import HeldError, Hold, held, holder
 from sixrayd.core.printing import echo
 from sixrayd.core.private import is_own, write_private
+from sixrayd.core.restored import half_restored
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio.account import account_of, private_folder
 from sixrayd.review.label_studio.connection import Connection, check_address, read_token
@@ -40,7 +41,7 @@ from sixrayd.review.label_studio.postgres import (
     noted,
 )
 from sixrayd.review.label_studio.proof import is_up
-from sixrayd.review.label_studio.taking_place import finish_restore, is_decided
+from sixrayd.review.label_studio.taking_place import finish_restore
 from sixrayd.review.label_studio.unpacking import DATABASE
 
 START_TIMEOUT_S = 600.0
@@ -222,7 +223,7 @@ def end_restore(workspace: Workspace, database: Postgres | None) -> None:
         WorkspaceError: somebody does.
     """
     folder = server_folder(workspace)
-    with workspace.lock("review") if is_decided(folder) else nullcontext():
+    with workspace.lock("review") if half_restored(folder) else nullcontext():
         finish_restore(folder, database)
 
 

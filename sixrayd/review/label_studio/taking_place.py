@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
-from sixrayd.core.stages import RESTORED
+from sixrayd.core.restored import RESTORED, half_restored
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.postgres import (
     NOTE,
@@ -39,11 +39,6 @@ def decide(server: Path) -> None:
     sync_folder(server)
 
 
-def is_decided(server: Path) -> bool:
-    """Whether a restore was decided and has not ended."""
-    return any(server.glob(f"{RESTORED}*"))
-
-
 def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str, tuple[str, ...]]:
     """End the restore that was decided, if one was; call with the server's mark.
 
@@ -59,7 +54,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
     """
     aside, kept = "", []
     shutil.rmtree(server / FRESH, ignore_errors=True)
-    for ready in sorted(server.glob(f"{RESTORED}*")):
+    for ready in half_restored(server):
         into = noted(ready / "server")
         if into and (database is None or into != database.url):
             raise ServiceError(

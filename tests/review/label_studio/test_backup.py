@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
+from sixrayd.core.restored import half_restored
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
@@ -22,7 +23,6 @@ from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import find_server, running_server, server_folder
-from sixrayd.review.label_studio.taking_place import is_decided
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
@@ -202,7 +202,7 @@ def test_what_has_no_room_is_kept_and_the_restore_ends(tmp_path):
 
     assert restore(workspace, archive).kept == names
 
-    assert not is_decided(server_folder(workspace))
+    assert not half_restored(server_folder(workspace))
     assert ((folder / "file").is_file(), (folder / "folder").is_dir()) == (True, True)
 
 

@@ -1,0 +1,28 @@
+"""A backup that is half put back: its files lie beside the reviews, on the way to their places."""
+
+from pathlib import Path
+
+from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.stages import SERVER
+from sixrayd.core.workspace import Workspace
+
+RESTORED = ".restored-"  # in the server's folder: what a restore has proved, and its moment
+
+
+def half_restored(server: Path) -> list[Path]:
+    """Restores that were decided and have not ended, the earliest first."""
+    return sorted(server.glob(f"{RESTORED}*"))
+
+
+def check_restored(workspace: Workspace) -> None:
+    """Refuse reviews while files of a backup are still on their way.
+
+    Raises:
+        WorkspaceError: a backup is half put back.
+    """
+    server = workspace.folder("review") / SERVER
+    if half_restored(server):
+        raise WorkspaceError(
+            f"{server}: a backup is half put back; wait for its restore; if that was killed, "
+            f"`{workspace.command('sixrayd review serve --background')}` ends it"
+        )
