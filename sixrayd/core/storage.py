@@ -33,6 +33,7 @@ _ADVICE = {
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
 }
+_AROUND = 500  # signs of a text that are shown before and behind what is no UTF-8
 # Of a file that may well be whole.
 _UNKNOWN = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM)
 
@@ -60,7 +61,8 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
 
 def unfit_path(error: UnicodeEncodeError) -> str:
     """What to tell people of a path that tables cannot be read or written by."""
-    path = str(error.object).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = error.object[max(0, error.start - _AROUND) : error.end + _AROUND]
+    path = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return f"{path}: its name is no UTF-8; rename what is odd in it, or name another place"
 
 

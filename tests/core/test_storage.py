@@ -13,7 +13,7 @@ import pytest
 
 from sixrayd.core.errors import UnknownStateError, WorkspaceError
 from sixrayd.core.shards import ShardWriter
-from sixrayd.core.storage import check_known, is_refusal, refusal, refusals_told
+from sixrayd.core.storage import check_known, is_refusal, refusal, refusals_told, unfit_path
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.estimate.plan import plan_costs
 from sixrayd.estimate.settings import EstimateSettings
@@ -175,6 +175,13 @@ def test_what_cannot_be_read_is_known_to_be_nothing_else():
     for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES):
         with pytest.raises(UnknownStateError, match=r"w/a: cannot be read \("):
             check_known(OSError(number, ""), "w/a")
+
+
+def test_of_a_long_text_the_part_around_what_is_odd_is_told():
+    with pytest.raises(UnicodeEncodeError) as caught:
+        ("x" * 9000 + "/w\udcff/y" + "z" * 9000).encode()
+    said = unfit_path(caught.value)
+    assert "x/w\\xff/yz" in said and len(said) < 1100
 
 
 def test_a_path_that_tables_cannot_have_is_told(tmp_path):
