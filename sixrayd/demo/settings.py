@@ -39,8 +39,6 @@ class DemoSettings:
     browse: bool = True
 
     def __post_init__(self) -> None:
-        if self.images < 50:
-            raise SettingsError(f"images {self.images}: the demo needs at least 50")
         if self.budget <= 0:
             raise SettingsError(f"budget {self.budget}: needs to be above 0")
         check_ranges(self, _RANGES)

@@ -11,6 +11,7 @@ from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
 TDC = FAST  # what `--crop tdc` looks with, where nothing else is asked for
+_RANGES = {"batch": (0, 1_000_000), "workers": (0, MOST_WORKERS), "threads": (0, MOST_WORKERS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,7 @@ class MineSettings:
         for key in ("threshold", "keep"):
             if not 0 < getattr(self, key) < 1:
                 raise SettingsError(f"{key} {getattr(self, key)}: needs to lie between 0 and 1")
-        for key, least in (("batch", 0), ("workers", 0), ("threads", 0)):
-            if getattr(self, key) < least:
-                raise SettingsError(f"{key} {getattr(self, key)}: needs to be at least {least}")
-        check_ranges(self, {"workers": (0, MOST_WORKERS), "threads": (0, MOST_WORKERS)})
+        check_ranges(self, _RANGES)
         choices = {"crop": get_args(Crop), "on_error": ("skip", "stop")}
         for key, known in choices.items():
             if getattr(self, key) not in known:

@@ -11,7 +11,9 @@ DRAWABLE = tuple(BUILDERS)
 _RANGES = {
     "images": (1, 2_000_000),  # all are planned in memory, some 0.5 kB each
     "part_bytes": (1, 1 << 62),
+    "jpeg_quality": (1, 95),
     "seed": (0, MOST_SEED),
+    **dict.fromkeys(("positives", "hidden", "duplicates", "hidden_copies", "margins"), (0, 1)),
     "workers": (1, MOST_WORKERS),
 }
 
@@ -50,16 +52,6 @@ class SynthSettings:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("images", "part_bytes", "workers"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name}: need at least 1, got {getattr(self, name)}")
-        for name in ("positives", "hidden", "duplicates", "hidden_copies", "margins"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name}: need a share of 0 to 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise SettingsError(f"seed: need 0 or more, got {self.seed}")
-        if not 1 <= self.jpeg_quality <= 95:
-            raise SettingsError(f"jpeg_quality: need 1 to 95, got {self.jpeg_quality}")
         check_ranges(self, _RANGES)
         self._check_classes()
 

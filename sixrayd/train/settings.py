@@ -1,6 +1,5 @@
 """Settings of training."""
 
-import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -22,6 +21,8 @@ _SAVED_AS = {
 _RANGES = {
     "epochs": (1, 1_000_000),
     "batch": (1, 1_000_000),
+    "micro_batch": (1, 1_000_000),
+    "validate_every": (1, 1_000_000),
     "learning_rate": (0, 1e30),
     "background": (0, 1000),
     "window": (0, 2),
@@ -82,19 +83,7 @@ class TrainSettings:
         known = ("auto", *DETECTORS)
         if self.detector not in known:
             raise SettingsError(f"detector {self.detector!r}: is none of {', '.join(known)}")
-        for key, least in (
-            ("epochs", 1),
-            ("batch", 1),
-            ("learning_rate", 0),
-            ("background", 0),
-            ("window", 0),
-            ("micro_batch", 1),
-            ("validate_every", 1),
-        ):
-            value = getattr(self, key)
-            if value is not None and not least <= value < math.inf:
-                option = key.replace("_", "-")
-                raise SettingsError(f"{option} {value}: needs to be at least {least}, and finite")
+        check_ranges(self, _RANGES)
         if self.learning_rate == 0:
             raise SettingsError("learning-rate 0: needs to be above 0, nothing would be learnt")
         size = self.input_size
@@ -108,7 +97,6 @@ class TrainSettings:
             raise SettingsError(f"ema {self.ema_decay}: needs to be at least 0 and less than 1")
         if 0 < (self.window or 0) < _LEAST_WINDOW:
             raise SettingsError(f"window {self.window}: expected 0, or {_LEAST_WINDOW} or more")
-        check_ranges(self, _RANGES)
         if not 0 < self.validation < 1:
             raise SettingsError(f"validation {self.validation}: needs to lie between 0 and 1")
 

@@ -190,8 +190,8 @@ def test_a_folder_that_is_no_tree(tmp_path, runner):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"margin": -1}, "margin -1: needs to be at least 0"),
-        ({"resamples": 0}, "resamples 0: needs to be at least 1"),
+        ({"margin": -1}, "margin -1: expected 0 to 1"),
+        ({"resamples": 0}, "resamples 0: expected 1 to 100,000"),
         ({"detectors": ("ssd300",) * 2}, "detectors ssd300, ssd300: one occurs twice"),
         (
             {"detectors": ("yolo",)},

@@ -64,12 +64,12 @@ def test_extreme_shares(settings, counts) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": 0}, "images: need at least 1, got 0"),
-        ({"workers": 0}, "workers: need at least 1, got 0"),
-        ({"part_bytes": 0}, "part_bytes: need at least 1, got 0"),
-        ({"seed": -1}, "seed: need 0 or more, got -1"),
-        ({"hidden": 1.5}, "hidden: need a share of 0 to 1, got 1.5"),
-        ({"jpeg_quality": 0}, "jpeg_quality: need 1 to 95, got 0"),
+        ({"images": 0}, "images 0: expected 1 to 2,000,000"),
+        ({"workers": 0}, "workers 0: expected 1 to 1,024"),
+        ({"part_bytes": 0}, "part-bytes 0: expected 1 to 4,611,686,018,427,387,904"),
+        ({"seed": -1}, "seed -1: expected 0 to 9,223,372,036,854,775,807"),
+        ({"hidden": 1.5}, "hidden 1.5: expected 0 to 1"),
+        ({"jpeg_quality": 0}, "jpeg-quality 0: expected 1 to 95"),
         ({"classes": ()}, "classes: need each class once, got ()"),
         ({"classes": ("Gun", "Gun")}, "classes: need each class once, got ('Gun', 'Gun')"),
         (

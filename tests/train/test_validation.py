@@ -247,8 +247,8 @@ def test_without_an_average_the_live_weights_are_kept():
     [
         ({"ema_decay": 1.0}, "ema 1.0: needs to be at least 0 and less than 1"),
         ({"ema_decay": float("nan")}, "ema nan: needs to be at least 0 and less than 1"),
-        ({"micro_batch": 0}, "micro-batch 0: needs to be at least 1, and finite"),
-        ({"validate_every": 0}, "validate-every 0: needs to be at least 1, and finite"),
+        ({"micro_batch": 0}, "micro-batch 0: expected 1 to 1,000,000"),
+        ({"validate_every": 0}, "validate-every 0: expected 1 to 1,000,000"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):
