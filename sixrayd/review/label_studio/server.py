@@ -184,13 +184,10 @@ def start(
         (folder / "state.json").unlink(missing_ok=True)
         _check_free(port)
         if database:
-            account = (secret["user"], secret["token"])
-            check_owner(database, *account, new=not noted(folder))
+            check_owner(database, secret["user"], secret["token"], new=not noted(folder))
             make_tables(database, folder / "data" / "made", say)
-        elif file.exists():
-            _check(file, workspace)
         else:
-            write_bytes(file, plain_bytes(empty_database()))
+            _ready_file(file, workspace)
         _keep_key_alone(folder / "data" / ".env")
         say("Starting Label Studio")
         more = database.variables() if database else {}
@@ -212,6 +209,14 @@ def start(
         child.returncode = 0  # it lives on without this object, which would warn of that
     told = (url, child.pid, secret["user"], secret["token"])
     return Server(*told, folder / "secret.json", database)
+
+
+def _ready_file(file: Path, workspace: Workspace) -> None:
+    """A database that is a file: what is there is checked, an empty one made."""
+    if file.exists():
+        _check(file, workspace)
+    else:
+        write_bytes(file, plain_bytes(empty_database()))
 
 
 def end_restore(workspace: Workspace, database: Postgres | None) -> None:
