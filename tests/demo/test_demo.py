@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from sixrayd.core.children import module_command
+from sixrayd.core.records import Verdict
+from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import load_decisions
+from sixrayd.review.settings import WithdrawSettings
+from sixrayd.review.withdraw import withdraw
 from tests.processes import ran
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +86,13 @@ def test_a_small_demo_goes_through_every_stage(tmp_path, monkeypatch):
     again = json.loads(_demo(tmp_path, *options, "--no-browse").stdout)
     timeless = {key for key in result if key != "seconds"}
     assert {key: again[key] for key in timeless} == {key: result[key] for key in timeless}
+
+    workspace = Workspace(tmp_path / "workspace")
+    (name,) = workspace.names("review")
+    found = next(d for d in load_decisions(workspace, name) if d.verdict == Verdict.MISSED)
+    withdraw(workspace, WithdrawSettings((found.image_id,), reason="a second look", by="ann"))
+    less = json.loads(_demo(tmp_path, *options, "--no-browse").stdout)
+    assert less["found"] == result["found"] - 1
 
 
 @pytest.mark.long
