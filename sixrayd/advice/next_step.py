@@ -101,14 +101,20 @@ class Judgement:
             return Step(status, f"{by}{doing} is at work", f"{by}{doing}")
         return replace(step, command=step.command and self.workspace.command(step.command))
 
-    def push_of(self, review: str, **changed: Any) -> str:
+    def push_of(self, review: str, left: int = 0, **changed: Any) -> str:
         """The push of a review with the options of its last one, or of the review before.
 
         Args:
+            left: images that were not sent; where there are some, the limit is twice as high.
             changed: options that are to be others, by field.
         """
         state = self._state_of(review)
-        return self._push(replace(state, options={**state.options, **changed}))
+        return self._push(replace(state, options={**state.options, **changed}), left)
+
+    def pull_of(self, review: str) -> str:
+        """The pull of a review from its server."""
+        state = self._state_of(review)
+        return f"sixrayd review pull{self._name(state)}{_where(state)}"
 
     def push_options(self, review: str) -> Mapping[str, Any]:
         """Options of the last push of a review, or of the review before."""
@@ -178,12 +184,17 @@ class Judgement:
             return  # people are at work on it, as it was sent
         if mined and (review is None or mined.progress is not StageProgress.DONE):
             run = self.workspace.held("mine", mined.name)
-            yield from self._of_learning(str(run.settings.get("model", "")) if run else "")
+            model = str(run.settings.get("model", "")) if run else ""
+            yield from self._of_learning(model)
+            lost = model not in self.workspace.names("models")
+            if lost and f"models/{model}/run.json" in mined.changed:
+                line = f"sixrayd train --name {shlex.quote(model)}"
+                yield Step(line, "the model that mined is gone")
         yield from self._of_results("mine", "its model or the release has changed")
 
     def _of_review(self, state: ReviewState) -> Iterator[Step]:
         newest = state is self.reviews.states[-1]
-        pull = f"sixrayd review pull{self._name(state)}{_where(state)}"
+        pull = self.pull_of(state.name)
         steps = []
         if not state.whole:
             steps.append(Step(self._push(state), "the last push or pull was killed"))

@@ -74,8 +74,9 @@ class _Steps:
         """As far into the queue as there is time for."""
         limit = self.campaign.limit(self.division.queue)
         whole = limit >= self.campaign.queue
-        wish = {"limit": None if whole else max(limit, 1), "confirm_finds": self.division.second}
-        return self.judgement.push_of(self.campaign.name, **wish)
+        to = None if whole else max(limit, 1)
+        second = self.division.second
+        return self.judgement.push_of(self.campaign.name, limit=to, confirm_finds=second)
 
     def queue(self, days: _Days) -> Iterator[_Line]:
         campaign, division = self.campaign, self.division

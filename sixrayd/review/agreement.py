@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.arrays import FloatArray, IntArray
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
@@ -130,7 +131,7 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
         if not answers:
             raise WorkspaceError(
                 f"{workspace.folder('review', name)}: no decisions; once somebody has answered, "
-                f"run `{workspace.command('sixrayd review pull')}`"
+                f"run `{workspace.command(Judgement(workspace).pull_of(name))}`"
             )
         path = workspace.folder("review", name) / "agreement.json"
         waiting = {conflict.image_id for conflict in conflicts(everything, settings.rule)}

@@ -235,7 +235,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
     if as_json:
         print_json(result)
     else:
-        print_pulled(result)
+        print_pulled(workspace, result)
         told = OnServer(result.progress.by_lane, 0, result.unsettled, result.lacking)
         echo_next(workspace, on_server={result.name: told})
     print_problems(result, as_json)
@@ -272,11 +272,11 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
         found = review_status(workspace, settings)
         if found.progress.left:
             show_links(workspace, {**options, "name": found.name})
-        out.print(_shown(found))
+        out.print(_shown(workspace, found))
     else:
         with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:
-                live.update(_shown(review_status(workspace, settings)), refresh=True)
+                live.update(_shown(workspace, review_status(workspace, settings)), refresh=True)
                 time.sleep(watch)
 
 
@@ -368,5 +368,5 @@ def _tell_pushed(
     echo_next(workspace)
 
 
-def _shown(result: "ReviewStatus") -> Group:
-    return Group(status_table(result), f"next: {result.next}")
+def _shown(workspace: Workspace, result: "ReviewStatus") -> Group:
+    return Group(status_table(workspace, result), f"next: {result.next}")

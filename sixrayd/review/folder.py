@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
@@ -363,6 +364,6 @@ def pushed_project(folder: ReviewFolder) -> Project:
     if project is None or not (folder.path / "tasks.parquet").exists():
         raise WorkspaceError(
             f"{folder.path}: nothing was pushed, or not to the end; run "
-            f"`{folder.workspace.command('sixrayd review push')}`"
+            f"`{folder.workspace.command(Judgement(folder.workspace).push_of(folder.name))}`"
         )
     return project

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.table import Table
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.printing import Terminal, console, echo
 from sixrayd.core.words import counted
+from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.team.command import reviewer_of
 
@@ -43,13 +45,13 @@ def print_pushed(result: "PushResult") -> None:
         echo(f"{_worker(lane, result.finders)} at {address}")
 
 
-def print_pulled(result: "PullResult") -> None:
+def print_pulled(workspace: Workspace, result: "PullResult") -> None:
     """What a pull brought."""
     where = f" in {', '.join(result.files)}" if result.files else ""
     total = result.new + result.planted
     echo(f"{result.name}: {counted(total, 'new or changed decision')}{where}")
     out.print(progress_table(result.progress))
-    for note in _pulled_notes(result):
+    for note in _pulled_notes(result, _ToType(workspace, result.name)):
         echo(note)
 
 
@@ -66,12 +68,12 @@ def print_problems(result: "PullResult", as_json: bool) -> None:
         say(f"and {len(result.problems) - _SHOWN_PROBLEMS} more; --json lists all")
 
 
-def status_table(result: "ReviewStatus") -> Group:
+def status_table(workspace: Workspace, result: "ReviewStatus") -> Group:
     """How far a review is."""
     return Group(
         f"{result.name} at {result.address}",
         progress_table(result.progress),
-        *_status_notes(result),
+        *_status_notes(result, _ToType(workspace, result.name)),
     )
 
 
@@ -113,7 +115,21 @@ def say(text: str) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _pulled_notes(result: "PullResult") -> Iterator[str]:
+class _ToType:
+    """What brings the answers of a review in, and what sends it its tasks, to be typed."""
+
+    def __init__(self, workspace: Workspace, review: str) -> None:
+        self.workspace, self.review = workspace, review
+
+    @property
+    def pull(self) -> str:
+        return self.workspace.command(Judgement(self.workspace).pull_of(self.review))
+
+    def push(self, left: int = 0) -> str:
+        return self.workspace.command(Judgement(self.workspace).push_of(self.review, left))
+
+
+def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
     if result.taken_back:
         yield f"{counted(result.taken_back, 'decision')} taken back by their reviewers"
     yield from _drafts(result.drafts)
@@ -127,10 +143,10 @@ def _pulled_notes(result: "PullResult") -> Iterator[str]:
     if result.foreign_tasks:
         told = counted(result.foreign_tasks, "task")
         yield f"{told} in the project that sixrayd did not make; delete them there"
-    yield from _open_ends(result)
+    yield from _open_ends(result, lines)
 
 
-def _status_notes(result: "ReviewStatus") -> Iterator[str]:
+def _status_notes(result: "ReviewStatus", lines: _ToType) -> Iterator[str]:
     if result.next_hour is not None:
         yield f"the next hour of review promises {result.next_hour:g} finds"
     yield from _drafts(result.drafts)
@@ -138,12 +154,13 @@ def _status_notes(result: "ReviewStatus") -> Iterator[str]:
         yield f"{result.skipped:,} skipped by reviewers: they stay open there"
     if result.problems:
         told = counted(result.problems, "annotation")
-        yield f"{told} to look at; `sixrayd review pull` lists them"
+        yield f"{told} to look at; `{lines.pull}` lists them"
     if result.not_pulled:
-        yield f"{counted(result.not_pulled, 'decision')} to bring in: `sixrayd review pull`"
+        yield f"{counted(result.not_pulled, 'decision')} to bring in: `{lines.pull}`"
     if result.not_sent:
-        yield f"{counted(result.not_sent, 'flagged image')} not sent: `sixrayd review push`"
-    yield from _open_ends(result)
+        told = counted(result.not_sent, "flagged image")
+        yield f"{told} not sent: `{lines.push(result.not_sent)}`"
+    yield from _open_ends(result, lines)
 
 
 def _drafts(drafts: int) -> Iterator[str]:
@@ -152,11 +169,11 @@ def _drafts(drafts: int) -> Iterator[str]:
         yield f"{told} begun and not submitted: their reviewers find them there"
 
 
-def _open_ends(result: "PullResult | ReviewStatus") -> Iterator[str]:
+def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[str]:
     """Tasks that nobody is given, and images that are not settled."""
     if gone := sum(result.lacking.values()):
         told = f"{counted(gone, 'task')} without an answer gone from the server"
-        yield f"{told}: `sixrayd review push` sends them again"
+        yield f"{told}: `{lines.push()}` sends them again"
     if ended := result.progress.ended:
         named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
         more = ", …" * (len(named) > _SHOWN_ENDED)

@@ -1,6 +1,7 @@
 """What is to be done next, in each state that a campaign comes to."""
 
 import os
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -121,6 +122,8 @@ def test_what_learnt_nothing_does_not_mine_again_and_is_not_sent(tmp_path):
     assert step(workspace).why == "it has learnt next to nothing: validation AP 0.010"
     learnt(workspace, "rfb", 0.5, seed=1)
     assert step(workspace).why == "its model or the release has changed"
+    shutil.rmtree(tmp_path / "models")
+    assert step(workspace) == Step("sixrayd train --name rfb", "the model that mined is gone")
 
 
 def _plain(run):

@@ -215,7 +215,7 @@ def test_before_a_push_there_is_nothing_to_ask_about(tmp_path, failure, command)
     )
     assert failure(command, "-w", tmp_path, "--name", "first") == (
         f"error: {tmp_path / 'review' / 'first'}: nothing was pushed, or not to the end; "
-        f"run `sixrayd review push -w {tmp_path}`"
+        f"run `sixrayd review push --name first -w {tmp_path}`"
     )
 
 

@@ -414,17 +414,17 @@ def test_a_review_that_was_never_pushed_here_is_found_by_its_run(tmp_path):
 
 def test_a_push_that_did_not_end_is_no_review_yet(tmp_path):
     first = reviewed(tmp_path)
-    advice = f"run `sixrayd review push -w {first.workspace.root}`"
-    told = f"{first.path}: nothing was pushed, or not to the end; {advice}"
+    where = f"-w {first.workspace.root}`"
+    told = f"{first.path}: nothing was pushed, or not to the end; run `sixrayd review push "
     with pytest.raises(WorkspaceError) as caught:
         pushed_project(first)
-    assert str(caught.value) == told
+    assert str(caught.value) == told + where
     first.keep(PROJECT)
     assert pushed_project(first) == PROJECT
     (first.path / "tasks.parquet").unlink()
     with pytest.raises(WorkspaceError) as caught:
         pushed_project(first)
-    assert str(caught.value) == told
+    assert str(caught.value) == f"{told}--limit 5 {where}"
 
 
 def test_images_decided_elsewhere_are_those_that_stand_in_another_review(tmp_path):

@@ -201,8 +201,12 @@ def test_status_counts_live_and_writes_nothing(site):
     assert (result.not_pulled, result.progress.by_reviewer) == (1, {USER: 1})
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
-    words = ["status", "-w", str(site.workspace.root), "--name", "live", "--json"]
-    shell = CliRunner().invoke(review, words)
+    words = ["status", "-w", str(site.workspace.root), "--name", "live"]
+    site.mined("after", 1)
+    push(site.workspace, PushSettings("after"))
+    told = " ".join(CliRunner().invoke(review, words).stdout.split())
+    assert "1 decision to bring in: `sixrayd review pull --name live -w " in told
+    shell = CliRunner().invoke(review, [*words, "--json"])
     assert shell.exit_code == 0
     assert json.loads(shell.stdout)["progress"]["left"] == 2
 
@@ -213,5 +217,5 @@ def test_nothing_pushed_is_said(site):
     folder = site.workspace.folder("review", "never")
     assert str(caught.value) == (
         f"{folder}: nothing was pushed, or not to the end; run "
-        f"`sixrayd review push -w {site.workspace.root}`"
+        f"`sixrayd review push --name never -w {site.workspace.root}`"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sixrayd.advice.next_step import echo_next
+from sixrayd.advice.next_step import Judgement, echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.printing import console, echo
@@ -39,7 +39,7 @@ def invite(workspace: Workspace, as_json: bool, **options: Any) -> None:
 
     found = invitations(workspace, InviteSettings(**options))
     if not found.links:
-        line = workspace.command(f"sixrayd review push --name {shlex.quote(found.name)}")
+        line = workspace.command(Judgement(workspace).push_of(found.name))
         raise ServiceError(f"{found.name}: gone from the server; `{line}` sends it again")
     if as_json:
         print_json(found)
@@ -74,10 +74,13 @@ def take_over(workspace: Workspace, as_json: bool, **options: Any) -> None:
         print_json(result)
         return
     words = ("would find", "would be") if settings.dry_run else ("finds", "are")
-    echo(
-        f"Reviewer {result.by} {words[0]} {counted(result.to_do, 'image')} of reviewer "
-        f"{result.of} at {result.address}"
-    )
+    if result.to_do:
+        echo(
+            f"Reviewer {result.by} {words[0]} {counted(result.to_do, 'image')} of reviewer "
+            f"{result.of} at {result.address}"
+        )
+    else:
+        echo(f"Nothing is left of reviewer {result.of} for reviewer {result.by}")
     if result.left_out:
         echo(
             f"{counted(result.left_out, 'image')} {words[1]} left out: reviewer {result.by} has "
@@ -96,7 +99,8 @@ def show_links(workspace: Workspace, options: Mapping[str, Any]) -> None:
     from sixrayd.review.team.joining import invitations
 
     if not sys.stdout.isatty():
-        line = workspace.command("sixrayd review invite")
+        name = shlex.quote(options["name"])
+        line = workspace.command(f"sixrayd review invite --name {name}")
         echo(f"For each reviewer's link to join by: {line}")
         return
     kept = {key: options[key] for key in ("name", "url", "token_file", "server")}

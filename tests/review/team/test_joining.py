@@ -60,7 +60,7 @@ def test_a_link_leads_to_the_lane_and_stays_out_of_logs_and_pipes(site):
     for words in (["status"], ["status", "--json"], ["push"], ["push", "--json"]):
         shown = said(site, *words, "--name", "linked")
         assert token not in shown
-        assert ("--json" in words) != ("join by: sixrayd review invite -w " in shown)
+        assert ("--json" in words) != ("join by: sixrayd review invite --name linked -w " in shown)
     assert said(site, "invite", "--name", "linked").splitlines()[:2] == [
         f"Reviewer {lane} joins at {links[lane]}" for lane in "12"
     ]
@@ -92,7 +92,7 @@ def test_no_link_leads_to_a_project_that_is_gone(site):
     words = ["review", "invite", "-w", str(site.workspace.root), "--name", "absent"]
     shell = CliRunner().invoke(cli, words)
     assert str(shell.exception) == (
-        f"absent: gone from the server; `sixrayd review push --name absent -w "
+        "absent: gone from the server; `sixrayd review push --reviewers 2 -w "
         f"{site.workspace.root}` sends it again"
     )
 
