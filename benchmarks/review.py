@@ -146,7 +146,7 @@ def main(tasks: int, reviewed: int) -> None:
                     lambda: [
                         json.loads(
                             b"".join(
-                                server._sdk.projects.exports.download_sync(
+                                server.calls.sdk.projects.exports.download_sync(
                                     number, export_type="JSON", download_all_tasks=False
                                 )
                             )

@@ -20,7 +20,7 @@ COMPOSERS = {
 # Heavy parts sit behind one adapter file each.
 ADAPTERS = {
     "fiftyone": "browse/fiftyone_adapter.py",
-    "label_studio_sdk": "review/label_studio/client.py",
+    "label_studio_sdk": "review/label_studio/calls.py",
     "ray": "core/ray_cluster.py",
 }
 

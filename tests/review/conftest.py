@@ -77,7 +77,7 @@ class Site:
         self.change(f"{made} where id = ?", number)
         with LabelStudio(bob) as server:
             said = {"result": [verdict_region(Verdict.NOTHING)], "was_cancelled": False}
-            server._sdk.annotations.update(number, **said | changed)
+            server.calls.sdk.annotations.update(number, **said | changed)
         return image, number, ann, bob, before
 
     def change(self, words, *values):

@@ -70,7 +70,7 @@ def test_a_team_s_own_guidelines_are_told_in_projects_at_work_and_to_come(site, 
     with site.client() as server:
 
         def said(number):
-            return server._sdk.projects.get(number).expert_instruction
+            return server.calls.sdk.projects.get(number).expert_instruction
 
         assert "Is something prohibited" in said(ours.project)
         path = tmp_path / "ours.md"

@@ -156,7 +156,7 @@ def test_a_token_revoked_in_mid_run_ends_it_in_one_line(site, monkeypatch):
     images = site.mined("revoked", 8)
     with site.client() as server:
         settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
-        server._request("POST", "api/jwt/settings", json=settings)
+        server.calls.request("POST", "api/jwt/settings", json=settings)
         other = server.sign_up("revoked@example.org", "correct-horse-battery")
     with LabelStudio(other) as server:
         token = other.token
@@ -164,7 +164,7 @@ def test_a_token_revoked_in_mid_run_ends_it_in_one_line(site, monkeypatch):
 
         def advance(count, total):
             if count == 4:
-                server._request("POST", "api/current-user/reset-token")
+                server.calls.request("POST", "api/current-user/reset-token")
 
         with pytest.raises(ServiceError) as caught:
             push(site.workspace, PushSettings("revoked", url=site.server.url), advance)

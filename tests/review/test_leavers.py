@@ -22,7 +22,7 @@ def leave(site, how, *people):
             mail = own.user
         with site.client() as server:
             numbers += [n for n, known in server.reviewers().items() if known == mail]
-            server._request("DELETE", how.format(numbers[-1]))
+            server.calls.request("DELETE", how.format(numbers[-1]))
             assert numbers[-1] not in server.reviewers()
     return numbers
 
@@ -61,7 +61,7 @@ def test_what_nobody_is_known_to_have_said_is_put_in_nobodys_mouth(site, skips):
     assert [problem.what for problem in result.problems] == told
     with LabelStudio(ann) as server:
         said = [verdict_region(Verdict.NOTHING)]
-        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+        server.calls.sdk.annotations.update(number, result=said, was_cancelled=False)
     again = pull(site.workspace, PullSettings(name))
     assert (again.new, again.problems) == (1, ())
 
@@ -106,7 +106,7 @@ def test_who_is_called_otherwise_stays_one_person_where_he_changes_his_answer(si
     (before,) = site.standing("renamed")[image]
     site.change("update htx_user set email = 'wed@example.org' where email = ?", before.reviewer)
     with LabelStudio(ann) as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        server.calls.sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
     assert pull(site.workspace, PullSettings("renamed")).new == 1
     (after,) = site.standing("renamed")[image]
     assert (after.reviewer, str(after.verdict), after.version) == (

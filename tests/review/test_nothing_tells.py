@@ -126,7 +126,7 @@ def test_nothing_that_the_server_knows_tells_what_measures(site):
     images = folder.images_by_alias(project)
     with site.client() as server:
         (number,) = project.numbers("1")
-        exports = server._sdk.projects.exports
+        exports = server.calls.sdk.projects.exports
         found = exports.download_sync(number, export_type="JSON", download_all_tasks=True)
         tasks = sorted(_parsed(found), key=lambda task: task["id"])
     kinds = {row["image_id"]: row["kind"] for row in folder.tasks()}

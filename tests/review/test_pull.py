@@ -62,7 +62,7 @@ def test_decisions_come_once_and_changes_become_versions(site):
 
     with site.client() as server:
         changed = [candidate(images[0], "Gun"), verdict_region(Verdict.MISSED)]
-        server._sdk.annotations.update(number, result=changed)
+        server.calls.sdk.annotations.update(number, result=changed)
     assert pull(site.workspace, PullSettings("versions")).new == 1
     assert files(site, "versions") == ["00001.parquet", "00002.parquet"]
     stands = standing_decisions(load_decisions(site.workspace, "versions"))[images[0]]
@@ -81,7 +81,7 @@ def test_what_is_no_decision_or_odd_is_named(site):
     _, zero = site.answer(project, [flat, candidate(images[3])], Verdict.MISSED)
     with site.client() as server:
         task = server.next_task(project)
-        server._sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
+        server.calls.sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
         server.import_tasks(project, [{"data": {"image": "/by-hand.jpg"}}])
         tasks = {t.task_id: t for t in server.all_tasks(project)}
         foreign = next(number for number, t in tasks.items() if not t.key)
@@ -119,7 +119,7 @@ def test_what_a_restored_backup_shows_again_is_not_complained_of_again(site):
     first = site.standing("again")[images[0]][0].decided_at
     with site.client() as server:
         mended = [candidate(images[0]), verdict_region(Verdict.MISSED)]
-        server._sdk.annotations.update(number, result=mended)
+        server.calls.sdk.annotations.update(number, result=mended)
     assert pull(site.workspace, PullSettings("again")).problems == ()
     before = site.standing("again")
     bare = json.dumps([verdict_region(Verdict.MISSED)])
@@ -134,7 +134,7 @@ def test_what_one_skips_and_another_answers_is_not_open(site):
     project = push(site.workspace, PushSettings("skips")).project
     with site.client() as server:
         task = server.next_task(project).task_id
-        server._sdk.annotations.create(id=task, result=[], was_cancelled=True)
+        server.calls.sdk.annotations.create(id=task, result=[], was_cancelled=True)
     assert pull(site.workspace, PullSettings("skips")).skipped == 1
     site.answer(project, [], Verdict.NOTHING, by=site.person())
     assert pull(site.workspace, PullSettings("skips")).skipped == 0
@@ -183,7 +183,7 @@ def test_what_the_server_forgets_stays_with_us(site):
     _, number = site.answer(project)
     pull(site.workspace, PullSettings("forgets"))
     with site.client() as server:
-        server._sdk.annotations.delete(number)
+        server.calls.sdk.annotations.delete(number)
     result = pull(site.workspace, PullSettings("forgets"))
     assert (result.new, result.gone, result.progress.decided) == (0, 1, 1)
     assert [d.image_id for d in load_decisions(site.workspace, "forgets")] == images

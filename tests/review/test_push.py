@@ -283,7 +283,7 @@ def test_tasks_and_projects_that_are_gone_are_told_of_and_sent_again(site):
     assert push(site.workspace, PushSettings("lost")).added == 1
     assert pull(site.workspace, PullSettings("lost")).lacking == {}
     with site.client() as server:
-        server._sdk.projects.delete(project)
+        server.calls.sdk.projects.delete(project)
     told = pull(site.workspace, PullSettings("lost"))
     assert (told.new, told.gone, told.lacking) == (0, 1, {"1": 3})
     result = push(site.workspace, PushSettings("lost"))
@@ -302,7 +302,7 @@ def test_a_project_of_another_server_is_not_made_anew_here(site, monkeypatch):
     monkeypatch.setenv("SIXRAYD_LABEL_STUDIO_TOKEN", site.connection.token)
     project = push(site.workspace, PushSettings("there", url=site.server.url)).project
     with site.client() as server:
-        server._sdk.projects.delete(project)
+        server.calls.sdk.projects.delete(project)
     said = f"has no project of review 'there', which was pushed to {site.server.url}; name that "
     with pytest.raises(ServiceError, match=re.escape(f"{said}server, or mine under another")):
         push(site.workspace, PushSettings("there"))

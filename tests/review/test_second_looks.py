@@ -74,7 +74,7 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     (project,) = folder.project().numbers(lane)
     with LabelStudio(bob) as server:
         task = server.next_task(project)
-        title = server._sdk.projects.get(project).title
+        title = server.calls.sdk.projects.get(project).title
     assert title == f"Not for {finders[images[0]]}: second looks, sixrayd again"[:50]
     shown = folder.boxes_drawn(lane)[images[0]]
     assert shown == {

@@ -32,7 +32,7 @@ def test_a_later_pull_asks_for_changes_alone(site, monkeypatch):
     second, _ = site.answer(project, verdict=Verdict.UNSURE)
     with site.client() as server:
         changed = [verdict_region(Verdict.UNSURE)]
-        server._sdk.annotations.update(number, result=changed)
+        server.calls.sdk.annotations.update(number, result=changed)
     assert pull(site.workspace, PullSettings("changes")).new == 2
     assert pull(site.workspace, PullSettings("changes")).new == 0
     assert {i: str(d[0].verdict) for i, d in site.standing("changes").items()} == {
@@ -46,7 +46,7 @@ def test_a_deletion_and_an_addition_between_two_pulls_are_both_seen(site):
     gone, number = site.answer(project)
     pull(site.workspace, PullSettings("swapped"))
     with site.client() as server:
-        server._sdk.annotations.delete(number)
+        server.calls.sdk.annotations.delete(number)
     again, _ = site.answer(project, verdict=Verdict.UNSURE)
     result = pull(site.workspace, PullSettings("swapped"))
     assert again == gone  # the task is open once more
@@ -58,10 +58,10 @@ def test_drafts_skipped_and_empty_answers_are_told_apart(site):
     site.answer(project, verdict=None)
     with site.client() as server:
         task = server.next_task(project)
-        server._sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
+        server.calls.sdk.annotations.create(id=task.task_id, result=[], was_cancelled=True)
         task = server.next_task(project)
         body = {"result": [verdict_region(Verdict.NOTHING)], "lead_time": 1.0}
-        server._request("POST", f"api/tasks/{task.task_id}/drafts", json=body)
+        server.calls.request("POST", f"api/tasks/{task.task_id}/drafts", json=body)
     result = pull(site.workspace, PullSettings("apart"))
     assert (result.new, result.drafts, result.skipped, result.empty) == (0, 1, 1, 1)
     assert [problem.what for problem in result.problems] == ["was submitted with nothing in it"]
@@ -76,7 +76,7 @@ def test_an_answer_taken_back_on_the_server_stands_no_more(site):
     image, number = site.answer(project)
     pull(site.workspace, PullSettings("back"))
     with site.client() as server:
-        server._sdk.annotations.update(number, result=[], was_cancelled=True)
+        server.calls.sdk.annotations.update(number, result=[], was_cancelled=True)
     result = pull(site.workspace, PullSettings("back"))
     assert (result.new, result.taken_back, result.progress.decided) == (0, 1, 0)
     assert site.standing("back") == {}
@@ -86,7 +86,7 @@ def test_an_answer_taken_back_on_the_server_stands_no_more(site):
     assert pull(site.workspace, PullSettings("back", full=True)).taken_back == 0
     with site.client() as server:
         said = [verdict_region(Verdict.UNSURE)]
-        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+        server.calls.sdk.annotations.update(number, result=said, was_cancelled=False)
     assert pull(site.workspace, PullSettings("back")).new == 1
     assert [str(d.verdict) for d in site.standing("back")[image]] == ["unsure"]
 
@@ -125,7 +125,7 @@ def test_a_change_is_seen_though_the_servers_clock_was_ahead_before(site):
     site.change(f"update task {ahead} id = {of}", number)
     pull(site.workspace, PullSettings("clock"))
     with site.client() as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
+        server.calls.sdk.annotations.update(number, result=[verdict_region(Verdict.NOTHING)])
     assert pull(site.workspace, PullSettings("clock")).new == 1
     assert [str(d.verdict) for d in site.standing("clock")[image]] == ["nothing there"]
 
@@ -138,14 +138,14 @@ def test_an_older_answer_that_a_backup_brought_back_overrules_nothing(site, skip
     _, number = site.answer(project, verdict=Verdict.UNSURE)
     if skipped:
         with site.client() as server:
-            server._sdk.annotations.update(number, result=[], was_cancelled=True)
+            server.calls.sdk.annotations.update(number, result=[], was_cancelled=True)
     pull(site.workspace, PullSettings(name))
     columns = ("result", "was_cancelled", "updated_at")
     chosen = f"select {', '.join(columns)} from task_completion where id = ?"
     (then,) = site.change(chosen, number)
     with site.client() as server:
         said = [verdict_region(Verdict.NOTHING)]
-        server._sdk.annotations.update(number, result=said, was_cancelled=False)
+        server.calls.sdk.annotations.update(number, result=said, was_cancelled=False)
     pull(site.workspace, PullSettings(name))
     before = site.standing(name)
     put_back = f"update task_completion set {' = ?, '.join(columns)} = ? where id = ?"
@@ -181,7 +181,7 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
     again = push(site.workspace, PushSettings("withdrawn2"))
     assert (again.added, again.decided_elsewhere) == (1, 0)
     with site.client() as server:
-        server._sdk.annotations.update(number, result=[verdict_region(Verdict.UNSURE)])
+        server.calls.sdk.annotations.update(number, result=[verdict_region(Verdict.UNSURE)])
     assert pull(site.workspace, PullSettings("withdrawn")).new == 1
     assert [d.version for d in site.standing("withdrawn")[image]] == [3]
 

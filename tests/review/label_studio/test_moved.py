@@ -46,7 +46,7 @@ def served(workspace, project):
 def storages(workspace, project):
     """Workspaces whose folder of images is registered with the server."""
     with LabelStudio(find_server(workspace, "", None)) as server:
-        found = server._sdk.import_storage.local.list(project=project)
+        found = server.calls.sdk.import_storage.local.list(project=project)
     return [Path(storage.path).parents[3] for storage in found]
 
 

@@ -214,8 +214,8 @@ def test_a_wrong_token_is_said(site):
 def test_a_personal_access_token_works_and_a_broken_one_is_said(site):
     with site.client() as server:
         settings = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
-        server._request("POST", "api/jwt/settings", json=settings)
-        token = server._request("POST", "api/token").json()["token"]
+        server.calls.request("POST", "api/jwt/settings", json=settings)
+        token = server.calls.request("POST", "api/token").json()["token"]
     with LabelStudio(Connection(site.server.url, token)) as server:
         assert server.user == "reviewer@sixrayd.local"
         assert server.next_task(1_000_000) is None

@@ -12,7 +12,7 @@ import pytest
 from label_studio_sdk.core.unchecked_base_model import UncheckedBaseModel
 
 from sixrayd.core.errors import ServiceError
-from sixrayd.review.label_studio import client
+from sixrayd.review.label_studio import calls, client
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.server import AwayError
@@ -25,7 +25,7 @@ from tests.mirror import Odd, serving
     ids=["body", "header"],
 )
 def test_a_server_that_drips_is_left(tmp_path, monkeypatch, answer):
-    monkeypatch.setattr(client, "TIMEOUT_S", 0.4)
+    monkeypatch.setattr(calls, "TIMEOUT_S", 0.4)
     with serving(tmp_path) as server:
         server.odd["version"] = server.odd[""] = [Odd(drip=answer)] * 9
         with pytest.raises(AwayError) as caught:
@@ -111,7 +111,7 @@ def test_what_a_server_tells_becomes_no_models(monkeypatch):
     """Of as many as are in a megabyte, the SDK would make some for half a minute."""
     made = []
     monkeypatch.setattr(UncheckedBaseModel, "construct", lambda *_, **__: made.append(1))
-    monkeypatch.setattr(client, "_WAITS_S", ())
+    monkeypatch.setattr(calls, "_WAITS_S", ())
     with telling(3) as studio:
         for ask in (studio.reviewers, *(partial(a, 1) for a in (studio.uploaded, studio.counts))):
             with pytest.raises(ServiceError, match="does not answer like Label Studio"):

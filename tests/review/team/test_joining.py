@@ -85,10 +85,10 @@ def test_no_link_leads_to_a_project_that_is_gone(site):
     site.mined("absent", 1)
     project = push(site.workspace, PushSettings("absent", reviewers=2)).project
     with site.client() as server:
-        server._sdk.projects.delete(project)
+        server.calls.sdk.projects.delete(project)
     assert list(links_of(site, "absent")) == ["2"]
     with site.client() as server:
-        server._sdk.projects.delete(*books(site, "absent", "2"))
+        server.calls.sdk.projects.delete(*books(site, "absent", "2"))
     words = ["review", "invite", "-w", str(site.workspace.root), "--name", "absent"]
     shell = CliRunner().invoke(cli, words)
     assert str(shell.exception) == (

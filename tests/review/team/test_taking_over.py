@@ -112,7 +112,7 @@ def test_what_somebody_has_begun_stays(site):
     rows = [row["task"] for row in tasks_of(site, "begun") if row["lane"] == "1"]
     site.answer(one, verdict=None)  # submitted with nothing in it
     with site.client() as server:
-        server._request("POST", f"api/tasks/{rows[1]}/drafts", json={"result": []})
+        server.calls.request("POST", f"api/tasks/{rows[1]}/drafts", json={"result": []})
         for task in rows:
             server.delete_task(task)
         assert [task.task_id for task in server.all_tasks(one)] == rows[:2]
