@@ -284,3 +284,4 @@ def _draw(
     plan = replace(plan, draws=(*plan.draws, draw))
     write_json(folder.plan_file, asdict(plan))
     return plan, after
+    folder.workspace.date(folder.plan_file)
