@@ -4,6 +4,7 @@ started in: beside a stranger's workspace may lie a stranger's code.
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from multiprocessing.connection import wait
@@ -26,6 +27,15 @@ def keep_to_safe_paths() -> None:
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     absolute = [folder for folder in folders if folder.startswith("/")]
     os.environ["LD_LIBRARY_PATH"] = ":".join(absolute or [os.devnull])
+
+
+def end_as_by_ctrl_c() -> None:
+    """Take SIGTERM, and the end of the terminal, for Ctrl-C: whoever has started a server in a
+    session of its own ends it then. What `nohup` began goes on.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def end_with_parent() -> None:
