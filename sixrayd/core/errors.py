@@ -38,6 +38,10 @@ class WorkspaceError(SixraydError):
     """A stage's input is missing or stale, or another process writes here."""
 
 
+class OtherWorkError(WorkspaceError):
+    """A result of other inputs or settings is there, and nobody has said that it may go."""
+
+
 class UnknownStateError(WorkspaceError):
     """The storage, or a limit, keeps a file from being read: it may well be whole."""
 

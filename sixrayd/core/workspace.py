@@ -27,6 +27,7 @@ from sixrayd.core.files import (
 )
 from sixrayd.core.growth import Allowance
 from sixrayd.core.locks import HeldError, Holder, held, holder
+from sixrayd.core.moments import date_after
 from sixrayd.core.runs import FORMAT, as_plain, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
@@ -35,6 +36,13 @@ from sixrayd.core.stages import STAGES as STAGES
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
+# What was begun and finished when; hidden folders are what a killed run left.
+_DATED = (
+    "[!.]*/[!.]*/run.json",
+    "[!.]*/[!.]*/plan.json",
+    "estimate/[!.]*/draws.json",
+    "review/[!.]*/project.json",
+)
 REMOVED = "release/removed.json"
 TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
 _SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
@@ -309,6 +317,7 @@ class Workspace:
         if (line := self._typed()) and not _SECRET.search(line):
             write_bytes(folder / TYPED, os.fsencode(line))
         write_json(plan, as_plain(asdict(run)))
+        self.date(plan)
         return True
 
     def check_own(self, folder: Path) -> None:
@@ -345,7 +354,18 @@ class Workspace:
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
         write_json(plan, as_plain(asdict(run)))
+        self.date(plan)
         take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
+
+    def date(self, path: Path) -> None:
+        """See to it that a file just written is the newest of those that tell what came first.
+
+        Their times do; a clock that was ahead, and is put right, would turn them round.
+        """
+        if path.is_relative_to(self.shards):
+            return  # there is one ingest; whether its files were touched since is known by its time
+        for_all = (path for pattern in _DATED for path in self.root.glob(pattern))
+        date_after(path, for_all)
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sixrayd.core.children import end_as_by_ctrl_c
 from sixrayd.core.command import json_option, options_of, print_json
 from sixrayd.core.printing import Terminal, console
 from sixrayd.demo.settings import DemoSettings
@@ -39,6 +40,7 @@ def demo(folder: Path, keep_open: bool, as_json: bool, **options: Any) -> None:
     """
     from sixrayd.demo.stage import demo as run_demo
 
+    end_as_by_ctrl_c()
     result = run_demo(folder, DemoSettings(**options), _wait if keep_open else None)
     if as_json:
         print_json(result)

@@ -16,7 +16,7 @@ from sixrayd.benchmark.stage import benchmark
 from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import CheckpointError, SettingsError
+from sixrayd.core.errors import CheckpointError, OtherWorkError, SettingsError
 from sixrayd.core.files import plain_text, some_columns, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
@@ -167,7 +167,14 @@ class _Demo:
     def _stage(self, name: str) -> Iterator[None]:
         self.console.print(name, style="bold")
         start = time.monotonic()
-        yield
+        try:
+            yield
+        except OtherWorkError as error:  # whose options a demo has not
+            what = str(error).rpartition("; pass ")[0]
+            raise SettingsError(
+                f"{what}; a demo of other settings, of another version, or made elsewhere: name "
+                f"another folder, or delete {self.folder}"
+            ) from error
         self.seconds[name] = round(time.monotonic() - start, 1)
 
     def _say(self, text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import OtherWorkError, WorkspaceError
 from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.workspace import TYPED, Run, Workspace
@@ -41,7 +41,7 @@ from sixrayd.download.wholeness import is_whole
 _TOLD = 3  # differences
 
 
-class OtherIngestError(WorkspaceError):
+class OtherIngestError(OtherWorkError):
     """A finished ingest of something else is there, and may not be replaced."""
 
 

@@ -40,6 +40,9 @@ def print_sample(result: SampleResult) -> None:
     lines = [f"{what}: {counted(units, 'group')}, {counted(images, 'image')}"]
     if result.finished:
         lines.insert(0, "the draw was interrupted before; it is complete now, nothing more drawn")
+    if result.again:
+        said = f"look {result.draw} was drawn before and none of it is settled: nothing more drawn;"
+        lines.insert(0, f"{said} --seed with a new one draws the next look all the same")
     for stratum, number in result.units.items():
         pool = "not drawn before" if result.looks else "undecided"
         lines.append(f"  {number:>9,} of {result.pools[stratum]:,} {pool}  {stratum}")

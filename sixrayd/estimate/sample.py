@@ -51,6 +51,7 @@ class SampleResult:
     looks: int  # that were planned; 0 where draws have any size
     commitment: str
     finished: bool  # an interrupted draw, and nothing else
+    again: bool = False  # a look that was drawn before, and nothing else
 
 
 class SampleFolder:
@@ -71,11 +72,16 @@ class SampleFolder:
         """The plan, or None before the first draw.
 
         Raises:
-            WorkspaceError: it is broken.
+            WorkspaceError: it is broken, or gone while the sample is there.
         """
         try:
             return SamplingPlan.parse(parse_json(plain_text(self.plan_file)))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if self.sample_file.exists():
+                raise WorkspaceError(
+                    f"{self.plan_file}: missing, and {self.sample_file.name} hangs on it; put it "
+                    "back from a backup"
+                ) from error
             return None
         except NONSENSE as error:
             raise WorkspaceError(
@@ -155,7 +161,9 @@ class SampleFolder:
 def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
     """Draw more units for spot checks; the first draw fixes population and strata.
 
-    A draw that was interrupted is finished, with nothing drawn beyond it.
+    A draw that was interrupted is finished, with nothing drawn beyond it. The same goes for a
+    planned look that is asked for again before any image of it is settled: who was interrupted as
+    it ended has not been told.
 
     Raises:
         SettingsError: another seed than that of the draw that was interrupted, or looks that were
@@ -170,18 +178,22 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         drawn = folder.drawn(plan, population)
         sample = folder.sample()
         answers = answers_by(workspace, said_in_all(workspace), Rule.ADJUDICATOR)
+        settled = {image_id for image_id, answer in answers.items() if answer.settled}
         finished = _draws_in(sample) < drawn.draws
-        if not (finished and plan.looks == _looks(population, settings)):
-            _check_kind(folder, plan, settings)
-        _check_seed(plan, settings.seed, finished)
-        if not finished:
+        again = not finished and _is_drawn(plan, population, sample, settled, settings)
+        if not again:
+            if not (finished and plan.looks == _looks(population, settings)):
+                _check_kind(folder, plan, settings)
+            _check_seed(plan, settings.seed, finished)
+        if not (finished or again):
             folder.check(population, drawn, sample)
             plan, drawn = _draw(folder, plan, population, drawn, answers, settings)
-        settled = {image_id for image_id, answer in answers.items() if answer.settled}
-        rows = drawn.sample(population, settled)
-        sample = pa.concat_tables([sample, pa.Table.from_pylist(rows, SAMPLE_SCHEMA)])
+        if not again:
+            rows = drawn.sample(population, settled)
+            sample = pa.concat_tables([sample, pa.Table.from_pylist(rows, SAMPLE_SCHEMA)])
         folder.check(population, drawn, sample)
-        write_table(folder.sample_file, sample, SAMPLE_SCHEMA)
+        if not again:
+            write_table(folder.sample_file, sample, SAMPLE_SCHEMA)
     last = plan.draws[-1]
     return SampleResult(
         name=name,
@@ -189,16 +201,37 @@ def draw_sample(workspace: Workspace, settings: SampleSettings) -> SampleResult:
         draw=last.number,
         units=last.units,
         pools=last.pools,
-        images=len(rows),
+        images=len(_of_draw(sample, last.number)),
         units_in_all=int(np.count_nonzero(drawn.in_draw)),
         looks=len(plan.looks.fractions) if plan.looks else 0,
         commitment=plan.commitment,
         finished=finished,
+        again=again,
     )
 
 
 def _draws_in(sample: pa.Table) -> int:
     return pc.max(sample["draw"]).as_py() or 0
+
+
+def _of_draw(sample: pa.Table, number: int) -> set[str]:
+    return set(sample.filter(pc.equal(sample["draw"], number))["image_id"].to_pylist())
+
+
+def _is_drawn(
+    plan: SamplingPlan,
+    population: Population,
+    sample: pa.Table,
+    settled: set[str],
+    settings: SampleSettings,
+) -> bool:
+    """Whether the last planned look is asked for once more, and has told nobody anything yet."""
+    if plan.looks is None or not plan.draws or settings.seed not in ("", plan.draws[-1].seed):
+        return False
+    first = len(plan.draws) == 1
+    same = plan.looks == _looks(population, settings) if first else settings.next_look
+    images = _of_draw(sample, plan.draws[-1].number)
+    return same and bool(images) and not images & settled
 
 
 def _check_seed(plan: SamplingPlan, seed: str, interrupted: bool) -> None:
@@ -283,4 +316,5 @@ def _draw(
     draw = Draw(number, moment, pools, units, gone_digest(population, left), seed)
     plan = replace(plan, draws=(*plan.draws, draw))
     write_json(folder.plan_file, asdict(plan))
+    folder.workspace.date(folder.plan_file)
     return plan, after

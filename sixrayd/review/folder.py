@@ -157,7 +157,9 @@ class ReviewFolder:
 
     def keep(self, project: Project) -> Project:
         """Write `project.json`."""
-        write_json(self.path / "project.json", asdict(project))
+        path = self.path / "project.json"
+        write_json(path, asdict(project))
+        self.workspace.date(path)
         return project
 
     def candidates(self) -> list[dict[str, Any]]:
@@ -242,6 +244,7 @@ class ReviewFolder:
         key = f"{project.key if project else ''}/{path.relative_to(self.path).as_posix()}"
         number = {"sixrayd.number": sha256(key.encode()).hexdigest()}
         write_table(path, rows, DECISION_SCHEMA.with_metadata(number))
+        self.workspace.date(path)
         return path
 
     def cursors(self) -> dict[int, Cursor]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sixrayd.core.ahead import chunked, map_ahead
 from sixrayd.core.errors import ServiceError
+from sixrayd.core.printing import echo
 from sixrayd.core.records import Kind
 from sixrayd.review.folder import Book, Project, ReviewFolder, shown_in
 from sixrayd.review.guidance import guidance
@@ -131,6 +132,10 @@ class Sender:
             except AwayError:
                 if time.monotonic() > end:
                     raise
+                echo(
+                    f"{self.server.address}: does not answer; waits up to {AWAY_S:.0f} s for it",
+                    err=True,
+                )
                 time.sleep(1)
                 self._wait(end)
                 places.update(self.there(project))

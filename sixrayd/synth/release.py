@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.children import end_with_parent
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder, sync_folder
 from sixrayd.core.progress import progress
@@ -141,7 +142,7 @@ def _drawn(plans: tuple[ImagePlan, ...], settings: SynthSettings) -> Iterator[Dr
         return
     # A forked child would inherit the locks of OpenCV's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(settings.workers, context, initializer=end_with_parent) as pool:
         try:
             yield from pool.map(draw, plans, chunksize=CHUNK)
         finally:

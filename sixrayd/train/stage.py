@@ -11,7 +11,13 @@ from torch import Tensor
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.cores import available_cores
-from sixrayd.core.errors import ServiceError, SettingsError, SixraydError, WorkspaceError
+from sixrayd.core.errors import (
+    OtherWorkError,
+    ServiceError,
+    SettingsError,
+    SixraydError,
+    WorkspaceError,
+)
 from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.progress import progress
@@ -114,7 +120,7 @@ def _train_in_team(
             load_round(workspace, settings.round, lasting.get("split", ""))
         run = Run("models", name, lasting, inputs)
         if not settings.force and (why := workspace.other_work(run)):
-            raise WorkspaceError(
+            raise OtherWorkError(
                 f"{workspace.folder('models', run.name)}: holds another training ({why}); pass "
                 "--force to replace it, or --name for a new one"
             )

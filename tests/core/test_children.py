@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from sixrayd.core.children import keep_to_safe_paths, module_command
+from tests.processes import started
 
 _TRAP = "import pathlib; pathlib.Path('trapped').touch()"
 _KEPT = """
@@ -14,6 +15,17 @@ import subprocess, sys
 from sixrayd.core.children import keep_to_safe_paths
 keep_to_safe_paths()
 subprocess.run([sys.executable, "-c", "import json, sixrayd"], check=True)
+"""
+_POOL = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from sixrayd.core.children import end_with_parent
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=end_with_parent) as pool:
+        print(*sorted(pool.map(abs, range(2))), flush=True)
+        sys.stdin.read()
 """
 
 
@@ -39,3 +51,12 @@ def test_no_child_takes_a_library_from_the_current_folder(monkeypatch, before, k
     keep_to_safe_paths()
     told = subprocess.check_output([sys.executable, "-c", look], text=True)
     assert told.endswith(f":{kept}\n") and all(told.strip().split(":"))
+
+
+def test_a_pool_ends_with_what_made_it_though_that_is_killed(tmp_path):
+    (tmp_path / "pool.py").write_text(_POOL)
+    pipe = subprocess.PIPE
+    with started([sys.executable, str(tmp_path / "pool.py")], stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b"0 1\n"
+        process.kill()
+        assert process.communicate(timeout=30) == (b"", None)  # all that could write have ended

@@ -94,6 +94,14 @@ def test_a_small_demo_goes_through_every_stage(tmp_path, monkeypatch):
     less = json.loads(_demo(tmp_path, *options, "--no-browse").stdout)
     assert less["found"] == result["found"] - 1
 
+    other = _demo(tmp_path, "--images", "60", "--epochs", "2")
+    assert (other.returncode, other.stderr.splitlines()[-1]) == (
+        1,
+        f"error: {workspace.folder('models')}/{name}: holds another training (epochs 1 there, 2 "
+        "asked for); a demo of other settings, of another version, or made elsewhere: name another "
+        f"folder, or delete {tmp_path}",
+    )
+
 
 @pytest.mark.long
 @pytest.mark.longest

@@ -55,6 +55,7 @@ def test_documents_of_the_plan_the_draw_and_the_certificate(runner, campaign, tm
         "looks": 0,
         "commitment": certificate["commitment"],
         "finished": False,
+        "again": False,
     }
     assert (certificate["signed_by"], certificate["upper"]) == ("Ünal", 8)
     assert certificate["file"] == str(tmp_path / "a")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -226,6 +227,44 @@ def test_an_interrupted_look_is_finished_alone(campaign):
     assert result.finished
     assert result.draw == 1
     assert (folder / "sample.parquet").read_bytes() == whole
+
+
+def test_a_look_that_is_asked_for_again_is_drawn_once(campaign):
+    """Killed before it has said what it drew, it would lose a look of the plan, and its line."""
+    folder = campaign.workspace.folder("estimate", "first")
+
+    def ask(**options):
+        result = draw_sample(campaign.workspace, SampleSettings(**options))
+        return replace(result, again=False), result.again, (folder / "draws.json").read_bytes()
+
+    first, again, plan = ask(looks=(10, 20, 39))
+    assert not again
+    assert ask(looks=(10, 20, 39)) == (first, True, plan)
+    second, again, plan = ask(next_look=True, seed="dice")
+    assert (second.draw, again) == (2, False)
+    assert ask(next_look=True) == ask(next_look=True, seed="dice") == (second, True, plan)
+    with pytest.raises(SettingsError, match=r"^--looks: looks are planned with the first draw"):
+        ask(looks=(10, 20, 39))
+    campaign.clear(min(drawn(campaign, 2)))
+    third, again, plan = ask(next_look=True)
+    assert (third.draw, again) == (3, False)
+    assert ask(next_look=True) == (third, True, plan)
+    with pytest.raises(WorkspaceError, match=r"draw 4: all 3 looks that were planned are drawn"):
+        next_look(campaign, "other")
+
+
+def test_a_sample_whose_plan_is_gone_is_not_forgotten(campaign):
+    first_look(campaign)
+    folder = campaign.workspace.folder("estimate", "first")
+    (folder / "draws.json").unlink()
+    campaign.clear(name_of(3))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for ask in (lambda: estimate(campaign.workspace), lambda: first_look(campaign)):
+        with pytest.raises(
+            WorkspaceError, match=r"draws\.json: missing, and sample\.parquet hangs"
+        ):
+            ask()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_looks_are_planned_with_the_first_draw_or_never(campaign, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.estimate.stage import estimate
 from tests.estimate.campaigns import Campaign, name_of, sample_rows, set_groups
-from tests.workspaces import UNSURE, Says
+from tests.workspaces import UNSURE, Says, build_mine
 
 SIZES = [1, 1, 2, 1, 3, 1, 1, 1, 1, 1, 1, 1]  # of twelve groups: fifteen images
 FLAGGED = [1, 2, 3, 6, 10]  # of the groups 1, 2, 3, 6 and 10
@@ -230,6 +231,15 @@ def test_before_any_sample_the_name_is_the_review_begun_last_else_the_newest_min
     (begun / "project.json").write_text("{}")
     result = draw(campaign, 12)  # a review without a mining, but no other was begun
     assert (result.name, dict(result.units)) == ("second", {"unflagged": 12})
+
+
+def test_the_sample_drawn_last_serves_though_a_clock_was_ahead_at_the_first(campaign):
+    draw(campaign, 2)
+    plan = campaign.workspace.folder("estimate", "first") / "draws.json"
+    os.utime(plan, (2**32, 2**32))
+    build_mine(campaign.workspace, "second", campaign.flagged)
+    draw(campaign, 2, name="second")
+    assert draw(campaign, 2).name == "second"
 
 
 def test_nothing_mined_yet(tmp_path):

@@ -150,6 +150,26 @@ def test_a_server_that_restarts_in_mid_push_gets_the_rest(tmp_path, monkeypatch,
         stop(workspace)
 
 
+@pytest.mark.long
+def test_who_waits_for_a_server_is_told(tmp_path, monkeypatch, servers, capsys):
+    monkeypatch.setattr(sending, "AWAY_S", 25.0)  # longer than a call is repeated
+    workspace = build(tmp_path / "workspace", 2)
+    build_mine(workspace, "first", ["N0000001", "N0000002"])
+    server = start(workspace)
+    open_book = sending.Sender._open_book
+
+    def killed(*more):
+        os.killpg(server.pid, signal.SIGKILL)
+        monkeypatch.setattr(sending.Sender, "_open_book", open_book)
+        return open_book(*more)
+
+    monkeypatch.setattr(sending.Sender, "_open_book", killed)
+    with pytest.raises(ServiceError, match="its Label Studio is not running; start it with"):
+        push(workspace, PushSettings())
+    said = f"{server.url}: does not answer; waits up to 25 s for it\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.filterwarnings("ignore:The `parse_obj` method")  # inside Label Studio's client
 def test_a_token_revoked_in_mid_run_ends_it_in_one_line(site, monkeypatch):
     monkeypatch.setattr(sending, "TASKS_PER_REQUEST", 2)

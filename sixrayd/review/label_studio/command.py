@@ -1,12 +1,12 @@
 """`sixrayd review serve`, `stop`, `backup` and `restore`: the workspace's own Label Studio."""
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sixrayd.advice.next_step import echo_next
+from sixrayd.core.children import end_as_by_ctrl_c
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.errors import SixraydError
 from sixrayd.core.printing import console, echo
@@ -70,9 +70,9 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
             if not workspace.busy("review"):  # who writes there makes one
                 with workspace.lock("review"):
                     back_up_when_due(workspace, place)
-    server = start(workspace, port, _say, place)
     if not background:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        end_as_by_ctrl_c()
+    server = start(workspace, port, _say, place)
     try:
         if as_json:
             print_json(_public(server))

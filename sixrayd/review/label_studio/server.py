@@ -258,6 +258,9 @@ def running_server(
 ) -> Iterator[Server]:
     """A server for the length of a `with` block; one that is up already is used and left up."""
     already = running(workspace)
+    if already is not None:
+        end = workspace.command("sixrayd review stop")
+        say(f"Label Studio is up already and stays so; `{end}` ends it")
     server = already or start(workspace, port, say, database)
     try:
         yield server

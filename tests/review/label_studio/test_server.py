@@ -149,7 +149,7 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
     words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
     pipe = subprocess.PIPE
