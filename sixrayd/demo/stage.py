@@ -170,7 +170,7 @@ class _Demo:
         try:
             yield
         except OtherWorkError as error:  # whose options a demo has not
-            what = str(error).rpartition("; pass ")[0]
+            what = str(error).partition("; pass ")[0]
             raise SettingsError(
                 f"{what}; a demo of other settings, of another version, or made elsewhere: name "
                 f"another folder, or delete {self.folder}"
