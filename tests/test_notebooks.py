@@ -44,6 +44,13 @@ def test_a_picture_of_a_workspace_starts_no_program():
     assert all('Image.open(picture, formats=["PNG"])' in source for source in opening)
 
 
+def test_tables_of_a_workspace_are_read_within_limits():
+    """Of 600 kB that another one wrote, pandas would make 3 GB."""
+    sources = ["".join(cell["source"]) for path in NOTEBOOKS for cell in code_cells(path)]
+    assert sum("read_table(" in source for source in sources) == 3
+    assert not [source for source in sources if "pd.read_" in source]
+
+
 def test_what_cells_show_is_kept(tmp_path):
     path = written(
         tmp_path / "a.ipynb",

@@ -79,24 +79,25 @@ def benchmark(
     import_extra("faster_coco_eval", "benchmark")  # not after hours of looking
     rules = settings.rules
     tree = VocTree.find(settings.voc or _newest_export(workspace))
-    split = find_tree_split(workspace, tree, settings.split)
-    name = settings.name or _name_of(tree, split.name)
-    data = Workspace(workspace.folder("trees", name))  # which refuses what is no plain name
-    known = workspace.classes() if (workspace.shards / "run.json").exists() else None
-    classes = tree_classes(tree, settings.classes, known)
-    on_gpu = pick_device(settings.device).type == "cuda"
-    detectors = settings.detectors or (rules.detectors if on_gpu else rules.on_cpu)
-    wanted = settings.models or detectors
-    with data.lock():
-        ingest(tree, data, classes, sides=split.sides)
-    tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
-    if train_missing and trainer is not None and not settings.models:
-        models = find_models(workspace, data, wanted, classes, tested).models
-        missing = [d for d in wanted if d not in models or models[d].knows(tested)]
-        if missing:
-            _refuse_finished(workspace, settings, name, missing)
-            trainer(data, missing)
+    # From the first look at the tree to the report: another one could replace what this reads.
     with workspace.lock("benchmark"):
+        split = find_tree_split(workspace, tree, settings.split)
+        name = settings.name or _name_of(tree, split.name)
+        data = Workspace(workspace.folder("trees", name))  # which refuses what is no plain name
+        known = workspace.classes() if (workspace.shards / "run.json").exists() else None
+        classes = tree_classes(tree, settings.classes, known)
+        on_gpu = pick_device(settings.device).type == "cuda"
+        detectors = settings.detectors or (rules.detectors if on_gpu else rules.on_cpu)
+        wanted = settings.models or detectors
+        with data.lock():
+            ingest(tree, data, classes, sides=split.sides)
+        tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
+        if train_missing and trainer is not None and not settings.models:
+            models = find_models(workspace, data, wanted, classes, tested).models
+            missing = [d for d in wanted if d not in models or models[d].knows(tested)]
+            if missing:
+                _refuse_finished(workspace, settings, name, missing)
+                trainer(data, missing)
         if settings.models:
             chosen = named_models(workspace, data, wanted, classes)
         else:

@@ -166,7 +166,8 @@ def ingest(
         sides: image id → its side; None takes the tree's lists.
 
     Raises:
-        WorkspaceError: the lists name an image that the tree does not have.
+        WorkspaceError: the lists name an image that the tree does not have, or it was changed
+            meanwhile.
         AnnotationError, ImageError: a file cannot be used.
     """
     settings = {
@@ -183,6 +184,12 @@ def ingest(
     rows, boxes, origins, skipped = _read(
         tree, workspace, classes, tree.sides() if sides is None else sides
     )
+    sets = [{"image_id": i, "set": name} for name, ids in tree.empty_sets().items() for i in ids]
+    if tree.fingerprint() != settings["fingerprint"]:
+        raise WorkspaceError(
+            f"{tree.root}: was changed while it was read, expected to stay as it is; wait until it "
+            "has been written, then run the same command again"
+        )
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])))
     ids = table["image_id"].combine_chunks()
     groups = duplicate_groups(table["phash"].combine_chunks(), distance)  # (N,)
@@ -190,7 +197,6 @@ def ingest(
     write_table(workspace.shards / "index.parquet", table, INDEX_SCHEMA)
     write_table(workspace.shards / "annotations.parquet", boxes, ANNOTATION_SCHEMA)
     write_table(workspace.shards / "origins.parquet", origins, ORIGIN_SCHEMA)
-    sets = ({"image_id": i, "set": name} for name, ids in tree.empty_sets().items() for i in ids)
     write_table(workspace.shards / "sets.parquet", sets, SET_SCHEMA)
     summary = {
         "images": len(rows),

@@ -95,6 +95,11 @@ def _csv_rows(file: str, data: bytes, told: Told) -> Iterator[tuple[str, Split, 
         raise ReleaseError(
             f"{file}: columns are {','.join(header)[:80] or 'missing'}, expected image,side"
         )
+    if twice := [name for name in ("image", "side") if header.count(name) > 1]:
+        raise ReleaseError(
+            f"{file}: column {twice[0]} stands {header.count(twice[0])} times in the header, "
+            "expected once; take the others out"
+        )
     for where, cells in rows:
         row = dict(zip(header, cells, strict=False))
         side = side_of_word(row.get("side", ""))

@@ -23,6 +23,7 @@ from sixrayd.core.files import open_plain, replacing
 from sixrayd.core.growth import Allowance
 from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.detectors.folding import Network
+from sixrayd.detectors.quantised_graph import checked_graph
 
 _SHA256, _XML, _BIN = "weights.sha256", "body.xml", "body.bin"
 _ROUNDING = ("FakeQuantize", "Convert", "Multiply", "Subtract")
@@ -153,7 +154,7 @@ def read_quantised(path: Path, sha256: str) -> Any:
             )
             if found.decode() != sha256:
                 raise CheckpointError(f"{path}: quantised from other weights; {_AGAIN}")
-            return openvino.Core().read_model(xml, weights)
+            return openvino.Core().read_model(checked_graph(xml), weights)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable quantised network ({error})") from error
 

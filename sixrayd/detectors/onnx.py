@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.predictor import clipped, normalise
 
 _KEY = "sixrayd"
+_OUTSIDE = "session.model_external_initializers_file_folder_path"  # of weights in other files
 
 
 class _Graph(nn.Module):
@@ -94,7 +96,8 @@ class OnnxPredictor:
         threads: of ONNX Runtime; its own choice where left out.
 
     Raises:
-        CheckpointError: the file is missing, broken, or not a graph of `export_onnx`.
+        CheckpointError: the file is missing, broken, or not a graph of `export_onnx`, or its
+            weights lie in other files.
         ServiceError: onnxruntime is not installed.
     """
 
@@ -108,6 +111,7 @@ class OnnxPredictor:
         runtime = import_extra("onnxruntime", "benchmark")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry(_OUTSIDE, os.devnull)  # nothing lies in there
         try:
             self.session = runtime.InferenceSession(
                 plain_bytes(path), options, providers=["CPUExecutionProvider"]

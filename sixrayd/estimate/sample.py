@@ -36,6 +36,8 @@ from sixrayd.statistics.sampling import (
 )
 from sixrayd.statistics.standing import Answer, Standing
 
+_BACK = "put it back from a backup"
+
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
@@ -87,6 +89,8 @@ class SampleFolder:
             raise WorkspaceError(
                 f"{self.plan_file}: broken; put it back from a backup, the sample hangs on it"
             ) from error
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{self.plan_file}: {error}; {_BACK}") from error
 
     def population(self, plan: SamplingPlan) -> Population:
         """The population as it was at the first draw.
@@ -107,7 +111,10 @@ class SampleFolder:
                 f"{self.population_file}: the release has other negatives or near-duplicates now; "
                 f"put it back, or remove {self.path} and draw again"
             )
-        return Population(table)
+        try:
+            return Population(table)
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{self.population_file}: {error}; {_BACK}") from error
 
     def gone(self, draws: int) -> pa.Table:
         """What had left before the draws, as `GONE_SCHEMA`."""
@@ -122,7 +129,13 @@ class SampleFolder:
         Raises:
             WorkspaceError: a file has changed since.
         """
-        return Drawn.by(population, plan, self.gone(len(plan.draws)))
+        gone = self.gone(len(plan.draws))
+        try:
+            return Drawn.by(population, plan, gone)
+        except WorkspaceError as error:
+            raise WorkspaceError(
+                f"{self.plan_file}: {error}; put it and {self.gone_file.name} back from a backup"
+            ) from error
 
     def sample(self) -> pa.Table:
         """All images drawn so far, as `SAMPLE_SCHEMA`."""

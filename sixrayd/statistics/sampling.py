@@ -15,6 +15,7 @@ sampling (election audits).
 import hashlib
 import heapq
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -220,6 +221,8 @@ class SamplingPlan:
         draws = tuple(Draw(**draw) for draw in document["draws"])
         _check_seeds(draws)
         edges = tuple(map(float, document["edges"]))
+        if not all(map(math.isfinite, edges)) or list(edges) != sorted(edges, reverse=True):
+            raise ValueError(f"edges {edges}: expected falling scores")
         looks = document.get("looks")
         planned = looks and LookPlan(tuple(map(float, looks["fractions"])), float(looks["power"]))
         return cls(**{**document, "edges": edges, "draws": draws, "looks": planned})
@@ -271,7 +274,7 @@ class Drawn:
                 raise WorkspaceError(
                     f"draw {number}: of pools of {dict(draw.pools)} units, but there were {pools}"
                 )
-        if len(rows) and int(gone["draw"].to_numpy().max()) > len(plan.draws):
+        if not set(gone["draw"].to_pylist()) <= set(range(2, len(plan.draws) + 1)):
             raise WorkspaceError("sample: units left before a draw that was never made")
         return drawn
 
@@ -376,7 +379,8 @@ class Drawn:
         """See to it that a sample is what was drawn.
 
         Raises:
-            WorkspaceError: a unit is missing or was not drawn, or is in another place.
+            WorkspaceError: a unit is missing or was not drawn, or is in another place, or an image
+                stands in it twice.
         """
         expected = {group: (group, *where) for group, where in self.units(population).items()}
         keys = ("group", "draw", "place", "stratum")
@@ -393,6 +397,8 @@ class Drawn:
         for image_id, row in zip(images.to_pylist(), rows, strict=True):
             if known.get(image_id) != population.row[row[0]]:
                 raise WorkspaceError(f"sample: image {image_id} is not of unit {row[0]}")
+        if len(known) < len(rows):
+            raise WorkspaceError("sample: an image occurs twice")
 
 
 def random_number(seed: str, group: str) -> bytes:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.errors import printable
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import plain_bytes, sha256_file
 from sixrayd.core.shards import MAX_IMAGE_BYTES
+from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.export_files import ABOUT, DATASET, content_version
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.places import IMAGES, suffix_of
@@ -45,8 +46,9 @@ def validate(
         report: told of progress: of what, how much is done, of how much.
 
     Raises:
-        WorkspaceError: the folder has no manifest.
+        WorkspaceError: the folder has no manifest, or has been written anew meanwhile.
     """
+    written = _written(place)
     lines = count_lines(place)
     faults, notes = FaultList(settings.most), list[str]()
     tables = load_tables(place, faults)
@@ -70,6 +72,10 @@ def validate(
         check.finish(_texts(document, "forms"))
         check_documents(place, tables, faults)
         _check_version(document.get("version"), content.hexdigest(), faults)
+    if _written(place) != written:  # so faults may be of one export beside another
+        raise WorkspaceError(
+            f"{place / MANIFEST}: was written anew while the export was checked; check it again"
+        )
     return Validation(
         place=str(place),
         version=printable(document.get("version", ""), 70),
@@ -82,6 +88,15 @@ def validate(
         first=tuple(faults.first),
         notes=tuple(notes),
     )
+
+
+def _written(place: Path) -> tuple[int, ...]:
+    """What tells one writing of an export from the next; empty where it has no manifest."""
+    try:
+        stat = (place / MANIFEST).stat()
+    except OSError:
+        return ()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _check_version(version: object, content: str, faults: FaultList) -> None:

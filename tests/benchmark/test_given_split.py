@@ -84,6 +84,20 @@ def test_missing_are_weights_that_may_be_judged(workspace, judging):
     assert asked == [("tree-given", "rfb-small")]
 
 
+def test_beside_another_one_what_that_reads_stays(workspace, judging):
+    with pytest.raises(WorkspaceError, match="no weights of rfb-small"):
+        benchmark(workspace, judging)
+    shards = workspace.root / "trees" / "tree-given" / "shards"
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    write_bytes(judging.voc / "VOC2007" / "Annotations" / "note.txt", b"another tree")
+
+    in_use = r"in use by process [0-9]+ \(sixrayd benchmark\);"
+    with workspace.lock("benchmark"), pytest.raises(WorkspaceError, match=in_use):
+        benchmark(workspace, judging)
+
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == before
+
+
 def test_a_split_that_is_not_there(workspace, judging):
     build_splits(workspace)
     with pytest.raises(WorkspaceError, match=r"/shards: no split 'given'; there is leak-free$"):

@@ -87,6 +87,32 @@ def test_an_unchanged_tree_is_not_read_again(tree, tmp_path):
     assert ingest(VocTree(tree), workspace, CLASSES).summary["boxes"] == 3
 
 
+class _Swapped(dict):
+    """Sides of a tree of which another image takes a place once they are looked at."""
+
+    def __init__(self, tree, sides):
+        super().__init__(sides)
+        self.tree = tree
+
+    def items(self):
+        (self.tree / "JPEGImages" / "A1.jpg").write_bytes(_jpeg(9))
+        return super().items()
+
+
+def test_a_tree_that_is_written_meanwhile_is_not_taken_in(tree, tmp_path):
+    workspace, found = Workspace(tmp_path / "data"), VocTree.find(tree)
+
+    with pytest.raises(WorkspaceError) as caught:
+        ingest(found, workspace, CLASSES, sides=_Swapped(tree, found.sides()))
+
+    assert str(caught.value) == (
+        f"{tree}: was changed while it was read, expected to stay as it is; wait until it has been "
+        "written, then run the same command again"
+    )
+    assert not (workspace.shards / "run.json").exists()
+    assert ingest(found, workspace, CLASSES, sides=found.sides()).summary["images"] == 4
+
+
 def test_near_duplicates_on_both_sides_are_counted(tree, tmp_path):
     (tree / "JPEGImages" / "B2.jpg").write_bytes(_jpeg(0))
 

@@ -1,5 +1,7 @@
 """Exported graphs run by ONNX Runtime against the detectors that they came from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +110,21 @@ def test_other_files_are_refused(tmp_path):
         OnnxPredictor(other)
     with pytest.raises(CheckpointError, match=r"absent\.onnx: not a readable ONNX graph"):
         OnnxPredictor(tmp_path / "absent.onnx")
+
+
+def test_weights_in_other_files_are_not_read(tmp_path, monkeypatch):
+    import onnx
+
+    monkeypatch.chdir(tmp_path)  # where it would look for them
+    (tmp_path / "secret").write_bytes(bytes(8))
+    weights = onnx.TensorProto(name="boxes", data_type=onnx.TensorProto.FLOAT, dims=[2])
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="secret")
+    shape = onnx.helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, [2])
+    nodes = [onnx.helper.make_node("Identity", ["boxes"], ["scores"])]
+    graph = onnx.helper.make_graph(nodes, "graph", [], [shape], [weights])
+    opset = onnx.helper.make_opsetid("", 18)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), "evil.onnx")
+
+    with pytest.raises(CheckpointError, match=r"^evil.onnx: not a readable ONNX graph \(.*secret"):
+        OnnxPredictor(Path("evil.onnx"))

@@ -305,6 +305,8 @@ BAD_FILES = {
     "p.csv": {
         "": "columns are missing, expected image,side",
         "name,Gun,Knife\n": "columns are name,gun,knife, expected image,side",
+        "image,side,Image\nP1,train,P2\n": "column image stands 2 times in the header, expected "
+        "once; take the others out",
         "image,side\nP1,train\n": "no image of the test side; a split needs both",
         "image,side\nP1,trian\n": "line 2: expected an image and a side such as train or test, "
         "got ['P1', 'trian']; mend it or pass --on-error skip",

@@ -6,12 +6,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import write_table
+from sixrayd.core.files import table_bytes, write_table
 from sixrayd.core.records import Rule
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
@@ -278,6 +279,18 @@ def test_files_of_the_sample_that_were_changed(campaign):
         assert refusal("draws.json", broken) == (
             f"{folder / 'draws.json'}: broken; put it back from a backup, the sample hangs on it"
         )
+    for edges in ([float("nan")], [float("inf"), 0.5], [0.1, 0.9]):
+        said = refusal("draws.json", json.dumps(plan | {"edges": edges}).encode())
+        assert said.startswith(f"{folder / 'draws.json'}: broken; put it back from a backup")
+    plan["draws"][0]["units"] = {"unflagged": 99}
+    assert refusal("draws.json", json.dumps(plan).encode()).startswith(
+        f"{folder / 'draws.json'}: draw 1: 99 units of "
+    )
+    twice = pa.concat_tables([pq.read_table(folder / "sample.parquet")] * 2)
+    assert refusal("sample.parquet", table_bytes(twice)) == (
+        f"{folder / 'sample.parquet'}: sample: an image occurs twice; put it and draws.json back "
+        "from a backup"
+    )
     assert refusal("population.parquet", kept["population.parquet"] + b"x") == (
         f"{folder / 'population.parquet'}: not the file that the sample was drawn from; put it "
         "back from a backup"
@@ -289,7 +302,10 @@ def test_files_of_the_sample_that_were_changed(campaign):
     write_table(folder / "gone.parquet", [{"group": "X", "draw": 1}], GONE_SCHEMA)
     with pytest.raises(WorkspaceError) as caught:
         now(campaign.workspace)
-    assert str(caught.value) == ("sample: units that left it are unknown or occur twice, first X")
+    assert str(caught.value) == (
+        f"{folder / 'draws.json'}: sample: units that left it are unknown or occur twice, first X; "
+        "put it and gone.parquet back from a backup"
+    )
 
 
 @st.composite

@@ -259,6 +259,7 @@ def test_a_sample_that_was_not_drawn():
         ([({"high": 2, "low": 5}, {"low": 2})], (), "draw 1: of pools of {'high': 2, 'low': 5}"),
         ([FIRST], [("zz", 1)], "units that left it are unknown or occur twice, first zz"),
         ([FIRST], [("a", 1)], "draw 1: not the 1. of the sample"),
+        ([FIRST], [("a", -5)], "units left before a draw that was never made"),
         ([FIRST], [("a", 2)], "units left before a draw that was never made"),
         ([FIRST], [("a", 2), ("a", 2)], "unknown or occur twice, first a"),
     ],

@@ -388,6 +388,22 @@ def test_a_version_that_other_files_made_is_a_fault(tmp_path):
     assert fault.expected[:18] != said.version
 
 
+def test_an_export_that_is_written_anew_meanwhile_is_not_called_faulty(tree, tmp_path):
+    def swap(what, done, total):
+        if not (aside := tmp_path / "aside").exists():
+            shutil.copytree(tree, tmp_path / "new")
+            tree.rename(aside)
+            (tmp_path / "new").rename(tree)
+
+    with pytest.raises(WorkspaceError) as caught:
+        validate(tree, report=swap)
+
+    assert str(caught.value) == (
+        f"{tree}/manifest.sha256: was written anew while the export was checked; check it again"
+    )
+    assert validate(tree).faults == 0
+
+
 def test_no_manifest(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         validate(tmp_path)
