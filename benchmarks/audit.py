@@ -21,9 +21,9 @@ from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.stage import audit
 from sixrayd.audit.tables import IngestTables
 from sixrayd.core.boxes import EDGES, clip_xyxy
-from sixrayd.core.files import write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 
 REACHES = (1.5, 2.0, 2.5, 3.0)

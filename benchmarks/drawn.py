@@ -15,8 +15,8 @@ import click
 import numpy as np
 
 from sixrayd.core.boxes import Box, edges_of, iou_matrix, stack_xyxy
-from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import load_truth
 from sixrayd.review.queue.plan import drawing_of

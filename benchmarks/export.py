@@ -22,9 +22,9 @@ import click
 import pyarrow as pa
 
 from benchmarks.million import KINDS, SIDE_PX, pictures
-from sixrayd.core.files import write_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.export.forms import FORMS
 from sixrayd.export.image_files import ImagesBy

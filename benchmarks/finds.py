@@ -14,9 +14,9 @@ import numpy as np
 
 from benchmarks.finds_curve import FindsCurve, finds_curve
 from sixrayd.core.arrays import BoolArray, FloatArray
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 

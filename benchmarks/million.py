@@ -24,9 +24,10 @@ import torch
 from PIL import Image
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 

@@ -21,8 +21,8 @@ import click
 from benchmarks.million import SIDE_PX, write_release
 from sixrayd.core.ahead import chunked
 from sixrayd.core.boxes import Box
-from sixrayd.core.files import write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Verdict
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.demo.reviewer import join_as_reviewer
 from sixrayd.review.folder import ReviewFolder

@@ -20,9 +20,9 @@ import click
 import numpy as np
 
 from sixrayd.core.arrays import FloatArray
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Verdict
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions, mining_of, standing_decisions
 from sixrayd.review.queue.duplicates import DuplicateSettings, near_positives

@@ -24,11 +24,11 @@ from sixrayd.cli import cli
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import SixraydError
-from sixrayd.core.files import read_table, table_bytes
 from sixrayd.core.findings import Finding
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.settings_file import settings_of
 from sixrayd.core.shards import iter_shard
+from sixrayd.core.tables import read_table, table_bytes
 from sixrayd.core.voc import read_voc
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.patch_file import read_patch

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sixrayd.core.classes import default_classes
-from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.core.files import write_bytes
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     CANDIDATE_SCHEMA,
@@ -19,6 +19,7 @@ from sixrayd.core.records import (
     TASK_SCHEMA,
 )
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Run, Workspace
 
 SIZE_WH = (96, 64)

@@ -16,10 +16,10 @@ from benchmarks.gpu.plan import Setting, Sizes
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
-from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Source
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights

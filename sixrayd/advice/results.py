@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.errors import UnknownStateError, WorkspaceError
-from sixrayd.core.files import row_count
 from sixrayd.core.storage import check_known
+from sixrayd.core.tables import row_count
 from sixrayd.core.workspace import STAGES, Run, Workspace
 from sixrayd.decisions.decision import decision_files, reviews_with_decisions
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.files import plain_text, read_table, some_columns
+from sixrayd.core.files import plain_text
 from sixrayd.core.locks import holder
 from sixrayd.core.records import (
     ADJUDICATION,
@@ -21,6 +21,7 @@ from sixrayd.core.records import (
     Kind,
 )
 from sixrayd.core.stages import SERVER
+from sixrayd.core.tables import read_table, some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     Decision,

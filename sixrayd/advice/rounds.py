@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA, Role, Rule, Source, Split, Verdict
 from sixrayd.core.runs import read_run
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, decision_files, reviews_with_decisions

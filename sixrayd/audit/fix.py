@@ -19,18 +19,10 @@ from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import (
-    plain_bytes,
-    plain_text,
-    read_table,
-    row_count,
-    sha256_file,
-    sync_folder,
-    write_bytes,
-    write_table,
-)
+from sixrayd.core.files import plain_bytes, plain_text, sha256_file, sync_folder, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
+from sixrayd.core.tables import read_table, row_count, write_table
 from sixrayd.core.workspace import Workspace
 
 TABLE, RUN, PATCH = "annotations.parquet", "run.before.json", "patch.jsonl"

@@ -18,16 +18,10 @@ from sixrayd.audit.page import audit_page
 from sixrayd.audit.settings import AuditResult, AuditSettings, FlawCount
 from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
-from sixrayd.core.files import (
-    read_table,
-    remove,
-    replacing,
-    sha256_file,
-    write_bytes,
-    write_table,
-)
+from sixrayd.core.files import remove, replacing, sha256_file, write_bytes
 from sixrayd.core.findings import Severity
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import TYPED, Run, Workspace
 

@@ -14,11 +14,12 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, read_table
+from sixrayd.core.files import plain_bytes
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, Source
 from sixrayd.core.table_builder import TableBuilder
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.int64]]

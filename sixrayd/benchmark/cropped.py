@@ -8,11 +8,11 @@ import pyarrow as pa
 from PIL import Image
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.files import write_table
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.progress import progress
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, Split
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.region import Cropper, Region, cut
 from sixrayd.imaging.decode import decode_rgb

@@ -13,7 +13,8 @@ from sixrayd.benchmark.results import STEPS, Seconds, System, Times
 from sixrayd.benchmark.systems import SystemRunner
 from sixrayd.core.classes import ClassList
 from sixrayd.core.detections import Detections
-from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.core.files import write_bytes
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.evaluation.legacy import result_lines
 from sixrayd.evaluation.modes import EDGES, in_single
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
-from sixrayd.core.files import plain_bytes, read_table, write_table
+from sixrayd.core.files import plain_bytes
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.progress import progress
 from sixrayd.core.records import (
@@ -25,6 +25,7 @@ from sixrayd.core.records import (
     Split,
 )
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.image_lists import listed_lines, text_of

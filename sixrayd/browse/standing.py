@@ -10,9 +10,10 @@ import pyarrow as pa
 from sixrayd.browse.samples import KnownImages, ShownBox, leaks_of, shown_candidates
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, read_table, some_columns
+from sixrayd.core.files import plain_text
 from sixrayd.core.index import Annotation, Index, given_splits, load_annotations, unannotated_ids
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Source
+from sixrayd.core.tables import read_table, some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_files import BARE, STATE_SCHEMA, STATES
 from sixrayd.decisions.decision import (

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError, printable
-from sixrayd.core.files import column_batches, read_table
 from sixrayd.core.records import (
     ANNOTATION_SCHEMA,
     INDEX_SCHEMA,
@@ -24,6 +23,7 @@ from sixrayd.core.records import (
     Split,
 )
 from sixrayd.core.shards import read_image
+from sixrayd.core.tables import column_batches, read_table
 from sixrayd.core.workspace import Workspace
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.files import make_readable, replacing
+from sixrayd.core.files import replacing
+from sixrayd.core.tables import make_readable
 
 _ROW_GROUP = 1 << 20  # rows, as Parquet's writer has them by itself
 

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import make_folder, make_readable, sha256_file, sync_folder, write_table
+from sixrayd.core.files import make_folder, sha256_file, sync_folder
 from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.stages import SERVER
 from sixrayd.core.storage import is_refusal, refusal
+from sixrayd.core.tables import make_readable, write_table
 
 MANIFEST = "manifest.sha256"
 _PART, _OLD, _LOCK = ".sixrayd-part", ".sixrayd-old", ".sixrayd-lock"

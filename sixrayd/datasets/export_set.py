@@ -11,9 +11,10 @@ from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import column_batches, plain_text
+from sixrayd.core.files import plain_text
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST
+from sixrayd.core.tables import column_batches
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.export_files import (
     BOXES,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import some_columns
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import LEAK_FREE, Source
+from sixrayd.core.tables import some_columns
 from sixrayd.core.voc import VocObject
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet

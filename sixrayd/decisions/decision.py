@@ -9,10 +9,10 @@ from typing import Any
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShapeError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.restored import check_restored
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together

@@ -17,11 +17,12 @@ from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import CheckpointError, OtherWorkError, SettingsError
-from sixrayd.core.files import plain_text, some_columns, write_json
+from sixrayd.core.files import plain_text, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
 from sixrayd.core.runs import as_plain
+from sixrayd.core.tables import some_columns
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.demo.reviewer import (

@@ -10,10 +10,10 @@ from click.core import ParameterSource
 from sixrayd.advice.next_step import Judgement
 from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.errors import printable
-from sixrayd.core.files import read_table
 from sixrayd.core.printing import echo
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, MAX_NEAR_BITS
 from sixrayd.core.store import Store
+from sixrayd.core.tables import read_table
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings

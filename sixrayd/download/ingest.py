@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList, classes_advice
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import make_folder, write_table
+from sixrayd.core.files import make_folder
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.growth import Allowance, PixelAllowance
 from sixrayd.core.records import ANNOTATION_SCHEMA, Source
 from sixrayd.core.settling import left_out_class
 from sixrayd.core.table_builder import TableBuilder
+from sixrayd.core.tables import write_table
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.files import read_table
 from sixrayd.core.records import INDEX_SCHEMA, Source, Split
 from sixrayd.core.spool import write_tables
+from sixrayd.core.tables import read_table
 from sixrayd.download.imagesets import ImageSets
 from sixrayd.download.sharding import LISTED_SCHEMA, listed_path
 from sixrayd.download.tables import Flags, is_test

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sixrayd.core.children import module_command
 from sixrayd.core.cores import available_cores
-from sixrayd.core.files import write_table
+from sixrayd.core.tables import write_table
 from sixrayd.download.scan import MEASURED_SCHEMA, scan_shard
 from sixrayd.download.sharding import measured_path
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from sixrayd.core.ahead import as_pixels, map_ahead
 from sixrayd.core.errors import ImageError
-from sixrayd.core.files import write_table
 from sixrayd.core.shards import ShardImage, iter_shard
+from sixrayd.core.tables import write_table
 from sixrayd.imaging.decode import decoding_pixels, image_size_wh
 from sixrayd.imaging.hashes import image_hash
 

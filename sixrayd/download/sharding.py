@@ -8,8 +8,9 @@ from typing import Any, Self
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.shards import ShardWriter, read_image
+from sixrayd.core.tables import read_table, write_table
 
 PARTS = "parts"
 # parts/SHARD.images: what was put into a shard, a row an image, in its order.

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.files import write_table
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA, Split
+from sixrayd.core.tables import write_table
 from sixrayd.datasets.image_lists import listed_lines, text_of
 from sixrayd.datasets.sides import (
     are_too_many,

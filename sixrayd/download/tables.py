@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import read_table, replacing, write_table
+from sixrayd.core.files import replacing
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.table_builder import TableBuilder
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults

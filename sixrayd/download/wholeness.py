@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, row_count
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.storage import check_known
+from sixrayd.core.tables import read_table, row_count
 from sixrayd.core.workspace import Run, Workspace
 
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import plain_bytes, table_bytes, write_bytes
+from sixrayd.core.files import plain_bytes, write_bytes
 from sixrayd.core.pseudonyms import DIGITS, pseudonym
 from sixrayd.core.storage import is_refusal, refusal
+from sixrayd.core.tables import table_bytes
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings

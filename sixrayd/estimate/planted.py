@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from sixrayd.core.boxes import EDGES, edges_of, iou_matrix, stack_xyxy
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, some_columns
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     HIT_IOU,
@@ -22,6 +21,7 @@ from sixrayd.core.records import (
     Rule,
     Verdict,
 )
+from sixrayd.core.tables import read_table, some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions, standing_decisions

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from sixrayd.core.arrays import IntArray
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import plain_text, read_table, sha256_file, write_json, write_table
+from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import said_in_all
 from sixrayd.estimate.reading import (

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Annotation, Index, check_known, load_annotations
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
@@ -24,6 +23,7 @@ from sixrayd.core.records import (
     State,
     Verdict,
 )
+from sixrayd.core.tables import read_table
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_files import STATE_SCHEMA

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.documents import TooManyError, check_memory
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
-from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes, write_table
+from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.table_builder import TableBuilder
+from sixrayd.core.tables import write_table
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import read_voc
 from sixrayd.core.workspace import Run, Workspace

@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import OtherWorkError, ShardError, WorkspaceError
-from sixrayd.core.files import plain_text, sha256_file, table_from, write_bytes, write_table
+from sixrayd.core.files import plain_text, sha256_file, write_bytes
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.storage import is_refusal
 from sixrayd.core.store import Store
+from sixrayd.core.tables import table_from, write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.crop.settings import TdcSettings
 from sixrayd.detectors.backends import resolve_backend

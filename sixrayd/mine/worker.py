@@ -19,9 +19,9 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
 from sixrayd.core.detections import Detections
 from sixrayd.core.errors import ImageError, ServiceError
-from sixrayd.core.files import table_bytes, table_from
 from sixrayd.core.records import BOX_FIELDS
 from sixrayd.core.store import Store
+from sixrayd.core.tables import table_bytes, table_from
 from sixrayd.detectors.devices import out_of_memory
 from sixrayd.mine.inference import Cascade, Inference, InferenceSettings, Look, open_inference
 from sixrayd.mine.removed import by_thousandth, counts_of, with_counts

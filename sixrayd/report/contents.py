@@ -8,9 +8,9 @@ from typing import Any
 
 from sixrayd.advice.next_step import Judgement
 from sixrayd.core.classes import default_classes
-from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source, State
 from sixrayd.core.resources import resource_text
+from sixrayd.core.tables import read_table
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace

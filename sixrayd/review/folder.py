@@ -14,15 +14,7 @@ from sixrayd.advice.next_step import Judgement
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import (
-    plain_text,
-    read_table,
-    sha256_file,
-    some_columns,
-    sync_folder,
-    write_json,
-    write_table,
-)
+from sixrayd.core.files import plain_text, sha256_file, sync_folder, write_json
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
@@ -33,6 +25,7 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.restored import check_restored
 from sixrayd.core.stages import SERVER
+from sixrayd.core.tables import read_table, some_columns, write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import (
     decision_files,

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_json, write_table
+from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index, split_setting
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
@@ -22,6 +22,7 @@ from sixrayd.core.records import (
     Verdict,
 )
 from sixrayd.core.restored import check_restored
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.consensus import settle

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from scipy.special import betaincinv
 
-from sixrayd.core.files import some_columns
 from sixrayd.core.records import ADJUDICATION, Kind, Verdict
+from sixrayd.core.tables import some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     Decision,

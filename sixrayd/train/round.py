@@ -7,8 +7,9 @@ from pathlib import Path
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, read_table
+from sixrayd.core.files import plain_text
 from sixrayd.core.records import LEAK_FREE, TRAINING_SCHEMA, Role
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import open_plain, read_table, sha256_file
+from sixrayd.core.files import open_plain, sha256_file
 from sixrayd.core.records import EMPTY_SETS, Split
 from sixrayd.core.staging import MANIFEST
+from sixrayd.core.tables import read_table
 from sixrayd.datasets.export_files import BARE, DATASET, LISTS, SPLITS, STATE_SCHEMA, STATES
 from sixrayd.datasets.export_set import TREE
 from sixrayd.validate.faults import FaultList

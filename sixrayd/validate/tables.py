@@ -16,8 +16,9 @@ from sixrayd.core.boxes import EDGES
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError
-from sixrayd.core.files import column_batches, plain_text, read_table
+from sixrayd.core.files import plain_text
 from sixrayd.core.records import EMPTY_SETS, Split, State
+from sixrayd.core.tables import column_batches, read_table
 from sixrayd.core.voc import MAX_OBJECTS
 from sixrayd.datasets.export_files import BOXES, DATASET, IMAGE_SCHEMA, IMAGES, PROVENANCE_SCHEMA
 from sixrayd.validate.faults import FaultList

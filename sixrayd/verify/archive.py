@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_plain, table_from
+from sixrayd.core.files import read_plain
+from sixrayd.core.tables import table_from
 from sixrayd.datasets.packing import opened_zip
 from sixrayd.datasets.places import BROKEN
 from sixrayd.statistics.certificate import PARTS, STATEMENT, Statement

@@ -9,9 +9,10 @@ import pytest
 from sixrayd.advice.next_step import Judgement, Step, _export
 from sixrayd.advice.reviews import OnServer
 from sixrayd.advice.rounds import round_training
-from sixrayd.core.files import make_folder, write_json, write_table
+from sixrayd.core.files import make_folder, write_json
 from sixrayd.core.locks import held
 from sixrayd.core.records import SAMPLE_SCHEMA, TASK_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -262,7 +263,7 @@ def test_what_was_left_out_of_a_push_follows_with_its_options(tmp_path):
 
 
 def _tasks(folder):
-    from sixrayd.core.files import read_table
+    from sixrayd.core.tables import read_table
 
     return read_table(folder / "tasks.parquet", TASK_SCHEMA).to_pylist()
 

@@ -18,10 +18,10 @@ from sixrayd.audit.settings import AuditSettings
 from sixrayd.audit.stage import audit
 from sixrayd.audit.tables import IngestTables
 from sixrayd.core.errors import SettingsError, ShardError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from tests.processes import ran
 from tests.releases import TinyRelease, encode, jpeg, take, voc

@@ -19,7 +19,7 @@ from sixrayd.benchmark.systems import Entrant, SystemRunner, plan_systems, usabl
 from sixrayd.benchmark.tdc import tdc_settings
 from sixrayd.benchmark.tree import ORIGIN_SCHEMA
 from sixrayd.core.classes import ClassList
-from sixrayd.core.files import write_table
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.crop.settings import SHARED, CannySettings, TdcKnobs
 from sixrayd.detectors.rfb import rfb_small

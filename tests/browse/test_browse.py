@@ -26,8 +26,8 @@ from sixrayd.browse.stage import browse, dataset_name, open_browser_session
 from sixrayd.browse.standing import known_of, newest_export
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.records import INDEX_SCHEMA, TASK_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.tags import read_tagged, tag_file, tagged_ids
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings

@@ -12,16 +12,10 @@ import pytest
 
 from sixrayd.advice.reviews import Reviews
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import (
-    column_batches,
-    read_table,
-    some_columns,
-    table_bytes,
-    write_json,
-    write_table,
-)
+from sixrayd.core.files import write_json
 from sixrayd.core.spool import write_tables
 from sixrayd.core.staging import Staging
+from sixrayd.core.tables import column_batches, read_table, some_columns, table_bytes, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.workspace_set import read_columns
 from sixrayd.review.folder import Project, ReviewFolder

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from sixrayd.core.documents import parse_json
@@ -13,18 +12,14 @@ from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import (
     open_plain,
     plain_text,
-    read_table,
     remove,
     replacing,
     sha256_file,
     write_bytes,
     write_json,
     write_many,
-    write_table,
 )
 from tests.limits import within
-
-SCHEMA = pa.schema([pa.field("name", pa.string(), nullable=False)])
 
 
 def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
@@ -56,37 +51,6 @@ def test_half_a_letter_in_json_is_written_as_it_was_read(tmp_path: Path) -> None
     write_json(path, parse_json('{"a": "\\ud800\\u00e9"}'))
     assert path.read_bytes() == '{\n  "a": "\\ud800é"\n}\n'.encode()
     assert parse_json(plain_text(path)) == {"a": "\ud800é"}
-
-
-def test_table_round_trip_gives_equal_bytes(tmp_path: Path) -> None:
-    rows = [{"name": "x"}, {"name": "y"}]
-    write_table(tmp_path / "a.parquet", rows, SCHEMA)
-    table = read_table(tmp_path / "a.parquet", SCHEMA)
-    assert table.to_pylist() == rows
-    write_table(tmp_path / "b.parquet", table, SCHEMA)
-    assert sha256_file(tmp_path / "a.parquet") == sha256_file(tmp_path / "b.parquet")
-
-
-def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    with pytest.raises(WorkspaceError) as caught:
-        read_table(path, SCHEMA)
-    assert str(caught.value) == f"{path}: missing; `sixrayd status` names the next command"
-    path.write_bytes(b"PAR1 no")
-    with pytest.raises(WorkspaceError, match="not a readable Parquet table"):
-        read_table(path, SCHEMA)
-    write_table(path, [{"other": "x"}], pa.schema([("other", pa.string())]))
-    with pytest.raises(WorkspaceError) as caught:
-        read_table(path, SCHEMA)
-    assert str(caught.value) == (
-        f"{path}: columns ['other'], expected ['name']; it was written by another version: "
-        "run the stage again"
-    )
-    write_table(path, [{"name": 1}], pa.schema([("name", pa.int64())]))
-    with pytest.raises(
-        WorkspaceError, match=r"columns \['name: int64'\], expected \['name: string"
-    ):
-        read_table(path, SCHEMA)
 
 
 def test_only_plain_files_are_opened(tmp_path: Path) -> None:
@@ -157,13 +121,6 @@ def test_text_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UnfitFileError) as caught:
         plain_text(path)
     assert str(caught.value).startswith(f"{path}: no text in UTF-8; ")
-
-
-def test_a_pipe_for_a_table_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.parquet")
-
-    with pytest.raises(WorkspaceError, match="a pipe, expected a plain file"):
-        read_table(tmp_path / "a.parquet", pa.schema([pa.field("a", pa.string())]))
 
 
 def test_a_link_in_a_temporary_files_place_leads_nowhere(tmp_path: Path) -> None:

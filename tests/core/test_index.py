@@ -10,7 +10,6 @@ import pytest
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.index import (
     Annotation,
     Index,
@@ -22,6 +21,7 @@ from sixrayd.core.index import (
 )
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, MOST_SPLITS, ImageRecord
 from sixrayd.core.shards import ShardWriter
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from tests.releases import jpeg
 from tests.workspaces import build_splits

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import column_batches, read_table, row_count, some_columns
 from sixrayd.core.pages import check_pages
+from sixrayd.core.tables import column_batches, read_table, row_count, some_columns
 from tests.limits import address_space, within
 
 I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from sixrayd.core import spool
-from sixrayd.core.files import write_table
 from sixrayd.core.spool import write_tables
+from sixrayd.core.tables import write_table
 
 SCHEMA = pa.schema(
     [

@@ -4,8 +4,8 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SixraydError
-from sixrayd.core.files import read_table
 from sixrayd.core.records import ANNOTATION_SCHEMA, INDEX_SCHEMA, SPLIT_SCHEMA
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.sharding import PARTS
 from tests.releases import WHOLE, TinyRelease, jpeg, skipped, take

@@ -14,9 +14,10 @@ from PIL import Image
 from ray.cluster_utils import Cluster
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, table_bytes
+from sixrayd.core.files import sha256_file
 from sixrayd.core.shards import ShardWriter
 from sixrayd.core.store import Store
+from sixrayd.core.tables import read_table, table_bytes
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.measuring import Measuring
 from sixrayd.download.ray_engine import measure_there, measuring_on_ray

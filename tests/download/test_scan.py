@@ -8,8 +8,8 @@ import sys
 import pytest
 from PIL import Image
 
-from sixrayd.core.files import read_table
 from sixrayd.core.shards import ShardImage, ShardWriter
+from sixrayd.core.tables import read_table
 from sixrayd.download.measuring import Measuring
 from sixrayd.download.scan import MEASURED_SCHEMA, scan, scan_shard
 from sixrayd.download.sharding import measured_path

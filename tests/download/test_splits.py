@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sixrayd.core.errors import ReleaseError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.command import download as download_command

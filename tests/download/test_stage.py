@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sixrayd.core.errors import ReleaseError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.findings import FINDING_SCHEMA
 from sixrayd.core.index import Index, load_annotations
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download

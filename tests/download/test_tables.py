@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, without_advice
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.datasets.labels import Labels
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets

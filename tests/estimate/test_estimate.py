@@ -10,8 +10,8 @@ from scipy.stats import binom
 
 from sixrayd.advice.results import StageProgress
 from sixrayd.core.errors import SettingsError, UnknownStateError, WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.records import Rule
+from sixrayd.core.tables import write_table
 from sixrayd.estimate.command import estimate as command
 from sixrayd.estimate.plan import Cost, plan_costs
 from sixrayd.estimate.sample import draw_sample

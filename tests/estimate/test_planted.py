@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Rule
+from sixrayd.core.tables import write_table
 from sixrayd.estimate.planted import planted_counts
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings

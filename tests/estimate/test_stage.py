@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import table_bytes, write_table
 from sixrayd.core.records import Rule
+from sixrayd.core.tables import table_bytes, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target

@@ -14,8 +14,8 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import Provenance, VocObject, read_voc
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.staging import MANIFEST
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export

@@ -13,8 +13,8 @@ from sixrayd.cli import cli
 from sixrayd.core import table_builder
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.tables import read_table
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets import packing

@@ -19,9 +19,9 @@ from sixrayd.core.errors import (
     SettingsError,
     WorkspaceError,
 )
-from sixrayd.core.files import read_table
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.mine.inference import Inference, InferenceSettings
 from sixrayd.mine.local_engine import mine_here

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import table_bytes, table_from
+from sixrayd.core.tables import table_bytes, table_from
 from sixrayd.mine.removed import Removed, by_thousandth, counts_of, summed_up, with_counts
 from sixrayd.mine.worker import PART_SCHEMA
 

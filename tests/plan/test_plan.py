@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings

@@ -9,8 +9,9 @@ from lxml import html
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.files import read_table, write_json, write_table
+from sixrayd.core.files import write_json
 from sixrayd.core.records import DECISION_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.report.contents import read_contents
 from sixrayd.report.stage import report

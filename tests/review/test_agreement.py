@@ -6,9 +6,9 @@ from dataclasses import asdict, astuple, replace
 import pytest
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, INDEX_SCHEMA, Rule
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.evaluation.bootstrap import Interval
 from sixrayd.review.agreement import Coefficients, ReviewerScore, agreement, print_agreement

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.records import (
     ADJUDICATION,
     CANDIDATE_SCHEMA,
@@ -22,6 +22,7 @@ from sixrayd.core.records import (
     SAMPLE_SCHEMA,
     TASK_SCHEMA,
 )
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.cursor import Cursor, Known, Outcome
 from sixrayd.review.folder import (

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, sha256_file
+from sixrayd.core.files import sha256_file
 from sixrayd.core.records import TRAINING_SCHEMA, Rule
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import said_in_all
 from sixrayd.review.next_round import NextRound, next_round

@@ -10,8 +10,9 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.files import write_bytes
 from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind
+from sixrayd.core.tables import write_table
 from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.planting.planted import PLANTED_SCHEMA, planted_folder

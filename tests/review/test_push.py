@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, INDEX_SCHEMA, SAMPLE_SCHEMA, Verdict
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.tags import tag_file, write_tagged
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.folder import ReviewFolder

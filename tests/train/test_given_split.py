@@ -7,9 +7,10 @@ import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import write_bytes, write_json, write_table
+from sixrayd.core.files import write_bytes, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.lineage import lineage_of, split_of
 from sixrayd.train.stage import train

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint

@@ -20,9 +20,9 @@ from sixrayd.core.errors import (
     SixraydError,
     WorkspaceError,
 )
-from sixrayd.core.files import read_table, write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import load_checkpoint

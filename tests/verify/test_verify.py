@@ -18,10 +18,10 @@ import pytest
 
 import sixrayd
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import table_bytes
 from sixrayd.core.private import write_private
 from sixrayd.core.pseudonyms import DIGITS, KEY_FILE
 from sixrayd.core.records import ADJUDICATION
+from sixrayd.core.tables import table_bytes
 from sixrayd.datasets import packing
 from sixrayd.estimate.certify import certify
 from sixrayd.estimate.command import estimate as estimate_command

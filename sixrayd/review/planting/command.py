@@ -9,9 +9,9 @@ from rich.table import Column, Table
 from sixrayd.advice.next_step import echo_next
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.printing import Terminal, echo
 from sixrayd.core.records import CANDIDATE_SCHEMA, POSITIVES, Kind
+from sixrayd.core.tables import read_table
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.settings import MOST_SHARE, PlantSettings

@@ -14,9 +14,10 @@ import numpy as np
 
 from sixrayd.core.boxes import edge_columns
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.core.files import write_bytes
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.lineage import lineage_of_all, split_of, unlearnt
 from sixrayd.review.folder import begun_reviews

@@ -20,10 +20,11 @@ from sixrayd.core.ahead import chunked
 from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import Box, edge_columns, iou_matrix, stack_xyxy
 from sixrayd.core.errors import ImageError, WorkspaceError
-from sixrayd.core.files import read_table, write_bytes, write_table
+from sixrayd.core.files import write_bytes
 from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.printing import console
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split, Verdict
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     load_decisions,

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, read_table
+from sixrayd.core.files import plain_bytes
 from sixrayd.core.records import EDGE_FIELDS
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import Decision, decisions_of, read_decisions
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index, image_records
 from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
+from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import (

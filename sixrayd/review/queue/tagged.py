@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import read_table
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, ImageRecord, Kind, Source
+from sixrayd.core.tables import read_table
 from sixrayd.core.tags import TAG, tagged_ids
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.queue.contradictions import RELEASE

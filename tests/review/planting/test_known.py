@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
@@ -20,6 +19,7 @@ from sixrayd.core.records import (
     Kind,
     Rule,
 )
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.planted import planted_counts
 from sixrayd.review.planting.command import plant as command

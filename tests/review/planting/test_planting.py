@@ -15,9 +15,10 @@ from PIL import Image
 
 from sixrayd.core.boxes import Box, iou_matrix
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file, write_bytes, write_table
+from sixrayd.core.files import sha256_file, write_bytes
 from sixrayd.core.index import Annotation, Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Kind, Verdict
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import DecidedBox, Decision
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.files import write_table
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, DECISION_SCHEMA, Kind, Verdict
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import DecidedBox, Decision
 from sixrayd.review.command import review

@@ -12,9 +12,9 @@ from PIL import Image
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import write_table
 from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.checkpoints import Checkpoint, build_detector, save_weights
 from sixrayd.imaging import hashes as hashing

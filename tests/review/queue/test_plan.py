@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import write_bytes, write_table
+from sixrayd.core.files import write_bytes
 from sixrayd.core.index import Index
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule
+from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import PLANTED_SCHEMA, planted_folder

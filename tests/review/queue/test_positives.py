@@ -7,9 +7,10 @@ import pytest
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import read_table, sha256_file, write_table
+from sixrayd.core.files import sha256_file
 from sixrayd.core.index import Index
 from sixrayd.core.records import INDEX_SCHEMA
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.detectors.checkpoints import load_checkpoint
 from sixrayd.detectors.decoding import DecodeSettings
