@@ -178,3 +178,27 @@ def _in_words(kind: Kind) -> str:
 def as_plain(value: Any) -> Any:
     """A value as JSON gives it back."""
     return json.loads(json.dumps(value, default=str))
+
+
+def differences(there: Run, asked: Run) -> str:
+    """What distinguishes two works; settings first."""
+    one, other = (_flat(as_plain(run.settings)) for run in (there, asked))
+    found = [
+        f"{key} {_set_to(one, key)} there, {_set_to(other, key)} asked for"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
+    ]
+    inputs = {**there.inputs, **asked.inputs}
+    changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
+    return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
+
+
+def _set_to(settings: Mapping[str, Any], key: str) -> Any:
+    value = settings.get(key, "not set")
+    return "none" if value == "" else value
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings within settings by the innermost name, unless one of that name stands outside."""
+    inner = {k: v for part in settings.values() if isinstance(part, dict) for k, v in part.items()}
+    return inner | {k: v for k, v in settings.items() if not isinstance(v, dict)}

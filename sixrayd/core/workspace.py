@@ -28,7 +28,7 @@ from sixrayd.core.files import (
 from sixrayd.core.growth import Allowance
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.moments import date_after
-from sixrayd.core.runs import FORMAT, as_plain, read_run
+from sixrayd.core.runs import FORMAT, as_plain, differences, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
 from sixrayd.core.stages import SERVER, locks_of, verb
@@ -285,7 +285,7 @@ class Workspace:
         if there is None:
             plan = self.folder(run.stage, run.name) / "plan.json"
             return "plan.json cannot be read" if plan.exists() else ""
-        return "" if there.same_work(run) else _differences(there, run)
+        return "" if there.same_work(run) else differences(there, run)
 
     def is_done(self, run: Run) -> bool:
         """Whether the same work is finished."""
@@ -445,27 +445,3 @@ def _planned(path: Path) -> Run | None:
         return read_run(path)
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _differences(there: Run, asked: Run) -> str:
-    """What distinguishes two works; settings first."""
-    one, other = (_flat(as_plain(run.settings)) for run in (there, asked))
-    found = [
-        f"{key} {_said(one, key)} there, {_said(other, key)} asked for"
-        for key in {**one, **other}
-        if one.get(key) != other.get(key)
-    ]
-    inputs = {**there.inputs, **asked.inputs}
-    changed = [k for k in sorted(inputs) if there.inputs.get(k) != asked.inputs.get(k)]
-    return "; ".join([*found, *(f"{key} is another" for key in changed)]) or "another format"
-
-
-def _said(settings: Mapping[str, Any], key: str) -> Any:
-    value = settings.get(key, "not set")
-    return "none" if value == "" else value
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings within settings by the innermost name, unless one of that name stands outside."""
-    inner = {k: v for part in settings.values() if isinstance(part, dict) for k, v in part.items()}
-    return inner | {k: v for k, v in settings.items() if not isinstance(v, dict)}
