@@ -33,9 +33,9 @@ from sixrayd.benchmark.systems import (
     usable_crops,
 )
 from sixrayd.benchmark.tdc import tdc_settings
-from sixrayd.benchmark.tree import VocTree, ingest, tree_classes
+from sixrayd.benchmark.tree import VocTree, ingest, ingest_of, tree_classes
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import OtherWorkError, SettingsError, WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
@@ -90,6 +90,9 @@ def benchmark(
         detectors = settings.detectors or (rules.detectors if on_gpu else rules.on_cpu)
         wanted = settings.models or detectors
         with data.lock():
+            if (workspace.folder("benchmark", name) / "run.json").exists() and not settings.force:
+                taken = ingest_of(tree, classes, sides=split.sides)
+                _refuse_other(workspace, name, data.other_work(taken))
             ingest(tree, data, classes, sides=split.sides)
         tested = frozenset(Index.load(data).rows(split=Split.TEST)["image_id"].to_pylist())
         if train_missing and trainer is not None and not settings.models:
@@ -104,11 +107,8 @@ def benchmark(
             chosen = find_models(workspace, data, wanted, classes, tested)
         _refuse_unfit(data, chosen, wanted, classes, tested, rules)
         run = _planned(workspace, data, settings, name, detectors, split, chosen)
-        if not settings.force and (why := workspace.other_work(run)):
-            raise WorkspaceError(
-                f"{workspace.folder('benchmark', name)}: holds another benchmark ({why}); pass "
-                "--force to replace it, or --name for a new one"
-            )
+        if not settings.force:
+            _refuse_other(workspace, name, workspace.other_work(run))
         fresh = workspace.begin(run)
         if fresh:
             job = _Job(workspace, data, run, settings, split, chosen, classes)
@@ -137,6 +137,15 @@ def _refuse_unfit(
     chosen.refuse_learnt(tested)
     if main := chosen.models.get(wanted[-1]):
         check_layer(DETECTORS[main.detector].build, tdc_settings(rules.tdc_crop()))
+
+
+def _refuse_other(workspace: Workspace, name: str, why: str) -> None:
+    """Before what another benchmark is, or was made of, is replaced; `why` tells it is another."""
+    if why:
+        raise OtherWorkError(
+            f"{workspace.folder('benchmark', name)}: holds another benchmark ({why}); pass "
+            "--force to replace it, or --name for a new one"
+        )
 
 
 def _refuse_finished(

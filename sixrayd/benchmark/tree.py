@@ -149,6 +149,24 @@ class VocTree:
         return tuple(sorted(names))
 
 
+def ingest_of(
+    tree: VocTree,
+    classes: ClassList,
+    distance: int = NEAR_BITS,
+    sides: Mapping[str, Split] | None = None,
+) -> Run:
+    """What `ingest` would begin, which is done where the same is finished."""
+    settings = {
+        "tree": str(tree.root.resolve()),
+        "fingerprint": tree.fingerprint(),
+        "classes": list(classes.names),
+        "distance": distance,
+    }
+    if sides is not None:
+        settings["sides"] = hashlib.sha256(json.dumps(sorted(sides.items())).encode()).hexdigest()
+    return Run("shards", "", settings, {})
+
+
 def ingest(
     tree: VocTree,
     workspace: Workspace,
@@ -171,15 +189,8 @@ def ingest(
             meanwhile.
         AnnotationError, ImageError: a file cannot be used.
     """
-    settings = {
-        "tree": str(tree.root.resolve()),
-        "fingerprint": tree.fingerprint(),
-        "classes": list(classes.names),
-        "distance": distance,
-    }
-    if sides is not None:
-        settings["sides"] = hashlib.sha256(json.dumps(sorted(sides.items())).encode()).hexdigest()
-    run = Run("shards", "", settings, {})
+    run = ingest_of(tree, classes, distance, sides)
+    settings = run.settings
     if not workspace.begin(run):
         return workspace.run("shards")
     rows, boxes, origins, skipped = _read(

@@ -80,6 +80,18 @@ def judged(place):
     return benchmark(workspace, settings)
 
 
+def test_another_tree_of_that_name_replaces_nothing(place, judged, tmp_path):
+    workspace, _ = place
+    shards = workspace.folder("trees", judged.name) / "shards"
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    settings = BenchmarkSettings(voc=write_tree(tmp_path / "tree", judged=4), protocol="paper")
+
+    with pytest.raises(WorkspaceError, match=r"tree: holds another benchmark \(.*; tree .* asked for"):
+        benchmark(workspace, settings)
+
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == before
+
+
 def voc_eval(lines, tree, label):
     """AP of a class from lines of a results file, as RFBNet's evaluation defines it."""
     boxes, total = defaultdict(list), 0
