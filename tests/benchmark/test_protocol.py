@@ -86,7 +86,9 @@ def test_another_tree_of_that_name_replaces_nothing(place, judged, tmp_path):
     before = {path.name: path.read_bytes() for path in shards.iterdir()}
     settings = BenchmarkSettings(voc=write_tree(tmp_path / "tree", judged=4), protocol="paper")
 
-    with pytest.raises(WorkspaceError, match=r"tree: holds another benchmark \(.*; tree .* asked for"):
+    with pytest.raises(
+        WorkspaceError, match=r"tree: holds another benchmark \(.*; tree .* asked for"
+    ):
         benchmark(workspace, settings)
 
     assert {path.name: path.read_bytes() for path in shards.iterdir()} == before

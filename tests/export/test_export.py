@@ -3,7 +3,6 @@
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
@@ -492,32 +492,26 @@ def test_five_thousand_negatives_are_counted(tmp_path):
     assert sum(result.states.values()) == 5016
 
 
-def run_command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sixrayd", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_command(workspace, runner, tmp_path):
+    def run(*words):
+        return runner.invoke(cli, ["export", *map(str, words)])
 
-
-def test_command(workspace, tmp_path):
-    done = run_command("export", "--voc", "-w", workspace.root, "--out", tmp_path / "D")
-    assert done.returncode == 0, done.stderr
+    done = run("--voc", "-w", workspace.root, "--out", tmp_path / "D")
+    assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"wrote {tmp_path / 'D'}"
     assert done.stdout.splitlines()[-2:] == [
         "VOC tree: 3 train, 2 test images, 7 boxes",
         f"next: sixrayd estimate -w {workspace.root}",
     ]
     assert "note: 1 flagged images are not reviewed" in done.stderr
-    again = run_command("export", "-w", workspace.root, "--out", tmp_path / "D", "--json")
+    again = run("-w", workspace.root, "--out", tmp_path / "D", "--json")
     assert json.loads(again.stdout)["written"] is False
     (tmp_path / "D2").mkdir()
     (tmp_path / "D2" / "file").touch()
-    bad = run_command("export", "-w", workspace.root, "--out", tmp_path / "D2")
-    assert (bad.returncode, bad.stdout) == (1, "")
-    assert bad.stderr == (
-        f"error: {tmp_path / 'D2'}: exists and is no export; name a new folder with --out\n"
+    bad = run("-w", workspace.root, "--out", tmp_path / "D2")
+    assert (bad.exit_code, bad.stdout) == (1, "")
+    assert str(bad.exception) == (
+        f"{tmp_path / 'D2'}: exists and is no export; name a new folder with --out"
     )
 
 

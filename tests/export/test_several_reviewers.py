@@ -3,13 +3,12 @@
 import json
 import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
@@ -309,16 +308,12 @@ def test_the_key_of_pseudonyms(tmp_path):
     assert pseudonym(first)("") == "reviewer-b61367"
 
 
-def test_command(tmp_path):
+def test_command(tmp_path, runner):
     _, workspace = exported(tmp_path, THREE)
-    arguments = ["--out", tmp_path / "D", "--consensus", "strictest", "--pseudonyms", "--force"]
-    done = subprocess.run(
-        [sys.executable, "-m", "sixrayd", "export", "--json", "-w", workspace.root, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["export", "--json", "-w", str(workspace.root), "--out", str(tmp_path / "D")]
+    words += ["--consensus", "strictest", "--pseudonyms", "--force"]
+    done = runner.invoke(cli, words)
+    assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["states"]["found positive"] == 1
     settings = json.loads((tmp_path / "D/run.json").read_text())["settings"]
     assert (settings["consensus"], settings["pseudonyms"]) == ("strictest", True)
