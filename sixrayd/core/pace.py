@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 T = TypeVar("T")
@@ -41,12 +40,7 @@ class Pace:
         self._watch.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *said: object) -> None:
         self._ended.set()
         self._watch.join()
 

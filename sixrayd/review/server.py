@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from pkgutil import resolve_name
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sixrayd.core.boxes import Box
@@ -148,12 +147,7 @@ class ReviewServer(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *said: object) -> None: ...
 
     def close(self) -> None:
         """Close the connections."""
