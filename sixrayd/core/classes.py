@@ -71,6 +71,12 @@ class ClassList:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def words(self) -> str:
+        """The names for a message, of which there may be one for each box; not all if many."""
+        names = ", ".join(self.names)
+        return names if len(names) <= _MOST_SAID else f"{names[: _MOST_SAID - 1]}…"
+
     def index(self, label: str) -> int:
         """Position of a canonical label, 0-based."""
         return self.names.index(label)
@@ -83,10 +89,8 @@ class ClassList:
         """
         if label := self._meant.get(name.strip().lower()):
             return label
-        names = ", ".join(self.names)
-        known = names if len(names) <= _MOST_SAID else f"{names[:_MOST_SAID]}…"
         raise AnnotationError(
-            f"class {name[:100]!r} is none of {known}; "
+            f"class {name[:100]!r} is none of {self.words}; "
             f"name the release's classes with `sixrayd download --classes`"
         )
 
