@@ -2,7 +2,7 @@
 
 import shlex
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -11,6 +11,8 @@ from sixrayd.core.errors import AnnotationError, SettingsError
 from sixrayd.core.resources import resource_text
 
 MOST_CLASSES = 1000  # that a stranger's files may tell apart
+LONGEST_NAME = 500  # signs of a class's name, which messages about each of its boxes may hold
+_MOST_SAID = 300  # signs of all names in a message
 
 
 @cache
@@ -21,7 +23,8 @@ def default_classes() -> tuple[str, ...]:
 
 def is_class_name(name: str) -> bool:
     """Whether a class can be called so: in one line, in a list with commas, in a file's name."""
-    return _is_trimmed(name) and name.isprintable() and not set(name) & set(",/\\")
+    fits = _is_trimmed(name) and len(name) <= LONGEST_NAME
+    return fits and name.isprintable() and not set(name) & set(",/\\")
 
 
 def _is_trimmed(name: object) -> bool:
@@ -42,21 +45,37 @@ class ClassList:
 
     names: tuple[str, ...] = field(default_factory=default_classes)
     left_out: tuple[str, ...] = ()
+    _meant: Mapping[str, str] = field(init=False, repr=False, compare=False)  # lower-case names
+    _passed: frozenset[str] = field(init=False, repr=False, compare=False)  # and those left out
 
     def __post_init__(self) -> None:
         if not self.names or not all(map(_is_trimmed, self.names)):
             raise SettingsError(f"classes: need at least one name without blanks, got {self.names}")
         for name in self.names:
             if not is_class_name(name):
-                raise SettingsError(
-                    f"classes: {name[:100]!r} holds a comma, a slash or a control character; "
-                    "rename the class"
-                )
+                what = "holds a comma, a slash or a control character"
+                if len(name) > LONGEST_NAME:
+                    what = f"has more than {LONGEST_NAME} signs"
+                raise SettingsError(f"classes: {name[:100]!r} {what}; rename the class")
         if len({name.lower() for name in self.names}) < len(self.names):
             raise SettingsError(f"classes: a name occurs twice in {', '.join(self.names)}")
+        # An alias means the first class that has it, as a name does.
+        meant: dict[str, str] = {}
+        for name in self.names:
+            for wanted in (name.lower(), *_aliases().get(name.lower(), ())):
+                meant.setdefault(wanted, name)
+        passed = _left_out().union(map(str.lower, self.left_out)).difference(meant)
+        object.__setattr__(self, "_meant", meant)
+        object.__setattr__(self, "_passed", passed)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def words(self) -> str:
+        """The names for a message, of which there may be one for each box; not all if many."""
+        names = ", ".join(self.names)
+        return names if len(names) <= _MOST_SAID else f"{names[: _MOST_SAID - 1]}…"
 
     def index(self, label: str) -> int:
         """Position of a canonical label, 0-based."""
@@ -68,27 +87,20 @@ class ClassList:
         Raises:
             AnnotationError: the name means none of the classes.
         """
-        wanted = name.strip().lower()
-        for label in self.names:
-            if wanted == label.lower() or wanted in _aliases().get(label.lower(), ()):
-                return label
+        if label := self._meant.get(name.strip().lower()):
+            return label
         raise AnnotationError(
-            f"class {name[:100]!r} is none of {', '.join(self.names)}; "
+            f"class {name[:100]!r} is none of {self.words}; "
             f"name the release's classes with `sixrayd download --classes`"
         )
 
     def covers(self, name: str) -> bool:
         """Whether `canonical` knows the name."""
-        try:
-            self.canonical(name)
-        except AnnotationError:
-            return False
-        return True
+        return name.strip().lower() in self._meant
 
     def leaves_out(self, name: str) -> bool:
         """Whether a name is known to be in releases, and no class that is asked for."""
-        known = _left_out() | {other.lower() for other in self.left_out}
-        return name.strip().lower() in known and not self.covers(name)
+        return name.strip().lower() in self._passed
 
     def choosing_from(self, names: Sequence[str]) -> "ClassList":
         """The list that leaves out what else is named, where it is a choice: names of all classes

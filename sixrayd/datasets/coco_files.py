@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sixrayd.core.boxes import EDGES
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import LONGEST_NAME, ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.settling import Grid, UselessBoxError, settle_box, settle_label
@@ -186,6 +186,9 @@ class CocoFiles:
             key, name = _key_and_text(row, "name")
             if key is None or not name:
                 self._note(Flaw.UNREADABLE_LABELS, at, "no usable id and name; left out")
+            elif len(name) > LONGEST_NAME:
+                text = f"a name of {len(name)} signs, at most {LONGEST_NAME} are read; left out"
+                self._note(Flaw.UNREADABLE_LABELS, at, text)
             elif key not in used and name in above and row.get("supercategory") != name:
                 text = f"{name} has no box and groups other categories; left out"
                 self._note(Flaw.GROUPING_CLASS, at, text)

@@ -4,7 +4,8 @@ import codecs
 import re
 from collections.abc import Mapping
 
-from sixrayd.core.findings import Finding
+from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.records import MOST_SPLITS
 from sixrayd.datasets.sides import (
     GivenSides,
     are_too_many,
@@ -37,9 +38,12 @@ class ImageLists:
     def take(self, where: str, data: bytes) -> None:
         """Add a list's images to their side."""
         name = where.rpartition("/")[2]
-        sides = self._sides.setdefault(
-            split_of_list(where), GivenSides(self._findings, by_lists=True)
-        )
+        split = split_of_list(where)
+        if split not in self._sides and len(self._sides) == MOST_SPLITS:
+            text = f"more than {MOST_SPLITS} splits; {split} is left out"
+            self._findings.append(Finding(Flaw.NOT_READ, where, text))
+            return
+        sides = self._sides.setdefault(split, GivenSides(self._findings, by_lists=True))
         side = side_of_word(name.rpartition(".")[0])
         if is_too_long(data, where, self._findings):
             return

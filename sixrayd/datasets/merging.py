@@ -46,13 +46,15 @@ def merge(
     first = parts[0]
     objects = list(first.annotation.objects)
     findings = [*others, *first.annotation.findings]
+    in_all = len(objects)
     for part in parts[1:]:
-        known = _by_label(objects)
-        new = [item for item in part.annotation.objects if not _is_known(item.box, known)]
-        if len(objects) + len(new) > MAX_OBJECTS:
+        said = len(part.annotation.objects)
+        in_all += said  # known ones as well: each is compared with all
+        if in_all > MAX_OBJECTS:
             text = f"more than {MAX_OBJECTS} objects with those of {first.where}"
             raise AnnotationError(f"{part.where}: {text}; no image holds so many")
-        said = len(part.annotation.objects)
+        known = _by_label(objects)
+        new = [item for item in part.annotation.objects if not _is_known(item.box, known)]
         merged = f"merged, {len(new)} of {counted(said, 'object')} new"
         text = f"{image_id} is in {first.where} as well; {merged}"
         findings += [*part.annotation.findings, Finding(Flaw.TWO_FILES, part.where, text)]

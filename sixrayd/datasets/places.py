@@ -30,6 +30,7 @@ from sixrayd.datasets.tars import (
 
 IMAGES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 _MOST_DEEP = 100
+LONGEST_PATH = 4096  # signs of a file's path in an archive, which each finding in it names
 TOO_DEEP = f"folders {_MOST_DEEP} deep in others; those in it are left out"
 ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we read it or not
     r".*\.(tar|tgz|taz|t?bz2?|txz|tlz|tzst|zip|z\d\d|rar|r\d\d|7z|gz|xz|zst|lzma|lz4?|lzo|z"
@@ -168,7 +169,9 @@ def _in_zip(
                 where = shown(prefix + slashed(entry.filename))
                 if entry.is_dir() or any(map(_is_clutter, where.split("/"))):
                     continue
-                if entry.flag_bits & 1:
+                if text := path_fault(where):
+                    findings.append(Finding(Flaw.NOT_READ, where[:100], text))
+                elif entry.flag_bits & 1:
                     findings.append(Finding(Flaw.NOT_READ, where, "encrypted"))
                 elif ARCHIVE.fullmatch(where):
                     text = "an archive within a zip, which is not read; unpack it"
@@ -208,7 +211,9 @@ def _in_tar(
             if entry.isdir() or any(map(_is_clutter, where.split("/"))):
                 continue
             file = plain_file(tar, entry)
-            if file is None:
+            if text := path_fault(where):
+                findings.append(Finding(Flaw.NOT_READ, where[:100], text))
+            elif file is None:
                 text = "a link, device or sparse file; refused"
                 findings.append(Finding(Flaw.NOT_READ, where, text))
             elif ARCHIVE.fullmatch(where):
@@ -231,6 +236,13 @@ def _packed(
     return PlacedFile(
         where, entry.file_size, lambda: io.BytesIO(member_bytes(archive, entry, allowance))
     )
+
+
+def path_fault(where: str) -> str:
+    """What is wrong with a path in an archive; empty where nothing is."""
+    if len(where) <= LONGEST_PATH:
+        return ""
+    return f"a path of {len(where)} signs, at most {LONGEST_PATH} are read"
 
 
 def slashed(path: str) -> str:

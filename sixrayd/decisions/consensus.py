@@ -193,15 +193,17 @@ def _things(said: Sequence[Decision]) -> list[list[_Drawn]]:
     Reviewers take their turn by what they drew, so that names and times change nothing.
     """
     things: list[list[_Drawn]] = []
+    known: list[Box] = []  # of each thing, as those who drew it so far did
     for decision in sorted(said, key=lambda d: [(i.box.label, *i.box.xyxy) for i in d.boxes]):
-        known = [_merged(drawn).box for drawn in things]
         matching = match_boxes(known, [item.box for item in decision.boxes])
         place = {pair.second: pair.first for pair in matching.pairs}
         for number, item in enumerate(decision.boxes):
             if number in place:
                 things[place[number]].append(_Drawn(decision, item))
+                known[place[number]] = _merged(things[place[number]]).box
             else:
                 things.append([_Drawn(decision, item)])
+                known.append(item.box)
     return things
 
 

@@ -16,6 +16,8 @@ from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
+_MOST_PAIRS = 50_000_000  # of boxes on one image that several drew, over all images: seconds
+_LONGEST_NAME = 1_000  # signs of a reviewer's name, which is said of each box that he alone drew
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +208,12 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
     by side.
 
     Raises:
-        ShapeError: see `check_count`.
+        ShapeError: see `check_counts`.
     """
     standing: dict[str, dict[tuple[str, bool], Decision]] = {}
     for decision in sorted(answers(decisions), key=_when):
         standing.setdefault(decision.image_id, {})[role_of(decision)] = decision
-    for by_role in standing.values():
-        check_count(tuple(by_role.values()))
+    check_counts(tuple(by_role.values()) for by_role in standing.values())
     return {
         image_id: tuple(sorted(by_role.values(), key=_when))
         for image_id, by_role in sorted(standing.items())
@@ -242,7 +243,39 @@ def check_count(said: Sequence[Decision]) -> None:
         )
 
 
+def check_reviewer(name: str) -> None:
+    """Refuse a name that nobody has.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"a reviewer of {len(name):,} signs, at most {_LONGEST_NAME:,} are read")
+
+
+def check_counts(said: Iterable[Sequence[Decision]]) -> None:
+    """As `check_count`, and refuse what takes hours though each image is within its limits.
+
+    Args:
+        said: the decisions on each image.
+
+    Raises:
+        ShapeError: too many decisions or boxes on one image, or of boxes to be paired on all.
+    """
+    pairs = 0
+    for given in said:
+        check_count(given)
+        pairs += sum(len(each.boxes) for each in given) ** 2 if len(given) > 1 else 0
+        if pairs > _MOST_PAIRS:
+            raise ShapeError(
+                f"{given[0].image_id}: with those before it more than {_MOST_PAIRS:,} pairs of "
+                "boxes on images that several answered, which nobody draws; where the review is "
+                "yours, delete the answers that are none on the server and pull again"
+            )
+
+
 def _decision(row: Mapping[str, Any], review: str) -> Decision:
+    check_reviewer(row["reviewer"])
     boxes = tuple(
         DecidedBox(Box.from_row(box), box["origin"], box["candidate"]) for box in row["boxes"]
     )

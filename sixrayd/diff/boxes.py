@@ -8,7 +8,8 @@ from sixrayd.core.errors import AnnotationError
 from sixrayd.core.voc import VocObject
 from sixrayd.decisions.consensus import Matching, match_boxes
 
-_MOST_PAIRS = 4_000_000  # each takes memory
+_MOST_PAIRS = 4_000_000  # of an image; each takes memory
+_MOST_IN_ALL = 100_000_000  # over all images: seconds
 
 
 class BoxKind(StrEnum):
@@ -45,24 +46,51 @@ class BoxChange:
         return item.box.label
 
 
+@dataclass(slots=True)
+class Pairing:
+    """Boxes that differ are compared each with each: how often, over all images so far."""
+
+    pairs: int = 0
+
+    def take(self, image_id: str, before: int, after: int) -> None:
+        """Count an image.
+
+        Raises:
+            AnnotationError: more boxes than any image has, or than sets have that are compared.
+        """
+        self.pairs += before * after
+        if before * after > _MOST_PAIRS:
+            text = f"{before} and {after} boxes that differ are too many to be paired"
+            raise AnnotationError(f"{image_id}: {text}")
+        if self.pairs > _MOST_IN_ALL:
+            raise AnnotationError(
+                f"{image_id}: with the images before it more than {_MOST_IN_ALL:,} pairs of boxes "
+                "that differ; compare smaller sets"
+            )
+
+
 def box_changes(
-    image_id: str, before: Sequence[VocObject], after: Sequence[VocObject], iou: float
+    image_id: str,
+    before: Sequence[VocObject],
+    after: Sequence[VocObject],
+    iou: float,
+    pairing: Pairing | None = None,
 ) -> Iterator[BoxChange]:
     """Every box of an image once.
 
     Boxes that are the same pair first, those with the same flags before others; then boxes of one
     label so that the sum of their IoU is greatest; then what is left, across labels.
 
+    Args:
+        pairing: of the images before; None counts this one alone.
+
     Raises:
-        AnnotationError: more boxes than any image has.
+        AnnotationError: see `Pairing.take`.
     """
     left, right = list(before), list(after)
     yield from _same(image_id, left, right)
     found = Matching((), ())
-    if len(left) * len(right) > _MOST_PAIRS:
-        raise AnnotationError(
-            f"{image_id}: {len(left)} and {len(right)} boxes that differ are too many to be paired"
-        )
+    (pairing or Pairing()).take(image_id, len(left), len(right))
     if left and right:
         found = match_boxes([item.box for item in left], [item.box for item in right], iou)
     kinds = ((BoxKind.MOVED, found.pairs), (BoxKind.RELABELLED, found.clashes))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from sixrayd.datasets.label_hash import LabelCounts, Labels, count_labels, plain_labels
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
-from sixrayd.diff.boxes import BoxChange, BoxKind, box_changes
+from sixrayd.diff.boxes import BoxChange, BoxKind, Pairing, box_changes
 
 Pairs = list[tuple[str, str]]
 
@@ -139,10 +139,11 @@ def _box_changes(
     only_in_b: tuple[str, ...],
     iou: float,
 ) -> Iterator[BoxChange]:
+    pairing = Pairing()
     for first, second in pairs:
         was, now = before.get(first, ()), after.get(second, ())
         if was or now:
-            yield from box_changes(second, was, now, iou)
+            yield from box_changes(second, was, now, iou, pairing)
     for image_id in only_in_a:
         yield from box_changes(image_id, before.get(image_id, ()), (), iou)
     for image_id in only_in_b:

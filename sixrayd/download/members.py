@@ -18,7 +18,7 @@ from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of, plain_file
 from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.packing import member_bytes, opened_zip
-from sixrayd.datasets.places import ARCHIVE, BROKEN, TOO_DEEP, is_too_deep, slashed
+from sixrayd.datasets.places import ARCHIVE, BROKEN, TOO_DEEP, is_too_deep, path_fault, slashed
 from sixrayd.datasets.places import IMAGES as IMAGES
 from sixrayd.datasets.places import suffix_of as suffix_of
 from sixrayd.datasets.tars import opened_tar, place_of
@@ -243,6 +243,8 @@ def _is_welcome(name: str, size: int, where: str, faults: Faults) -> bool:
     limit = LIMITS.get(suffix_of(name), MAX_IMAGE_BYTES)
     if name.startswith("/") or ".." in name.split("/"):
         faults.add(where, "a path that leaves the archive; refused", Flaw.NOT_READ)
+    elif text := path_fault(where):
+        faults.add(where[:100], text, Flaw.NOT_READ)
     elif size > limit:
         faults.add(where, f"{size} bytes, at most {limit} are read", Flaw.NOT_READ)
     else:

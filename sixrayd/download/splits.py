@@ -25,6 +25,8 @@ from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.imaging.hashes import Indices
 
+_MOST_LISTS = 1000  # of one split: each is compared with those of the other side
+
 
 @dataclass(frozen=True, slots=True)
 class _Side:
@@ -39,7 +41,7 @@ class GivenSplits:
     """All splits of a release, by name; what several files say of one name is put together.
 
     An image on both sides of a split is a fault, and on neither where faults are passed over.
-    So is a split beyond `MOST_SPLITS`, which is left out.
+    So is a split beyond `MOST_SPLITS`, or a file beyond `_MOST_LISTS` of one, which is left out.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -144,6 +146,10 @@ class GivenSplits:
     def _add(self, name: str, side: Split, where: str, ids: pa.ChunkedArray | pa.Array) -> None:
         if name not in self._sides and len(self._sides) >= MOST_SPLITS:
             text = f"more than {MOST_SPLITS} splits; {name} is left out"
+            self._faults.add(where, text, Flaw.NOT_READ)
+            return
+        if len(self._sides[name]) == _MOST_LISTS:
+            text = f"more than {_MOST_LISTS} lists of split {name}; left out"
             self._faults.add(where, text, Flaw.NOT_READ)
             return
         new = ids.unique()

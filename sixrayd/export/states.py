@@ -277,7 +277,7 @@ def _fault(decision: Decision, classes: ClassList, size_wh: tuple[int, int]) -> 
         try:
             classes.canonical(item.box.label)
         except AnnotationError:
-            return f"{who}, but {item.box.label!r} is none of {', '.join(classes.names)}"
+            return f"{who}, but {item.box.label!r} is none of {classes.words}"
         if clip_box(item.box, *size_wh) is None:
             return f"{who}, but {item.box.xyxy} lies outside the image"
     return ""

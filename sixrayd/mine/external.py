@@ -16,7 +16,13 @@ import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.documents import TooManyError, check_memory
-from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError, without_advice
+from sixrayd.core.errors import (
+    AnnotationError,
+    SettingsError,
+    WorkspaceError,
+    printable,
+    without_advice,
+)
 from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
@@ -265,7 +271,7 @@ class _Taking:
             self.counts["not_negatives"] += 1
             return None
         if error:
-            raise _RowError(f"image {stem}: cannot be read ({error})")
+            raise _RowError(f"image {stem}: cannot be read ({printable(error, 200)})")
         return size_wh
 
     def _keep(
@@ -277,8 +283,7 @@ class _Taking:
         size_wh: tuple[int, int],
     ) -> None:
         if not self.classes.covers(name):
-            wanted = ", ".join(self.classes.names)
-            raise _RowError(f"class {reprlib.repr(name)}: is none of {wanted}")
+            raise _RowError(f"class {reprlib.repr(name)}: is none of {self.classes.words}")
         if not 0 <= (value := _number(score)) <= 1:
             raise _RowError(f"score {reprlib.repr(score)}: expected a number from 0 to 1")
         box = clip_box(Box(self.classes.canonical(name), *edges), *size_wh)

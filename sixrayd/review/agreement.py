@@ -1,9 +1,11 @@
 """How far the reviewers of a review agree, with each other and with what was settled."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +33,9 @@ from sixrayd.review.settings import AgreementSettings
 from sixrayd.statistics import agreement as statistics
 
 _VERDICTS = (Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE)  # the order of their codes
+# Pairs of answers to one image, over all images, and those of which both saw contraband.
+_MOST_PAIRED, _MOST_COMPARED = 3_000_000, 300_000
+_MOST_PAIRS = 1_000  # of reviewers, of which each takes milliseconds
 _SHOWN = {
     "percent": "agree",
     "positive": "positive",
@@ -91,7 +96,8 @@ class Agreement:
     open_conflicts: int  # images that wait for an adjudicator
     settled_conflicts: int  # images that one has settled
     overall: Coefficients
-    pairs: tuple[PairAgreement, ...]  # that have images in common, by name
+    pairs: tuple[PairAgreement, ...]  # that have most images in common, by name
+    pairs_left_out: int  # that have fewer
     scores: tuple[ReviewerScore, ...]  # by name
 
 
@@ -121,7 +127,8 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
     """Compare reviewers and write `review/NAME/agreement.json`; equal decisions, equal bytes.
 
     Raises:
-        WorkspaceError: nothing is reviewed yet, or a table is broken.
+        WorkspaceError: nothing is reviewed yet, a table is broken, or more people answered the same
+            images than can be compared.
     """
     with workspace.lock("review"):
         check_restored(workspace)
@@ -136,7 +143,9 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
         path = workspace.folder("review", name) / "agreement.json"
         waiting = {conflict.image_id for conflict in conflicts(everything, settings.rule)}
         differing = {conflict.image_id for conflict in conflicts(answers, settings.rule)}
+        _check_pairs(path, answers)
         groups = _groups(workspace, answers)
+        pairs, left_out = _by_pair(answers, groups, settings)
         result = Agreement(
             name=name,
             file=str(path),
@@ -148,7 +157,8 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
             open_conflicts=len(waiting),
             settled_conflicts=len(differing - waiting),
             overall=_overall(answers, groups, settings),
-            pairs=_by_pair(answers, groups, settings),
+            pairs=pairs,
+            pairs_left_out=left_out,
             scores=_scores(answers, everything, settings.rule),
         )
         inputs = workspace.inputs(*decision_files(workspace, name))
@@ -195,19 +205,37 @@ def _overall(
     return _coefficients(counts, kappa, _Boxes.of(list(answers.values())), groups, settings)
 
 
+def _check_pairs(path: Path, answers: Mapping[str, Sequence[Decision]]) -> None:
+    """Refuse what would take hours, though no image has too many answers."""
+    paired = compared = 0
+    for said in answers.values():
+        saw = sum(decision.verdict == Verdict.MISSED for decision in said)
+        paired += math.comb(len(said), 2)
+        compared += math.comb(saw, 2)
+    if paired > _MOST_PAIRED or compared > _MOST_COMPARED:
+        raise WorkspaceError(
+            f"{path.parent}: {paired:,} pairs of answers, {compared:,} of them of two who saw "
+            f"contraband; at most {_MOST_PAIRED:,} and {_MOST_COMPARED:,} are compared: have fewer "
+            "people answer the same images"
+        )
+
+
 def _by_pair(
     answers: Mapping[str, Sequence[Decision]], groups: Sequence[str], settings: AgreementSettings
-) -> tuple[PairAgreement, ...]:
-    found = []
-    names = sorted({decision.reviewer for said in answers.values() for decision in said})
+) -> tuple[tuple[PairAgreement, ...], int]:
+    """Pairs with the most images in common, by name, and how many are left out."""
     by_name = [{decision.reviewer: decision for decision in said} for said in answers.values()]
-    for pair in combinations(names, 2):
-        rows = [n for n, said in enumerate(by_name) if set(pair) <= set(said)]
-        if rows:
-            said = [[by_name[n][name] for name in pair] for n in rows]
-            of_pair = [groups[n] for n in rows]
-            found.append(PairAgreement(pair, _of_pair(said, of_pair, settings)))
-    return tuple(found)
+    rows: dict[tuple[str, str], list[int]] = {}
+    for number, said in enumerate(by_name):
+        for one, two in combinations(sorted(said), 2):
+            rows.setdefault((one, two), []).append(number)
+    shown = sorted(rows, key=lambda pair: (-len(rows[pair]), pair))[:_MOST_PAIRS]
+    found = []
+    for pair in sorted(shown):
+        both = [[by_name[n][name] for name in pair] for n in rows[pair]]
+        of_pair = [groups[n] for n in rows[pair]]
+        found.append(PairAgreement(pair, _of_pair(both, of_pair, settings)))
+    return tuple(found), len(rows) - len(found)
 
 
 def _of_pair(
@@ -320,6 +348,8 @@ def print_agreement(result: Agreement) -> None:
     for part in (counts, everyone, pairs, scores):
         if part.row_count:
             console.print(part, "")
+    if result.pairs_left_out:
+        console.print(f"{result.pairs_left_out:,} more pairs, with fewer images in common")
 
 
 def _value(interval: Interval | None) -> str:

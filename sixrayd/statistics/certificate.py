@@ -23,7 +23,7 @@ from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.runs import as_plain
-from sixrayd.decisions.decision import Decision, role_of
+from sixrayd.decisions.decision import Decision, check_counts, role_of
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
 from sixrayd.statistics.false_finds import FalseFinds, false_finds
 from sixrayd.statistics.finite import Block, Stratum
@@ -388,6 +388,7 @@ def _require_standing(said: Mapping[str, Sequence[Decision]], population: Popula
             raise WorkspaceError(
                 f"decisions: two answers of one reviewer on {image_id}; the last one counts alone"
             )
+    check_counts(said.values())
 
 
 def _shams(numbers: Any) -> tuple[int, int]:

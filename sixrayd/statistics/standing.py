@@ -21,7 +21,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.records import BOX_COLUMNS, Rule, Verdict
 from sixrayd.decisions.consensus import Settled, settle
-from sixrayd.decisions.decision import DecidedBox, Decision
+from sixrayd.decisions.decision import DecidedBox, Decision, check_reviewer
 from sixrayd.statistics.sampling import Population
 
 # decisions.parquet of a certificate: standing answers by image, the earliest first.
@@ -186,6 +186,7 @@ def _seen_by_two(seen: Iterable[tuple[str, str]]) -> frozenset[str]:
 
 
 def _decision(row: Mapping[str, Any]) -> Decision:
+    check_reviewer(row["reviewer"])
     boxes = tuple(DecidedBox(Box.from_row(box), "", "") for box in row["boxes"])
     return Decision(
         image_id=row["image_id"],

@@ -4,6 +4,7 @@ import pytest
 
 from sixrayd.core.classes import ClassList, classes_advice, default_classes
 from sixrayd.core.errors import AnnotationError, SettingsError
+from tests.limits import within
 
 
 def test_order_is_as_given() -> None:
@@ -62,3 +63,24 @@ def test_advice_is_safe_to_paste() -> None:
         "mend the names there (classes: 'a,b' holds a comma, a slash or a control character; "
         "rename the class)"
     )
+
+
+def test_a_name_without_end_is_none() -> None:
+    with pytest.raises(SettingsError) as caught:
+        ClassList(("Gun", "a" * 501))
+    assert str(caught.value) == (
+        f"classes: {'a' * 100!r} has more than 500 signs; rename the class"
+    )
+
+
+def test_many_classes_are_told_apart_at_once() -> None:
+    names = tuple(f"class {number}" for number in range(1000))
+    classes = ClassList(names, left_out=tuple(f"other {number}" for number in range(10_000)))
+    with within(20, "names"):  # one after another they took minutes
+        for _ in range(100):
+            assert all(map(classes.covers, names))
+            assert classes.canonical(" CLASS 999 ") == "class 999"
+            assert classes.leaves_out("other 9999")
+    with pytest.raises(AnnotationError) as caught:
+        classes.canonical("Gun")
+    assert len(str(caught.value)) < 500

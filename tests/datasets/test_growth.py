@@ -16,7 +16,7 @@ from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, iter_shard, read_image
 from sixrayd.datasets.places import files_at
 from sixrayd.download.faults import Faults
-from sixrayd.download.members import IMAGES, tar_members, zip_members
+from sixrayd.download.members import IMAGES, TEXTS, tar_members, zip_members
 from tests.limits import address_space
 
 MB = 1 << 20
@@ -122,3 +122,25 @@ def test_an_image_of_a_shard_has_a_size_in_reason(tmp_path: Path) -> None:
     for offset, size in ((0, 1 << 40), (-1, 5), (5, -1)):
         with pytest.raises(ShardError, match=f"an image of {size} bytes at {offset}"):
             read_image(path, offset, size)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_a_path_without_end_is_in_no_finding(tmp_path: Path, form: str) -> None:
+    path, name = tmp_path / f"a.{form}", f"{'d' * 60_000}/P00001.xml"
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, b"<annotation/>")
+    else:
+        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+            tar.addfile(tarfile.TarInfo(name))
+    found: list[Finding] = []
+    assert list(files_at(path, found)) == []
+    faults = Faults("skip")
+    read = zip_members(path, faults, TEXTS) if form == "zip" else None
+    assert list(read or tar_members([path], path.name, faults, TEXTS)) == []
+
+    said = [(finding.where, finding.text) for finding in found]
+    for where, text in (*said, *faults.found):
+        assert len(where) == 100
+        assert text.endswith(" signs, at most 4096 are read")
+    assert len(said) == len(faults.found) == 1

@@ -181,23 +181,6 @@ def test_a_name_that_a_set_can_have_is_escaped_and_read(tmp_path, name):
     assert all(line.isprintable() for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("G" * 501, f"class '{'G' * 49}… has 501 letters, at most 500 are read"),
-    ],
-)
-def test_a_class_that_could_not_be_read_is_not_written(tmp_path, name, said):
-    classes = ClassList((name, "Knife"))
-
-    with pytest.raises(AnnotationError) as found:
-        write_patch(tmp_path / "a.patch", make_patch(labelled({}), labelled({}), classes))
-
-    end = "not a line of a patch; mend it in the sets: nothing was written"
-    assert str(found.value) == f"{tmp_path}/a.patch: line 1: {said}; {end}"
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_pipe_is_no_patch(tmp_path):
     os.mkfifo(tmp_path / "pipe")
 

@@ -191,3 +191,13 @@ def test_an_image_that_folders_put_on_both_sides_is_a_test_image():
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_an_object_shows_something_in_any_spelling(start, encoding):
     assert taken({"P1.xml": f"<annotation>{start}".encode(encoding)}).shows("P1")
+
+
+def test_countless_splits_of_a_set_are_left_out():
+    lists = {f"ImageSets/s{n:02}/train.txt": b"P1\n" for n in range(51)}
+    labels = taken({"Annotations/P1.xml": b"<annotation/>", **lists})
+
+    assert len(labels.sides) == 50  # each is compared for all images
+    assert labels.findings == [
+        Finding(Flaw.NOT_READ, "ImageSets/s50/train.txt", "more than 50 splits; s50 is left out")
+    ]

@@ -1,5 +1,6 @@
 """Boxes paired one to one, and decisions of several reviewers settled by each rule."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box, iou_matrix
-from sixrayd.core.errors import ShapeError
-from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.records import ADJUDICATION, DECISION_SCHEMA, Rule, Verdict
+from sixrayd.decisions import consensus
 from sixrayd.decisions.consensus import (
     Conflict,
     Matching,
@@ -19,7 +21,7 @@ from sixrayd.decisions.consensus import (
     match_boxes,
     settle,
 )
-from sixrayd.decisions.decision import DecidedBox, Decision, standing_decisions
+from sixrayd.decisions.decision import DecidedBox, Decision, decisions_of, standing_decisions
 from tests.test_fuzz import within
 
 MISSED, NOTHING, UNSURE = Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE
@@ -450,3 +452,34 @@ def test_what_no_image_has_is_refused(said, what, read):
         f"N1: {what}, expected at most 2,000 and 100; where the review is yours, delete the "
         "answer that is none on the server and pull again"
     )
+
+
+def test_what_takes_hours_over_all_images_is_refused():
+    boxes = strewn(1000, 0), strewn(1000, 9)
+    one, two = says("ann", MISSED, *boxes[0]), says("bob", MISSED, *boxes[1], hour=1)
+    said = [
+        replace(each, image_id=f"N{n:02d}", annotation=n) for n in range(13) for each in (one, two)
+    ]
+    assert len(standing_decisions(said[:24])) == 12
+    with pytest.raises(ShapeError) as error:
+        standing_decisions(said)
+    assert str(error.value).startswith(
+        "N12: with those before it more than 50,000,000 pairs of boxes on images that several "
+    )
+
+
+def test_many_answers_are_put_together_box_by_box(monkeypatch):
+    merged = []
+    known = consensus._merged
+    monkeypatch.setattr(consensus, "_merged", lambda drawn: merged.append(1) or known(drawn))
+    said = [says(f"r{n}", MISSED, *strewn(20, 2 * n), hour=n % 9) for n in range(50)]
+
+    assert settle(said, Rule.STRICTEST).decision is not None
+    assert len(merged) == 1000  # all again for each answer would be 25,000
+
+
+def test_nobody_has_a_name_without_end():
+    row = dict.fromkeys(DECISION_SCHEMA.names, "") | {"reviewer": "a" * 1001, "image_id": "N1"}
+    with pytest.raises(WorkspaceError) as error:
+        decisions_of([row], "first")
+    assert str(error.value) == "decision on N1: a reviewer of 1,001 signs, at most 1,000 are read"

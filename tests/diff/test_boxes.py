@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixrayd.core.errors import AnnotationError
-from sixrayd.diff.boxes import BoxChange, BoxKind, box_changes
+from sixrayd.diff.boxes import BoxChange, BoxKind, Pairing, box_changes
 from tests.datasets.made import item, objects
 
 GUN = item("Gun", 0, 0, 40, 40)
@@ -112,3 +112,15 @@ def test_every_box_occurs_once(before, after):
 @given(st.lists(objects(), max_size=5))
 def test_equal_lists_have_no_change(things):
     assert {c.kind for c in changes(things, things[::-1])} <= {BoxKind.UNCHANGED}
+
+
+def test_boxes_of_all_images_that_are_compared_have_an_end():
+    pairing = Pairing()
+    for number in range(25):
+        pairing.take(f"P{number}", 2000, 2000)
+    with pytest.raises(AnnotationError) as error:
+        list(box_changes("P25", [GUN], [item("Gun", 0, 0, 40, 20)], 0.5, pairing))
+    assert str(error.value) == (
+        "P25: with the images before it more than 100,000,000 pairs of boxes that differ; compare "
+        "smaller sets"
+    )

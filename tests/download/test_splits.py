@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sixrayd.core.errors import ReleaseError, SettingsError, WorkspaceError
@@ -15,7 +16,9 @@ from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.command import download as download_command
+from sixrayd.download.faults import Faults
 from sixrayd.download.settings import DownloadResult
+from sixrayd.download.splits import GivenSplits
 from tests.releases import TinyRelease, jpeg, skipped, take, write_zip
 
 HEADER = "name,Gun,Knife"
@@ -202,6 +205,18 @@ def test_countless_splits_are_left_out(tmp_path: Path, release: Path) -> None:
     splits = take(tmp_path, release, on_error="skip").splits
     assert list(splits) == [f"s{number:02}" for number in range(1, MOST_SPLITS)]
     assert [line["error"] for line in skipped(tmp_path)] == [told, told]
+
+
+def test_countless_lists_of_one_split_are_left_out() -> None:
+    faults, ids = Faults("skip"), pa.chunked_array([["P00001"]])
+    splits = GivenSplits(faults)
+    for number in range(1002):  # each was compared with all of the other side
+        splits.add_list(f"d{number}/ImageSets/Main/train.txt", ids)
+
+    text = "more than 1000 lists of split given; left out"
+    assert faults.found == [
+        (f"d{number}/ImageSets/Main/train.txt", text) for number in (1000, 1001)
+    ]
 
 
 def test_groups_on_both_sides_are_counted_and_stay(tmp_path: Path) -> None:

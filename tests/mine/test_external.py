@@ -21,7 +21,7 @@ from sixrayd.datasets import packing
 from sixrayd.decisions.decision import mining_of
 from sixrayd.mine import external
 from sixrayd.mine.external import ExternalResult, ExternalSettings, take_detections
-from tests.workspaces import SIZE_WH, Says, Small, build_mine, build_review
+from tests.workspaces import SIZE_WH, Picture, Says, Small, build_mine, build_review, build_shards
 
 CATEGORIES = [{"id": 7, "name": "gun"}, {"id": 8, "name": "Plier"}, {"id": 9, "name": "Banana"}]
 IMAGES = [
@@ -542,3 +542,15 @@ def test_detections_wait_in_columns(workspace, tmp_path, monkeypatch):
     assert (result.flagged, result.candidates) == (1, 4_000)
     ids = [row["box_id"] for row in candidates(workspace, "yolo")]
     assert ids == [f"N0000001/yolo/{n}" for n in range(4_000)]
+
+
+def test_what_a_workspace_says_at_length_is_not_said_of_each_detection(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    classes = [f"class {number} {'y' * 400}" for number in range(100)]
+    broken = Picture("N0000002", error="x" * 100_000)
+    build_shards(workspace, [Picture("N0000001"), broken], classes=classes)
+    rows = [GOOD, GOOD | {"image_id": 2}] * 3
+
+    assert take_detections(workspace, results(tmp_path, *rows)).skipped == 6
+    lines = (workspace.folder("mine", "other") / "skipped.jsonl").read_text().splitlines()
+    assert max(map(len, lines)) < 500

@@ -10,7 +10,9 @@ from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, INDEX_SCHEMA, Rule
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import said_in_all
 from sixrayd.evaluation.bootstrap import Interval
+from sixrayd.review import agreement as agreements
 from sixrayd.review.agreement import Coefficients, ReviewerScore, agreement, print_agreement
 from sixrayd.review.settings import AgreementSettings
 from tests.workspaces import (
@@ -327,3 +329,30 @@ def test_one_reviewer_alone_is_printed_without_pairs(tmp_path, capsys, monkeypat
     assert "agree none" in lines and "IoU none" in lines
     assert not any(line.startswith("pair ") for line in lines)
     assert f"{ANN} 0 0 0 0 0" in lines
+
+
+def test_pairs_that_share_the_most_images_are_shown_and_others_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(agreements, "_MOST_PAIRS", 1)
+    result = agreement(built(tmp_path), AgreementSettings(resamples=20))
+
+    assert [pair.reviewers for pair in result.pairs] == [(ANN, BOB)]
+    assert result.pairs_left_out == 2
+
+
+def test_many_people_who_answer_the_same_images_are_refused(tmp_path):
+    crowd = [f"{n:03d}@example.org" for n in range(100)]
+    answers = [Says(image_id, MISSED, (), who) for image_id in IDS for who in crowd]
+    workspace = built(tmp_path, answers)
+    agreements._check_pairs(tmp_path / "agreement.json", said_in_all(workspace))
+    more = {
+        f"{k}{image_id}": said
+        for k in range(9)
+        for image_id, said in said_in_all(workspace).items()
+    }
+
+    with pytest.raises(WorkspaceError) as error:
+        agreements._check_pairs(tmp_path / "agreement.json", more)
+    assert str(error.value) == (
+        f"{tmp_path}: 311,850 pairs of answers, 311,850 of them of two who saw contraband; at most "
+        "3,000,000 and 300,000 are compared: have fewer people answer the same images"
+    )

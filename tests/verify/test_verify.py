@@ -591,3 +591,15 @@ def test_a_certificate_before_format_4_is_sound(tmp_path):
     result = _older(tmp_path, "double-reading", 3)
     assert (result.fault, result.bound["found"]) == ("", 1)
     assert any("of 2 that a second person answered 1 were cleared" in r for r in result.rests_on)
+
+
+def test_a_reviewer_whose_name_has_no_end_is_refused(file):
+    def renamed(rows):
+        boxes = [{"label": "Gun", "x1": 0.0, "y1": n, "x2": 1.0, "y2": n + 1.0} for n in range(500)]
+        row = {**rows[0], "verdict": "contraband missed", "boxes": boxes}
+        return [{**row, "reviewer": "a" * 100_000}, {**row, "reviewer": "b", "boxes": []}]
+
+    retable(file, "decisions.parquet", renamed)
+
+    with address_space(200 << 20):  # named with each box, it took 4 GB
+        assert "a reviewer of 100,000 signs, at most 1,000 are read" in verify(file).fault

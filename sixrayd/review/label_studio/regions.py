@@ -75,7 +75,7 @@ def _read_box(
     try:
         label = classes.canonical(str(labels[0]))
     except AnnotationError as error:
-        expected = ", ".join(classes.names)
+        expected = classes.words
         raise AnnotationError(
             f"left out, label {str(labels[0])!r} is none of {expected}"
         ) from error
