@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-FACTOR, FLOOR = 100, 256 << 20  # times the packed size, and bytes above it
+FACTOR, FLOOR = 100, 64 << 20  # times the packed size, and bytes above it
 _PIXELS_A_BYTE = 200  # photographs have about 10, flat drawings 100
 _MOST_PIXELS = 2_000_000_000  # above that
 
