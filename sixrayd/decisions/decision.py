@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.files import plain_text
 from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.restored import check_restored
@@ -59,10 +62,21 @@ def mining_of(workspace: Workspace, review: str) -> str:
     Raises:
         WorkspaceError: the review has not been pushed.
     """
-    for path in workspace.run("review", review).inputs:
+    for path in _made_of(workspace, review):
         if named := re.fullmatch(r"mine/([^/]+)/.+", path):
             return named[1]
     return review if review in workspace.names("mine") else ""
+
+
+def _made_of(workspace: Workspace, review: str) -> Iterable[str]:
+    """What a review's `run.json` says; where a push, a pull or a withdrawal was killed that had
+    taken it away, what the push had noted before."""
+    folder = workspace.folder("review", review)
+    if not (folder / "run.json").exists():
+        with suppress(OSError, *NONSENSE):
+            noted = parse_json(plain_text(folder / "project.json"))["inputs"]
+            return [str(path) for path in dict(noted)]
+    return workspace.run("review", review).inputs
 
 
 def decision_files(workspace: Workspace, review: str) -> list[Path]:

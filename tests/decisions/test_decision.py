@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
+from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, LOCAL, Verdict
 from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
@@ -25,6 +25,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     standing_decisions,
 )
+from sixrayd.review.folder import Project, ReviewFolder
 from tests.workspaces import MISSED, NOTHING, UNSURE, Says, build_mine, build_review, finish
 
 BOX = {"label": "Gun", "x1": 1.0, "y1": 2.0, "x2": 30.0, "y2": 40.0}
@@ -202,6 +203,17 @@ def test_the_mining_of_a_review(tmp_path):
     assert mining_of(workspace, "first") == "first"  # its inputs say nothing, its name does
     assert mining_of(workspace, "other") == "first"
     assert mining_of(workspace, "positives") == ""
+    folder = ReviewFolder(workspace, "other")
+    folder.keep(Project("key", LOCAL, inputs=workspace.run("review", "other").inputs))
+    folder.reopen()  # by a push or a pull that was killed
+    assert mining_of(workspace, "other") == "first"
+    (folder.path / "project.json").write_text('{"inputs": 5}')
+    with pytest.raises(WorkspaceError) as caught:
+        mining_of(workspace, "other")
+    assert str(caught.value).startswith(
+        f"{folder.path / 'run.json'}: missing; what was begun is not finished; "
+        f"`sixrayd status -w {tmp_path}` names what ends it, or name one that is there: "
+    )
     with pytest.raises(WorkspaceError) as caught:
         mining_of(workspace, "never")
     assert str(caught.value).startswith(
