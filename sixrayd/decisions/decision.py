@@ -18,6 +18,7 @@ from sixrayd.core.restored import check_restored
 from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
+_MOST_VERSIONS = 2**31  # of an answer
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
 _MOST_PAIRS = 50_000_000  # of boxes on one image that several drew, over all images: seconds
 _LONGEST_NAME = 1_000  # signs of a reviewer's name, which is said of each box that he alone drew
@@ -119,9 +120,15 @@ def read_decisions(path: Path) -> list[dict[str, Any]]:
     """The rows of one table of decisions; one of an earlier version of sixrayd is understood.
 
     Raises:
-        WorkspaceError: the file is missing, broken, or has other columns.
+        WorkspaceError: the file is missing, broken, or has other columns, or versions that nothing
+            can follow.
     """
-    return list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
+    rows = list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
+    if wrong := [row["version"] for row in rows if not 0 < row["version"] <= _MOST_VERSIONS]:
+        raise WorkspaceError(
+            f"{path}: version {wrong[0]}, expected 1 to {_MOST_VERSIONS}; put it back from a backup"
+        )
+    return rows
 
 
 def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:

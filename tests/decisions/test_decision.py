@@ -329,3 +329,13 @@ def test_the_order_of_rows_changes_nothing(given_, random):
             if decision.image_id == image_id:
                 role = (decision.reviewer, decision.lane == ADJUDICATION)
                 assert decision.decided_at <= stand[roles.index(role)].decided_at
+
+
+@pytest.mark.parametrize("version", [0, -(2**63), 2**63 - 1])
+def test_a_version_that_none_can_follow_is_refused(tmp_path, version):
+    write_table(path := tmp_path / "00001.parquet", [{**ROW, "version": version}], DECISION_SCHEMA)
+    with pytest.raises(WorkspaceError) as caught:
+        read_decisions(path)
+    assert str(caught.value) == (
+        f"{path}: version {version}, expected 1 to 2147483648; put it back from a backup"
+    )
