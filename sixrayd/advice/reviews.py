@@ -1,5 +1,6 @@
 """How far the reviews of a workspace are, as its files tell."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import is_plain, parse_json
 from sixrayd.core.files import plain_text
 from sixrayd.core.locks import holder
 from sixrayd.core.records import (
@@ -36,6 +37,10 @@ from sixrayd.decisions.second_looks import second_looks
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
+# Options of a push that are no text, and what numbers lie between.
+_KINDS = {"limit": int, "reviewers": int, "share": (int, float), "confirm_finds": (int, float)}
+_KINDS |= dict.fromkeys(("duplicates", "again"), bool)
+_RANGES = {"limit": (1, math.inf), "reviewers": (1, 9), "share": (0, 1), "confirm_finds": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ class Reviews:
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
-        options = project["settings"] if isinstance(project.get("settings"), dict) else {}
+        options = _options(project.get("settings"))
         return ReviewState(
             name=folder.name,
             lanes=told.lanes if told else _lanes(rows, done),
@@ -228,6 +233,17 @@ def _ids(path: Path) -> set[str]:
     if not path.exists():
         return set()
     return set(some_columns(path, IMAGE_IDS)["image_id"].to_pylist())
+
+
+def _options(settings: Any) -> dict[str, Any]:
+    """Options of a push that can have been typed: a stranger's file may say anything."""
+    if not isinstance(settings, dict):
+        return {}
+    fit = {key: said for key, said in settings.items() if is_plain(said, _KINDS.get(key, str))}
+    for key, (least, most) in _RANGES.items():
+        if key in fit and not least <= fit[key] <= most:
+            del fit[key]
+    return fit
 
 
 def _project(path: Path) -> dict[str, Any]:

@@ -213,7 +213,7 @@ def remove_all_leftovers(folder: Path) -> None:
     Call where none writes a result of it.
     """
     real = folder.resolve()
-    for files in ("", "*/", "*/decisions/"):
+    for files in ("", "*/", "*/decisions/", "*/planted/", "*/planted/decisions/"):
         for path in folder.glob(f"{files}.?*.part"):
             ours = _FILE_PART.search(path.name) and path.parent.name != SERVER
             if ours and path.parent.resolve().is_relative_to(real):

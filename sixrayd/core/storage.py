@@ -33,6 +33,7 @@ _ADVICE = {
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
 }
+_NO_TEMPORARY = "No usable temporary directory found"  # of `tempfile`, which names no storage
 _AROUND = 500  # signs of a text that are shown before and behind what is no UTF-8
 # Of a file that may well be whole.
 _UNKNOWN = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM)
@@ -40,7 +41,13 @@ _UNKNOWN = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, e
 
 def is_refusal(error: BaseException | None) -> bool:
     """Whether storage refused; otherwise a file is missing, broken, or it is a fault of ours."""
-    return isinstance(error, OSError) and error.errno in _ADVICE
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in _ADVICE or _lacks_temporary(error)
+
+
+def _lacks_temporary(error: OSError) -> bool:
+    return error.errno == errno.ENOENT and str(error.strerror).startswith(_NO_TEMPORARY)
 
 
 def refusal(error: OSError, place: object = None, what: str = "written") -> str:
@@ -50,6 +57,9 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
         place: that could not be written; without it the error's own is named, if it has one.
         what: was to be done there.
     """
+    if _lacks_temporary(error):
+        folders = str(error.strerror).removeprefix(_NO_TEMPORARY).removeprefix(" in ")
+        return f"{folders}: no temporary file can be written there; {_ROOM}; or set TMPDIR"
     said, advice = os.strerror(error.errno or 0), _ADVICE[error.errno or 0]
     if place is not None:
         return f"{place}: cannot be {what} ({said}); {advice}"

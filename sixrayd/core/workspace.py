@@ -148,7 +148,7 @@ class Workspace:
             if run.stage != stage:
                 raise ValueError(f"stage is {run.stage[:50]!r}, expected {stage!r}")
         except FileNotFoundError as error:
-            advice = f"run `{self._fills(stage)}` first"
+            advice = self._advice(stage, self.folder(stage, name))
             if there := self.names(stage)[-5:] if name else []:
                 advice += f", or name one that is there: {', '.join(there)}"
             raise WorkspaceError(f"{path}: missing; {advice}") from error
@@ -211,11 +211,10 @@ class Workspace:
         Raises:
             WorkspaceError: there is none; the message names the command to run.
         """
-        names = self.names(stage)
-        if not names:
-            line = self._fills(stage)
-            raise WorkspaceError(f"{self.root / stage}: nothing yet; run `{line}` first")
-        return names[-1]
+        if names := self.names(stage):
+            return names[-1]
+        advice = self._advice(stage, *self.folders(stage))
+        raise WorkspaceError(f"{self.root / stage}: nothing yet; {advice}")
 
     def inputs(self, *paths: Path) -> dict[str, str]:
         """SHA-256 of each input, by path; a file of unchanged size and time is not read again."""
@@ -381,6 +380,14 @@ class Workspace:
     def is_own(self, folder: Path) -> bool:
         """Whether a folder is really inside of the workspace."""
         return folder.resolve().is_relative_to(self.root.resolve())
+
+    def _advice(self, stage: str, *folders: Path) -> str:
+        """What to do where one of these is to be finished."""
+        # A push without the options of the one that was killed would send other images.
+        if stage == "review" and any((each / "project.json").exists() for each in folders):
+            line = self.command("sixrayd status")
+            return f"what was begun is not finished; `{line}` names what ends it"
+        return f"run `{self._fills(stage)}` first"
 
     def _fills(self, stage: str) -> str:
         return self.command(STAGES[stage])

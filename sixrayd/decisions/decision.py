@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.boxes import Box
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.files import plain_text
 from sixrayd.core.moments import read_moment, read_utc
 from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
 from sixrayd.core.restored import check_restored
 from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
+_MOST_VERSIONS = 2**31  # of an answer
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
 _MOST_PAIRS = 50_000_000  # of boxes on one image that several drew, over all images: seconds
 _LONGEST_NAME = 1_000  # signs of a reviewer's name, which is said of each box that he alone drew
@@ -59,10 +63,21 @@ def mining_of(workspace: Workspace, review: str) -> str:
     Raises:
         WorkspaceError: the review has not been pushed.
     """
-    for path in workspace.run("review", review).inputs:
+    for path in _made_of(workspace, review):
         if named := re.fullmatch(r"mine/([^/]+)/.+", path):
             return named[1]
     return review if review in workspace.names("mine") else ""
+
+
+def _made_of(workspace: Workspace, review: str) -> Iterable[str]:
+    """What a review's `run.json` says; where a push, a pull or a withdrawal was killed that had
+    taken it away, what the push had noted before."""
+    folder = workspace.folder("review", review)
+    if not (folder / "run.json").exists():
+        with suppress(OSError, *NONSENSE):
+            noted = parse_json(plain_text(folder / "project.json"))["inputs"]
+            return [str(path) for path in dict(noted)]
+    return workspace.run("review", review).inputs
 
 
 def decision_files(workspace: Workspace, review: str) -> list[Path]:
@@ -105,9 +120,15 @@ def read_decisions(path: Path) -> list[dict[str, Any]]:
     """The rows of one table of decisions; one of an earlier version of sixrayd is understood.
 
     Raises:
-        WorkspaceError: the file is missing, broken, or has other columns.
+        WorkspaceError: the file is missing, broken, or has other columns, or versions that nothing
+            can follow.
     """
-    return list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
+    rows = list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
+    if wrong := [row["version"] for row in rows if not 0 < row["version"] <= _MOST_VERSIONS]:
+        raise WorkspaceError(
+            f"{path}: version {wrong[0]}, expected 1 to {_MOST_VERSIONS}; put it back from a backup"
+        )
+    return rows
 
 
 def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:

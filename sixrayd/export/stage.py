@@ -1,6 +1,6 @@
 """The export stage: decisions and source annotations become a dataset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PureWindowsPath
@@ -103,6 +103,8 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
         if name not in known:
             raise WorkspaceError(f"no review {name!r}; there is {', '.join(known) or 'none'}")
     reviews = [name for name in known if not settings.review or name in settings.review]
+    if not settings.review:
+        _check_finished(workspace, known)
     stages = [("shards", ""), *(("review", name) for name in reviews)]
     unreviewed = _unreviewed(workspace, settings)
     minings = sorted({mining_of(workspace, name) for name in reviews} | {unreviewed} - {""})
@@ -130,18 +132,27 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
 
 def _unreviewed(workspace: Workspace, settings: ExportSettings) -> str:
     """The newest mining where it was sent to no review yet, or none; none beside reviews that were
-    chosen by name.
-
-    Raises:
-        WorkspaceError: there are decisions of reviews that have not finished.
-    """
+    chosen by name."""
     if settings.review:
         return ""
     reviews = workspace.names("review")
-    if not reviews and reviews_with_decisions(workspace):
-        workspace.newest("review")
     newest = next(iter(workspace.names("mine")[-1:]), "")
     return "" if newest in {mining_of(workspace, name) for name in reviews} else newest
+
+
+def _check_finished(workspace: Workspace, finished: Collection[str]) -> None:
+    """Of all reviews: none whose decisions would be left out.
+
+    Raises:
+        WorkspaceError: one was killed while it was written.
+    """
+    for name in reviews_with_decisions(workspace):
+        if name not in finished:
+            raise WorkspaceError(
+                f"{workspace.folder('review', name)}: has decisions and no run.json: a push, a "
+                f"pull or the like was killed; `{workspace.command('sixrayd status')}` names what "
+                "ends it, or leave them out: name the reviews that count with --review"
+            )
 
 
 def _unusual(settings: ExportSettings) -> dict[str, Any]:

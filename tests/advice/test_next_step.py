@@ -438,6 +438,22 @@ def test_a_killed_push_is_made_again(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"reviewers": [1], "share": {"a": 1}, "limit": {}, "confirm_finds": "all", "again": 7},
+        {"reviewers": 10, "share": float("nan"), "limit": 0, "confirm_finds": 2, "origin": 3},
+        {"reviewers": 1e308, "share": float("inf"), "limit": True, "confirm_finds": -1},
+        dict.fromkeys(("reviewers", "share", "limit", "confirm_finds", "duplicates", "kind")),
+    ],
+)
+def test_what_nobody_can_have_typed_is_no_option(tmp_path, said):
+    workspace = built(tmp_path)
+    reviewed(workspace, options={**said, "name": "rfb"})
+    assert Judgement(workspace).push_options("rfb") == {"name": "rfb"}
+    assert Judgement(workspace).push_of("rfb") == "sixrayd review push"
+
+
 def test_where_nothing_was_flagged_checks_are_drawn(tmp_path):
     workspace = built(tmp_path)
     build_mine(workspace, "rfb", [])

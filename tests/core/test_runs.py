@@ -13,6 +13,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ReleaseError, SettingsError, WorkspaceError
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.names import check_names
+from sixrayd.core.records import Kind
 from sixrayd.core.runs import Run
 from sixrayd.core.workspace import Workspace
 
@@ -164,6 +165,13 @@ def test_no_class_leaves_its_folder(name: str) -> None:
         assert Path("a", f"{found}_train.txt").name == f"{found}_train.txt"
         assert "\\" not in found
         check_names(row, "t")
+
+
+@pytest.mark.parametrize("kind", ["", "planted\n", "kn\x1bown", "x" * 100_000])
+def test_no_image_is_of_an_unknown_kind(kind: str) -> None:
+    check_names(pa.table({"kind": [*map(str, Kind), None]}), "t")
+    with pytest.raises(WorkspaceError, match=r"^t: kind '.*: no known kind; refused, since"):
+        check_names(pa.table({"kind": ["sham", kind]}), "t")
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", ".a", "a\\b", "a\x1b", "a\n", 3])

@@ -170,6 +170,7 @@ def test_a_lock_that_a_kill_left_keeps_nobody_out(tmp_path):
 def test_parts_of_files_that_a_kill_left_go_and_no_others(tmp_path):
     folder, elsewhere = tmp_path / "review", tmp_path / "elsewhere"
     left = [".run.json.7.part", "r/.a.parquet.12.part", "r/decisions/.00001.parquet.8.plain.part"]
+    left += ["r/planted/.planted.parquet.7.part", "r/planted/decisions/.00001.parquet.7.part"]
     kept = ["server/.state.json.7.part", "r/.a.tar.part", "r/a.7.part", "r/deeper/x/.a.7.part"]
     for path in (*(folder / name for name in (*left, *kept)), elsewhere / ".theirs.7.part"):
         path.parent.mkdir(parents=True, exist_ok=True)

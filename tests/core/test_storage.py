@@ -233,3 +233,14 @@ def test_hashes_that_cannot_be_read_or_kept_are_made_again(tmp_path):
     assert workspace.inputs(tmp_path / "a") == workspace.inputs(tmp_path / "a") == wanted
     with workspace.lock():
         assert workspace.begin(Run("mine", "first", {}, wanted))
+
+
+def test_where_no_temporary_file_can_be_written_is_told(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with largest_file(0), pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()  # as PyTorch does when it is imported
+    assert is_refusal(caught.value)
+    told = refusal(caught.value)
+    assert told.startswith("['") and tempfile.tempdir is None
+    assert told.endswith(f"]: no temporary file can be written there; {ROOM}; or set TMPDIR")
+    assert not is_refusal(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, Verdict
+from sixrayd.core.records import ADJUDICATION, DECISION_DEFAULTS, DECISION_SCHEMA, LOCAL, Verdict
 from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
@@ -25,6 +25,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     standing_decisions,
 )
+from sixrayd.review.folder import Project, ReviewFolder
 from tests.workspaces import MISSED, NOTHING, UNSURE, Says, build_mine, build_review, finish
 
 BOX = {"label": "Gun", "x1": 1.0, "y1": 2.0, "x2": 30.0, "y2": 40.0}
@@ -202,6 +203,17 @@ def test_the_mining_of_a_review(tmp_path):
     assert mining_of(workspace, "first") == "first"  # its inputs say nothing, its name does
     assert mining_of(workspace, "other") == "first"
     assert mining_of(workspace, "positives") == ""
+    folder = ReviewFolder(workspace, "other")
+    folder.keep(Project("key", LOCAL, inputs=workspace.run("review", "other").inputs))
+    folder.reopen()  # by a push or a pull that was killed
+    assert mining_of(workspace, "other") == "first"
+    (folder.path / "project.json").write_text('{"inputs": 5}')
+    with pytest.raises(WorkspaceError) as caught:
+        mining_of(workspace, "other")
+    assert str(caught.value).startswith(
+        f"{folder.path / 'run.json'}: missing; what was begun is not finished; "
+        f"`sixrayd status -w {tmp_path}` names what ends it, or name one that is there: "
+    )
     with pytest.raises(WorkspaceError) as caught:
         mining_of(workspace, "never")
     assert str(caught.value).startswith(
@@ -317,3 +329,13 @@ def test_the_order_of_rows_changes_nothing(given_, random):
             if decision.image_id == image_id:
                 role = (decision.reviewer, decision.lane == ADJUDICATION)
                 assert decision.decided_at <= stand[roles.index(role)].decided_at
+
+
+@pytest.mark.parametrize("version", [0, -(2**63), 2**63 - 1])
+def test_a_version_that_none_can_follow_is_refused(tmp_path, version):
+    write_table(path := tmp_path / "00001.parquet", [{**ROW, "version": version}], DECISION_SCHEMA)
+    with pytest.raises(WorkspaceError) as caught:
+        read_decisions(path)
+    assert str(caught.value) == (
+        f"{path}: version {version}, expected 1 to 2147483648; put it back from a backup"
+    )

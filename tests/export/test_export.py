@@ -436,7 +436,7 @@ def test_nothing_reviewed_yet(tmp_path):
 def test_missing_stages_name_the_next_command(workspace, tmp_path):
     empty = small_release().build(tmp_path / "other")
     (empty.folder("review", "first") / "run.json").unlink()
-    with pytest.raises(WorkspaceError, match=r"nothing yet; run `sixrayd review push -w "):
+    with pytest.raises(WorkspaceError, match=r"first: has decisions and no run\.json: "):
         export(empty, ExportSettings())
     finish(workspace, "shards", images=99)
     with pytest.raises(WorkspaceError, match=r"16 images, the ingest counted 99"):

@@ -275,6 +275,21 @@ def test_killed_at_any_step_the_old_export_or_the_new_one_is_there_whole(workspa
     assert there == MOMENTS
 
 
+def test_no_answers_are_left_out_since_something_was_killed(workspace):
+    build_mine(workspace, "second", ["N0000008"])
+    build_review(workspace, "second", ["N0000008"], [[Says("N0000008", MISSED, GUN)]])
+    second = workspace.folder("review", "second")
+    (second / "run.json").unlink()  # as a pull takes it away, and one that was killed leaves it
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings())
+    assert str(caught.value) == (
+        f"{second}: has decisions and no run.json: a push, a pull or the like was killed; "
+        f"`sixrayd status -w {workspace.root}` names what ends it, or leave them out: name the "
+        "reviews that count with --review"
+    )
+    assert export(workspace, ExportSettings(review=("first",))).name == "first"
+
+
 def test_an_export_elsewhere_stands_beside_the_workspaces_own(workspace, tmp_path):
     own = export(workspace, ExportSettings())
     before = files(Path(own.tree))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sqlite3
 import tarfile
 from contextlib import closing
@@ -66,9 +67,7 @@ def back_up(
     check_place(server, server / DATABASE, database)
     path = server / "backups" / _name(now or datetime.now(UTC))
     make_folder(path.parent, 0o700)
-    for left in server.glob(".copy-*.sqlite3"):  # of a backup that was killed
-        if not Path(f"/proc/{left.stem.removeprefix('.copy-')}").exists():
-            left.unlink()
+    _remove_leftovers(workspace, path.parent)
     copy = server / f".copy-{os.getpid()}.sqlite3"
     before = _marks(server)
     try:
@@ -89,6 +88,16 @@ def back_up(
     for old in backups(workspace)[:-KEPT] if workspace.is_own(path.parent) else ():
         old.unlink(missing_ok=True)  # another that is made now may have removed it
     return Backup(str(path), path.stat().st_size, **counts)
+
+
+def _remove_leftovers(workspace: Workspace, folder: Path) -> None:
+    """What backups left that were killed: a copy of the database, and a part of the archive."""
+    begun = [*folder.parent.glob(".copy-*.sqlite3")]
+    begun += folder.glob(".[0-9]*.tar.gz.*.part") if workspace.is_own(folder) else []
+    for left in begun:
+        maker = re.search(r"[-.](\d+)\.\w+$", left.name)
+        if maker and not Path(f"/proc/{maker[1]}").exists():
+            left.unlink(missing_ok=True)  # another that is made now may have removed it
 
 
 def _marks(server: Path) -> list[int]:

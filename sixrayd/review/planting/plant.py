@@ -338,7 +338,7 @@ def new_ids(
 ) -> list[str]:
     """Ids like those of the release's negatives, which no image of any kind has."""
     known = index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()
-    parts = re.fullmatch(r"(.*?)(\d+)", known[-1])
+    parts = re.fullmatch(r"(.*?)(\d{1,18})", known[-1])  # as many as 64 bits hold
     head, digits = (parts[1], len(parts[2])) if parts else (known[-1], 7)
     highest = int(parts[2]) if parts else 0
     limit = highest + max(highest // 10, 10 * count) + 1

@@ -27,6 +27,7 @@ from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
+from tests.processes import started
 from tests.review.conftest import build
 from tests.workspaces import build_mine
 
@@ -239,3 +240,19 @@ def test_a_restore_beside_a_backup_leaves_no_backup_of_halves(tmp_path):
         back_up(workspace)
     assert swapped and backups(workspace) == []
     assert back_up(workspace).tasks == 1
+
+
+def test_what_a_killed_backup_left_is_swept_away(tmp_path):
+    workspace = small(tmp_path / "workspace")
+    folder = server_folder(workspace) / "backups"
+    folder.mkdir()
+    with started(["true"]) as ended:
+        ended.wait()
+    name = ".20260102T030405.000006Z.tar.gz"
+    left = [folder.parent / f".copy-{ended.pid}.sqlite3", folder / f"{name}.{ended.pid}.part"]
+    kept = [folder / f"{name}.{os.getpid()}.part", folder / f".mine.{ended.pid}.part"]
+    for path in (*left, *kept):
+        path.write_bytes(b"half")
+    made = back_up(workspace)
+    assert sorted(map(str, folder.iterdir())) == sorted([*map(str, kept), made.file])
+    assert [path.name for path in folder.parent.glob(".copy-*")] == []

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -24,7 +25,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.planted import planted_counts
 from sixrayd.review.planting.command import plant as command
 from sixrayd.review.planting.known import KnownResult, plant_known, shown_positives
-from sixrayd.review.planting.plant import plant
+from sixrayd.review.planting.plant import new_ids, plant
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.planting.rates import hit_rates
 from sixrayd.review.queue.plan import Pictures, planted
@@ -32,7 +33,7 @@ from sixrayd.review.settings import PlantSettings
 from sixrayd.statistics.certificate import Planted, sensitivities
 from sixrayd.statistics.sensitivity import known_for_width
 from tests.review.planting.test_planting import ITEM, build, contents, positive
-from tests.workspaces import MISSED, NOTHING, Says, build_review
+from tests.workspaces import MISSED, NOTHING, Picture, Says, build_review, build_shards
 
 SETTINGS = PlantSettings(origin="positives", number=4, even_so=True)
 
@@ -211,3 +212,10 @@ def test_a_number_is_of_positives():
         PlantSettings(number=3)
     with pytest.raises(SettingsError, match=r"^--from 'dice': expected projections or positives$"):
         PlantSettings(origin="dice")
+
+
+def test_ids_of_many_digits_are_drawn(tmp_path):
+    build_shards(workspace := Workspace(tmp_path), [Picture(f"N{'9' * 40}")])
+    ids = new_ids(Index.load(workspace), set(), 3, np.random.default_rng(0))
+    assert len(set(ids)) == 3
+    assert all(image_id.startswith(f"N{'9' * 22}") for image_id in ids)
