@@ -29,6 +29,7 @@ from sixrayd.decisions.decision import (
 )
 from sixrayd.decisions.second_looks import first_looks
 from sixrayd.evaluation.bootstrap import Interval
+from sixrayd.review.folder import newest_review
 from sixrayd.review.settings import AgreementSettings
 from sixrayd.statistics import agreement as statistics
 
@@ -132,7 +133,7 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
     """
     with workspace.lock("review"):
         check_restored(workspace)
-        name = settings.name or workspace.newest("review")
+        name = settings.name or newest_review(workspace)
         workspace.run("review", name)
         answers, everything = _standing(workspace, name, settings.pseudonyms)
         if not answers:

@@ -33,6 +33,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     said_in_all,
 )
+from sixrayd.review.folder import newest_review
 from sixrayd.review.settings import NextSettings
 
 TRAINING_FILE = "training.parquet"
@@ -87,7 +88,7 @@ def next_round(workspace: Workspace, settings: NextSettings = NextSettings()) ->
     """
     with workspace.lock("review"):
         check_restored(workspace)
-        name = settings.name or workspace.newest("review")
+        name = settings.name or newest_review(workspace)
         workspace.run("review", name)
         reviews = reviews_with_decisions(workspace)
         if not reviews:

@@ -184,6 +184,18 @@ def test_nothing_to_compare(tmp_path):
         AgreementSettings(resamples=0)
 
 
+def test_no_older_review_stands_for_one_that_was_killed(tmp_path):
+    workspace = built(tmp_path)
+    folder = tmp_path / "review/second"
+    folder.mkdir()
+    (folder / "project.json").write_text("{}")
+    with pytest.raises(WorkspaceError) as caught:
+        agreement(workspace)
+    assert str(caught.value).startswith(
+        f"{folder / 'run.json'}: missing; what was begun is not finished; `sixrayd status -w "
+    )
+
+
 def test_it_is_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     print_agreement(agreement(built(tmp_path), AgreementSettings(resamples=200)))
