@@ -443,6 +443,7 @@ def test_settings_out_of_range(settings, said):
     assert str(raised.value) == said
 
 
+@pytest.mark.long
 def test_a_million_rows_take_columns_and_no_objects(workspace):
     rows = Index.load(workspace).table.slice(0, 1).to_pylist() * 20_000
     rng = np.random.default_rng(3)

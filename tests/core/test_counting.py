@@ -216,6 +216,7 @@ _FOUND = pa.schema(
 )
 
 
+@pytest.mark.long
 def test_far_more_boxes_than_bytes_are_not_made_into_objects(tmp_path: Path) -> None:
     path, table = tmp_path / "a.parquet", box_table(250_000)
     pq.write_table(table.slice(0, 100_000), path, compression="zstd", compression_level=19)

@@ -242,6 +242,7 @@ def as_rectangle(found):
     return None if found is None else (found[2], found[4], found[3], found[5])
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9, 1.0]))
 def test_no_rectangle_is_smaller(rows, share):
@@ -252,6 +253,7 @@ def test_no_rectangle_is_smaller(rows, share):
     assert found == as_rectangle(min(every_rectangle(energy, share), default=None))
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(maps, st.sampled_from([0.25, 0.5, 0.9]))
 def test_without_the_border_it_is_the_authors_search(rows, share):

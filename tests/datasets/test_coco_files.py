@@ -483,6 +483,7 @@ def test_what_many_files_repeat_counts_for_an_image_as_well():
         labels.annotation("P00001", None, ClassList(labels.class_names), "skip")
 
 
+@pytest.mark.long
 def test_objects_of_many_files_are_no_more_than_an_image_holds():
     boxes = [
         {"image_id": 1, "category_id": 2, "bbox": [n % 96, 0, 1, 1 + n // 96]} for n in range(400)

@@ -351,6 +351,7 @@ def test_of_a_deep_path_the_end_tells_the_side():
         assert labels.sides == {"given": {"P00001": "test"}}
 
 
+@pytest.mark.long
 def test_many_folders_of_sides_are_looked_through_at_once():
     names = YAML + b"train: [" + b"images/b, " * 999 + b"images/a, images/c]\n"
     files = {f"{n}/labels/a/{n}.txt": b"" for n in range(20_000)}
@@ -361,6 +362,7 @@ def test_many_folders_of_sides_are_looked_through_at_once():
     assert labels.findings == [Finding(Flaw.NOT_READ, "data.yaml", text)]
 
 
+@pytest.mark.long
 def test_a_long_text_that_yaml_repeats_takes_no_room():
     repeated = b"&a " + b"A" * 300_000 + b", *a" * 100_000
     with within(20, "repeated"), address_space(1 << 30):

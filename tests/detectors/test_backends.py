@@ -339,6 +339,7 @@ def test_nothing_is_reported_to_anyone_and_nothing_printed(tmp_path, monkeypatch
     assert not (tmp_path / "home" / "intel").exists()
 
 
+@pytest.mark.long
 def test_a_detector_in_training_mode_is_opened_as_it_will_look():
     torch.manual_seed(0)
     # Its last map has one cell, which batch norm refuses in training.

@@ -84,6 +84,7 @@ def test_published_weights_give_the_published_code_s_outputs(name, saved):
     assert np.abs(ours.numpy() - expected["priors"]["values"]).max() < 1e-6
 
 
+@pytest.mark.long
 def test_a_file_from_several_gpus_or_with_a_wrapping_is_the_same(ssd_weights, saved):
     detectors = [DETECTORS["ssd300"].build(20) for _ in range(3)]
     for detector, wrapped in zip(
@@ -265,6 +266,7 @@ def _seed(network, prefix=""):
     return network.eval()
 
 
+@pytest.mark.long
 def test_torchvision_s_resnet_gives_the_same_maps(saved):
     network = _seed(torchvision_module("models").resnet50(weights=None))
     detector = DETECTORS["retinanet512"].build(5)
@@ -351,6 +353,7 @@ def test_torchvision_s_retinanet_gives_the_same_heads_and_anchors(make, loaded, 
     assert torch.equal(xyxy, anchors)
 
 
+@pytest.mark.long
 def test_today_s_names_of_torchvision_s_retinanet_are_known_too(saved):
     weights = _light({key: tensor.shape for key, tensor in _plain_retinanet().state_dict().items()})
     detector = DETECTORS["retinanet512"].build(5)

@@ -12,6 +12,7 @@ def retinanet():
     return detector
 
 
+@pytest.mark.long
 def test_retinanet512_has_torchvision_s_size(retinanet):
     with torch.inference_mode():
         maps = retinanet.sources(torch.zeros(1, 3, 512, 512))

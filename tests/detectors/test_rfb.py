@@ -10,6 +10,7 @@ def published():
     return rfb512(5).eval()
 
 
+@pytest.mark.long
 def test_rfb512_has_the_published_size(published):
     with torch.inference_mode():
         maps = published.sources(torch.zeros(1, 3, 512, 512))
@@ -75,6 +76,7 @@ def test_rfb300_has_the_published_size():
     assert torch.allclose(priors[-4], torch.tensor([150.0, 150.0, 264.0, 264.0]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [rfb300, rfb512])
 def test_the_least_input_gives_every_map_and_a_smaller_one_does_not(make):
     detector = make(1).eval()

@@ -143,6 +143,7 @@ def test_a_node_measures_what_was_written_and_nothing_else(tmp_path):
         )
 
 
+@pytest.mark.long
 def test_a_node_leaves_large_images_to_one_process_and_shards_on_disk(tmp_path):
     large = io.BytesIO()
     Image.new("RGB", (2500, 2000)).save(large, "PNG")

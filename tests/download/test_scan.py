@@ -121,6 +121,7 @@ def test_processes_measure_what_threads_do(tmp_path, monkeypatch):
         assert far.read_bytes() == near.read_bytes()
 
 
+@pytest.mark.long
 def test_large_images_are_left_to_one_process(tmp_path, monkeypatch):
     large = encode(Image.new("RGB", (2500, 2000)), "PNG")
     shard = shard_of(tmp_path, {"N1": jpeg(1, 16, 16), "N2": large}, "0")

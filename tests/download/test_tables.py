@@ -233,6 +233,7 @@ def test_the_sound_objects_of_a_faulty_xml_are_kept():
     assert str(notes[0]).endswith("; left out")
 
 
+@pytest.mark.long
 def test_notes_without_end_take_columns_and_no_objects(tmp_path):
     notes, count = Notes(), 25_000
     tracemalloc.start()

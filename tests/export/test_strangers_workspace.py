@@ -121,6 +121,7 @@ def test_reviewers_forge_no_line(runner, workspace, column):
     run_all(runner, workspace)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [{"settings": {}}, {"summary": {}}, {"settings": {"model": 1}}])
 @pytest.mark.parametrize("stage", ["shards", "mine/first", "review/first"])
 def test_no_run_of_a_stage_is_a_traceback(runner, workspace, stage, change):

@@ -87,6 +87,7 @@ def test_cut_short_anywhere_nothing_but_the_end_is_lost(form):
         assert len(without_metadata(data[:end])) <= end
 
 
+@pytest.mark.long
 def test_what_fills_a_jpeg_up_is_passed_over_at_once():
     """One by one, 64 MiB of it took a quarter of a minute."""
     data = encoded("JPEG", 6)

@@ -132,6 +132,7 @@ def test_an_older_mining_goes_on_as_it_began(workspace, tmp_path, capsys, settle
     assert results(workspace)["candidates.parquet"] == results(whole)["candidates.parquet"]
 
 
+@pytest.mark.long
 def test_an_older_result_stays_until_it_is_replaced(workspace):
     mine(workspace, ZEROS)
     forget(workspace, "run.json")
@@ -146,6 +147,7 @@ def test_an_older_result_stays_until_it_is_replaced(workspace):
     assert workspace.run("mine", "rfb-small").settings["tdc"]["border"] == "edge"
 
 
+@pytest.mark.long
 def test_a_cascade_counts_what_its_second_detector_saw(workspace, tmp_path):
     shutil.copytree(workspace.folder("models", "rfb-small"), workspace.folder("models", "first"))
     cascade = replace(SETTINGS, model="rfb-small", cascade="first", keep=0.2)

@@ -37,6 +37,7 @@ def test_what_is_done_is_not_counted(workspace):
     assert (found.shards_left, found.images_left) == (2, 20)
 
 
+@pytest.mark.long
 def test_other_settings_begin_anew(workspace):
     mine(workspace, SETTINGS)
 

@@ -148,6 +148,7 @@ def test_dynamic_input_has_as_many_pixels_as_the_square(weights, size_wh, scale)
     assert_all_same(found, predictor.detect([image]))  # 192 x 192, and 384 x 96
 
 
+@pytest.mark.long
 def test_tiles_are_the_whole_and_four_parts(weights):
     images = several()
     predictor = by_hand(weights)
@@ -177,6 +178,7 @@ def test_tdc_looks_at_the_busy_part_alone(weights):
     assert regions[0].area < 600 * 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_shared_form_goes_on_from_the_cropped_map(weights, mirror):
     images = several()

@@ -59,6 +59,7 @@ def test_a_file_is_written_read_replaced_and_deleted(server):
     assert Store(url(server, "bucket")).exists("new") is False
 
 
+@pytest.mark.long
 def test_a_large_file_in_pieces(server):
     store, data = Store(url(server, "bucket")), bytes(range(256)) * (80 << 10)  # 20 MiB
     store.write_bytes("big", data)

@@ -166,6 +166,7 @@ def test_same_seed_same_bytes_whatever_the_workers(written, tmp_path) -> None:
     assert again.truth.read_bytes() == written.truth.read_bytes()
 
 
+@pytest.mark.long
 def test_other_seed_other_pictures(tmp_path) -> None:
     first = synthesize(tmp_path / "one", TINY)
     second = synthesize(tmp_path / "two", SynthSettings(2, 2, positives=0.5, hidden=1.0))

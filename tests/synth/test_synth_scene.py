@@ -48,11 +48,13 @@ def test_positive_boxes_are_tight_and_inside() -> None:
             assert 0 <= box.y1 < box.y2 <= height
 
 
+@pytest.mark.long
 def test_shadow_is_where_the_depth_is() -> None:
     for scene in scenes("positive"):
         assert all((scene.depth[0][t.mask] > VISIBLE_DEPTH).all() for t in scene.threats)
 
 
+@pytest.mark.long
 def test_kinds_differ_in_what_they_hold() -> None:
     assert [len(scene.threats) for scene in scenes("clean")] == [0] * 6
     assert {len(scene.threats) for scene in scenes("hidden")} <= {1, 2}
@@ -95,6 +97,7 @@ def test_clutter_draws_and_is_never_named_contraband(build) -> None:
         assert (belt.depth[0] > 0).any()
 
 
+@pytest.mark.long
 def test_rescan_shows_nearly_the_same_bags() -> None:
     scene = scenes("positive")[0]
     again = rescan(scene, np.random.default_rng(2))

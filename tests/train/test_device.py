@@ -20,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:CUDA is not available", "ignore:User provided device"
 )
 SMALL = [name for name, kind in DETECTORS.items() if kind.any_size]
+OTHERS = [pytest.param(n, marks=pytest.mark.long) for n in SMALL if n != "rfb-small"]
 
 
 def examples(side, backgrounds=3):
@@ -56,7 +57,7 @@ def test_forward_targets_loss_and_average_stay_on_their_device(name):
         assert all(is_away(t) for t in fit.average.state.values())
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["rfb-small", *OTHERS])
 def test_steps_change_the_weights_and_wait_for_nothing(name):
     with Elsewhere() as elsewhere:
         fit, side = away_fit(name)
@@ -89,6 +90,7 @@ def test_a_step_in_parts_waits_for_nothing():
         assert all(is_away(p.grad) for p in fit.detector.parameters())
 
 
+@pytest.mark.long
 def test_losses_are_read_a_few_steps_at_a_time():
     with Elsewhere() as elsewhere:
         fit, side = away_fit("ssd-small", batch=2)
@@ -102,6 +104,7 @@ def test_losses_are_read_a_few_steps_at_a_time():
         assert elsewhere.waits == {"steps": steps, "tolist": 2}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_resumed_training_waits_no_more_than_another(optimizer, tmp_path):
     with Elsewhere() as elsewhere:

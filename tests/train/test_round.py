@@ -200,6 +200,7 @@ def test_a_second_round_starts_from_the_first_by_name_and_ends_in_the_same_bytes
         train(workspace, settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("detector", ["ssd-small", "retinanet-small"])
 def test_the_other_small_detectors_start_from_their_own_weights(workspace, detector):
     settings = replace(ONCE, detector=detector)

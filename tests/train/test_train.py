@@ -150,6 +150,7 @@ def test_a_gpu_that_is_not_there_is_one_line_and_leaves_nothing(workspace):
     assert train(workspace, replace(QUICK, epochs=1)).fresh
 
 
+@pytest.mark.long
 def test_where_a_training_ran_is_no_setting_of_it(workspace):
     assert train(workspace, replace(QUICK, epochs=1, device="cpu")).fresh
 

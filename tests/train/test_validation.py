@@ -98,6 +98,7 @@ def test_each_of_these_weights_has_the_model_s_lineage(validated):
     assert start_weights(workspace, "rfb-small").name == "weights.safetensors"
 
 
+@pytest.mark.long
 def test_validating_changes_nothing_in_what_is_learnt(validated, workspace):
     train(workspace, replace(EVERY, validate_every=None, name="plain"))
 
@@ -218,6 +219,7 @@ def test_new_settings_are_recorded_only_where_they_say_something():
     }
 
 
+@pytest.mark.long
 def test_the_moving_average_is_an_option(workspace, runner):
     command = "train --detector rfb-small --epochs 1 --batch 8 --input-size 96 --name e --ema"
     done = runner.invoke(cli, [*command.split(), "off", "-w", str(workspace.root)])
