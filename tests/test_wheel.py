@@ -73,6 +73,7 @@ def test_the_wheel_brings_its_terms(wheel):
             assert inside == (ROOT / name).read_bytes()
 
 
+@pytest.mark.long
 def test_the_metadata_is_what_an_index_takes(release, tmp_path):
     with zipfile.ZipFile(release[1]) as archive:
         wheel = archive.read("sixrayd-0.1.0.dist-info/METADATA")
@@ -112,6 +113,7 @@ def test_other_folders_times_and_modes_give_the_same_bytes(release, tmp_path):
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in release]
 
 
+@pytest.mark.long
 def test_the_sdist_brings_what_the_tests_need(release, tmp_path):
     tree = unpacked(release[0], tmp_path)
     brought = {path.relative_to(tree) for path in tree.rglob("*") if path.is_file()}

@@ -392,6 +392,7 @@ def test_where_nothing_was_ingested_the_way_on_is_said(tmp_path):
     assert not without.root.exists()
 
 
+@pytest.mark.long
 @pytest.mark.browser
 def test_a_port_in_use_is_said(workspace, fiftyone):
     with socket.socket() as taken:

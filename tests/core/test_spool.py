@@ -25,7 +25,15 @@ def table_of(start, end):
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA)
 
 
-@pytest.mark.parametrize("cuts", [[], [1], [5000, 5001, 70_000], [0, 99_999]], ids=str)
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        [],
+        *(pytest.param(cuts, marks=pytest.mark.long) for cuts in ([1], [0, 99_999])),
+        [5000, 5001, 70_000],
+    ],
+    ids=str,
+)
 def test_any_pieces_give_the_same_bytes(tmp_path, cuts):
     rows = 100_000
     write_table(tmp_path / "whole", table_of(0, rows), SCHEMA)

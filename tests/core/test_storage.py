@@ -142,6 +142,7 @@ def test_who_may_only_read_reads_and_is_told_before_work_begins(locked):
     assert [told[:2] for told in writing] == [[1, ""]] * 3
 
 
+@pytest.mark.long
 def test_what_may_not_be_looked_at_is_not_told_to_be_made_again(locked):
     table = locked.folder("mine", "first") / "candidates.parquet"
     table.chmod(0)
@@ -160,7 +161,9 @@ def test_an_ingest_that_may_not_be_read_is_not_called_broken(tmp_path):
     assert told == [1, "", f"error: ws/shards/index.parquet: {said}\n"]
 
 
-@pytest.mark.parametrize("line", ["status -w w", "audit -w w"])
+@pytest.mark.parametrize(
+    "line", ["status -w w", pytest.param("audit -w w", marks=pytest.mark.long)]
+)
 def test_a_disk_that_fails_is_told_with_the_file(tmp_path, line):
     (tmp_path / "w/shards").mkdir(parents=True)
     (tmp_path / "w/shards/run.json").symlink_to("/proc/self/mem")  # no byte of which can be read
@@ -184,6 +187,7 @@ def test_of_a_long_text_the_part_around_what_is_odd_is_told():
     assert "x/w\\xff/yz" in said and len(said) < 1100
 
 
+@pytest.mark.long
 def test_a_path_that_tables_cannot_have_is_told(tmp_path):
     take(tmp_path, TinyRelease().write(tmp_path / "rel\udcff"))  # which may be called so
     (tmp_path / "ws").rename(tmp_path / "w\udcff")

@@ -318,7 +318,7 @@ def test_texts_of_a_set_in_another_form_have_no_findings():
     assert (labels.form, labels.findings) == ("voc", [])
 
 
-@pytest.mark.parametrize("form", ["yolo", "voc"])
+@pytest.mark.parametrize("form", ["yolo", pytest.param("voc", marks=pytest.mark.long)])
 def test_an_image_that_is_labelled_without_end_is_not_read(form):
     labels = Labels()
     labels.take("data.yaml", YAML)

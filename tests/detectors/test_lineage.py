@@ -107,6 +107,7 @@ def test_trainings_before_lineages_were_kept_are_followed(workspace, tmp_path, i
     assert lineage_of(old, "third").unknown == ("an earlier second",)
 
 
+@pytest.mark.long
 def test_what_weights_of_others_learnt_from_is_not_known(workspace, tmp_path):
     theirs = tmp_path / "theirs.safetensors"
     shutil.copy(workspace.folder("models", "first") / "weights.safetensors", theirs)

@@ -320,7 +320,9 @@ def _older_names(weights):
 
 
 @pytest.mark.parametrize(
-    ("make", "loaded"), [(_plain_retinanet, 354), (_frozen_retinanet, 301)], ids=["plain", "frozen"]
+    ("make", "loaded"),
+    [(_plain_retinanet, 354), pytest.param(_frozen_retinanet, 301, marks=pytest.mark.long)],
+    ids=["plain", "frozen"],
 )
 def test_torchvision_s_retinanet_gives_the_same_heads_and_anchors(make, loaded, saved):
     network = _seed(make())

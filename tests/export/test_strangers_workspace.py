@@ -80,7 +80,9 @@ def run_all(runner, workspace):
         ("review/first/decisions/00001.parquet", "label"),
     ],
 )
-@pytest.mark.parametrize("name", EVIL[::2])
+@pytest.mark.parametrize(
+    "name", [EVIL[0], *(pytest.param(name, marks=pytest.mark.long) for name in EVIL[2::2])]
+)
 def test_no_name_of_a_table_leads_out(runner, workspace, file, column, name):
     rename(workspace.root / file, column, name)
 
@@ -114,7 +116,10 @@ def test_no_class_leads_out(runner, workspace, name):
     )
 
 
-@pytest.mark.parametrize("column", ["reviewer", "server", "note"])
+@pytest.mark.parametrize(
+    "column",
+    ["reviewer", *(pytest.param(name, marks=pytest.mark.long) for name in ("server", "note"))],
+)
 def test_reviewers_forge_no_line(runner, workspace, column):
     rename(workspace.root / "review/first/decisions/00001.parquet", column, EVIL[3])
 

@@ -146,8 +146,18 @@ def test_a_second_run_does_nothing(workspace):
 @pytest.mark.parametrize(
     ("wish", "error", "message"),
     [
-        ({"backend": "torhc"}, SettingsError, "backend 'torhc': expected auto, torch"),
-        ({"shards": ("no.tar",)}, WorkspaceError, "shard 'no.tar': is none of the 3"),
+        pytest.param(
+            {"backend": "torhc"},
+            SettingsError,
+            "backend 'torhc': expected auto, torch",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"shards": ("no.tar",)},
+            WorkspaceError,
+            "shard 'no.tar': is none of the 3",
+            marks=pytest.mark.long,
+        ),
         (
             {"threshold": 0.5},
             WorkspaceError,

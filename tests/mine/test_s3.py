@@ -134,7 +134,9 @@ def shard(tmp_path):
     return path, ShardTask(path.name, hashes)
 
 
-@pytest.mark.parametrize("keep", [None, 9000], ids=["whole", "truncated"])
+@pytest.mark.parametrize(
+    "keep", [None, pytest.param(9000, marks=pytest.mark.long)], ids=["whole", "truncated"]
+)
 def test_shards_from_and_parts_to_s3_are_those_of_this_machine(
     server, trained, shard, tmp_path, keep
 ):

@@ -125,6 +125,7 @@ def test_looks_that_were_drawn_go_on(tmp_path):
     assert not any("--looks" in line or "--sample" in line for line in lines)
 
 
+@pytest.mark.long
 def test_draws_of_any_size_go_on(tmp_path):
     campaign = reviewed(tmp_path)
     draw_sample(campaign.workspace, SampleSettings(units=40))
@@ -145,6 +146,7 @@ def test_nothing_flagged_leaves_the_checks(tmp_path):
     assert len(typed(result)) > 3
 
 
+@pytest.mark.long
 def test_another_mining_is_named(tmp_path):
     workspace = mined(tmp_path)
     build_mine(workspace, "second", [name_of(n) for n in range(400, 440)])

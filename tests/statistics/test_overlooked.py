@@ -105,7 +105,7 @@ def upper(finds, since, found, with_, without, decided, shown, alpha, stated):
         (0, 0, 3, (0.5, 0.9), (4, 4)),
     ],
 )
-@pytest.mark.parametrize("alpha", [0.2, 0.5])
+@pytest.mark.parametrize("alpha", [0.2, pytest.param(0.5, marks=pytest.mark.long)])
 def test_every_campaign_of_a_tiny_release(queued, checked, decided, seen, shown, alpha):
     assert wrong(queued, checked, decided, seen, shown, alpha) <= alpha
 
