@@ -17,6 +17,9 @@ from pathlib import Path
 
 import psutil
 
+# What a terminal's signals do, where nobody has had them ignored.
+_USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+
 
 def watch_over() -> None:
     """Have what this process starts end with it, were it killed itself."""
@@ -41,19 +44,20 @@ def contained() -> Iterator[dict[str, str]]:
 def started(command: list[str], **options) -> Iterator[subprocess.Popen]:
     """A process that ends with the block, and all that it starts.
 
-    A shell that starts tests in the background has them ignore Ctrl-C, and children inherit that;
-    this one does not.
+    A shell that starts tests in the background has them ignore Ctrl-C, `nohup` the end of the
+    terminal, and children inherit that; this one does not.
 
     Args:
         options: of `subprocess.Popen`; what `env` names is added to the environment.
     """
     with contained() as environment:
         environment = {**environment, **options.pop("env", {})}
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = {number: signal.signal(number, usual) for number, usual in _USUAL.items()}
         try:
             process = subprocess.Popen(command, env=environment, **options)
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         try:
             yield process
         finally:
