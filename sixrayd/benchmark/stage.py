@@ -154,7 +154,7 @@ def _refuse_finished(
     """What is trained now would make it another benchmark: said before, not after."""
     folder = workspace.folder("benchmark", name)
     if not settings.force and (folder / "run.json").exists():
-        raise WorkspaceError(
+        raise OtherWorkError(
             f"{folder}: holds a finished benchmark without {', '.join(missing)}; pass --force to "
             "replace it, or --name for a new one"
         )

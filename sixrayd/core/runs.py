@@ -128,6 +128,14 @@ def read_run(path: Path) -> Run:
     return Run.of(parse_json(text), path)
 
 
+def read_plan(path: Path) -> Run | None:
+    """What was begun; None where nothing was, or it cannot be told."""
+    try:
+        return read_run(path)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 class _Said(dict[str, Any]):
     """What a file says by name, which may lack what a stage reads."""
 

@@ -15,6 +15,7 @@ from sixrayd.core.boxes import Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.markup import DtdError, parse_xml
 from sixrayd.core.settling import (
     Grid,
     UselessBoxError,
@@ -242,21 +243,12 @@ def _first_and_last(low: float, high: float, limit: int) -> tuple[int, int]:
 def _parse(data: bytes, where: str, findings: list[Finding]) -> etree._Element:
     if len(data) > MAX_BYTES:
         raise AnnotationError(f"{where}: {len(data)} bytes, expected at most {MAX_BYTES}")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(_readable(data, where, findings), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise AnnotationError(f"{where}: not XML ({error}); {_ADVICE}") from error
-    document = root.getroottree().docinfo
-    if document.doctype or document.internalDTD is not None:
-        raise AnnotationError(f"{where}: has a DTD, which no annotation needs; refused")
+        root = parse_xml(_readable(data, where, findings))
+    except DtdError as error:
+        raise AnnotationError(f"{where}: has a DTD, which no annotation needs; refused") from error
+    except ValueError as error:
+        raise AnnotationError(f"{where}: {error}; {_ADVICE}") from error
     for element in root.iter():
         element.tag = etree.QName(element).localname
     if root.tag != "annotation":

@@ -28,7 +28,7 @@ from sixrayd.core.files import (
 from sixrayd.core.growth import Allowance
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.moments import date_after
-from sixrayd.core.runs import FORMAT, as_plain, differences, read_run
+from sixrayd.core.runs import FORMAT, as_plain, differences, read_plan, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
 from sixrayd.core.stages import SERVER, locks_of, verb
@@ -170,7 +170,7 @@ class Workspace:
         folder = self.folder(stage, name)
         if (folder / "run.json").exists():
             return self.run(stage, name)
-        return _planned(folder / "plan.json")
+        return read_plan(folder / "plan.json")
 
     def output(self, stage: str, name: str, file: str) -> Path:
         """A file of a finished result, checked against the hash in its `run.json`.
@@ -307,7 +307,8 @@ class Workspace:
             return False
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
-        if folder.exists() and not _is_plan_of(plan, run):
+        begun = read_plan(plan)
+        if folder.exists() and (begun is None or not begun.same_work(run)):
             self.check_own(folder)
             if not keep:
                 remove_result(folder)
@@ -440,15 +441,3 @@ def remove_result(folder: Path) -> None:
 def _is_folder_name(name: Any) -> bool:
     plain = isinstance(name, str) and name == Path(name).name and name.isprintable()
     return plain and not name.startswith(".") and "\\" not in name
-
-
-def _is_plan_of(path: Path, run: Run) -> bool:
-    plan = _planned(path)
-    return plan is not None and plan.same_work(run)
-
-
-def _planned(path: Path) -> Run | None:
-    try:
-        return read_run(path)
-    except (FileNotFoundError, ValueError):
-        return None

@@ -6,6 +6,8 @@ stranger wrote, any time and memory.
 
 from lxml import etree
 
+from sixrayd.core.markup import parse_xml
+
 # What our networks are made of, and rounding; no operation that makes much of little by itself.
 _KINDS = {
     *("Add", "Clamp", "Concat", "Const", "Convert"),
@@ -29,15 +31,7 @@ def checked_graph(data: bytes) -> bytes:
         ValueError: it is none, or has operations that no network here has, or a shape that hangs on
             more than sizes of maps.
     """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
-    )
-    try:
-        root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"not XML ({error})") from error
-    if root.getroottree().docinfo.doctype:
-        raise ValueError("has a DTD, expected none")
+    root = parse_xml(data)
     if any("}" in element.tag for element in root.iter()):
         raise ValueError("names a namespace, expected none")
     layers = {int(layer.get("id", "")): layer for layer in root.iter("layer")}

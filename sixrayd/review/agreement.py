@@ -144,7 +144,7 @@ def agreement(workspace: Workspace, settings: AgreementSettings = AgreementSetti
         path = workspace.folder("review", name) / "agreement.json"
         waiting = {conflict.image_id for conflict in conflicts(everything, settings.rule)}
         differing = {conflict.image_id for conflict in conflicts(answers, settings.rule)}
-        _check_pairs(path, answers)
+        _check_pairs(path.parent, answers)
         groups = _groups(workspace, answers)
         pairs, left_out = _by_pair(answers, groups, settings)
         result = Agreement(
@@ -206,7 +206,7 @@ def _overall(
     return _coefficients(counts, kappa, _Boxes.of(list(answers.values())), groups, settings)
 
 
-def _check_pairs(path: Path, answers: Mapping[str, Sequence[Decision]]) -> None:
+def _check_pairs(folder: Path, answers: Mapping[str, Sequence[Decision]]) -> None:
     """Refuse what would take hours, though no image has too many answers."""
     paired = compared = 0
     for said in answers.values():
@@ -215,7 +215,7 @@ def _check_pairs(path: Path, answers: Mapping[str, Sequence[Decision]]) -> None:
         compared += math.comb(saw, 2)
     if paired > _MOST_PAIRED or compared > _MOST_COMPARED:
         raise WorkspaceError(
-            f"{path.parent}: {paired:,} pairs of answers, {compared:,} of them of two who saw "
+            f"{folder}: {paired:,} pairs of answers, {compared:,} of them of two who saw "
             f"contraband; at most {_MOST_PAIRED:,} and {_MOST_COMPARED:,} are compared: have fewer "
             "people answer the same images"
         )

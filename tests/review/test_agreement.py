@@ -355,7 +355,7 @@ def test_many_people_who_answer_the_same_images_are_refused(tmp_path):
     crowd = [f"{n:03d}@example.org" for n in range(100)]
     answers = [Says(image_id, MISSED, (), who) for image_id in IDS for who in crowd]
     workspace = built(tmp_path, answers)
-    agreements._check_pairs(tmp_path / "agreement.json", said_in_all(workspace))
+    agreements._check_pairs(tmp_path, said_in_all(workspace))
     more = {
         f"{k}{image_id}": said
         for k in range(9)
@@ -363,7 +363,7 @@ def test_many_people_who_answer_the_same_images_are_refused(tmp_path):
     }
 
     with pytest.raises(WorkspaceError) as error:
-        agreements._check_pairs(tmp_path / "agreement.json", more)
+        agreements._check_pairs(tmp_path, more)
     assert str(error.value) == (
         f"{tmp_path}: 311,850 pairs of answers, 311,850 of them of two who saw contraband; at most "
         "3,000,000 and 300,000 are compared: have fewer people answer the same images"
