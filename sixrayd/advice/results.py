@@ -54,11 +54,11 @@ def _marks(workspace: Workspace, stage: str) -> list[Path]:
     """The newer of `run.json` and `plan.json` of each folder, the newest last."""
     folder = workspace.root / stage
     marks = [
-        max(found, key=lambda path: path.stat().st_mtime_ns)
+        max(found, key=workspace.dates.of)
         for parent in (folder, *workspace.folders(stage))
         if (found := [p for name in ("run.json", "plan.json") if (p := parent / name).exists()])
     ]
-    return sorted(marks, key=lambda path: path.stat().st_mtime_ns)
+    return sorted(marks, key=workspace.dates.of)
 
 
 def _check_there(folder: Path, run: Run) -> None:
@@ -114,13 +114,13 @@ def _answers_since(workspace: Workspace, run: Run) -> list[str]:
 
     An export may leave reviews out that were there when it was made.
     """
-    made = (workspace.folder(run.stage, run.name) / "run.json").stat().st_mtime_ns
+    made = workspace.dates.of(workspace.folder(run.stage, run.name) / "run.json")
     found = []
     for review in reviews_with_decisions(workspace):
         files = decision_files(workspace, review)
         if run.stage == "estimate":
             files += workspace.folder("review", review).glob("planted/decisions/*.parquet")
-        elif review not in run.settings["review"] and files[0].stat().st_mtime_ns < made:
+        elif review not in run.settings["review"] and workspace.dates.of(files[0]) < made:
             continue
         found += [path.relative_to(workspace.root).as_posix() for path in files]
     return [key for key in found if key not in run.inputs]

@@ -118,7 +118,7 @@ class Reviews:
         for path in pushed:
             mined = self.workspace.folder("mine", path.parent.name) / "run.json"
             mark = mined if mined.exists() else path
-            begun.append((mark.stat().st_mtime_ns, path.parent))
+            begun.append((self.workspace.dates.of(mark), path.parent))
         return [self._state(folder) for _, folder in sorted(begun)]
 
     @cached_property

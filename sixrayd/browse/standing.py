@@ -35,8 +35,8 @@ def newest_export(workspace: Workspace) -> str:
     """The newest export if all that the workspace has come to is in it, else none."""
     for name in workspace.names("export")[-1:]:
         mined = [workspace.folder("mine", m) / "run.json" for m in workspace.names("mine")[-1:]]
-        written = (workspace.folder("export", name) / "run.json").stat().st_mtime_ns
-        if all(m.stat().st_mtime_ns <= written for m in mined):
+        written = workspace.dates.of(workspace.folder("export", name) / "run.json")
+        if all(workspace.dates.of(m) <= written for m in mined):
             return "" if workspace.stale("export", name) or _unexported(workspace, name) else name
     return ""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.classes import ClassList
+from sixrayd.core.dates import Dates
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import UnfitFileError, WorkspaceError, printable
 from sixrayd.core.files import (
@@ -27,7 +28,6 @@ from sixrayd.core.files import (
 )
 from sixrayd.core.growth import Allowance
 from sixrayd.core.locks import HeldError, Holder, held, holder
-from sixrayd.core.moments import date_after
 from sixrayd.core.runs import FORMAT, as_plain, differences, read_plan, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
@@ -36,13 +36,6 @@ from sixrayd.core.stages import STAGES as STAGES
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
 
-# What was begun and finished when; hidden folders are what a killed run left.
-_DATED = (
-    "[!.]*/[!.]*/run.json",
-    "[!.]*/[!.]*/plan.json",
-    "estimate/[!.]*/draws.json",
-    "review/[!.]*/project.json",
-)
 REMOVED = "release/removed.json"
 TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
 _SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
@@ -60,6 +53,7 @@ class Workspace:
 
     def __init__(self, root: Path | str, typed: Callable[[], str] = str) -> None:
         self.root, self._typed = Path(root), typed
+        self.dates = Dates(self.root)
         self._read: dict[tuple[int, ...], str] = {}  # hashes of what has been read
         self._holes = Allowance(floor=MOST_HOLES)
 
@@ -203,7 +197,7 @@ class Workspace:
         """Finished results of a stage that `folder` takes, the newest last."""
         plain = (path for path in self.folders(stage) if _is_folder_name(path.name))
         done = [path for path in plain if (path / "run.json").exists()]
-        return [p.name for p in sorted(done, key=lambda p: (p / "run.json").stat().st_mtime_ns)]
+        return [p.name for p in sorted(done, key=lambda p: self.dates.of(p / "run.json"))]
 
     def newest(self, stage: str) -> str:
         """The name of the newest finished result of a stage.
@@ -317,7 +311,7 @@ class Workspace:
         if (line := self._typed()) and not _SECRET.search(line):
             write_bytes(folder / TYPED, os.fsencode(line))
         write_json(plan, as_plain(asdict(run)))
-        self.date(plan)
+        self._date(plan)
         return True
 
     def check_own(self, folder: Path) -> None:
@@ -354,18 +348,12 @@ class Workspace:
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
         write_json(plan, as_plain(asdict(run)))
-        self.date(plan)
+        self._date(plan, "run.json")
         take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
-    def date(self, path: Path) -> None:
-        """See to it that a file just written is the newest of those that tell what came first.
-
-        Their times do; a clock that was ahead, and is put right, would turn them round.
-        """
-        if path.is_relative_to(self.shards):
-            return  # there is one ingest; whether its files were touched since is known by its time
-        for_all = (path for pattern in _DATED for path in self.root.glob(pattern))
-        date_after(path, for_all)
+    def _date(self, plan: Path, name: str = "") -> None:
+        if plan.parent != self.shards:  # of the one ingest, files are checked by their own times
+            self.dates.note(plan, name)
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""

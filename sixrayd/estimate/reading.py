@@ -45,11 +45,11 @@ def review_name(workspace: Workspace, name: str = "") -> str:
         return name
     drawn = list(workspace.folder("estimate").glob("[!.]*/draws.json"))
     if drawn:
-        return max(drawn, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
+        return max(drawn, key=lambda path: (workspace.dates.of(path), path)).parent.name
     # A review of labelled positives says nothing of what is missed among negatives.
     begun = [path for path in begun if mining_name(workspace, path.parent.name)] or begun
     if begun:
-        return max(begun, key=lambda path: (path.stat().st_mtime_ns, path)).parent.name
+        return max(begun, key=lambda path: (workspace.dates.of(path), path)).parent.name
     return workspace.newest("review" if workspace.names("review") else "mine")
 
 

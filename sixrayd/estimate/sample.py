@@ -330,5 +330,5 @@ def _draw(
     draw = Draw(number, moment, pools, units, gone_digest(population, left), seed)
     plan = replace(plan, draws=(*plan.draws, draw))
     write_json(folder.plan_file, asdict(plan))
-    folder.workspace.date(folder.plan_file)
+    folder.workspace.dates.note(folder.plan_file)
     return plan, after

@@ -152,7 +152,7 @@ class ReviewFolder:
         """Write `project.json`."""
         path = self.path / "project.json"
         write_json(path, asdict(project))
-        self.workspace.date(path)
+        self.workspace.dates.note(path)
         return project
 
     def candidates(self) -> list[dict[str, Any]]:
@@ -237,7 +237,7 @@ class ReviewFolder:
         key = f"{project.key if project else ''}/{path.relative_to(self.path).as_posix()}"
         number = {"sixrayd.number": sha256(key.encode()).hexdigest()}
         write_table(path, rows, DECISION_SCHEMA.with_metadata(number))
-        self.workspace.date(path)
+        self.workspace.dates.note(path)
         return path
 
     def cursors(self) -> dict[int, Cursor]:
@@ -346,7 +346,7 @@ def newest_review(workspace: Workspace) -> str:
         return workspace.newest("review")
     return max(
         (path for path in touched if path.exists()),
-        key=lambda path: (path.stat().st_mtime_ns, path),
+        key=lambda path: (workspace.dates.of(path), path),
     ).parent.name
 
 

@@ -380,7 +380,6 @@ def test_spot_checks_of_an_older_review_are_waited_for(tmp_path):
     rows = [row | {"kind": "spot check"} for row in _tasks(folder)]
     write_table(folder / "tasks.parquet", rows, TASK_SCHEMA)
     build_mine(workspace, "round-2", FLAGGED[1:])
-    os.utime(tmp_path / "mine/round-2/run.json", (2**31, 2**31))
     newer = reviewed(workspace, name="round-2")
     write_table(newer / "tasks.parquet", [], TASK_SCHEMA)
     with server_up(workspace):
@@ -420,9 +419,7 @@ def test_what_runs_now_is_waited_for_where_it_is_in_the_way(tmp_path):
         assert Judgement(workspace).running != []
         assert step(workspace).command == "sixrayd review serve --background"
     finish(workspace, "models", "newer")
-    os.utime(tmp_path / "models/newer/run.json", (2**31, 2**31))
     workspace.begin(Run("models", "later", {}, {}))
-    os.utime(tmp_path / "models/later/plan.json", (2**32, 2**32))
     with workspace.lock("models"):
         assert step(workspace) == Step("sixrayd status", f"{told} is at work", told)
     assert step(workspace).command == "sixrayd train --name later"

@@ -74,37 +74,14 @@ def test_names_by_age(tmp_path: Path) -> None:
     assert (
         str(caught.value) == f"{tmp_path}/mine: nothing yet; run `sixrayd mine -w {tmp_path}` first"
     )
-    for age, name in enumerate(("b", "a", "c")):
+    for name in ("b", "a", "c"):
         workspace.finish(replace(RUN, name=name))
-        os.utime(tmp_path / f"mine/{name}/run.json", (100 + age, 100 + age))
     workspace.begin(replace(RUN, name="unfinished"))
     for odd in (b"x\xff", b"a\nb", b"a\\b"):  # folders that somebody else made
         shutil.copytree(tmp_path / "mine/c", tmp_path / "mine" / os.fsdecode(odd))
     assert len(workspace.folders("mine")) == 7
     assert workspace.names("mine") == ["b", "a", "c"]
     assert workspace.newest("mine") == "c"
-
-
-def test_what_is_finished_last_is_the_newest_though_a_clock_was_ahead(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    workspace.finish(replace(RUN, name="first"))
-    ahead = 2**32  # of the year 2106
-    os.utime(tmp_path / "mine/first/run.json", (ahead, ahead))
-    times = set()
-    for name in ("second", "first", "second"):
-        run = replace(RUN, name=name, inputs={"of": str(len(times))})
-        workspace.begin(run)
-        other = "first" if name == "second" else "second"
-        marks = [tmp_path / f"mine/{name}/plan.json", tmp_path / f"mine/{other}/run.json"]
-        begun, done = (path.stat().st_mtime_ns for path in marks)
-        assert begun > done
-        workspace.finish(run)
-        assert workspace.newest("mine") == name
-        times.add((tmp_path / f"mine/{name}/run.json").stat().st_mtime_ns)
-    assert len(times) == 3  # else what is known of a file would be taken for what it says now
-    ahead = 2**63 - 1  # ns; no time can be later
-    os.utime(tmp_path / "mine/first/run.json", ns=(ahead, ahead))
-    workspace.finish(replace(RUN, name="second"))
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", ".."])

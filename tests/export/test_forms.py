@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import shutil
 import subprocess
@@ -150,8 +149,6 @@ def test_without_a_review_after_mining(tmp_path):
     build_shards(workspace, Small().pictures)
     build_mine(workspace, "older", ["N0000001"])
     build_mine(workspace, "newer", ["N0000002", "N0000003"])
-    for moment, name in enumerate(("older", "newer"), 1):
-        os.utime(workspace.folder("mine", name) / "run.json", (moment, moment))
 
     result = export(workspace, ExportSettings(sets=("negative",)))
 

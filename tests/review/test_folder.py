@@ -1,7 +1,6 @@
 """The files of a review: broken, of earlier versions, half written, and found again."""
 
 import json
-import os
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -388,17 +387,11 @@ def test_of_several_reviews_the_newest_is_the_one_last_pushed_to_or_pulled_from(
         reviewed(tmp_path, name=name).keep(PROJECT)
     first, second = folder(tmp_path), folder(tmp_path, "second")
 
-    def touch(path, second_of_time):
-        os.utime(path, (second_of_time, second_of_time))
-
-    for number, review in enumerate((first, second)):
-        touch(review.path / "project.json", 1000 + number)
-        touch(review.path / "run.json", 2000 + number)
     assert newest_review(Workspace(tmp_path)) == "second"
-    touch(first.path / "run.json", 3000)  # pulled
+    first.finish(PROJECT)  # pulled
     assert newest_review(Workspace(tmp_path)) == "first"
-    second.reopen()
-    touch(second.path / "project.json", 4000)  # pushed to, and killed
+    second.keep(PROJECT)
+    second.reopen()  # pushed to, and killed
     assert newest_review(Workspace(tmp_path)) == "second"
 
 

@@ -1,0 +1,79 @@
+"""The order in which results were begun and finished outlives clocks and copies."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sixrayd.core.workspace import Run, Workspace
+
+RUN = Run(stage="mine", name="first", settings={}, inputs={})
+
+
+def test_what_is_finished_last_is_the_newest_though_a_clock_was_ahead(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    path = tmp_path / "mine/brought/run.json"  # by hand, from a machine whose clock was ahead
+    workspace.finish(replace(RUN, name="brought"))
+    (tmp_path / "mine/.dates.json").unlink()
+    os.utime(path, (2**32, 2**32))  # of the year 2106
+    for number, name in enumerate(("second", "first", "second")):
+        run = replace(RUN, name=name, inputs={"of": str(number)})
+        newest = workspace.dates.of(tmp_path / f"mine/{workspace.newest('mine')}/run.json")
+        workspace.begin(run)
+        assert workspace.dates.of(tmp_path / f"mine/{name}/plan.json") > newest
+        workspace.finish(run)
+        assert workspace.newest("mine") == name
+
+
+def test_a_copy_without_file_times_keeps_the_order(tmp_path: Path) -> None:
+    names = ["c", "a", "d", "b"]
+    for name in names:
+        Workspace(tmp_path / "here").finish(replace(RUN, name=name))
+    shutil.copytree(tmp_path / "here", tmp_path / "there", copy_function=shutil.copyfile)
+    for moment, name in enumerate(reversed(names)):
+        os.utime(tmp_path / f"there/mine/{name}/run.json", (moment, moment))
+    assert Workspace(tmp_path / "there").names("mine") == names
+
+
+def test_a_result_that_was_brought_in_another_s_place_has_its_own_time(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "here")
+    for name in ("old", "new"):
+        workspace.finish(replace(RUN, name=name))
+    Workspace(tmp_path / "other").finish(replace(RUN, name="old", settings={"more": 1}))
+    shutil.copy(tmp_path / "other/mine/old/run.json", tmp_path / "here/mine/old/run.json")
+    os.utime(tmp_path / "here/mine/old/run.json", (2**32, 2**32))
+    assert workspace.names("mine") == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        "{",
+        "[[1, 2]]",
+        '{"first/run.json": 3}',
+        '{"first/run.json": [1, "2"]}',
+        '{"first/run.json": [9223372036854775808, SIZE]}',  # 2^63
+        '{"first/run.json": [-1, SIZE]}',
+        '{"../../etc": [1, 2], "first/run.json": [true, SIZE]}',
+        "[" * 100_000,
+    ],
+)
+def test_notes_that_are_none_leave_the_files_own_times(tmp_path: Path, noted: str) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.finish(RUN)
+    path = tmp_path / "mine/first/run.json"
+    (tmp_path / "mine/.dates.json").write_text(noted.replace("SIZE", str(path.stat().st_size)))
+    assert workspace.dates.of(path) == path.stat().st_mtime_ns
+    workspace.finish(replace(RUN, name="second"))
+    assert workspace.names("mine") == ["first", "second"]
+
+
+def test_no_note_is_later_than_any_file_time_can_be(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.finish(RUN)
+    os.utime(tmp_path / "mine/first/run.json", ns=(2**63 - 1, 2**63 - 1))
+    (tmp_path / "mine/.dates.json").unlink()
+    workspace.finish(replace(RUN, name="second"))
+    assert set(workspace.names("mine")) == {"first", "second"}
