@@ -357,6 +357,30 @@ def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):
     assert not export(workspace, ExportSettings(force=True)).written
 
 
+@pytest.mark.parametrize("at", [".git/HEAD", "VOC2007/notes.txt", "elsewhere"])
+@pytest.mark.parametrize("out", ["", "D"])
+def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at, out):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    own = tree / at
+    if at == "elsewhere":
+        own.symlink_to(tmp_path, target_is_directory=True)
+    else:
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("mine")
+    before = files(tree)
+
+    place = tmp_path / out if out else None
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings(out=place, with_negatives=True, force=True))
+    assert str(caught.value) == (
+        f"{tree}: holds {at}, which is no file of the export that is replaced with it; move it "
+        "elsewhere first"
+    )
+    assert files(tree) == before
+    own.unlink()
+    assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
+
+
 def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
     leftover = tree.with_name(f".{tree.name}.sixrayd-old")
