@@ -13,7 +13,7 @@ import pytest
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.staging import MANIFEST
-from sixrayd.core.tables import write_table
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -355,6 +355,27 @@ def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):
     assert export(workspace, ExportSettings(force=True)).written
     assert files(tree) == before
     assert not export(workspace, ExportSettings(force=True)).written
+
+
+def test_reviews_of_one_mining_have_its_table_read_once(workspace, tmp_path):
+    run = json.loads((workspace.folder("review", "first") / "run.json").read_text())
+    for number in range(20):
+        folder = workspace.folder("review", f"r{number}")
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(run | {"name": folder.name}))
+    read, table = [], workspace.folder("mine", "first") / "candidates.parquet"
+
+    def noted(frame, event, _):
+        if event == "call" and frame.f_code is read_table.__code__:
+            read.append(frame.f_locals["path"])
+
+    before = sys.getprofile()
+    sys.setprofile(noted)
+    try:
+        export(workspace, ExportSettings(out=tmp_path / "D"))
+    finally:
+        sys.setprofile(before)
+    assert read.count(table) == 1
 
 
 @pytest.mark.parametrize("at", [".git/HEAD", "VOC2007/notes.txt", "elsewhere"])
