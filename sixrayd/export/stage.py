@@ -1,5 +1,6 @@
 """The export stage: decisions and source annotations become a dataset."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -8,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file, write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
@@ -71,6 +72,8 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         target = settings.out.resolve() if settings.out else folder
         pointer = _pointer(workspace, planned, target, settings.force)
         workspace.check_own(pointer)
+        if target.resolve() != pointer.resolve():
+            _refuse_to_lose(pointer, _run_at(pointer))
         with sole_writer(target):
             return _export(workspace, planned, pointer, target, settings)
 
@@ -85,6 +88,7 @@ def _export(
         _point_to(pointer, replace(existing, settings=planned.settings), target)
         return _result(existing, target, written=False)
     refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
+    _refuse_to_lose(target, existing)
     alias = pseudonym(workspace) if settings.pseudonyms else str
     _check_links(settings, target)
     reviews = planned.settings["review"]
@@ -214,6 +218,32 @@ def _is_whole(tree: Path) -> bool:
     except (OSError, ValueError) as error:
         check_known(error, tree)
         return False
+
+
+def _refuse_to_lose(tree: Path, run: Run | None) -> None:
+    """Stop where the export that is to be replaced holds files of others, such as a repository.
+
+    Of one with a broken manifest nobody can tell.
+
+    Args:
+        run: of that export; None where there is none.
+
+    Raises:
+        WorkspaceError: it holds such a file, which is named.
+    """
+    if run is None or sha256_file(tree / MANIFEST) != run.outputs.get(MANIFEST):
+        return
+    lines = plain_text(tree / MANIFEST).splitlines()
+    listed = {"run.json", MANIFEST, *(line.partition("  ")[2] for line in lines)}
+    for root, folders, names in os.walk(tree):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        for name in sorted([*names, *links]):
+            path = (Path(root) / name).relative_to(tree).as_posix()
+            if path not in listed:
+                raise WorkspaceError(
+                    f"{tree}: holds {printable(path, 200)}, which is no file of the export that is "
+                    "replaced with it; move it elsewhere first"
+                )
 
 
 def _pointer(workspace: Workspace, run: Run, target: Path, force: bool) -> Path:

@@ -101,27 +101,32 @@ def gather(
     index = _whole_index(workspace, split)
     decisions = [d for review in reviews for d in load_decisions(workspace, review)]
     detected: dict[tuple[str, str], Detected] = {}
-    minings = [mining for review in reviews if (mining := mining_of(workspace, review))]
+    wanted: dict[str, set[str]] = {review: set() for review in reviews}  # box ids
+    for decision in decisions:
+        wanted.setdefault(decision.review, set()).update(b.candidate for b in decision.boxes)
+    reviews_of: dict[str, list[str]] = {}  # by mining, whose table is large
+    for review in reviews:
+        reviews_of.setdefault(mining_of(workspace, review), []).append(review)
     flagged: set[str] = set()
     if unreviewed:
         flagged.update(pc.unique(_candidates(workspace, unreviewed)["image_id"]).to_pylist())
     known = set(index.table["image_id"].to_pylist())
-    for review in reviews:
-        wanted = {b.candidate for d in decisions if d.review == review for b in d.boxes}
-        mining = mining_of(workspace, review)
+    for mining, its_reviews in reviews_of.items():
         if mining:
             table = _candidates(workspace, mining)
             flagged.update(pc.unique(table["image_id"]).to_pylist())
-            detected.update(_detected(table, review, wanted, mining))
-        # Mined again since: what reviewers saw is what counts. Planted images are not known.
-        sent = workspace.folder("review", review) / "candidates.parquet"
-        if sent.exists():
-            table = read_table(sent, CANDIDATE_SCHEMA)
-            detected.update(_detected(table, review, wanted, mining))
+            for review in filter(wanted.get, its_reviews):
+                detected.update(_detected(table, review, wanted[review], mining))
+        for review in its_reviews:
+            # Mined again since: what reviewers saw is what counts. Planted images are not known.
+            sent = workspace.folder("review", review) / "candidates.parquet"
+            if sent.exists():
+                table = read_table(sent, CANDIDATE_SCHEMA)
+                detected.update(_detected(table, review, wanted[review], mining))
+                if mining:
+                    flagged |= known.intersection(table["image_id"].to_pylist())
             if mining:
-                flagged |= known.intersection(table["image_id"].to_pylist())
-        if mining:
-            flagged |= known.intersection(_sent_as_flagged(workspace, review))
+                flagged |= known.intersection(_sent_as_flagged(workspace, review))
     check_known(flagged - known)
     return Evidence(
         index,
@@ -133,7 +138,11 @@ def gather(
         },
         frozenset(flagged),
         detected,
-        {key: weights for mining in minings for key, weights in _weights(workspace, mining)},
+        {
+            key: weights
+            for mining in filter(None, reviews_of)
+            for key, weights in _weights(workspace, mining)
+        },
         sham_alarms(workspace),
     )
 

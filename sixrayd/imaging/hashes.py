@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ShapeError, WorkspaceError
@@ -28,6 +28,7 @@ MAX_GROUP = 500  # images
 _SIDE_PX = 128  # a quarter of the time of a full decode
 _AT_ONCE = 4096  # hashes
 _COMPARED = 1 << 15  # hashes, with the next
+_MOST_LINKS = 1 << 18  # that are kept before those are let go that change no group
 _KEY_OCTETS = slice(0, 16, 2)  # the left half of the upper 8 of 16 rows
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 Indices = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
@@ -147,7 +148,8 @@ def duplicate_groups(
 def word_groups(
     words: Hashes, max_distance: int = NEAR_BITS, max_group: int = MAX_GROUP
 ) -> Indices:
-    """`duplicate_groups` of hashes as words, all of them known: some 70 bytes a hash in memory.
+    """`duplicate_groups` of hashes as words, all of them known: some 70 bytes a hash in memory, and
+    four for each bit of the distance where there are crowds.
 
     Args:
         words: (K, 4), see `hash_words`.
@@ -200,7 +202,8 @@ def _bounded_parts(sizes: Indices, pairs: Indices, distances: Indices, max_group
 
 
 def _links(words: Hashes, firsts: Indices, max_distance: int) -> tuple[Indices, Indices]:
-    """Pairs of near hashes: (L, 2) indices and (L,) bits, each pair once.
+    """Pairs of near hashes: (L, 2) indices and (L,) bits, each pair once. Of a crowd, where nearly
+    every pair is near, only those that hold it together at each distance.
 
     Two keys that differ in at most d bits agree in one of d + 1 bands of their bits.
 
@@ -209,23 +212,76 @@ def _links(words: Hashes, firsts: Indices, max_distance: int) -> tuple[Indices, 
         firsts: (U,) indices of those that are each another.
     """
     keys = _keys_of(words.view(np.uint8))[firsts]  # (U,)
-    bands = min(max_distance, NEAR_KEY_BITS) + 1
-    found: list[Indices] = [np.empty((0, 2), np.int64)]
-    for band in range(bands if max_distance else 0):
-        bits = np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, bands)))
-        for pairs in _near_in_band(keys, bits, bands - 1):
-            found.append(pairs[_distances(words, firsts[pairs]) <= max_distance])
-    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)  # (L, 2)
-    return pairs, _distances(words, firsts[pairs])
+    count = min(max_distance, NEAR_KEY_BITS) + 1
+    bands = [
+        np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, count))) for band in range(count)
+    ]
+    links = _Links(len(keys), max_distance)
+    for band in range(count if max_distance else 0):
+        for pairs in _near_in_band(keys, bands[: band + 1], count - 1):
+            links.add(pairs, _distances(words, firsts[pairs]))
+    return links.found()
+
+
+class _Links:
+    """Near pairs as they are met. When there are many, all go whose ends others link as closely:
+    what hangs together at any distance stays the same, and a link for each hash is enough for it.
+    """
+
+    def __init__(self, count: int, max_distance: int) -> None:
+        self._count, self._most = count, max_distance
+        self._pairs: list[Indices] = [np.empty((0, 2), np.int32)]
+        self._distances: list[Indices] = [np.empty(0, np.int8)]
+        self._waiting = 0
+        self._rows = np.zeros(0, np.int32)  # (U,) the row of each in `_parts`; 0 of others
+        self._parts = np.zeros((0, 0), np.int32)  # (D, 1 + linked) by distance; 0 of others
+
+    def add(self, pairs: Indices, distances: Indices) -> None:
+        """Take pairs that were not met before: (N, 2) indices and (N,) bits."""
+        near = distances <= self._most
+        pairs, distances = pairs[near], distances[near]
+        if len(self._rows):
+            one, other = (self._parts[distances, self._rows[ends]] for ends in pairs.T)
+            fresh = (one != other) | (one == 0)
+            pairs, distances = pairs[fresh], distances[fresh]
+        self._pairs.append(pairs.astype(np.int32))
+        self._distances.append(distances.astype(np.int8))
+        self._waiting += len(pairs)
+        if self._waiting > _MOST_LINKS:
+            self._thin_out()
+
+    def found(self) -> tuple[Indices, Indices]:
+        """(L, 2) indices and (L,) bits."""
+        return np.concatenate(self._pairs), np.concatenate(self._distances)
+
+    def _thin_out(self) -> None:
+        pairs, distances = self.found()
+        linked, ends = np.unique(pairs, return_inverse=True)
+        ends = ends.reshape(-1, 2)
+        shape = (len(linked), len(linked))
+        tree = minimum_spanning_tree(coo_array((distances, (ends[:, 0], ends[:, 1])), shape=shape))
+        ends = np.stack(tree.nonzero(), axis=1)
+        distances = tree.data.astype(np.int8)
+        self._pairs, self._distances, self._waiting = [linked[ends]], [distances], 0
+        self._rows = np.zeros(self._count, np.int32)
+        self._rows[linked] = np.arange(1, len(linked) + 1)
+        self._parts = np.zeros((self._most + 1, len(linked) + 1), np.int32)
+        for distance in range(self._most + 1):
+            parts = _components(len(linked), ends[distances <= distance])
+            self._parts[distance, 1:] = parts + 1
 
 
 def _distances(words: Hashes, pairs: Indices) -> Indices:
     return bits_between(words[pairs[:, 0]], words[pairs[:, 1]])
 
 
-def _near_in_band(keys: Hashes, bits: np.uint64, max_distance: int) -> Iterator[Indices]:
-    """Near pairs among keys of equal band: sorted by band, each is compared with the next, then
-    with the one after, while bands agree; some thousands at once."""
+def _near_in_band(keys: Hashes, bands: Sequence[np.uint64], max_distance: int) -> Iterator[Indices]:
+    """Near pairs among keys that agree in the last of some bands, and in none before.
+
+    Sorted by this band, each is compared with the next, then with the one after, while bands
+    agree; some thousands at once.
+    """
+    *before, bits = bands
     order = np.argsort(keys & bits).astype(np.int32)  # (U,)
     ordered = keys[order]
     for start in range(0, len(keys), _COMPARED):
@@ -234,7 +290,10 @@ def _near_in_band(keys: Hashes, bits: np.uint64, max_distance: int) -> Iterator[
         while len(first := first[: np.searchsorted(first, len(keys) - step)]):
             apart = ordered[first] ^ ordered[first + step]
             first, apart = (values[apart & bits == 0] for values in (first, apart))
-            hits = first[np.bitwise_count(apart) <= max_distance]
+            near = np.bitwise_count(apart) <= max_distance
+            for other in before:
+                near &= apart & other != 0
+            hits = first[near]
             yield np.stack([order[hits], order[hits + step]], axis=1).astype(np.int64)  # (hits, 2)
             step += 1
 

@@ -55,7 +55,8 @@ def write_release(
     """Write a release to `out` and its truth to the sibling `out`-truth.
 
     Raises:
-        ReleaseError: `out` or its truth exists and `force` is not given, or `out` has no name.
+        ReleaseError: `out` or its truth exists and `force` is not given, or `out` has no name; or
+            files of others lie where one of them is to grow.
         WorkspaceError: another process writes there, or the storage refuses.
     """
     if out.name in ("", ".."):
@@ -64,6 +65,8 @@ def write_release(
     with sole_writer(out):
         for folder in (out, truth):
             _check_free(folder, force)
+            if _beside(folder).is_dir():  # what a killed run left is replaced
+                _check_free(_beside(folder), force=True)
         return _write_both(out, truth, settings, show_progress)
 
 
@@ -98,11 +101,15 @@ def _check_free(folder: Path, force: bool) -> None:
             )
 
 
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.partial")
+
+
 @contextmanager
 def _taking_place(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` that takes its name once the block is through."""
     make_folder(folder.parent)
-    beside = folder.with_name(f"{folder.name}.partial")
+    beside = _beside(folder)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:

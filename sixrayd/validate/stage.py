@@ -29,7 +29,7 @@ from sixrayd.validate.walking import (
 )
 
 Report = Callable[[str, int, int], None]
-_OTHER = "remove it, or write the export again with `sixrayd export --force`"
+_OTHER = "move it elsewhere, or remove it"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
 _OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
 _TOLD = 100  # files between two reports

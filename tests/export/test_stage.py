@@ -13,7 +13,7 @@ import pytest
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.staging import MANIFEST
-from sixrayd.core.tables import write_table
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -355,6 +355,51 @@ def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):
     assert export(workspace, ExportSettings(force=True)).written
     assert files(tree) == before
     assert not export(workspace, ExportSettings(force=True)).written
+
+
+def test_reviews_of_one_mining_have_its_table_read_once(workspace, tmp_path):
+    run = json.loads((workspace.folder("review", "first") / "run.json").read_text())
+    for number in range(20):
+        folder = workspace.folder("review", f"r{number}")
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps(run | {"name": folder.name}))
+    read, table = [], workspace.folder("mine", "first") / "candidates.parquet"
+
+    def noted(frame, event, _):
+        if event == "call" and frame.f_code is read_table.__code__:
+            read.append(frame.f_locals["path"])
+
+    before = sys.getprofile()
+    sys.setprofile(noted)
+    try:
+        export(workspace, ExportSettings(out=tmp_path / "D"))
+    finally:
+        sys.setprofile(before)
+    assert read.count(table) == 1
+
+
+@pytest.mark.parametrize("at", [".git/HEAD", "VOC2007/notes.txt", "elsewhere"])
+@pytest.mark.parametrize("out", ["", "D"])
+def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at, out):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    own = tree / at
+    if at == "elsewhere":
+        own.symlink_to(tmp_path, target_is_directory=True)
+    else:
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("mine")
+    before = files(tree)
+
+    place = tmp_path / out if out else None
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings(out=place, with_negatives=True, force=True))
+    assert str(caught.value) == (
+        f"{tree}: holds {at}, which is no file of the export that is replaced with it; move it "
+        "elsewhere first"
+    )
+    assert files(tree) == before
+    own.unlink()
+    assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
 
 
 def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):

@@ -1,6 +1,7 @@
 """Perceptual hashes and the groups that they form."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.imaging import hashes as module
 from sixrayd.imaging.hashes import (
     bits_between,
     duplicate_groups,
@@ -18,6 +20,7 @@ from sixrayd.imaging.hashes import (
     hashes_are_whole,
     image_hash,
     perceptual_hash,
+    word_groups,
 )
 from tests.releases import encode, jpeg
 
@@ -100,6 +103,39 @@ def test_long_chain_falls_apart_at_its_widest_links() -> None:
     hashes = [text(value) for value in chain]
     assert duplicate_groups(hashes, 2).tolist() == [0] * 6
     assert duplicate_groups(hashes, 2, max_group=5).tolist() == [0, 0, 2, 2, 4, 4]
+
+
+def crowd(count: int) -> np.ndarray:
+    """(N, 4) hashes of scans of one empty belt: equal keys, at most 6 bits apart."""
+    rng = np.random.default_rng(count)
+    bits = np.zeros((count, 256), bool)
+    for _ in range(3):
+        bits[np.arange(count), rng.integers(128, 256, count)] ^= True
+    return np.packbits(bits, axis=1).view(np.uint64)
+
+
+@pytest.mark.parametrize("max_group", [3, 20, 100, 500])
+@pytest.mark.parametrize("max_distance", [1, 4, 24])
+def test_links_let_go_change_no_group(
+    max_distance: int, max_group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = np.concatenate([crowd(150), crowd(60) ^ np.uint64(0xFFFF), crowd(20)])
+    whole = word_groups(words, max_distance, max_group)
+
+    monkeypatch.setattr(module, "_MOST_LINKS", 50)
+    assert word_groups(words, max_distance, max_group).tolist() == whole.tolist()
+    assert len(set(whole.tolist())) > 3 or max_group == 500
+
+
+def test_crowd_of_near_hashes_takes_little_memory() -> None:
+    words = crowd(750)  # 280,000 pairs, each near
+    tracemalloc.start()
+    try:
+        groups = word_groups(words, max_group=750)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+    assert set(groups.tolist()) == {0}
 
 
 def test_distance_out_of_range() -> None:

@@ -247,6 +247,18 @@ def test_a_place_that_no_release_can_take_is_refused(tmp_path, monkeypatch, plac
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "theirs"]
 
 
+@pytest.mark.parametrize("name", ["release.partial", "release-truth.partial"])
+def test_a_folder_of_others_where_a_release_grows_is_left_alone(tmp_path, name) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("mine")
+    with pytest.raises(ReleaseError) as caught:
+        synthesize(tmp_path / "release", TINY)
+    assert str(caught.value) == (
+        f"{tmp_path / name}: holds thesis.txt, which no synthetic release has; name another folder"
+    )
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "thesis.txt"]
+
+
 def test_no_release_is_there_without_its_truth(tmp_path) -> None:
     out = tmp_path / "release"
     (tmp_path / "release-truth.partial").touch()  # is in the way of the truth

@@ -126,7 +126,7 @@ def test_files_that_are_gone_strange_changed_or_odd(tree, tmp_path):
         f"{listed['README.md']}; {AGAIN}",
         f"{XML}: found nothing, expected a file that manifest.sha256 lists; {AGAIN}",
         "VOC2007/extra.txt: found a plain file, expected no file that manifest.sha256 does not "
-        "list; remove it, or write the export again with `sixrayd export --force`",
+        "list; move it elsewhere, or remove it",
         "negatives.txt: found a link that leads out, expected a plain file; pass --follow to read "
         "it, or export again with --images copy",
         f"undecided.txt: found no plain file, expected a plain file; {AGAIN}",

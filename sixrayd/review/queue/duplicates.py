@@ -1,7 +1,7 @@
 """Negatives that resemble a known positive: by perceptual hash, then by a detector's features."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,22 +178,31 @@ def near_pairs(
         (L, 2) places in `hashes` and in `known`, sorted by the first and then by distance, and
         (L,) bits.
     """
+    bands: list[np.uint64] = []
     found: list[Indices] = [np.empty((0, 2), np.int64)]
     for band in range(max_distance + 1):
-        bits = np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, max_distance + 1)))
-        found.extend(_agreeing(hashes, known, bits, max_distance))
-    pairs = np.unique(np.concatenate(found), axis=0)  # (L, 2)
-    distances = _distance(hashes, known, pairs)
-    order = np.lexsort((pairs[:, 1], distances, pairs[:, 0]))
-    pairs, distances = pairs[order], distances[order]
+        bands.append(np.uint64(sum(1 << bit for bit in range(band, KEY_BITS, max_distance + 1))))
+        for pairs in _agreeing(hashes, known, bands, max_distance):
+            found.append(pairs)
+            if sum(map(len, found)) > _PAIRS:  # nearly all are near one another
+                found = [_nearest(hashes, known, np.concatenate(found), nearest)]
+    pairs = _nearest(hashes, known, np.concatenate(found), nearest)
+    return pairs, _distance(hashes, known, pairs)
+
+
+def _nearest(hashes: Hashes, known: Hashes, pairs: Indices, nearest: int) -> Indices:
+    """(L, 2) of pairs those of the nearest few of each hash, sorted as `near_pairs` gives them."""
+    order = np.lexsort((pairs[:, 1], _distance(hashes, known, pairs), pairs[:, 0]))
+    pairs = pairs[order]
     rank = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0])  # within a hash
-    return pairs[rank < nearest], distances[rank < nearest]
+    return pairs[rank < nearest]
 
 
 def _agreeing(
-    hashes: Hashes, known: Hashes, bits: np.uint64, max_distance: int
+    hashes: Hashes, known: Hashes, bands: Sequence[np.uint64], max_distance: int
 ) -> Iterator[Indices]:
-    """Near pairs (L, 2) among hashes that agree in these bits."""
+    """Near pairs (L, 2) among hashes that agree in the last of some bands, and in none before."""
+    *before, bits = bands
     order = np.argsort(hashes & bits, kind="stable")
     keys = (hashes & bits)[order]
     first, last = (np.searchsorted(keys, known & bits, side=s) for s in ("left", "right"))
@@ -202,7 +211,11 @@ def _agreeing(
         number = np.arange(start, min(start + _PAIRS, ends[-1]))
         one = np.searchsorted(ends, number, side="right")
         pairs = np.stack([order[last[one] - (ends[one] - number)], one], axis=1)
-        yield pairs[_distance(hashes, known, pairs) <= max_distance]
+        apart = hashes[pairs[:, 0]] ^ known[pairs[:, 1]]
+        near = np.bitwise_count(apart) <= max_distance
+        for other in before:
+            near &= apart & other != 0
+        yield pairs[near]
 
 
 def _distance(hashes: Hashes, known: Hashes, pairs: Indices) -> Indices:

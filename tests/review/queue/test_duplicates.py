@@ -1,6 +1,7 @@
 """Negatives that resemble positives: hashes against brute force, features on real images."""
 
 import io
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import cv2
@@ -237,6 +238,21 @@ def test_near_pairs_are_those_of_comparing_all(max_distance, at_once, monkeypatc
     found = [(int(a), int(b), int(d)) for (a, b), d in zip(pairs, distances, strict=True)]
     assert found == brute_force(hashes[:60], hashes[40:], max_distance, 3)
     assert len(found) >= 20
+
+
+def test_crowd_of_near_keys_takes_little_memory(monkeypatch):
+    monkeypatch.setattr(duplicates, "_PAIRS", 1 << 16)
+    rng = np.random.default_rng(0)
+    keys = np.zeros(800, np.uint64)  # 640,000 pairs, each near
+    for _ in range(3):
+        keys ^= np.uint64(1) << rng.integers(0, 64, len(keys), np.uint64)
+    tracemalloc.start()
+    try:
+        pairs, _ = near_pairs(keys, keys, 6, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(pairs) == 3 * len(keys)
 
 
 @pytest.mark.parametrize(("hashes", "known"), [(0, 3), (3, 0), (0, 0)])
