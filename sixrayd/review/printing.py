@@ -77,6 +77,14 @@ def status_table(workspace: Workspace, result: "ReviewStatus") -> Group:
     )
 
 
+def print_status(workspace: Workspace, result: "ReviewStatus") -> None:
+    """The same; no line is broken, since people copy commands from it."""
+    echo(f"{result.name} at {result.address}")
+    out.print(progress_table(result.progress))
+    for note in _status_notes(result, _ToType(workspace, result.name)):
+        echo(note)
+
+
 def progress_table(counts: "Progress") -> Table:
     """What a review has come to, a count a row."""
     table = Table("of the review", "", box=None, header_style="bold")
