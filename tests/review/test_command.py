@@ -219,6 +219,14 @@ def test_before_a_push_there_is_nothing_to_ask_about(tmp_path, failure, command)
     )
 
 
+@pytest.mark.parametrize("command", ["pull", "status", "adjudicate", "invite"])
+def test_a_mistyped_review_is_not_advised_to_be_pushed(workspace, failure, command):
+    assert failure(command, "-w", workspace.root, "--name", "frist") == (
+        f"error: {workspace.folder('review', 'frist')}: no such review; "
+        "name one that is there: first"
+    )
+
+
 def test_another_server_needs_https_and_a_token(workspace, failure, monkeypatch):
     monkeypatch.delenv("SIXRAYD_LABEL_STUDIO_TOKEN", raising=False)
     url = "https://labels.example.org"
@@ -284,6 +292,10 @@ def test_backups_that_cannot_be_made_or_put_back(tmp_path, failure):
         "Label Studio has not been started here yet"
     )
     assert failure("restore", "-w", tmp_path) == f"error: {server / 'backups'}: no backup here"
+    assert failure("restore", tmp_path / "gone.tar.gz", "-w", tmp_path) == (
+        f"error: {tmp_path / 'gone.tar.gz'}: no such file; "
+        f"without a name the newest of {server / 'backups'} is taken"
+    )
     odd = tmp_path / "odd.tar.gz"
     odd.write_bytes(b"no archive")
     assert failure("restore", odd, "-w", tmp_path) == (
