@@ -160,6 +160,10 @@ def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
         assert serve.stdout.readline() == (
             f"Sign in as reviewer@sixrayd.local with the password in {server.secret_file}\n"
         )
+        assert serve.stdout.readline() == (
+            f"Once there is a push, `sixrayd review invite -w {tmp_path}` prints each reviewer's "
+            "link to join by\n"
+        )
         while "Ctrl-C ends the server" not in serve.stderr.readline():
             assert serve.poll() is None
         serve.send_signal(how)
