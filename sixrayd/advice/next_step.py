@@ -200,7 +200,7 @@ class Judgement:
             steps.append(Step(self._push(state), "the last push or pull was killed"))
         if state.strewn:
             why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
-            steps.append(Step(self._push(state), why))
+            steps.append(Step(self._push(self._with_more_queue(state)), why))
         for lane, gone in state.lacking.items():
             adjudicated = lane == ADJUDICATION
             line = self._adjudicate(state) if adjudicated else self._push(state)
@@ -333,6 +333,13 @@ class Judgement:
         line += _second_looks(options.get("confirm_finds"))
         line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)
         return line + _where(state)
+
+    def _with_more_queue(self, state: ReviewState) -> ReviewState:
+        """A review with as many more of its queue as are to be strewn in, to hide these."""
+        limit, left = state.options.get("limit"), self.reviews.not_sent(state.name)
+        if not isinstance(limit, int) or not left:
+            return state
+        return replace(state, options={**state.options, "limit": limit + min(left, state.strewn)})
 
     def _adjudicate(self, state: ReviewState) -> str:
         return f"sixrayd review adjudicate{self._name(state)}{_where(state)}"

@@ -22,6 +22,7 @@ class StageProgress(StrEnum):
     DONE = "done"
     STALE = "stale"  # finished, and an input has changed since
     INTERRUPTED = "interrupted"  # begun, not finished
+    RUNNING = "running"  # begun, and a process is at it; only `status` asks which are
     BROKEN = "broken"  # run.json cannot be read, or a file of an ingest
     MISSING = "missing"
 

@@ -50,7 +50,7 @@ def demo(folder: Path, keep_open: bool, as_json: bool, **options: Any) -> None:
 
 def _wait(addresses: dict[str, str]) -> None:
     for name, address in addresses.items():
-        console.print(f"{name}: {address}")
+        console.print(f"{name}: {address}", soft_wrap=True)
     console.print("Ctrl-C ends both.")
     try:
         while True:

@@ -179,7 +179,7 @@ class _Demo:
         self.seconds[name] = round(time.monotonic() - start, 1)
 
     def _say(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)  # an address stays whole
 
     def truth(self) -> dict[str, tuple[Box, ...]]:
         """What is really in each image; no stage ever sees it."""

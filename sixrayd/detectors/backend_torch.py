@@ -84,7 +84,7 @@ def _proven(
         if away < _ASTRAY:
             return way
         reason = f"its logits would differ by {away:.0%}"
-    console.print(f"the network is not {how} for this GPU: {reason}")
+    console.print(f"the network is not {how} for this GPU: {reason}", soft_wrap=True)
     return None
 
 

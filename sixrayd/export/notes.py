@@ -13,7 +13,7 @@ def state_notes(states: States, bare: Sequence[str]) -> list[str]:
     """What is in no list, and why."""
     counts, notes = states.counts(), []
     if waiting := counts[State.FLAGGED_UNREVIEWED]:
-        notes.append(f"{waiting} flagged images are not reviewed and in none of the lists")
+        notes.append(f"{waiting:,} flagged images are not reviewed and in none of the lists")
     if bare:
         notes.append(f"{counted(len(bare), 'positive')} without a box: positives_without_boxes.txt")
     if states.unused:

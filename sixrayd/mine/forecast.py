@@ -27,6 +27,7 @@ class Forecast:
         sample: images that were timed; fewer than a thousandth of the work says little.
         images_per_s: of this machine; None where there is too little left to time.
         left_s: at that speed, after a start that takes as long as this one took.
+        other_work: what differs from the mining that is there, which `--force` would replace.
     """
 
     name: str
@@ -38,18 +39,24 @@ class Forecast:
     sample: int
     images_per_s: float | None
     left_s: float | None
+    other_work: str = ""
 
     def lines(self) -> list[str]:
         """For people."""
         told = [
             f"mining {self.name} with {self.backend}: {self.shards_left} of "
             f"{counted(self.shards, 'shard')} "
-            f"left, {self.images_left} of {counted(self.images, 'image')}"
+            f"left, {self.images_left:,} of {counted(self.images, 'image')}"
         ]
         if self.images_per_s and self.left_s is not None:
             left = timedelta(seconds=round(self.left_s))
             speed = f"{self.images_per_s:.1f} images/s"
             told.append(f"about {left} at {speed}, measured on {counted(self.sample, 'image')}")
+        if self.other_work:
+            told.append(
+                f"another mining is there ({self.other_work}): pass --force to replace it, or "
+                "--name for a new one"
+            )
         return told
 
 
@@ -62,7 +69,8 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
     models = find_models(workspace, settings)
     run = planned(workspace, settings, models)
     mining = Mining(workspace, run, models, settings)
-    begun = not workspace.other_work(run)
+    other_work = workspace.other_work(run)
+    begun = not other_work
     wanted = mining.wanted(settings.shards)
     left = mining.without_part(wanted) if begun else wanted
     sample = _Sample()
@@ -85,6 +93,7 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
         sample.timed,
         round(speed, 2) if speed else None,
         round(sample.start_s() + remaining / speed, 1) if speed else None,
+        "" if settings.force else other_work,
     )
 
 

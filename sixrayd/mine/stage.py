@@ -306,7 +306,8 @@ class Mining:
         except (WorkspaceError, ShardError) as error:
             if is_refusal(error.__cause__):
                 raise  # so that the same command, once the storage is well, finds it out
-            console.print(f"what scores are worth is not known: {error}", markup=False)
+            told = f"what scores are worth is not known: {error}"
+            console.print(told, markup=False, soft_wrap=True)
             return [], {}
         classes = self.workspace.classes().names
         held_out = HeldOut.of(found, truths, classes)

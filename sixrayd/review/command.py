@@ -33,6 +33,7 @@ from sixrayd.review.printing import (
     print_problems,
     print_pulled,
     print_pushed,
+    print_status,
     say,
     status_table,
 )
@@ -272,7 +273,8 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
         found = review_status(workspace, settings)
         if found.progress.left:
             show_links(workspace, {**options, "name": found.name})
-        out.print(_shown(workspace, found))
+        print_status(workspace, found)
+        echo(f"next: {found.next}")
     else:
         with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:

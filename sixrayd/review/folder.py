@@ -17,6 +17,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, sync_folder, write_json
 from sixrayd.core.records import (
     ADJUDICATION,
+    APART,
     CANDIDATE_SCHEMA,
     DECISION_SCHEMA,
     IMAGE_IDS,
@@ -358,6 +359,10 @@ def pushed_project(folder: ReviewFolder) -> Project:
     """
     project = folder.project()
     if project is None or not (folder.path / "tasks.parquet").exists():
+        others = [each.name for each in begun_reviews(folder.workspace)]
+        if others and folder.name not in {*folder.workspace.names("mine"), *APART, *others}:
+            there = ", ".join(others[-5:])  # a mistyped name: no push makes it
+            raise WorkspaceError(f"{folder.path}: no such review; name one that is there: {there}")
         raise WorkspaceError(
             f"{folder.path}: nothing was pushed, or not to the end; run "
             f"`{folder.workspace.command(Judgement(folder.workspace).push_of(folder.name))}`"

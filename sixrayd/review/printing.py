@@ -27,9 +27,10 @@ _SHOWN_PROBLEMS, _SHOWN_ENDED = 50, 10
 def print_pushed(result: "PushResult") -> None:
     """What a push sent, and where reviewers work."""
     echo(
-        f"{result.name}: {counted(result.added, 'image')} added, {result.already_there} were there"
+        f"{result.name}: {counted(result.added, 'image')} added, "
+        f"{result.already_there:,} were there"
         + (
-            f", {result.decided_elsewhere} decided in other reviews"
+            f", {result.decided_elsewhere:,} decided in other reviews"
             * bool(result.decided_elsewhere)
         )
         + (
@@ -77,34 +78,42 @@ def status_table(workspace: Workspace, result: "ReviewStatus") -> Group:
     )
 
 
+def print_status(workspace: Workspace, result: "ReviewStatus") -> None:
+    """The same; no line is broken, since people copy commands from it."""
+    echo(f"{result.name} at {result.address}")
+    out.print(progress_table(result.progress))
+    for note in _status_notes(result, _ToType(workspace, result.name)):
+        echo(note)
+
+
 def progress_table(counts: "Progress") -> Table:
     """What a review has come to, a count a row."""
     table = Table("of the review", "", box=None, header_style="bold")
     table.columns[1].justify = "right"
-    table.add_row("answers", f"{counts.decided} of {counts.tasks}")
+    table.add_row("answers", f"{counts.decided:,} of {counts.tasks:,}")
     if len(counts.by_lane) > 1:
         for lane, (done, of) in counts.by_lane.items():
-            table.add_row(f"  {reviewer_of(lane)}", f"{done} of {of}")
+            table.add_row(f"  {reviewer_of(lane)}", f"{done:,} of {of:,}")
             for person, number in counts.by_person.get(lane, {}).items():
-                table.add_row(f"    {person}", str(number))
+                table.add_row(f"    {person}", f"{number:,}")
     for reviewer, number in counts.by_reviewer.items():
         speed = counts.images_an_hour.get(reviewer)
-        told = [f"{number}", *([f"{speed:.0f} an hour"] if speed else [])]
+        told = [f"{number:,}", *([f"{speed:,.0f} an hour"] if speed else [])]
         told.append(f"last {counts.last_answer[reviewer]}")
         table.add_row(f"  by {reviewer}", ", ".join(told))
     answered = sum(counts.by_verdict.values()) + counts.conflicts
-    table.add_row("images answered", str(answered))
+    table.add_row("images answered", f"{answered:,}")
     for verdict, number in counts.by_verdict.items():
-        table.add_row(f"  {verdict}", str(number))
+        table.add_row(f"  {verdict}", f"{number:,}")
     if counts.conflicts:
-        table.add_row("  reviewers differ", str(counts.conflicts))
-    table.add_row("images found, new to the release", str(counts.found))
+        table.add_row("  reviewers differ", f"{counts.conflicts:,}")
+    table.add_row("images found, new to the release", f"{counts.found:,}")
     for label, number in counts.by_class.items():
-        table.add_row(f"  {label} boxes", str(number))
+        table.add_row(f"  {label} boxes", f"{number:,}")
     if counts.twice:
-        table.add_row("images one person answered twice", str(counts.twice))
+        table.add_row("images one person answered twice", f"{counts.twice:,}")
     if counts.hours_left is not None:
-        table.add_row("left, in minutes of review", f"{60 * counts.hours_left:.0f}")
+        table.add_row("left, in minutes of review", f"{60 * counts.hours_left:,.0f}")
     if counts.finish and datetime.fromisoformat(counts.finish) > datetime.now(UTC):  # else idle
         table.add_row("done, at this week's pace", counts.finish)
     return table

@@ -76,8 +76,9 @@ class FalseFinds:
         share = 100 * known[0] / max(self.found, 1)
         told = (
             f"false finds: about {known[0]:.1f} of {self.found:,} found images ({share:.1f} %; "
-            f"{known[1]:.1f} to {known[2]:.1f}), among the {self.alone:,} that one reader alone "
-            f"saw; of {self.looked:,} that a second person answered {self.cleared:,} were cleared"
+            f"{known[1]:.1f} to {known[2]:.1f} images), among the {self.alone:,} that one reader "
+            f"alone saw; of {self.looked:,} that a second person answered {self.cleared:,} were "
+            "cleared"
         )
         if not self.shams:
             return told

@@ -1,12 +1,14 @@
 """Every result of a workspace, how far the reviewers are, what runs, and what comes next."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sixrayd.advice.next_step import NOTHING_LEFT, Judgement, Step
 from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.advice.reviews import OnServer, ReviewState
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.locks import Holder
+from sixrayd.core.stages import verb
 from sixrayd.core.workspace import ASIDE, STAGES, Workspace
 
 
@@ -44,7 +46,7 @@ def status_report(
     judgement = Judgement(workspace, on_server or {})
     results = []
     for stage in STAGES:
-        found = judgement.results[stage]
+        found = _with_running(stage, judgement.results[stage], judgement.running)
         missing = [] if stage in ASIDE else [ResultStatus(stage, "", StageProgress.MISSING)]
         results += found or missing
     step, (reviews, not_sent) = judgement.step, _people(judgement)
@@ -58,6 +60,20 @@ def status_report(
         not_sent,
         tuple(f"{by}: {by.doing}" if by.doing else str(by) for by in judgement.running),
     )
+
+
+def _with_running(
+    stage: str, results: Sequence[ResultStatus], running: Sequence[Holder]
+) -> list[ResultStatus]:
+    """A stage's results; the one that a process makes now is no interrupted one.
+
+    Which of several begun results that is, nothing tells: they stay as they are.
+    """
+    begun = [result for result in results if result.progress is StageProgress.INTERRUPTED]
+    if len(begun) != 1 or all(by.doing != verb(STAGES[stage]) for by in running):
+        return list(results)
+    made = replace(begun[0], progress=StageProgress.RUNNING)
+    return [made if result is begun[0] else result for result in results]
 
 
 def _people(judgement: Judgement) -> tuple[tuple[ReviewState, ...], int]:

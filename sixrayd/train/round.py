@@ -38,7 +38,11 @@ def round_file(workspace: Workspace, name: str) -> Path:
     """
     path = workspace.folder("review", name) / "training.parquet"
     if not path.exists():
-        raise WorkspaceError(f"{path}: missing; run `sixrayd review next --name {name}` first")
+        advice = f"run `sixrayd review next --name {name}` first"
+        there = [folder.name for folder in workspace.folders("review")]
+        if there and name not in there:  # mistyped: nothing writes it
+            advice = f"there is no such review; name one that is there: {', '.join(there[-5:])}"
+        raise WorkspaceError(f"{path}: missing; {advice}")
     return path
 
 

@@ -278,6 +278,21 @@ def test_spot_checks_that_were_drawn_are_sent(tmp_path):
         assert step(workspace) == Step("sixrayd review push", "1 image drawn or planted, not sent")
 
 
+def test_spot_checks_are_sent_with_as_many_more_of_the_queue_to_hide_them(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, everybody(), options={"limit": 4})
+    rows = [
+        {"image_id": name, "group": name, "stratum": "unflagged", "draw": 1, "place": place}
+        for place, name in enumerate(("N0000008", "N0000009"), 1)
+    ]
+    write_table(workspace.folder("estimate", "rfb") / "sample.parquet", rows, SAMPLE_SCHEMA)
+    with server_up(workspace):
+        assert step(workspace).command == "sixrayd review push --limit 4"  # it has no more
+        build_mine(workspace, "rfb", [f"N{n:07d}" for n in range(1, 8)])
+        why = "2 images drawn or planted, not sent"
+        assert step(workspace) == Step("sixrayd review push --limit 6", why)
+
+
 def test_conflicts_go_to_the_adjudicator_and_then_wait_for_him(tmp_path):
     workspace = built(tmp_path)
     second = [Says(i, NOTHING, reviewer=BOB, lane="2") for i in FLAGGED]

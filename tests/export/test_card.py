@@ -136,8 +136,8 @@ def test_limits_name_false_finds_groups_and_what_nobody_saw():
     said = body(false_finds=found, groups=Groups(16, 90, 20, 1)).split("## Known limits\n")[1]
 
     assert said.splitlines()[:7] == [
-        "- False finds: about 2.0 of 40 found images (5.0 %; 0.1 to 8.9), among the 20 that one "
-        "reader alone saw; of 10 that a second person answered 1 were cleared.",
+        "- False finds: about 2.0 of 40 found images (5.0 %; 0.1 to 8.9 images), among the 20 that "
+        "one reader alone saw; of 10 that a second person answered 1 were cleared.",
         "- **Near-duplicates** are images whose 256-bit perceptual hashes differ in at most 16 "
         "bits, and",
         "  all that chain to them: one group, 90 in the release, with 20 images that are not",

@@ -45,6 +45,17 @@ def test_other_settings_begin_anew(workspace):
     assert forecast(workspace, MineSettings(**{**_plain(), "threshold": 0.3})).shards_left == 3
 
 
+def test_a_mining_that_would_be_replaced_is_named(workspace):
+    mine(workspace, MineSettings(**{**_plain(), "shards": ("negatives-00001.tar",)}))
+    other = {**_plain(), "threshold": 0.3}
+
+    assert forecast(workspace, MineSettings(**other)).lines()[-1] == (
+        "another mining is there (threshold 0.02 there, 0.3 asked for): pass --force to replace "
+        "it, or --name for a new one"
+    )
+    assert forecast(workspace, MineSettings(**other, force=True)).other_work == ""
+
+
 def test_an_unknown_shard_is_refused_before_and_after_mining(workspace):
     unknown = MineSettings(**{**_plain(), "shards": ("negatives-9.tar",)})
 

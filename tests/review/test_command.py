@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.cli import main
+from sixrayd.core.workspace import Workspace
 from sixrayd.review.agreement import agreement
 from sixrayd.review.command import review
 from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.label_studio.command import _welcome
+from sixrayd.review.label_studio.server import Server
 from sixrayd.review.next_round import NextRound
 from sixrayd.review.settings import AgreementSettings
 from tests.review.label_studio.test_backup import small
@@ -219,6 +222,14 @@ def test_before_a_push_there_is_nothing_to_ask_about(tmp_path, failure, command)
     )
 
 
+@pytest.mark.parametrize("command", ["pull", "status", "adjudicate", "invite"])
+def test_a_mistyped_review_is_not_advised_to_be_pushed(workspace, failure, command):
+    assert failure(command, "-w", workspace.root, "--name", "frist") == (
+        f"error: {workspace.folder('review', 'frist')}: no such review; "
+        "name one that is there: first"
+    )
+
+
 def test_another_server_needs_https_and_a_token(workspace, failure, monkeypatch):
     monkeypatch.delenv("SIXRAYD_LABEL_STUDIO_TOKEN", raising=False)
     url = "https://labels.example.org"
@@ -284,11 +295,27 @@ def test_backups_that_cannot_be_made_or_put_back(tmp_path, failure):
         "Label Studio has not been started here yet"
     )
     assert failure("restore", "-w", tmp_path) == f"error: {server / 'backups'}: no backup here"
+    assert failure("restore", tmp_path / "gone.tar.gz", "-w", tmp_path) == (
+        f"error: {tmp_path / 'gone.tar.gz'}: no such file; "
+        f"without a name the newest of {server / 'backups'} is taken"
+    )
     odd = tmp_path / "odd.tar.gz"
     odd.write_bytes(b"no archive")
     assert failure("restore", odd, "-w", tmp_path) == (
         f"error: {odd}: not a whole backup: not a gzip file; take another"
     )
+
+
+def test_a_server_that_starts_names_the_invitation_with_its_workspace(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    server = Server("http://127.0.0.1:1", 1, "ann", "t", tmp_path / "secret.json")
+    line = f"`sixrayd review invite -w {tmp_path}` prints each reviewer's link to join by"
+    _welcome(workspace, server)
+    assert capsys.readouterr().out.splitlines()[2] == f"Once there is a push, {line}"
+    workspace.folder("review", "first").mkdir(parents=True)
+    (workspace.folder("review", "first") / "project.json").write_text("{}")
+    _welcome(workspace, server)
+    assert capsys.readouterr().out.splitlines()[2] == line
 
 
 def test_a_server_that_is_not_up_need_not_be_stopped(tmp_path):

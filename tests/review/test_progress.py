@@ -275,3 +275,12 @@ def test_an_end_that_has_passed_is_not_foretold():
     to_come = replace(past, finish="9999-01-01T00:00+00:00")
     told = [[*progress_table(counts).columns[0].cells] for counts in (past, to_come)]
     assert told[1] == [*told[0], "done, at this week's pace"]
+
+
+def test_thousands_are_parted_as_everywhere_else():
+    counts = replace(
+        count_progress([], []), tasks=100_000, decided=12_345, found=1_234, by_class={"Gun": 2_345}
+    )
+    told = [*progress_table(counts).columns[1].cells]
+    assert told[0] == "12,345 of 100,000"
+    assert told[-2:] == ["1,234", "2,345"]

@@ -204,18 +204,20 @@ def test_status_counts_live_and_writes_nothing(site):
     words = ["status", "-w", str(site.workspace.root), "--name", "live"]
     site.mined("after", 1)
     push(site.workspace, PushSettings("after"))
-    told = " ".join(CliRunner().invoke(review, words).stdout.split())
-    assert "1 decision to bring in: `sixrayd review pull --name live -w " in told
+    told = CliRunner().invoke(review, words).stdout.splitlines()  # no command is broken in two
+    line = f"sixrayd review pull --name live -w {site.workspace.root}"
+    assert f"1 decision to bring in: `{line}`" in told
     shell = CliRunner().invoke(review, [*words, "--json"])
     assert shell.exit_code == 0
     assert json.loads(shell.stdout)["progress"]["left"] == 2
 
 
 def test_nothing_pushed_is_said(site):
+    site.mined("never", 1)
     with pytest.raises(WorkspaceError) as caught:
         pull(site.workspace, PullSettings("never"))
     folder = site.workspace.folder("review", "never")
     assert str(caught.value) == (
         f"{folder}: nothing was pushed, or not to the end; run "
-        f"`sixrayd review push --name never -w {site.workspace.root}`"
+        f"`sixrayd review push -w {site.workspace.root}`"
     )

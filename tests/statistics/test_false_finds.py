@@ -44,9 +44,9 @@ def test_worked_by_hand():
     low, high = binomtest(1, 3).proportion_ci(method="exact")
     assert found.expected == pytest.approx((2 / 3, 2 * low, 2 * high))
     assert found.words == (
-        "false finds: about 0.7 of 5 found images (13.3 %; 0.0 to 1.8), among the 2 that one "
-        "reader alone saw; of 3 that a second person answered 1 were cleared; of 40 shams 1 were "
-        "called contraband"
+        "false finds: about 0.7 of 5 found images (13.3 %; 0.0 to 1.8 images), among the 2 that "
+        "one reader alone saw; of 3 that a second person answered 1 were cleared; of 40 shams 1 "
+        "were called contraband"
     )
 
 

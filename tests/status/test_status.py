@@ -48,6 +48,21 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
     assert report.next_command == f"sixrayd train --name a -w {tmp_path}"
 
 
+def test_what_a_process_makes_now_is_not_called_interrupted(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    finish(workspace, "shards")
+    workspace.begin(Run("models", "a", {}, {}))
+    with workspace.lock("mine"):
+        assert states(workspace)["models/a"] == StageProgress.INTERRUPTED
+    with workspace.lock("models"):
+        assert states(workspace)["models/a"] == StageProgress.RUNNING
+        shown = CliRunner().invoke(status, ["-w", str(tmp_path)])
+        assert shown.stdout.splitlines()[1] == "models/a                 running"
+        workspace.begin(Run("models", "b", {}, {}))  # which of the two it is, nothing tells
+        both = states(workspace)
+    assert (both["models/a"], both["models/b"]) == (StageProgress.INTERRUPTED,) * 2
+
+
 def test_change_goes_down_the_pipeline(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     finish(workspace, "shards")

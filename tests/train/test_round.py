@@ -233,6 +233,16 @@ def test_a_round_that_is_not_written_names_the_command(workspace):
     assert str(caught.value) == f"{path}: missing; run `sixrayd review next --name first` first"
 
 
+def test_a_round_of_a_mistyped_review_names_those_that_are_there(workspace):
+    workspace.folder("review", "first").mkdir(parents=True)
+    with pytest.raises(WorkspaceError) as caught:
+        train(workspace, replace(ONCE, name="second", round="frist"))
+
+    path = workspace.folder("review", "frist") / "training.parquet"
+    advice = "there is no such review; name one that is there: first"
+    assert str(caught.value) == f"{path}: missing; {advice}"
+
+
 def test_trainings_without_a_round_are_recorded_as_before_rounds(workspace):
     run = workspace.run("models", "rfb-small")
 

@@ -77,7 +77,7 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
         if as_json:
             print_json(_public(server))
         else:
-            _welcome(server)
+            _welcome(workspace, server)
         _show_images(workspace)
         if not as_json:
             echo_next(workspace)
@@ -189,10 +189,12 @@ def _show_images(workspace: Workspace) -> None:
         )
 
 
-def _welcome(server: "Server") -> None:
+def _welcome(workspace: Workspace, server: "Server") -> None:
     echo(f"Label Studio is up at {server.url}")
     echo(f"Sign in as {server.user} with the password in {server.secret_file}")
-    echo("Once there is a push, `sixrayd review invite` prints each reviewer's link to join by")
+    line = f"`{workspace.command('sixrayd review invite')}` prints each reviewer's link to join by"
+    pushed = any(workspace.folder("review").glob("*/project.json"))
+    echo(line if pushed else f"Once there is a push, {line}")
 
 
 def _public(server: "Server") -> dict[str, Any]:

@@ -60,6 +60,11 @@ def restore(
             raise WorkspaceError(f"{server / 'backups'}: no backup here")
         archive = found[-1]
     with server_mark(workspace, "a backup is put back"), workspace.lock():
+        if not archive.exists():
+            made = server / "backups"
+            raise WorkspaceError(
+                f"{archive}: no such file; without a name the newest of {made} is taken"
+            )
         finish_restore(server, database)  # of a restore that was killed
         fresh = server / FRESH
         fresh.mkdir(mode=0o700)

@@ -117,10 +117,12 @@ def server_mark(workspace: Workspace, doing: str = "") -> Iterator[Hold]:
         try:
             hold = stack.enter_context(held(folder / "running", doing))
         except HeldError as error:
+            server = running(workspace)
+            at = f" at {server.url}" if server else ""  # who starts it again looks for this
             raise ServiceError(
                 f"{folder}: {error.holder.doing} by {error.holder}; wait for it"
                 if error.holder.doing
-                else f"{folder}: its Label Studio is already running; stop it with "
+                else f"{folder}: its Label Studio is already running{at}; stop it with "
                 f"`{workspace.command('sixrayd review stop')}`"
             ) from error
         yield hold

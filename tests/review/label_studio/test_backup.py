@@ -47,7 +47,10 @@ def test_a_lost_server_comes_back_from_its_backup(tmp_path):
         assert len(backups(workspace)) == 1  # made by the pull
         made = back_up(workspace)
         assert (made.tasks, made.annotations) == (2, 2)
-        with pytest.raises(ServiceError, match=r"running; stop it with `sixrayd review stop -w "):
+        with pytest.raises(
+            ServiceError,
+            match=r"running at http://127.0.0.1:\d+; stop it with `sixrayd review stop -w ",
+        ):
             restore(workspace)
     secret = (server_folder(workspace) / "secret.json").read_bytes()
     shutil.rmtree(server_folder(workspace) / "data")

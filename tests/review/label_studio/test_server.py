@@ -136,7 +136,7 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
         assert json.loads((server_folder(workspace) / "secret.json").read_text()) == secret
         assert pull(workspace, PullSettings()).new == 1
         assert push(workspace, PushSettings()).already_there == 2
-        with pytest.raises(ServiceError, match="its Label Studio is already running; stop it"):
+        with pytest.raises(ServiceError, match=f"is already running at {again.url}; stop it"):
             start(workspace)
     finally:
         shell = CliRunner().invoke(review, ["stop", "-w", str(workspace.root)])
@@ -159,6 +159,10 @@ def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
         assert first == f"Label Studio is up at {server.url}\n"
         assert serve.stdout.readline() == (
             f"Sign in as reviewer@sixrayd.local with the password in {server.secret_file}\n"
+        )
+        assert serve.stdout.readline() == (
+            f"Once there is a push, `sixrayd review invite -w {tmp_path}` prints each reviewer's "
+            "link to join by\n"
         )
         while "Ctrl-C ends the server" not in serve.stderr.readline():
             assert serve.poll() is None
@@ -427,7 +431,7 @@ def test_where_one_is_up_no_second_is_started(tmp_path):
         with pytest.raises(ServiceError) as caught:
             start(workspace)
         assert str(caught.value) == (
-            f"{folder}: its Label Studio is already running; stop it with "
+            f"{folder}: its Label Studio is already running at {STATE['url']}; stop it with "
             f"`sixrayd review stop -w {tmp_path}`"
         )
         assert json.loads((folder / "state.json").read_text()) == STATE
