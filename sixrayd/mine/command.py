@@ -20,6 +20,7 @@ from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
 _FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
+_MANY = 1000  # flagged images; some hours' work of one person
 if TYPE_CHECKING:
     from sixrayd.mine.stage import MineResult
 
@@ -126,6 +127,7 @@ def mine(
         print_json(result)
     else:
         _print_mined(result)
+        _tell_of_plan(workspace, result.flagged)
         echo_next(workspace)
     if result.skipped:
         sys.exit(3)
@@ -159,6 +161,12 @@ def _print_mined(result: "MineResult") -> None:
     _tell_skipped(result.skipped, result.folder, "images")
 
 
+def _tell_of_plan(workspace: Workspace, flagged: int) -> None:
+    if flagged >= _MANY:
+        line = workspace.command("sixrayd plan --reviewers 3 --days 10")
+        echo(f"before so many go to people: `{line}` divides reviewers' hours over them")
+
+
 def _tell_skipped(skipped: int, folder: str, what: str) -> None:
     if skipped:
         echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
@@ -185,6 +193,7 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
         _tell_skipped(result.skipped, result.folder, "detections")
+        _tell_of_plan(workspace, result.flagged)
         echo_next(workspace)
     if result.skipped:
         sys.exit(3)

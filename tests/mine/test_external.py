@@ -457,6 +457,19 @@ def test_settings_that_make_no_sense_are_refused(workspace, tmp_path):
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("flagged", [999, 1000])
+def test_before_many_images_go_to_people_hours_are_planned(tmp_path, runner, flagged):
+    workspace = Workspace(tmp_path / "workspace")
+    names = [f"N{number:07d}" for number in range(flagged)]
+    build_shards(workspace, [Picture(name) for name in names])
+    images = [{"id": number, "file_name": f"{name}.jpg"} for number, name in enumerate(names)]
+    settings = results(tmp_path, *(GOOD | {"image_id": i} for i in range(flagged)), images=images)
+    command = ["mine", "--detections", settings.detections, "--coco-images", settings.coco_images]
+    told = runner.invoke(cli, [*map(str, command), "--name", "m", "-w", str(workspace.root)])
+    plan = f"`sixrayd plan --reviewers 3 --days 10 -w {workspace.root}` divides reviewers' hours"
+    assert (plan in told.stdout) == (flagged == 1000), told.output
+
+
 def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, tmp_path, runner):
     settings = results(tmp_path, GOOD, {**GOOD, "score": 2})
     command = ["mine", "-w", str(workspace.root), "--detections", str(settings.detections)]

@@ -195,6 +195,8 @@ def _welcome(workspace: Workspace, server: "Server") -> None:
     line = f"`{workspace.command('sixrayd review invite')}` prints each reviewer's link to join by"
     pushed = any(workspace.folder("review").glob("*/project.json"))
     echo(line if pushed else f"Once there is a push, {line}")
+    if not pushed and not (workspace.shards / "run.json").exists():  # a mistyped one, too
+        echo(f"{workspace.root} holds no release and no review; -w serves another workspace's")
 
 
 def _public(server: "Server") -> dict[str, Any]:
