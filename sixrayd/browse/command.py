@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sixrayd.browse.settings import BrowseSettings
+from sixrayd.core.children import end_as_by_ctrl_c
 from sixrayd.core.command import json_option, options_of, print_json, workspace_option
 from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
@@ -51,6 +52,7 @@ def browse(workspace: Workspace, as_json: bool, **options: Any) -> None:
     from sixrayd.browse.stage import browse as run_browse
 
     settings = BrowseSettings(**options)
+    end_as_by_ctrl_c()
 
     def opened(session: "BrowseSession") -> None:
         # One that does not stay is dead before anybody could open it.

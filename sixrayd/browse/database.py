@@ -22,7 +22,7 @@ def running_database(mongod: Path, folder: Path) -> Iterator[str]:
     """A database for the length of a `with` block; gives its address once it answers.
 
     Args:
-        folder: its files, and the socket where the path is short enough.
+        folder: its files, and the socket where that can be there, for its owner alone.
 
     Raises:
         ServiceError: it does not start, or the folder's is up already.
@@ -31,7 +31,7 @@ def running_database(mongod: Path, folder: Path) -> Iterator[str]:
     folder.chmod(0o700)
     with ExitStack() as ends:
         door = folder / _DOOR
-        if len(os.fsencode(door)) > _LONGEST:
+        if not _may_be_made(door):
             short = tempfile.TemporaryDirectory(prefix="sixrayd-", ignore_cleanup_errors=True)
             door = Path(ends.enter_context(short)) / _DOOR
         hold = ends.enter_context(_alone(folder))
@@ -47,6 +47,21 @@ def running_database(mongod: Path, folder: Path) -> Iterator[str]:
                 raise ServiceError(f"{folder}: MongoDB ended with code {code}; see {log}")
             time.sleep(0.05)
         yield f"mongodb://{quote(str(door), safe='')}"
+
+
+def _may_be_made(door: Path) -> bool:
+    """Whether a socket can be there, which other users cannot reach; not on every file system."""
+    if len(os.fsencode(door)) > _LONGEST or door.parent.stat().st_mode & 0o077:
+        return False
+    trial = door.with_name(f".{os.getpid()}.sock")
+    try:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(trial))
+    except OSError:
+        return False
+    finally:
+        trial.unlink(missing_ok=True)
+    return True
 
 
 @contextmanager

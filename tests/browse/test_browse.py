@@ -411,7 +411,8 @@ def test_a_port_in_use_is_said(workspace, fiftyone):
 
 @pytest.mark.browser
 @pytest.mark.long
-def test_command_stays_until_interrupted(workspace, fiftyone):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_command_stays_until_interrupted_or_its_terminal_ends(workspace, fiftyone, how):
     command = [sys.executable, "-m", "sixrayd", "browse", "-w", str(workspace.root)]
     command += ["--port", "0", "--timeout-s", "120", "--json"]
     pipe = subprocess.PIPE
@@ -426,7 +427,7 @@ def test_command_stays_until_interrupted(workspace, fiftyone):
         assert re.fullmatch(ADDRESS.format(session["dataset"]), session["url"])
         time.sleep(0.5)
         assert running.poll() is None
-        running.send_signal(signal.SIGINT)
+        running.send_signal(how)
         rest, errors = running.communicate()
     assert (running.returncode, rest) == (0, ""), errors
 

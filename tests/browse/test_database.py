@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.browse.database import running_database
+from sixrayd.browse.database import _may_be_made, running_database
 from sixrayd.core.errors import ServiceError
 
 
@@ -34,3 +34,14 @@ def test_of_two_that_start_at_once_one_is_told_of_the_other(tmp_path: Path) -> N
         f"{folder}: its database is in use; end the `sixrayd browse` that uses it",
         "up",
     ]
+
+
+def test_the_socket_is_elsewhere_where_others_could_reach_it_or_none_can_be(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir(mode=0o700)
+    assert _may_be_made(tmp_path / "mongodb.sock")
+    assert not _may_be_made(deep / "mongodb.sock")
+    tmp_path.chmod(0o755)  # as on exFAT, which keeps no modes
+    assert not _may_be_made(tmp_path / "mongodb.sock")
+    assert list(tmp_path.glob("*.sock")) == []

@@ -10,7 +10,7 @@ from typing import Any
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.files import make_folder, plain_text
-from sixrayd.core.private import known_to_others, write_private
+from sixrayd.core.private import check_closed, known_to_others, write_private
 
 USER = "reviewer@sixrayd.local"
 
@@ -20,6 +20,7 @@ def private_folder(path: Path) -> None:
 
     Raises:
         ServiceError: it is another user's.
+        WorkspaceError: its file system keeps no modes.
     """
     make_folder(path, 0o700)
     found = path.stat()
@@ -30,6 +31,7 @@ def private_folder(path: Path) -> None:
         )
     if found.st_mode & 0o077:
         path.chmod(0o700)
+        check_closed(path)
 
 
 def account_of(folder: Path, database: Path, say: Callable[[str], None]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import IO
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
+from sixrayd.core.private import check_closed
 from sixrayd.core.restored import half_restored
 from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Workspace
@@ -77,6 +78,7 @@ def back_up(
         files |= {p.relative_to(workspace.root).as_posix(): p for p in _review_files(workspace)}
         files = {name: file for name, file in files.items() if is_ours(name)}
         with replacing(path, 0o600) as beside, beside.open("wb") as out:
+            check_closed(beside)
             _write(out, files, counts)
             if _marks(server) != before:
                 raise WorkspaceError(
