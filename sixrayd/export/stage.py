@@ -37,6 +37,7 @@ from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.standing import answer_rows, settled_answers
 
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
+_SHOWN = 3  # files of others, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,21 +230,25 @@ def _refuse_to_lose(tree: Path, run: Run | None) -> None:
         run: of that export; None where there is none.
 
     Raises:
-        WorkspaceError: it holds such a file, which is named.
+        WorkspaceError: it holds such files; the first are named.
     """
-    if run is None or sha256_file(tree / MANIFEST) != run.outputs.get(MANIFEST):
+    manifest = tree / MANIFEST
+    if run is None or sha256_file(manifest) != run.outputs.get(MANIFEST):
         return
-    lines = plain_text(tree / MANIFEST).splitlines()
+    lines = plain_text(manifest).splitlines()
     listed = {"run.json", MANIFEST, *(line.partition("  ")[2] for line in lines)}
+    others = []
     for root, folders, names in os.walk(tree):
         links = [name for name in folders if (Path(root) / name).is_symlink()]
-        for name in sorted([*names, *links]):
-            path = (Path(root) / name).relative_to(tree).as_posix()
-            if path not in listed:
-                raise WorkspaceError(
-                    f"{tree}: holds {printable(path, 200)}, which is no file of the export that is "
-                    "replaced with it; move it elsewhere first"
-                )
+        paths = (Path(root, name).relative_to(tree).as_posix() for name in [*names, *links])
+        others += [path for path in paths if path not in listed]
+    if others:
+        first = ", ".join(printable(path, 100) for path in sorted(others)[:_SHOWN])
+        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        raise WorkspaceError(
+            f"{tree}: holds what is not the export's, {first}{more}, and would be removed with "
+            "it; move that elsewhere first"
+        )
 
 
 def _pointer(workspace: Workspace, run: Run, target: Path, force: bool) -> Path:

@@ -394,7 +394,7 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
     with pytest.raises(WorkspaceError) as caught:
         export(workspace, ExportSettings(out=place, with_negatives=True, force=True))
     assert str(caught.value) == (
-        f"{tree}: holds {at}, which is no file of the export that is replaced with it; move it "
+        f"{tree}: holds what is not the export's, {at}, and would be removed with it; move that "
         "elsewhere first"
     )
     assert files(tree) == before
