@@ -185,7 +185,12 @@ class Judgement:
         if mined and (review is None or mined.progress is not StageProgress.DONE):
             run = self.workspace.held("mine", mined.name)
             model = str(run.settings.get("model", "")) if run else ""
-            yield from self._of_learning(model)
+            longer = list(self._of_learning(model))
+            if longer and newest and newest.name != model and not self._mined(newest.name):
+                yield from self._of_learning(newest.name)
+                line = f"sixrayd mine --model {shlex.quote(newest.name)}"
+                yield Step(line, "a newer model has not mined; the one that has learnt nothing")
+            yield from longer
             lost = model not in self.workspace.names("models")
             if lost and f"models/{model}/run.json" in mined.changed:
                 line = f"sixrayd train --name {shlex.quote(model)}"

@@ -107,6 +107,19 @@ def test_a_training_that_learnt_nothing_is_made_longer(tmp_path):
     assert step(workspace).command == "sixrayd mine"
 
 
+def test_a_newer_model_mines_where_the_one_that_mined_learnt_nothing(tmp_path):
+    workspace = built(tmp_path)
+    learnt(workspace, "rfb", 0.0)
+    workspace.finish(Run("mine", "rfb", {"model": "rfb"}, workspace.upstream(("models", "rfb"))))
+    learnt(workspace, "longer", 0.01)
+    assert step(workspace).command == "sixrayd train --name longer --epochs 6 --force"
+    learnt(workspace, "longer", 0.6)
+    assert step(workspace) == Step(
+        "sixrayd mine --model longer",
+        "a newer model has not mined; the one that has learnt nothing",
+    )
+
+
 def test_what_learnt_nothing_does_not_mine_again_and_is_not_sent(tmp_path):
     workspace = built(tmp_path)
     learnt(workspace, "rfb", 0.0)
