@@ -28,7 +28,7 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(edge) for edge in self.xyxy):
+        if not all(map(math.isfinite, self.xyxy)):
             raise ShapeError(f"box {self.label}: coordinates must be finite, got {self.xyxy}")
         if self.x2 <= self.x1 or self.y2 <= self.y1:
             raise ShapeError(f"box {self.label}: needs x1 < x2 and y1 < y2, got {self.xyxy}")
@@ -84,6 +84,8 @@ def clip_xyxy(boxes: FloatArray, width: int, height: int) -> FloatArray:
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
     """The part of a box inside an image, None where nothing is."""
+    if box.x1 >= 0 and box.y1 >= 0 and box.x2 <= width and box.y2 <= height:
+        return box
     x1, y1 = max(box.x1, 0.0), max(box.y1, 0.0)
     x2, y2 = min(box.x2, float(width)), min(box.y2, float(height))
     return Box(box.label, x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None

@@ -314,29 +314,34 @@ def _object(
     if element.tag != "object":
         text = f"<{element.tag}>, expected <object>"
         raise UselessBoxError(Flaw.UNREADABLE_LABELS, text)
-    _note_repeats(element, at, findings)
-    if len(element) == 0:
+    parts = _parts(element, at, findings)
+    if not parts:
         raise UselessBoxError(Flaw.EMPTY_OBJECT, "empty", expected=True)
-    label = settle_label(element.findtext("name") or "", classes)
-    xmin, ymin, xmax, ymax = (_coordinate(element, edge) for edge in PIXEL_EDGES)
+    label = settle_label(_text(parts, "name"), classes)
+    edges = _parts(parts["bndbox"], at, findings) if "bndbox" in parts else {}
+    xmin, ymin, xmax, ymax = (_coordinate(edges, edge) for edge in PIXEL_EDGES)
     box = settle_box(label, (xmin, ymin, xmax, ymax), at, size_wh, _GRID, findings)
-    difficult, truncated = (_flag(element.findtext(name)) for name in ("difficult", "truncated"))
-    return VocObject(box, difficult, truncated, _provenance(element.find("sixrayd")))
+    difficult, truncated = (_flag(_text(parts, name)) for name in ("difficult", "truncated"))
+    return VocObject(box, difficult, truncated, _provenance(parts.get("sixrayd")))
 
 
-def _note_repeats(element: etree._Element, at: str, findings: list[Finding]) -> None:
-    bndbox = element.find("bndbox")
-    tags = [child.tag for child in (*element, *(() if bndbox is None else bndbox))]
-    if len(set(tags)) == len(tags):
-        return
-    for tag in ("name", "bndbox", "difficult", "truncated", *PIXEL_EDGES):
-        if (count := tags.count(tag)) > 1:
-            text = f"{count} <{tag}>, expected one; the first holds"
-            findings.append(Finding(Flaw.GIVEN_TWICE, at, text))
+def _parts(element: etree._Element, at: str, findings: list[Finding]) -> dict[str, etree._Element]:
+    """The elements within one by their tags; of several, the first."""
+    tags = [child.tag for child in element]
+    if len(set(tags)) < len(tags):
+        for tag in ("name", "bndbox", "difficult", "truncated", *PIXEL_EDGES):
+            if (count := tags.count(tag)) > 1:
+                text = f"{count} <{tag}>, expected one; the first holds"
+                findings.append(Finding(Flaw.GIVEN_TWICE, at, text))
+    return {child.tag: child for child in reversed(element)}
 
 
-def _coordinate(element: etree._Element, edge: str) -> float:
-    text = (element.findtext(f"bndbox/{edge}") or "").strip()
+def _text(parts: Mapping[str, etree._Element], tag: str) -> str:
+    return (parts[tag].text or "") if tag in parts else ""
+
+
+def _coordinate(edges: Mapping[str, etree._Element], edge: str) -> float:
+    text = _text(edges, edge).strip()
     try:
         value = number_of_text(text)
     except ValueError as error:
@@ -348,8 +353,8 @@ def _coordinate(element: etree._Element, edge: str) -> float:
     return value
 
 
-def _flag(text: str | None) -> bool:
-    return (text or "").strip().lower() in ("1", "true")
+def _flag(text: str) -> bool:
+    return text.strip().lower() in ("1", "true")
 
 
 def _provenance(element: etree._Element | None) -> Provenance | None:
