@@ -172,10 +172,11 @@ class Drawing:
 
         One box an object, whatever its class: of two that overlap by half, the likelier.
         """
-        known = sorted(rows, key=lambda row: -row["score"])[:_CONSIDERED]
-        xyxy = np.array([edges_of(row) for row in known], np.float64).reshape(-1, 4)
-        scores = np.array([row["score"] for row in known], np.float64)
-        kept = [known[place] for place in one_an_object(xyxy, scores)]
+        kept = sorted(rows, key=lambda row: -row["score"])[:_CONSIDERED]
+        if len(kept) > 1:  # of one, as most images have, nothing need be compared
+            xyxy = np.array([edges_of(row) for row in kept], np.float64)  # (N, 4)
+            scores = np.array([row["score"] for row in kept], np.float64)
+            kept = [kept[place] for place in one_an_object(xyxy, scores)]
         # Scores of the known positives have six digits.
         likely = (row for row in kept if round(row["score"], 6) >= self.least)
         return tuple(row for row in likely if row["label"] not in self.without)[: self.most]
