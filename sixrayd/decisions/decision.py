@@ -21,6 +21,10 @@ from sixrayd.core.workspace import Workspace
 _MOST_VERSIONS = 2**31  # of an answer
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
 _MOST_PAIRS = 50_000_000  # of boxes on one image that several drew, over all images: seconds
+_WAY_OUT = (  # of a review of one's own
+    "delete the answer that is none on the server, or, where it was pulled, end it with "
+    "`sixrayd review withdraw`, and pull again"
+)
 _LONGEST_NAME = 1_000  # signs of a reviewer's name, which is said of each box that he alone drew
 
 
@@ -259,8 +263,7 @@ def check_count(said: Sequence[Decision]) -> None:
     if boxes > MOST_BOXES or len(said) > MOST_ANSWERS:
         raise ShapeError(
             f"{said[0].image_id}: {boxes:,} boxes in {len(said):,} answers, expected at most "
-            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, delete the answer "
-            "that is none on the server and pull again"
+            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, {_WAY_OUT}"
         )
 
 
@@ -291,7 +294,7 @@ def check_counts(said: Iterable[Sequence[Decision]]) -> None:
             raise ShapeError(
                 f"{given[0].image_id}: with those before it more than {_MOST_PAIRS:,} pairs of "
                 "boxes on images that several answered, which nobody draws; where the review is "
-                "yours, delete the answers that are none on the server and pull again"
+                f"yours, {_WAY_OUT}"
             )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sixrayd.core.errors import ServiceError, printable
@@ -141,6 +142,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
 
     Raises:
         ServiceError: the server is down, refuses, or lacks the review.
+        ShapeError: an image would have more boxes or answers than are read; nothing is appended.
         WorkspaceError: nothing has been pushed under this name.
     """
     name = settings.name or newest_review(workspace)
@@ -150,21 +152,23 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         cursors = {} if settings.full else folder.cursors()
         with connect(workspace, settings.url, settings.token_file, settings.server) as server:
             fetched = fetch(folder, project, server, cursors)
+        known = {planted: folder.decisions(planted=planted) for planted in (False, True)}
+        fresh = {planted: fetched.fresh(rows, planted=planted) for planted, rows in known.items()}
+        said = decisions_of(chain(*known.values(), *fresh.values()), name)
+        # Refused before it is kept: what no image has would end every command from then on.
+        problems = open_problems(fetched.known(), said)
+        in_all = said_in_all(workspace, decisions_of(fresh[False], name))
         files, counts, taken_back = [], [], 0
-        for planted in (False, True):
-            fresh = fetched.fresh(folder.decisions(planted=planted), planted=planted)
-            taken_back += sum(row["withdrawn"] for row in fresh)
-            counts.append(sum(not row["withdrawn"] for row in fresh))
-            if fresh:
+        for planted, rows in fresh.items():
+            taken_back += sum(row["withdrawn"] for row in rows)
+            counts.append(sum(not row["withdrawn"] for row in rows))
+            if rows:
                 folder.reopen()
-                files.append(folder.append_decisions(fresh, planted=planted))
+                files.append(folder.append_decisions(rows, planted=planted))
         folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
         progress = folder.finish(project)
-        rows = [row for kind in (False, True) for row in folder.decisions(planted=kind)]
-        said = decisions_of(rows, name)
-        problems = open_problems(fetched.known(), said)
         server.keep_safe()
-    known = {known.annotation for c in fetched.cursors.values() for known in c.annotations}
+    there = {item.annotation for item in fetched.known()}
     return PullResult(
         name=name,
         new=counts[0],
@@ -175,11 +179,11 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         skipped=fetched.skipped(said),
         empty=fetched.count(Outcome.EMPTY),
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
-        gone=len({row["annotation"] for row in folder.decisions()} - known),
+        gone=len({row["annotation"] for row in folder.decisions()} - there),
         lacking=fetched.lacking(folder, said),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
-        unsettled=count_unsettled(folder.tasks(), said_in_all(workspace)),
+        unsettled=count_unsettled(folder.tasks(), in_all),
         progress=progress,
     )
 

@@ -1,9 +1,10 @@
 """Decisions that no longer count: a version of their own, nothing is deleted."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.versions import newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
@@ -23,6 +24,7 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
     """Append a version that ends each decision; one that is changed on the server comes back.
 
     Raises:
+        ShapeError: of an image more than is read stands even then; what was asked is withdrawn.
         WorkspaceError: an image has no decision that stands.
     """
     name = settings.name or newest_review(workspace)
@@ -30,7 +32,8 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
         folder = ReviewFolder(workspace, name)
         project = pushed_project(folder)
         if not (folder.path / "run.json").exists():  # one was killed that had withdrawn
-            folder.finish(project)
+            with suppress(ShapeError):  # answers that nothing reads: they can be withdrawn
+                folder.finish(project)
         newest = newest_versions(folder.decisions()).values()
         rows = []
         for image_id in dict.fromkeys(settings.images):

@@ -450,7 +450,8 @@ def test_what_no_image_has_is_refused(said, what, read):
         read([*said])
     assert str(error.value) == (
         f"N1: {what}, expected at most 2,000 and 100; where the review is yours, delete the "
-        "answer that is none on the server and pull again"
+        "answer that is none on the server, or, where it was pulled, end it with `sixrayd review "
+        "withdraw`, and pull again"
     )
 
 

@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.records import Verdict
+from sixrayd.decisions import decision
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.command import review
 from sixrayd.review.label_studio.labelling import region, verdict_region
@@ -221,3 +222,20 @@ def test_nothing_pushed_is_said(site):
         f"{folder}: nothing was pushed, or not to the end; run "
         f"`sixrayd review push -w {site.workspace.root}`"
     )
+
+
+def test_what_no_image_has_is_not_kept_and_deleting_it_there_is_enough(site, monkeypatch):
+    monkeypatch.setattr(decision, "MOST_BOXES", 1)
+    project = site.pushed("crowded", 1)
+    gun, knife = (region(label, Box(label, 50, 10, 70, 30), SIZE) for label in ("Gun", "Knife"))
+    image, first = site.answer(project, [gun], Verdict.MISSED, by=site.person())
+    with site.client() as server:
+        (task,) = server.answered_tasks(project)
+        second = server.submit(task.task_id, [knife, verdict_region(Verdict.MISSED)], 1)
+        with pytest.raises(ShapeError, match=f"^{image}: 2 boxes in 2 answers, expected"):
+            pull(site.workspace, PullSettings("crowded"))
+        assert files(site, "crowded") == []
+        server.calls.sdk.annotations.delete(second)
+
+    assert pull(site.workspace, PullSettings("crowded")).new == 1
+    assert [d.annotation for d in load_decisions(site.workspace, "crowded")] == [first]

@@ -7,6 +7,7 @@ import pytest
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions import decision
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.settings import WithdrawSettings
@@ -154,3 +155,15 @@ def test_while_somebody_else_writes_nothing_is_withdrawn(tmp_path):
     with workspace.lock(), pytest.raises(WorkspaceError, match="in use by process"):
         withdraw(Workspace(tmp_path), asked(IMAGES[1]))
     assert len(tables(workspace)) == 2
+
+
+def test_answers_that_nothing_reads_can_be_withdrawn(tmp_path, monkeypatch):
+    workspace = reviewed(tmp_path)
+    monkeypatch.setattr(decision, "MOST_BOXES", 0)
+    (workspace.folder("review", "first") / "run.json").unlink()  # a pull ended once it had them
+
+    assert withdraw(workspace, asked(IMAGES[0], reviewer=EVE)).withdrawn == 1
+    assert stands(workspace) == {
+        IMAGES[0]: [(ANN, 2), (BOB, 1)],
+        IMAGES[1]: [(ANN, 1)],
+    }
