@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -239,3 +240,19 @@ def test_what_no_image_has_is_not_kept_and_deleting_it_there_is_enough(site, mon
 
     assert pull(site.workspace, PullSettings("crowded")).new == 1
     assert [d.annotation for d in load_decisions(site.workspace, "crowded")] == [first]
+
+
+def test_an_answer_without_utf8_costs_itself_and_no_others(site):
+    project = site.pushed("torn", 2)
+    image, _ = site.answer(project)
+    torn = [{**verdict_region(Verdict.MISSED), "id": "\ud800"}]
+    with site.client() as server:
+        place = f"{site.server.url}/api/tasks/{server.next_task(project).task_id}/annotations/"
+    headers = {"Authorization": f"Token {site.connection.token}"}
+    headers["Content-Type"] = "application/json"
+    said = json.dumps({"result": torn})  # it is saved, though the server cannot say so
+    assert httpx.post(place, content=said, headers=headers, timeout=60).status_code == 500
+
+    result = pull(site.workspace, PullSettings("torn"))
+    assert (result.new, len(result.problems)) == (2, 1)  # it has a verdict, and no box
+    assert image in site.standing("torn")

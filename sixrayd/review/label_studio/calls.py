@@ -187,5 +187,7 @@ def _refusal(error: ApiError, token: str) -> str:
     body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
     if fault := _storage_fault(str(body)):
         return fault
+    if str(body).lstrip().startswith("<"):  # of HTML the first words say nothing
+        return f"Label Studio answered {error.status_code} with a page of its own; its log says why"
     said = " ".join(str(body).replace(token, "…").split())[:200]
     return f"Label Studio answered {error.status_code}: {said}"

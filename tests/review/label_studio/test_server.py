@@ -245,6 +245,13 @@ def test_servers_that_are_no_label_studio(site):
         assert refused(url) == f"{url}: Label Studio answered 418: no …"
 
 
+def test_a_page_in_place_of_an_answer_is_not_told():
+    with web(404, b"\n<!doctype html>\n<html><head>") as url:
+        assert refused(url) == (
+            f"{url}: Label Studio answered 404 with a page of its own; its log says why"
+        )
+
+
 def test_a_server_without_room_is_not_waited_for():
     said = "database or disk is full"
     with web(500, json.dumps({"detail": said}).encode()) as url:

@@ -1,6 +1,7 @@
 """Settings of the workspace's own Label Studio; they run in its environment, without sixrayd."""
 
 import hmac
+import json
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 
+from django.db.models import JSONField
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
 _NEXT_TASK = re.compile(r"/api/projects/\d+/next/?|/api/dm/actions/?")
@@ -36,6 +38,19 @@ TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type
 TEMPLATES[0]["OPTIONS"]["context_processors"].append("sixrayd_settings.where_to_work")  # type: ignore # noqa: F821
 LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.OwnLog"}}  # type: ignore # noqa: F821
 LOGGING["handlers"]["console"]["filters"] = ["sixrayd"]  # type: ignore # noqa: F821
+_FROM_DATABASE = JSONField.from_db_value
+
+
+def _with_whole_signs(field, value, *more):  # type: ignore[no-untyped-def]
+    """What a column of JSON says, without halves of signs: they have no UTF-8, so that one answer
+    with one would end every export of its project. SQLite takes them, as `\\ud800`."""
+    said = _FROM_DATABASE(field, value, *more)
+    if isinstance(value, str) and "\\ud" in value.lower():
+        said = json.loads(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"))
+    return said
+
+
+JSONField.from_db_value = _with_whole_signs
 
 
 def where_to_work(request: HttpRequest) -> dict[str, str]:
