@@ -1,6 +1,7 @@
 """Decisions from a real Label Studio: all of them, once, and what is odd by name."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -256,3 +257,17 @@ def test_an_answer_without_utf8_costs_itself_and_no_others(site):
     result = pull(site.workspace, PullSettings("torn"))
     assert (result.new, len(result.problems)) == (2, 1)  # it has a verdict, and no box
     assert image in site.standing("torn")
+
+
+def test_what_a_killed_pull_left_is_removed_and_nothing_of_one_that_goes_on(site):
+    project = site.pushed("beside", 1)
+    now, before = datetime.now(UTC), datetime.now(UTC) - timedelta(hours=2)
+    titles = [f"changed (sixrayd) {now.isoformat()}", f"changed (sixrayd) {before.isoformat()}"]
+    with site.client() as server:
+        for title in (*titles, "changed (sixrayd)", "a reviewer's"):
+            server.calls.sdk.views.create(project=project, data={"title": title})
+        server.answered_tasks(project)
+        left = [
+            view["data"]["title"] for view in server.calls.asked("api/dm/views/", project=project)
+        ]
+    assert left == [titles[0], "a reviewer's"]

@@ -10,6 +10,7 @@ from typing import Any, Self
 import httpx
 
 from sixrayd.core.errors import ServiceError, printable
+from sixrayd.core.moments import read_utc
 from sixrayd.review.label_studio.calls import TIMEOUT_S, Calls
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.exports import OpenTask, number_of, read_tasks
@@ -22,7 +23,8 @@ _BUSY_S = 60.0  # of a server on this machine that is up
 _NAME = 254  # signs of an e-mail address
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
-_EXPORT = "changed (sixrayd)"  # title of the views and exports that are made on the way
+_EXPORT = "changed (sixrayd)"  # begins the titles of views and exports that are made on the way
+_LEFT = timedelta(hours=1)  # after which none is of a call that goes on
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
 
@@ -207,26 +209,25 @@ class LabelStudio:
         return self.calls.patiently(lambda: self._export_view(project, [*answered, _WITH_DRAFT]))
 
     def _tidy(self, project: int) -> None:
-        # What exports that were killed left behind.
+        # What exports that were killed left behind; another pull or status may go on beside.
         for view in self.calls.asked("api/dm/views/", project=project):
-            if (view["data"] or {}).get("title") == _EXPORT:
+            if _is_left((view["data"] or {}).get("title")):
                 self.calls.sdk.views.delete(str(int(view["id"])))
         for export in self.calls.asked(f"api/projects/{project}/exports/"):
-            if export["title"] == _EXPORT:
+            if _is_left(export["title"]):
                 self.calls.sdk.projects.exports.delete(project, int(export["id"]))
 
     def _export_view(
         self, project: int, items: Sequence[Mapping[str, Any]]
     ) -> tuple[ServerTask, ...]:
         filters = {"conjunction": "or", "items": list(items)}
+        title = f"{_EXPORT} {datetime.now(UTC).isoformat(timespec='seconds')}"
         view = self.calls.sdk.views.create(
-            project=project, data={"title": _EXPORT, "filters": filters}
+            project=project, data={"title": title, "filters": filters}
         )
         exports = self.calls.sdk.projects.exports
         try:
-            made = exports.create(
-                project, title=_EXPORT, task_filter_options={"view": int(view.id)}
-            )
+            made = exports.create(project, title=title, task_filter_options={"view": int(view.id)})
             try:
                 return read_tasks(exports.download(project, made.id))
             finally:
@@ -332,6 +333,17 @@ class LabelStudio:
                 f"{self.connection.url}: Label Studio {release} has known security holes; "
                 f"sixrayd needs {'.'.join(map(str, OLDEST))} or later"
             )
+
+
+def _is_left(title: Any) -> bool:
+    """Whether a title is of a view or an export that a killed call left behind."""
+    said = str(title)
+    if not said.startswith(_EXPORT):
+        return False
+    try:
+        return datetime.now(UTC) - read_utc(said.removeprefix(_EXPORT).strip()) > _LEFT
+    except ValueError:
+        return True  # earlier versions named no moment
 
 
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
