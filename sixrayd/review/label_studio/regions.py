@@ -79,7 +79,8 @@ def _read_box(
         raise AnnotationError(
             f"left out, label {str(labels[0])!r} is none of {expected}"
         ) from error
-    edges = _edges_px(value, size_wh)  # (4,)
+    with np.errstate(over="ignore", invalid="ignore"):  # such a box is left out below
+        edges = _edges_px(value, size_wh)  # (4,)
     if not np.isfinite(edges).all():
         raise AnnotationError("left out, its coordinates are not numbers")
     kept = clip_xyxy(edges[None], *size_wh)[0]  # (4,)

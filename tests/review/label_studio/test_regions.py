@@ -282,7 +282,8 @@ def test_a_number_too_large_for_any_box_costs_its_box(key, number):
 
 
 @pytest.mark.parametrize("key", ["x", "y", "width", "height"])
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1.7e308, -1.7e308])
 def test_coordinates_that_are_no_numbers_cost_their_box(key, number):
     answer = read(changed(**{key: number}), MISSED)
     assert answer == ReadAnswer(
