@@ -220,13 +220,13 @@ class HttpMirror:
     ) -> None:
         url, extensions = self._url(file), dict(pace.extensions)
         with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
-            if answer.status_code == 416:
+            if answer.status_code == 416 and done:
                 _check_all_is_here(answer, part, done)
                 return
             _check_status(answer)
             if answer.status_code == 206:
                 _check_resumed(answer, part, done, seen)
-            else:
+            if answer.status_code != 206 or not done:  # what lies there has no known version
                 _begin_anew(part, _mark(answer), self.name)
             self._receive(answer, file, part, most, pace)
 

@@ -118,6 +118,18 @@ def test_a_range_that_was_not_asked_for(tmp_path, server):
     assert got(tmp_path, server) == ZIP
 
 
+def test_a_server_that_has_no_range_where_none_was_asked_for(tmp_path, server):
+    server.odd[NAME] = [Odd(416, {"Content-Range": "bytes */0"})]
+    assert failed(tmp_path, server) == f"{server.url}{NAME}: the server answered 416"
+
+
+def test_a_range_of_all_is_not_glued_to_what_lies_there(tmp_path, server):
+    whole = Odd(206, {"Content-Range": f"bytes 0-{len(ZIP) - 1}/{len(ZIP)}"}, ZIP)
+    server.odd[NAME], server.tags = [Odd(cut=100), whole], False
+
+    assert got(tmp_path, server) == ZIP
+
+
 def test_busy_servers_are_asked_again(tmp_path, server):
     soon = {"Retry-After": "0"}
     server.odd[NAME] = [Odd(503), Odd(429, soon), Odd(500), Odd(408, {"Retry-After": "soon"})]
