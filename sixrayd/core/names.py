@@ -6,25 +6,25 @@ import pyarrow.compute as pc
 from sixrayd.core import image_ids
 from sixrayd.core.classes import is_class_name
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.records import Kind
+from sixrayd.core.records import Kind, Role
 
 _ID = rf"\A({image_ids.START}{image_ids.LETTERS}*)?\z"  # none where a row is of no image
 _FILE = r"\w[\w.\-]*"
 _PLAIN = {"image_id": _ID, "other_id": _ID, "group": _ID, "target": _ID, "shard": rf"\A{_FILE}\z"}
 _PLAIN |= dict.fromkeys(("split", "side"), rf"\A({_FILE})?\z")  # folders of an export
 _CLASSES = ("label", "labels")
-_KINDS = [str(kind) for kind in Kind]
+_WORDS = {"kind": [str(kind) for kind in Kind], "role": [str(role) for role in Role]}
 
 
 def check_names(table: pa.Table, where: str) -> None:
-    """Refuse a table with names that are no plain ones, or with images of no known kind.
+    """Refuse a table with names that are no plain ones, or with images of no known kind or role.
 
     Args:
         where: names the table in messages.
 
     Raises:
         WorkspaceError: an id, the name of a shard, of a split, of a side or of a class is none;
-            a kind is none of `Kind`.
+            a kind is none of `Kind`, a role none of `Role`.
     """
     for name in table.schema.names:
         _check(name, table[name], where)
@@ -46,9 +46,9 @@ def _check(name: str, column: pa.ChunkedArray, where: str) -> None:
         fits = pc.less_equal(pc.binary_length(column), image_ids.MOST_LETTERS)
         plain = pc.and_(pc.match_substring_regex(column, _PLAIN[name]), fits)
         found = column.filter(pc.invert(plain)).slice(0, 1).to_pylist()
-    elif name == "kind":
-        what = "known kind"
-        known = pc.or_kleene(pc.is_in(column, pa.array(_KINDS)), pc.is_null(column))
+    elif name in _WORDS:
+        what = f"known {name}"
+        known = pc.or_kleene(pc.is_in(column, pa.array(_WORDS[name])), pc.is_null(column))
         found = column.filter(pc.invert(known)).slice(0, 1).to_pylist()
     elif name in _CLASSES:
         names = pc.unique(column).to_pylist()

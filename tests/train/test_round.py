@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import sha256_file
+from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA
 from sixrayd.core.tables import write_table
@@ -248,6 +248,16 @@ def test_trainings_without_a_round_are_recorded_as_before_rounds(workspace):
 
     assert "round" not in run.settings
     assert "round" not in run.summary
+
+
+def test_a_role_that_nobody_knows_is_refused(tmp_path):
+    workspace = Workspace(tmp_path)
+    decide(workspace, {"N0000001": "leader"})
+    path = workspace.folder("review", "first") / "training.parquet"
+    write_json(path.with_suffix(".json"), {"settings": {}})
+    with pytest.raises(WorkspaceError) as caught:
+        load_round(workspace, "first")
+    assert str(caught.value).startswith(f"{path}: role 'leader': no known role; refused")
 
 
 def test_load_round_tells_the_roles_apart(workspace):
