@@ -27,6 +27,7 @@ from sixrayd.detectors.predictor import clipped, normalise
 
 _KEY = "sixrayd"
 _OUTSIDE = "session.model_external_initializers_file_folder_path"  # of weights in other files
+_FATAL = 4  # of what ONNX Runtime says on stderr
 
 
 class _Graph(nn.Module):
@@ -112,6 +113,7 @@ class OnnxPredictor:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.add_session_config_entry(_OUTSIDE, os.devnull)  # nothing lies in there
+        options.log_severity_level = _FATAL  # else each odd name in the graph reaches the terminal
         try:
             self.session = runtime.InferenceSession(
                 plain_bytes(path), options, providers=["CPUExecutionProvider"]

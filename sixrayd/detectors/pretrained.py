@@ -323,7 +323,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     for key, tensor in content.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(f"{path}: {printable(repr(key), 100)}: need a tensor with a name")
-        if len(key) > _LONGEST or not _is_plain(tensor):
+        if len(key) > _LONGEST:
+            raise CheckpointError(
+                f"{path}: {printable(repr(key), 100)}: a name of {len(key):,} signs, at most "
+                f"{_LONGEST} are read"
+            )
+        if not _is_plain(tensor):
             raise CheckpointError(
                 f"{path}: {printable(repr(key), 100)}: need a dense tensor, held whole"
             )

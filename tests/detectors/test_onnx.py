@@ -112,6 +112,22 @@ def test_other_files_are_refused(tmp_path):
         OnnxPredictor(tmp_path / "absent.onnx")
 
 
+def test_names_in_a_graph_do_not_reach_the_terminal(tmp_path, capfd):
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab"]
+    unused = [helper.make_tensor("\x1b]0;mine\x07", TensorProto.FLOAT, [1], [0.0])]
+    nodes = [helper.make_node("Identity", ["a"], ["b"])]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], unused)
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    (path := tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(CheckpointError, match="not a detector that sixrayd exported"):
+        OnnxPredictor(path)
+    assert capfd.readouterr().err == ""
+
+
 def test_weights_in_other_files_are_not_read(tmp_path, monkeypatch):
     import onnx
 
