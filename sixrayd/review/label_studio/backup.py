@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
+from sixrayd.core.dates import Dates
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import make_folder, open_plain, replacing, sha256_file
 from sixrayd.core.private import check_closed
@@ -27,6 +28,7 @@ from sixrayd.review.label_studio.unpacking import DATABASE, MANIFEST, is_ours
 
 KEPT = 10  # older ones go
 EVERY = timedelta(hours=1)  # what is made on the way, by serve and pull
+_OF_RESULTS = ("review/", "estimate/")
 # Of a database that may well be sound.
 _NO_STORAGE = (
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
@@ -79,7 +81,7 @@ def back_up(
         files = {name: file for name, file in files.items() if is_ours(name)}
         with replacing(path, 0o600) as beside, beside.open("wb") as out:
             check_closed(beside)
-            _write(out, files, counts)
+            _write(out, files, counts, workspace.dates)
             if _marks(server) != before:
                 raise WorkspaceError(
                     f"{server}: a restore has put other data there while they were backed up; run "
@@ -196,7 +198,7 @@ class _Hashed:
         return data
 
 
-def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int]) -> None:
+def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int], dates: Dates) -> None:
     hashes = {name: sha256_file(path) for name, path in files.items()}
     manifest = json.dumps({"files": hashes, "counts": counts}, indent=1).encode()
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as tar:
@@ -206,6 +208,8 @@ def _write(out: IO[bytes], files: dict[str, Path], counts: dict[str, int]) -> No
         for name, path in files.items():
             member = tarfile.TarInfo(name)
             member.size = path.stat().st_size
+            if name.startswith(_OF_RESULTS) and name.count("/") == 2:  # which is newest hangs on it
+                member.mtime = dates.of(path) // 10**9
             with open_plain(path) as data:
                 copied = _Hashed(data)
                 tar.addfile(member, copied)  # type: ignore[arg-type]

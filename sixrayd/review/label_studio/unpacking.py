@@ -23,6 +23,7 @@ _UPLOADS = ["server", "data", "media", "upload"]
 _MAX_MANIFEST = 64 * 1024**2
 _MOST_FILES = 200_000
 _MOST_BYTES = 64 * 1024**3
+_LATEST = 2**32  # seconds since 1970, which file systems know
 _ROOM = 256 * 1024**2  # bytes that stay free
 _BROKEN = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
@@ -52,7 +53,10 @@ def unpack(archive: Path, folder: Path) -> dict[str, Any]:
                 source = plain_file(tar, member)
                 if source is None or member.name not in left:
                     raise ValueError(f"it holds {member.name[:100]!r}, which it should not")
-                room -= _extract(source, folder / member.name, left.pop(member.name), room)
+                target = folder / member.name
+                room -= _extract(source, target, left.pop(member.name), room)
+                if 0 < member.mtime < _LATEST:
+                    os.utime(target, (member.mtime, member.mtime))
             if left:
                 raise ValueError(f"{min(left)} is missing from it")
         (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")

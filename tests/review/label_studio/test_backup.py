@@ -8,10 +8,12 @@ import sqlite3
 import sys
 import tarfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from sixrayd.core.dates import Dates
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.core.restored import half_restored
@@ -158,6 +160,20 @@ def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
     assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
 
 
+def test_on_another_machine_the_newest_review_is_the_same(tmp_path):
+    workspace = small(tmp_path / "here")
+    names = ("r", "b", "a")  # by their age
+    for when, name in enumerate(names, 1_700_000_000):
+        path = workspace.folder("review", name) / "project.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+        os.utime(path, (when, when))
+    there = Workspace(tmp_path / "there")
+    restore(there, Path(back_up(workspace).file))
+    dates = [there.dates.of(there.folder("review", n) / "project.json") for n in names]
+    assert dates == [(1_700_000_000 + number) * 10**9 for number in range(3)]
+
+
 def test_backups_are_private_few_and_made_when_due(tmp_path):
     workspace = Workspace(tmp_path)
     assert back_up_when_due(workspace) is None
@@ -219,7 +235,7 @@ def test_a_file_that_changes_meanwhile_makes_no_backup(tmp_path):
             return super().write(data)
 
     with pytest.raises(WorkspaceError) as caught:
-        _write(Out(), {"review/r/project.json": project}, {})
+        _write(Out(), {"review/r/project.json": project}, {}, Dates(tmp_path))
     assert str(caught.value) == (
         f"{project}: has changed while it was backed up; run the same command again"
     )
