@@ -129,7 +129,7 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 
 root, draw, seed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-for dies_at in range(10):  # two folders are synced, then each of four files and its folder
+for dies_at in range(12):  # two folders are synced, then each of five files and its folder
     if os.fork():
         os.wait()
         continue
@@ -149,7 +149,7 @@ def test_a_killed_draw_ends_in_the_same_bytes(tmp_path, number):
         draw(campaign, 4, "dice")
         campaign.clear(name_of(15), name_of(14))
     seed = "dice" if number == 1 else "more dice"
-    for dies_at in range(10):
+    for dies_at in range(12):
         shutil.copytree(tmp_path / "ws", tmp_path / "killed" / str(dies_at))
     draw(campaign, 3, seed)
     whole = campaign.workspace.folder("estimate", "first")
@@ -159,14 +159,14 @@ def test_a_killed_draw_ends_in_the_same_bytes(tmp_path, number):
 
     finished = []
     # A second draw makes no folder and writes no population.
-    for dies_at in range(10 if number == 1 else 6):
+    for dies_at in range(12 if number == 1 else 8):
         workspace = Workspace(tmp_path / "killed" / str(dies_at))
         folder = workspace.folder("estimate", "first")
-        if dies_at < (9 if number == 1 else 5):  # else only the folder's sync was missing
+        if dies_at < (11 if number == 1 else 7):  # else only the folder's sync was missing
             finished.append(draw_sample(workspace, SampleSettings("", 3, seed)).finished)
         for name in ("population.parquet", "gone.parquet", "sample.parquet"):
             assert (folder / name).read_bytes() == (whole / name).read_bytes()
-    assert sorted(finished) == [False] * (7 if number == 1 else 3) + [True] * 2
+    assert sorted(finished) == [False] * (7 if number == 1 else 3) + [True] * 4
 
 
 def test_a_finished_draw_keeps_what_was_counted_at_its_time(campaign):
