@@ -8,17 +8,22 @@ is a decision, so no label changes by it.
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
-
-import numpy as np
+from datetime import UTC, datetime
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError
 from sixrayd.core.files import plain_text, write_json
-from sixrayd.core.index import Index, load_annotations
-from sixrayd.core.records import Source, Verdict
+from sixrayd.core.index import load_annotations
+from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.openly import (
+    LabelDraw,
+    digest_of,
+    label_draw,
+    label_draw_file,
+    labelled_images,
+)
 from sixrayd.estimate.settings import LabelSettings
 from sixrayd.review.aside import Aside, AsideAnswer, AsideTask
 from sixrayd.review.guidance import guidance
@@ -63,23 +68,6 @@ class LabelResult:
     with_more: Share | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawing:
-    """`draw.json`: from it all drawn images follow, in order."""
-
-    key: str
-    seed: int
-    blind: float
-    number: int
-    population: str  # SHA-256 of the ids of the labelled images
-
-    def images(self, ids: Sequence[str]) -> dict[str, bool]:
-        """The drawn images in order, and whether each is shown without its boxes."""
-        rng = np.random.default_rng(self.seed)
-        order, lots = rng.permutation(len(ids)), rng.random(len(ids))
-        return {ids[i]: bool(lots[i] < self.blind) for i in order[: self.number].tolist()}
-
-
 def estimate_labels(workspace: Workspace, settings: LabelSettings) -> LabelResult:
     """Draw, show, and say what the answers so far amount to.
 
@@ -91,7 +79,7 @@ def estimate_labels(workspace: Workspace, settings: LabelSettings) -> LabelResul
         workspace.lock("review"),
         connect(workspace, settings.url, settings.token_file) as server,
     ):
-        ids = Index.load(workspace).rows(source=Source.POSITIVE)["image_id"].to_pylist()
+        ids = labelled_images(workspace)
         drawing, annotations = _drawing(workspace, settings, ids), load_annotations(workspace)
         labels = {i: tuple(a.box for a in annotations.get(i, ())) for i in ids}
         blind = drawing.images(ids)
@@ -104,39 +92,24 @@ def estimate_labels(workspace: Workspace, settings: LabelSettings) -> LabelResul
         return _result(server.project_address(number), labels, blind, answers)
 
 
-def _drawing(workspace: Workspace, settings: LabelSettings, ids: Sequence[str]) -> _Drawing:
+def _drawing(workspace: Workspace, settings: LabelSettings, ids: Sequence[str]) -> LabelDraw:
     """The draw that was begun, made larger where more is wanted, or a new one."""
-    path = workspace.folder("estimate", "labels") / "draw.json"
-    population = sha256("\n".join(ids).encode()).hexdigest()
+    path, population = label_draw_file(workspace), digest_of(ids)
     wanted = min(settings.number, len(ids))
-    try:
-        drawing = _Drawing(**parse_json(plain_text(path)))
-        _check(drawing)
-    except FileNotFoundError:
+    draw = label_draw(workspace)
+    if draw is None:
         if not ids:
-            raise WorkspaceError(f"{workspace.root}: the release has no labelled image") from None
-        key, seed = secrets.token_hex(8), secrets.randbits(63)
-        drawing = _Drawing(key, seed, settings.blind, wanted, population)
-    except NONSENSE as error:
-        raise WorkspaceError(
-            f"{path}: broken; put it back from a backup, or remove {path.parent} and draw anew"
-        ) from error
-    if drawing.population != population:
+            raise WorkspaceError(f"{workspace.root}: the release has no labelled image")
+        about = (secrets.token_hex(8), secrets.randbits(63), settings.blind, wanted, population)
+        draw = LabelDraw(*about, begun=datetime.now(UTC).isoformat())
+    if draw.population != population:
         raise WorkspaceError(
             f"{path}: drawn from other labelled images than the release has now; remove "
             f"{path.parent} to draw anew"
         )
-    drawing = replace(drawing, number=max(drawing.number, wanted))
-    write_json(path, asdict(drawing))
-    return drawing
-
-
-def _check(drawing: _Drawing) -> None:
-    kinds = {"key": str, "seed": int, "blind": float, "number": int, "population": str}
-    if any(type(getattr(drawing, name)) is not kind for name, kind in kinds.items()):
-        raise TypeError("of another kind")
-    if drawing.seed < 0 or drawing.number < 1 or not 0 <= drawing.blind <= 1:
-        raise ValueError("out of range")
+    draw = replace(draw, number=max(draw.number, wanted))
+    write_json(path, asdict(draw))
+    return draw
 
 
 @dataclass(frozen=True, slots=True)

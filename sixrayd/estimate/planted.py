@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     HIT_IOU,
-    TASK_DEFAULTS,
-    TASK_SCHEMA,
     Kind,
     Rule,
     Verdict,
@@ -24,7 +23,14 @@ from sixrayd.core.records import (
 from sixrayd.core.tables import read_table, some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import settle
-from sixrayd.decisions.decision import Decision, decisions_of, read_decisions, standing_decisions
+from sixrayd.decisions.decision import (
+    Decision,
+    decisions_of,
+    moment_of,
+    read_decisions,
+    standing_decisions,
+)
+from sixrayd.decisions.openly import shown_openly
 from sixrayd.statistics.certificate import Planted
 
 _SCHEMA = pa.schema(
@@ -62,13 +68,14 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     With proposals count those that were shown with what the detector saw in them, without those
     in which it saw nothing; where it never looked at them, all are without. Known positives also
     count without where its boxes were held back: how much harder hidden ones are is what the odds
-    ratio says. One that reviewers were shown as the positive it is measures nothing.
+    ratio says. One that reviewers may have been shown before as the positive it is measures them
+    where they missed it alone.
 
     Raises:
         WorkspaceError: a table is broken.
     """
     shown, hits, named = Counter[_Key](), Counter[_Key](), Counter[_Key]()
-    classes, shown_openly = workspace.classes(), _sent(workspace)
+    classes, openly = workspace.classes(), shown_openly(workspace)
     counted = set[tuple[Any, ...]]()
     for folder in _folders(workspace):
         detections, seen = folder / "detections.parquet", set[str]()
@@ -84,16 +91,20 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
             held_back = flagged and not row["with_proposals"]
             if row["image_id"] not in said or (held_back and not known):
                 continue
-            if known and row["target"] in shown_openly:
-                continue
             threat = tuple(row[name] for name in ("image_id", "target", "label", *EDGES))
             if threat in counted:
+                continue
+            answered = said[row["image_id"]]
+            labels = _labels_there(row, answered, rule, classes)
+            # Left out where it was found, and never where it was missed: else whoever shows what
+            # was missed would improve the rate.
+            told = known and row["target"] in openly
+            if told and labels and _may_have_known(openly[row["target"]], answered):
                 continue
             counted.add(threat)
             label = row["label"]
             label = classes.canonical(label) if classes.covers(label) else label
             key = label, flagged and not held_back, row["kind"]
-            labels = _labels_there(row, said[row["image_id"]], rule, classes)
             shown[key] += 1
             hits[key] += bool(labels)
             named[key] += key[0] in labels
@@ -102,13 +113,9 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     )
 
 
-def _sent(workspace: Workspace) -> set[str]:
-    """Images that reviewers were sent under their own names."""
-    return {
-        image_id
-        for path in workspace.folder("review").glob("[!.]*/tasks.parquet")
-        for image_id in read_table(path, TASK_SCHEMA, TASK_DEFAULTS)["image_id"].to_pylist()
-    }
+def _may_have_known(since: datetime | None, said: Sequence[Decision]) -> bool:
+    """Whether somebody answered who may have seen before what the image is."""
+    return since is None or any(moment_of(decision) >= since for decision in said)
 
 
 def _folders(workspace: Workspace) -> list[Path]:

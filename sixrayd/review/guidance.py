@@ -99,22 +99,16 @@ def _escaped(name: str) -> str:
 def example_sheet(workspace: Workspace) -> bytes:
     """Crops of labelled objects, a row a class, as a JPEG; empty where nothing is labelled.
 
-    They come from the training side, never from the test side that `review plant --from
-    positives` measures reviewers with: one of a group, small to large.
+    They come from the training side, one of a group, small to large. `review plant --from
+    positives` leaves out what is shown here, since its test side may be that of a given split.
 
     Raises:
         ShardError: a shard is gone or has changed since it was indexed.
     """
-    index, classes = Index.load(workspace), workspace.classes()
-    found = objects_by_class(index, load_annotations(workspace))
-    each = max(1, min(_EACH, _MOST // len(classes)))
-    rows = [
-        (f"{number}  {name}", examples_of(found[name], each))
-        for number, name in enumerate(classes.names[:_MOST], 1)
-        if name in found
-    ]
+    index, rows = Index.load(workspace), _examples(workspace)
     if not rows:
         return b""
+    each = _each(workspace)
     height = _LABEL_PX + _SIDE_PX + _GAP_PX
     sheet = Image.new("RGB", (each * (_SIDE_PX + _GAP_PX), len(rows) * height), "white")
     canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
@@ -126,6 +120,26 @@ def example_sheet(workspace: Workspace) -> bytes:
     packed = io.BytesIO()
     sheet.save(packed, "JPEG", quality=75)
     return packed.getvalue()
+
+
+def example_images(workspace: Workspace) -> set[str]:
+    """Images that `example_sheet` shows crops of."""
+    return {each.image_id for _, annotations in _examples(workspace) for each in annotations}
+
+
+def _examples(workspace: Workspace) -> list[tuple[str, list[Annotation]]]:
+    """The rows of the sheet, each with its title."""
+    found = objects_by_class(Index.load(workspace), load_annotations(workspace))
+    return [
+        (f"{number}  {name}", list(examples_of(found[name], _each(workspace))))
+        for number, name in enumerate(workspace.classes().names[:_MOST], 1)
+        if name in found
+    ]
+
+
+def _each(workspace: Workspace) -> int:
+    """Crops of a class at most."""
+    return max(1, min(_EACH, _MOST // len(workspace.classes())))
 
 
 def objects_by_class(

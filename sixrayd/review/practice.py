@@ -10,17 +10,16 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
-from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.files import write_json
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.openly import PracticeSet, practice_file, practice_set
 from sixrayd.review.aside import Aside, AsideAnswer, AsideTask
 from sixrayd.review.guidance import Guidance, example_sheet, examples_of, objects_by_class
 from sixrayd.review.server import connect
@@ -62,12 +61,6 @@ class PracticeResult:
     links: tuple[str, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Practice:
-    key: str
-    images: tuple[str, ...]
-
-
 def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult:
     """Make the practice where it is missing, and say how far people are.
 
@@ -79,7 +72,7 @@ def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult
         workspace.lock("review"),
         connect(workspace, settings.url, settings.token_file, settings.server) as server,
     ):
-        practice = _kept(workspace) or _chosen(workspace, settings.number)
+        practice = practice_set(workspace) or _chosen(workspace, settings.number)
         guidance = Guidance(_GUIDELINES, example_sheet(workspace))
         tasks, addresses, people = _tasks(workspace, practice), [], list[Practised]()
         links = []
@@ -93,28 +86,7 @@ def practise(workspace: Workspace, settings: PracticeSettings) -> PracticeResult
         return PracticeResult(tuple(addresses), images, tuple(people), tuple(links))
 
 
-def practised(workspace: Workspace) -> frozenset[str]:
-    """Images that were shown with their answers."""
-    practice = _kept(workspace)
-    return frozenset(practice.images if practice else ())
-
-
-def _file(workspace: Workspace) -> Path:
-    return workspace.folder("practice") / "practice.json"
-
-
-def _kept(workspace: Workspace) -> _Practice | None:
-    path = _file(workspace)
-    try:
-        document = parse_json(plain_text(path))
-        return _Practice(str(document["key"]), tuple(map(str, document["images"])))
-    except FileNotFoundError:
-        return None
-    except NONSENSE as error:
-        raise WorkspaceError(f"{path}: broken; remove it, and practice begins anew") from error
-
-
-def _chosen(workspace: Workspace, number: int) -> _Practice:
+def _chosen(workspace: Workspace, number: int) -> PracticeSet:
     """Images of all classes in turn, kept on disk before the server has them."""
     index = Index.load(workspace)
     found = objects_by_class(index, load_annotations(workspace))
@@ -125,17 +97,17 @@ def _chosen(workspace: Workspace, number: int) -> _Practice:
         raise WorkspaceError(
             f"{workspace.root}: no labelled object is on the training side to practise on"
         )
-    practice = _Practice(secrets.token_hex(8), images)
-    write_json(_file(workspace), asdict(practice))
+    practice = PracticeSet(secrets.token_hex(8), images)
+    write_json(practice_file(workspace), asdict(practice))
     return practice
 
 
-def _tasks(workspace: Workspace, practice: _Practice) -> list[AsideTask]:
+def _tasks(workspace: Workspace, practice: PracticeSet) -> list[AsideTask]:
     """Each image, and right after it the image with its boxes."""
     annotations = load_annotations(workspace)
     if lost := [i for i in practice.images if i not in annotations]:
         raise WorkspaceError(
-            f"{_file(workspace)}: names {lost[0]!r}, which is not labelled; remove it, and "
+            f"{practice_file(workspace)}: names {lost[0]!r}, which is not labelled; remove it, and "
             "practice begins anew"
         )
     known = {i: tuple(each.box for each in annotations[i]) for i in practice.images}

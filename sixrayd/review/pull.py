@@ -231,6 +231,7 @@ _Where = tuple[int, int, str]  # task, annotation, image: a restored server give
 class _Reader:
     def __init__(self, folder: ReviewFolder, project: Project, server: ReviewServer) -> None:
         self.project, self.people = project, server.reviewers()
+        self.review = folder.name
         self.read_answer = server.read_answer
         self.index = Index.load(folder.workspace)
         self.classes = folder.workspace.classes()
@@ -402,9 +403,9 @@ class _Reader:
             return said
         if annotation.author and not annotation.reviewer:
             return ""  # changed by somebody else, whom it forgot before we asked
-        # Lanes are of different people, so two who were deleted are not one.
+        # Lanes and reviews are of different people, so two who were deleted are not one.
         known = annotation.reviewer or self._made_by(where, annotation)
-        unknown = f"deleted user of lane {lane}"
+        unknown = f"deleted user of lane {lane} of {self.review}"
         return self._name(annotation.reviewer, where, annotation) if known else unknown
 
     def _name(self, number: int, where: _Where, annotation: ServerAnnotation) -> str:

@@ -3,12 +3,14 @@
 import pytest
 
 from sixrayd.core.records import Verdict
+from sixrayd.decisions.decision import said_in_all
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
+from tests.workspaces import build_mine
 
 pytestmark = pytest.mark.long
 DELETED, PUT_OUT = "api/users/{}", "api/organizations/1/memberships/{}/"
@@ -69,7 +71,7 @@ def test_what_nobody_is_known_to_have_said_is_put_in_nobodys_mouth(site, skips):
 @pytest.mark.parametrize(
     ("how", "called"),
     [
-        (DELETED, "deleted user of lane {lane}"),
+        (DELETED, "deleted user of lane {lane} of leavers"),
         (PUT_OUT, "user {number}"),
     ],
 )
@@ -87,6 +89,20 @@ def test_two_who_left_before_they_were_known_stay_two(site, how, called):
     assert {d.reviewer: d.verdict for d in site.standing(name)[image]} == {
         called.format(lane=lane, number=number): verdict
         for lane, (number, verdict) in enumerate(zip(numbers, verdicts, strict=True), 1)
+    }
+
+
+def test_two_who_left_two_reviews_before_they_were_known_stay_two(site):
+    """Else the later answer takes the place of the other's, and nobody is asked who is right."""
+    verdicts = {"left-one": Verdict.UNSURE, "left-two": Verdict.NOTHING}
+    build_mine(site.workspace, "left-two", images := site.mined("left-one", 1))
+    projects = {name: push(site.workspace, PushSettings(name)).project for name in verdicts}
+    for name, verdict in verdicts.items():
+        site.answer(projects[name], verdict=verdict, by=(person := site.person()))
+        leave(site, DELETED, person)
+        pull(site.workspace, PullSettings(name))
+    assert {d.reviewer: d.verdict for d in said_in_all(site.workspace)[images[0]]} == {
+        f"deleted user of lane 1 of {name}": verdict for name, verdict in verdicts.items()
     }
 
 

@@ -19,8 +19,10 @@ from sixrayd.core.index import Annotation, Index, load_annotations
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Source, Split
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.openly import shown_openly
 from sixrayd.detectors.lineage import lineage_of_all, split_of, unlearnt
 from sixrayd.review.folder import begun_reviews
+from sixrayd.review.guidance import example_images
 from sixrayd.review.planting.plant import (
     candidates,
     detect_planted,
@@ -35,7 +37,6 @@ from sixrayd.review.planting.planted import (
     remove_others,
 )
 from sixrayd.review.planting.worth import proof_of
-from sixrayd.review.practice import practised
 from sixrayd.review.settings import PlantSettings
 from sixrayd.statistics.sensitivity import known_for_width
 
@@ -116,9 +117,8 @@ def plan_known(workspace: Workspace, settings: PlantSettings) -> KnownPlan:
 
 def shown_positives(workspace: Workspace) -> set[str]:
     """The ledger: images that reviewers have seen or will see, under whatever name."""
-    found = set(practised(workspace))
+    found = {*shown_openly(workspace), *example_images(workspace)}
     for review in begun_reviews(workspace):
-        found.update(row["image_id"] for row in review.tasks())
         for row in planted_rows(workspace, review.name):
             found.update((row["target"], row["item"].partition("/")[0]))
     return found

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
@@ -22,7 +23,9 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.openly import LabelDraw, digest_of, label_draw_file, labelled_images
 from sixrayd.estimate.planted import planted_counts
+from sixrayd.review.guidance import example_images
 from sixrayd.review.planting.command import plant as command
 from sixrayd.review.planting.known import KnownResult, plant_known, shown_positives
 from sixrayd.review.planting.plant import new_ids, plant
@@ -156,10 +159,39 @@ def test_they_measure_with_the_boxes_that_were_shown_and_without(workspace):
     assert (without.planted, without.hits, without.known) == (2, 1, True)
     assert (with_.planted, with_.hits, with_.known) == (2, 2, True)
     task = dict.fromkeys(TASK_SCHEMA.names, 0)
-    target = next(row["target"] for row in rows if row["image_id"] == held_back[1])
-    sent = task | {"image_id": target, "lane": "1", "kind": "positive", "candidates": []}
-    write_table(workspace.folder("review", "open") / "tasks.parquet", [sent], TASK_SCHEMA)
-    assert planted_counts(workspace, Rule.ADJUDICATOR)[0] == Planted("Wrench", False, 1, 1, 1, kind)
+    target = {row["image_id"]: row["target"] for row in rows}
+    sent = task | {"lane": "1", "kind": "positive", "candidates": []}
+    tasks = workspace.folder("review", "open") / "tasks.parquet"
+    write_table(tasks, [sent | {"image_id": target[held_back[1]]}], TASK_SCHEMA)
+    assert planted_counts(workspace, Rule.ADJUDICATOR) == counts  # who missed it has missed it
+    write_table(tasks, [sent | {"image_id": target[held_back[0]]}], TASK_SCHEMA)
+    assert planted_counts(workspace, Rule.ADJUDICATOR)[0] == Planted("Wrench", False, 1, 0, 0, kind)
+
+
+@pytest.mark.parametrize(("begun", "found"), [("2999-01-01", 2), ("1999-01-01", 0), ("", 0)])
+def test_what_is_known_from_looking_at_labels_measures_nobody(workspace, begun, found):
+    """All labelled images are drawn, after the answers or before."""
+    plant_known(workspace, SETTINGS)
+    there = (("Wrench", *ITEM, "drawn", ""),)
+    rows = known(workspace)
+    (planted_folder(workspace, "first") / "detections.parquet").unlink()
+    verdicts = [Says(row["image_id"], MISSED, there) for row in rows[:2]]
+    answered(workspace, [*verdicts, Says(rows[2]["image_id"], NOTHING)])
+    ids = labelled_images(workspace)
+    draw = LabelDraw("key", 1, 0.2, len(ids), digest_of(ids), begun)
+    write_json(label_draw_file(workspace), asdict(draw))
+
+    (counts,) = planted_counts(workspace, Rule.ADJUDICATOR)
+
+    assert (counts.planted, counts.hits) == (1 + found, found)
+    planted_folder(workspace, "first").rename(workspace.root / "aside")
+    with pytest.raises(WorkspaceError, match="4 known positives wanted, 0 of one box"):
+        plant_known(workspace, SETTINGS)
+
+
+def test_what_the_examples_show_is_never_known(workspace):
+    """The test side of a given split may be on the training side that examples are of."""
+    assert {"P00007"} == example_images(workspace) <= shown_positives(workspace)
 
 
 def test_rates_by_reviewer(workspace):
