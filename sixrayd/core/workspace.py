@@ -352,7 +352,7 @@ class Workspace:
         take_place(plan, folder / "run.json")  # one step, so that none is left beside the other
 
     def _date(self, plan: Path, name: str = "") -> None:
-        if plan.parent != self.shards:  # of the one ingest, files are checked by their own times
+        if plan.parent.parent != self.root:  # else the stage has one result, such as the ingest
             self.dates.note(plan, name)
 
     def stale(self, stage: str, name: str = "") -> list[str]:
