@@ -189,7 +189,10 @@ class Judgement:
             if longer and newest and newest.name != model and not self._mined(newest.name):
                 yield from self._of_learning(newest.name)
                 line = f"sixrayd mine --model {shlex.quote(newest.name)}"
-                yield Step(line, "a newer model has not mined; the one that has learnt nothing")
+                yield Step(
+                    line,
+                    "what mined has learnt next to nothing; a newer model has not mined",
+                )
             yield from longer
             lost = model not in self.workspace.names("models")
             if lost and f"models/{model}/run.json" in mined.changed:

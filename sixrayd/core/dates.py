@@ -15,7 +15,9 @@ _MARKS = (
     "review/[!.]*/project.json",
 )
 _FILE = ".dates.json"  # of a stage: path in its folder → [ns since 1970, bytes of the file]
+_LONGEST = 4 << 20  # bytes of it, far more than years of pulls need
 _LATEST = 2**63  # ns, which no file time exceeds
+_Noted = dict[str, tuple[int, int]]
 
 
 class Dates:
@@ -29,6 +31,7 @@ class Dates:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._read: dict[Path, tuple[tuple[int, ...], _Noted]] = {}  # by file: which, and what
 
     def of(self, path: Path) -> int:
         """When a file was written, in ns since 1970.
@@ -36,7 +39,10 @@ class Dates:
         Raises:
             OSError: it is not there.
         """
-        return self._of(path, self._noted(path))
+        stat, folder = path.stat(), self._folder(path)
+        key = path.relative_to(folder).as_posix()
+        when, size = self._noted(folder).get(key, (0, -1))
+        return when if size == stat.st_size else stat.st_mtime_ns
 
     def note(self, path: Path, name: str = "") -> None:
         """Make a file just written the newest of those that tell what came first.
@@ -46,37 +52,38 @@ class Dates:
         Args:
             name: that it is about to get, in the same folder.
         """
-        noted: dict[str, dict[str, list[int]]] = {}
         latest = 0
         for mark in (mark for pattern in _MARKS for mark in self.root.glob(pattern)):
-            if mark == path:
-                continue
-            folder = self._folder(mark)
-            if folder.name not in noted:
-                noted[folder.name] = self._noted(mark)
             with suppress(OSError):  # a link to nothing
-                latest = max(latest, self._of(mark, noted[folder.name]))
+                latest = max(latest, 0 if mark == path else self.of(mark))
         folder, stat = self._folder(path), path.stat()
-        kept = {k: v for k, v in self._noted(path).items() if (folder / k).exists()}
+        noted = {k: said for k, said in self._noted(folder).items() if (folder / k).exists()}
         key = path.with_name(name or path.name).relative_to(folder).as_posix()
-        kept[key] = [max(stat.st_mtime_ns, latest + 1), stat.st_size]
-        write_json(folder / _FILE, kept)
-
-    def _of(self, path: Path, noted: dict[str, list[int]]) -> int:
-        stat = path.stat()
-        when, size = noted.get(path.relative_to(self._folder(path)).as_posix(), (0, -1))
-        return when if size == stat.st_size else stat.st_mtime_ns
+        noted[key] = max(stat.st_mtime_ns, latest + 1), stat.st_size
+        write_json(folder / _FILE, noted)
 
     def _folder(self, path: Path) -> Path:
         return self.root / path.relative_to(self.root).parts[0]
 
-    def _noted(self, path: Path) -> dict[str, list[int]]:
-        """What is noted beside a file; nothing where it cannot be read, which a stranger's may."""
+    def _noted(self, folder: Path) -> _Noted:
+        """What is noted of a stage; nothing where it cannot be read, which may be a stranger's."""
+        file = folder / _FILE
         try:
-            noted = dict(parse_json(plain_text(self._folder(path) / _FILE)))
-        except (OSError, TypeError, ValueError):
+            stat = file.stat()
+        except OSError:
             return {}
-        return {key: said for key, said in noted.items() if _is_noted(said)}
+        which = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if self._read.get(file, ((),))[0] != which:
+            self._read[file] = which, _notes_in(file)
+        return self._read[file][1]
+
+
+def _notes_in(file: Path) -> _Noted:
+    try:
+        said = dict(parse_json(plain_text(file, _LONGEST)))
+    except (OSError, TypeError, ValueError):
+        return {}
+    return {key: (one[0], one[1]) for key, one in said.items() if _is_noted(one)}
 
 
 def _is_noted(said: Any) -> bool:

@@ -1,5 +1,7 @@
 """Counted things in words."""
 
+from collections.abc import Sequence
+
 
 def counted(number: int, noun: str) -> str:
     """A number and what it counts: "1 box", "2,000 boxes".
@@ -8,6 +10,12 @@ def counted(number: int, noun: str) -> str:
         noun: of one, its last word the one that has a plural.
     """
     return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are: "a, b, c and 2 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def plural(noun: str) -> str:

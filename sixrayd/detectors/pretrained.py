@@ -16,6 +16,7 @@ from torch import Tensor
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, printable
 from sixrayd.core.files import check_plain, open_plain, sha256_file
+from sixrayd.core.words import first_of
 from sixrayd.detectors.checkpoints import METADATA_KEY, check_finite, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
@@ -364,5 +365,4 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _some(names: Mapping[str, Tensor] | list[str]) -> str:
-    first = [printable(name, 100) for name in list(names)[:3]]
-    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return first_of([printable(name, 100) for name in names])

@@ -19,6 +19,7 @@ from sixrayd.core.runs import read_run
 from sixrayd.core.staging import MANIFEST, Staging, is_inside, sole_writer, staged
 from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocAnnotation
+from sixrayd.core.words import first_of
 from sixrayd.core.workspace import Run, Workspace, remove_result
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
 from sixrayd.export.about import Facts, groups_of, inputs_of, newest_bound, sizes_of, stated_now
@@ -37,7 +38,6 @@ from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.standing import answer_rows, settled_answers
 
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
-_SHOWN = 3  # files of others, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +243,10 @@ def _refuse_to_lose(tree: Path, run: Run | None) -> None:
         paths = (Path(root, name).relative_to(tree).as_posix() for name in [*names, *links])
         others += [path for path in paths if path not in listed]
     if others:
-        first = ", ".join(printable(path, 100) for path in sorted(others)[:_SHOWN])
-        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        first = printable(first_of(sorted(others)), 500)
         raise WorkspaceError(
-            f"{tree}: holds what is not the export's, {first}{more}, and would be removed with "
-            "it; move that elsewhere first"
+            f"{tree}: holds what is not the export's, {first}, and would be removed with it; move "
+            "that elsewhere first"
         )
 
 

@@ -1,8 +1,8 @@
 """Which one state each image of the release is in, and the boxes of those that are positive."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -100,33 +100,13 @@ def gather(
     """
     index = _whole_index(workspace, split)
     decisions = [d for review in reviews for d in load_decisions(workspace, review)]
-    detected: dict[tuple[str, str], Detected] = {}
-    wanted: dict[str, set[str]] = {review: set() for review in reviews}  # box ids
-    for decision in decisions:
-        wanted.setdefault(decision.review, set()).update(b.candidate for b in decision.boxes)
-    reviews_of: dict[str, list[str]] = {}  # by mining, whose table is large
+    known = set(index.table["image_id"].to_pylist())
+    minings: dict[str, list[str]] = {}  # their reviews; '' of those of none
     for review in reviews:
-        reviews_of.setdefault(mining_of(workspace, review), []).append(review)
-    flagged: set[str] = set()
+        minings.setdefault(mining_of(workspace, review), []).append(review)
+    flagged, detected = _drawn(workspace, minings, decisions, known)
     if unreviewed:
         flagged.update(pc.unique(_candidates(workspace, unreviewed)["image_id"]).to_pylist())
-    known = set(index.table["image_id"].to_pylist())
-    for mining, its_reviews in reviews_of.items():
-        if mining:
-            table = _candidates(workspace, mining)
-            flagged.update(pc.unique(table["image_id"]).to_pylist())
-            for review in filter(wanted.get, its_reviews):
-                detected.update(_detected(table, review, wanted[review], mining))
-        for review in its_reviews:
-            # Mined again since: what reviewers saw is what counts. Planted images are not known.
-            sent = workspace.folder("review", review) / "candidates.parquet"
-            if sent.exists():
-                table = read_table(sent, CANDIDATE_SCHEMA)
-                detected.update(_detected(table, review, wanted[review], mining))
-                if mining:
-                    flagged |= known.intersection(table["image_id"].to_pylist())
-            if mining:
-                flagged |= known.intersection(_sent_as_flagged(workspace, review))
     check_known(flagged - known)
     return Evidence(
         index,
@@ -140,11 +120,47 @@ def gather(
         detected,
         {
             key: weights
-            for mining in filter(None, reviews_of)
+            for mining in filter(None, minings)
             for key, weights in _weights(workspace, mining)
         },
         sham_alarms(workspace),
     )
+
+
+def _drawn(
+    workspace: Workspace,
+    minings: Mapping[str, Sequence[str]],
+    decisions: Iterable[Decision],
+    known: set[str],
+) -> tuple[set[str], dict[tuple[str, str], Detected]]:
+    """Images that were flagged, and what the detector said of the boxes that decisions name.
+
+    Args:
+        minings: their reviews; each mining's table, which is large, is read once.
+        known: images of the release; planted ones are none.
+    """
+    wanted: dict[str, set[str]] = defaultdict(set)  # box ids by review
+    for decision in decisions:
+        wanted[decision.review].update(box.candidate for box in decision.boxes)
+    flagged: set[str] = set()
+    detected: dict[tuple[str, str], Detected] = {}
+    for mining, reviews in minings.items():
+        if mining:
+            table = _candidates(workspace, mining)
+            flagged.update(pc.unique(table["image_id"]).to_pylist())
+            for review in filter(wanted.get, reviews):
+                detected.update(_detected(table, review, wanted[review], mining))
+        for review in reviews:
+            # Mined again since: what reviewers saw is what counts.
+            sent = workspace.folder("review", review) / "candidates.parquet"
+            if sent.exists():
+                table = read_table(sent, CANDIDATE_SCHEMA)
+                detected.update(_detected(table, review, wanted[review], mining))
+                if mining:
+                    flagged.update(set(table["image_id"].to_pylist()) & known)
+            if mining:
+                flagged.update(set(_sent_as_flagged(workspace, review)) & known)
+    return flagged, detected
 
 
 def _whole_index(workspace: Workspace, split: str) -> Index:

@@ -8,7 +8,7 @@ from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.advice.reviews import ReviewState
 from sixrayd.core.command import json_option, print_json, workspace_option
 from sixrayd.core.printing import echo
-from sixrayd.core.words import counted
+from sixrayd.core.words import counted, first_of
 from sixrayd.core.workspace import STAGES, Workspace
 from sixrayd.status.report import StatusReport, status_report
 
@@ -77,8 +77,7 @@ def _of_result(result: ResultStatus, state: ReviewState | None) -> Iterator[str]
     yield f"{title:<24} {result.progress}{faults}{people}"
     for text, names in (("changed", result.changed), ("no longer there", result.gone)):
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            yield f"  {text}: {', '.join(names[:_SHOWN])}{more}"
+            yield f"  {text}: {first_of(names, _SHOWN)}"
     if result.error:
         yield f"  {result.error}"
     if result.stage == "shards" and (left_out := summary.get("left_out")):

@@ -116,7 +116,7 @@ def test_a_newer_model_mines_where_the_one_that_mined_learnt_nothing(tmp_path):
     learnt(workspace, "longer", 0.6)
     assert step(workspace) == Step(
         "sixrayd mine --model longer",
-        "a newer model has not mined; the one that has learnt nothing",
+        "what mined has learnt next to nothing; a newer model has not mined",
     )
 
 

@@ -1,12 +1,16 @@
 """The order in which results were begun and finished outlives clocks and copies."""
 
+import json
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from sixrayd.core.files import plain_text
 from sixrayd.core.workspace import Run, Workspace
 
 RUN = Run(stage="mine", name="first", settings={}, inputs={})
@@ -77,3 +81,25 @@ def test_no_note_is_later_than_any_file_time_can_be(tmp_path: Path) -> None:
     (tmp_path / "mine/.dates.json").unlink()
     workspace.finish(replace(RUN, name="second"))
     assert set(workspace.names("mine")) == {"first", "second"}
+
+
+@pytest.mark.parametrize("end", ["", "broken"])
+def test_notes_of_many_results_are_read_once(tmp_path: Path, end: str) -> None:
+    workspace = Workspace(tmp_path)
+    for number in range(20):
+        workspace.finish(replace(RUN, name=f"m{number:02}"))
+    noted = json.dumps({f"m{number:06}/run.json": [1, 2] for number in range(20_000)})
+    (tmp_path / "mine/.dates.json").write_text(noted + end)
+    read: list[Path] = []
+
+    def seen(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is plain_text.__code__:
+            read.append(frame.f_locals["path"])
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        assert len(workspace.names("mine")) == 20
+    finally:
+        sys.setprofile(before)
+    assert read == [tmp_path / "mine/.dates.json"]

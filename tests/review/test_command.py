@@ -313,7 +313,7 @@ def test_a_server_that_starts_names_the_invitation_with_its_workspace(tmp_path, 
     _welcome(workspace, server)
     assert capsys.readouterr().out.splitlines()[2:] == [
         f"Once there is a push, {line}",
-        f"{tmp_path} holds no release and no review; -w serves another workspace's",
+        f"{tmp_path} holds no release and no review; -w names another workspace",
     ]
     workspace.folder("review", "first").mkdir(parents=True)
     (workspace.folder("review", "first") / "project.json").write_text("{}")

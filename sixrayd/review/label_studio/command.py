@@ -196,7 +196,7 @@ def _welcome(workspace: Workspace, server: "Server") -> None:
     pushed = any(workspace.folder("review").glob("*/project.json"))
     echo(line if pushed else f"Once there is a push, {line}")
     if not pushed and not (workspace.shards / "run.json").exists():  # a mistyped one, too
-        echo(f"{workspace.root} holds no release and no review; -w serves another workspace's")
+        echo(f"{workspace.root} holds no release and no review; -w names another workspace")
 
 
 def _public(server: "Server") -> dict[str, Any]:
