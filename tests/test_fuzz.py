@@ -41,7 +41,8 @@ from sixrayd.review.label_studio.exports import read_tasks
 from sixrayd.review.label_studio.regions import read_answer
 from sixrayd.review.label_studio.unpacking import unpack
 from sixrayd.statistics.certificate import PARTS, STATEMENT
-from sixrayd.statistics.sampling import POPULATION_SCHEMA, SamplingPlan
+from sixrayd.statistics.population import POPULATION_SCHEMA
+from sixrayd.statistics.sampling import SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.verify.stage import verify
 from tests.limits import address_space, within

@@ -14,7 +14,8 @@ from sixrayd.estimate.stage import EstimateInputs, gather
 from sixrayd.statistics.finite import Block, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
 from sixrayd.statistics.planned import LookPlan, total_upper
-from sixrayd.statistics.sampling import CENSUS, allocate
+from sixrayd.statistics.population import CENSUS
+from sixrayd.statistics.sampling import allocate
 from sixrayd.statistics.standing import Standing
 
 _CHECKS = (30, 100, 300, 1_000, 3_000, 10_000, 30_000, 70_000, 100_000, 300_000, 1_000_000)

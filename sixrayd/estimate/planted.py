@@ -31,7 +31,7 @@ from sixrayd.decisions.decision import (
     standing_decisions,
 )
 from sixrayd.decisions.openly import shown_openly
-from sixrayd.statistics.certificate import Planted
+from sixrayd.statistics.evidence import Planted
 
 _SCHEMA = pa.schema(
     [

@@ -19,7 +19,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     said_in_all,
 )
-from sixrayd.statistics.sampling import CENSUS, POPULATION_SCHEMA
+from sixrayd.statistics.population import CENSUS, POPULATION_SCHEMA
 from sixrayd.statistics.standing import Answer, answer_rows, settled_answers
 
 BANDS = 2  # of flagged units by score: few strata, since each needs checks of its own

@@ -25,12 +25,11 @@ from sixrayd.estimate.reading import (
 )
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.statistics.planned import LookPlan
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
 from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
-    POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Population,
     SamplingPlan,
     allocate,
     gone_digest,

@@ -27,19 +27,15 @@ from sixrayd.estimate.reading import (
 from sixrayd.estimate.sample import SampleFolder
 from sixrayd.estimate.settings import EstimateSettings, Target
 from sixrayd.statistics.assumptions import assumptions
-from sixrayd.statistics.certificate import (
-    BoundOutcome,
-    Planted,
-    evidence_of,
-    outcome,
-    sensitivities,
-)
+from sixrayd.statistics.certificate import BoundOutcome, outcome
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
+from sixrayd.statistics.evidence import Planted, evidence_of, sensitivities
 from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.missed import MissedBound, PlannedEvidence, bound_missed, bound_planned
 from sixrayd.statistics.planning import after_next_look, checks_to_halve
+from sixrayd.statistics.population import Population
 from sixrayd.statistics.recapture import Recapture, recapture
-from sixrayd.statistics.sampling import Drawn, Population, SamplingPlan
+from sixrayd.statistics.sampling import Drawn, SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer, Standing
 

@@ -22,8 +22,8 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import MOST_BOXES, Past, task_seconds
 from sixrayd.review.queue.plan import mining_belief, past_reviews, spot_checks
 from sixrayd.review.settings import PlantSettings, PushSettings
-from sixrayd.statistics.certificate import evidence_of, planned_evidence_of, sensitivities
 from sixrayd.statistics.double_reading import double_reading
+from sixrayd.statistics.evidence import evidence_of, planned_evidence_of, sensitivities
 from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Standing

@@ -14,7 +14,7 @@ from scipy.special import betaincinv
 from sixrayd.core.records import Verdict
 from sixrayd.decisions.decision import Decision
 from sixrayd.decisions.second_looks import is_first_look
-from sixrayd.statistics.sampling import Population
+from sixrayd.statistics.population import Population
 from sixrayd.statistics.standing import Answer
 
 _ALPHA = 0.005  # of the cap; it costs the bound nothing if it is wrong

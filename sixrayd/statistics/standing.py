@@ -22,7 +22,7 @@ from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.records import BOX_COLUMNS, Rule, Verdict
 from sixrayd.decisions.consensus import Settled, settle
 from sixrayd.decisions.decision import DecidedBox, Decision, check_reviewer
-from sixrayd.statistics.sampling import Population
+from sixrayd.statistics.population import Population
 
 # decisions.parquet of a certificate: standing answers by image, the earliest first.
 ANSWER_SCHEMA = pa.schema(

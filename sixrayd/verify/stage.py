@@ -14,7 +14,8 @@ from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import FORMAT, BoundOutcome, Statement, recompute
 from sixrayd.statistics.missed import MissedEvidence, PlannedEvidence
-from sixrayd.statistics.sampling import Draw, Population
+from sixrayd.statistics.population import Population
+from sixrayd.statistics.sampling import Draw
 from sixrayd.verify.archive import Archive, read_archive
 
 _DIGITS = 64  # of a commitment

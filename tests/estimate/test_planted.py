@@ -13,7 +13,7 @@ from sixrayd.estimate.planted import planted_counts
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.estimate.stage import estimate, gather
-from sixrayd.statistics.certificate import Planted
+from sixrayd.statistics.evidence import Planted
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sensitivity import Sensitivity
 from sixrayd.statistics.settings import BoundSettings

@@ -18,7 +18,8 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings, Target
 from sixrayd.estimate.stage import EstimateInputs, course, estimate, estimate_from, gather
-from sixrayd.statistics.sampling import GONE_SCHEMA, POPULATION_SCHEMA, Drawn, Population
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
+from sixrayd.statistics.sampling import GONE_SCHEMA, Drawn
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.statistics.standing import Answer
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows

@@ -11,24 +11,17 @@ from scipy.stats import binom
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
 from sixrayd.statistics.assumptions import assumptions
-from sixrayd.statistics.certificate import (
-    Planted,
-    Statement,
-    evidence_of,
-    outcome,
-    recompute,
-    sensitivities,
-)
+from sixrayd.statistics.certificate import Statement, outcome, recompute
 from sixrayd.statistics.double_reading import DoubleReading
+from sixrayd.statistics.evidence import Planted, evidence_of, sensitivities
 from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.finite import Block, Stratum
 from sixrayd.statistics.missed import bound_missed, percent_down
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
 from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
-    POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Population,
     SamplingPlan,
     gone_digest,
     random_number,

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.statistics.double_reading import DoubleReading, double_reading
-from sixrayd.statistics.sampling import POPULATION_SCHEMA, Population
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
 from sixrayd.statistics.standing import answer_rows, settled_answers
 from tests.statistics.test_standing import CLASSES, GUN, says
 

@@ -15,12 +15,11 @@ from scipy.stats import chisquare
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import SAMPLE_SCHEMA
 from sixrayd.statistics.planned import LookPlan
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
 from sixrayd.statistics.sampling import (
     GONE_SCHEMA,
-    POPULATION_SCHEMA,
     Draw,
     Drawn,
-    Population,
     SamplingPlan,
     allocate,
     random_number,

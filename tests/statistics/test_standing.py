@@ -8,7 +8,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.decisions.decision import DecidedBox, Decision
-from sixrayd.statistics.sampling import POPULATION_SCHEMA, Population
+from sixrayd.statistics.population import POPULATION_SCHEMA, Population
 from sixrayd.statistics.standing import (
     ANSWER_SCHEMA,
     Answer,

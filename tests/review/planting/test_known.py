@@ -33,7 +33,7 @@ from sixrayd.review.planting.planted import planted_folder, planted_image, plant
 from sixrayd.review.planting.rates import hit_rates
 from sixrayd.review.queue.plan import Pictures, planted
 from sixrayd.review.settings import PlantSettings
-from sixrayd.statistics.certificate import Planted, sensitivities
+from sixrayd.statistics.evidence import Planted, sensitivities
 from sixrayd.statistics.sensitivity import known_for_width
 from tests.review.planting.test_planting import ITEM, build, contents, positive
 from tests.workspaces import MISSED, NOTHING, Picture, Says, build_review, build_shards
