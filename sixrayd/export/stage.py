@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ from sixrayd.export.states import Evidence, States, annotation_of, assign_states
 from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.standing import answer_rows, settled_answers
 
+_CACHES = ("*.cache", ".DS_Store", "Thumbs.db")
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
@@ -241,13 +242,18 @@ def _refuse_to_lose(tree: Path, run: Run | None) -> None:
     for root, folders, names in os.walk(tree):
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         paths = (Path(root, name).relative_to(tree).as_posix() for name in [*names, *links])
-        others += [path for path in paths if path not in listed]
+        others += [path for path in paths if path not in listed and not _is_cache(path)]
     if others:
         first = printable(first_of(sorted(others)), 500)
         raise WorkspaceError(
             f"{tree}: holds what is not the export's, {first}, and would be removed with it; move "
             "that elsewhere first"
         )
+
+
+def _is_cache(path: str) -> bool:
+    """Whether programs keep it for themselves and make it anew, such as YOLO's `labels.cache`."""
+    return any(PurePosixPath(path).match(name) for name in _CACHES)
 
 
 def _pointer(workspace: Workspace, run: Run, target: Path, force: bool) -> Path:

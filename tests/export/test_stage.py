@@ -402,6 +402,15 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
     assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
 
 
+@pytest.mark.parametrize("at", ["labels/train.cache", ".DS_Store", "labels/Thumbs.db"])
+def test_caches_of_other_programs_are_replaced_with_an_export(workspace, at):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    (tree / at).parent.mkdir(exist_ok=True)
+    (tree / at).write_text("made anew by who wants it")
+    assert export(workspace, ExportSettings(with_negatives=True, force=True)).written
+    assert not (tree / at).exists()
+
+
 def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
     leftover = tree.with_name(f".{tree.name}.sixrayd-old")
