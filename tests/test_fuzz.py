@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,23 +17,28 @@ from pathlib import Path
 from random import Random
 
 import click
+import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from sixrayd.cli import cli
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE
-from sixrayd.core.errors import SixraydError
+from sixrayd.core.errors import CheckpointError, SixraydError
 from sixrayd.core.findings import Finding
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.settings_file import settings_of
 from sixrayd.core.shards import iter_shard
 from sixrayd.core.tables import read_table, table_bytes
 from sixrayd.core.voc import read_voc
+from sixrayd.crop.keras_weights import read_keras_weights
 from sixrayd.datasets.labels import Labels
+from sixrayd.datasets.opening import open_set
 from sixrayd.datasets.patch_file import read_patch
 from sixrayd.datasets.places import BROKEN, files_at
+from sixrayd.detectors.pickles import read_tensors
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets
 from sixrayd.download.members import IMAGES, TEXTS, Member, tar_members, zip_members
@@ -234,6 +240,34 @@ PATCH = (
 ).replace(b"%(h)s", b"a" * 64)
 
 
+YOLO = {
+    "data.yaml": b"path: .\ntrain: images\nnames:\n  0: Gun\n  1: Knife\n",
+    "labels/a.txt": b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n",
+}
+KERAS = {"d1.weight": (2, 3), "d1.bias": (2,)}
+
+
+@cache
+def weights() -> tuple[bytes, ...]:
+    """As torch saves them, and as it did before 1.6."""
+    tensors = {"a.weight": torch.arange(12.0).reshape(3, 4), "b": torch.ones(2, dtype=torch.long)}
+    found = []
+    for as_zip in (True, False):
+        file = io.BytesIO()
+        torch.save({"state_dict": tensors}, file, _use_new_zipfile_serialization=as_zip)
+        found.append(file.getvalue())
+    return tuple(found)
+
+
+@cache
+def keras() -> bytes:
+    file = io.BytesIO()
+    with pytest.importorskip("h5py").File(file, "w") as weights:
+        weights["model_weights/d1/d1/kernel:0"] = np.ones((3, 2), np.float32)
+        weights["model_weights/d1/d1/bias:0"] = np.ones(2, np.float32)
+    return file.getvalue()
+
+
 def read_tar(path: Path) -> None:
     list(tar_members([path], "a.tar", Faults("skip"), IMAGES | TEXTS))
     read_places(path)
@@ -291,6 +325,21 @@ def read_answers(path: Path) -> None:
             read_answer(annotation.regions, (64, 48), {}, ClassList(CLASSES))
 
 
+def read_weights(path: Path) -> None:
+    try:
+        read_tensors(path)
+    except Exception as error:  # whatever its bytes lead to, which `pretrained` translates
+        raise CheckpointError(str(error)) from error
+
+
+def read_yolo(path: Path) -> None:
+    root = path.parent / "set"
+    for name, data in {**YOLO, "images/a.jpg": jpeg(1)}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(path.read_bytes() if Path(name).name == path.name else data)
+    open_set(root)
+
+
 def read_backup(path: Path) -> None:
     unpack(path, path.parent)
 
@@ -333,6 +382,10 @@ PARSERS = {
         read_backup,
         wrap=lambda data: gzip.compress(data, 1),
     ),
+    "weights": Parser("a.pth", lambda random: random.choice(weights()), read_weights),
+    "keras": Parser("a.h5", lambda random: keras(), lambda path: read_keras_weights(path, KERAS)),
+    "yolo names": Parser("data.yaml", one_of(YOLO["data.yaml"]), read_yolo),
+    "yolo rows": Parser("a.txt", one_of(YOLO["labels/a.txt"]), read_yolo),
     "patch": Parser("a.patch", one_of(PATCH), read_patch),
     "answers": Parser("a.json", one_of(TASKS), read_answers),
 }
@@ -342,7 +395,8 @@ def run_cases(name: str, folder: Path, first: int, count: int) -> int:
     """How many cases gave a result."""
     parser, results = PARSERS[name], 0
     path = folder / parser.name
-    with address_space(MOST_BYTES):
+    with address_space(MOST_BYTES), warnings.catch_warnings(record=True) as said:
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # as `imaging.decode` has it
         for number in range(first, first + count):
             random = Random(f"{name} {number}")
             seed = parser.seed(random)
@@ -355,6 +409,7 @@ def run_cases(name: str, folder: Path, first: int, count: int) -> int:
                     continue
                 except Exception as error:
                     raise AssertionError(f"{name} {number}: {error!r}") from error
+    assert not said, f"{name}: {said[0].message!r} would reach the terminal"
     return results
 
 

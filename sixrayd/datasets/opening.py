@@ -1,7 +1,6 @@
 """A set as it lies on disk, its form recognised: a folder, a zip, a JSON file of labels."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,11 +167,10 @@ def _look_at(file: PlacedFile, hashed: bool, findings: list[Finding]) -> _SeenIm
 
 def _size_wh(image: bytes | IO[bytes], where: str) -> tuple[int, int] | None:
     """From the header alone; None where it is none."""
-    with warnings.catch_warnings(action="ignore"):  # a large image is measured, not decoded
-        try:
-            return image_size_wh(image, where)
-        except ImageError:
-            return None
+    try:
+        return image_size_wh(image, where)
+    except ImageError:
+        return None
 
 
 def _read(file: PlacedFile, findings: list[Finding]) -> bytes | None:

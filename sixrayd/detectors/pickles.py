@@ -5,6 +5,7 @@ and any time, though torch runs no code of theirs.
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -39,7 +40,8 @@ def read_tensors(path: Path) -> Any:
             file.seek(0)
             for _ in range(_LEGACY_PICKLES):
                 _check_pickle(file)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings(action="ignore"):  # torch asks to be told of strange protocols
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_zip(file: IO[bytes]) -> None:

@@ -1,6 +1,9 @@
 """Decoding images of unknown origin within limits; nothing but `ImageError` comes out."""
 
+import ctypes
 import io
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -35,6 +38,11 @@ _MAX_CHUNKS = 100_000  # of a PNG, which Pillow reads one by one; usual ones hol
 _LEAN_JPEG = 4  # times fewer bytes for a pixel than others while it is decoded
 # Of all threads: a WebP takes 20 bytes for a pixel, and there may be a hundred cores.
 _AT_ONCE = Budget(MAX_PIXELS)
+# What is wrong with an image we say ourselves, by its name; a block silences no other thread.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with suppress(OSError, AttributeError):  # libtiff is built in elsewhere
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 # Above what glibc keeps for each thread once it is freed; small images take blocks of their size.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 _MAX_RUNS = 4 << 20  # bytes of a BMP packed as runs, which Pillow unpacks one by one

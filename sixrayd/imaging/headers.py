@@ -1,6 +1,5 @@
 """How an encoded image holds its pixels, from its first bytes alone."""
 
-import warnings
 from enum import IntEnum
 
 from PIL import ExifTags, Image
@@ -39,10 +38,7 @@ def read_header(data: bytes) -> tuple[Pixels, int]:
         data: an encoded image, or as many of its first bytes as hold its header.
     """
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            open_header(data, FORMATS) as image,
-        ):
+        with open_header(data, FORMATS) as image:
             return _pixels(image, data), _orientation(image)
     except Exception:  # whatever a decoder makes of hostile bytes
         return Pixels.UNKNOWN, 1

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -86,3 +88,31 @@ def test_exif_in_many_parts_of_a_jpeg_is_not_unpacked():
     assert read_header(data) == (Pixels.UNKNOWN, 1)
     assert browsable(data, "a.jpg") == plain
     assert decode_rgb(data, "a.jpg").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("fault", ["code", "tag", "samples"])
+def test_what_is_wrong_is_said_by_us_alone(fault):
+    """Neither libtiff nor Pillow says it a second time, without the image's name."""
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, "TIFF", compression="tiff_lzw")
+    data = bytearray(file.getvalue())
+    (tags,) = struct.unpack_from("<I", data, 4)
+    rows = {struct.unpack_from("<H", data, at)[0]: at for at in range(tags + 2, len(data) - 11, 12)}
+    if fault == "code":
+        data[8 + 600 : 8 + 700] = bytes(range(100, 200))
+    elif fault == "tag":
+        struct.pack_into("<I", data, rows[273] + 4, 1 << 30)
+    else:
+        struct.pack_into("<I", data, rows[277] + 8, 81)
+    code = """if True:
+        import sys
+        from sixrayd.core.errors import ImageError
+        from sixrayd.imaging.decode import decode_rgb
+        try:
+            decode_rgb(sys.stdin.buffer.read(), "a.tif")
+        except ImageError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True)
+    assert done.stdout.startswith(b"a.tif: ")
+    assert done.stderr == b""
