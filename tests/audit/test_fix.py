@@ -218,7 +218,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(workspace, tmp_path, what)
     start, moments = files(workspace), (2, 4, 6)
     for moment in moments:
         shutil.copytree(workspace.root, tmp_path / "killed" / str(moment))
-    words = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), what]
+    words = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "killed"), what]
     died = ran(words, cwd=Path(__file__).parents[2])
     assert (died.returncode, died.stderr) == (0, "")
 

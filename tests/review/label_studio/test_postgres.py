@@ -185,7 +185,7 @@ from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio.postgres import Postgres, on_rows
 
 def most_kib():
-    return int(re.search("VmHWM:\\s*([0-9]+)", Path("/proc/self/status").read_text())[1])
+    return int(re.search(r"VmHWM:\\s*([0-9]+)", Path("/proc/self/status").read_text())[1])
 
 before = most_kib()
 try:
