@@ -6,7 +6,7 @@ from typing import Any
 
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
-from sixrayd.core.files import plain_text, sha256_file
+from sixrayd.core.files import plain_lines, plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST
 from sixrayd.core.storage import check_known
 from sixrayd.datasets.export_files import CHANGELOG, DATASET
@@ -96,8 +96,8 @@ def parent_at(place: Path) -> Parent:
 def _kept(place: Path) -> Descent:
     """What an export says it is made from; nothing where a file that says it has changed."""
     try:
-        lines = plain_text(place / MANIFEST).splitlines()
-        listed = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+        lines = (line.partition("  ") for line in plain_lines(place / MANIFEST))
+        listed = {path: digest for digest, _, path in lines if path in (DATASET, CHANGELOG)}
         if any(sha256_file(place / path) != listed[path] for path in (DATASET, CHANGELOG)):
             return Descent()
         said = _document(place)["parent"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SettingsError, WorkspaceError, printable
-from sixrayd.core.files import plain_text, sha256_file, write_json
+from sixrayd.core.files import plain_lines, sha256_file, write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
@@ -213,8 +213,7 @@ def _run_at(folder: Path) -> Run | None:
 def _is_whole(tree: Path) -> bool:
     """Whether every file of the manifest is there as it was written."""
     try:
-        lines = plain_text(tree / MANIFEST).splitlines()
-        files = (line.split("  ", 1) for line in lines)
+        files = (line.split("  ", 1) for line in plain_lines(tree / MANIFEST))
         return all(is_inside(name) and sha256_file(tree / name) == digest for digest, name in files)
     except (OSError, ValueError) as error:
         check_known(error, tree)
@@ -235,8 +234,8 @@ def _refuse_to_lose(tree: Path, run: Run | None) -> None:
     manifest = tree / MANIFEST
     if run is None or sha256_file(manifest) != run.outputs.get(MANIFEST):
         return
-    lines = plain_text(manifest).splitlines()
-    listed = {"run.json", MANIFEST, *(line.partition("  ")[2] for line in lines)}
+    lines = (line.partition("  ")[2] for line in plain_lines(manifest))
+    listed = {"run.json", MANIFEST, *lines}
     others = []
     for root, folders, names in os.walk(tree):
         links = [name for name in folders if (Path(root) / name).is_symlink()]

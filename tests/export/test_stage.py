@@ -402,6 +402,20 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
     assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
 
 
+def test_a_manifest_without_end_is_not_replaced(workspace):
+    """Of a stranger's workspace 250 MB of short lines took 6 GB."""
+    tree = Path(export(workspace, ExportSettings()).tree)
+    (tree / MANIFEST).write_bytes(b"a\n" * 4_000_001)
+    run = json.loads((tree / "run.json").read_text())
+    run["outputs"] = {MANIFEST: sha256_file(tree / MANIFEST)}
+    (tree / "run.json").write_text(json.dumps(run))
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings(with_negatives=True, force=True))
+    assert str(caught.value) == (
+        f"{tree / MANIFEST}: 4000001 lines, at most 4000000 are read; put a good copy in its place"
+    )
+
+
 def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
     leftover = tree.with_name(f".{tree.name}.sixrayd-old")
