@@ -1,10 +1,13 @@
 """What notebooks keep is small and of nobody's machine; `test_demo.py` runs them."""
 
+import ast
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from notebooks.run import main
 
@@ -49,6 +52,30 @@ def test_tables_of_a_workspace_are_read_within_limits():
     sources = ["".join(cell["source"]) for path in NOTEBOOKS for cell in code_cells(path)]
     assert sum("read_table(" in source for source in sources) == 3
     assert not [source for source in sources if "pd.read_" in source]
+
+
+def test_a_figure_holds_no_large_image():
+    """Of four images of 49 megapixels Matplotlib took 4 GB."""
+    sources = ["".join(cell["source"]) for path in NOTEBOOKS for cell in code_cells(path)]
+    parts = [part for source in sources for part in ast.walk(ast.parse(source))]
+    (show,) = [p for p in parts if isinstance(p, ast.FunctionDef) and p.name == "show"]
+    known = {}
+    exec(ast.unparse(show), known)
+    ax = Figure().subplots()
+    known["show"](ax, np.zeros((1500, 2500, 3), np.uint8))
+
+    (drawn,) = ax.images
+    assert drawn.get_array().shape == (500, 834, 3)
+    assert tuple(drawn.get_extent()) == (-0.5, 2499.5, 1499.5, -0.5)
+    calls = [
+        ast.unparse(p.args[0])
+        for p in parts
+        if isinstance(p, ast.Call)
+        and p.args
+        and isinstance(p.func, ast.Attribute)
+        and p.func.attr == "imshow"
+    ]
+    assert sorted(calls) == ["each[::step, ::step]", "profile(layer).average", "steps.average"]
 
 
 def test_what_cells_show_is_kept(tmp_path):

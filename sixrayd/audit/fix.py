@@ -19,7 +19,14 @@ from sixrayd.audit.tables import Marks
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes, plain_text, sha256_file, sync_folder, write_bytes
+from sixrayd.core.files import (
+    plain_bytes,
+    plain_lines,
+    plain_text,
+    sha256_file,
+    sync_folder,
+    write_bytes,
+)
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
 from sixrayd.core.tables import read_table, row_count, write_table
@@ -98,7 +105,7 @@ def left_out_boxes(workspace: Workspace) -> frozenset[str]:
         return frozenset()
     path = workspace.shards / "fix" / PATCH
     try:
-        return frozenset(str(parse_json(line)["box"]) for line in plain_text(path).splitlines())
+        return frozenset(str(parse_json(line)["box"]) for line in plain_lines(path))
     except NONSENSE as error:
         raise WorkspaceError(f"{path}: not a patch of `sixrayd audit --fix`; {_NEXT}") from error
 

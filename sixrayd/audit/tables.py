@@ -14,7 +14,7 @@ from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import EDGES
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_bytes
+from sixrayd.core.files import count_lines, plain_bytes, text_lines
 from sixrayd.core.findings import FINDING_SCHEMA, Flaw
 from sixrayd.core.index import Index
 from sixrayd.core.records import ANNOTATION_SCHEMA, LEAK_FREE, Source
@@ -108,12 +108,11 @@ def _noted(folder: Path) -> pa.Table:
         data = plain_bytes(folder / "notes.txt", _MOST_NOTED)
     except FileNotFoundError:
         data = b""
-    if (count := data.count(b"\n")) > _MOST_NOTES:
+    if (count := count_lines(data)) > _MOST_NOTES:
         raise WorkspaceError(
             f"{folder / 'notes.txt'}: {count} lines, at most {_MOST_NOTES} are read; remove it"
         )
-    lines = data.decode("utf-8", "replace").splitlines()
-    parts = [line.rpartition(": ") for line in lines]
+    parts = [line.rpartition(": ") for line in text_lines(data)]
     rows = [
         {"flaw": str(Flaw.NOTE), "where": where, "text": text, "image_id": Path(stem).stem}
         for where, _, text in parts

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
-from sixrayd.core.files import plain_bytes
+from sixrayd.core.files import check_lines, plain_bytes
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.progress import progress
 from sixrayd.core.records import (
@@ -28,7 +28,8 @@ from sixrayd.core.shards import ShardWriter
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.datasets.image_lists import listed_lines, text_of
+from sixrayd.datasets.image_lists import listed_lines
+from sixrayd.datasets.labels import LIMITS
 from sixrayd.datasets.places import IMAGES
 from sixrayd.imaging.decode import decode_rgb
 from sixrayd.imaging.hashes import duplicate_groups, image_hash
@@ -78,7 +79,9 @@ class VocTree:
         for name in sets:
             path = self.root / "ImageSets" / "Main" / f"{name}.txt"
             if path.exists():
-                return [name for _, name in listed_lines(text_of(plain_bytes(path)))]
+                data = plain_bytes(path, LIMITS[".txt"])
+                check_lines(data, path)
+                return [name for _, name in listed_lines(data)]
         return []
 
     def sides(self) -> dict[str, Split]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sixrayd.browse.samples import KnownImages, ShownBox, leaks_of, shown_candidates
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text
+from sixrayd.core.files import plain_lines
 from sixrayd.core.index import Annotation, Index, given_splits, load_annotations, unannotated_ids
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Source
 from sixrayd.core.tables import read_table, some_columns
@@ -105,7 +105,7 @@ def _exported(workspace: Workspace, export: str) -> KnownImages:
         some_columns(states, STATE_SCHEMA),
         list(dict.fromkeys(filter(None, [*reviewed, *read]))),
         decisions,
-        hidden=frozenset(plain_text(tree / BARE).splitlines()),
+        hidden=frozenset(plain_lines(tree / BARE)),
         plain=False,
     )
 

@@ -19,6 +19,8 @@ from sixrayd.core.storage import is_refusal, refusal
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
 MOST_HOLES = 1 << 30  # bytes that any file may have of them
+MOST_LINES = 4_000_000  # of a text that is read in lines: a short one takes thirty times its bytes
+_NO_TEXT = "no text in UTF-8; put a good copy in its place, or remove it"
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -270,8 +272,44 @@ def plain_text(path: Path, most: int = _MOST_TEXT) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        text = "no text in UTF-8; put a good copy in its place, or remove it"
-        raise UnfitFileError(errno.EINVAL, text, str(path)) from error
+        raise UnfitFileError(errno.EINVAL, _NO_TEXT, str(path)) from error
+
+
+def plain_lines(path: Path, most: int = _MOST_TEXT) -> Iterator[str]:
+    """The lines of a text of a workspace, which may be a stranger's, one by one.
+
+    Raises:
+        UnfitFileError: they are more than `MOST_LINES`, or see `plain_text`.
+        OSError: it cannot be read.
+    """
+    data = plain_bytes(path, most)
+    check_lines(data, path)
+    try:
+        yield from text_lines(data, errors="strict")
+    except UnicodeDecodeError as error:
+        raise UnfitFileError(errno.EINVAL, _NO_TEXT, str(path)) from error
+
+
+def check_lines(data: bytes, path: Path) -> None:
+    """Refuse a text of more lines than are read.
+
+    Raises:
+        UnfitFileError: it has more than `MOST_LINES`.
+    """
+    if (count := count_lines(data)) > MOST_LINES:
+        text = f"{count} lines, at most {MOST_LINES} are read; put a good copy in its place"
+        raise UnfitFileError(errno.EINVAL, text, str(path))
+
+
+def count_lines(data: bytes) -> int:
+    """How many lines of a text have an end, be it that of Linux, of Windows or of old Macs."""
+    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+
+
+def text_lines(data: bytes, encoding: str = "utf-8", errors: str = "replace") -> Iterator[str]:
+    """The lines of a text without their ends, of which one is held at a time."""
+    for line in io.TextIOWrapper(io.BytesIO(data), encoding, errors):
+        yield line.removesuffix("\n")
 
 
 def sha256_file(path: Path) -> str:

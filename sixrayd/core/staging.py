@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -13,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import make_folder, sha256_file, sync_folder
+from sixrayd.core.errors import UnfitFileError, WorkspaceError, printable
+from sixrayd.core.files import make_folder, open_plain, sha256_file, sync_folder
 from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.stages import SERVER
 from sixrayd.core.storage import is_refusal, refusal
@@ -25,6 +26,9 @@ _PART, _OLD, _LOCK = ".sixrayd-part", ".sixrayd-old", ".sixrayd-lock"
 _FILE_PART = re.compile(r"\.\d+(\.plain)?\.part$")  # of `files.replacing`: its process
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _TRIES = 9
+_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")
+_LONGEST_LINE = 1 << 16  # bytes of a manifest's line
+_MOST_LISTED = 10_000_000  # files; a release of a million images in VOC and YOLO has four
 _ROWS = 10_000  # of a table that are in memory at once
 AddRow = Callable[[Mapping[str, Any]], None]
 
@@ -104,6 +108,41 @@ class Staging:
         data = _manifest(self.sha256)
         (self.root / MANIFEST).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
+
+
+def listed_files(tree: Path) -> Iterator[tuple[str, str]]:
+    """Paths of a manifest and their SHA-256, one by one: a whole release's are millions.
+
+    Raises:
+        UnfitFileError: a line is none of a manifest, or they are more than `_MOST_LISTED`.
+        OSError: it cannot be read.
+    """
+    path = tree / MANIFEST
+    with open_plain(path) as file:
+        for number, line in enumerate(manifest_lines(file), 1):
+            if (found := listed_file(line)) is None or number > _MOST_LISTED:
+                text = f"line {number}: expected a SHA-256 and a path below it, and at most "
+                text += f"{_MOST_LISTED:,} lines; put a good copy in its place"
+                raise UnfitFileError(errno.EINVAL, text, str(path))
+            yield found
+
+
+def manifest_lines(file: io.BufferedReader) -> Iterator[bytes]:
+    """Lines of a manifest, those beyond any of ours in parts."""
+    return iter(lambda: file.readline(_LONGEST_LINE), b"")
+
+
+def listed_file(line: bytes) -> tuple[str, str] | None:
+    """The path in a line of a manifest, and its SHA-256; None where the line is no such, or its
+    path leads out."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    try:
+        path = match[2].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return (path, match[1].decode()) if is_inside(path) else None
 
 
 def is_inside(path: str) -> bool:

@@ -11,9 +11,9 @@ from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import AnnotationError, WorkspaceError
-from sixrayd.core.files import plain_text
+from sixrayd.core.files import plain_lines, plain_text, why
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
-from sixrayd.core.staging import MANIFEST
+from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.tables import column_batches
 from sixrayd.core.voc import VocObject
 from sixrayd.datasets.export_files import (
@@ -149,11 +149,15 @@ def _sides(place: Path) -> dict[str, str]:
 
 def _hashes(place: Path) -> Iterator[tuple[str, str]]:
     """Image ids with the SHA-256 that the manifest says."""
-    for line in _lines(place / MANIFEST):
-        digest, _, name = line.partition("  ")
-        path = PurePosixPath(name)
-        if path.parent.name == "JPEGImages":
-            yield path.stem, digest
+    try:
+        for name, digest in listed_files(place):
+            path = PurePosixPath(name)
+            if path.parent.name == "JPEGImages":
+                yield path.stem, digest
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WorkspaceError(f"{place / MANIFEST}: {why(error, place / MANIFEST)}") from error
 
 
 def _settings(place: Path) -> dict[str, Any]:
@@ -164,14 +168,14 @@ def _settings(place: Path) -> dict[str, Any]:
         return {}
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[str]:
     if path.exists() and not path.is_file():
         raise WorkspaceError(f"{path}: no plain file; no list of images")
     try:
         if path.stat().st_size > _UNLIKELY:
             raise WorkspaceError(f"{path}: more than {_UNLIKELY >> 20} MiB; no list of images")
-        return plain_text(path, _UNLIKELY).splitlines()
+        yield from plain_lines(path, _UNLIKELY)
     except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkspaceError(f"{path}: cannot be read ({error})") from error
+        return
+    except OSError as error:
+        raise WorkspaceError(f"{path}: {why(error, path)}") from error

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Mapping
 
+from sixrayd.core.files import text_lines
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import MOST_SPLITS
 from sixrayd.datasets.sides import (
@@ -16,6 +17,7 @@ from sixrayd.datasets.sides import (
 )
 
 _CELLS = re.compile(r"[,;\t]")
+_MOST_CELLS = 2_000  # of a line, that are told apart
 _VALUED = re.compile(r"(\S+)(?:\s+(-1|0|1))?")
 
 
@@ -48,8 +50,8 @@ class ImageLists:
         if is_too_long(data, where, self._findings):
             return
         bad: list[Finding] = []
-        for _, line in listed_lines(text_of(data)):
-            cell, *values = (cell.strip().strip('"') for cell in _CELLS.split(line))
+        for _, line in listed_lines(data):
+            cell, *values = (cell.strip().strip('"') for cell in _CELLS.split(line, _MOST_CELLS))
             if not cell or (cell.lower() == "name" and name.lower().endswith(".csv")):
                 continue
             if image := listed_image_of(cell, bad, where):
@@ -68,19 +70,25 @@ class ImageLists:
 
 def text_of(data: bytes) -> str:
     """What a list holds, in UTF-8 or, as spreadsheets save it, in UTF-16 with a mark."""
+    return data.decode(_encoding(data), "replace")
+
+
+def _encoding(data: bytes) -> str:
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
+    return "utf-16" if wide else "utf-8-sig"
 
 
-def listed_lines(text: str) -> list[tuple[int, str]]:
+def listed_lines(data: bytes) -> list[tuple[int, str]]:
     """Numbers and texts of the lines of a list, without those that are empty.
 
     Where all are a name, or a name and one of -1, 0 and 1 as VOC's lists by class have them, the
     names alone. A name that has two such numbers has a blank of its own.
     """
-    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    found = [match for _, line in lines if (match := _VALUED.fullmatch(line))]
-    distinct = len({match[1] for match in found}) == len({match.groups() for match in found})
-    if len(found) < len(lines) or not distinct:
-        return lines
-    return [(number, match[1]) for (number, _), match in zip(lines, found, strict=True)]
+    numbered = enumerate(map(str.strip, text_lines(data, _encoding(data))), 1)
+    lines = [(number, line) for number, line in numbered if line]
+    values: dict[str, str | None] = {}  # by name
+    for _, line in lines:
+        match = _VALUED.fullmatch(line)
+        if match is None or values.setdefault(match[1], match[2]) != match[2]:
+            return lines
+    return [(number, line.split()[0]) for number, line in lines]

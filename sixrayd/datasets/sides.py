@@ -7,6 +7,7 @@ import posixpath
 import re
 
 from sixrayd.core.errors import ReleaseError
+from sixrayd.core.files import MOST_LINES, count_lines
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.records import LEAK_FREE
@@ -18,7 +19,6 @@ GIVEN = "given"  # the split of a set that gives one
 SIXRAY_D = "sixray-d"
 SPLIT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE | re.ASCII)
 _LISTED = IMAGES | {".xml"}  # suffixes that lists write
-_MOST_LISTED = 4_000_000  # lines of a list; SIXray's have a million
 _MOST_BAD = 1_000  # names of a list that are none
 _LIST_FOLDERS = ("", "imageset", "imagesets", "main")
 _WORDS = {
@@ -87,9 +87,9 @@ def _folders(where: str) -> list[str]:
 
 def is_too_long(data: bytes, where: str, findings: list[Finding]) -> bool:
     """Whether a list has more lines than are read, which is a finding then."""
-    if data.count(b"\n") <= _MOST_LISTED:
+    if count_lines(data) <= MOST_LINES:
         return False
-    text = f"more than {_MOST_LISTED} lines; left out"
+    text = f"more than {MOST_LINES} lines; left out"
     findings.append(Finding(Flaw.NOT_READ, where, text))
     return True
 

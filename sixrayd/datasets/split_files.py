@@ -17,6 +17,7 @@ from sixrayd.datasets.image_lists import text_of
 from sixrayd.datasets.sides import SPLIT_NAME, listed_stem, side_of_word
 
 _MAX_BYTES = 256 << 20
+_MOST_ROW = 1 << 20  # signs
 _LINE = re.compile(r"[^\r\n]*(\r\n?|\n)|[^\r\n]+")
 
 
@@ -143,13 +144,24 @@ def listed_image(name: str, where: str, told: Told) -> str:
 def csv_rows(file: str, data: bytes, told: Told) -> Iterator[tuple[str, list[str]]]:
     """Where each row is, and its cells: the header first, then those that are not empty."""
     text = text_of(data)
-    lines = (line[0] for line in _LINE.finditer(text))  # a copy of a million would be large
-    rows = csv.reader(lines, delimiter=_delimiter(text))
+    begun = taken = 0  # signs, up to the row and up to the line
+
+    def lines() -> Iterator[str]:  # a copy of a million would be large
+        nonlocal taken
+        for line in _LINE.finditer(text):
+            taken = line.end()
+            if taken - begun > _MOST_ROW:
+                raise csv.Error(f"a row of more than {_MOST_ROW} signs")
+            yield line[0]
+
+    rows = csv.reader(lines(), delimiter=_delimiter(text))
     try:
         header = _trimmed(next(rows, []))
         numbered = header[:1] == [""]  # a column that spreadsheets and pandas put first
         yield file, header[numbered:]
+        begun = taken
         for row in rows:
+            begun = taken
             if cells := _trimmed(row)[numbered:]:
                 yield f"{file}: line {rows.line_num}", cells
     except csv.Error as error:

@@ -18,6 +18,7 @@ _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
 _DIRECTIVE, _MOST_DIRECTIVES = re.compile(rb"^%", re.MULTILINE), 100
 _MOST_PARTS = 64  # names at a path's end that are looked at
 _MOST_ENTRIES = 1000  # folders and lists of sides
+_MOST_BYTES = 1 << 20
 _LONGEST = 200  # signs of a class's name
 _DEEPEST = 16  # lists and tables within each other; the C parser crashes on thousands
 _YAML, _LISTED, _BESIDE = range(3)  # which file's names hold
@@ -54,6 +55,10 @@ class YoloNames:
     def take(self, where: str, data: bytes) -> None:
         """Add a file."""
         name = posixpath.basename(where).lower()
+        if len(data) > _MOST_BYTES:
+            text = f"{len(data)} bytes, at most {_MOST_BYTES} are read"
+            self.findings.append(Finding(Flaw.NOT_READ, where, text))
+            return
         self.where = self.where or where
         if name.endswith((".yaml", ".yml")):
             self._take_yaml(where, data)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sixrayd.core.boxes import EDGES, Box
 from sixrayd.core.classes import ClassList
+from sixrayd.core.files import text_lines
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.settling import (
     Grid,
@@ -25,7 +26,6 @@ _ROW = re.compile(
     rb"[^\S\r\n]*\d+(\.0*)?([^\S\r\n]+[-+]?[\d.]+(e[-+]?\d+)?){4,}[^\S\r\n]*[\r\n]*", re.I
 )
 _MARK = b"\xef\xbb\xbf"
-_BLOCK = 1 << 16  # bytes that become lines at once
 
 Corners = tuple[float, float, float, float]
 
@@ -45,11 +45,7 @@ def rows_of(data: bytes, where: str) -> Iterator[tuple[str, list[str]]]:
 
 def lines_of(data: bytes) -> Iterator[str]:
     """The lines of a text, of which some are held at a time."""
-    start = len(_MARK) if data.startswith(_MARK) else 0
-    while start < len(data):
-        end = data.find(b"\n", start + _BLOCK) + 1 or len(data)
-        yield from data[start:end].decode("utf-8", "replace").splitlines()
-        start = end
+    return text_lines(data, "utf-8-sig")
 
 
 def settle_row(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text, write_bytes
+from sixrayd.core.files import plain_lines, write_bytes
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
 from sixrayd.detectors.pretrained import WEIGHTS
@@ -146,4 +146,4 @@ def _hash_now(workspace: Workspace, model: str) -> str:
 
 
 def _ids(path: Path) -> frozenset[str]:
-    return frozenset(plain_text(path).split())
+    return frozenset(filter(None, plain_lines(path)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import plain_bytes, sha256_file, why, write_bytes
+from sixrayd.core.files import plain_bytes, sha256_file, text_lines, why, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.runs import as_plain
 from sixrayd.core.workspace import Run, Workspace
@@ -180,11 +180,11 @@ def read_sums(path: Path) -> dict[str, str]:
         ReleaseError: it cannot be read, or a line has another form.
     """
     try:
-        text = plain_bytes(path, MOST_SUMS).decode("utf-8", "replace")
+        data = plain_bytes(path, MOST_SUMS)
     except OSError as error:
         raise ReleaseError(f"{path.name}: {why(error, path)}") from error
     sums = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text_lines(data), 1):
         match = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
         name = match[2].removeprefix("./") if match else ""
         if match is None or not _is_inside(name):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import MOST_SPLITS, SPLIT_SCHEMA, Split
 from sixrayd.core.tables import write_table
-from sixrayd.datasets.image_lists import listed_lines, text_of
+from sixrayd.datasets.image_lists import listed_lines
 from sixrayd.datasets.sides import (
     are_too_many,
     is_too_long,
@@ -71,7 +71,7 @@ class GivenSplits:
         """Read one of VOC's lists: an image in each line."""
         bad, ids = list[Finding](), list[str]()
         too_long = is_too_long(member.data, member.where, bad)
-        for number, name in () if too_long else listed_lines(text_of(member.data)):
+        for number, name in () if too_long else listed_lines(member.data):
             if image := listed_image_of(name, bad, f"{member.where}: line {number}"):
                 ids.append(image)
             elif are_too_many(bad, member.where):

@@ -7,7 +7,7 @@ from typing import Any
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
-from sixrayd.core.staging import MANIFEST
+from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.storage import check_known
 from sixrayd.datasets.export_files import CHANGELOG, DATASET
 from sixrayd.datasets.export_set import has_tables, set_of_tables
@@ -96,8 +96,8 @@ def parent_at(place: Path) -> Parent:
 def _kept(place: Path) -> Descent:
     """What an export says it is made from; nothing where a file that says it has changed."""
     try:
-        lines = plain_text(place / MANIFEST).splitlines()
-        listed = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+        files = listed_files(place)
+        listed = {path: digest for path, digest in files if path in (DATASET, CHANGELOG)}
         if any(sha256_file(place / path) != listed[path] for path in (DATASET, CHANGELOG)):
             return Descent()
         said = _document(place)["parent"]

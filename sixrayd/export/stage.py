@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import SettingsError, WorkspaceError, printable
-from sixrayd.core.files import plain_text, sha256_file, write_json
+from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.runs import read_run
-from sixrayd.core.staging import MANIFEST, Staging, is_inside, sole_writer, staged
+from sixrayd.core.staging import MANIFEST, Staging, listed_files, sole_writer, staged
 from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import first_of
@@ -214,9 +214,7 @@ def _run_at(folder: Path) -> Run | None:
 def _is_whole(tree: Path) -> bool:
     """Whether every file of the manifest is there as it was written."""
     try:
-        lines = plain_text(tree / MANIFEST).splitlines()
-        files = (line.split("  ", 1) for line in lines)
-        return all(is_inside(name) and sha256_file(tree / name) == digest for digest, name in files)
+        return all(sha256_file(tree / path) == digest for path, digest in listed_files(tree))
     except (OSError, ValueError) as error:
         check_known(error, tree)
         return False
@@ -236,8 +234,7 @@ def _refuse_to_lose(tree: Path, run: Run | None) -> None:
     manifest = tree / MANIFEST
     if run is None or sha256_file(manifest) != run.outputs.get(MANIFEST):
         return
-    lines = plain_text(manifest).splitlines()
-    listed = {"run.json", MANIFEST, *(line.partition("  ")[2] for line in lines)}
+    listed = {"run.json", MANIFEST, *(path for path, _ in listed_files(tree))}
     others = []
     for root, folders, names in os.walk(tree):
         links = [name for name in folders if (Path(root) / name).is_symlink()]

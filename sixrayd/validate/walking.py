@@ -1,7 +1,6 @@
 """The files of a folder beside the lines of its manifest, both by path, one at a time."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +8,9 @@ from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import open_plain, shown
-from sixrayd.core.staging import MANIFEST, is_inside
+from sixrayd.core.staging import MANIFEST, listed_file, manifest_lines
 from sixrayd.validate.faults import FaultList
 
-_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")
-_LONGEST = 1 << 16  # bytes of a line
 _UNLISTED = ("run.json", MANIFEST)  # which no manifest can list
 NONE, PLAIN, LINK_OUT, ODD = "none", "a plain file", "a link that leads out", "no plain file"
 
@@ -77,32 +74,20 @@ def tree_files(place: Path, faults: FaultList) -> Iterator[TreeFile]:
 
 def _listed(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:
     """Paths and hashes of the manifest; a line that is none, or out of order, is a fault."""
-    before, number = "", 0
+    before = ""
     with open_plain(place / MANIFEST) as file:
-        while data := file.readline(_LONGEST):
-            number += 1
-            match = _LINE.fullmatch(data)
-            path = _path_of(match[2]) if match else ""
-            if not path:
+        for number, line in enumerate(manifest_lines(file), 1):
+            found = listed_file(line)
+            if found is None:
                 words = "a line that is none, or leads out of the folder"
                 faults.add(MANIFEST, f"line {number}", words, "a SHA-256 and a path below it")
-                if not data.endswith(b"\n"):
+                if not line.endswith(b"\n"):
                     return  # of no end, perhaps
-            elif path <= before:
-                faults.add(MANIFEST, f"line {number}", path, f"a path after {before}")
+            elif found[0] <= before:
+                faults.add(MANIFEST, f"line {number}", found[0], f"a path after {before}")
             else:
-                assert match is not None
-                yield path, match[1].decode()
-                before = path
-
-
-def _path_of(name: bytes) -> str:
-    """A relative path that leads nowhere else; empty for any other."""
-    try:
-        path = name.decode("utf-8")
-    except UnicodeDecodeError:
-        return ""
-    return path if is_inside(path) else ""
+                yield found
+                before = found[0]
 
 
 def _walked(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Taking in VOC trees, whole ones and broken ones."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,13 @@ from PIL import Image
 from sixrayd.benchmark.tree import VocTree, ingest, load_origins, tree_classes
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError, ImageError, ReleaseError, WorkspaceError
+from sixrayd.core.errors import (
+    AnnotationError,
+    ImageError,
+    ReleaseError,
+    UnfitFileError,
+    WorkspaceError,
+)
 from sixrayd.core.index import Index, load_annotations
 from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
@@ -160,6 +167,16 @@ def test_known_classes_keep_their_order_where_they_cover_the_tree(tree):
             WorkspaceError,
             "{tree}: 1 images are in the training and the test list, first A1; take them out of "
             "one",
+        ),
+        (
+            lambda t: os.truncate(t / "ImageSets/Main/test.txt", 1 << 30),
+            UnfitFileError,
+            "{tree}/ImageSets/Main/test.txt: more than 67108864 bytes",
+        ),
+        (
+            lambda t: (t / "ImageSets/Main/test.txt").write_bytes(b"a\r" * 4_000_001),
+            UnfitFileError,
+            "{tree}/ImageSets/Main/test.txt: 4000001 lines, at most 4000000 are read; put a good",
         ),
         (
             lambda t: (t / "Annotations/B1.xml").write_bytes(b"<annotation><size>"),

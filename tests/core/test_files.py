@@ -11,6 +11,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import (
     open_plain,
+    plain_lines,
     plain_text,
     remove,
     replacing,
@@ -157,6 +158,27 @@ def test_a_temporary_file_is_as_private_as_is_asked(tmp_path: Path) -> None:
         assert beside.stat().st_mode & 0o777 == 0o600
         beside.write_bytes(b"secret")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_lines_end_as_on_any_system(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes("é\na\rb\r\n\n\x85c\x0b\u2028d".encode())
+    assert list(plain_lines(path)) == ["é", "a", "b", "", "\x85c\x0b\u2028d"]
+    path.write_bytes(b"a\n\xff")
+    with pytest.raises(UnfitFileError, match=r"a: no text in UTF-8; put a good copy"):
+        list(plain_lines(path))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_lines_without_end_are_refused_unread(tmp_path: Path, end: bytes) -> None:
+    """Each takes fifty bytes of memory and more, be it of one."""
+    path = tmp_path / "a"
+    path.write_bytes(end * 4_000_001)
+    with pytest.raises(UnfitFileError) as caught:
+        next(plain_lines(path))
+    assert str(caught.value) == (
+        f"{path}: 4000001 lines, at most 4000000 are read; put a good copy in its place"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 8192])

@@ -429,6 +429,7 @@ def test_rows_without_end_take_no_memory(row):
 
 BAD = b"images/P00001.jpg\n" + b"!\n" * 100_000
 LONG = b"images/P00001.jpg\n" + b"a\n" * 4_000_000
+MAC = LONG.replace(b"a\n", b"a\r")
 
 
 @pytest.mark.parametrize(
@@ -436,6 +437,7 @@ LONG = b"images/P00001.jpg\n" + b"a\n" * 4_000_000
     [
         (BAD, 1000, "train", "names no images; the rest left out"),
         (LONG, 0, "", "more than 4000000 lines; left out"),
+        (MAC, 0, "", "more than 4000000 lines; left out"),
     ],
 )
 @pytest.mark.parametrize("where", ["train.txt", "ImageSets/Main/train.txt"])
@@ -445,3 +447,23 @@ def test_a_list_without_end_is_left(data, bad, side, text, where):
     found = [f for f in labels.findings if f.flaw in (Flaw.BAD_NAME, Flaw.NOT_READ)]
     assert (len(found), found[-1]) == (bad + 1, Finding(Flaw.NOT_READ, where, text))
     assert {s for split in sides.values() for s in split.values()} <= {side, "train"}
+
+
+def test_names_without_end_are_left():
+    """Each became a class, and a finding where it stood again: 60 MB took 6 GB."""
+    names = b"aa\n" * 400_000
+    labels = taken({"classes.txt": names, "data.yaml": YAML, WHERE: b"0 .5 .5 .1 .1\n"})
+    text = "1200000 bytes, at most 1048576 are read"
+    assert labels.findings == [Finding(Flaw.NOT_READ, "classes.txt", text)]
+    assert labels.class_names == ("Gun", "Knife")
+
+
+def test_cells_without_end_take_no_memory():
+    data = b"P00001" + b"," * 4_000_000 + b"\n"
+    tracemalloc.start()
+    try:
+        labels = taken({"ImageSets/Main/train.csv": data})
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+    assert labels.sides == {"given": {"P00001": "train"}}

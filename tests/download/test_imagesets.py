@@ -140,6 +140,15 @@ def test_a_field_without_end_is_one_fault() -> None:
     ]
 
 
+@pytest.mark.parametrize("row", [b"," * (1 << 20), b'"\n",' * (1 << 18)], ids=["line", "lines"])
+def test_a_row_without_end_is_one_fault(row: bytes) -> None:
+    """Of 200 MB of commas the cells took 4 GB."""
+    sets, found = skipping(b"name,Gun,Knife\nP1,1,1\nP2," + row + b"\nP3,1,1\n")
+
+    assert bits(sets) == {"P1": 3}
+    assert [what for _, what in found] == ["not CSV (a row of more than 1048576 signs)"]
+
+
 def test_an_image_set_without_lines_lists_nothing() -> None:
     sets, found = skipping(b"name,Gun,Knife\n")
 

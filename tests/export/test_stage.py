@@ -411,6 +411,21 @@ def test_caches_of_other_programs_are_replaced_with_an_export(workspace, at):
     assert not (tree / at).exists()
 
 
+def test_a_manifest_without_end_is_not_replaced(workspace):
+    """Of a stranger's workspace: 250 MB of short lines took 6 GB."""
+    tree = Path(export(workspace, ExportSettings()).tree)
+    (tree / MANIFEST).write_bytes(b"a\n" * 100_000)
+    run = json.loads((tree / "run.json").read_text())
+    run["outputs"] = {MANIFEST: sha256_file(tree / MANIFEST)}
+    (tree / "run.json").write_text(json.dumps(run))
+    with pytest.raises(WorkspaceError) as caught:
+        export(workspace, ExportSettings(with_negatives=True, force=True))
+    assert str(caught.value) == (
+        f"{tree / MANIFEST}: line 1: expected a SHA-256 and a path below it, and at most "
+        "10,000,000 lines; put a good copy in its place"
+    )
+
+
 def test_what_a_kill_left_beside_it_goes_when_nothing_is_to_do(workspace):
     tree = Path(export(workspace, ExportSettings()).tree)
     leftover = tree.with_name(f".{tree.name}.sixrayd-old")
