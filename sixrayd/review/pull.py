@@ -186,7 +186,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         lacking=fetched.lacking(folder, said),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
-        unsettled=count_unsettled(folder.tasks(), in_all),
+        unsettled=count_unsettled(folder.tasks(), in_all, said),
         progress=progress,
     )
 
