@@ -16,8 +16,7 @@ from click.testing import CliRunner
 from sixrayd.core.dates import Dates
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
-from sixrayd.core.restored import half_restored
-from sixrayd.core.restored import restored_at
+from sixrayd.core.restored import half_restored, restored_at
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
