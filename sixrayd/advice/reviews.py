@@ -175,7 +175,7 @@ class Reviews:
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in closed
                 for row in rows
             ),
-            unsettled=told.unsettled if told else count_unsettled(rows, self.said),
+            unsettled=told.unsettled if told else count_unsettled(rows, self.said, said),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,

@@ -200,7 +200,7 @@ def answers(decisions: Iterable[Decision]) -> list[Decision]:
     for decision in decisions:
         where = (decision.review, decision.server, decision.task, decision.annotation)
         key = (*where, decision.reviewer, decision.image_id)
-        if key not in newest or newest[key].version < decision.version:
+        if key not in newest or _version(newest[key]) < _version(decision):
             newest[key] = decision
     return [decision for decision in newest.values() if not decision.withdrawn]
 
@@ -317,6 +317,11 @@ def _decision(row: Mapping[str, Any], review: str) -> Decision:
 def moment_of(decision: Decision) -> datetime:
     """When it was decided; UTC where its time names no zone."""
     return read_utc(decision.decided_at)
+
+
+def _version(decision: Decision) -> tuple[int, datetime]:
+    """Two machines may have given one number, between which a backup went; see `versions`."""
+    return decision.version, moment_of(decision)
 
 
 def _when(decision: Decision) -> tuple[datetime, str, int, int]:

@@ -17,7 +17,8 @@ class Unsettled:
     Args:
         to_send: an adjudicator was not sent them.
         with_adjudicator: he was, and has not answered.
-        left_open: he has answered, and is unsure, drew no box, or contradicts another.
+        left_open: he has answered, and is unsure, drew no box, or contradicts another, or his
+            answer was withdrawn; the server gives it to nobody again.
     """
 
     to_send: int = 0
@@ -40,18 +41,24 @@ class Unsettled:
 
 
 def count_unsettled(
-    tasks: Iterable[Mapping[str, Any]], said: Mapping[str, Sequence[Decision]]
+    tasks: Iterable[Mapping[str, Any]],
+    said: Mapping[str, Sequence[Decision]],
+    versions: Iterable[Decision],
 ) -> Unsettled:
     """Count the images of a review about which its reviewers, or others, are not at one.
 
     Args:
         tasks: the review's rows of `TASK_SCHEMA`.
         said: standing decisions of all reviews, by image.
+        versions: all decisions of the review.
     """
     images, sent = set[str](), set[str]()
     for row in tasks:
         (sent if row["lane"] == ADJUDICATION else images).add(row["image_id"])
     here = {i: given for i, given in said.items() if i in images | sent}
     open_ = set(unsettled(here, Rule.ADJUDICATOR))
-    answered = {i for i in open_ & sent if any(d.lane == ADJUDICATION for d in said[i])}
+    ruled = {d.image_id for d in versions if d.lane == ADJUDICATION}
+    answered = {
+        i for i in open_ & sent if i in ruled or any(d.lane == ADJUDICATION for d in said[i])
+    }
     return Unsettled(len(open_ - sent), len((open_ & sent) - answered), len(answered))

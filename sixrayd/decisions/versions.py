@@ -20,20 +20,33 @@ def identity(row: Row) -> Identity:
 
 
 def newest_versions(rows: Iterable[Row], *, given: bool = False) -> dict[Identity, Row]:
-    """The newest version of each answer.
+    """The newest version of each answer; of two with one number, which two machines gave once a
+    backup went from one to the other, the later one.
 
     Args:
         given: look at versions alone that withdraw nothing.
     """
     kept = (row for row in rows if not (given and row["withdrawn"]))
-    return {identity(row): row for row in sorted(kept, key=lambda row: row["version"])}
+    newest: dict[Identity, Row] = {}
+    for row in sorted(kept, key=lambda row: row["version"]):
+        before = newest.get(identity(row))
+        if before is None or before["version"] < row["version"] or not _later(before, row):
+            newest[identity(row)] = row
+    return newest
 
 
-def new_versions(rows: Sequence[Row], known: Sequence[Row]) -> list[dict[str, Any]]:
+def new_versions(
+    rows: Sequence[Row], known: Sequence[Row], restored: str = ""
+) -> list[dict[str, Any]]:
     """Rows that are new or changed, numbered after the versions that they follow.
 
     A decision that was withdrawn comes back only when it is changed on the server. One that was
-    said before a later one, and is on the server again, is of a backup and nobody's last word.
+    said before a later one, and is on the server again, is of a backup and nobody's last word. So
+    is one that a backup brought and that nobody had pulled: it is kept beside the later one.
+
+    Args:
+        restored: when a backup was put back last, ISO 8601; empty where none was. Without one, what
+            is dated before is of a clock that was ahead, and counts.
     """
     newest, given = newest_versions(known), newest_versions(known, given=True)
     past: dict[Identity, list[Row]] = {}
@@ -46,8 +59,13 @@ def new_versions(rows: Sequence[Row], known: Sequence[Row]) -> list[dict[str, An
             fresh.append({**row, "version": 1})
         elif not _says(row, before):
             earlier = any(_says(row, each) for each in past[identity(row)])
-            if not (earlier and _later(before, row)):
+            if not _later(before, row):
                 fresh.append(_following(row, newest[identity(row)]))
+            elif not earlier:
+                of_backup = restored and read_utc(row["decided_at"]) <= read_utc(restored)
+                beside = {key: before[key] for key in ("version", "follows")}
+                last = newest[identity(row)]
+                fresh.append({**row, **beside} if of_backup else _following(row, last))
     return fresh
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
+from sixrayd.core.restored import restored_at
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import Decision, answers, decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
@@ -75,6 +76,7 @@ class Fetched:
     Args:
         cursors: what is known now of each book, by its number.
         lanes: of each book, by its number.
+        restored: when the server's backup was put back last; see `new_versions`.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -82,10 +84,11 @@ class Fetched:
     taken_back: Mapping[int, TakenBack]  # by annotation
     cursors: Mapping[int, Cursor]
     lanes: Mapping[int, str]
+    restored: str = ""
 
     def fresh(self, known: Sequence[Row], *, planted: bool) -> list[dict[str, Any]]:
         """What is to be appended to the decisions known so far."""
-        fresh = new_versions(self.planted if planted else self.rows, known)
+        fresh = new_versions(self.planted if planted else self.rows, known, self.restored)
         for row in newest_versions(known).values():
             back = self.taken_back.get(row["annotation"])
             if back is not None and not row["withdrawn"] and _ends(back, row):
@@ -183,7 +186,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         lacking=fetched.lacking(folder, said),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
-        unsettled=count_unsettled(folder.tasks(), in_all),
+        unsettled=count_unsettled(folder.tasks(), in_all, said),
         progress=progress,
     )
 
@@ -232,6 +235,7 @@ class _Reader:
     def __init__(self, folder: ReviewFolder, project: Project, server: ReviewServer) -> None:
         self.project, self.people = project, server.reviewers()
         self.review = folder.name
+        self.restored = restored_at(folder.workspace) if server.local else ""
         self.read_answer = server.read_answer
         self.index = Index.load(folder.workspace)
         self.classes = folder.workspace.classes()
@@ -430,6 +434,7 @@ class _Reader:
             taken_back={number: back for (_, number), back in self.taken_back.items()},
             cursors=cursors,
             lanes=lanes,
+            restored=self.restored,
         )
 
 

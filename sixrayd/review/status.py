@@ -70,7 +70,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     )
     progress = count_progress(folder.tasks(), said, apart)
     not_pulled = sum(map(len, fresh))
-    unsettled = count_unsettled(folder.tasks(), said_in_all(workspace, said))
+    unsettled = count_unsettled(folder.tasks(), said_in_all(workspace, said), said)
     lacking = fetched.lacking(folder, [*said, *apart])
     told = OnServer(progress.by_lane, not_pulled, unsettled, lacking)
     judgement = Judgement(workspace, {folder.name: told})

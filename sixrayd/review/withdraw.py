@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import decisions_of
 from sixrayd.decisions.versions import newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.settings import WithdrawSettings
@@ -34,7 +35,9 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
         if not (folder.path / "run.json").exists():  # one was killed that had withdrawn
             with suppress(ShapeError):  # answers that nothing reads: they can be withdrawn
                 folder.finish(project)
-        newest = newest_versions(folder.decisions()).values()
+        known = folder.decisions()
+        decisions_of(known, name)  # their times are read below
+        newest = newest_versions(known).values()
         rows = []
         for image_id in dict.fromkeys(settings.images):
             stands = [

@@ -13,7 +13,7 @@ GUN = DecidedBox(Box("Gun", 1, 2, 30, 40), "drawn", "")
 
 
 def count(tasks, *decisions):
-    return count_unsettled(tasks, standing_decisions(decisions))
+    return count_unsettled(tasks, standing_decisions(decisions), decisions)
 
 
 def test_each_unsettled_image_counts_once_by_where_it_is():
@@ -30,6 +30,15 @@ def test_each_unsettled_image_counts_once_by_where_it_is():
         "5 images unsettled: 3 to send to an adjudicator, 1 with the adjudicator, "
         "1 that the adjudicator left open"
     )
+
+
+def test_who_ruled_and_took_it_back_is_not_waited_for():
+    tasks = [task("N1"), task("N1", ADJUDICATION)]
+    differ = [says("N1", NOTHING), says("N1", MISSED, GUN, who="bob", lane="2")]
+    ruling = says("N1", NOTHING, who="eve", lane=ADJUDICATION)
+    ended = replace(ruling, version=2, withdrawn=True)
+    assert count(tasks, *differ) == Unsettled(with_adjudicator=1)
+    assert count(tasks, *differ, ruling, ended) == Unsettled(left_open=1)
 
 
 def test_nothing_is_unsettled_and_other_reviews_count_on_shared_images():

@@ -5,6 +5,7 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.decisions.decision import answers, decisions_of
 from sixrayd.decisions.versions import identity, new_versions, newest_versions, withdrawals
 
 MOMENT = "2026-02-01T10:00:00+00:00"
@@ -48,6 +49,26 @@ def test_an_answer_is_one_reviewers_in_one_annotation_about_one_image():
 def test_the_newest_version_is_that_of_the_highest_number_wherever_it_stands():
     versions = [row(version=n, verdict=f"v{n}") for n in (2, 3, 1)]
     assert newest_versions(versions) == {ANSWERS[0]: versions[1]}
+
+
+def test_of_two_machines_with_one_number_the_later_counts_wherever_it_stands():
+    one, other = row(version=2), row(version=2, verdict="nothing there", decided_at=MOMENT)
+    for versions in ([one, other], [other, one]):
+        assert newest_versions(versions) == {ANSWERS[0]: other}
+        assert [str(each.verdict) for each in answers(decisions_of(versions, "r"))] == [
+            "nothing there"
+        ]
+
+
+def test_an_older_answer_that_a_backup_brought_and_nobody_had_pulled_overrules_nothing():
+    known = new_versions([row(verdict="contraband missed", decided_at=MOMENT)], [])
+    (beside,) = new_versions([row()], known, restored="2026-02-02T10:00:00+00:00")
+    assert (beside["version"], beside["follows"], beside["verdict"]) == (1, 0, "unsure")
+    assert newest_versions([*known, beside]) == {ANSWERS[0]: known[0]}
+    assert new_versions([row()], [*known, beside]) == []
+    # Of a clock that was ahead: it was said since.
+    (since,) = new_versions([row()], known, restored="2026-01-01T10:00:00+00:00")
+    assert since == new_versions([row()], known)[0] and since["version"] == 2
 
 
 def test_versions_that_withdraw_are_left_out_where_what_was_given_is_asked_for():
@@ -143,7 +164,7 @@ history = st.lists(
 def test_whatever_happens_what_stands_is_the_last_word(steps):
     """Against a model that keeps of each answer its last word, and whether that was ended."""
     server, known, stands, ended = {}, [], {}, {}
-    backup, pulled = {}, []
+    backup, pulled, restored = {}, [], ""
     for step, (what, *about) in enumerate([*steps, ("pull",)]):
         if what == "say":
             number, verdict = about
@@ -152,7 +173,7 @@ def test_whatever_happens_what_stands_is_the_last_word(steps):
         elif what == "back up":
             backup = dict(server)
         elif what == "restore":
-            server = dict(backup)
+            server, restored = dict(backup), f"2026-01-02T10:{step:02d}:00+00:00"
         elif what == "withdraw":
             answer = ANSWERS[about[0]]
             if answer in stands:
@@ -163,18 +184,21 @@ def test_whatever_happens_what_stands_is_the_last_word(steps):
         else:
             told = list(server.values())
             before = copy.deepcopy((told, known))
-            fresh = new_versions(told, known)
+            fresh = new_versions(told, known, restored)
             assert (told, known) == before
             known += fresh
-            assert new_versions(told, known) == []  # a second pull brings nothing
+            assert new_versions(told, known, restored) == []  # a second pull brings nothing
+            assert new_versions(told, known) == []  # nor one that knows of no backup
             for answer, said in server.items():
                 if said not in pulled:
+                    last = max((r["decided_at"] for r in of(pulled, answer)), default="")
                     pulled.append(said)
-                    stands[answer] = said
-                    ended.pop(answer, None)
+                    if last < said["decided_at"]:  # else a backup brought it, which none had seen
+                        stands[answer] = said
+                        ended.pop(answer, None)
     found = {a: r for a, r in newest_versions(known).items() if not r["withdrawn"]}
     assert {a: {**r, "version": 0, "follows": 0} for a, r in found.items()} == stands
     for answer in {identity(said) for said in pulled}:
-        versions = [(r["version"], r["follows"]) for r in of(known, answer)]
-        assert versions == [(n, n - 1) for n in range(1, len(versions) + 1)]
+        versions = {(r["version"], r["follows"]) for r in of(known, answer)}
+        assert versions == {(n, n - 1) for n in range(1, len(versions) + 1)}
         assert versions

@@ -220,6 +220,19 @@ def test_killed_and_pushed_again_each_image_is_there_once(site, step):
         assert server.find_project(key) == result.project
 
 
+def test_a_project_beside_whose_key_people_wrote_is_the_same(site):
+    project = site.pushed("described", 1)
+    book = ReviewFolder(site.workspace, "described").project().key
+    with site.client() as server:
+        made = server.calls.asked(f"api/projects/{project}/")["description"]
+        server.calls.sdk.projects.update(project, description=f"May.\n{made}\nAnn till Friday.")
+        assert server.find_project(book) == project
+        assert server.find_project(book[:-1]) is None is server.find_project(f"{book}.2")
+    site.answer(project)
+    assert pull(site.workspace, PullSettings("described")).new == 1
+    assert push(site.workspace, PushSettings("described")).cautions == ()
+
+
 @pytest.mark.long
 def test_duplicates_go_unless_somebody_worked_on_them(site):
     images = site.mined("twice", 3)

@@ -188,7 +188,7 @@ def test_withdrawn_decisions_stay_withdrawn_until_they_change(site):
 
 def test_a_number_given_twice_is_two_answers():
     row = {"task": 1, "annotation": 7, "image_id": "N1", "version": 0, "follows": 0}
-    row |= {"withdrawn": False, "verdict": "unsure"}
+    row |= {"withdrawn": False, "verdict": "unsure", "decided_at": "2026-01-02T10:00:00+00:00"}
     ann, bob = ({**row, "reviewer": name} for name in ("ann", "bob"))
     known = new_versions([ann], [])
     assert [(r["version"], r["follows"]) for r in known] == [(1, 0)]

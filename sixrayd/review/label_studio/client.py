@@ -60,11 +60,11 @@ class LabelStudio:
         self.calls.close()
 
     def find_project(self, key: str) -> int | None:
-        """The project that was made with this key."""
+        """The project that was made with this key, whatever people wrote beside it since."""
 
         def look() -> int | None:
             for project in self._projects():
-                if str(project["description"] or "").endswith(f" {key}"):
+                if key in str(project["description"] or "").split():
                     return number_of(project["id"])
             return None
 

@@ -17,6 +17,7 @@ from sixrayd.core.locks import HeldError, Hold, held
 from sixrayd.core.storage import check_known, refusals_told
 
 VERSION = "1.23.2"
+_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
 _CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 _BEGUN, _FINISHED = "sixrayd-begun", "sixrayd-finished"
@@ -33,11 +34,15 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
 def environment_folder() -> Path:
-    """Where the server's environment is or will be; `SIXRAYD_LABEL_STUDIO_VENV` says otherwise."""
+    """Where the server's environment is or will be; `SIXRAYD_LABEL_STUDIO_VENV` says otherwise.
+
+    Each Python has one of its own, and each set of pins: else one would replace the other's, under
+    a server that runs.
+    """
     if named := os.environ.get(_PLACE):
         return Path(named).expanduser().absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "sixrayd" / f"label-studio-{VERSION}"
+    return Path(cache) / "sixrayd" / f"label-studio-{VERSION}-python{_PYTHON}-{_pins()[:8]}"
 
 
 def server_program(say: Callable[[str], None]) -> Path:
@@ -84,8 +89,11 @@ def _is_finished(folder: Path) -> bool:
 
 
 def _recipe() -> str:
-    pins = hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
-    return f"1: label-studio {VERSION}, python {sys.version_info[0]}.{sys.version_info[1]}, {pins}"
+    return f"1: label-studio {VERSION}, python {_PYTHON}, {_pins()}"
+
+
+def _pins() -> str:
+    return hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
 
 
 def _keep_to_user(folder: Path) -> None:

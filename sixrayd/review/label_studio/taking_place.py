@@ -9,12 +9,11 @@ import os
 import shlex
 import shutil
 import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
-from sixrayd.core.restored import RESTORED, half_restored
+from sixrayd.core.restored import REPLACED, RESTORED, half_restored, moment_now
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.postgres import (
     NOTE,
@@ -34,8 +33,7 @@ _PARTS = ("secret.json", "data")  # the database last: while it is here, all may
 def decide(server: Path) -> None:
     """Have what was proved take its place, come what may."""
     os.sync()
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    (server / FRESH).rename(server / f"{RESTORED}{moment}")
+    (server / FRESH).rename(server / f"{RESTORED}{moment_now()}")
     sync_folder(server)
 
 
@@ -61,6 +59,8 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
                 f"{server}: a restore into {into} was not ended; "
                 f"pass --database {shlex.quote(into)}"
             )
+        for note in (path for top in (ready / "review", server.parent) for path in _pulled(top)):
+            note.unlink()
         kept += _add_missing(ready, server.parent.parent)
         if (ready / "server" / "data").exists():
             aside = _exchange(server, ready)
@@ -106,7 +106,12 @@ def _exchange_rows(server: Path, ready: Path, database: Postgres) -> str:
 
 
 def _aside(server: Path, ready: Path) -> Path:
-    return server / f"replaced-{ready.name.removeprefix(RESTORED)}"
+    return server / f"{REPLACED}{ready.name.removeprefix(RESTORED)}"
+
+
+def _pulled(reviews: Path) -> list[Path]:
+    """What the last pull of each review knew of the server: of other data, so all is asked anew."""
+    return [path for path in reviews.glob("[!.]*/pulled.json") if path.is_file()]
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

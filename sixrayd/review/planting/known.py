@@ -24,7 +24,9 @@ from sixrayd.detectors.lineage import lineage_of_all, split_of, unlearnt
 from sixrayd.review.folder import begun_reviews
 from sixrayd.review.guidance import example_images
 from sixrayd.review.planting.plant import (
+    can_look,
     candidates,
+    check_can_look,
     detect_planted,
     new_ids,
     refuse_harm,
@@ -81,6 +83,7 @@ def plant_known(workspace: Workspace, settings: PlantSettings) -> KnownResult:
         path = folder / "detections.parquet"
         seen = read_table(path, CANDIDATE_SCHEMA).to_pylist() if path.exists() else []
         if fresh:
+            check_can_look(workspace, name)
             found, number = _wanted(workspace, name, settings)
             proof = proof_of(workspace, number, known=True)
             refuse_harm(proof, settings, "give a greater --number, see --plan")
@@ -129,6 +132,8 @@ def _available(workspace: Workspace, name: str) -> list[Annotation]:
 
     Test side, learnt from by no model, shown to no reviewer, like no negative.
     """
+    if not can_look(workspace, name):
+        return []
     model = workspace.run("mine", name).settings.get("model", "")
     index = Index.load(workspace, split_of(workspace, model))
     negatives = index.rows(source=Source.NEGATIVE, readable=None)["image_id"].to_pylist()

@@ -82,6 +82,7 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     with workspace.lock("review"):
         folder = planted_folder(workspace, name)
         fresh = not (folder / "planted.parquet").exists()
+        check_can_look(workspace, name)
         if planted_rows(workspace, name) and not _kinds(workspace, name)[Kind.PLANTED]:
             raise WorkspaceError(
                 f"{folder}: known positives are there, which measure better than projections; "
@@ -107,6 +108,32 @@ def plant(workspace: Workspace, settings: PlantSettings) -> PlantResult:
     shams = _kinds(workspace, name)[Kind.SHAM]
     proof = proof_of(workspace, len(threats))
     return PlantResult(name, len(threats), shams, proposed, detected, fresh, proof, caution)
+
+
+def can_look(workspace: Workspace, name: str) -> bool:
+    """Whether the model of a mining is one of the workspace, that can look at known items too.
+
+    Raises:
+        WorkspaceError: the mining has not finished.
+    """
+    run = workspace.run("mine", name)
+    model = run.settings.get("model", "")
+    return f"models/{model}/run.json" in run.inputs or model in workspace.names("models")
+
+
+def check_can_look(workspace: Workspace, name: str) -> None:
+    """Refuse a mining of another's detections before anything is planted for it.
+
+    Raises:
+        WorkspaceError: it is one, or has not finished.
+    """
+    if not can_look(workspace, name):
+        raise WorkspaceError(
+            f"{workspace.folder('mine', name)}: made of another detector's results; what that sees "
+            "in planted images is not known, so none can be planted; mine with a model of the "
+            "workspace, or state the share that reviewers see, as by "
+            f"`{workspace.command('sixrayd estimate --sensitivity 0.9')}`"
+        )
 
 
 def refuse_harm(proof: Proof, settings: PlantSettings, instead: str) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from sixrayd.core.dates import Dates
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
-from sixrayd.core.restored import half_restored
+from sixrayd.core.restored import half_restored, restored_at
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
@@ -158,6 +158,19 @@ def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
     assert result.kept == ("review/r/project.json",)
     assert (workspace.folder("review", "r") / "project.json").read_text() == '{"later": 1}'
     assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
+
+
+def test_what_a_pull_knew_of_other_data_is_forgotten(tmp_path):
+    workspace = small(tmp_path)
+    pulled = workspace.folder("review", "r") / "pulled.json"
+    pulled.write_text('{"of": "backup"}')
+    made = back_up(workspace)
+    pulled.write_text('{"of": "what is there"}')
+    assert restored_at(workspace) == ""
+    before = datetime.now(UTC)
+    assert restore(workspace, Path(made.file)).kept == ()
+    assert not pulled.exists()
+    assert before <= datetime.fromisoformat(restored_at(workspace)) <= datetime.now(UTC)
 
 
 def test_on_another_machine_the_newest_review_is_the_same(tmp_path):

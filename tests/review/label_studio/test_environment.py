@@ -30,11 +30,14 @@ PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
 CONSTRAINTS = Path(sixrayd.__file__).parent / "review" / "label_studio" / "constraints.txt"
 
 
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+PINS = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()
+NAME = f"label-studio-{VERSION}-python{PYTHON}-{PINS[:8]}"
+
+
 def recipe():
     """The mark of an environment that is whole; those that people have are known by it."""
-    pins = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return f"1: label-studio {VERSION}, python {python}, {pins}"
+    return f"1: label-studio {VERSION}, python {PYTHON}, {PINS}"
 
 
 def finished(folder, mark):
@@ -50,16 +53,17 @@ def never(text):
     raise AssertionError(f"nothing is to be said, got {text!r}")
 
 
-def test_it_lies_in_the_cache_of_its_user(monkeypatch, tmp_path):
+def test_it_lies_in_the_cache_of_its_user_and_other_pythons_and_pins_have_their_own(
+    monkeypatch, tmp_path
+):
     monkeypatch.delenv(PLACE, raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    name = f"label-studio-{VERSION}"
-    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / name
+    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / NAME
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / name
+    assert environment_folder() == tmp_path / ".cache" / "sixrayd" / NAME
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert environment_folder() == tmp_path / "cache" / "sixrayd" / name
+    assert environment_folder() == tmp_path / "cache" / "sixrayd" / NAME
 
 
 def test_another_place_may_be_named(monkeypatch, tmp_path):
@@ -158,7 +162,7 @@ def test_every_package_beside_the_server_has_one_version():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to another user")
-@pytest.mark.parametrize("place", [".", f"label-studio-{VERSION}"])
+@pytest.mark.parametrize("place", [".", NAME])
 def test_an_environment_that_another_user_has_made_is_not_run(monkeypatch, tmp_path, place):
     monkeypatch.delenv(PLACE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

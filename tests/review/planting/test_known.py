@@ -25,9 +25,10 @@ from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.openly import LabelDraw, digest_of, label_draw_file, labelled_images
 from sixrayd.estimate.planted import planted_counts
+from sixrayd.mine.external import ExternalSettings, take_detections
 from sixrayd.review.guidance import example_images
 from sixrayd.review.planting.command import plant as command
-from sixrayd.review.planting.known import KnownResult, plant_known, shown_positives
+from sixrayd.review.planting.known import KnownResult, plan_known, plant_known, shown_positives
 from sixrayd.review.planting.plant import new_ids, plant
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.planting.rates import hit_rates
@@ -124,6 +125,28 @@ def test_projections_do_not_join_known_positives(workspace):
     plant_known(workspace, SETTINGS)
     with pytest.raises(WorkspaceError, match="known positives are there, which measure better"):
         plant(workspace, PlantSettings())
+
+
+@pytest.mark.parametrize(
+    ("plant_some", "origin"), [(plant, "projections"), (plant_known, "positives")]
+)
+def test_nothing_is_planted_for_a_mining_of_anothers_detections(
+    workspace, tmp_path, plant_some, origin
+):
+    images = [{"id": 1, "file_name": "N0000001.jpg", "width": 96, "height": 64}]
+    classes = [{"id": 1, "name": "Gun"}]
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 20], "score": 0.9}]
+    write_json(tmp_path / "images.json", {"images": images, "categories": classes})
+    write_json(tmp_path / "boxes.json", boxes)
+    take_detections(
+        workspace,
+        ExternalSettings(tmp_path / "boxes.json", "theirs", tmp_path / "images.json"),
+    )
+    settings = PlantSettings("theirs", origin=origin, even_so=True)
+    with pytest.raises(WorkspaceError, match="theirs: made of another detector's results; what"):
+        plant_some(workspace, settings)
+    assert not workspace.folder("review", "theirs").exists()
+    assert plan_known(workspace, settings).available == 0
 
 
 def answered(workspace, answers):
