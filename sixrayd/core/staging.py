@@ -105,9 +105,12 @@ class Staging:
 
     def write_manifest(self) -> str:
         """Write what `sha256sum -c` reads, covering all files so far; gives its own hash."""
-        data = _manifest(self.sha256)
-        (self.root / MANIFEST).write_bytes(data)
-        return hashlib.sha256(data).hexdigest()
+        digest = hashlib.sha256()
+        with (self.root / MANIFEST).open("wb") as file:
+            for line in _manifest(self.sha256):
+                digest.update(line)
+                file.write(line)
+        return digest.hexdigest()
 
 
 def listed_files(tree: Path) -> Iterator[tuple[str, str]]:
@@ -156,11 +159,15 @@ def content_digest(files: Mapping[str, str]) -> str:
     Args:
         files: SHA-256 by path.
     """
-    return hashlib.sha256(_manifest(files)).hexdigest()
+    digest = hashlib.sha256()
+    for line in _manifest(files):
+        digest.update(line)
+    return digest.hexdigest()
 
 
-def _manifest(files: Mapping[str, str]) -> bytes:
-    return "".join(f"{digest}  {path}\n" for path, digest in sorted(files.items())).encode()
+def _manifest(files: Mapping[str, str]) -> Iterator[bytes]:
+    """Its lines; those of a whole release are half a gigabyte."""
+    return (f"{files[path]}  {path}\n".encode() for path in sorted(files))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sixrayd.core.staging import MANIFEST, Staging, listed_files, sole_writer, s
 from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocAnnotation
 from sixrayd.core.words import first_of
-from sixrayd.core.workspace import Run, Workspace, remove_result
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
 from sixrayd.export.about import Facts, groups_of, inputs_of, newest_bound, sizes_of, stated_now
 from sixrayd.export.changelog import Descent, descent_of, parent_at
@@ -72,10 +72,8 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         planned = _plan(workspace, settings)
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder
-        pointer = _pointer(workspace, planned, target, settings.force)
+        pointer = _pointer(workspace, planned, target)
         workspace.check_own(pointer)
-        if target.resolve() != pointer.resolve():
-            _refuse_to_lose(pointer, _run_at(pointer))
         with sole_writer(target):
             return _export(workspace, planned, pointer, target, settings)
 
@@ -253,17 +251,17 @@ def _is_cache(path: str) -> bool:
     return any(PurePosixPath(path).match(name) for name in _CACHES)
 
 
-def _pointer(workspace: Workspace, run: Run, target: Path, force: bool) -> Path:
+def _pointer(workspace: Workspace, run: Run, target: Path) -> Path:
     """The folder of the workspace that says where an export lies.
 
-    Where the workspace itself holds an export of that name, `force` replaces that; without, one
-    elsewhere goes by the name of its folder.
+    Where the workspace itself holds an export of that name, one elsewhere goes by the name of its
+    folder.
 
     Raises:
         WorkspaceError: that name is taken, or none.
     """
     folder = workspace.folder("export", run.name)
-    if target.resolve() == folder.resolve() or force or not (folder / MANIFEST).exists():
+    if target.resolve() == folder.resolve() or not (folder / MANIFEST).exists():
         return folder
     other = workspace.folder("export", target.name)
     if other == folder or (other / MANIFEST).exists():
@@ -275,8 +273,6 @@ def _point_to(pointer: Path, run: Run, target: Path) -> None:
     """Leave `run.json` in the workspace for an export that lies elsewhere."""
     if target.resolve() == pointer.resolve():
         return
-    if (pointer / MANIFEST).exists():
-        remove_result(pointer)
     write_json(pointer / "run.json", asdict(run))
 
 

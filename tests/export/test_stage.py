@@ -149,7 +149,7 @@ def test_one_difference_in_the_settings_is_another_export(workspace):
     assert not export(workspace, ExportSettings(force=True)).written
 
 
-def test_an_export_elsewhere_takes_the_place_of_one_inside_only_by_force(workspace, tmp_path):
+def test_an_export_elsewhere_takes_the_place_of_none_inside(workspace, tmp_path):
     inside = Path(export(workspace, ExportSettings()).tree)
     before = files(inside)
 
@@ -159,10 +159,9 @@ def test_an_export_elsewhere_takes_the_place_of_one_inside_only_by_force(workspa
     assert sorted(workspace.names("export")) == ["D", "first"]
     assert workspace.run("export", "D").settings["out"] == str(tmp_path / "D")
 
-    moved = export(workspace, ExportSettings(out=tmp_path / "E", force=True))
-    assert (moved.written, moved.tree) == (True, str(tmp_path / "E"))
-    assert list(files(inside)) == ["run.json"]
-    assert workspace.run("export", "first").settings["out"] == str(tmp_path / "E")
+    other = ExportSettings(out=tmp_path / "D", with_negatives=True, force=True)
+    assert export(workspace, other).written
+    assert files(inside) == before
 
 
 def test_a_relative_folder_is_the_one_below_the_caller(workspace, tmp_path, monkeypatch):
@@ -381,7 +380,8 @@ def test_reviews_of_one_mining_have_its_table_read_once(workspace, tmp_path):
 @pytest.mark.parametrize("at", [".git/HEAD", "VOC2007/notes.txt", "elsewhere"])
 @pytest.mark.parametrize("out", ["", "D"])
 def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at, out):
-    tree = Path(export(workspace, ExportSettings()).tree)
+    place = tmp_path / out if out else None
+    tree = Path(export(workspace, ExportSettings(out=place)).tree)
     own = tree / at
     if at == "elsewhere":
         own.symlink_to(tmp_path, target_is_directory=True)
@@ -390,7 +390,6 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
         own.write_text("mine")
     before = files(tree)
 
-    place = tmp_path / out if out else None
     with pytest.raises(WorkspaceError) as caught:
         export(workspace, ExportSettings(out=place, with_negatives=True, force=True))
     assert str(caught.value) == (
