@@ -245,7 +245,7 @@ class _Reader:
         known = (*folder.decisions(), *folder.decisions(planted=True))
         decisions_of(known, folder.name)  # their times are read below
         self.said: dict[_Where, list[tuple[str, str]]] = {}  # who and when, the oldest first
-        for row in known:
+        for row in sorted(known, key=lambda row: read_utc(row["decided_at"])):
             where = (row["task"], row["annotation"], row["image_id"])
             self.said.setdefault(where, []).append((row["reviewer"], row["decided_at"]))
         self.said_at: dict[tuple[int, int, str, str], str] = {
