@@ -64,7 +64,8 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     Those of all reviews count, as decisions of all reviews do, and what stands of an image is
     what the consensus rule makes of it: a threat whose answers settle nothing was not found, nor
     one whose answers were all withdrawn or taken back, else whoever ends those that missed it would
-    improve the rate. One that is listed twice, as in a copy of a review's folder, counts once, as it was answered first.
+    improve the rate. One that is listed twice, as in a copy of a review's folder, counts once, as
+    it was answered first.
 
     With proposals count those that were shown with what the detector saw in them, without those
     in which it saw nothing; where it never looked at them, all are without. Known positives also

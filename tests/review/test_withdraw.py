@@ -12,7 +12,16 @@ from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.settings import WithdrawSettings
 from sixrayd.review.withdraw import WithdrawResult, withdraw
-from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine, build_review, decision_row
+from tests.workspaces import (
+    BOB,
+    MISSED,
+    NOTHING,
+    UNSURE,
+    Says,
+    build_mine,
+    build_review,
+    decision_row,
+)
 
 ANN, EVE = "ann@example.org", "eve@example.org"
 IMAGES = ["N0000001", "N0000002", "N0000003"]

@@ -33,7 +33,7 @@ from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 from tests.review.conftest import build
-from tests.workspaces import Says, decision_row, build_mine
+from tests.workspaces import Says, build_mine, decision_row
 
 
 @pytest.mark.long
