@@ -215,11 +215,11 @@ def build_review(workspace, name, flagged, rounds):
         table = []
         for says in answers:
             number += 1
-            table.append(_decision_row(says, number))
+            table.append(decision_row(says, number))
         write_table(folder / "decisions" / f"{pull:05d}.parquet", table, DECISION_SCHEMA)
 
 
-def _decision_row(says, number):
+def decision_row(says, number):
     keys = ("label", "x1", "y1", "x2", "y2", "origin", "candidate")
     return {
         "image_id": says.image_id,

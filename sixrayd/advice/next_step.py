@@ -116,6 +116,10 @@ class Judgement:
         state = self._state_of(review)
         return f"sixrayd review pull{self._name(state)}{_where(state)}"
 
+    def again_of(self, review: str, lane: str) -> str:
+        """What sends tasks of a lane again that its server has no more."""
+        return self._send_again(self._state_of(review), lane)
+
     def push_options(self, review: str) -> Mapping[str, Any]:
         """Options of the last push of a review, or of the review before."""
         return self._state_of(review).options
@@ -210,8 +214,7 @@ class Judgement:
             why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
             steps.append(Step(self._push(self._with_more_queue(state)), why))
         for lane, gone in state.lacking.items():
-            adjudicated = lane == ADJUDICATION
-            line = self._adjudicate(state) if adjudicated else self._push(state)
+            line = self._send_again(state, lane)
             steps.append(Step(line, f"{counted(gone, 'task')} gone from the server"))
         if newest and state.left:
             told = f"{state.answered:,} of {counted(state.tasks, 'answer')}"
@@ -351,6 +354,9 @@ class Judgement:
 
     def _adjudicate(self, state: ReviewState) -> str:
         return f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
+
+    def _send_again(self, state: ReviewState, lane: str) -> str:
+        return self._adjudicate(state) if lane == ADJUDICATION else self._push(state)
 
     def _name(self, state: ReviewState) -> str:
         return f" --name {shlex.quote(state.name)}" * (len(self.reviews.states) > 1)

@@ -34,7 +34,7 @@ from sixrayd.decisions.decision import (
     said_in_all,
 )
 from sixrayd.decisions.second_looks import second_looks
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 # Options of a push that are no text, and what numbers lie between.
@@ -175,7 +175,11 @@ class Reviews:
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in closed
                 for row in rows
             ),
-            unsettled=told.unsettled if told else count_unsettled(rows, self.said, said),
+            unsettled=told.unsettled
+            if told
+            else count_unsettled(
+                rows, self.said, said, sent_elsewhere(self.workspace, folder.name)
+            ),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,

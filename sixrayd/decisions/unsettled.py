@@ -1,11 +1,13 @@
 """How many images of a review are unsettled: one count, in one set of words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sixrayd.core.records import ADJUDICATION, Rule
+from sixrayd.core.records import ADJUDICATION, TASK_DEFAULTS, TASK_SCHEMA, Rule
+from sixrayd.core.tables import read_table
 from sixrayd.core.words import counted
+from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import Decision
 
@@ -40,10 +42,27 @@ class Unsettled:
         return f"{counted(self.images, 'image')} unsettled" + f": {told}" * bool(told)
 
 
+def sent_elsewhere(workspace: Workspace, review: str) -> set[str]:
+    """Images that other reviews have sent to an adjudicator: his ruling there counts everywhere.
+
+    Raises:
+        WorkspaceError: a table is broken.
+    """
+    paths = workspace.folder("review").glob("[!.]*/tasks.parquet")
+    return {
+        row["image_id"]
+        for path in paths
+        if path.parent.name != review
+        for row in read_table(path, TASK_SCHEMA, TASK_DEFAULTS).to_pylist()
+        if row["lane"] == ADJUDICATION
+    }
+
+
 def count_unsettled(
     tasks: Iterable[Mapping[str, Any]],
     said: Mapping[str, Sequence[Decision]],
     versions: Iterable[Decision],
+    elsewhere: Collection[str] = (),
 ) -> Unsettled:
     """Count the images of a review about which its reviewers, or others, are not at one.
 
@@ -51,11 +70,13 @@ def count_unsettled(
         tasks: the review's rows of `TASK_SCHEMA`.
         said: standing decisions of all reviews, by image.
         versions: all decisions of the review.
+        elsewhere: images that count in another review, see `sent_elsewhere`.
     """
     images, sent = set[str](), set[str]()
     for row in tasks:
         (sent if row["lane"] == ADJUDICATION else images).add(row["image_id"])
-    here = {i: given for i, given in said.items() if i in images | sent}
+    images = images.difference(elsewhere) | sent
+    here = {i: given for i, given in said.items() if i in images}
     open_ = set(unsettled(here, Rule.ADJUDICATOR))
     ruled = {d.image_id for d in versions if d.lane == ADJUDICATION}
     answered = {

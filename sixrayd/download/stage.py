@@ -11,6 +11,7 @@ from sixrayd.core.errors import OtherWorkError, WorkspaceError
 from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.workspace import TYPED, Run, Workspace
+from sixrayd.decisions.asked_for import check_asked_for
 from sixrayd.download.acquire import (
     acquire,
     archives_are_gone,
@@ -62,6 +63,7 @@ def download(
         AnnotationError: an annotation cannot be used and faults are to stop.
         OtherIngestError: a finished ingest of something else is there and `force` is not set.
         SettingsError, WorkspaceError: shards cannot go to `shards_at`.
+        WorkspaceError: a review did not ask for one of the classes.
         ServiceError: Ray is not installed, or its cluster does not answer.
     """
     place = find_place(settings.release, settings.source)
@@ -102,6 +104,8 @@ def _take(
     with _measurer(workspace, settings, store) as elsewhere:
         ingest = Ingest(workspace.shards, settings, faults, report, place, elsewhere)
         ingest.read_texts(release)
+        held = _held(workspace)
+        check_asked_for(workspace, settings.classes, held.settings["classes"] if held else ())
         _begin(workspace, run)
         keep_listing(workspace, listing)
         summary = ingest.take(release)

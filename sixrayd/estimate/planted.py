@@ -62,8 +62,10 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     """How many of the planted threats that reviewers have answered they found, by class.
 
     Those of all reviews count, as decisions of all reviews do, and what stands of an image is
-    what the consensus rule makes of it: a threat whose answers settle nothing was not found. One
-    that is listed twice, as in a copy of a review's folder, counts once, as it was answered first.
+    what the consensus rule makes of it: a threat whose answers settle nothing was not found, nor
+    one whose answers were all withdrawn or taken back, else whoever ends those that missed it would
+    improve the rate. One that is listed twice, as in a copy of a review's folder, counts once, as
+    it was answered first.
 
     With proposals count those that were shown with what the detector saw in them, without those
     in which it saw nothing; where it never looked at them, all are without. Known positives also
@@ -81,11 +83,12 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
         detections, seen = folder / "detections.parquet", set[str]()
         if detections.exists():
             seen = set(read_table(detections, CANDIDATE_SCHEMA)["image_id"].to_pylist())
-        said = standing_decisions(
+        given = [
             decision
             for path in sorted(folder.glob("decisions/*.parquet"))
             for decision in decisions_of(read_decisions(path), folder.parent.name)
-        )
+        ]
+        said = dict.fromkeys((d.image_id for d in given), ()) | standing_decisions(given)
         for row in _threats(folder / "planted.parquet"):
             flagged, known = row["image_id"] in seen, row["kind"] == Kind.KNOWN
             held_back = flagged and not row["with_proposals"]
@@ -143,7 +146,7 @@ def _labels_there(
     row: dict[str, Any], said: Sequence[Decision], rule: Rule, classes: ClassList
 ) -> set[str]:
     """Classes of the boxes that stand where something was planted."""
-    decision = settle(said, rule).decision
+    decision = settle(said, rule).decision if said else None
     if decision is None or decision.verdict != Verdict.MISSED:
         return set()
     item = np.array([edges_of(row)], np.float64)  # (1, 4)

@@ -60,6 +60,7 @@ class Book:
     part: int  # from 0
     number: int  # the server's; 0 until it has been made
     page: int = 0  # of `review.verdicts`, that its answers are given on
+    classes: tuple[str, ...] = ()  # that it asks for; earlier versions did not note them
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class ReviewFolder:
             books = document.pop("books", [])
             if alone:
                 books = [{"lane": "1", "part": 0, "number": alone}]
-            project = Project(**document, books=tuple(Book(**book) for book in books))
+            made = tuple(Book(**{**b, "classes": tuple(b.get("classes", ()))}) for b in books)
+            project = Project(**document, books=made)
             _check_kinds(project)
             return project
         except FileNotFoundError:
@@ -309,6 +311,7 @@ def _check_kinds(project: Project) -> None:
         TypeError: a value is of another kind than we write.
     """
     texts = [project.key, project.server, *(book.lane for book in project.books)]
+    texts += [name for book in project.books for name in book.classes]
     texts += [lane for pair in project.taken_over.items() for lane in pair]
     numbers = [number for book in project.books for number in (book.part, book.number, book.page)]
     tables = [project.settings, project.inputs]

@@ -137,6 +137,14 @@ class _ToType:
     def push(self, left: int = 0) -> str:
         return self.workspace.command(Judgement(self.workspace).push_of(self.review, left))
 
+    def again(self, lacking: Mapping[str, int]) -> dict[str, int]:
+        """How many tasks that the server lacks each command sends, by command."""
+        found = dict[str, int]()
+        for lane, gone in lacking.items():
+            line = self.workspace.command(Judgement(self.workspace).again_of(self.review, lane))
+            found[line] = found.get(line, 0) + gone
+        return found
+
 
 def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
     if result.taken_back:
@@ -180,9 +188,9 @@ def _drafts(drafts: int) -> Iterator[str]:
 
 def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[str]:
     """Tasks that nobody is given, and images that are not settled."""
-    if gone := sum(result.lacking.values()):
+    for line, gone in lines.again(result.lacking).items():
         told = f"{counted(gone, 'task')} without an answer gone from the server"
-        yield f"{told}: `{lines.push()}` sends them again"
+        yield f"{told}: `{line}` sends them again"
     if ended := result.progress.ended:
         named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
         more = ", …" * (len(named) > _SHOWN_ENDED)

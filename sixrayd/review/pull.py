@@ -14,7 +14,7 @@ from sixrayd.core.moments import read_utc
 from sixrayd.core.restored import restored_at
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import Decision, answers, decisions_of, said_in_all
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import (
@@ -186,7 +186,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         lacking=fetched.lacking(folder, said),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
-        unsettled=count_unsettled(folder.tasks(), in_all, said),
+        unsettled=count_unsettled(folder.tasks(), in_all, said, sent_elsewhere(workspace, name)),
         progress=progress,
     )
 
@@ -245,7 +245,7 @@ class _Reader:
         known = (*folder.decisions(), *folder.decisions(planted=True))
         decisions_of(known, folder.name)  # their times are read below
         self.said: dict[_Where, list[tuple[str, str]]] = {}  # who and when, the oldest first
-        for row in known:
+        for row in sorted(known, key=lambda row: read_utc(row["decided_at"])):
             where = (row["task"], row["annotation"], row["image_id"])
             self.said.setdefault(where, []).append((row["reviewer"], row["decided_at"]))
         self.said_at: dict[tuple[int, int, str, str], str] = {

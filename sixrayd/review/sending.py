@@ -170,10 +170,12 @@ class Sender:
         for book in books:
             if book.number and full[book.number] < TASKS_PER_PROJECT:
                 return project, book, TASKS_PER_PROJECT - full[book.number]
-        book = next((book for book in books if not book.number), Book(lane, len(books), 0, PAGE))
+        classes = self.folder.workspace.classes()
+        new = Book(lane, len(books), 0, PAGE, classes.names)
+        book = next((book for book in books if not book.number), new)
         if book not in project.books:  # on disk before it is made
             project = self.folder.keep(replace(project, books=(*project.books, book)))
-        key, page = project.book_key(book), book.page
+        key, page, asked = project.book_key(book), book.page, book.classes
         number = self.server.find_project(key)
         if number is None:
             title = f"sixrayd {self.folder.name}"
@@ -182,10 +184,9 @@ class Sender:
             title += f", part {book.part + 1}" * bool(book.part)
             told = guidance(self.folder.workspace, self.folder.path)
             title = f"{self.titles[lane]}, {title}" if lane in self.titles else title
-            classes = self.folder.workspace.classes()
             plan = ProjectPlan(title, key, classes, told.guidelines, told.examples)
-            number, page = self.server.create_project(plan), PAGE
-        made = replace(book, number=number, page=page)
+            number, page, asked = self.server.create_project(plan), PAGE, classes.names
+        made = replace(book, number=number, page=page, classes=asked)
         kept = tuple(made if other == book else other for other in project.books)
         project = self.folder.keep(replace(project, books=kept))
         return project, made, TASKS_PER_PROJECT - full[number]

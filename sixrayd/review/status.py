@@ -9,7 +9,7 @@ from sixrayd.advice.reviews import OnServer
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of, said_in_all
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled
+from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
 from sixrayd.review.progress import Progress, count_progress
@@ -70,7 +70,8 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     )
     progress = count_progress(folder.tasks(), said, apart)
     not_pulled = sum(map(len, fresh))
-    unsettled = count_unsettled(folder.tasks(), said_in_all(workspace, said), said)
+    everything, elsewhere = said_in_all(workspace, said), sent_elsewhere(workspace, folder.name)
+    unsettled = count_unsettled(folder.tasks(), everything, said, elsewhere)
     lacking = fetched.lacking(folder, [*said, *apart])
     told = OnServer(progress.by_lane, not_pulled, unsettled, lacking)
     judgement = Judgement(workspace, {folder.name: told})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decisions_of
-from sixrayd.decisions.versions import newest_versions, withdrawals
+from sixrayd.decisions.versions import Row, newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.settings import WithdrawSettings
 
@@ -18,7 +18,7 @@ class WithdrawResult:
 
     name: str
     withdrawn: int
-    file: str  # in the review's folder
+    file: str  # in the review's folder; two where planted images are among them
 
 
 def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult:
@@ -35,14 +35,17 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
         if not (folder.path / "run.json").exists():  # one was killed that had withdrawn
             with suppress(ShapeError):  # answers that nothing reads: they can be withdrawn
                 folder.finish(project)
-        known = folder.decisions()
-        decisions_of(known, name)  # their times are read below
-        newest = newest_versions(known).values()
-        rows = []
+        newest = dict[bool, list[Row]]()
+        for planted in (False, True):
+            known = folder.decisions(planted=planted)
+            decisions_of(known, name)  # their times are read below
+            newest[planted] = list(newest_versions(known).values())
+        rows: dict[bool, list[Row]] = {False: [], True: []}
         for image_id in dict.fromkeys(settings.images):
             stands = [
-                row
-                for row in newest
+                (planted, row)
+                for planted, versions in newest.items()
+                for row in versions
                 if row["image_id"] == image_id
                 and not row["withdrawn"]
                 and settings.reviewer in ("", row["reviewer"])
@@ -52,10 +55,16 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
                 raise WorkspaceError(
                     f"{folder.path}: no decision{whose} on {image_id!r} stands; nothing withdrawn"
                 )
-            rows += stands
+            for planted, row in stands:
+                rows[planted].append(row)
         note = f"withdrawn by {settings.by}: {settings.reason}"
-        fresh = withdrawals(rows, note, datetime.now(UTC).isoformat())
+        moment = datetime.now(UTC).isoformat()
         folder.reopen()
-        path = folder.append_decisions(fresh)
+        files = [
+            folder.append_decisions(withdrawals(ended, note, moment), planted=planted)
+            for planted, ended in rows.items()
+            if ended
+        ]
         folder.finish(project)
-    return WithdrawResult(name, len(fresh), path.relative_to(folder.path).as_posix())
+    named = ", ".join(path.relative_to(folder.path).as_posix() for path in files)
+    return WithdrawResult(name, sum(map(len, rows.values())), named)

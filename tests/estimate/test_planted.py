@@ -68,6 +68,15 @@ def test_a_threat_that_is_listed_twice_measures_once(campaign):
     assert counts == (Planted("Gun", False, 2, 1, 1),)
 
 
+def test_a_miss_that_is_ended_stays_a_miss(campaign):
+    """Whoever withdrew or took back what missed a threat would make reviewers seem better."""
+    rows = [(f"N{n:07d}", "planted", "Gun", 10, 10, 30, 30, True) for n in (900, 901, 902)]
+    ended = Says("N0000901", NOTHING, version=2, annotation=7, withdrawn=True)
+    hit = Says("N0000900", MISSED, (("Gun", 10, 10, 30, 30, "drawn", ""),))
+    plant(campaign, rows, [hit, Says("N0000901", NOTHING, annotation=7), ended])
+    assert planted_counts(campaign.workspace, Rule.ADJUDICATOR) == (Planted("Gun", False, 2, 1, 1),)
+
+
 def test_planted_threats_measure_and_widen(campaign):
     campaign.clear(*(row[0] for row in sample_rows(campaign.workspace)))
     perfect = estimate(campaign.workspace)

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.index import Index
@@ -16,12 +17,18 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, INDEX_SCHEMA, SAMPLE_SCHEMA, 
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.tags import tag_file, write_tagged
 from sixrayd.decisions.decision import load_decisions
+from sixrayd.review.command import review
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.pull import pull
-from sixrayd.review.push import push
-from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings
+from sixrayd.review.push import adjudicate, push
+from sixrayd.review.settings import (
+    AdjudicateSettings,
+    PullSettings,
+    PushSettings,
+    StatusSettings,
+)
 from sixrayd.review.status import review_status
 from sixrayd.statistics.drawing import HELD_OUT, HeldOut
 from tests.review.conftest import build
@@ -312,6 +319,18 @@ def test_tasks_and_projects_that_are_gone_are_told_of_and_sent_again(site):
     assert sorted([*on_server(site, "lost"), image]) == sorted(images)
     told = pull(site.workspace, PullSettings("lost"))
     assert (told.progress.decided, told.progress.left, told.lacking) == (1, 3, {})
+
+
+def test_what_the_adjudicator_lacks_is_sent_by_the_command_that_is_named(site):
+    site.answer(site.pushed("ruling", 1), verdict=Verdict.UNSURE)
+    pull(site.workspace, PullSettings("ruling"))
+    lost = adjudicate(site.workspace, AdjudicateSettings("ruling")).project
+    with site.client() as server:
+        server.delete_task(server.next_task(lost).task_id)
+    root = str(site.workspace.root)
+    shell = CliRunner().invoke(review, ["pull", "--name", "ruling", "-w", root])
+    told = "1 task without an answer gone from the server: `sixrayd review adjudicate"
+    assert any(line.startswith(told) for line in shell.stdout.splitlines()), shell.output
 
 
 def test_a_project_of_another_server_is_not_made_anew_here(site, monkeypatch):

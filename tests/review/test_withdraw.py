@@ -12,7 +12,16 @@ from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.folder import ReviewFolder
 from sixrayd.review.settings import WithdrawSettings
 from sixrayd.review.withdraw import WithdrawResult, withdraw
-from tests.workspaces import BOB, MISSED, NOTHING, UNSURE, Says, build_mine, build_review
+from tests.workspaces import (
+    BOB,
+    MISSED,
+    NOTHING,
+    UNSURE,
+    Says,
+    build_mine,
+    build_review,
+    decision_row,
+)
 
 ANN, EVE = "ann@example.org", "eve@example.org"
 IMAGES = ["N0000001", "N0000002", "N0000003"]
@@ -81,6 +90,20 @@ def test_one_reviewers_answer_may_end_alone(tmp_path):
     result = withdraw(workspace, asked(IMAGES[0], IMAGES[1], reviewer=ANN))
     assert result.withdrawn == 2
     assert stands(workspace) == {IMAGES[0]: [(BOB, 1), (EVE, 1)]}
+
+
+def test_what_was_said_of_a_planted_image_ends_as_well(tmp_path):
+    """`pull` names it among what needs a look, and says to withdraw it."""
+    workspace = reviewed(tmp_path)
+    folder = ReviewFolder(workspace, "first")
+    folder.append_decisions([decision_row(Says("N0000900", MISSED), 9)], planted=True)
+
+    result = withdraw(workspace, asked("N0000900", IMAGES[1]))
+
+    files = "decisions/00003.parquet, planted/decisions/00002.parquet"
+    assert result == WithdrawResult("first", 2, files)
+    assert [row["withdrawn"] for row in folder.decisions(planted=True)] == [False, True]
+    assert IMAGES[1] not in stands(workspace)
 
 
 def test_an_image_named_twice_is_withdrawn_once(tmp_path):

@@ -6,11 +6,13 @@ a restore or a start, until all is in its place.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sqlite3
 from pathlib import Path
 
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
 from sixrayd.core.restored import REPLACED, RESTORED, half_restored, moment_now
@@ -27,6 +29,7 @@ from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
 ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
+_DECISIONS = re.compile(r"review/[^/]+/(planted/)?decisions/[0-9]{5,}\.parquet")
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
 
@@ -121,6 +124,10 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
     for path in sorted(p for p in files if p.is_file()):
         name = path.relative_to(ready)
         target = root / name
+        if _DECISIONS.fullmatch(name.as_posix()) and _has_room(target):
+            review = Path(*name.parts[:2], "project.json")
+            if _is_one_review(ready / review, root / review):
+                target = _place_of(path, target)
         if not _has_room(target):
             kept.append(name.as_posix())
         elif not target.exists():
@@ -129,6 +136,30 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
         elif sha256_file(target) != sha256_file(path):
             kept.append(name.as_posix())
     return kept
+
+
+def _is_one_review(fresh: Path, there: Path) -> bool:
+    """Whether two `project.json` are of one review; the fresh one may have taken its place."""
+    try:
+        keys = {parse_json(plain_text(path))["key"] for path in (fresh, there) if path.exists()}
+    except (OSError, *NONSENSE):
+        return False
+    return len(keys) == 1
+
+
+def _place_of(path: Path, target: Path) -> Path:
+    """Where a table of decisions goes, or is already. Two machines between which a backup went give
+    one number to two tables: both count, else what one of them withdrew would stand again.
+    """
+    there = [p for p in target.parent.glob("*.parquet") if p.stat().st_size == path.stat().st_size]
+    same = (p for p in there if sha256_file(p) == sha256_file(path))
+    if found := next(same, None):
+        return found
+    if not target.exists():
+        return target
+    known = (p.stem for f in (path.parent, target.parent) for p in f.glob("*.parquet"))
+    last = max(int(stem) for stem in known if stem.isdecimal())
+    return target.with_name(f"{last + 1:05d}.parquet")
 
 
 def _has_room(target: Path) -> bool:

@@ -15,7 +15,14 @@ import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box
 from sixrayd.core.index import Index, image_records
-from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule, Verdict
+from sixrayd.core.records import (
+    ADJUDICATION,
+    CANDIDATE_SCHEMA,
+    SAMPLE_SCHEMA,
+    Kind,
+    Rule,
+    Verdict,
+)
 from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import unsettled
@@ -27,6 +34,7 @@ from sixrayd.decisions.decision import (
     standing_decisions,
 )
 from sixrayd.decisions.second_looks import is_first_look, second_looks
+from sixrayd.decisions.unsettled import sent_elsewhere
 from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.planting.planted import planted_folder, planted_image, planted_rows
 from sixrayd.review.queue.image import ReviewImage
@@ -169,10 +177,13 @@ def doubtful(workspace: Workspace, models: tuple[str, ...]) -> list[ReviewImage]
 def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewImage]:
     """Images of a review that are not settled, all their boxes drawn in advance.
 
-    What reviewers said of them in other reviews counts as well.
+    What reviewers said of them in other reviews counts as well. What another review has sent to
+    its adjudicator is left to him.
     """
     everything = said_in_all(workspace)
-    here = {row["image_id"] for row in ReviewFolder(workspace, name).tasks()}
+    rows = ReviewFolder(workspace, name).tasks()
+    sent = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
+    here = {row["image_id"] for row in rows} - sent_elsewhere(workspace, name) | sent
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
     open_ = unsettled(said, rule)
     return [

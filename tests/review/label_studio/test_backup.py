@@ -18,8 +18,10 @@ from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.core.restored import half_restored, restored_at
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import load_decisions
+from sixrayd.decisions.decision import decision_files, load_decisions, standing_decisions
+from sixrayd.decisions.versions import withdrawals
 from sixrayd.review.command import review
+from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.label_studio.backup import _write, back_up, back_up_when_due, backups
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
@@ -31,7 +33,7 @@ from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 from tests.review.conftest import build
-from tests.workspaces import build_mine
+from tests.workspaces import Says, build_mine, decision_row
 
 
 @pytest.mark.long
@@ -158,6 +160,29 @@ def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
     assert result.kept == ("review/r/project.json",)
     assert (workspace.folder("review", "r") / "project.json").read_text() == '{"later": 1}'
     assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
+
+
+@pytest.mark.parametrize(("key", "numbers"), [("k", [1, 2, 3]), ("another's", [1, 2])])
+def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers):
+    """What was withdrawn on the other machine must not stand again; another review's stays out."""
+    here, there = (small(tmp_path / name) for name in ("here", "there"))
+    folders = [ReviewFolder(workspace, "r") for workspace in (here, there)]
+    for folder, named in zip(folders, ("k", key), strict=True):
+        folder.keep(Project(named, "local"))
+        for kind in (False, True):
+            folder.append_decisions([decision_row(Says("N1", "nothing there"), 1)], planted=kind)
+    row = folders[1].decisions()[0]
+    more = [decision_row(Says("N2", "nothing there"), 2)], withdrawals([row], "x", "2026-02-02")
+    for folder, rows in zip(folders, more, strict=True):
+        folder.append_decisions(rows)
+
+    for _ in range(2):  # again is safe
+        restore(here, Path(back_up(there).file))
+
+    assert [int(path.stem) for path in decision_files(here, "r")] == numbers
+    assert len(folders[0].decisions(planted=True)) == 1
+    standing = standing_decisions(load_decisions(here, "r"))
+    assert list(standing) == (["N2"] if key == "k" else ["N1", "N2"])
 
 
 def test_what_a_pull_knew_of_other_data_is_forgotten(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.advice.reviews import Reviews
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import write_bytes
@@ -15,6 +16,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind, Rule
 from sixrayd.core.tables import write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.unsettled import Unsettled
 from sixrayd.review.folder import Project, ReviewFolder, reviews_of
 from sixrayd.review.planting.planted import PLANTED_SCHEMA, planted_folder
 from sixrayd.review.queue.image import ReviewImage
@@ -322,6 +324,21 @@ def test_reviewers_of_two_reviews_may_be_in_conflict(tmp_path):
     build_review(workspace, "second", [N1], [[Says(N1, NOTHING, (), BOB)]])
     assert names(to_adjudicate(workspace, "second", Rule.ADJUDICATOR)) == [N1]
     assert names(to_adjudicate(workspace, "first", Rule.ADJUDICATOR)) == [N1, N2]
+
+
+def test_what_another_reviews_adjudicator_was_sent_is_left_to_him(tmp_path):
+    workspace = reviewed(tmp_path, Says(N1, MISSED, (KNIFE,)), Says(N2, UNSURE))
+    build_mine(workspace, "second", [N1])
+    build_review(workspace, "second", [N1], [[Says(N1, NOTHING, (), BOB)]])
+    second = ReviewFolder(workspace, "second")
+    second.write_tasks([*second.tasks(), {**second.tasks()[0], "lane": ADJUDICATION}])
+    for name in ("first", "second"):
+        ReviewFolder(workspace, name).new_project("local")
+    counts = {state.name: state.unsettled for state in Reviews(workspace, {}).states}
+
+    assert names(to_adjudicate(workspace, "first", Rule.ADJUDICATOR)) == [N2]
+    assert names(to_adjudicate(workspace, "second", Rule.ADJUDICATOR)) == [N1]
+    assert counts == {"first": Unsettled(to_send=1), "second": Unsettled(with_adjudicator=1)}
 
 
 def test_past_reviews_teach_what_was_found_and_how_long_it_took(tmp_path):
