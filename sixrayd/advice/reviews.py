@@ -34,7 +34,7 @@ from sixrayd.decisions.decision import (
     said_in_all,
 )
 from sixrayd.decisions.second_looks import second_looks
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
+from sixrayd.decisions.unsettled import Unsettled, adjudicating_reviews, count_unsettled
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 # Options of a push that are no text, and what numbers lie between.
@@ -126,6 +126,11 @@ class Reviews:
         """Standing decisions of all reviews, by image."""
         return said_in_all(self.workspace)
 
+    @cached_property
+    def adjudicating(self) -> dict[str, set[str]]:
+        """See `adjudicating_reviews`."""
+        return adjudicating_reviews(self.workspace)
+
     def of(self, name: str) -> ReviewState | None:
         """The review of this name, if it was pushed."""
         return next((state for state in self.states if state.name == name), None)
@@ -165,6 +170,7 @@ class Reviews:
         images = {row["image_id"] for row in rows if row["lane"] != ADJUDICATION}
         ruled = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
         here = {i: said for i, said in self.said.items() if i in images - ruled}
+        elsewhere = {i for i in images if self.adjudicating.get(i, set()) - {folder.name}}
         options = _options(project.get("settings"))
         return ReviewState(
             name=folder.name,
@@ -175,11 +181,7 @@ class Reviews:
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in closed
                 for row in rows
             ),
-            unsettled=told.unsettled
-            if told
-            else count_unsettled(
-                rows, self.said, said, sent_elsewhere(self.workspace, folder.name)
-            ),
+            unsettled=told.unsettled if told else count_unsettled(rows, self.said, said, elsewhere),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,

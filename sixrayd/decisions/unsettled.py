@@ -42,20 +42,23 @@ class Unsettled:
         return f"{counted(self.images, 'image')} unsettled" + f": {told}" * bool(told)
 
 
-def sent_elsewhere(workspace: Workspace, review: str) -> set[str]:
-    """Images that other reviews have sent to an adjudicator: his ruling there counts everywhere.
+def adjudicating_reviews(workspace: Workspace) -> dict[str, set[str]]:
+    """By image, the reviews that have sent it to an adjudicator: his ruling counts in all.
 
     Raises:
         WorkspaceError: a table is broken.
     """
-    paths = workspace.folder("review").glob("[!.]*/tasks.parquet")
-    return {
-        row["image_id"]
-        for path in paths
-        if path.parent.name != review
-        for row in read_table(path, TASK_SCHEMA, TASK_DEFAULTS).to_pylist()
-        if row["lane"] == ADJUDICATION
-    }
+    found: dict[str, set[str]] = {}
+    for path in workspace.folder("review").glob("[!.]*/tasks.parquet"):
+        for row in read_table(path, TASK_SCHEMA, TASK_DEFAULTS).to_pylist():
+            if row["lane"] == ADJUDICATION:
+                found.setdefault(row["image_id"], set()).add(path.parent.name)
+    return found
+
+
+def sent_elsewhere(workspace: Workspace, review: str) -> set[str]:
+    """Images that other reviews than this one have sent to an adjudicator."""
+    return {image_id for image_id, by in adjudicating_reviews(workspace).items() if by - {review}}
 
 
 def count_unsettled(
