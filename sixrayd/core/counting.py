@@ -33,7 +33,7 @@ def counted_table(source: pa.NativeFile, names: Sequence[str] | None = None) -> 
 
     Raises:
         ValueError: more comes out than the file's size accounts for, a list or an image's boxes are
-            too many, a box is none, or a column is missing.
+            too many or hold a null, a box is none, or a column is missing.
     """
     plain, allowance = _opened(source, names)
     if absent := set(names or ()) - set(plain.schema_arrow.names):
@@ -102,10 +102,11 @@ def _opened(source: pa.NativeFile, names: Sequence[str] | None) -> tuple[pq.Parq
 
 
 def _check_lists(table: pa.Table) -> None:
-    """Refuse lists that would take far more memory as objects, one for each value.
+    """Refuse lists that would take far more memory as objects, one for each value, and those that
+    hold nothing in a value's place.
 
     Raises:
-        ValueError: a list is too long, or all are together.
+        ValueError: a list is too long, or all are together, or a value is null.
     """
     for name in table.schema.names:
         lists = [part for chunk in table[name].chunks for part in _lists(chunk)]
@@ -119,6 +120,8 @@ def _check_lists(table: pa.Table) -> None:
             raise ValueError(
                 f"{name}: {count} in {table.num_rows} rows, at most {most} of so many are read"
             )
+        if any(part.flatten().null_count for part in lists):
+            raise ValueError(f"{name}: null in a list, expected a value")
 
 
 def _check_boxes(table: pa.Table) -> None:

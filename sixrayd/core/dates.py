@@ -16,14 +16,16 @@ _MARKS = (
 )
 _FILE = ".dates.json"  # of a stage: path in its folder → [ns since 1970, bytes of the file]
 _LONGEST = 4 << 20  # bytes of it, far more than years of pulls need
-_LATEST = 2**63  # ns, which no file time exceeds
+_LATEST = 2**63  # ns, before which all notes are
+_OWN = 2**62  # ns, of the year 2116: a later time of a file counts as this, so that notes have room
 _Noted = dict[str, tuple[int, int]]
 
 
 class Dates:
     """When files of stages were written: as noted, else by their own time.
 
-    A clock that was ahead and is put right turns file times round, and a copy may have none.
+    A clock that was ahead and is put right turns file times round, and a copy may have none. A
+    stranger's files and notes may name any time: what is noted now is later than all of them.
 
     Args:
         root: of the workspace.
@@ -42,7 +44,7 @@ class Dates:
         stat, folder = path.stat(), self._folder(path)
         key = path.relative_to(folder).as_posix()
         when, size = self._noted(folder).get(key, (0, -1))
-        return when if size == stat.st_size else stat.st_mtime_ns
+        return when if size == stat.st_size else min(stat.st_mtime_ns, _OWN)
 
     def note(self, path: Path, name: str = "") -> None:
         """Make a file just written the newest of those that tell what came first.
@@ -52,15 +54,30 @@ class Dates:
         Args:
             name: that it is about to get, in the same folder.
         """
-        latest = 0
-        for mark in (mark for pattern in _MARKS for mark in self.root.glob(pattern)):
-            with suppress(OSError):  # a link to nothing
-                latest = max(latest, 0 if mark == path else self.of(mark))
+        if (latest := self._latest(path)) >= _LATEST - 1:
+            self._forget_latest()
+            latest = self._latest(path)
         folder, stat = self._folder(path), path.stat()
         noted = {k: said for k, said in self._noted(folder).items() if (folder / k).exists()}
         key = path.with_name(name or path.name).relative_to(folder).as_posix()
-        noted[key] = max(stat.st_mtime_ns, latest + 1), stat.st_size
+        noted[key] = max(min(stat.st_mtime_ns, _OWN), latest + 1), stat.st_size
         write_json(folder / _FILE, noted)
+
+    def _latest(self, but: Path) -> int:
+        """When the newest of all marks but one was written."""
+        latest = 0
+        for mark in (mark for pattern in _MARKS for mark in self.root.glob(pattern)):
+            with suppress(OSError):  # a link to nothing
+                latest = max(latest, 0 if mark == but else self.of(mark))
+        return latest
+
+    def _forget_latest(self) -> None:
+        """Drop notes beyond all file times, inside of the workspace: none of ours gets so far that
+        it leaves no room for another."""
+        for file in self.root.glob(f"[!.]*/{_FILE}"):
+            if file.parent.resolve().is_relative_to(self.root.resolve()):
+                noted = self._noted(file.parent)
+                write_json(file, {key: said for key, said in noted.items() if said[0] <= _OWN})
 
     def _folder(self, path: Path) -> Path:
         return self.root / path.relative_to(self.root).parts[0]

@@ -28,7 +28,7 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _TRIES = 9
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")
 _LONGEST_LINE = 1 << 16  # bytes of a manifest's line
-_MOST_LISTED = 10_000_000  # files; a release of a million images in VOC and YOLO has four
+MOST_LISTED = 10_000_000  # files; a release of a million images in VOC and YOLO has four
 _ROWS = 10_000  # of a table that are in memory at once
 AddRow = Callable[[Mapping[str, Any]], None]
 
@@ -117,15 +117,15 @@ def listed_files(tree: Path) -> Iterator[tuple[str, str]]:
     """Paths of a manifest and their SHA-256, one by one: a whole release's are millions.
 
     Raises:
-        UnfitFileError: a line is none of a manifest, or they are more than `_MOST_LISTED`.
+        UnfitFileError: a line is none of a manifest, or they are more than `MOST_LISTED`.
         OSError: it cannot be read.
     """
     path = tree / MANIFEST
     with open_plain(path) as file:
         for number, line in enumerate(manifest_lines(file), 1):
-            if (found := listed_file(line)) is None or number > _MOST_LISTED:
+            if (found := listed_file(line)) is None or number > MOST_LISTED:
                 text = f"line {number}: expected a SHA-256 and a path below it, and at most "
-                text += f"{_MOST_LISTED:,} lines; put a good copy in its place"
+                text += f"{MOST_LISTED:,} lines; put a good copy in its place"
                 raise UnfitFileError(errno.EINVAL, text, str(path))
             yield found
 

@@ -330,10 +330,10 @@ class _Reader:
         else:
             boxes = self.boxes_drawn(lane).get(image_id, {})
             names = {self.project.alias(box_id): box_id for box_id in boxes}
-            regions = [
+            regions = (  # one at a time: they may be millions
                 {**region, "id": names.get(str(region.get("id")), region.get("id"))}
                 for region in annotation.regions
-            ]
+            )
             read = self.read_answer(regions, size_wh, boxes, self.classes)
             judged = judge(read, boxes, self.pages.get(book, PAGE))
             answer = judged.answer

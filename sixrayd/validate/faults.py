@@ -8,6 +8,7 @@ from sixrayd.validate.settings import TreeFault
 
 AGAIN = "copy the export anew, or write it again with `sixrayd export --force`"
 _LONGEST = 200  # signs of what a stranger's file says
+_KINDS, _OTHERS = 1000, "others"  # files and folders that are told apart
 
 
 class FaultList:
@@ -25,7 +26,8 @@ class FaultList:
         """Take note of one."""
         self.count += 1
         folder = PurePosixPath(file).parent.as_posix()
-        self.kinds[printable(file if folder == "." else folder, _LONGEST)] += 1
+        kind = printable(file if folder == "." else folder, _LONGEST)
+        self.kinds[kind if kind in self.kinds or len(self.kinds) < _KINDS else _OTHERS] += 1
         if len(self.first) < self._most:
             texts = (file, element, found, expected, advice)
             self.first.append(TreeFault(*(printable(text, _LONGEST) for text in texts)))

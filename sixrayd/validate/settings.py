@@ -51,7 +51,8 @@ class Validation:
     """What was checked, and what is wrong.
 
     Args:
-        kinds: faults by the file, or the folder of files, that they are of.
+        kinds: faults by the file, or the folder of files, that they are of; beyond 1,000 of these
+            as `others`.
         first: as many faults as were asked for, in the order in which they were met.
         notes: what could not be checked.
     """

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import open_plain, shown
-from sixrayd.core.staging import MANIFEST, listed_file, manifest_lines
-from sixrayd.validate.faults import FaultList
+from sixrayd.core.staging import MANIFEST, MOST_LISTED, listed_file, manifest_lines
+from sixrayd.validate.faults import AGAIN, FaultList
 
+_MOST_BAD = 1000  # lines after which a manifest is none
 _UNLISTED = ("run.json", MANIFEST)  # which no manifest can list
 NONE, PLAIN, LINK_OUT, ODD = "none", "a plain file", "a link that leads out", "no plain file"
 
@@ -55,7 +56,11 @@ def _such_as(place: Path) -> str:
 
 
 def tree_files(place: Path, faults: FaultList) -> Iterator[TreeFile]:
-    """Every file once, by path; memory holds the names of one folder at a time."""
+    """Every file once, by path; memory holds the names of one folder at a time.
+
+    Raises:
+        WorkspaceError: the manifest is none, or longer than any.
+    """
     listed, there = _listed(place, faults), _walked(place, faults)
     line, entry = next(listed, None), next(there, None)
     while line or entry:
@@ -74,9 +79,14 @@ def tree_files(place: Path, faults: FaultList) -> Iterator[TreeFile]:
 
 def _listed(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:
     """Paths and hashes of the manifest; a line that is none, or out of order, is a fault."""
-    before = ""
-    with open_plain(place / MANIFEST) as file:
+    before, good, path = "", 0, place / MANIFEST
+    with open_plain(path) as file:
         for number, line in enumerate(manifest_lines(file), 1):
+            if number > MOST_LISTED or number - good > _MOST_BAD:
+                raise WorkspaceError(
+                    f"{path}: line {number:,}: expected at most {MOST_LISTED:,} lines, and at most "
+                    f"{_MOST_BAD:,} that are none or out of order; {AGAIN}"
+                )
             found = listed_file(line)
             if found is None:
                 words = "a line that is none, or leads out of the folder"
@@ -87,7 +97,7 @@ def _listed(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:
                 faults.add(MANIFEST, f"line {number}", found[0], f"a path after {before}")
             else:
                 yield found
-                before = found[0]
+                before, good = found[0], good + 1
 
 
 def _walked(place: Path, faults: FaultList) -> Iterator[tuple[str, str]]:

@@ -184,6 +184,20 @@ def test_long_lists_are_not_made_into_objects(
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("kind", [pa.string(), pa.struct([("label", pa.string())])], ids=str)
+def test_nothing_in_a_list_is_taken_for_a_value(
+    tmp_path: Path, kind: pa.DataType, read: Callable[[Path, pa.Schema], object]
+) -> None:
+    schema = pa.schema([("boxes", pa.list_(kind))])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"boxes": [[], None]}, schema), path)
+    read(path, schema)
+    pq.write_table(pa.table({"boxes": [[], [None]]}, schema), path)
+    with pytest.raises(WorkspaceError, match="boxes: null in a list, expected a value"):
+        read(path, schema)
+
+
 def test_countless_boxes_of_one_image_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     schema = pa.schema([("box_id", pa.string()), ("image_id", pa.string())])

@@ -74,13 +74,24 @@ def test_notes_that_are_none_leave_the_files_own_times(tmp_path: Path, noted: st
     assert workspace.names("mine") == ["first", "second"]
 
 
-def test_no_note_is_later_than_any_file_time_can_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "noted", ["{}", *(f'{{"old/run.json": [{moment}, SIZE]}}' for moment in (2**63 - 1, 2**62 + 5))]
+)
+def test_what_is_finished_comes_after_any_time_that_a_stranger_names(
+    tmp_path: Path, noted: str
+) -> None:
     workspace = Workspace(tmp_path)
-    workspace.finish(RUN)
-    os.utime(tmp_path / "mine/first/run.json", ns=(2**63 - 1, 2**63 - 1))
-    (tmp_path / "mine/.dates.json").unlink()
-    workspace.finish(replace(RUN, name="second"))
-    assert set(workspace.names("mine")) == {"first", "second"}
+    for stage in ("models", "mine"):
+        workspace.finish(replace(RUN, stage=stage, name="old"))
+        path = tmp_path / stage / "old/run.json"
+        os.utime(path, (13_569_465_600, 13_569_465_600))  # of the year 2400
+        text = noted.replace("SIZE", str(path.stat().st_size))
+        (tmp_path / stage / ".dates.json").write_text(text)
+    for name in ("new", "newer"):
+        workspace.finish(replace(RUN, name=name))
+        assert workspace.newest("mine") == name
+        made = workspace.dates.of(tmp_path / f"mine/{name}/run.json")
+        assert made > workspace.dates.of(tmp_path / "models/old/run.json")
 
 
 @pytest.mark.parametrize("end", ["", "broken"])

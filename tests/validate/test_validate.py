@@ -350,6 +350,24 @@ def test_a_hostile_manifest_leads_nowhere(tree, lines, said):
     assert not [fault for fault in told if "secret" in fault or "passwd" in fault]
 
 
+@pytest.mark.parametrize("bad", ["x\n", "0" * 64 + "  a\n"], ids=["none", "out of order"])
+def test_a_manifest_that_is_none_is_not_read_to_its_end(tmp_path, bad):
+    (tmp_path / "manifest.sha256").write_text("0" * 64 + "  b\n" + bad * 3000)
+    with pytest.raises(WorkspaceError) as caught:
+        validate(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/manifest.sha256: line 1,002: expected at most 10,000,000 lines, and at most "
+        f"1,000 that are none or out of order; {AGAIN}"
+    )
+
+
+def test_faults_of_countless_folders_are_counted_together(tmp_path):
+    lines = (f"{'0' * 64}  {number:04}/file\n" for number in range(3000))
+    (tmp_path / "manifest.sha256").write_text("".join(lines))
+    found = validate(tmp_path)
+    assert (found.faults, len(found.kinds), found.kinds["others"]) == (3000, 1001, 2000)
+
+
 def test_an_xml_of_no_end_is_not_read(tree):
     with (tree / XML).open("wb") as file:
         file.truncate(5 << 20)

@@ -21,10 +21,12 @@ OLDEST = (1, 18, 0)  # earlier releases have known holes
 _PAGE, _MOST_PROJECTS = 100, 10_000
 _BUSY_S = 60.0  # of a server on this machine that is up
 _NAME = 254  # signs of an e-mail address
+_VERSION = 1000  # signs of what predictions are called, which goes into each task
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _EXPORT = "changed (sixrayd)"  # begins the titles of views and exports that are made on the way
 _LEFT = timedelta(hours=1)  # after which none is of a call that goes on
+_TIDIED = 100  # views and exports that one call removes of these; the next removes more
 _MARGIN = timedelta(seconds=10)  # a slow change may be stamped before one that is seen already
 
 
@@ -115,8 +117,17 @@ class LabelStudio:
 
     def shown_version(self, project: int) -> str:
         """The version of the predictions that a project shows; empty before it has any."""
-        place = f"api/projects/{project}/"
-        return self.calls.patiently(lambda: str(self.calls.asked(place)["model_version"] or ""))
+
+        def look() -> str:
+            version = str(self.calls.asked(f"api/projects/{project}/")["model_version"] or "")
+            if len(version) > _VERSION:
+                raise ServiceError(
+                    f"{self.connection.url}: shows predictions of a version of {len(version):,} "
+                    f"signs in project {project}, at most {_VERSION:,}; choose another there"
+                )
+            return version
+
+        return self.calls.patiently(look)
 
     def serve_images(self, project: int, folder: Path) -> None:
         """Let a project's tasks show images of a folder on the server's disk."""
@@ -210,30 +221,32 @@ class LabelStudio:
 
     def _tidy(self, project: int) -> None:
         # What exports that were killed left behind; another pull or status may go on beside.
-        for view in self.calls.asked("api/dm/views/", project=project):
-            if _is_left((view["data"] or {}).get("title")):
-                self.calls.sdk.views.delete(str(int(view["id"])))
-        for export in self.calls.asked(f"api/projects/{project}/exports/"):
-            if _is_left(export["title"]):
-                self.calls.sdk.projects.exports.delete(project, int(export["id"]))
+        views = self.calls.asked("api/dm/views/", project=project)
+        left = (view for view in views if _is_left((view["data"] or {}).get("title")))
+        for view in itertools.islice(left, _TIDIED):
+            self.calls.sdk.views.delete(str(int(view["id"])))
+        exports = self.calls.asked(f"api/projects/{project}/exports/")
+        for export in itertools.islice((e for e in exports if _is_left(e["title"])), _TIDIED):
+            self.calls.sdk.projects.exports.delete(project, int(export["id"]))
 
     def _export_view(
         self, project: int, items: Sequence[Mapping[str, Any]]
     ) -> tuple[ServerTask, ...]:
         filters = {"conjunction": "or", "items": list(items)}
         title = f"{_EXPORT} {datetime.now(UTC).isoformat(timespec='seconds')}"
-        view = self.calls.sdk.views.create(
+        shown = self.calls.sdk.views.create(
             project=project, data={"title": title, "filters": filters}
         )
-        exports = self.calls.sdk.projects.exports
+        view, exports = number_of(shown.id), self.calls.sdk.projects.exports
         try:
-            made = exports.create(project, title=title, task_filter_options={"view": int(view.id)})
+            made = exports.create(project, title=title, task_filter_options={"view": view})
+            export = number_of(made.id)  # a text might lead to something else
             try:
-                return read_tasks(exports.download(project, made.id))
+                return read_tasks(exports.download(project, export))
             finally:
-                exports.delete(project, made.id)
+                exports.delete(project, export)
         finally:
-            self.calls.sdk.views.delete(str(view.id))
+            self.calls.sdk.views.delete(str(view))
 
     def counts(self, project: int) -> tuple[int, int]:
         """How many tasks a project has, and how many annotations, cancelled ones included."""

@@ -16,6 +16,7 @@ from sixrayd.review.label_studio.labelling import BOXES, MARK, ONLY_SELECTED, VE
 from sixrayd.review.server import Origin, ReadAnswer, ReviewedBox
 
 MOST_BOXES = 500  # of one answer
+_MOST_NOTES = 20  # of one answer that are told, one for a region
 SAME_PX = 0.5  # an edge that differs by less has not been moved
 
 
@@ -28,7 +29,7 @@ def read_answer(
     """Read the regions of one annotation; a bad region costs itself, not the others.
 
     Args:
-        regions: as the server tells them.
+        regions: as the server tells them; of many bad ones the first are named, the others counted.
         size_wh: pixels of the image.
         candidates: what was drawn in advance, by box id.
     """
@@ -36,7 +37,7 @@ def read_answer(
     marks: set[str] = set()  # ids of regions
     boxes: list[tuple[str, ReviewedBox]] = []
     notes: list[str] = []
-    left, beyond = dict(candidates), 0
+    left, beyond, more = dict(candidates), 0, 0
     for number, item in enumerate(regions, start=1):
         try:
             if item.get("type") == "choices" and item.get("from_name") == VERDICT:
@@ -54,6 +55,10 @@ def read_answer(
             notes.append(f"region {number}: {error}")
         except NONSENSE:
             notes.append(f"region {number}: left out, not a region that Label Studio would write")
+        more += len(notes[_MOST_NOTES:])
+        del notes[_MOST_NOTES:]
+    if more:
+        notes.append(f"so {more:,} more of its regions, left out or changed")
     if beyond:
         notes.append(f"has more than {MOST_BOXES} boxes, the others are left out")
     if verdicts == [ONLY_SELECTED] and len(boxes) == 1:

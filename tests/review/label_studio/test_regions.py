@@ -273,6 +273,16 @@ def test_what_is_no_region_at_all_is_left_out(item):
     assert read(item, verdict_region(Verdict.NOTHING)) == ReadAnswer(Verdict.NOTHING, (), (note,))
 
 
+def test_of_countless_bad_regions_the_first_are_named_and_the_others_counted():
+    kept = (changed(rotation=90), region("r", CANDIDATE, SIZE), MISSED)
+    answer = read(*({} for _ in range(50_000)), *kept, {})
+    assert answer.notes == (
+        *(f"region {n}: left out, a None where a box was expected" for n in range(1, 21)),
+        "so 49,982 more of its regions, left out or changed",
+    )
+    assert (answer.verdict, len(answer.boxes)) == (Verdict.MISSED, 2)
+
+
 @pytest.mark.parametrize("key", ["x", "y", "width", "height"])
 @pytest.mark.parametrize("number", [10**400, -(10**400)])
 def test_a_number_too_large_for_any_box_costs_its_box(key, number):

@@ -45,7 +45,10 @@ def test_a_server_that_packs_its_answers_is_left(tmp_path):
 
 
 class Told(BaseHTTPRequestHandler):
-    """Answers like Label Studio, but for lists: `server.rows` of them are empty, on each page."""
+    """Answers like Label Studio, but for lists: `server.rows` of them are empty, on each page.
+
+    The predictions that project 1 shows are of a version of as many signs.
+    """
 
     def do_GET(self):
         at = urlsplit(self.path)
@@ -56,12 +59,18 @@ class Told(BaseHTTPRequestHandler):
             told = {"count": 1, "next": "?page=2", "previous": None, "results": rows}
         else:
             known = {"/api/version/": {"release": "1.23.2"}}
+            known |= self.server.told
+            known["/api/projects/1/"] = {"model_version": "v" * self.server.rows}
             known["/api/current-user/whoami"] = {"email": "a@b.c", "org_membership": rows}
             told = known.get(at.path, rows)
         self._tell(told)
 
     def do_POST(self):
-        self._tell({"task_ids": self.server.numbers})
+        self._tell({"task_ids": self.server.numbers, "id": self.server.ids.get(self.path)})
+
+    def do_DELETE(self):
+        self.server.deleted.append(self.path)
+        self._tell({})
 
     def _tell(self, told):
         data = json.dumps(told).encode()
@@ -76,9 +85,10 @@ class Told(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def telling(rows, numbers=()):
+def telling(rows, numbers=(), ids=None, deleted=None, told=None):
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
-        server.rows, server.numbers = rows, numbers
+        server.rows, server.numbers, server.ids, server.deleted = rows, numbers, ids or {}, deleted
+        server.told = told or {}
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
@@ -100,6 +110,45 @@ def test_each_task_that_is_sent_has_a_number_of_its_own(numbers):
         assert studio.import_tasks(1, [{}, {}]) == [5, 6]
     with telling(3, numbers) as studio, pytest.raises(ServiceError, match="does not answer like"):
         studio.import_tasks(1, [{}, {}])
+
+
+def test_no_version_is_sent_with_each_task_that_would_fill_memory():
+    with telling(1000) as studio:
+        assert studio.shown_version(1) == "v" * 1000
+    with telling(1001) as studio, pytest.raises(ServiceError) as caught:
+        studio.shown_version(1)
+    assert str(caught.value).endswith(
+        ": shows predictions of a version of 1,001 signs in project 1, at most 1,000; choose "
+        "another there"
+    )
+
+
+@pytest.mark.parametrize("hostile", ["/api/dm/views/", "/api/projects/1/exports/"])
+def test_what_is_made_on_the_way_has_a_number_and_leads_to_nothing_else(hostile):
+    made = {"/api/dm/views/": 7, "/api/projects/1/exports/": 9}
+    deleted: list[str] = []
+    with (
+        telling(0, ids={**made, hostile: "../../../tasks/5"}, deleted=deleted) as studio,
+        pytest.raises(ServiceError, match="does not answer like Label Studio"),
+    ):
+        studio.answered_tasks(1)
+    assert deleted == ["/api/dm/views/7/"] * (hostile != "/api/dm/views/")
+
+
+def test_countless_views_that_seem_left_behind_hold_up_no_pull():
+    views = [{"id": number, "data": {"title": "changed (sixrayd)"}} for number in range(500)]
+    told = {
+        "/api/dm/views/": views,
+        "/api/projects/1/exports/": [{"id": 5, "title": "changed (sixrayd)"}],
+        "/api/projects/1/exports/9/download": [],
+    }
+    ids, deleted = {"/api/dm/views/": 700, "/api/projects/1/exports/": 9}, list[str]()
+    with telling(0, ids=ids, deleted=deleted, told=told) as studio:
+        assert studio.answered_tasks(1) == ()
+    assert deleted == [
+        *(f"/api/dm/views/{number}/" for number in range(100)),
+        *("/api/projects/1/exports/5", "/api/projects/1/exports/9", "/api/dm/views/700/"),
+    ]
 
 
 def test_a_page_that_is_not_full_is_the_last():
