@@ -65,9 +65,13 @@ def make_file(path: Path, mode: int = 0o666) -> None:
 
 
 def remove_link(path: Path) -> Path:
-    """The same path, where no link is any more: what is written there stays there."""
-    if path.is_symlink():
-        path.unlink()
+    """The same path, where no link is any more, be it symbolic or hard: what is written there
+    stays there."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        several = stat.S_ISREG(found.st_mode) and found.st_nlink > 1
+        if several or stat.S_ISLNK(found.st_mode):
+            path.unlink()
     return path
 
 

@@ -102,17 +102,20 @@ def holder(path: Path) -> Holder | None:
 
 
 def _opened(path: Path, how: int) -> int:
-    # A link could lead to a file of value, a pipe could block.
+    # A link could lead to a file of value, by whatever kind of link; a pipe could block.
     try:
         handle = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError:
         if path.is_symlink():
             raise WorkspaceError(f"{path}: a link, expected a plain file; remove it") from None
         raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise WorkspaceError(f"{path}: no plain file, which is expected here; remove it")
-    return handle
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink < 2:
+        return handle
+    os.close(handle)
+    several = f"{found.st_nlink} hard links lead to it, one"
+    kind = several if stat.S_ISREG(found.st_mode) else "no plain file, which"
+    raise WorkspaceError(f"{path}: {kind} is expected here; remove it")
 
 
 def _close_to_readers(handle: int) -> None:

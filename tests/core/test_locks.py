@@ -5,11 +5,13 @@ import platform
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import open_to_append
 from sixrayd.core.locks import HeldError, held, holder
 from sixrayd.core.workspace import Workspace
 from tests.processes import started
@@ -158,6 +160,24 @@ def test_a_link_or_a_pipe_in_its_place_is_left_alone(tmp_path):
     with pytest.raises(WorkspaceError) as caught, workspace.lock():
         pass
     assert str(caught.value) == f"{lock}: no plain file, which is expected here; remove it"
+
+
+def test_a_file_that_has_another_name_is_not_written_through_this_one(tmp_path):
+    precious, lock = tmp_path / "precious.txt", tmp_path / "lock"
+    precious.write_text("work of years")
+    precious.chmod(0o644)
+    lock.hardlink_to(precious)
+    for use in (lambda: held(lock), lambda: nullcontext(holder(lock))):
+        with pytest.raises(WorkspaceError) as caught, use():
+            pass
+        said = f"{lock}: 2 hard links lead to it, one is expected here; remove it"
+        assert str(caught.value) == said
+    log = tmp_path / "server.log"
+    log.hardlink_to(precious)
+    with open_to_append(log) as file:
+        file.write(b"a line")
+    assert (precious.read_text(), precious.stat().st_mode & 0o777) == ("work of years", 0o644)
+    assert log.read_text() == "a line"
 
 
 @pytest.mark.parametrize(
