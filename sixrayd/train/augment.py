@@ -13,6 +13,7 @@ Boxes = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 _EMPTY_BELT = (255, 255, 255)  # what lies beyond a scan's edge
 _TRIES = 50  # pieces drawn before the whole image is taken
+_MOST_WARPED = 32_766  # pixels of a side; an image may have twice as many
 _LEAST_VISIBLE = 0.4  # share of a box's area inside the view for it to count
 
 
@@ -105,10 +106,13 @@ def take_view(
             matrix[axis] = -matrix[axis]
             matrix[axis, 2] += side
             boxes[:, [axis, axis + 2]] = side - boxes[:, [axis + 2, axis]]
+    source = _warpable(sample.image)
+    matrix[:, 0] *= sample.image.shape[1] / source.shape[1]
+    matrix[:, 1] *= sample.image.shape[0] / source.shape[0]
     # Half a pixel each way: our coordinates are edges, OpenCV's are pixel centres.
     matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
     image = cv2.warpAffine(
-        sample.image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=_EMPTY_BELT
+        source, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=_EMPTY_BELT
     )
     inside = np.clip(boxes, 0, side)
     area, seen = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, inside))
@@ -116,6 +120,14 @@ def take_view(
     return LabelledImage(
         np.asarray(image, np.uint8), inside[kept].astype(np.float32), sample.labels[kept]
     )
+
+
+def _warpable(image: RGBImage) -> RGBImage:
+    """The same picture with no side of more pixels than OpenCV warps; few have one."""
+    height, width = (min(side, _MOST_WARPED) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def change_light(image: RGBImage, rng: np.random.Generator) -> RGBImage:

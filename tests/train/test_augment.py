@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,18 @@ def test_a_box_that_is_mostly_outside_is_dropped():
 
     assert seen.boxes.shape == (0, 4)
     assert seen.labels.tolist() == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_image_longer_than_opencv_warps_keeps_its_boxes_in_place(turned):
+    image, box = np.full((8, 65_000, 3), 255, np.uint8), [13_000, 2, 39_000, 6]
+    image[box[1] : box[3], box[0] : box[2]] = 0
+    wh = (65_000, 8)
+    if turned:
+        image, box, wh = image.transpose(1, 0, 2).copy(), [box[i] for i in (1, 0, 3, 2)], wh[::-1]
+    sample = LabelledImage(image, np.array([box], np.float32), np.array([2]))
+    seen = take_view(sample, View(0, 0, *wh), 64, np.random.default_rng(0))
+    assert np.abs(np.array(_dark_extent(seen.image)) - seen.boxes[0]).max() <= 4
 
 
 @given(st.integers(0, 2000))
