@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from sixrayd.core.arrays import FloatArray, RGBImage
+from sixrayd.core.errors import ImageError
 
 Levels = RGBImage | FloatArray  # 0..255
 
@@ -39,6 +40,7 @@ _BLURS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6)
 _DIPS = 85  # percentile of the lighter fringes' depths
 # Screens show dark tones apart by less than they absorb: absorption is -ln(lightness) to this.
 _TONE = 1.3
+MOST_PX, _LONGEST_PX = 6_000_000, 32_766  # of a scan, and of its sides, as OpenCV remaps them
 _SHAPE = (49, 64)  # materials and shades that a palette tells apart
 _FILLS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # cells from which an empty one takes its colour
 _FADE = 6.6  # so that a cell's own pixels outweigh any farther ones
@@ -183,12 +185,31 @@ class Palette:
         return np.asarray(cv2.remap(self.table, column, row, cv2.INTER_LINEAR))  # (H, W, 3)
 
 
+def check_size(picture: RGBImage) -> None:
+    """Before a scan is looked at in floating point, which takes 130 bytes of memory a pixel, and
+    to part an item from it 220.
+
+    Raises:
+        ImageError: it is larger than things are planted in.
+    """
+    height, width = picture.shape[:2]
+    if height * width > MOST_PX or max(height, width) > _LONGEST_PX:
+        raise ImageError(
+            f"{width} x {height} pixels, planted in are at most {MOST_PX:,}, of a side at most "
+            f"{_LONGEST_PX:,}"
+        )
+
+
 def read_palette(picture: RGBImage) -> Palette | Channels:
     """The palette of a pseudo-coloured scan, or single channels where it has next to no colour.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: see `check_size`.
     """
+    check_size(picture)
     if np.mean(np.ptp(picture, axis=2) > _VIVID) < _COLOURED:
         return Channels(_read_sharpening(Channels().absorption(picture @ _LUMA)))
     light, material = _read(picture)

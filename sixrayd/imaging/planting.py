@@ -15,7 +15,7 @@ from PIL import Image, JpegImagePlugin
 from sixrayd.core.arrays import BoolArray, FloatArray, RGBImage
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ImageError
-from sixrayd.imaging.palette import Channels, Levels, Palette, read_palette
+from sixrayd.imaging.palette import Channels, Levels, Palette, check_size, read_palette
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _RING = 0.15  # of the box's longer side, around it
@@ -72,8 +72,9 @@ def cut_item(scan: RGBImage, box: Box) -> Cutting:
         box: tight around the item.
 
     Raises:
-        ImageError: the box is tiny, or no item stands out that fills it.
+        ImageError: the box is tiny, or no item stands out that fills it, or see `check_size`.
     """
+    check_size(scan)
     height, width = scan.shape[:2]
     ring = max(_LEAST_RING_PX, round(_RING * max(box.x2 - box.x1, box.y2 - box.y1)))
     x1, y1 = max(0, int(box.x1)), max(0, int(box.y1))

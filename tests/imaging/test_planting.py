@@ -303,3 +303,13 @@ def test_sharpening_is_undone():
     assert np.abs(before - thing).max() < 0.02
     assert before.min() == 0
     assert (Sharpening().undone(thing, np.ones_like(mask)) == thing).all()
+
+
+@pytest.mark.parametrize("size_hw", [(2450, 2450), (32_767, 8)])
+def test_nothing_is_looked_at_that_would_fill_memory(size_hw):
+    scan = np.broadcast_to(np.uint8(255), (*size_hw, 3))
+    for look in (read_palette, lambda scan: cut_item(scan, Box("Wrench", 0, 0, 8, 8))):
+        with pytest.raises(ImageError) as caught:
+            look(scan)
+        said = "pixels, planted in are at most 6,000,000, of a side at most 32,766"
+        assert str(caught.value) == f"{size_hw[1]} x {size_hw[0]} {said}"

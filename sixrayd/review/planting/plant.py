@@ -37,7 +37,7 @@ from sixrayd.detectors.lineage import lineage_of, lineage_of_all, split_of, unle
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.evaluation.strata import SIZES
 from sixrayd.imaging.decode import decode_rgb
-from sixrayd.imaging.palette import Channels, Palette, read_palette
+from sixrayd.imaging.palette import MOST_PX, Channels, Palette, read_palette
 from sixrayd.imaging.planting import Cutting, choose_place, cut_item, project, reencode, unlike
 from sixrayd.review.planting.planted import (
     PLANTED_SCHEMA,
@@ -268,7 +268,7 @@ class _Planting:
         if not self.waiting:
             raise WorkspaceError(
                 f"{self.workspace.root}: too few clean negatives for {self.count} planted threats "
-                "and their shams; lower --share"
+                f"and their shams, of at most {MOST_PX:,} pixels; lower --share"
             )
 
     def _written(
@@ -332,7 +332,11 @@ class _Planting:
                 data = self.index.read(image_id)
                 if data.startswith(b"\xff\xd8"):  # else there are no tables to take over
                     scan = decode_rgb(data, image_id)
-                    yield _Target(image_id, data, scan, read_palette(scan))
+                    try:
+                        palette = read_palette(scan)
+                    except ImageError:
+                        continue  # it is too large
+                    yield _Target(image_id, data, scan, palette)
 
     def _faint(self) -> set[str]:
         """Images that this mining flagged with a score in its lower half."""

@@ -103,6 +103,31 @@ def build(root, *, flagged=100, negatives=112, positives=None, seen=("P00009",),
     return workspace
 
 
+class Strip(Bag):
+    """An image longer than OpenCV remaps, and brightly coloured at an end."""
+
+    @property
+    def data(self):
+        strip = np.full((16, 33_000, 3), 255, np.uint8)
+        strip[4:12, :9000] = (28, 112, 178)
+        return encode(Image.fromarray(strip), "JPEG")
+
+
+def test_too_large_scans_are_passed_over(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    strips = [Strip(f"N{n:07d}") for n in range(101, 113)]
+    clean = [Bag(f"N{n:07d}") for n in range(1, 101)]
+    build_shards(workspace, [positive(1), positive(2), *clean, *strips], images_per_shard=50)
+    save_model(workspace)
+    build_mine(workspace, "first", [f"N{n:07d}" for n in range(1, 101)])
+    settings = {"model": "rfb", "threshold": 0.3, "mirror": False}
+    workspace.finish(Run("mine", "first", settings, {}))
+    plant(workspace, PlantSettings(name="first", even_so=True))
+    targets = {row["target"] for row in planted_rows(workspace, "first")}
+    assert targets
+    assert not targets & {strip.image_id for strip in strips}
+
+
 def contents(workspace):
     folder = planted_folder(workspace, "first")
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
