@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.moments import read_utc
 from sixrayd.review.label_studio.calls import TIMEOUT_S, Calls
@@ -21,6 +22,7 @@ OLDEST = (1, 18, 0)  # earlier releases have known holes
 _PAGE, _MOST_PROJECTS = 100, 10_000
 _BUSY_S = 60.0  # of a server on this machine that is up
 _NAME = 254  # signs of an e-mail address
+_INVITATION = 1000  # signs of its address, which goes into the link of each lane
 _VERSION = 1000  # signs of what predictions are called, which goes into each task
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
 _ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
@@ -310,7 +312,13 @@ class LabelStudio:
             invitation = self.calls.request("GET", "api/invite")
         assert invitation is not None
         with self.calls.translated():
-            return self.connection.url + "/" + str(invitation.json()["invite_url"]).lstrip("/")
+            path = str(parse_json(invitation.content)["invite_url"]).lstrip("/")
+        if len(path) > _INVITATION or not path.isprintable():
+            raise ServiceError(
+                f"{self.connection.url}: its invitation is an address of {len(path):,} signs; "
+                f"expected at most {_INVITATION:,}, all printable; it is no Label Studio"
+            )
+        return f"{self.connection.url}/{path}"
 
     def sign_up(self, email: str, password: str) -> Connection:
         """Join as a new reviewer through the server's invitation link.

@@ -123,6 +123,15 @@ def test_no_version_is_sent_with_each_task_that_would_fill_memory():
     )
 
 
+def test_no_invitation_fills_the_link_of_each_lane():
+    for path in ("/user/signup/?token=" + "t" * 982, "user/signup/?token=t\nRun this: x"):
+        told, refused = {"/api/invite": {"invite_url": path}}, "its invitation is an address of "
+        with telling(0, told=told) as studio, pytest.raises(ServiceError, match=refused):
+            studio.sign_up_page()
+    with telling(0, told={"/api/invite": {"invite_url": "/user/signup/?token=t"}}) as studio:
+        assert studio.sign_up_page() == f"{studio.connection.url}/user/signup/?token=t"
+
+
 @pytest.mark.parametrize("hostile", ["/api/dm/views/", "/api/projects/1/exports/"])
 def test_what_is_made_on_the_way_has_a_number_and_leads_to_nothing_else(hostile):
     made = {"/api/dm/views/": 7, "/api/projects/1/exports/": 9}
