@@ -10,10 +10,10 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.guidance import Guidance
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import NewTask, ProjectPlan, ReviewServer
-from sixrayd.review.showing import pictures_shown
+from sixrayd.review.showing import show_pictures
 from sixrayd.review.verdicts import judge
 
-_AT_ONCE = 500  # tasks in a request, and their images in memory
+_AT_ONCE = 500  # tasks in a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ class Aside:
         for start in range(0, len(missing), _AT_ONCE):
             part = missing[start : start + _AT_ONCE]
             names = {self.tasks[key].image_id: self._name(self.tasks[key]) for key in part}
-            files, images = pictures_shown(self.pictures, names)
-            addresses = self.server.show_images(number, self.key, images)
-            shown = {image_id: addresses[file] for image_id, file in files.items()}
+            shown = show_pictures(self.server, number, self.key, self.pictures, names)
             self.server.add_tasks(number, [self._new(key, shown) for key in part])
         return number
 

@@ -18,7 +18,7 @@ from sixrayd.review.guidance import guidance
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import AwayError, NewTask, ProjectPlan, ReviewServer, place_of
-from sixrayd.review.showing import pictures_shown, show_again
+from sixrayd.review.showing import show_again, show_pictures
 from sixrayd.review.verdicts import PAGE
 
 TASKS_PER_REQUEST = 1000
@@ -206,9 +206,9 @@ class Sender:
         self, project: Project, book: Book, lane: str, batch: Sequence[ReviewImage]
     ) -> list[NewTask]:
         wanted = {item.image_id: self._name(project, item.image_id) for item in batch}
-        names, images = pictures_shown(self.pictures, wanted)
-        addresses = self.server.show_images(book.number, self.folder.name, images)
-        return [self._task(project, lane, i, addresses[names[i.image_id]]) for i in batch]
+        number, review = book.number, self.folder.name
+        at = show_pictures(self.server, number, review, self.pictures, wanted)
+        return [self._task(project, lane, item, at[item.image_id]) for item in batch]
 
     def _name(self, project: Project, image_id: str) -> str:
         # What an image is called tells nothing, and is the same when the push is repeated.

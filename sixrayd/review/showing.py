@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from sixrayd.core.ahead import chunked
 from sixrayd.core.records import LOCAL
 from sixrayd.core.shards import extension
 from sixrayd.core.storage import refusals_told
@@ -13,7 +12,7 @@ from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import ReviewServer, connect
 
-_IMAGES_AT_ONCE = 100  # in memory
+_AT_ONCE = 256 << 20  # bytes of images in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +23,34 @@ class ShownAgain:
     written: int
 
 
-def pictures_shown(
-    pictures: Pictures, names: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Images as browsers show them: file names by image id, and bytes by file name.
+def show_pictures(
+    server: ReviewServer, project: int, review: str, pictures: Pictures, names: Mapping[str, str]
+) -> dict[str, str]:
+    """Have tasks of a project show images as browsers do; their addresses by image id.
+
+    No more than `_AT_ONCE` bytes of images and one image are held: a small TIFF is a PNG of 150 MB.
 
     Args:
+        review: name of the review.
         names: what an image is called on the server, without the suffix, by image id.
     """
-    files, images = {}, {}
+    addresses, images, held = dict[str, str](), dict[str, tuple[str, bytes]](), 0
+
+    def show() -> None:
+        shown = server.show_images(project, review, dict(images.values()))
+        addresses.update({image_id: shown[file] for image_id, (file, _) in images.items()})
+        images.clear()
+
     for image_id, name in names.items():
         data = browsable(pictures.read(image_id), image_id)
-        files[image_id] = name + extension(data)
-        images[files[image_id]] = data
-    return files, images
+        images[image_id] = (name + extension(data), data)
+        held += len(data)
+        if held >= _AT_ONCE:
+            show()
+            held = 0
+    if images:
+        show()
+    return addresses
 
 
 def show_again(
@@ -55,9 +68,8 @@ def show_again(
     lost = server.lost_images(review, aliases)
     for number in project.numbers():
         server.show_images(number, review, {})
-    for batch in chunked(lost, _IMAGES_AT_ONCE):
-        names = {aliases[alias]: alias for alias in batch}
-        server.show_images(project.numbers()[0], review, pictures_shown(pictures, names)[1])
+    if names := {aliases[alias]: alias for alias in lost}:
+        show_pictures(server, project.numbers()[0], review, pictures, names)
     return len(lost)
 
 
