@@ -218,6 +218,8 @@ class Judgement:
             steps.append(Step(line, f"{counted(gone, 'task')} gone from the server"))
         if newest and state.left:
             told = f"{state.answered:,} of {counted(state.tasks, 'answer')}"
+            if state.skipped:  # else who skipped them waits for others, and these for him
+                told += f"; {state.skipped:,} skipped, to be opened from the project's list"
             steps.append(Step(pull, told, REVIEWERS))
         elif state.not_pulled:
             steps.append(Step(pull, f"{counted(state.not_pulled, 'answer')} to bring in"))

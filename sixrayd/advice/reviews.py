@@ -51,6 +51,7 @@ class OnServer:
     not_pulled: int
     unsettled: Unsettled = field(default_factory=Unsettled)
     lacking: Mapping[str, int] = field(default_factory=dict)  # tasks that are gone, by lane
+    skipped: int = 0  # tasks that were skipped and never answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class ReviewState:
             answered is not given them again.
         to_confirm: finds that were not sent to a second person, where the push's options want it.
         lacking: tasks without an answer that the server has no more, by lane; none unasked.
+        skipped: tasks that were skipped and never answered, which nobody who skipped is given
+            again; none unasked.
         whole: False where a push or a pull was killed.
         options: of its newest push, by name.
     """
@@ -83,6 +86,7 @@ class ReviewState:
     to_confirm: int = 0
     ended: int = 0
     lacking: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
 
     @property
     def tasks(self) -> int:
@@ -186,6 +190,7 @@ class Reviews:
             server=str(project.get("server", LOCAL)),
             options=options,
             lacking=told.lacking if told else {},
+            skipped=told.skipped if told else 0,
             ended=len(ended),
             to_confirm=_to_confirm(rows, here, str(project.get("key", "")), options),
         )

@@ -24,6 +24,7 @@ from sixrayd.core.records import (
 )
 from sixrayd.core.shards import read_image
 from sixrayd.core.tables import column_batches, read_table
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 
 
@@ -161,10 +162,11 @@ class Index:
         return row if row < len(ids) and ids[row].as_py() == image_id else None
 
 
-def check_known(strangers: Collection[str]) -> None:
+def check_known(strangers: Collection[str], mining: str) -> None:
     """Refuse candidates for images that a release lacks.
 
     Args:
+        mining: of which the candidates are.
         strangers: those that are not in the index.
 
     Raises:
@@ -172,8 +174,9 @@ def check_known(strangers: Collection[str]) -> None:
     """
     if strangers:
         raise WorkspaceError(
-            f"candidates for {len(strangers)} images that are not in the index, first "
-            f"{min(strangers)}; run `sixrayd mine` again"
+            f"mine/{mining}: candidates for {counted(len(strangers), 'image')} that the release "
+            f"lacks, first {min(strangers)}; mine again under this name, with --force, or where "
+            "another detector's results were taken over, once its folder is removed"
         )
 
 

@@ -106,8 +106,7 @@ def gather(
         minings.setdefault(mining_of(workspace, review), []).append(review)
     flagged, detected = _drawn(workspace, minings, decisions, known)
     if unreviewed:
-        flagged.update(pc.unique(_candidates(workspace, unreviewed)["image_id"]).to_pylist())
-    check_known(flagged - known)
+        flagged |= _flagged(_candidates(workspace, unreviewed), unreviewed, known)
     return Evidence(
         index,
         workspace.classes(),
@@ -147,7 +146,7 @@ def _drawn(
     for mining, reviews in minings.items():
         if mining:
             table = _candidates(workspace, mining)
-            flagged.update(pc.unique(table["image_id"]).to_pylist())
+            flagged |= _flagged(table, mining, known)
             for review in filter(wanted.get, reviews):
                 detected.update(_detected(table, review, wanted[review], mining))
         for review in reviews:
@@ -161,6 +160,13 @@ def _drawn(
             if mining:
                 flagged.update(set(_sent_as_flagged(workspace, review)) & known)
     return flagged, detected
+
+
+def _flagged(table: pa.Table, mining: str, known: set[str]) -> set[str]:
+    """Images of a mining's candidates, all of them of the release."""
+    flagged = set(pc.unique(table["image_id"]).to_pylist())
+    check_known(flagged - known, mining)
+    return flagged
 
 
 def _whole_index(workspace: Workspace, split: str) -> Index:

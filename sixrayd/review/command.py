@@ -237,7 +237,8 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         print_json(result)
     else:
         print_pulled(workspace, result)
-        told = OnServer(result.progress.by_lane, 0, result.unsettled, result.lacking)
+        lanes, skipped = result.progress.by_lane, result.skipped
+        told = OnServer(lanes, 0, result.unsettled, result.lacking, skipped)
         echo_next(workspace, on_server={result.name: told})
     print_problems(result, as_json)
     if result.problems:

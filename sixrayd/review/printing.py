@@ -151,7 +151,7 @@ def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
         yield f"{counted(result.taken_back, 'decision')} taken back by their reviewers"
     yield from _drafts(result.drafts)
     if result.skipped:
-        yield f"{result.skipped:,} skipped by reviewers, no decisions: they stay open there"
+        yield _skipped(result.skipped)
     if result.gone:
         yield (
             f"{counted(result.gone, 'decision')} kept, though the server has the annotation no "
@@ -168,7 +168,7 @@ def _status_notes(result: "ReviewStatus", lines: _ToType) -> Iterator[str]:
         yield f"the next hour of review promises {result.next_hour:g} finds"
     yield from _drafts(result.drafts)
     if result.skipped:
-        yield f"{result.skipped:,} skipped by reviewers: they stay open there"
+        yield _skipped(result.skipped)
     if result.problems:
         told = counted(result.problems, "annotation")
         yield f"{told} to look at; `{lines.pull}` lists them"
@@ -186,6 +186,15 @@ def _drafts(drafts: int) -> Iterator[str]:
         yield f"{told} begun and not submitted: their reviewers find them there"
 
 
+def _skipped(number: int) -> str:
+    """What was skipped and never answered; the server passes such a task to others alone."""
+    told = f"{counted(number, 'task')} skipped by reviewers, no decisions"
+    return (
+        f"{told}: who skipped is not given them again, and finds them in the project's list; "
+        "others who work there are"
+    )
+
+
 def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[str]:
     """Tasks that nobody is given, and images that are not settled."""
     for line, gone in lines.again(result.lacking).items():
@@ -195,8 +204,9 @@ def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[
         named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
         more = ", …" * (len(named) > _SHOWN_ENDED)
         yield (
-            f"{counted(len(named), 'task')} of withdrawn answers: who answered is not asked again; "
-            f"submit anew there, or leave undecided: {', '.join(named[:_SHOWN_ENDED])}{more}"
+            f"{counted(len(named), 'task')} of answers withdrawn or taken back: who answered is "
+            "not asked again; submit anew there, or leave undecided: "
+            f"{', '.join(named[:_SHOWN_ENDED])}{more}"
         )
     if result.unsettled.images:
         yield str(result.unsettled)

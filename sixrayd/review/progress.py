@@ -28,7 +28,8 @@ class Progress:
     """Counts of tasks and images.
 
     Args:
-        tasks, decided, left: tasks, so an image counts once for each of its reviewers.
+        tasks, decided, left: tasks, so an image counts once for each of its reviewers. Left are
+            those that somebody is yet given, so none of `ended`.
         by_lane: answers and tasks.
         by_person: answers of each person, by lane: several may share one.
         twice: images that one person answered in two lanes; only the later answer counts.
@@ -89,8 +90,8 @@ def count_progress(
         if decision.verdict == Verdict.MISSED
         for item in decision.boxes
     )
-    left = len(sent - done)
-    ended = ended_tasks(rows, [*said, *planted_said]).items()
+    ended = ended_tasks(rows, [*said, *planted_said])
+    left = len(sent - done - ended.keys())
     work = _seconds_at_work(flat)
     hours_left, finish = _forecast(left, flat, work)
     return Progress(
@@ -115,7 +116,7 @@ def count_progress(
         images_an_hour={who: round(3600 / fmean(each), 1) for who, each in work.items()},
         hours_left=hours_left,
         finish=finish,
-        ended={task: image_id for (_, image_id), task in ended},
+        ended={task: image_id for (_, image_id), task in ended.items()},
     )
 
 

@@ -13,7 +13,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
 from sixrayd.core.restored import restored_at
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import Decision, answers, decisions_of, said_in_all
+from sixrayd.decisions.decision import Decision, decisions_of, said_in_all
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
@@ -37,6 +37,8 @@ from sixrayd.review.server import (
 from sixrayd.review.settings import PullSettings
 from sixrayd.review.verdicts import PAGE, JudgedAnswer, judge
 
+_NO_IMAGE = "left out, the release has no such image; delete the task there, then push again"
+
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
@@ -48,7 +50,7 @@ class PullResult:
     taken_back: int  # answers that their reviewers skipped or emptied since: withdrawn here, too
     files: tuple[str, ...]  # in the review's folder; none when nothing was new
     drafts: int  # begun, not submitted
-    skipped: int  # cancelled by a reviewer, and answered by nobody
+    skipped: int  # cancelled by a reviewer, and never answered; see `Fetched.skipped`
     empty: int  # submitted with nothing in them
     without_verdict: int  # with boxes, but no verdict
     gone: int  # decisions kept although their annotation is no longer on the server
@@ -101,12 +103,13 @@ class Fetched:
         return sum(known.outcome == outcome for known in self.known())
 
     def skipped(self, said: Iterable[Decision]) -> int:
-        """Annotations on the server that were skipped, of tasks without an answer.
+        """Annotations on the server that were skipped, of tasks that nobody has ever answered:
+        what was answered and taken back by Skip is counted as that (`Progress.ended`).
 
         Args:
-            said: all decisions of the review, on planted images as well.
+            said: all versions of all decisions of the review, on planted images as well.
         """
-        answered = {each.task for each in answers(said)}
+        answered = {each.task for each in said}
         return sum(
             known.outcome == Outcome.SKIPPED and known.task not in answered
             for known in self.known()
@@ -324,7 +327,7 @@ class _Reader:
             outcome = Outcome.SKIPPED
             notes = notes if where in self.said else []
         elif size_wh is None:
-            outcome, notes = Outcome.ODD, ["left out, the release has no such image"]
+            outcome, notes = Outcome.ODD, [_NO_IMAGE]
         elif not annotation.regions:
             outcome, notes = Outcome.EMPTY, [*notes, "was submitted with nothing in it"]
         else:

@@ -184,7 +184,7 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
     drawn = {item.image_id for item in strewn}
     queue = [item for item in queue if item.image_id not in elsewhere | drawn]
     groups = Pictures(workspace, name, [item.image_id for item in queue]).groups
-    check_known({item.image_id for item in queue} - groups.keys())
+    check_known({item.image_id for item in queue} - groups.keys(), name)
     if settings.origin not in APART:
         past = plan.past_reviews(reviews_of(workspace))
         belief = plan.mining_belief(workspace, name)
@@ -253,6 +253,13 @@ class _Push:
         self.next += [(lane, item.image_id) for item in found]
         return found
 
+    def _is_over(self, task: Mapping[str, Any]) -> bool:
+        """Whether nobody has answered or can be given a task: the server has it no more, and the
+        release its image."""
+        where = (task["lane"], task["image_id"])
+        there = where in self.places or where in self.decided
+        return not there and task["image_id"] not in self.sender.pictures
+
     def as_sent(self, item: ReviewImage) -> ReviewImage:
         """An image with what was drawn in it when it was sent first, if it was."""
         rows = self.drawn.get(item.image_id)
@@ -315,7 +322,8 @@ class _Push:
             for row in self.folder.shown(table):
                 drawn.setdefault((table, row["image_id"]), []).append(row["box_id"])
         known = plan.strewn_kinds(self.folder.workspace, self.folder.name)
-        tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
+        sent = [row for row in self.folder.tasks() if not self._is_over(row)]
+        tasks = task_rows(sent, known | self.planned, self.places, drawn)
         self.folder.write_tasks(tasks)
         self.folder.finish(self.project)
         where = self.sender.server.project_address

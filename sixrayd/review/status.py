@@ -73,7 +73,8 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     everything, elsewhere = said_in_all(workspace, said), sent_elsewhere(workspace, folder.name)
     unsettled = count_unsettled(folder.tasks(), everything, said, elsewhere)
     lacking = fetched.lacking(folder, [*said, *apart])
-    told = OnServer(progress.by_lane, not_pulled, unsettled, lacking)
+    skipped = fetched.skipped([*said, *apart])
+    told = OnServer(progress.by_lane, not_pulled, unsettled, lacking, skipped)
     judgement = Judgement(workspace, {folder.name: told})
     return ReviewStatus(
         name=folder.name,
@@ -82,7 +83,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         next_hour=_next_hour(folder, {decision.image_id for decision in said}),
         not_pulled=not_pulled,
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
-        skipped=fetched.skipped([*said, *apart]),
+        skipped=skipped,
         problems=len(open_problems(fetched.known(), [*said, *apart])),
         unsettled=unsettled,
         lacking=lacking,

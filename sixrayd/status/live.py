@@ -21,6 +21,6 @@ def ask_server(workspace: Workspace) -> tuple[dict[str, OnServer], str]:
             found = review_status(workspace, StatusSettings(state.name))
         except SixraydError as error:
             return told, str(error)
-        lanes = found.progress.by_lane
-        told[state.name] = OnServer(lanes, found.not_pulled, found.unsettled, found.lacking)
+        counts = (found.not_pulled, found.unsettled, found.lacking, found.skipped)
+        told[state.name] = OnServer(found.progress.by_lane, *counts)
     return told, ""

@@ -443,7 +443,7 @@ def test_missing_stages_name_the_next_command(workspace, tmp_path):
         export(workspace, ExportSettings())
     build_mine(workspace, "first", ["X1"])
     finish(workspace, "shards", images=16)
-    with pytest.raises(WorkspaceError, match=r"^candidates for 1 images .* first X1; run"):
+    with pytest.raises(WorkspaceError, match=r"^mine/first: candidates for 1 image .* first X1;"):
         export(workspace, ExportSettings())
 
 

@@ -193,8 +193,9 @@ def test_candidates_of_another_release_are_refused(tmp_path):
     with pytest.raises(WorkspaceError) as told:
         plan(workspace, DAY)
     assert str(told.value) == (
-        "candidates for 1 images that are not in the index, first N9999999; run `sixrayd mine` "
-        "again"
+        "mine/first: candidates for 1 image that the release lacks, first N9999999; mine again "
+        "under this name, with --force, or where another detector's results were taken over, once "
+        "its folder is removed"
     )
 
 

@@ -122,7 +122,7 @@ def test_a_version_counts_once_and_what_was_withdrawn_not_at_all():
     assert counts.by_verdict["nothing there"] == 1
     ended = replace(changed, version=3, withdrawn=True)
     counts = count_progress(tasks, [first, changed, ended])
-    assert (counts.decided, counts.left, counts.by_reviewer) == (0, 2, {})
+    assert (counts.decided, counts.left, counts.by_reviewer) == (0, 1, {})
     assert counts.ended == {tasks[0]["task"]: "N1"}
     assert (
         count_progress(tasks, [first, changed, ended, says("N1", NOTHING, who="bob")]).ended == {}

@@ -110,7 +110,11 @@ def test_what_is_no_decision_or_odd_is_named(site):
     shell = CliRunner().invoke(review, ["pull", "-w", str(site.workspace.root), "--name", "odd"])
     assert shell.exit_code == 3
     assert shell.stdout.startswith("odd: 0 new or changed decisions\n")
-    assert "1 skipped by reviewers, no decisions: they stay open there\n" in shell.stdout
+    skips = (
+        "1 task skipped by reviewers, no decisions: who skipped is not given them again, and finds "
+        "them in the project's list; others who work there are\n"
+    )
+    assert skips in shell.stdout
     assert str(result.problems[0]) in shell.stderr
 
 
@@ -138,9 +142,28 @@ def test_what_one_skips_and_another_answers_is_not_open(site):
     with site.client() as server:
         task = server.next_task(project).task_id
         server.calls.sdk.annotations.create(id=task, result=[], was_cancelled=True)
+        assert server.next_task(project) is None
+    found = review_status(site.workspace, StatusSettings("skips"))
+    why = "0 of 1 answer; 1 skipped, to be opened from the project's list"
+    assert (found.skipped, found.next.why) == (1, why)
     assert pull(site.workspace, PullSettings("skips")).skipped == 1
-    site.answer(project, [], Verdict.NOTHING, by=site.person())
+    _, number = site.answer(project, [], Verdict.NOTHING, by=site.person())
     assert pull(site.workspace, PullSettings("skips")).skipped == 0
+    with site.client() as server:  # the answer is another's and stands
+        server.calls.sdk.annotations.update(number, result=[], was_cancelled=True)
+    assert pull(site.workspace, PullSettings("skips")).skipped == 0
+
+
+def test_an_answer_that_is_taken_back_by_skip_is_told_of_once(site):
+    project = site.pushed("unsaid", 1)
+    image, number = site.answer(project)
+    pull(site.workspace, PullSettings("unsaid"))
+    with site.client() as server:
+        server.calls.sdk.annotations.update(number, result=[], was_cancelled=True)
+    result = pull(site.workspace, PullSettings("unsaid"))
+    assert (result.taken_back, result.skipped) == (1, 0)
+    assert list(result.progress.ended.values()) == [image]
+    assert (result.progress.tasks, result.progress.decided, result.progress.left) == (1, 0, 0)
 
 
 def test_what_is_left_under_a_verdict_is_rejected_by_its_reviewer(site):

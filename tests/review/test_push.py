@@ -321,6 +321,18 @@ def test_tasks_and_projects_that_are_gone_are_told_of_and_sent_again(site):
     assert (told.progress.decided, told.progress.left, told.lacking) == (1, 3, {})
 
 
+def test_a_task_of_an_image_that_the_release_has_no_more_is_not_waited_for(site):
+    """The release was taken in anew with fewer images, and the server lost the task."""
+    site.pushed("shrunk", 1)
+    folder = ReviewFolder(site.workspace, "shrunk")
+    [row] = folder.tasks()
+    folder.write_tasks([row, row | {"image_id": "N9999999", "task": row["task"] + 1}])
+    assert pull(site.workspace, PullSettings("shrunk")).lacking == {"1": 1}
+    assert push(site.workspace, PushSettings("shrunk")).added == 0
+    told = pull(site.workspace, PullSettings("shrunk"))
+    assert (told.lacking, told.progress.tasks, told.progress.left) == ({}, 1, 1)
+
+
 def test_what_the_adjudicator_lacks_is_sent_by_the_command_that_is_named(site):
     site.answer(site.pushed("ruling", 1), verdict=Verdict.UNSURE)
     pull(site.workspace, PullSettings("ruling"))

@@ -62,6 +62,9 @@ class Pictures:
         """Images that there are."""
         return list(self._sizes)
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._sizes
+
     def size_wh(self, image_id: str) -> tuple[int, int]:
         """Pixels."""
         return self._sizes[image_id]
