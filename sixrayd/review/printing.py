@@ -188,10 +188,9 @@ def _drafts(drafts: int) -> Iterator[str]:
 
 def _skipped(number: int) -> str:
     """What was skipped and never answered; the server passes such a task to others alone."""
-    told = f"{counted(number, 'task')} skipped by reviewers, no decisions"
     return (
-        f"{told}: who skipped is not given them again, and finds them in the project's list; "
-        "others who work there are"
+        f"{counted(number, 'task')} skipped by reviewers, no decisions: who skipped finds them in "
+        "the project's list alone, others who work there are given them"
     )
 
 
