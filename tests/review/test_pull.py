@@ -111,8 +111,8 @@ def test_what_is_no_decision_or_odd_is_named(site):
     assert shell.exit_code == 3
     assert shell.stdout.startswith("odd: 0 new or changed decisions\n")
     skips = (
-        "1 task skipped by reviewers, no decisions: who skipped is not given them again, and finds "
-        "them in the project's list; others who work there are\n"
+        "1 task skipped by reviewers, no decisions: who skipped finds them in the project's list "
+        "alone, others who work there are given them\n"
     )
     assert skips in shell.stdout
     assert str(result.problems[0]) in shell.stderr
