@@ -134,11 +134,11 @@ def test_fewer_negatives(workspace):
 
 def test_an_export_elsewhere(workspace, tmp_path):
     out = tmp_path / "D"
-    export(workspace, ExportSettings(out=out, force=True))
-    assert [sample.image_id for sample in samples_of(workspace, most=0)] == POSITIVES
+    export(workspace, ExportSettings(out=out))
+    assert [sample.image_id for sample in samples_of(workspace, "D", most=0)] == POSITIVES
     shutil.rmtree(out)
     with pytest.raises(WorkspaceError) as caught:
-        samples_of(workspace, most=0)
+        samples_of(workspace, "D", most=0)
     assert str(caught.value) == (
         f"{out / 'states.parquet'}: missing; run `sixrayd export --voc` again"
     )
