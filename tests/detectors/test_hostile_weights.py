@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from functools import partial
 
@@ -22,6 +23,7 @@ from sixrayd.detectors.checkpoints import (
     save_weights,
     why_refused,
 )
+from sixrayd.detectors.pickles import read_tensors
 from sixrayd.detectors.predictor import Predictor
 from sixrayd.detectors.pretrained import initialise_from
 from tests.limits import within
@@ -263,3 +265,14 @@ def test_weights_of_odd_numbers_are_refused(tmp_path, kind):
         with pytest.raises(CheckpointError) as caught:
             read(path)
         assert str(caught.value) == f"{path}: 0.weight: holds {kind}; save it as float32"
+
+
+def test_torch_says_nothing_of_a_strange_pickle(tmp_path):
+    """It asks users to write to its makers, for each of the five pickles of an old file."""
+    file = io.BytesIO()
+    torch.save({"a": torch.ones(2)}, file, _use_new_zipfile_serialization=False)
+    (tmp_path / "a.pth").write_bytes(file.getvalue().replace(b"\x80\x02", b"\x80\x07"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert read_tensors(tmp_path / "a.pth")["a"].tolist() == [1, 1]
+    assert said == []
