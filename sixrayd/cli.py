@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import sixrayd
+from sixrayd.core.memory import MemorySize, keep_within, limit_reached, usual_limit
 
 # Command → one line of help; the command itself lives in sixrayd/NAME/command.py.
 COMMANDS = {
@@ -30,6 +31,7 @@ COMMANDS = {
     "status": "Say what is done, what is stale, and what to run next.",
     "demo": "Run the whole pipeline on a synthetic release.",
 }
+OF_ITS_OWN = object()  # says that the process is the command's, which may limit it
 
 
 class _LazyGroup(click.Group):
@@ -45,6 +47,10 @@ class _LazyGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        most = ctx.params["memory"]
+        most = usual_limit(args[0]) if most is None else most
+        if most and ctx.obj is OF_ITS_OWN:
+            keep_within(most)  # before the command's modules are loaded
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -76,7 +82,13 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"auto_envvar_prefix": "SIXRAYD"})
 @click.version_option(sixrayd.__version__, prog_name="sixrayd")
-def cli() -> None:
+@click.option(
+    "--memory",
+    type=MemorySize(),
+    help="What a command itself may take at most, such as 8GB, or none. [default: 4GB, of `export` "
+    "8GB, and 32MB for each core; none where a detector runs]",
+)
+def cli(memory: int | None) -> None:
     """Find what SIXray's negatives hide, have people decide, and export SIXray-D.
 
     \b
@@ -91,15 +103,14 @@ def main() -> None:
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
     from sixrayd.core.pace import leave
+    from sixrayd.core.printing import echo
     from sixrayd.core.storage import is_refusal, refusal, unfit_path
 
     keep_to_safe_paths()
     share_cores()
     try:
-        cli(prog_name="sixrayd")
+        cli(prog_name="sixrayd", obj=OF_ITS_OWN)
     except (SixraydError, OSError, UnicodeEncodeError) as error:
-        from sixrayd.core.printing import echo
-
         said: object = error
         if isinstance(error, UnicodeEncodeError):
             said = unfit_path(error)
@@ -107,5 +118,7 @@ def main() -> None:
             if not is_refusal(error):
                 raise
             said = refusal(error)
-        echo(f"error: {said}", err=True)
-        leave(1)
+    except MemoryError:
+        said = None  # told of once the memory is free again that the error's frames hold
+    echo(f"error: {limit_reached() if said is None else said}", err=True)
+    leave(1)

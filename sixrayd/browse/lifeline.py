@@ -12,6 +12,7 @@ from typing import Any
 
 from sixrayd.core.children import module_command
 from sixrayd.core.files import make_file
+from sixrayd.core.memory import set_free
 
 _PATIENCE_S = 10.0
 
@@ -25,7 +26,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
     log.parent.mkdir(parents=True, exist_ok=True)
     make_file(log)
     with log.open("wb") as said:
-        return subprocess.Popen(  # noqa: S603 - our own words, no shell
+        process = subprocess.Popen(  # noqa: S603 - our own words, no shell
             module_command(module, *words),
             stdin=subprocess.PIPE,
             stdout=said,
@@ -33,6 +34,8 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
             start_new_session=True,  # Ctrl-C is for the caller, who ends it in turn
             **options,
         )
+    set_free(process.pid)
+    return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import sixrayd
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.extras import import_extra
+from sixrayd.core.memory import set_free
 
 ATTEMPTS = 3  # of a shard, or of starting a worker, before it is given up
 _FIRST_WITH_TOKENS = (2, 52)
@@ -36,6 +37,7 @@ def joined(address: str) -> Iterator[Any]:
     if ray.is_initialized():  # the caller's, to go on with
         yield ray
         return
+    set_free()  # what Ray starts takes this process's limits, and shares memory with it
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")  # else it tries for minutes
     try:

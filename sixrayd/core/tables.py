@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.counting import accounts_for, counted_batches, counted_table, described
-from sixrayd.core.errors import UnfitFileError, WorkspaceError
+from sixrayd.core.errors import UnfitFileError, UnknownStateError, WorkspaceError
 from sixrayd.core.files import check_plain, make_file, replacing
 from sixrayd.core.names import check_names
 from sixrayd.core.storage import is_refusal, refusal
@@ -165,6 +165,11 @@ def _table_faults(where: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, pa.ArrowException, MemoryError) as error:
         if isinstance(error, OSError) and is_refusal(error):
             raise WorkspaceError(refusal(error, where, "read")) from error
+        if isinstance(error, MemoryError):
+            raise UnknownStateError(
+                f"{where}: asks for more memory than there is ({error}); allow more with "
+                "SIXRAYD_MEMORY=16GB, or run the stage that wrote it again"
+            ) from error
         raise WorkspaceError(
             f"{where}: not a readable Parquet table ({error}); run the stage that wrote it again"
         ) from error

@@ -112,6 +112,8 @@ def _decode(data: bytes, where: str, size_wh: tuple[int, int], factor: int) -> R
             pass  # Pillow tells a truncated image from one with stray bytes
     try:
         return _decode_pillow(data, size_wh, factor)
+    except MemoryError as error:  # some decoders ask for what no machine has
+        raise ImageError(f"{where}: its pixels ask for more memory than there is") from error
     except Exception as error:  # the one place where a decoder's failures are translated
         raise ImageError(f"{where}: cannot be decoded ({error})") from error
 

@@ -23,6 +23,7 @@ from sixrayd.core.files import (
     write_json,
 )
 from sixrayd.core.locks import HeldError, Hold, held, holder
+from sixrayd.core.memory import set_free
 from sixrayd.core.printing import echo
 from sixrayd.core.private import is_own, write_private
 from sixrayd.core.restored import half_restored
@@ -278,7 +279,7 @@ def _spawn(
     command = [str(program), "start", "--no-browser", "--internal-host", _HOST, "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), "--enable-legacy-api-token"]
     with open_to_append(folder / "server.log") as log:
-        return subprocess.Popen(  # noqa: S603 - our own words, no shell
+        process = subprocess.Popen(  # noqa: S603 - our own words, no shell
             command,
             cwd=folder,
             env=environment,
@@ -288,6 +289,8 @@ def _spawn(
             start_new_session=True,
             pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
+    set_free(process.pid)
+    return process
 
 
 def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,70 @@
+"""What memory a command may take: a bomb that no limit on files foresaw ends in one line there."""
+
+import os
+import re
+import resource
+from typing import Any
+
+import click
+
+_USUAL = 4 << 30  # bytes; a command takes up to 2 for a release of a million images
+# What a detector takes depends on its size and the images'.
+_OTHER = {"export": 8 << 30, **dict.fromkeys(("train", "mine", "benchmark", "demo"), 0)}
+_CORE = 32 << 20  # bytes that pools of threads map for each core
+_LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
+_SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
+_UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class MemorySize(click.ParamType[int]):
+    """Bytes written as `8GB`, of 1024 × 1024 × 1024 each; 0 for `none`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes of what was typed."""
+        if isinstance(value, int):
+            return value
+        if value == "none":
+            return 0
+        found = _SIZE.fullmatch(value)
+        size = int(found[1]) * _UNITS[found[2].upper()] if found else 0
+        if size < _LEAST:
+            expected = "expected a size such as 8GB, 256MB at least, or none"
+            self.fail(f"{value!r}: {expected}", param, ctx)
+        return size
+
+
+def usual_limit(command: str) -> int:
+    """Bytes that a command may take; 0 where nobody can say how many it needs."""
+    most = _OTHER.get(command, _USUAL)
+    return most and most + (os.cpu_count() or 1) * _CORE
+
+
+def keep_within(most_bytes: int) -> None:
+    """Have mappings of this process's own beyond a limit fail; a lower one of the user's stays.
+
+    Call before numpy is loaded: OpenBLAS maps 40 MB for each core and each library that brings it,
+    and waits for ever where it gets none. No command that is limited computes with it.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = (each for each in (soft, hard) if each != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_DATA, (min([most_bytes, *limits]), hard))
+
+
+def set_free(process_id: int = 0) -> None:
+    """Take the limit from a program that was just started, by default from this one itself."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.prlimit(process_id, resource.RLIMIT_DATA, (hard, hard))
+
+
+def limit_reached() -> str:
+    """What to tell people of a MemoryError."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY:
+        return "the machine has no memory left; end what else runs there, or take a larger one"
+    return (
+        f"more is needed than the {soft >> 20:,} MB of memory that it may take; look at what it "
+        "was given, or allow more before the command: SIXRAYD_MEMORY=16GB, or none"
+    )

@@ -1,0 +1,88 @@
+"""What memory a command may take."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sixrayd.browse import lifeline
+from sixrayd.core.memory import usual_limit
+
+_LIMIT = """
+import resource, sys
+from sixrayd.cli import main
+sys.argv = ["sixrayd", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(resource.getrlimit(resource.RLIMIT_DATA)[0], file=sys.stderr)
+"""
+
+
+def sixrayd(*words, **more):
+    command = [sys.executable, "-m", "sixrayd", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
+
+
+def limit_of(*words, **more):
+    command = [sys.executable, "-c", _LIMIT, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, **more)
+    return int(done.stderr.splitlines()[-1])
+
+
+def test_what_no_limit_on_files_foresaw_ends_in_one_line(tmp_path):
+    """Millions of objects that say nothing: each is a finding."""
+    nothing = "{}," * 3_000_000
+    (tmp_path / "a.json").write_text(
+        f'{{"images": [], "categories": [], "annotations": [{nothing}{{}}]}}'
+    )
+    done = sixrayd("--memory", "256MB", "diff", "a.json", "a.json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "error: more is needed than the 256 MB of memory that it may take; look at what it was "
+        "given, or allow more before the command: SIXRAYD_MEMORY=16GB, or none"
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("size", ["8XB", "0", "-1GB", "255MB", "1e9"])
+def test_sizes_that_are_none_are_refused(size):
+    done = sixrayd("status", "--help", env={"SIXRAYD_MEMORY": size})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: Invalid value for '--memory': {size!r}: expected a size such as 8GB, 256MB at "
+        "least, or none"
+    )
+
+
+def test_each_command_has_its_limit():
+    none = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    for command in ("status", "export", "train"):
+        assert limit_of(command, "--help") == (usual_limit(command) or none)
+    assert limit_of("--memory", "2gib", "train", "--help") == 2 << 30
+    assert limit_of("--memory", "none", "status", "--help") == none
+    assert usual_limit("status") < usual_limit("export")
+
+
+def test_a_lower_limit_of_the_user_stays():
+    def lowered():
+        resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.RLIM_INFINITY))
+
+    assert limit_of("status", "--help", preexec_fn=lowered) == 1 << 30
+
+
+def test_a_server_that_is_started_has_none(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, hard))
+    try:
+        child = lifeline.start("sixrayd.browse.lifeline", ["sleep", "60"], tmp_path / "log")
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    try:
+        limits = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+        (line,) = [line for line in limits if line.startswith("Max data size")]
+        assert line.split()[3] == line.split()[4]
+    finally:
+        lifeline.end(child)
