@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
@@ -30,6 +30,7 @@ from sixrayd.review.folder import (
     newest_review,
     pushed_project,
 )
+from sixrayd.review.leaving import end_tasks_of_gone
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
@@ -55,6 +56,7 @@ class PullResult:
     name: str
     new: int  # decisions about images of the release
     planted: int  # and about planted images
+    tasks_ended: int  # not begun, of images that the release has no more: deleted there
     taken_back: int  # answers that their reviewers skipped or emptied since: withdrawn here, too
     files: tuple[str, ...]  # in the review's folder; none when nothing was new
     drafts: int  # begun, not submitted
@@ -132,6 +134,14 @@ class Fetched:
             kept[planted] = rows
         return kept, tuple(left_out)
 
+    def without(self, ended: Mapping[int, int]) -> Self:
+        """Of books that have so many tasks less now, by number."""
+        cursors = {
+            number: replace(cursor, tasks=cursor.tasks - ended.get(number, 0))
+            for number, cursor in self.cursors.items()
+        }
+        return replace(self, cursors=cursors)
+
     def count(self, outcome: Outcome) -> int:
         """Annotations on the server that came to this."""
         return sum(known.outcome == outcome for known in self.known())
@@ -197,6 +207,8 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         cursors = {} if settings.full else folder.cursors()
         with connect(workspace, settings.url, settings.token_file, settings.server) as server:
             fetched = fetch(folder, project, server, cursors)
+            ended = end_tasks_of_gone(folder, project, server)
+            fetched = fetched.without(ended)
         known = {planted: folder.decisions(planted=planted) for planted in (False, True)}
         everything = all_decisions(workspace)
         fresh, left_out = fetched.within_limits(name, known, everything)
@@ -219,6 +231,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         name=name,
         new=counts[0],
         planted=counts[1],
+        tasks_ended=ended.total(),
         taken_back=taken_back,
         files=tuple(path.relative_to(folder.path).as_posix() for path in files),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),

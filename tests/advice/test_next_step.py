@@ -39,7 +39,7 @@ def built(root):
     workspace = Workspace(root)
     boxes = (("Gun", 5, 6, 30, 40, False),)
     pictures = [Picture("P00001", labels=("Gun",), boxes=boxes)]
-    build_shards(workspace, [*pictures, *(Picture(f"N{n:07d}") for n in range(1, 9))])
+    build_shards(workspace, [*pictures, *(Picture(f"N{n:07d}") for n in range(1, 10))])
     learnt(workspace, "rfb", 0.5)
     build_mine(workspace, "rfb", FLAGGED)
     return workspace
