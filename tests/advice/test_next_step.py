@@ -430,6 +430,16 @@ def test_a_broken_table_is_seen_to_first(tmp_path):
     assert Judgement(workspace).results["export"][0].progress == "broken"
 
 
+def test_a_first_push_of_a_large_mining_is_of_its_likeliest_part(tmp_path):
+    """A million tasks are nothing that three people begin with; what follows doubles them."""
+    workspace = built(tmp_path)
+    build_mine(workspace, "large", [f"N{number:07d}" for number in range(4001)])
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --limit 2000", "4,001 flagged images not sent"
+        )
+
+
 def test_the_next_round_goes_to_as_many_reviewers(tmp_path):
     workspace = built(tmp_path)
     reviewed(workspace, everybody(), options={"limit": 4, "reviewers": 3, "again": True})
