@@ -30,6 +30,7 @@ from sixrayd.decisions.unsettled import Unsettled
 
 LEARNT = 0.05  # average precision below which mining wastes reviewers' time
 CHECKS = 100  # drawn at random where a detector has flagged nothing
+FIRST_PUSH = 2000  # images: a first day of three people, the likeliest; the rest in later pushes
 REVIEWERS, THE_ADJUDICATOR = "reviewers", "the adjudicator"
 A_MENDED_FILE = "a mended file"
 
@@ -337,6 +338,8 @@ class Judgement:
         limit = options.get("limit")
         if left and isinstance(limit, int):
             options["limit"] = 2 * limit if left > limit else None
+        elif left > FIRST_PUSH and not state.lanes:
+            options["limit"] = FIRST_PUSH
         newest = self.workspace.names("mine")[-1:]
         line = "sixrayd review push"
         line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, *APART))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.documents import is_plain, parse_json
 from sixrayd.core.files import plain_text
+from sixrayd.core.index import Index
 from sixrayd.core.locks import holder
 from sixrayd.core.records import (
     ADJUDICATION,
@@ -199,7 +200,11 @@ class Reviews:
         """Spot checks that were not sent, and what was planted where none of it was."""
         checks = _ids(self.workspace.folder("estimate", folder.name) / "sample.parquet")
         planted = _ids(folder / "planted" / "planted.parquet")
-        return (checks - sent - self.said.keys()) | (set() if planted & sent else planted)
+        checks -= sent | self.said.keys()
+        if checks:  # what the release has no more no push sends
+            index = Index.load(self.workspace)
+            checks = {image_id for image_id in checks if image_id in index}
+        return checks | (set() if planted & sent else planted)
 
 
 def _said(folder: Path) -> list[Decision]:

@@ -1,7 +1,7 @@
 """What reviewers said, as the stages after the review read it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -235,14 +235,27 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, tuple[Decisio
     Raises:
         ShapeError: see `check_counts`.
     """
+    standing = _last_words(decisions)
+    check_counts(standing.values())
+    return {image_id: tuple(sorted(said, key=_when)) for image_id, said in sorted(standing.items())}
+
+
+def crowded(decisions: Iterable[Decision], new: Collection[str]) -> dict[str, str]:
+    """Of some images, those of which more would stand than is read, and what that is.
+
+    Args:
+        new: the images; others are given room first.
+    """
+    last = sorted(_last_words(decisions).items(), key=lambda item: item[0] in new)
+    found = _beyond(said for _, said in last)
+    return {image_id: what for image_id, what in found if image_id in new}
+
+
+def _last_words(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
     standing: dict[str, dict[tuple[str, bool], Decision]] = {}
     for decision in sorted(answers(decisions), key=_when):
         standing.setdefault(decision.image_id, {})[role_of(decision)] = decision
-    check_counts(tuple(by_role.values()) for by_role in standing.values())
-    return {
-        image_id: tuple(sorted(by_role.values(), key=_when))
-        for image_id, by_role in sorted(standing.items())
-    }
+    return {image_id: tuple(by_role.values()) for image_id, by_role in standing.items()}
 
 
 def role_of(decision: Decision) -> tuple[str, bool]:
@@ -259,12 +272,7 @@ def check_count(said: Sequence[Decision]) -> None:
     Raises:
         ShapeError: too many decisions, or too many boxes.
     """
-    boxes = sum(len(decision.boxes) for decision in said)
-    if boxes > MOST_BOXES or len(said) > MOST_ANSWERS:
-        raise ShapeError(
-            f"{said[0].image_id}: {boxes:,} boxes in {len(said):,} answers, expected at most "
-            f"{MOST_BOXES:,} and {MOST_ANSWERS}; where the review is yours, {_WAY_OUT}"
-        )
+    check_counts([said])
 
 
 def check_reviewer(name: str) -> None:
@@ -286,16 +294,26 @@ def check_counts(said: Iterable[Sequence[Decision]]) -> None:
     Raises:
         ShapeError: too many decisions or boxes on one image, or of boxes to be paired on all.
     """
+    for image_id, what in _beyond(said):
+        raise ShapeError(f"{image_id}: {what}; where the review is yours, {_WAY_OUT}")
+
+
+def _beyond(said: Iterable[Sequence[Decision]]) -> Iterator[tuple[str, str]]:
     pairs = 0
     for given in said:
-        check_count(given)
-        pairs += sum(len(each.boxes) for each in given) ** 2 if len(given) > 1 else 0
-        if pairs > _MOST_PAIRS:
-            raise ShapeError(
-                f"{given[0].image_id}: with those before it more than {_MOST_PAIRS:,} pairs of "
-                "boxes on images that several answered, which nobody draws; where the review is "
-                f"yours, {_WAY_OUT}"
+        boxes = sum(len(each.boxes) for each in given)
+        more = boxes**2 if len(given) > 1 else 0
+        if boxes > MOST_BOXES or len(given) > MOST_ANSWERS:
+            what = f"{boxes:,} boxes in {len(given):,} answers, expected at most "
+            yield given[0].image_id, f"{what}{MOST_BOXES:,} and {MOST_ANSWERS}"
+        elif pairs + more > _MOST_PAIRS:
+            yield (
+                given[0].image_id,
+                f"with those before it more than {_MOST_PAIRS:,} pairs of boxes on images that "
+                "several answered, which nobody draws",
             )
+        else:
+            pairs += more
 
 
 def _decision(row: Mapping[str, Any], review: str) -> Decision:

@@ -9,7 +9,14 @@ import pyarrow as pa
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.index import Index
-from sixrayd.core.records import CANDIDATE_SCHEMA, Rule, Source
+from sixrayd.core.records import (
+    CANDIDATE_SCHEMA,
+    TASK_DEFAULTS,
+    TASK_SCHEMA,
+    Kind,
+    Rule,
+    Source,
+)
 from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
@@ -19,7 +26,7 @@ from sixrayd.decisions.decision import (
     reviews_with_decisions,
     said_in_all,
 )
-from sixrayd.statistics.population import CENSUS, POPULATION_SCHEMA
+from sixrayd.statistics.population import CENSUS, CHECKED, POPULATION_SCHEMA
 from sixrayd.statistics.standing import Answer, answer_rows, settled_answers
 
 BANDS = 2  # of flagged units by score: few strata, since each needs checks of its own
@@ -97,13 +104,31 @@ def flagged_by(workspace: Workspace, mining: str) -> dict[str, float]:
     return dict(zip(*columns, strict=True))
 
 
+def sent_bare(workspace: Workspace) -> set[str]:
+    """Images that reviewers were sent without a look of a detector: spot checks, whatever became
+    of their sample, and what was tagged and has no box.
+
+    Raises:
+        WorkspaceError: a table is broken.
+    """
+    found = set()
+    for path in workspace.folder("review").glob("[!.]*/tasks.parquet"):
+        for row in read_table(path, TASK_SCHEMA, TASK_DEFAULTS).to_pylist():
+            if row["kind"] == Kind.SPOT_CHECK or (
+                row["kind"] == Kind.TAGGED and not row["candidates"]
+            ):
+                found.add(row["image_id"])
+    return found
+
+
 def population_now(
     workspace: Workspace, review: str, rule: Rule = Rule.ADJUDICATOR
 ) -> tuple[pa.Table, tuple[float, ...]]:
     """`POPULATION_SCHEMA` as things stand, and the scores at which its strata part.
 
-    A unit that is decided already belongs to the census. The others are unflagged, or flagged in
-    a band of scores that holds as many units as the next. Where a sample hangs on it, whatever
+    A unit that is decided already belongs to the census, marked where an image of it was sent
+    without proposals. The others are unflagged, or flagged in a band of scores that holds as many
+    units as the next. Where a sample hangs on it, whatever
     reviewers differ on is undecided: then no rule leaves more undecided than this.
 
     Raises:
@@ -125,6 +150,8 @@ def population_now(
             found |= {group} if answer.found else set()
         if image_id in scores:
             best[group] = max(scores[image_id], best.get(group, 0.0))
+    bare = sent_bare(workspace)
+    checked = {group for image_id, group in zip(ids, groups, strict=True) if image_id in bare}
     decided = found | {group for group, count in settled.items() if count == sizes[group]}
     waiting = [score for group, score in best.items() if group not in decided]
     shares = [1 - band / BANDS for band in range(1, BANDS)]
@@ -132,7 +159,7 @@ def population_now(
 
     def stratum(group: str) -> str:
         if group in decided:
-            return CENSUS
+            return CHECKED if group in checked else CENSUS
         if group not in best:
             return UNFLAGGED
         band = sum(best[group] < edge for edge in edges)

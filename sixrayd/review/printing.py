@@ -40,6 +40,7 @@ def print_pushed(result: "PushResult") -> None:
         + (f", {result.duplicates_removed} duplicates removed" * bool(result.duplicates_removed))
         + (f", {result.images_written} lost images written again" * bool(result.images_written))
     )
+    _tell_ended(result.tasks_ended)
     for caution in result.cautions:
         echo(f"caution: {caution}")
     for lane, address in result.lanes.items():
@@ -52,8 +53,17 @@ def print_pulled(workspace: Workspace, result: "PullResult") -> None:
     total = result.new + result.planted
     echo(f"{result.name}: {counted(total, 'new or changed decision')}{where}")
     out.print(progress_table(result.progress))
+    _tell_ended(result.tasks_ended)
     for note in _pulled_notes(result, _ToType(workspace, result.name)):
         echo(note)
+
+
+def _tell_ended(tasks: int) -> None:
+    if tasks:
+        echo(
+            f"{counted(tasks, 'task')} that nobody had begun deleted on the server: of images that "
+            "the release has no more"
+        )
 
 
 def print_problems(result: "PullResult", as_json: bool) -> None:

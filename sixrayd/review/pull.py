@@ -2,18 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
 from sixrayd.core.restored import restored_at
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import Decision, decisions_of, said_in_all
+from sixrayd.decisions.decision import (
+    Decision,
+    all_decisions,
+    crowded,
+    decisions_of,
+    standing_decisions,
+)
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
@@ -24,6 +30,7 @@ from sixrayd.review.folder import (
     newest_review,
     pushed_project,
 )
+from sixrayd.review.leaving import end_tasks_of_gone
 from sixrayd.review.planting.planted import planted_rows
 from sixrayd.review.problems import CHANGED_BY_ANOTHER, open_problems
 from sixrayd.review.progress import Progress
@@ -38,6 +45,8 @@ from sixrayd.review.settings import PullSettings
 from sixrayd.review.verdicts import PAGE, JudgedAnswer, judge
 
 _NO_IMAGE = "left out, the release has no such image; delete the task there, then push again"
+Rows = dict[bool, list[dict[str, Any]]]  # of `DECISION_SCHEMA`; those on planted images apart
+_SPARE = "delete the answer there that is none, then pull again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class PullResult:
     name: str
     new: int  # decisions about images of the release
     planted: int  # and about planted images
+    tasks_ended: int  # not begun, of images that the release has no more: deleted there
     taken_back: int  # answers that their reviewers skipped or emptied since: withdrawn here, too
     files: tuple[str, ...]  # in the review's folder; none when nothing was new
     drafts: int  # begun, not submitted
@@ -98,6 +108,40 @@ class Fetched:
                 fresh += withdrawals([row], note, back.moment)
         return fresh
 
+    def within_limits(
+        self, review: str, known: Rows, everything: Sequence[Decision]
+    ) -> tuple[Rows, tuple[Problem, ...]]:
+        """What is to be appended, without new answers on an image of which more would stand than
+        is read: kept, they would end every command from then on.
+
+        Args:
+            known: all rows of the review so far.
+            everything: all versions of all reviews, those on planted images left out.
+
+        Returns:
+            The rows, and of each image that has others the largest of these answers.
+        """
+        before = {False: everything, True: decisions_of(known[True], review)}
+        kept, left_out = Rows(), list[Problem]()
+        for planted, said in before.items():
+            rows = self.fresh(known[planted], planted=planted)
+            new = {row["image_id"] for row in rows if not row["withdrawn"]}
+            # Without some answers, others that stood before them stand again.
+            while held := crowded([*said, *decisions_of(rows, review)], new):
+                left_out += [_left_out(image_id, held[image_id], rows) for image_id in held]
+                rows = [row for row in rows if row["image_id"] not in held or row["withdrawn"]]
+                new -= held.keys()
+            kept[planted] = rows
+        return kept, tuple(left_out)
+
+    def without(self, ended: Mapping[int, int]) -> Self:
+        """Of books that have so many tasks less now, by number."""
+        cursors = {
+            number: replace(cursor, tasks=cursor.tasks - ended.get(number, 0))
+            for number, cursor in self.cursors.items()
+        }
+        return replace(self, cursors=cursors)
+
     def count(self, outcome: Outcome) -> int:
         """Annotations on the server that came to this."""
         return sum(known.outcome == outcome for known in self.known())
@@ -119,15 +163,20 @@ class Fetched:
         """All annotations on the server."""
         return [known for cursor in self.cursors.values() for known in cursor.annotations]
 
-    def lacking(self, folder: ReviewFolder, said: Sequence[Decision]) -> dict[str, int]:
+    def lacking(
+        self, folder: ReviewFolder, said: Sequence[Decision], left_out: Iterable[Problem]
+    ) -> dict[str, int]:
         """By lane, tasks without an answer that the server has no more: a restored backup is older
         than their push, or they were deleted there. As many at least; none is not named.
 
         Args:
             said: all decisions of the review, on planted images as well.
+            left_out: answers that stay on the server, see `within_limits`.
         """
+        out = {problem.image_id for problem in left_out}
         done, tasks = {(d.lane, d.image_id) for d in said}, {d.task for d in said}
-        left = [row for row in folder.tasks() if (row["lane"], row["image_id"]) not in done]
+        open_ = (row for row in folder.tasks() if row["image_id"] not in out)
+        left = [row for row in open_ if (row["lane"], row["image_id"]) not in done]
         there = Counter[str]()
         for number, cursor in self.cursors.items():
             answered = {
@@ -148,7 +197,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
 
     Raises:
         ServiceError: the server is down, refuses, or lacks the review.
-        ShapeError: an image would have more boxes or answers than are read; nothing is appended.
+        ShapeError: an image has more boxes or answers than are read; nothing is appended.
         WorkspaceError: nothing has been pushed under this name.
     """
     name = settings.name or newest_review(workspace)
@@ -158,12 +207,14 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         cursors = {} if settings.full else folder.cursors()
         with connect(workspace, settings.url, settings.token_file, settings.server) as server:
             fetched = fetch(folder, project, server, cursors)
+            ended = end_tasks_of_gone(folder, project, server)
+            fetched = fetched.without(ended)
         known = {planted: folder.decisions(planted=planted) for planted in (False, True)}
-        fresh = {planted: fetched.fresh(rows, planted=planted) for planted, rows in known.items()}
+        everything = all_decisions(workspace)
+        fresh, left_out = fetched.within_limits(name, known, everything)
         said = decisions_of(chain(*known.values(), *fresh.values()), name)
-        # Refused before it is kept: what no image has would end every command from then on.
-        problems = open_problems(fetched.known(), said)
-        in_all = said_in_all(workspace, decisions_of(fresh[False], name))
+        problems = (*open_problems(fetched.known(), said), *left_out)
+        in_all = standing_decisions([*everything, *decisions_of(fresh[False], name)])
         files, counts, taken_back = [], [], 0
         for planted, rows in fresh.items():
             taken_back += sum(row["withdrawn"] for row in rows)
@@ -171,7 +222,8 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
             if rows:
                 folder.reopen()
                 files.append(folder.append_decisions(rows, planted=planted))
-        folder.write_cursors(fetched.cursors)  # last: without it the same is asked for again
+        # Last: without it the same is asked for again, as what was left out has to be.
+        folder.write_cursors({} if left_out else fetched.cursors)
         progress = folder.finish(project)
         server.keep_safe()
     there = {item.annotation for item in fetched.known()}
@@ -179,6 +231,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         name=name,
         new=counts[0],
         planted=counts[1],
+        tasks_ended=ended.total(),
         taken_back=taken_back,
         files=tuple(path.relative_to(folder.path).as_posix() for path in files),
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
@@ -186,7 +239,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         empty=fetched.count(Outcome.EMPTY),
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
         gone=len({row["annotation"] for row in folder.decisions()} - there),
-        lacking=fetched.lacking(folder, said),
+        lacking=fetched.lacking(folder, said, left_out),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
         unsettled=count_unsettled(folder.tasks(), in_all, said, sent_elsewhere(workspace, name)),
@@ -439,6 +492,16 @@ class _Reader:
             lanes=lanes,
             restored=self.restored,
         )
+
+
+def _left_out(image_id: str, what: str, rows: Iterable[Row]) -> Problem:
+    """What is said of an image whose new answers are left on the server, by the largest of them."""
+    largest = max(
+        (row for row in rows if row["image_id"] == image_id and not row["withdrawn"]),
+        key=lambda row: (len(row["boxes"]), row["annotation"]),
+    )
+    told = f"left out with all new answers on the image: {what}; {_SPARE}"
+    return Problem(image_id, largest["task"], largest["annotation"], told)
 
 
 def _ends(back: TakenBack, row: Row) -> bool:

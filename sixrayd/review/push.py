@@ -23,6 +23,7 @@ from sixrayd.review.folder import (
     reviews_of,
 )
 from sixrayd.review.guidance import GUIDELINES, keep_guidelines, read_guidelines
+from sixrayd.review.leaving import end_tasks_of_gone
 from sixrayd.review.queue import plan
 from sixrayd.review.queue.bare import caution_of, hold_back
 from sixrayd.review.queue.image import ReviewImage
@@ -47,6 +48,7 @@ class PushResult:
     decided_elsewhere: int
     duplicates_removed: int
     images_written: int = 0  # of tasks that were there, whose images the server had lost
+    tasks_ended: int = 0  # not begun, of images that the release has no more: deleted there
     cautions: tuple[str, ...] = ()  # of what a model has learnt from, and what cannot be hidden
     second_looks: int = 0  # finds that were sent to a second person
     finders: Mapping[str, str] = field(default_factory=dict)  # of lanes that are for all others
@@ -175,7 +177,10 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
         queue = plan.load_flagged(workspace.folder("mine", name) / "candidates.parquet", drawing)
         if settings.duplicates:
             queue += plan.duplicates(workspace, {item.image_id for item in queue})
-        strewn = plan.spot_checks(workspace, name)
+        drawn_at_random = plan.spot_checks(workspace, name)
+        here = Pictures(workspace, name, [item.image_id for item in drawn_at_random])
+        strewn = [item for item in drawn_at_random if item.image_id in here]
+        cautions = _caution_of_drawn(len(drawn_at_random) - len(strewn))
         planted = plan.planted(workspace, name, drawing)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
@@ -197,6 +202,13 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
     # As many planted ones as the part of the queue that goes out is of all, the first ones again.
     part = math.ceil(len(planted) * min(end, len(queue)) / max(len(queue), 1))
     return Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
+
+
+def _caution_of_drawn(images: int) -> tuple[str, ...]:
+    if not images:
+        return ()
+    told = f"{counted(images, 'image')} drawn that the release has no more"
+    return (f"not sent, {told}; `sixrayd estimate` says what to do",)
 
 
 def _caution_of_gone(projects: int) -> tuple[str, ...]:
@@ -252,13 +264,6 @@ class _Push:
         found = [item for item in items if item.image_id not in done]
         self.next += [(lane, item.image_id) for item in found]
         return found
-
-    def _is_over(self, task: Mapping[str, Any]) -> bool:
-        """Whether nobody has answered or can be given a task: the server has it no more, and the
-        release its image."""
-        where = (task["lane"], task["image_id"])
-        there = where in self.places or where in self.decided
-        return not there and task["image_id"] not in self.sender.pictures
 
     def as_sent(self, item: ReviewImage) -> ReviewImage:
         """An image with what was drawn in it when it was sent first, if it was."""
@@ -322,9 +327,9 @@ class _Push:
             for row in self.folder.shown(table):
                 drawn.setdefault((table, row["image_id"]), []).append(row["box_id"])
         known = plan.strewn_kinds(self.folder.workspace, self.folder.name)
-        sent = [row for row in self.folder.tasks() if not self._is_over(row)]
-        tasks = task_rows(sent, known | self.planned, self.places, drawn)
+        tasks = task_rows(self.folder.tasks(), known | self.planned, self.places, drawn)
         self.folder.write_tasks(tasks)
+        ended = end_tasks_of_gone(self.folder, self.project, self.sender.server)
         self.folder.finish(self.project)
         where = self.sender.server.project_address
         first: dict[str, int] = {}
@@ -343,5 +348,6 @@ class _Push:
             decided_elsewhere=elsewhere,
             duplicates_removed=removed,
             images_written=self.images_written,
+            tasks_ended=ended.total(),
             cautions=_caution_of_gone(self.sender.gone),
         )

@@ -62,9 +62,11 @@ def show_again(
 ) -> int:
     """Have a server show images of tasks from where they are now; how many were missing.
 
-    The tasks, and what people did in them, are not touched.
+    The tasks, and what people did in them, are not touched. Images that the release has no more
+    stay as they are.
     """
-    aliases = {project.alias(image_id): image_id for image_id in image_ids}
+    here = (image_id for image_id in image_ids if image_id in pictures)
+    aliases = {project.alias(image_id): image_id for image_id in here}
     lost = server.lost_images(review, aliases)
     for number in project.numbers():
         server.show_images(number, review, {})

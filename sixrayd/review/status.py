@@ -8,7 +8,7 @@ from sixrayd.advice.next_step import Judgement, Step
 from sixrayd.advice.reviews import OnServer
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import decisions_of, said_in_all
+from sixrayd.decisions.decision import all_decisions, decisions_of, standing_decisions
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
@@ -60,19 +60,16 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     project = pushed_project(folder)
     with connect(workspace, settings.url, settings.token_file, settings.server) as server:
         fetched = fetch(folder, project, server, folder.cursors())
-    known = [folder.decisions(planted=planted) for planted in (False, True)]
-    fresh = [
-        fetched.fresh(rows, planted=planted)
-        for planted, rows in zip((False, True), known, strict=True)
-    ]
-    said, apart = (
-        decisions_of([*rows, *new], folder.name) for rows, new in zip(known, fresh, strict=True)
-    )
+    known = {planted: folder.decisions(planted=planted) for planted in (False, True)}
+    everything = all_decisions(workspace)
+    fresh, left_out = fetched.within_limits(folder.name, known, everything)
+    said, apart = (decisions_of([*known[kind], *fresh[kind]], folder.name) for kind in known)
     progress = count_progress(folder.tasks(), said, apart)
-    not_pulled = sum(map(len, fresh))
-    everything, elsewhere = said_in_all(workspace, said), sent_elsewhere(workspace, folder.name)
-    unsettled = count_unsettled(folder.tasks(), everything, said, elsewhere)
-    lacking = fetched.lacking(folder, [*said, *apart])
+    not_pulled = sum(map(len, fresh.values()))
+    in_all = standing_decisions([*everything, *said])
+    elsewhere = sent_elsewhere(workspace, folder.name)
+    unsettled = count_unsettled(folder.tasks(), in_all, said, elsewhere)
+    lacking = fetched.lacking(folder, [*said, *apart], left_out)
     skipped = fetched.skipped([*said, *apart])
     told = OnServer(progress.by_lane, not_pulled, unsettled, lacking, skipped)
     judgement = Judgement(workspace, {folder.name: told})
@@ -84,7 +81,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         not_pulled=not_pulled,
         drafts=sum(cursor.drafts for cursor in fetched.cursors.values()),
         skipped=skipped,
-        problems=len(open_problems(fetched.known(), [*said, *apart])),
+        problems=len(open_problems(fetched.known(), [*said, *apart])) + len(left_out),
         unsettled=unsettled,
         lacking=lacking,
         not_sent=judgement.reviews.not_sent(folder.name),

@@ -20,6 +20,11 @@ def assumptions(result: BoundOutcome, settings: BoundSettings) -> tuple[str, ...
         _seen("with", evidence.with_proposals, bound.sensitivity_with),
         _seen("without", evidence.without_proposals, bound.sensitivity_without),
     ]
+    if evidence.checked_before:
+        lines.append(
+            "before the first draw: some were decided in checks of an earlier sample, so all of "
+            "these count at the lower of both sensitivities"
+        )
     if isinstance(evidence, PlannedEvidence):
         lines.append(_subtracted(evidence))
     if result.by_gamma:

@@ -76,6 +76,8 @@ class BoundOutcome:
         """Plain values, as a certificate of a format states them."""
         evidence = asdict(self.evidence)
         del evidence["sizes"]
+        if not self.evidence.checked_before:  # else earlier versions know another population
+            del evidence["checked_before"]
         since_3 = {"double_reading": asdict(self.double), "by_gamma": dict(self.by_gamma)}
         since_4 = {"false_finds": asdict(self.false_finds)} if format > 3 else {}
         if format < 3:
@@ -266,7 +268,7 @@ def _shams(numbers: Any) -> tuple[int, int]:
 def _require_work(plan: SamplingPlan, classes: int, population: pa.Table) -> None:
     """Refuse what would take hours: strata are gone through for every unit, draws and classes."""
     strata = pc.count_distinct(population["stratum"]).as_py()
-    if strata > _MOST_STRATA + 1:  # and the census
+    if strata > _MOST_STRATA + 2:  # and both of the census
         raise WorkspaceError(f"population: {strata} strata, at most {_MOST_STRATA} are read")
     if len(population) * (len(plan.draws) + classes) > _MOST_WORK:
         raise WorkspaceError(

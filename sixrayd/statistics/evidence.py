@@ -142,6 +142,7 @@ def _shared(
         {
             "reviewed": len(known),
             "found": int(found[known].sum()),
+            "checked_before": population.checked_before,
             "with_proposals": sensitivity[0],
             "without_proposals": sensitivity[1],
             "sizes": None if label else population.sizes[~found],

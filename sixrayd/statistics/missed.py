@@ -51,6 +51,7 @@ class MissedEvidence:
     sizes: IntArray | None = field(default=None, compare=False)  # (U,) images of unfound units
     cleared_in_found: int = 0  # images that were cleared although their unit was found
     pooled: bool = True  # False: a single look shares alpha, as in certificates before format 3
+    checked_before: bool = False  # some of the reviewed were seen without proposals
 
     def __post_init__(self) -> None:
         if not 0 <= self.found <= self.reviewed:
@@ -73,12 +74,13 @@ class MissedEvidence:
         """Shares of contraband seen with and without proposals, for what was reviewed so.
 
         A side that was not measured sees no more than the other one, and what the queue decided
-        in a stratum counts at the lower of both.
+        in a stratum counts at the lower of both, as does what was reviewed where some of it was
+        seen without proposals.
         """
         lower = min(with_proposals, without)
         one, two = self.with_proposals.measured, self.without_proposals.measured
         return (
-            lower if two and not one else with_proposals,
+            lower if self.checked_before or (two and not one) else with_proposals,
             lower if one and (not two or self.queue_in_strata) else without,
         )
 
@@ -107,6 +109,7 @@ class PlannedEvidence:
     unconfirmed: int = 0  # of all found units, those that no second reader confirmed
     subtract_confirmed: bool = False  # count what nobody confirmed among the missed
     one_set: bool = True  # False: a share of alpha for each part, as certificates before format 3
+    checked_before: bool = False  # some of the reviewed were seen without proposals
 
     def __post_init__(self) -> None:
         finds = (0, *self.finds)
@@ -219,7 +222,8 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05, among: int = 1
     """What is left at most with 1 - alpha, at all planned looks together; nothing from below.
 
     A drawn unit may have been decided with proposals or without, so both count at the lower of
-    the two sensitivities (`overlooked`); what was decided before the first draw, at the queue's.
+    the two sensitivities (`overlooked`); what was decided before the first draw, at the queue's
+    where all of it was seen with proposals.
 
     Args:
         among: bounds that share the work which is done.
@@ -229,7 +233,8 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05, among: int = 1
     """
     finds, looks, units = evidence.finds, evidence.looks, evidence.units
     if evidence.one_set:
-        part = OneSet.of(alpha, evidence.sensitivity, evidence.reviewed)
+        queued = not evidence.checked_before
+        part = OneSet.of(alpha, evidence.sensitivity, evidence.reviewed, queued=queued)
     else:
         part = _before_format_3(evidence, alpha)
     total = part.of_drawn(finds, looks, units, among)
@@ -238,7 +243,7 @@ def bound_planned(evidence: PlannedEvidence, alpha: float = 0.05, among: int = 1
     unconfirmed = evidence.unconfirmed if evidence.subtract_confirmed else 0
     upper = left + evidence.reopened + before + unconfirmed
     rate = min(side.estimate for side in evidence.sensitivity)
-    own = evidence.one_set and evidence.with_proposals.measured
+    own = evidence.one_set and evidence.with_proposals.measured and not evidence.checked_before
     rate_before = evidence.with_proposals.estimate if own else rate
     queue = _Part(evidence.reviewed, evidence.found)
     settled = evidence.drawn - evidence.open

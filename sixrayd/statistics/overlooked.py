@@ -15,8 +15,9 @@ draw, a0 is not needed; where no sensitivity is measured, b is not.
 
 **One share for two sensitivities.** s is the lower of two, and its limit is the lower of two
 limits. That is above s only if the limit of the lower side is above that side's sensitivity. So b
-is spent once. Only what was decided before the first draw, all of it in the queue, is held against
-the queue's own limit; if both sides are measured, that takes b again.
+is spent once. Only what was decided before the first draw is held against the queue's own limit,
+if all of it was decided in the queue; if both sides are measured, that takes b again. Where checks
+of an earlier sample decided some of it, it is held against the lower limit as well.
 
 **What it needs of units that differ.** Let unit i be drawn first by look J_i. It is enough that
 each is found with chance s at least, given J_i and all that was said before: take V_i uniform,
@@ -66,20 +67,27 @@ class OneSet:
 
     @classmethod
     def of(
-        cls, alpha: float, sides: tuple[Sensitivity, Sensitivity], decided_before: int
+        cls,
+        alpha: float,
+        sides: tuple[Sensitivity, Sensitivity],
+        decided_before: int,
+        *,
+        queued: bool = True,
     ) -> "OneSet":
         """A tenth of alpha for each part in use beside the sampling, which has the rest.
 
         Args:
             sides: with proposals, as in the queue, and without. One that was not measured sees no
                 more than the other.
+            queued: whether all that was decided before was seen with proposals; else it counts at
+                the lower of both.
         """
         share = alpha * SMALL_SHARE
         queue, checks = (side.lower(share) for side in sides)
         seen, measured = min(queue, checks), [side.measured for side in sides]
         before = share * (decided_before > 0 and seen < 1)
         once, again = share * any(measured), share * (all(measured) and decided_before > 0)
-        seen_before = queue if measured[0] else seen
+        seen_before = queue if measured[0] and queued else seen
         return cls(alpha - before - once - again, before, (once, again), seen, seen_before)
 
     def of_drawn(self, finds: Sequence[int], looks: LookPlan, units: int, among: int = 1) -> int:

@@ -1,7 +1,8 @@
 """What can be drawn: the units of a release's negatives, fixed when the first draw is made.
 
 A *unit* is a near-duplicate group. Those that were decided before the first draw are the *census*;
-the others lie in strata, by how likely a detector thinks them to hold something.
+the others lie in strata, by how likely a detector thinks them to hold something. Those of the
+census that reviewers saw without proposals, as checks of an earlier sample, are marked as such.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from sixrayd.core.arrays import IntArray
 from sixrayd.core.errors import WorkspaceError
 
 CENSUS = ""  # stratum of units that were decided before the first draw
+CHECKED = "decided in checks"  # of those that reviewers saw without proposals; census as well
 _PAIR = ("image_id", "group")
 
 # estimate/NAME/population.parquet: every readable negative, by image id.
@@ -24,7 +26,7 @@ POPULATION_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
-        pa.field("stratum", pa.string(), nullable=False),  # or CENSUS
+        pa.field("stratum", pa.string(), nullable=False),  # or CENSUS, or CHECKED
     ]
 )
 
@@ -72,13 +74,19 @@ class Population:
     @cached_property
     def strata(self) -> tuple[str, ...]:
         """Their names in order, without the census."""
-        return tuple(sorted(set(self._units["stratum"]) - {CENSUS}))
+        return tuple(sorted(set(self._units["stratum"]) - {CENSUS, CHECKED}))
 
     @cached_property
     def members(self) -> dict[str, IntArray]:
         """Rows of the units of each stratum, and of the census."""
         names = np.array(self._units["stratum"], object)
+        names[names == CHECKED] = CENSUS
         return {name: np.flatnonzero(names == name) for name in (CENSUS, *self.strata)}
+
+    @property
+    def checked_before(self) -> bool:
+        """Whether some of the census was decided without proposals."""
+        return CHECKED in self._units["stratum"]
 
     @property
     def undecided_at_first(self) -> int:

@@ -39,7 +39,7 @@ def built(root):
     workspace = Workspace(root)
     boxes = (("Gun", 5, 6, 30, 40, False),)
     pictures = [Picture("P00001", labels=("Gun",), boxes=boxes)]
-    build_shards(workspace, [*pictures, *(Picture(f"N{n:07d}") for n in range(1, 9))])
+    build_shards(workspace, [*pictures, *(Picture(f"N{n:07d}") for n in range(1, 10))])
     learnt(workspace, "rfb", 0.5)
     build_mine(workspace, "rfb", FLAGGED)
     return workspace
@@ -428,6 +428,16 @@ def test_a_broken_table_is_seen_to_first(tmp_path):
     (workspace.folder("export", "rfb")).mkdir(parents=True)
     (workspace.folder("export", "rfb") / "run.json").write_text("{")
     assert Judgement(workspace).results["export"][0].progress == "broken"
+
+
+def test_a_first_push_of_a_large_mining_is_of_its_likeliest_part(tmp_path):
+    """A million tasks are nothing that three people begin with; what follows doubles them."""
+    workspace = built(tmp_path)
+    build_mine(workspace, "large", [f"N{number:07d}" for number in range(4001)])
+    with server_up(workspace):
+        assert step(workspace) == Step(
+            "sixrayd review push --limit 2000", "4,001 flagged images not sent"
+        )
 
 
 def test_the_next_round_goes_to_as_many_reviewers(tmp_path):

@@ -7,12 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, Rule
-from sixrayd.core.tables import write_table
+from sixrayd.core.records import CANDIDATE_SCHEMA, DECISION_SCHEMA, TASK_SCHEMA, Rule
+from sixrayd.core.tables import read_table, write_table
 from sixrayd.estimate.planted import planted_counts
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.estimate.stage import estimate, gather
+from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.evidence import Planted
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sensitivity import Sensitivity
@@ -166,3 +167,29 @@ def test_nothing_planted_or_answered(campaign):
     path.write_bytes(b"x")
     with pytest.raises(WorkspaceError, match=r"not a readable table of planted threats$"):
         planted_counts(campaign.workspace, Rule.ADJUDICATOR)
+
+
+@pytest.mark.parametrize("again", [{"units": 3}, {"looks": (3,)}])
+def test_checks_of_a_sample_that_is_gone_are_not_counted_as_the_queue(campaign, again):
+    """What is seen with proposals would stand for them, which is four times as much."""
+    checks = [row[0] for row in sample_rows(campaign.workspace)]
+    campaign.clear(*checks[5:])
+    campaign.find(*checks[:5])
+    names = [f"N{n:07d}" for n in range(500, 900)]
+    rows = [(name, "planted", "Gun", 1, 1, 9, 9, True) for name in names]
+    answers = [Says(name, MISSED, GUN) for name in names[:250]]
+    plant(campaign, rows, [*answers, *(Says(name, NOTHING) for name in names[250:])], names[:200])
+    tasks = campaign.workspace.folder("review", "first") / "tasks.parquet"
+    sent = read_table(tasks, TASK_SCHEMA).to_pylist()
+    checked = [sent[0] | {"image_id": image, "kind": "spot check"} for image in checks]
+    write_table(tasks, [*sent, *checked], TASK_SCHEMA)
+    before = estimate(campaign.workspace)
+    shutil.rmtree(campaign.workspace.folder("estimate", "first"))
+
+    draw_sample(campaign.workspace, SampleSettings(seed="other dice", **again))
+    material = gather(campaign.workspace, "", Rule.ADJUDICATOR)
+    after = material.outcome(BoundSettings())
+
+    assert (after.bound.found, after.bound.upper >= before.upper) == (6, True)
+    assert after.bound.sensitivity_with == after.bound.sensitivity_without < 0.25
+    assert "count at the lower of both" in " ".join(assumptions(after, BoundSettings()))

@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import ShapeError, WorkspaceError
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import Verdict
 from sixrayd.decisions import decision
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.command import review
+from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
 from sixrayd.review.pull import Problem, pull
 from sixrayd.review.push import push
@@ -249,21 +250,34 @@ def test_nothing_pushed_is_said(site):
     )
 
 
-def test_what_no_image_has_is_not_kept_and_deleting_it_there_is_enough(site, monkeypatch):
+def test_what_no_image_has_is_left_on_the_server_and_holds_up_no_other_answer(site, monkeypatch):
     monkeypatch.setattr(decision, "MOST_BOXES", 1)
-    project = site.pushed("crowded", 1)
+    project = site.pushed("crowded", 2)
     gun, knife = (region(label, Box(label, 50, 10, 70, 30), SIZE) for label in ("Gun", "Knife"))
     image, first = site.answer(project, [gun], Verdict.MISSED, by=site.person())
     with site.client() as server:
-        (task,) = server.answered_tasks(project)
-        second = server.submit(task.task_id, [knife, verdict_region(Verdict.MISSED)], 1)
-        with pytest.raises(ShapeError, match=f"^{image}: 2 boxes in 2 answers, expected"):
-            pull(site.workspace, PullSettings("crowded"))
-        assert files(site, "crowded") == []
+        (task,) = (each.task_id for each in server.answered_tasks(project))
+        second = server.submit(task, [knife, verdict_region(Verdict.MISSED)], 1)
+        with LabelStudio(site.person()) as third:  # a clear answer alone would clear the image
+            third.submit(task, [verdict_region(Verdict.NOTHING)], 1)
+        other, _ = site.answer(project)
+
+        told = "left out with all new answers on the image: 2 boxes in 3 answers, expected at most "
+        words = ["-w", str(site.workspace.root), "--name", "crowded"]
+        for new in (1, 0):  # it is asked for again
+            shell = CliRunner().invoke(review, ["pull", *words, "--json"])
+            found = json.loads(shell.stdout)
+            assert (shell.exit_code, found["new"], found["progress"]["decided"]) == (3, new, 1)
+            (problem,), lacking = found["problems"], found["lacking"]
+            assert (problem["image_id"], problem["annotation"], lacking) == (image, second, {})
+            assert problem["what"].startswith(told)
+            assert list(site.standing("crowded")) == [other]
+        assert review_status(site.workspace, StatusSettings("crowded")).problems == 1
         server.calls.sdk.annotations.delete(second)
 
-    assert pull(site.workspace, PullSettings("crowded")).new == 1
-    assert [d.annotation for d in load_decisions(site.workspace, "crowded")] == [first]
+    result = pull(site.workspace, PullSettings("crowded"))
+    assert (result.new, result.problems) == (2, ())
+    assert first in [d.annotation for d in load_decisions(site.workspace, "crowded")]
 
 
 def test_an_answer_without_utf8_costs_itself_and_no_others(site):

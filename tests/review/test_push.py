@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from sixrayd.advice.reviews import Reviews
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
 from sixrayd.core.index import Index
 from sixrayd.core.records import CANDIDATE_SCHEMA, INDEX_SCHEMA, SAMPLE_SCHEMA, Verdict
@@ -327,10 +328,46 @@ def test_a_task_of_an_image_that_the_release_has_no_more_is_not_waited_for(site)
     folder = ReviewFolder(site.workspace, "shrunk")
     [row] = folder.tasks()
     folder.write_tasks([row, row | {"image_id": "N9999999", "task": row["task"] + 1}])
-    assert pull(site.workspace, PullSettings("shrunk")).lacking == {"1": 1}
-    assert push(site.workspace, PushSettings("shrunk")).added == 0
     told = pull(site.workspace, PullSettings("shrunk"))
     assert (told.lacking, told.progress.tasks, told.progress.left) == ({}, 1, 1)
+    assert push(site.workspace, PushSettings("shrunk")).added == 0
+
+
+def test_what_left_the_release_is_given_to_nobody_and_what_was_answered_is_left_alone(site):
+    site.pushed("departed", 1)
+    folder = ReviewFolder(site.workspace, "departed")
+    [row], project = folder.tasks(), folder.project()
+    gone = [f"N999999{number}" for number in range(4)]
+    with site.client() as server:
+        keys = [project.task_key(image_id) for image_id in gone]
+        made = [{"data": {"image": "/gone.jpg", "sixrayd": key}} for key in keys]
+        answered, *others = server.import_tasks(row["project"], made)
+        server.submit(answered, [verdict_region(Verdict.NOTHING)], 1)
+        numbers = zip(gone, [answered, *others], strict=True)
+        rows = [row, *(row | {"image_id": image_id, "task": task} for image_id, task in numbers)]
+        folder.write_tasks(rows[:-1])
+        result = pull(site.workspace, PullSettings("departed"))
+        assert (result.tasks_ended, result.lacking, result.progress.left) == (2, {}, 2)
+        folder.write_tasks([*folder.tasks(), rows[-1]])
+        assert push(site.workspace, PushSettings("departed")).tasks_ended == 1
+        left = [task.task_id for task in server.all_tasks(row["project"])]
+    assert left == [task["task"] for task in folder.tasks()] == [row["task"], answered]
+
+
+def test_what_was_drawn_and_left_the_release_is_named_and_waited_for_by_no_push(site):
+    site.mined("drawn", 1)
+    keys = ("group", "stratum", "place", "draw")
+    path = site.workspace.folder("estimate", "drawn") / "sample.parquet"
+    drawn = [dict(zip(keys, ("g", "s", 1, 1), strict=True)) | {"image_id": "N9999998"}]
+    write_table(path, drawn, SAMPLE_SCHEMA)
+    result = push(site.workspace, PushSettings("drawn"))
+    strewn = Reviews(site.workspace, {}).of("drawn").strewn
+    path.unlink()
+    assert (result.added, strewn) == (1, 0)
+    told = (
+        "not sent, 1 image drawn that the release has no more; `sixrayd estimate` says what to do"
+    )
+    assert result.cautions == (told,)
 
 
 def test_what_the_adjudicator_lacks_is_sent_by_the_command_that_is_named(site):
