@@ -104,16 +104,19 @@ def main() -> None:
     from sixrayd.core.errors import SixraydError
     from sixrayd.core.pace import leave
     from sixrayd.core.printing import echo
-    from sixrayd.core.storage import is_refusal, refusal, unfit_path
+    from sixrayd.core.storage import is_refusal, refusal, unfit_path, without_threads
 
     keep_to_safe_paths()
     share_cores()
     try:
         cli(prog_name="sixrayd", obj=OF_ITS_OWN)
-    except (SixraydError, OSError, UnicodeEncodeError) as error:
+    except (SixraydError, OSError, UnicodeEncodeError, RuntimeError) as error:
         said: object = error
         if isinstance(error, UnicodeEncodeError):
             said = unfit_path(error)
+        elif isinstance(error, RuntimeError):
+            if not (said := without_threads(error)):
+                raise
         elif not isinstance(error, SixraydError):
             if not is_refusal(error):
                 raise

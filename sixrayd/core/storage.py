@@ -13,6 +13,7 @@ _RIGHTS = "use an account that may, or name another place"
 _OTHER = "name another place, or move aside what is there"
 _DISK = "see to the disk or its connection, then run the same command again"
 _FILES = "raise `ulimit -n`, then run the same command again"
+_PROCESSES = "end other programs, or raise `ulimit -u`, then run the same command again"
 # What no file of ours can be at fault for; other failures are not of the storage.
 _ADVICE = {
     errno.ENOSPC: _ROOM,
@@ -32,8 +33,10 @@ _ADVICE = {
     errno.ENOLCK: _DISK,
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
+    errno.EAGAIN: _PROCESSES,  # of a process that cannot be started
 }
 _NO_TEMPORARY = "No usable temporary directory found"  # of `tempfile`, which names no storage
+_NO_THREAD = "can't start new thread"  # of `threading`, which has no error of its own for it
 _AROUND = 500  # signs of a text that are shown before and behind what is no UTF-8
 # Of a file that may well be whole.
 _UNKNOWN = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM)
@@ -67,6 +70,13 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
         return f"{said}; {advice}"
     named = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     return f"{named}: {said}; {advice}"
+
+
+def without_threads(error: RuntimeError) -> str:
+    """What to tell people where the system starts no more threads; empty for other errors."""
+    said = str(error)  # a library's own words end with the system's
+    refused = _NO_THREAD in said or os.strerror(errno.EAGAIN) in said
+    return f"no more threads can be started; {_PROCESSES}; what is finished is kept" * refused
 
 
 def unfit_path(error: UnicodeEncodeError) -> str:

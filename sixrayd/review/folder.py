@@ -92,6 +92,12 @@ class Project:
         key, _, lane = head.partition(".")
         return (alias, lane or "1") if key == self.key and alias else ("", "")
 
+    def alias_in(self, lane: str, task_key: str) -> str:
+        """Alias of the image of a task that lies in a lane; empty when the task is not ours, or
+        says that it is of another lane: whose answers count for more, and how, ours alone say."""
+        alias, said = self.task_of(task_key)
+        return alias if said == lane else ""
+
     def numbers(self, lane: str = "") -> list[int]:
         """The server's numbers of the books of a lane that are made; of all where none is named."""
         return [b.number for b in self.books if b.number and (not lane or b.lane == lane)]

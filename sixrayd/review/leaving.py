@@ -30,8 +30,7 @@ def end_tasks_of_gone(folder: ReviewFolder, project: Project, server: ReviewServ
         if number is None or book.lane not in {lane for lane, _ in open_}:
             continue
         for task in server.all_tasks(number):  # by their keys: numbers are given again
-            alias, lane = project.task_of(task.key)
-            where = (lane, images.get(alias, ""))
+            where = (book.lane, images.get(project.alias_in(book.lane, task.key), ""))
             if where in open_ and task.untouched:
                 server.delete_task(task.task_id)
                 ended[number] += 1

@@ -272,15 +272,15 @@ def fetch(
         # Of a clock that was ahead, what came since may be dated before.
         asks = cursor is not None and cursor.moment and read_utc(cursor.moment) <= now
         if cursor is not None and cursor.tasks == tasks and asks:
-            changed = server.tasks_since(number, cursor.moment)
-            newer = reader.read(changed, cursor)
+            # No export has a name here, so that there is one in memory at a time.
+            newer = reader.read(server.tasks_since(number, cursor.moment), cursor, book.lane)
             # A deleted annotation leaves no trace but the count.
             if len(newer.annotations) == annotations:
                 cursors[number] = newer.by(now)
                 continue
         reader.forget(number)
-        found = server.answered_tasks(number)
-        cursors[number] = reader.read(found, Cursor(number, tasks)).by(now)
+        whole = Cursor(number, tasks)
+        cursors[number] = reader.read(server.answered_tasks(number), whole, book.lane).by(now)
     return reader.fetched(cursors, lanes)
 
 
@@ -316,8 +316,8 @@ class _Reader:
         }
         self.rows: dict[tuple[int, int], dict[str, Any]] = {}  # by book and annotation
 
-    def read(self, tasks: Iterable[ServerTask], before: Cursor) -> Cursor:
-        """Read tasks of one book; what is known of it then."""
+    def read(self, tasks: Iterable[ServerTask], before: Cursor, lane: str) -> Cursor:
+        """Read tasks of one book, which is of a lane; what is known of it then."""
         known, foreign, drafts = [], [], []
         seen = set()
         moment = before.moment
@@ -325,8 +325,7 @@ class _Reader:
             seen.add(task.task_id)
             moment = max(moment, task.updated_at)
             drafts += [task.task_id] * bool(task.drafts)
-            alias, lane = self.project.task_of(task.key)
-            image_id = self.images.get(alias, "")
+            image_id = self.images.get(self.project.alias_in(lane, task.key), "")
             for annotation in task.annotations:
                 if image_id:
                     known.append(self._answer(before.project, image_id, lane, task, annotation))

@@ -84,14 +84,13 @@ class Sender:
     def there(self, project: Project) -> Places:
         """All tasks of the review that the server has."""
         found: Places = {}
-        for number in filter(None, project.numbers()):
-            if self.server.counts(number)[0] == 0:
+        for book in project.books:
+            if book.number == 0 or self.server.counts(book.number)[0] == 0:
                 continue
-            for task in self.server.all_tasks(number):
-                alias, lane = project.task_of(task.key)
-                if image_id := self.images.get(alias, ""):
-                    sent = Sent(number, task.task_id, task.untouched)
-                    found.setdefault((lane, image_id), []).append(sent)
+            for task in self.server.all_tasks(book.number):
+                if image_id := self.images.get(project.alias_in(book.lane, task.key), ""):
+                    sent = Sent(book.number, task.task_id, task.untouched)
+                    found.setdefault((book.lane, image_id), []).append(sent)
         return found
 
     def show_again(self, project: Project, places: Places) -> int:

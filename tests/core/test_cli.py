@@ -43,6 +43,20 @@ def test_expected_failure_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_system_that_starts_no_more_threads_is_told_in_one_line(tmp_path: Path) -> None:
+    code = (
+        "import threading\nfrom sixrayd.cli import main\n"
+        "threading.stack_size(1 << 47)\n"  # as large as all addresses
+        "main()"
+    )
+    done = python("-c", code, "download", "--release", "http://127.0.0.1:9/x", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: no more threads can be started; end other programs, or raise `ulimit -u`, then run "
+        "the same command again; what is finished is kept\n"
+    )
+
+
 def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     done = python("-m", "sixrayd", "vaildate", cwd=tmp_path)
     assert done.returncode == 2

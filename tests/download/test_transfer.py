@@ -137,6 +137,13 @@ def test_busy_servers_are_asked_again(tmp_path, server):
     assert got(tmp_path, server) == ZIP
 
 
+def test_a_wait_until_a_moment_that_no_calendar_has_is_none(tmp_path, server):
+    moments = ("01 Jan 99999999999999999999 00:00:00 GMT", "01 Jan 2024 00:00:00 +9999999999999")
+    server.odd[NAME] = [Odd(503, {"Retry-After": f"Mon, {moment}"}) for moment in moments]
+
+    assert got(tmp_path, server) == ZIP
+
+
 def test_a_wait_that_is_asked_for_is_kept(tmp_path, server):
     server.odd[NAME] = [Odd(429, {"Retry-After": "1"})]
 

@@ -296,6 +296,24 @@ def test_an_answer_without_utf8_costs_itself_and_no_others(site):
     assert image in site.standing("torn")
 
 
+def test_a_task_is_of_the_lane_that_it_was_sent_to_whatever_it_says(site):
+    project = site.pushed("astray", 4)
+    lanes = ("adjudication", "l" * 100_000, "\ud800")
+    for _ in lanes:
+        site.answer(project)
+    with site.client() as server:
+        tasks = [task for task in server.all_tasks(project) if task.annotations]
+    for task, lane in zip(tasks, lanes, strict=True):
+        said = json.dumps({"image": "x", "sixrayd": task.key.replace("/", f".{lane}/")})
+        site.change("update task set data = ? where id = ?", said, task.task_id)
+    site.answer(project)
+
+    result = pull(site.workspace, PullSettings("astray"))
+    assert (result.new, result.foreign_tasks) == (1, 3)
+    assert {d.lane for d in load_decisions(site.workspace, "astray")} == {"1"}
+    assert push(site.workspace, PushSettings("astray")).tasks == 3  # whose images nobody has seen
+
+
 def test_what_a_killed_pull_left_is_removed_and_nothing_of_one_that_goes_on(site):
     project = site.pushed("beside", 1)
     now, before = datetime.now(UTC), datetime.now(UTC) - timedelta(hours=2)

@@ -61,7 +61,10 @@ class Calls:
         )
         with self.translated():
             self.sdk: Any = Sdk(  # type: ignore[no-untyped-call]
-                base_url=connection.url, api_key=connection.token, httpx_client=self._http
+                # With the slash, or the token is renewed beside a path, which may be another's.
+                base_url=f"{connection.url}/",
+                api_key=connection.token,
+                httpx_client=self._http,
             )
 
     def close(self) -> None:

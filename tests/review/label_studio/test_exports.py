@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -216,3 +217,15 @@ def test_whatever_stands_in_a_field_is_read_or_refused(place, value):
         assert isinstance(each.cancelled, bool) and isinstance(each.updated_at, str)
         assert {type(number) for number in (each.reviewer, each.author)} == {int}
         assert all(isinstance(region, dict) for region in each.regions)
+
+
+def test_an_answer_of_many_regions_takes_no_more_than_reading_its_json_does():
+    task = {**TASK, "annotations": [{**ANNOTATION, "result": [{"type": "x"}] * 50_000}]}
+    data = json.dumps([task]).encode()
+    taken = []
+    for read_it in (json.loads, lambda said: read_tasks([said])):
+        tracemalloc.start()
+        read_it(data)
+        taken.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert taken[1] < 1.3 * taken[0]

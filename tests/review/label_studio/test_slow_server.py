@@ -8,6 +8,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 from label_studio_sdk.core.unchecked_base_model import UncheckedBaseModel
 
@@ -82,6 +83,29 @@ class Told(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def test_a_token_is_renewed_below_the_address_that_was_named():
+    asked = []
+
+    class Shared(BaseHTTPRequestHandler):  # of a host on which paths are of different people
+        def do_POST(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    renewing = jwt.encode({"exp": 4_000_000_000, "token_type": "refresh"}, "k" * 32)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shared) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        url = f"http://127.0.0.1:{server.server_port}/~ann/label-studio"
+        try:
+            with pytest.raises(ServiceError):
+                LabelStudio(Connection(url, renewing))
+        finally:
+            server.shutdown()
+    assert asked == ["/~ann/label-studio/api/token/refresh/"]
 
 
 @contextmanager
