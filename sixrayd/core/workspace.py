@@ -220,10 +220,12 @@ class Workspace:
                 write_json(self.root / ".hashes.json", cache)
         return found
 
-    def remember(self, path: Path, digest: str) -> None:
-        """Take a file's SHA-256 as known, so that `inputs` need not read it."""
-        stat = path.stat()
-        cache = self._hashes() | {self._key(path): [stat.st_size, stat.st_mtime_ns, digest]}
+    def remember(self, digests: Mapping[Path, str]) -> None:
+        """Take the SHA-256 of files as known, so that `inputs` need not read them."""
+        cache = self._hashes()
+        for path, digest in digests.items():
+            stat = path.stat()
+            cache[self._key(path)] = [stat.st_size, stat.st_mtime_ns, digest]
         write_json(self.root / ".hashes.json", cache)
 
     def removed_inputs(self) -> dict[str, str]:

@@ -80,9 +80,8 @@ def fetch_release(
         for file in fetched:
             if isinstance(file, WantedFile):
                 _tell_absent(file, faults)
-    for file in fetched:
-        if isinstance(file, Receipt):
-            workspace.remember(folder / file.file, file.sha256)
+    came = (file for file in fetched if isinstance(file, Receipt))
+    workspace.remember({folder / file.file: file.sha256 for file in came})
     receipts.compare(here, workspace, faults)
     if not any(file.path.exists() for file in files):
         first = ", ".join(file.name for file in files[:3])

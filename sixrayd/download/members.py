@@ -26,7 +26,7 @@ from sixrayd.download.faults import Faults
 
 TEXTS = frozenset(LIMITS)  # labels, lists and names of classes
 SUMS = "SHA256SUMS"
-OURS = {SUMS, "source.json", "removed.json", "loose.tsv"}  # beside what was fetched
+OURS = {SUMS, "source.json", "arrived.jsonl", "removed.json", "loose.tsv"}  # beside what came
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,23 @@
 """What was fetched, from where, and its hash: recorded at first, compared after."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sixrayd.core.documents import parse_json
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.files import open_to_append, plain_lines, plain_text, write_json
+from sixrayd.core.storage import refusals_told
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.place import ReleasePlace
 from sixrayd.download.sources import shown_url
+
+ARRIVED = "arrived.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,13 @@ class Receipt:
 
 
 class Receipts:
-    """`source.json` of a workspace's release folder."""
+    """`source.json` of a workspace's release folder, and beside it what came since it was written:
+    a release may have a file for each image.
+    """
 
     def __init__(self, path: Path, document: dict[str, Any]) -> None:
         self._path, self._document, self._lock = path, document, Lock()
+        self._arrived = path.with_name(ARRIVED)
 
     @classmethod
     def open(cls, folder: Path, place: ReleasePlace) -> "Receipts":
@@ -47,7 +55,8 @@ class Receipts:
                 f"{folder}: holds files of {document['url']}; remove it, or name another "
                 "workspace with -w"
             )
-        receipts = cls(path, {"files": {}, **document})
+        files = document.get("files", {}) | _arrived(folder / ARRIVED)
+        receipts = cls(path, {**document, "files": files})
         receipts._write()
         return receipts
 
@@ -67,13 +76,13 @@ class Receipts:
 
     def add(self, receipt: Receipt) -> None:
         """Record a file that came."""
+        row = {"bytes": receipt.bytes, "sha256": receipt.sha256, "from": receipt.mirror}
         with self._lock:
-            self._document["files"][receipt.file] = {
-                "bytes": receipt.bytes,
-                "sha256": receipt.sha256,
-                "from": receipt.mirror,
-            }
-            self._write()
+            self._document["files"][receipt.file] = row
+            with refusals_told(self._arrived), open_to_append(self._arrived) as file:
+                file.write(json.dumps({receipt.file: row}).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def compare(self, paths: Sequence[Path], workspace: Workspace, faults: Faults) -> None:
         """Compare files with what is recorded of them, and record those that are not yet."""
@@ -88,10 +97,13 @@ class Receipts:
                     "it to fetch it again",
                 )
             elif not first:
-                self.add(Receipt(name, path.stat().st_size, digest, ""))
+                size = path.stat().st_size
+                self._document["files"][name] = {"bytes": size, "sha256": digest, "from": ""}
+        self._write()
 
     def _write(self) -> None:
         write_json(self._path, self._document)
+        self._arrived.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -107,6 +119,23 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not good or not isinstance(document.get("url"), str):
         raise _broken(path, "expected an object with url and files")
     return dict(document)
+
+
+def _arrived(path: Path) -> dict[str, Any]:
+    """What came since the document was written; a line that a kill cut short counts for nothing:
+    its file comes again."""
+    found: dict[str, Any] = {}
+    try:
+        for line in plain_lines(path):
+            said = parse_json(line)
+            found |= {file: row for file, row in said.items() if isinstance(row, dict)}
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _broken(path, str(error)) from error
+    except NONSENSE:
+        pass
+    return found
 
 
 def _broken(path: Path, reason: str) -> ReleaseError:

@@ -25,7 +25,8 @@ from sixrayd.download.sources import shown_url
 
 _CHUNK = 1 << 20
 _FREE = 256 << 20  # bytes that stay free
-_LOOK = 64 << 20  # bytes that come between two looks at that
+_LOOK = 64 << 20  # bytes of the disk that are taken between two looks at that
+_BLOCK = 4096  # bytes that a file takes at least
 _CONNECT_S = 15.0
 _ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
 _GONE = (404, 410)
@@ -68,7 +69,8 @@ class Traffic:
     total: int = 0  # bytes, 0 is unknown
     stop: Event = field(default_factory=Event)
     _done: dict[Path, int] = field(default_factory=dict)
-    _looked: dict[Path, int] = field(default_factory=dict)  # at the disk's room, last
+    _in_all: int = 0  # bytes of all parts
+    _unlooked: int = 0  # bytes of the disk since its room was looked at
     _lock: Lock = field(default_factory=Lock)
 
     def at(self, part: Path, size: int, most: int = 0) -> None:
@@ -85,14 +87,17 @@ class Traffic:
         if most and size > most:
             raise ReleaseError(f"more than {most} bytes came, expected no more; run it again")
         with self._lock:
-            if size - self._looked.get(part, 0) >= _LOOK:
-                self._looked[part] = size
+            more = size - self._done.get(part, 0)
+            self._unlooked += more if part in self._done else max(more, _BLOCK)
+            if self._unlooked >= _LOOK:
+                self._unlooked = 0
                 if shutil.disk_usage(part.parent).free < _FREE:
                     raise ReleaseError(
                         f"less than {_FREE >> 20} MiB are left on the disk; make room"
                     )
             self._done[part] = size
-            self.report("MB fetched", sum(self._done.values()) >> 20, self.total >> 20)
+            self._in_all += more
+            self.report("MB fetched", self._in_all >> 20, self.total >> 20)
 
 
 class Mirror(Protocol):

@@ -69,6 +69,16 @@ def test_the_last_of_a_disk_is_left(tmp_path, server, monkeypatch):
     )
 
 
+def test_a_tiny_file_takes_a_block_of_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "_LOOK", 3 * 4096)
+    monkeypatch.setattr(transfer, "_FREE", 1 << 62)
+    traffic = transfer.Traffic(lambda what, done, total: None)
+    for name in ("0.jpg", "1.jpg"):
+        traffic.at(tmp_path / name, 1)
+    with pytest.raises(ReleaseError, match="are left on the disk"):
+        traffic.at(tmp_path / "2.jpg", 1)
+
+
 def test_cut_at_the_same_byte_for_ever(tmp_path, server):
     server.odd[NAME] = [Odd(cut=100), *[Odd(cut=0)] * 9]
 
