@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import sixrayd
+from sixrayd.core.home import with_home
 from sixrayd.core.memory import MemorySize, keep_within, limit_reached, usual_limit
 
 # Command → one line of help; the command itself lives in sixrayd/NAME/command.py.
@@ -45,6 +46,9 @@ class _LazyGroup(click.Group):
             importlib.import_module(f"sixrayd.{cmd_name}.command"), cmd_name
         )
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [with_home(word) for word in args])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         most = ctx.params["memory"]
