@@ -2,6 +2,7 @@
 
 import importlib
 import shlex
+import signal
 import sys
 from typing import Any
 
@@ -103,6 +104,9 @@ def cli(memory: int | None) -> None:
 
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if raises:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a word: nothing is begun
     from sixrayd.core.children import keep_to_safe_paths
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
@@ -112,6 +116,8 @@ def main() -> None:
 
     keep_to_safe_paths()
     share_cores()
+    if raises:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         cli(prog_name="sixrayd", obj=OF_ITS_OWN)
     except (SixraydError, OSError, UnicodeEncodeError) as error:
