@@ -2,12 +2,14 @@
 
 import importlib
 import shlex
+import signal
 import sys
 from typing import Any
 
 import click
 
 import sixrayd
+from sixrayd.core.home import with_home
 from sixrayd.core.memory import MemorySize, keep_within, limit_reached, usual_limit
 
 # Command → one line of help; the command itself lives in sixrayd/NAME/command.py.
@@ -45,6 +47,9 @@ class _LazyGroup(click.Group):
             importlib.import_module(f"sixrayd.{cmd_name}.command"), cmd_name
         )
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [with_home(word) for word in args])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         most = ctx.params["memory"]
@@ -99,6 +104,9 @@ def cli(memory: int | None) -> None:
 
 def main() -> None:
     """Entry point: expected failures and storage that refuses end in one line and exit code 1."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if raises:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a word: nothing is begun
     from sixrayd.core.children import keep_to_safe_paths
     from sixrayd.core.cores import share_cores
     from sixrayd.core.errors import SixraydError
@@ -108,6 +116,8 @@ def main() -> None:
 
     keep_to_safe_paths()
     share_cores()
+    if raises:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         cli(prog_name="sixrayd", obj=OF_ITS_OWN)
     except (SixraydError, OSError, UnicodeEncodeError, RuntimeError) as error:

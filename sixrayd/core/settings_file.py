@@ -12,6 +12,7 @@ import click
 from sixrayd.core.documents import MOST_TOML, parse_toml
 from sixrayd.core.errors import MOST_PRINTED, SettingsError, printable
 from sixrayd.core.files import read_plain
+from sixrayd.core.home import with_home
 from sixrayd.core.storage import is_refusal, refusal
 
 # On a field of settings: an address, a token's file or a path, which leads out of the workspace.
@@ -73,6 +74,8 @@ def _settings(path: Path, context: click.Context, outside: bool = True) -> dict[
             raise SettingsError(f"{path}: {_shown(name)} is no setting of `{context.command_path}`")
         if not outside and isinstance(option, OutsideOption | OutsideArgument):
             raise SettingsError(f"{path}: {name!r} {_elsewhere(option, context)}")
+        if isinstance(said, str) and isinstance(option, OutsideOption | OutsideArgument):
+            said = with_home(said)
         fault = "" if outside else _unprintable(said)  # `--help` shows what is set
         if fault := fault or _fault(option, said, context):
             raise SettingsError(f"{path}: {name} = {_shown(said)}: {fault}")
@@ -122,7 +125,8 @@ def _section(table: Any, path: Path, context: click.Context) -> dict[str, Any]:
             where = ".".join([*names, printable(name, _MOST_SHOWN)])
             if not isinstance(settings, dict):
                 value = f"{where} = {_shown(settings)}"
-                raise SettingsError(f"{path}: {value}: expected settings below [{where}]")
+                below = where if name in known else ".".join([*names, str(inner.info_name)])
+                raise SettingsError(f"{path}: {value}: expected settings below [{below}]")
             if name not in known:
                 raise SettingsError(
                     f"{path}: [{where}] is no command; known are {', '.join(known)}"

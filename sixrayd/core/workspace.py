@@ -40,6 +40,7 @@ REMOVED = "release/removed.json"
 TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
 _SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
 _WORKSPACE = re.compile(r"-w|--w(o|or|ork|orks\w*)?(=|$)")  # the option, however shortened
+_READ_ON = ("models", "mine")  # whose files other stages read; `download` checks its own
 _LONGEST_COMMAND = 4000  # bytes
 
 
@@ -175,9 +176,11 @@ class Workspace:
         path = self.folder(stage, name) / file
         wanted = self.run(stage, name).outputs.get(file)
         if not path.exists() or self.inputs(path)[self._key(path)] != wanted:
+            line = self.typed(stage, name) or f"{verb(STAGES[stage])} --name {shlex.quote(name)}"
+            line += "" if "--force" in line.split() else " --force"
             raise WorkspaceError(
                 f"{path}: not the file that {verb(STAGES[stage])!r} wrote; "
-                f"run it again with --name {name}"
+                f"run `{self.command(line)}`"
             )
         return path
 
@@ -280,12 +283,25 @@ class Workspace:
         if there is None:
             plan = self.folder(run.stage, run.name) / "plan.json"
             return "plan.json cannot be read" if plan.exists() else ""
-        return "" if there.same_work(run) else differences(there, run)
+        return self._spoiled(there) if there.same_work(run) else differences(there, run)
 
     def is_done(self, run: Run) -> bool:
-        """Whether the same work is finished."""
-        path = self.folder(run.stage, run.name) / "run.json"
-        return path.exists() and self.run(run.stage, run.name).same_work(run)
+        """Whether the same work is finished, and there as it was written where others read it."""
+        if not (self.folder(run.stage, run.name) / "run.json").exists():
+            return False
+        there = self.run(run.stage, run.name)
+        return there.same_work(run) and not self._spoiled(there)
+
+    def _spoiled(self, run: Run) -> str:
+        """The first output of a model or a mining that is not as it was written; else empty."""
+        folder = self.folder(run.stage, run.name)
+        if run.stage not in _READ_ON or not (folder / "run.json").exists():
+            return ""
+        for file, digest in sorted(run.outputs.items()):
+            path = folder / file
+            if not path.is_file() or self.inputs(path)[self._key(path)] != digest:
+                return f"{file} is gone or not what was written"
+        return ""
 
     def begin(self, run: Run, *, keep: bool = False) -> bool:
         """Make the folder ready for a run; call under the lock.
@@ -343,7 +359,19 @@ class Workspace:
             return ""
         known = verb(STAGES[stage]).split()
         ours = words[: len(known)] == known and not any(map(_WORKSPACE.match, words))
+        if stage == "shards" and "--release" in words[:-1]:
+            words = self._from_here(words, words.index("--release") + 1)
         return shlex.join(words) if ours else ""
+
+    def _from_here(self, words: list[str], at: int) -> list[str]:
+        """The words, with the whole path of a release that was named from another folder."""
+        with suppress(WorkspaceError, OSError, ValueError):
+            held = self.held("shards")
+            whole = Path(str(held.settings.get("release", "")) if held else "")
+            there = whole.is_absolute() and whole.exists()
+            if there and Path(words[at]).resolve() != whole.resolve():
+                return [*words[:at], str(whole), *words[at + 1 :]]
+        return words
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""

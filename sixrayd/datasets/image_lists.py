@@ -73,9 +73,13 @@ def text_of(data: bytes) -> str:
     return data.decode(_encoding(data), "replace")
 
 
+def is_wide(data: bytes) -> bool:
+    """Whether a text is in UTF-16, by its mark."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 def _encoding(data: bytes) -> str:
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return "utf-16" if wide else "utf-8-sig"
+    return "utf-16" if is_wide(data) else "utf-8-sig"
 
 
 def listed_lines(data: bytes) -> list[tuple[int, str]]:

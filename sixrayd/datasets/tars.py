@@ -21,6 +21,10 @@ _TAR = re.compile(
     r"(?:[._-]?(?:part)?(?P<part>\d+|(?!xz|lz|gz|bz|br|zst)[a-z]{2,3}))?[._-]?",
     re.IGNORECASE,
 )
+_STARTS = {
+    **{b"\x1f\x8b": ".tar.gz", b"BZh": ".tar.bz2", b"\xfd7zXZ\x00": ".tar.xz"},
+    **{b"PK\x03\x04": ".zip", b"Rar!\x1a\x07": ".rar", b"7z\xbc\xaf": ".7z"},
+}
 _PAGES = (b"<?xml", b"<!doct", b"<html", b"<error")
 
 
@@ -121,8 +125,12 @@ def is_archive(path: Path, magic: bytes, tell: Tell) -> bool:
     head = _head(path, tell)
     if not head:
         return False
-    if fault := wrong_start(head, magic):
-        tell(path.name, f"{fault}; fetch it again", Flaw.NOT_READ)
+    fault, real = wrong_start(head, magic), "" if _is_page(head) else _suffix_by(head)
+    if not fault and path.name.lower().endswith(".tar") and real not in ("", ".tar"):
+        fault = f"begins with {head[:8]!r}, as no plain tar does"
+    if fault:
+        advice = f"by that it is a {real}: rename it so" if real else "fetch it again"
+        tell(path.name, f"{fault}; {advice}", Flaw.NOT_READ)
     return not fault
 
 
@@ -135,12 +143,23 @@ def start_of_tar(name: str) -> bytes | None:
 
 def wrong_start(head: bytes, magic: bytes = b"") -> str:
     """What is wrong with an archive's first bytes; empty where nothing is."""
-    if head.lstrip()[:6].lower().startswith(_PAGES):
+    if _is_page(head):
         text = " ".join(head[:400].decode("utf-8", "replace").split())[:160]
         return f"begins with {text!r}: an error page under the archive's name"
     if not head.startswith(magic):
         return f"begins with {head[:8]!r}, expected {magic!r}"
     return ""
+
+
+def _is_page(head: bytes) -> bool:
+    return head.lstrip()[:6].lower().startswith(_PAGES)
+
+
+def _suffix_by(head: bytes) -> str:
+    """How an archive's name should end by its first bytes; empty where these tell nothing."""
+    if head[257:262] == b"ustar":
+        return ".tar"
+    return next((suffix for start, suffix in _STARTS.items() if head.startswith(start)), "")
 
 
 def _is_part(path: Path, part: str, runs: set[str]) -> bool:

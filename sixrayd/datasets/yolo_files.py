@@ -10,6 +10,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.voc import OnFault, VocAnnotation, VocObject, settle_objects
+from sixrayd.datasets.image_lists import is_wide, text_of
 from sixrayd.datasets.merging import FilePart, check_places, copy_of, first_spellings, merge
 from sixrayd.datasets.namesakes import Namesakes, label_of
 from sixrayd.datasets.places import IMAGES, suffix_of
@@ -51,6 +52,7 @@ class YoloFiles:
     @staticmethod
     def wants(where: str, data: bytes | None) -> bool:
         """Whether a file may be labels, a list of images, or name classes."""
+        data = data and _in_utf8(data)
         if YoloNames.wants(where, data):
             return True
         stem, suffix = posixpath.splitext(posixpath.basename(where).lower())
@@ -66,6 +68,7 @@ class YoloFiles:
 
     def take(self, where: str, data: bytes) -> None:
         """Add a file."""
+        data = _in_utf8(data)
         self._known = self._sides = None
         if YoloNames.wants(where, data):
             self._names.take(where, data)
@@ -177,6 +180,11 @@ class YoloFiles:
         if _in_labels(where):
             return True
         return self._names.where != "" and (has_rows(data) or folder in self._row_folders)
+
+
+def _in_utf8(data: bytes) -> bytes:
+    """A text in UTF-8; some programs on Windows write UTF-16 with a mark."""
+    return text_of(data).encode() if is_wide(data) else data
 
 
 def _in_labels(where: str) -> bool:

@@ -85,7 +85,8 @@ def settle_row(
 def _name(text: str, names: Mapping[int, str]) -> str:
     value = _number("class", text)
     if not value.is_integer() or int(value) not in names:
-        found = f"is none of 0 to {max(names)}" if names else "has no name"
+        gap = not names or (value.is_integer() and 0 <= value <= max(names))
+        found = "has no name" if gap else f"is none of 0 to {max(names)}"
         raise UselessBoxError(
             Flaw.UNKNOWN_CLASS,
             f"class {text[:20]} {found}; data.yaml, obj.names or classes.txt names them",

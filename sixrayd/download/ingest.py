@@ -79,6 +79,9 @@ class Ingest:
     allowance: Allowance = field(default_factory=Allowance)  # of all archives
     pixels: PixelAllowance = field(default_factory=PixelAllowance)  # of all images
     told: set[Finding] = field(default_factory=set)
+    texts_first: bool = False  # whether the texts of tars were read before their images
+    other_text: str = ""  # the first JSON or CSV that was passed over
+    set_digests: set[bytes] = field(default_factory=set)  # of image sets
     merged: int = 0
 
     def __post_init__(self) -> None:
@@ -113,6 +116,7 @@ class Ingest:
         for member in loose_members(release.root, self.faults, TEXTS):
             self.loose.add(member)
             self._take_text(member)
+        self._read_texts_of_tars(release)
         self._check_classes()
         self._note_labels()
 
@@ -158,12 +162,28 @@ class Ingest:
             **({"splits": splits} if splits else {}),
         }
 
+    def _read_texts_of_tars(self, release: Release) -> None:
+        """Read the texts of tars before their images, where nothing else says what these show;
+        what is wrong with the tars is told when the images are read.
+        """
+        if self.register.listed or self.labels.image_ids:
+            return
+        self.texts_first = True
+        faults, allowance = Faults("skip"), allowed(release.archives)
+        for name, parts in release.tars.items():
+            for member in tar_members(parts, name, faults, TEXTS, allowance):
+                self._take_text(member)
+
     def _take_text(self, member: Member) -> None:
         if is_image_set(member):
+            digest = hashlib.sha256(member.data).digest()
+            if self.register.come and digest in self.set_digests:
+                return  # the same lies beside the archive
             if self.register.come:
                 raise ReleaseError(
                     f"{member.where}: an image set among the images; unpack it beside the archive"
                 )
+            self.set_digests.add(digest)
             self.splits.add_list(member.where, self.sets.read(member, self.faults))
         elif is_voc_list(member):
             self.splits.add_voc_list(member)
@@ -171,6 +191,8 @@ class Ingest:
             self.labels.take(member.where, member.data)
         else:
             self.faults.passed_over[member.suffix] += 1
+            if member.suffix in (".json", ".csv"):
+                self.other_text = self.other_text or member.where
 
     def _check_classes(self) -> None:
         """Refuse a set whose own list of classes is another, before anything is decoded."""
@@ -252,10 +274,10 @@ class Ingest:
         for name, parts in release.tars.items():
             wanted = IMAGES | TEXTS
             for member in tar_members(parts, name, self.faults, wanted, self.allowance):
-                if member.suffix in TEXTS:
-                    self._take_text(member)
-                else:
+                if member.suffix not in TEXTS:
                     yield member
+                elif not self.texts_first:
+                    self._take_text(member)
         for path in release.zips:
             yield from zip_members(path, self.faults, IMAGES, self.allowance)
         for member in loose_members(release.root, self.faults, IMAGES):
@@ -283,6 +305,8 @@ class Ingest:
         digest = hashlib.sha256(member.data).digest()
         if source is None:
             text = "in no image set, without annotation, and its name is neither P… nor N…"
+            if self.other_text:
+                text += f"; {self.other_text} has no labels in VOC's, COCO's or YOLO's form"
             flaw = Flaw.UNLISTED_IMAGE if self.register.listed else Flaw.UNSAID_IMAGE
             self.faults.add(member.where, text, flaw)
         elif (other := self.register.take(image, digest, member.where)) is None:

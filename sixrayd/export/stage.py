@@ -16,6 +16,7 @@ from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
 from sixrayd.core.runs import read_run
+from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.staging import MANIFEST, Staging, listed_files, sole_writer, staged
 from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocAnnotation
@@ -72,6 +73,7 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         planned = _plan(workspace, settings)
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder
+        _refuse_other_stages(workspace, target)
         pointer = _pointer(workspace, planned, target)
         workspace.check_own(pointer)
         with sole_writer(target):
@@ -405,6 +407,15 @@ def _images(
             else:
                 bare.append(record.image_id)
             bar.advance(task)
+
+
+def _refuse_other_stages(workspace: Workspace, target: Path) -> None:
+    for stage in STAGES:
+        if stage != "export" and target.is_relative_to((workspace.root / stage).resolve()):
+            raise WorkspaceError(
+                f"{target}: lies in {stage}/ of the workspace, where `{verb(STAGES[stage])}` "
+                "keeps its own; name another folder with --out"
+            )
 
 
 def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:

@@ -1,6 +1,7 @@
 """The command line as a whole."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,21 @@ def test_a_system_that_starts_no_more_threads_is_told_in_one_line(tmp_path: Path
         "error: no more threads can be started; end other programs, or raise `ulimit -u`, then run "
         "the same command again; what is finished is kept\n"
     )
+
+
+def test_interrupted_while_it_loads_it_says_nothing(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'sixrayd.core.printing':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from sixrayd.cli import main\nsys.argv[1:] = ['status']\nmain()"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path) -> None:

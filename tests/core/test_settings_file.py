@@ -121,6 +121,15 @@ def test_the_users_own_file_may_and_the_workspaces_beats_it(tmp_path: Path) -> N
     )
 
 
+def test_a_path_of_the_users_file_may_lie_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    users = '[review.pull]\ntoken-file = "~/none"\n'
+    said = run(tmp_path, "", "review", "pull", users=users)[1]
+    assert said.endswith(f"token-file = '{tmp_path}/none': File '{tmp_path}/none' does not exist.")
+
+
 def test_a_users_file_has_an_absolute_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +145,7 @@ def test_a_users_file_has_an_absolute_place(
     ("text", "message"),
     [
         ("[mine]\nworkspace = '/'", "'workspace' is no setting of `cli mine`"),
+        ("threshold = 1", "threshold = 1: expected settings below [mine]"),
         ("mine.threshold.x = 1", "threshold = {'x': 1}: expected a text or a number"),
         ("[mine]\nthreshold = nan", "threshold = nan: expected a finite number"),
         ("[mine]\nthreshold = true", "threshold = True: expected a text or a number"),
@@ -155,7 +165,8 @@ def test_a_users_file_has_an_absolute_place(
         ('[mine]\ncrop = "all"', "crop = 'all': 'all' is not one of 'none', 'tdc', 'tiles'."),
         ("[mine]\n'a\\u001bb' = 1", "'a\\\\u001bb' is no setting of `cli mine`"),
         (f"x = {'[' * 3000}", "not TOML: nested too deeply"),
-        ("[review]\nname = 'a'", "review.name = 'a': expected settings below [review.name]"),
+        ("[review]\nname = 'a'", "review.name = 'a': expected settings below [review.status]"),
+        ("[review]\npull = 1", "review.pull = 1: expected settings below [review.pull]"),
         ("[review.pul]", "[review.pul] is no command; known are adjudicate, agreement"),
         ("a." * 500_000 + "a = 1", "not TOML: line 1 has 500000 dots; break long lines"),
         ("#" * (1 << 20) + "#", "not TOML: more than 1048576 bytes"),

@@ -1,5 +1,6 @@
 """The workspace: lock, run.json, staleness."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,47 @@ def test_begin_finish_and_repeat(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "mine/a").iterdir()) == ["part", "run.json"]
     assert not workspace.begin(RUN)
     assert workspace.run("mine", "a").summary == {"n": 2}
+
+
+def test_what_is_spoiled_is_not_done(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for stage in ("models", "mine"):
+        run = replace(RUN, stage=stage)
+        workspace.begin(run)
+        file = tmp_path / stage / "a/weights"
+        file.write_text("whole")
+        outputs = {"weights": hashlib.sha256(b"whole").hexdigest()}
+        workspace.finish(replace(run, outputs=outputs))
+        assert workspace.other_work(run) == "" and not workspace.begin(run)
+
+        file.write_text("")
+        assert workspace.other_work(run) == "weights is gone or not what was written"
+        with pytest.raises(WorkspaceError) as caught:
+            workspace.output(stage, "a", "weights")
+        command = {"models": "sixrayd train", "mine": "sixrayd mine"}[stage]
+        assert str(caught.value) == (
+            f"{file}: not the file that '{command}' wrote; "
+            f"run `{command} --name a --force -w {tmp_path}`"
+        )
+        assert workspace.begin(run) and not file.exists()
+
+
+def test_a_release_that_was_named_from_another_folder_is_named_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "sixrayd download --release rel --seed 1"
+    workspace = Workspace(tmp_path / "w", lambda **_: line)
+    (tmp_path / "rel").mkdir()
+    (tmp_path / "sub/rel").mkdir(parents=True)
+    workspace.begin(Run("shards", "", {"release": str(tmp_path / "rel")}, {}))
+
+    monkeypatch.chdir(tmp_path)
+    assert workspace.typed("shards") == line
+    monkeypatch.chdir(tmp_path / "sub")
+    whole = f"sixrayd download --release {tmp_path}/rel --seed 1"
+    assert workspace.typed("shards") == whole
+    (tmp_path / "rel").rmdir()
+    assert workspace.typed("shards") == line
 
 
 def test_other_work_starts_afresh_unless_kept(tmp_path: Path) -> None:

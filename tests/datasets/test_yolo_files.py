@@ -40,6 +40,25 @@ def test_fractions_become_pixels():
     )
 
 
+def test_texts_that_windows_wrote():
+    files = {
+        "data.yaml": "names: [Gun, Knife]\ntest: test.txt\n",
+        "test.txt": "images/train/P00001.jpg\n",
+        WHERE: "1 0.5 0.5 0.2 0.2\r\n",
+    }
+    labels = taken({where: text.encode("utf-16") for where, text in files.items()})
+
+    found = labels.annotation("P00001", (100, 50), ClassList(), "stop")
+    assert found.objects == (VocObject(Box("Knife", 40, 20, 60, 30)),)
+    assert (labels.sides, labels.findings) == ({"given": {"P00001": "test"}}, [])
+
+
+def test_a_number_between_others_that_has_no_name():
+    labels = taken({"data.yaml": b"names: {0: Gun, 2: Knife}\n", WHERE: b"1 .5 .5 .2 .2\n"})
+    with pytest.raises(AnnotationError, match=r"line 1: class 1 has no name; data\.yaml"):
+        labels.annotation("P00001", (100, 50), ClassList(), "stop")
+
+
 def test_an_empty_file_says_that_the_image_shows_nothing():
     annotation = read(b"\n")
 

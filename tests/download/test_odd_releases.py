@@ -1,5 +1,6 @@
 """Releases as people have them: nothing in them vanishes without a word."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -13,6 +14,9 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.places import IMAGES
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import listed_image
+from sixrayd.download.settings import DownloadSettings
+from sixrayd.download.stage import download
+from tests.datasets.sets import NAMES, as_coco, as_voc, as_yolo
 from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc
 
 
@@ -208,6 +212,63 @@ def test_without_any_image_the_first_fault_is_said(tmp_path):
         f"{release}: no image found; expected JPEGImage.tar.gz00 … or folders of images; the "
         "first fault passed over: a.tar.gz: begins with b'no archi', expected "
         "b'\\x1f\\x8b'; fetch it again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.tar", tar_gz({}), "as no plain tar does; by that it is a .tar.gz: rename it so"),
+        (
+            "a.tar.gz00",
+            gzip.decompress(tar_gz({"a.jpg": b""})),
+            "expected b'\\x1f\\x8b'; by that it is a .tar: rename it so",
+        ),
+        ("a.zip", b"Rar!\x1a\x07", "expected b'PK'; by that it is a .rar: rename it so"),
+        ("a.tgz", b"PK\x03\x04", "expected b'\\x1f\\x8b'; by that it is a .zip: rename it so"),
+    ],
+)
+def test_an_archive_under_the_name_of_another_kind_is_told_what_it_is(
+    tmp_path, loose, name, data, said
+):
+    (loose / name).write_bytes(data)
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, loose)
+    assert str(caught.value).startswith(f"{name}: begins with b'")
+    assert str(caught.value).endswith(f", {said}; mend it or pass --on-error skip")
+
+
+@pytest.mark.parametrize("write", [as_voc, as_coco, as_yolo])
+def test_labels_behind_the_images_of_a_tar_are_read(tmp_path, write):
+    write(tmp_path / "set")
+    files = [path for path in (tmp_path / "set").rglob("*") if path.is_file()]
+    files.sort(key=lambda path: path.suffix not in IMAGES)
+    (tmp_path / "tarred").mkdir()
+    packed = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in files}
+    (tmp_path / "tarred/set.tar.gz").write_bytes(tar_gz(packed))
+
+    results = []
+    for at in ("set", "tarred"):
+        settings = DownloadSettings(str(tmp_path / at), NAMES)
+        results.append(download(Workspace(tmp_path / f"ws-{at}"), settings))
+
+    kept = ("images", "positives", "boxes", "notes", "skipped", "passed_over")
+    loose, tarred = ({name: getattr(result, name) for name in kept} for result in results)
+    assert tarred == loose
+    assert (tarred["images"], tarred["positives"], tarred["boxes"]) == (4, 3, 6)
+
+
+def test_a_json_that_is_no_labels_is_named_where_nothing_is_said_of_an_image(tmp_path):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "a.jpg").write_bytes(jpeg(1))
+    (release / "labels.json").write_bytes(b'{"images": [{"id": 1, "file_na')
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, release)
+    assert str(caught.value) == (
+        "a.jpg: in no image set, without annotation, and its name is neither P… nor N…; "
+        "labels.json has no labels in VOC's, COCO's or YOLO's form; mend it or pass --on-error "
+        "skip"
     )
 
 

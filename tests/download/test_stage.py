@@ -242,6 +242,9 @@ def test_an_image_set_inside_the_tar_of_images_comes_too_late(tmp_path):
     release = tiny.write(tmp_path / "release", sums=False)
     files = {"P00001.jpg": tiny.images["P00001"], "ImageSet/train.csv": tiny.csv()}
     cut(release, tar_gz(files), 1, "a.tar.gz")
+    assert take(tmp_path / "same", release).images == 8  # it lies beside the archive, too
+
+    cut(release, tar_gz(files | {"ImageSet/train.csv": tiny.csv() + b"\n"}), 1, "a.tar.gz")
     for on_error in ("stop", "skip"):
         with pytest.raises(ReleaseError) as caught:
             take(tmp_path, release, on_error)

@@ -307,6 +307,7 @@ def test_an_export_elsewhere_stands_beside_the_workspaces_own(workspace, tmp_pat
     [
         ("other/{name}", "is an export, too; give --out another name"),
         (".hidden", "name '.hidden': needs to be a plain folder name"),
+        ("ws/shards/D", "lies in shards/ of the workspace, where `sixrayd download` keeps its own"),
         ("file/D", "cannot be written (File exists); name another place, or move aside"),
     ],
 )
