@@ -170,9 +170,11 @@ class Ingest:
             return
         self.texts_first = True
         faults, allowance = Faults("skip"), allowed(release.archives)
-        for name, parts in release.tars.items():
+        for number, (name, parts) in enumerate(release.tars.items(), 1):
+            self.report("archives looked through for labels", number - 1, len(release.tars))
             for member in tar_members(parts, name, faults, TEXTS, allowance):
                 self._take_text(member)
+            self.report("archives looked through for labels", number, len(release.tars))
 
     def _take_text(self, member: Member) -> None:
         if is_image_set(member):
