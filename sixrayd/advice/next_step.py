@@ -136,6 +136,7 @@ class Judgement:
         """All that is left to do, the first thing first; commands without the workspace."""
         yield from self._of_release()
         if not self.results["mine"] or self._must_train():
+            yield from self._of_stale_set()
             yield from self._of_results("models", "what it learnt from has changed")
         yield from self._of_mining()
         for state in reversed(self.reviews.states):
@@ -158,6 +159,8 @@ class Judgement:
             there = self.workspace.root.exists()
             nothing = "nothing is ingested" if there else f"{self.workspace.root} is not there"
             why = nothing if newest is None else f"the ingest is {newest.progress}"
+            if newest is not None and newest.progress is StageProgress.STALE:
+                yield self._anew("shards", newest, why)
             yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
 
     def _of_learning(self, model: str) -> Iterator[Step]:
@@ -167,12 +170,23 @@ class Judgement:
         run = self.workspace.run("models", model)
         precision = _table(run.summary, "validation").get("mean", 1.0)
         if isinstance(precision, int | float) and precision < LEARNT:
-            review = str(run.settings.get("round") or "")
-            if review and is_outdated(self.workspace, review):
-                line = f"sixrayd review next --name {shlex.quote(review)}"
-                yield Step(line, "decisions were pulled or withdrawn since its round was written")
+            yield from self._of_set(run)
             why = f"it has learnt next to nothing: validation AP {precision:.3f}"
             yield Step(_longer(self.workspace.typed("models", model), run), why)
+
+    def _of_stale_set(self) -> Iterator[Step]:
+        """The set of the newest model's round, where the model is to be made again."""
+        newest = self._newest("models")
+        if newest and newest.progress is StageProgress.STALE:
+            yield from self._of_set(self.workspace.run("models", newest.name))
+
+    def _of_set(self, run: Run) -> Iterator[Step]:
+        """The set of a model's round anew, where it is not of what there is now."""
+        review = str(run.settings.get("round") or "")
+        if review and is_outdated(self.workspace, review):
+            line = f"sixrayd review next --name {shlex.quote(review)}"
+            line += _options(run.settings, {"split": ""})
+            yield Step(line, "decisions or the release have changed since its round was written")
 
     def _of_mining(self) -> Iterator[Step]:
         newest, mined = self._newest("models"), self._newest("mine")
@@ -425,8 +439,9 @@ def _longer(line: str, run: Run) -> str:
 def _estimate(run: Run) -> str:
     line = "sixrayd estimate"
     bound, target = (_table(run.settings, key) for key in ("bound", "target"))
-    usual = {"confidence": 0.95, "sensitivity": 1.0, "consensus": "adjudicator"}
+    usual = {"confidence": 0.95, "sensitivity": 1.0, "consensus": "adjudicator", "gamma": 1.0}
     line += _options(bound, usual)  # a second look is no single one
+    line += " --confirmed" * (bound.get("confirmed") is True)
     wanted = {f"target_{key}": value for key, value in target.items()}
     return line + _options(wanted, {"target_left": None, "target_recall": None})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import is_plain, parse_json
 from sixrayd.core.files import plain_text
 from sixrayd.core.index import Index
@@ -35,7 +36,12 @@ from sixrayd.decisions.decision import (
     said_in_all,
 )
 from sixrayd.decisions.second_looks import second_looks
-from sixrayd.decisions.unsettled import Unsettled, adjudicating_reviews, count_unsettled
+from sixrayd.decisions.unsettled import (
+    Unsettled,
+    adjudicating_reviews,
+    classes_in_use,
+    count_unsettled,
+)
 
 Lanes = Mapping[str, tuple[int, int]]  # answers and tasks of each
 # Options of a push that are no text, and what numbers lie between.
@@ -136,6 +142,11 @@ class Reviews:
         """See `adjudicating_reviews`."""
         return adjudicating_reviews(self.workspace)
 
+    @cached_property
+    def classes(self) -> ClassList | None:
+        """See `classes_in_use`."""
+        return classes_in_use(self.workspace)
+
     def of(self, name: str) -> ReviewState | None:
         """The review of this name, if it was pushed."""
         return next((state for state in self.states if state.name == name), None)
@@ -186,7 +197,9 @@ class Reviews:
                 row["kind"] == Kind.SPOT_CHECK and (row["lane"], row["image_id"]) not in closed
                 for row in rows
             ),
-            unsettled=told.unsettled if told else count_unsettled(rows, self.said, said, elsewhere),
+            unsettled=told.unsettled
+            if told
+            else count_unsettled(rows, self.said, said, elsewhere, self.classes),
             whole=(folder / "run.json").exists() and (folder / "tasks.parquet").exists(),
             server=str(project.get("server", LOCAL)),
             options=options,

@@ -49,7 +49,7 @@ def learners(workspace: Workspace, review: str) -> list[str]:
 
 
 def is_current(workspace: Workspace, review: str) -> bool:
-    """Whether a review's set was made of all decisions that there are."""
+    """Whether a review's set was made of all decisions that there are, on the release as it is."""
     path = training_set(workspace, review).with_suffix(".json")
     try:
         made = read_run(path)
@@ -57,12 +57,14 @@ def is_current(workspace: Workspace, review: str) -> bool:
         return False
     names = reviews_with_decisions(workspace)
     files = [file for name in names for file in decision_files(workspace, name)]
-    now = workspace.inputs(*files)
+    now = workspace.inputs(*files, workspace.shards / "run.json")
     return now.items() <= made.inputs.items()
 
 
 def is_outdated(workspace: Workspace, review: str) -> bool:
-    """Whether a review's set is known to lack decisions, or what was withdrawn since."""
+    """Whether a review's set is known to lack decisions, what was withdrawn since, or a change of
+    the release, such as of its classes.
+    """
     known = training_set(workspace, review).with_suffix(".json").exists()
     return known and not is_current(workspace, review)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
+from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShapeError
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.decisions.decision import DecidedBox, Decision, check_count, moment_of
@@ -133,23 +134,30 @@ def conflicts(decisions: Mapping[str, Sequence[Decision]], rule: Rule) -> tuple[
 
 
 def unsettled(
-    decisions: Mapping[str, Sequence[Decision]], rule: Rule
+    decisions: Mapping[str, Sequence[Decision]], rule: Rule, classes: ClassList | None = None
 ) -> dict[str, tuple[Box, ...]]:
     """Images that an adjudicator has to settle, and what to show of them.
 
-    Reviewers disagree about them, are unsure, or saw contraband and drew no box.
+    Reviewers disagree about them, are unsure, or saw contraband and drew no box, or one of a class
+    that the release has no more: whether anything else is there nobody has said.
 
     Args:
         decisions: standing ones by image, as `standing_decisions` gives them.
+        classes: that the release has; boxes of others are not shown. None: not known.
     """
     open_ = {item.image_id: item.boxes for item in conflicts(decisions, rule)}
     for image_id in decisions.keys() - open_.keys():
         settled = settle(decisions[image_id], rule).decision
         assert settled is not None  # else it would be in conflict
         boxes = tuple(item.box for item in settled.boxes)
-        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not boxes):
+        usable = boxes and boxes == _known(boxes, classes)
+        if settled.verdict == Verdict.UNSURE or (settled.verdict == Verdict.MISSED and not usable):
             open_[image_id] = boxes
-    return open_
+    return {image_id: _known(boxes, classes) for image_id, boxes in open_.items()}
+
+
+def _known(boxes: tuple[Box, ...], classes: ClassList | None) -> tuple[Box, ...]:
+    return tuple(box for box in boxes if classes is None or classes.covers(box.label))
 
 
 def _assign(gain: FloatArray) -> tuple[Pair, ...]:

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sixrayd.core.classes import ClassList
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import ADJUDICATION, TASK_DEFAULTS, TASK_SCHEMA, Rule
 from sixrayd.core.tables import read_table
 from sixrayd.core.words import counted
@@ -56,6 +58,14 @@ def adjudicating_reviews(workspace: Workspace) -> dict[str, set[str]]:
     return found
 
 
+def classes_in_use(workspace: Workspace) -> ClassList | None:
+    """The classes of the release; None where none is ingested."""
+    try:
+        return workspace.classes()
+    except (WorkspaceError, KeyError):
+        return None
+
+
 def sent_elsewhere(workspace: Workspace, review: str) -> set[str]:
     """Images that other reviews than this one have sent to an adjudicator."""
     return {image_id for image_id, by in adjudicating_reviews(workspace).items() if by - {review}}
@@ -66,6 +76,7 @@ def count_unsettled(
     said: Mapping[str, Sequence[Decision]],
     versions: Iterable[Decision],
     elsewhere: Collection[str] = (),
+    classes: ClassList | None = None,
 ) -> Unsettled:
     """Count the images of a review about which its reviewers, or others, are not at one.
 
@@ -74,13 +85,14 @@ def count_unsettled(
         said: standing decisions of all reviews, by image.
         versions: all decisions of the review.
         elsewhere: images that count in another review, see `sent_elsewhere`.
+        classes: see `consensus.unsettled`.
     """
     images, sent = set[str](), set[str]()
     for row in tasks:
         (sent if row["lane"] == ADJUDICATION else images).add(row["image_id"])
     images = images.difference(elsewhere) | sent
     here = {i: given for i, given in said.items() if i in images}
-    open_ = set(unsettled(here, Rule.ADJUDICATOR))
+    open_ = set(unsettled(here, Rule.ADJUDICATOR, classes))
     ruled = {d.image_id for d in versions if d.lane == ADJUDICATION}
     answered = {
         i for i in open_ & sent if i in ruled or any(d.lane == ADJUDICATION for d in said[i])

@@ -206,7 +206,10 @@ def _print_to_settle(result: Estimate) -> None:
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
-    lines.append("`sixrayd review adjudicate` sends them to somebody who settles them")
+    lines.append(
+        "`sixrayd review adjudicate` sends them to somebody who settles them; what he has left "
+        "open, or ruled on by classes that are gone, he submits anew, from his project's list"
+    )
     _console.print(*lines, sep="\n", soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ from sixrayd.detectors.catalogue import BACKENDS
 from sixrayd.mine.settings import TDC, MineSettings
 
 # The options of mining that say something of another model's detections as well.
-_FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error"}
+_FOR_DETECTIONS = {"workspace", "as_json", "name", "threshold", "on_error", "force"}
 _MANY = 1000  # flagged images; some hours' work of one person
 if TYPE_CHECKING:
     from sixrayd.mine.stage import MineResult
@@ -60,7 +60,7 @@ option = options_of(MineSettings)
 @option(
     "--on-error", help="What an unreadable image does; skips are listed and end in exit code 3."
 )
-@option("--force", help="Replace a mining of other settings or another model.")
+@option("--force", help="Replace a mining of other settings, another model or other detections.")
 @click.option(
     "--progress",
     type=click.Choice(["bar", "json"]),
@@ -111,7 +111,7 @@ def mine(
     external = {key: options.pop(key) for key in ("detections", "coco_images", "model_name")}
     if external["detections"] is not None:
         _refuse_others(context, external)
-        kept = {key: options[key] for key in ("name", "threshold", "on_error")}
+        kept = {key: options[key] for key in ("name", "threshold", "on_error", "force")}
         _take(workspace, as_json, {**kept, **external})
         return
     if any(external.values()):

@@ -55,6 +55,7 @@ class ExternalSettings:
         model_name: what made the detections; the result's name by default.
         threshold: least score of a candidate, 0..1.
         on_error: "skip" lists what cannot be used in `skipped.jsonl`; "stop" ends at the first.
+        force: replace a mining of the same name of other detections, settings or another release.
 
     Raises:
         SettingsError: no name, or the threshold is out of range.
@@ -66,6 +67,7 @@ class ExternalSettings:
     model_name: str = ""
     threshold: float = 0.1
     on_error: Literal["skip", "stop"] = "skip"
+    force: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -113,11 +115,12 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run("mine", settings.name, lasting, inputs)
         folder = workspace.folder("mine", run.name)
-        if why := workspace.other_work(run):
+        if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
-                f"{folder}: holds another mining ({why}); take another --name, or remove the folder"
+                f"{folder}: holds another mining ({why}); pass --force to replace it, or take "
+                "another --name"
             )
-        fresh = not (folder / "run.json").exists()
+        fresh = not workspace.is_done(run)
         if fresh:
             taking = _Taking(workspace, settings)
             taking.take(files)

@@ -20,7 +20,7 @@ from sixrayd.decisions.decision import (
     decisions_of,
     standing_decisions,
 )
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
+from sixrayd.decisions.unsettled import Unsettled, classes_in_use, count_unsettled, sent_elsewhere
 from sixrayd.decisions.versions import Row, new_versions, newest_versions, withdrawals
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.folder import (
@@ -242,7 +242,10 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         lacking=fetched.lacking(folder, said, left_out),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
-        unsettled=count_unsettled(folder.tasks(), in_all, said, sent_elsewhere(workspace, name)),
+        unsettled=count_unsettled(
+            *(folder.tasks(), in_all, said, sent_elsewhere(workspace, name)),
+            classes_in_use(workspace),
+        ),
         progress=progress,
     )
 

@@ -33,6 +33,7 @@ class Sent:
     project_id: int
     task_id: int
     untouched: bool
+    skipped: bool = False  # by some, and not answered or begun by anybody
 
 
 Places = dict[tuple[str, str], list[Sent]]  # by lane and image
@@ -89,7 +90,7 @@ class Sender:
                 continue
             for task in self.server.all_tasks(book.number):
                 if image_id := self.images.get(project.alias_in(book.lane, task.key), ""):
-                    sent = Sent(book.number, task.task_id, task.untouched)
+                    sent = Sent(book.number, task.task_id, task.untouched, task.skipped)
                     found.setdefault((book.lane, image_id), []).append(sent)
         return found
 

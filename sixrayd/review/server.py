@@ -87,6 +87,12 @@ class ServerTask:
         """Whether neither an annotation nor a draft hangs on it."""
         return not self.annotations and not self.drafts
 
+    @property
+    def skipped(self) -> bool:
+        """Whether people have skipped it, and nobody has answered or begun it."""
+        said = self.annotations
+        return bool(said) and all(each.cancelled for each in said) and not self.drafts
+
 
 class Origin(StrEnum):
     """How a reviewer's box came about."""
@@ -189,7 +195,7 @@ class ReviewServer(Protocol):
         """Add tasks, all of them or none; their numbers in the same order."""
 
     def delete_task(self, task: int) -> None:
-        """Remove one task, unless somebody has begun to answer it."""
+        """Remove one task, unless somebody has begun to answer it; to skip it is no answer."""
 
     def counts(self, project: int) -> tuple[int, int]:
         """How many tasks a project has, and how many annotations, cancelled ones included."""

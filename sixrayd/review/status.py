@@ -9,7 +9,7 @@ from sixrayd.advice.reviews import OnServer
 from sixrayd.core.records import Kind
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import all_decisions, decisions_of, standing_decisions
-from sixrayd.decisions.unsettled import Unsettled, count_unsettled, sent_elsewhere
+from sixrayd.decisions.unsettled import Unsettled, classes_in_use, count_unsettled, sent_elsewhere
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
 from sixrayd.review.progress import Progress, count_progress
@@ -68,7 +68,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
     not_pulled = sum(map(len, fresh.values()))
     in_all = standing_decisions([*everything, *said])
     elsewhere = sent_elsewhere(workspace, folder.name)
-    unsettled = count_unsettled(folder.tasks(), in_all, said, elsewhere)
+    unsettled = count_unsettled(folder.tasks(), in_all, said, elsewhere, classes_in_use(workspace))
     lacking = fetched.lacking(folder, [*said, *apart], left_out)
     skipped = fetched.skipped([*said, *apart])
     told = OnServer(progress.by_lane, not_pulled, unsettled, lacking, skipped)

@@ -131,7 +131,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if (review := options["round"]) and is_outdated(workspace, review):
         again = workspace.command(f"sixrayd review next --name {shlex.quote(review)}")
         echo(
-            f"caution: --round {printable(review)}: decisions were pulled or withdrawn since it "
+            f"caution: --round {printable(review)}: decisions or the release have changed since it "
             f"was written, and it is learnt from as it is; `{again}` writes it anew",
             err=True,
         )

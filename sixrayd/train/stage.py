@@ -1,6 +1,6 @@
 """The stage: choose examples, fit, validate, write the result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from sixrayd.detectors.lineage import (
     INHERITED,
     KEPT,
     SEEN,
+    Lineage,
     lineage_of,
     lineage_of_start,
     write_ids,
@@ -126,10 +127,12 @@ def _train_in_team(
             )
         if is_published(settings.init) and not workspace.is_done(run):
             _weights_before(workspace, name, settings.init)  # or say now that it cannot be had
+        # What cannot be learnt from is said before anything is begun, let alone replaced.
+        ready = None if workspace.is_done(run) else _prepared(workspace, run, recipe, team)
         fresh = _begin(workspace, run, team)
-        if fresh:
+        if fresh and ready:
             try:
-                _train(workspace, run, recipe, device, team)
+                _train(workspace, run, ready, device, team)
             except SixraydError:
                 # Nothing was learnt: the name is free for another try.
                 folder = workspace.folder("models", run.name)
@@ -220,16 +223,47 @@ def _recipe(settings: TrainSettings) -> Recipe:
     )
 
 
-def _train(
-    workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
-) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """All that a training takes before its first step."""
+
+    recipe: Recipe
+    data: TrainingData
+    inherited: Lineage
+    detector: Detector
+    start: Mapping[str, Any]  # what `run.json` says of its weights
+    examples: ExampleSet
+    computing: Computing
+
+
+def _prepared(workspace: Workspace, run: Run, recipe: Recipe, team: Team) -> _Ready:
+    settings = run.settings
+    data = TrainingData(workspace, run, recipe)
+    if (every := settings.get("validate_every")) and not data.validation:
+        raise SettingsError(
+            f"validate-every {every}: nothing is held out to validate on; pass a larger "
+            "--validation"
+        )
+    inherited = lineage_of_start(workspace, settings["init"])
+    detector, start = _initialised(workspace, run, data.classes)
+    side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
+    examples = ExampleSet(
+        *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
+        *(settings["seed"], data.hard),
+    )
+    computing = computing_of(run, min(recipe.batch, len(examples.order(0))), side, team)
+    return _Ready(recipe, data, inherited, detector, start, examples, computing)
+
+
+def _train(workspace: Workspace, run: Run, ready: _Ready, device: torch.device, team: Team) -> None:
     try:
-        _learn(workspace, run, recipe, device, team)
+        _learn(workspace, run, ready, device, team)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        images = run.settings.get("micro_batch") or -(-recipe.batch // team.size)
-        raise too_large(run.settings["detector"], device, images, recipe.batch) from error
+        batch = ready.recipe.batch
+        images = run.settings.get("micro_batch") or -(-batch // team.size)
+        raise too_large(run.settings["detector"], device, images, batch) from error
 
 
 def too_large(detector: str, device: torch.device, images: int, batch: int) -> ServiceError:
@@ -244,28 +278,12 @@ def too_large(detector: str, device: torch.device, images: int, batch: int) -> S
     )
 
 
-def _learn(
-    workspace: Workspace, run: Run, recipe: Recipe, device: torch.device, team: Team
-) -> None:
+def _learn(workspace: Workspace, run: Run, ready: _Ready, device: torch.device, team: Team) -> None:
     folder, settings = workspace.folder("models", run.name), run.settings
-    data = TrainingData(workspace, run, recipe)
+    recipe, data, detector = ready.recipe, ready.data, ready.detector
     every = settings.get("validate_every")
-    if every and not data.validation:
-        raise SettingsError(
-            f"validate-every {every}: nothing is held out to validate on; pass a larger "
-            "--validation"
-        )
-    inherited = lineage_of_start(workspace, settings["init"])
-    detector, start = _initialised(workspace, run, data.classes)
-    side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
-    examples = ExampleSet(
-        *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
-        *(settings["seed"], data.hard),
-    )
-    shown = len(examples.order(0))
-    computing = computing_of(run, min(recipe.batch, shown), side, team)
-    steps = max(1, shown // recipe.batch)
-    fit = Fit(detector, recipe, steps, device, team, _loaders(device, team), computing)
+    steps = max(1, len(ready.examples.order(0)) // recipe.batch)
+    fit = Fit(detector, recipe, steps, device, team, _loaders(device, team), ready.computing)
 
     def judge() -> None:
         if every and (len(fit.results) % every == 0 or len(fit.results) == recipe.epochs):
@@ -275,7 +293,7 @@ def _learn(
             fit.judge(validate(copy, data, device)["mean"])
 
     with tuned(device):
-        _fit(fit, examples, folder / "checkpoint.pt", run.name, judge)
+        _fit(fit, ready.examples, folder / "checkpoint.pt", run.name, judge)
     if not team.leads:
         return
     about = Checkpoint(settings["detector"], detector, data.classes)
@@ -285,7 +303,7 @@ def _learn(
     draw_curves(folder / "curves.png", fit.results)
     write_ids(folder / SEEN, data.seen())
     if settings["init"]:
-        write_ids(folder / INHERITED, inherited.images)
+        write_ids(folder / INHERITED, ready.inherited.images)
     validation = validate(load_checkpoint(folder / KEPT[0]).detector, data, device)
     (folder / "checkpoint.pt").unlink()
     workspace.finish(
@@ -297,8 +315,8 @@ def _learn(
                 "backgrounds": len(data.backgrounds) + len(data.hard),
                 "validation_images": len(data.validation),
                 "validation": validation,
-                **start,
-                **({"unknown_origin": inherited.unknown} if settings["init"] else {}),
+                **ready.start,
+                **({"unknown_origin": ready.inherited.unknown} if settings["init"] else {}),
                 **({"round": data.added} if data.added else {}),
                 **(_judged(fit) if every else {}),
             },

@@ -3,6 +3,7 @@
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -356,11 +357,22 @@ def test_an_older_estimate_keeps_its_options(tmp_path):
     workspace = built(tmp_path)
     reviewed(workspace, everybody())
     bound = {"confidence": 0.9, "sensitivity": 1.0, "once": False, "consensus": "majority"}
+    bound |= {"gamma": 2.0, "confirmed": True}  # without them the next bound would be lower
     settings = {"bound": bound, "target": {"left": None, "recall": 0.95}}
     workspace.finish(Run("estimate", "rfb", settings, {}))
     assert step(workspace).command == (
-        "sixrayd estimate --confidence 0.9 --consensus majority --target-recall 0.95"
+        "sixrayd estimate --confidence 0.9 --consensus majority --gamma 2.0 --confirmed "
+        "--target-recall 0.95"
     )
+
+
+def test_a_release_that_changed_is_taken_in_place_of_what_is_there(tmp_path):
+    workspace = Workspace(tmp_path / "w", lambda: "sixrayd download --release r")
+    (release := tmp_path / "r").write_text("before")
+    workspace.begin(run := Run("shards", "", {}, workspace.inputs(release)))
+    workspace.finish(run)
+    release.write_text("after")
+    assert step(workspace) == Step("sixrayd download --release r --force", "the ingest is stale")
 
 
 def test_a_round_follows_while_it_has_something_to_learn(tmp_path):
@@ -395,11 +407,28 @@ def test_no_training_is_made_longer_on_what_was_withdrawn(tmp_path):
     folder = ReviewFolder(workspace, "rfb")
     folder.append_decisions([{**folder.decisions()[0], "version": 2, "follows": 1}])
 
-    why = "decisions were pulled or withdrawn since its round was written"
+    why = "decisions or the release have changed since its round was written"
     assert step(workspace) == Step("sixrayd review next --name rfb", why)
     next_round(workspace)
     assert step(workspace) == longer
     assert longer.command == "sixrayd train --name round-2 --epochs 6 --force"
+
+
+def test_a_round_is_sorted_anew_before_its_model_learns_a_release_that_changed(tmp_path):
+    """Else boxes of a class that the release has no more end each training that is named."""
+    workspace = built(tmp_path)
+    reviewed(workspace, [Says(FLAGGED[0], MISSED, KNIFE), *everybody()[1:]])
+    next_round(workspace)
+    learnt(workspace, "round-2", 0.5, round="rfb")
+    shards = workspace.run("shards")
+    classes = [name for name in shards.settings["classes"] if name != "Knife"]
+    workspace.finish(replace(shards, settings={**shards.settings, "classes": classes}))
+    build_mine(workspace, "round-2", FLAGGED)
+
+    why = "decisions or the release have changed since its round was written"
+    assert step(workspace) == Step("sixrayd review next --name rfb", why)
+    assert next_round(workspace).left_out == 1
+    assert step(workspace).command == "sixrayd train --name round-2 --force"
 
 
 def test_spot_checks_of_an_older_review_are_waited_for(tmp_path):

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 from sixrayd.core.boxes import Box
-from sixrayd.core.records import ADJUDICATION, Verdict
+from sixrayd.core.classes import ClassList
+from sixrayd.core.records import ADJUDICATION, Rule, Verdict
+from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import DecidedBox, standing_decisions
 from sixrayd.decisions.unsettled import Unsettled, count_unsettled
+from sixrayd.statistics.standing import answer_rows, settled_answers
 from tests.review.test_progress import says, task
 
 MISSED, NOTHING, UNSURE = Verdict.MISSED, Verdict.NOTHING, Verdict.UNSURE
@@ -47,3 +50,17 @@ def test_nothing_is_unsettled_and_other_reviews_count_on_shared_images():
     assert str(Unsettled()) == "0 images unsettled"
     assert count([task("N1")], here, there) == Unsettled(to_send=1)
     assert count([task("N2")], here, there) == Unsettled()
+
+
+def test_finds_of_classes_that_are_gone_are_to_settle_as_the_bound_has_them():
+    """Else `estimate` counts them as undecided and `review adjudicate` sends nobody anything."""
+    knife = DecidedBox(Box("Knife", 40, 2, 60, 40), "drawn", "")
+    said = [says("N1", MISSED, knife), says("N2", MISSED, GUN), says("N3", MISSED, GUN, knife)]
+    standing, classes = standing_decisions(said), ClassList(("Gun", "Wrench"))
+    answers = settled_answers(answer_rows(standing), Rule.ADJUDICATOR, classes)
+    found = unsettled(standing, Rule.ADJUDICATOR, classes)
+    assert found == {"N1": (), "N3": (GUN.box,)}  # shown without the box that nobody can draw
+    assert found.keys() == {image for image, answer in answers.items() if not answer.settled}
+    tasks = [task(f"N{n}") for n in (1, 2, 3)]
+    assert count_unsettled(tasks, standing, said, (), classes) == Unsettled(to_send=2)
+    assert count_unsettled(tasks, standing, said) == Unsettled()

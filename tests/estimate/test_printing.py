@@ -250,7 +250,10 @@ def test_images_to_settle_are_shown_up_to_twenty(capsys, number):
     start = lines.index("spot checks that hold back those behind them; settle them first:")
     shown = [f"  {image_id}  {reason}" for image_id, reason in list(waiting.items())[:20]]
     more = [f"  and {number - 20} more in estimate.json"] if number > 20 else []
-    last = ["`sixrayd review adjudicate` sends them to somebody who settles them"]
+    last = [
+        "`sixrayd review adjudicate` sends them to somebody who settles them; what he has left "
+        "open, or ruled on by classes that are gone, he submits anew, from his project's list"
+    ]
     last.append("/ws/estimate/first/estimate.json, estimate.png")
     assert lines[start + 1 :] == [*shown, *more, *last]
 

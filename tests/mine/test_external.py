@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import shlex
 import tracemalloc
 import zipfile
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.cli import cli
 from sixrayd.core import table_builder
 from sixrayd.core.boxes import Box
@@ -20,6 +23,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.datasets import packing
 from sixrayd.decisions.decision import mining_of
 from sixrayd.mine import external
+from sixrayd.mine.command import mine
 from sixrayd.mine.external import ExternalResult, ExternalSettings, take_detections
 from tests.workspaces import SIZE_WH, Picture, Says, Small, build_mine, build_review, build_shards
 
@@ -214,10 +218,23 @@ def test_again_is_nothing_to_do_and_another_content_needs_another_name(workspace
     with pytest.raises(WorkspaceError) as caught:
         take_detections(workspace, results(tmp_path))
     assert str(caught.value) == (
-        f"{folder}: holds another mining ({tmp_path / 'results.json'} is another); take another "
-        "--name, or remove the folder"
+        f"{folder}: holds another mining ({tmp_path / 'results.json'} is another); pass --force to "
+        "replace it, or take another --name"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_is_to_be_taken_over_anew_is_by_what_next_says(workspace, tmp_path):
+    settings = results(tmp_path, GOOD)
+    words = ["--name", "other", "--detections", settings.detections]
+    words = [*map(str, words), "--coco-images", str(settings.coco_images)]
+    typed = Workspace(workspace.root, lambda: shlex.join(["sixrayd", "mine", *words]))
+    take_detections(typed, settings)
+    results(tmp_path, GOOD, GOOD)
+    line = Judgement(typed).step.command
+    assert line.endswith(f" --force -w {workspace.root}")
+    done = CliRunner().invoke(mine, [*shlex.split(line)[2:], "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["candidates"]) == (0, 2)
 
 
 def test_no_detection_at_all_is_a_mining_without_candidates(workspace, tmp_path):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.records import TRAINING_SCHEMA
@@ -164,12 +164,26 @@ def test_a_round_of_before_decisions_were_withdrawn_is_named(workspace):
 
     again = f"sixrayd review next --name first -w {workspace.root}"
     caution = (
-        "caution: --round first: decisions were pulled or withdrawn since it was written, and it "
-        f"is learnt from as it is; `{again}` writes it anew"
+        "caution: --round first: decisions or the release have changed since it was written, and "
+        f"it is learnt from as it is; `{again}` writes it anew"
     )
     assert caution not in fresh.stderr.splitlines()
     assert caution in outdated.stderr.splitlines()
     assert "holds another training" in str(outdated.exception)  # not replaced unasked
+
+
+def test_a_training_that_cannot_begin_leaves_the_model_that_it_was_to_replace(workspace):
+    """`next:` names `--force` where inputs have changed, such as classes that a round knows."""
+    found = ids(workspace, "negative")[0]
+    decide(workspace, {found: "positive"})
+    before = {p.name: sha256_file(p) for p in (workspace.root / "models/rfb-small").iterdir()}
+    rows = [{"image_id": found, "role": "positive", "boxes": [{**GUN, "label": "Laser"}]}]
+    path = workspace.folder("review", "first") / "training.parquet"
+    write_table(path, rows, TRAINING_SCHEMA)
+    with pytest.raises(AnnotationError, match="class 'Laser' is none of"):
+        train(workspace, replace(ONCE, round="first", name="rfb-small", force=True))
+    after = {p.name: sha256_file(p) for p in (workspace.root / "models/rfb-small").iterdir()}
+    assert after == before
 
 
 def test_a_second_round_starts_from_the_first_by_name_and_ends_in_the_same_bytes(

@@ -183,11 +183,12 @@ class LabelStudio:
             return numbers
 
     def delete_task(self, task: int) -> None:
-        """Remove one task, unless somebody has begun to answer it."""
+        """Remove one task, unless somebody has begun to answer it; to skip it is no answer."""
 
         def remove() -> None:
             found = self.calls.asked(f"api/tasks/{task}/")
-            if not (found["annotations"] or found["drafts"]):
+            answered = any(not said["was_cancelled"] for said in found["annotations"])
+            if not (answered or found["drafts"]):
                 self.calls.sdk.tasks.delete(str(task))
 
         self.calls.patiently(remove)

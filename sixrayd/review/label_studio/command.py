@@ -165,6 +165,8 @@ def restore(workspace: Workspace, archive: Path | None, database: str, as_json: 
         echo(f"What was there is now in {result.replaced}")
     for name in result.kept:
         _say(f"{name}: differs from the backup; yours was kept")
+    for line in result.apart:
+        _say(line)
     echo_next(workspace)
 
 

@@ -28,13 +28,16 @@ from sixrayd.review.label_studio.unpacking import DATABASE, unpack
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back; `kept` are review files that were there already and differ."""
+    """What was put back; `kept` are review files that were there already and differ, `apart` what
+    people are to know of spot checks that were drawn in two places.
+    """
 
     file: str
     tasks: int
     annotations: int
     replaced: str  # where the data that was there before is now; empty when there was none
     kept: tuple[str, ...]
+    apart: tuple[str, ...] = ()
 
 
 def restore(
@@ -42,7 +45,8 @@ def restore(
 ) -> Restored:
     """Put a backup back after proving that it is whole; what is there now is moved aside.
 
-    Decisions are only ever added: a review file that is there already stays. No server starts
+    Decisions and draws are only ever added: a review file that is there already stays, but for a
+    sample from which the backup's goes on. No server starts
     meanwhile, and nobody else writes.
 
     Args:
@@ -77,8 +81,8 @@ def restore(
             decide(server)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        replaced, kept = finish_restore(server, database)
-    return Restored(str(archive), counts["tasks"], counts["annotations"], replaced, kept)
+        ended = finish_restore(server, database)
+    return Restored(str(archive), counts["tasks"], counts["annotations"], *ended)
 
 
 def _prove_rows(database: Postgres, fresh: Path, archive: Path) -> None:

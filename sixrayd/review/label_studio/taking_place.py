@@ -11,12 +11,21 @@ import shlex
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, WorkspaceError
-from sixrayd.core.files import plain_text, replacing, sha256_file, sync_folder, write_json
+from sixrayd.core.files import (
+    plain_text,
+    replacing,
+    sha256_file,
+    sync_folder,
+    take_place,
+    write_json,
+)
 from sixrayd.core.restored import REPLACED, RESTORED, half_restored, moment_now
 from sixrayd.review.label_studio.database import checked_counts
+from sixrayd.review.label_studio.draws import ADDED, PLAN, goes_on, plan_in, told_apart
 from sixrayd.review.label_studio.postgres import (
     NOTE,
     SCHEMA,
@@ -33,6 +42,20 @@ _DECISIONS = re.compile(r"review/[^/]+/(planted/)?decisions/[0-9]{5,}\.parquet")
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
 
+class Finished(NamedTuple):
+    """How a restore ended.
+
+    Args:
+        aside: where the data that was there before is now; empty when there was none.
+        kept: review files that were there already and differ.
+        apart: what people are to know of spot checks that were drawn here and elsewhere.
+    """
+
+    aside: str = ""
+    kept: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+
+
 def decide(server: Path) -> None:
     """Have what was proved take its place, come what may."""
     os.sync()
@@ -40,20 +63,16 @@ def decide(server: Path) -> None:
     sync_folder(server)
 
 
-def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str, tuple[str, ...]]:
+def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
     """End the restore that was decided, if one was; call with the server's mark.
 
     Args:
         database: that the data go to; nothing else is connected to, whatever the files say.
 
-    Returns:
-        Where the data that was there before is now, empty when there was none; review files that
-        were there already and differ.
-
     Raises:
         ServiceError: they go to another database.
     """
-    aside, kept = "", []
+    aside, kept, apart = "", list[str](), list[str]()
     shutil.rmtree(server / FRESH, ignore_errors=True)
     for ready in half_restored(server):
         into = noted(ready / "server")
@@ -64,7 +83,9 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
             )
         for note in (path for top in (ready / "review", server.parent) for path in _pulled(top)):
             note.unlink()
-        kept += _add_missing(ready, server.parent.parent)
+        root = server.parent.parent
+        apart += _join_draws(ready, root)
+        kept += _add_missing(ready, root)
         if (ready / "server" / "data").exists():
             aside = _exchange(server, ready)
         if into and database:
@@ -75,7 +96,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> tuple[str,
         os.sync()
         shutil.rmtree(ready)
         sync_folder(server)
-    return aside, tuple(kept)
+    return Finished(aside, tuple(kept), tuple(apart))
 
 
 def _exchange(server: Path, ready: Path) -> str:
@@ -115,6 +136,28 @@ def _aside(server: Path, ready: Path) -> Path:
 def _pulled(reviews: Path) -> list[Path]:
     """What the last pull of each review knew of the server: of other data, so all is asked anew."""
     return [path for path in reviews.glob("[!.]*/pulled.json") if path.is_file()]
+
+
+def _join_draws(ready: Path, root: Path) -> list[str]:
+    """Take in draws that go on from those that are here. Of others no file is put beside ours: the
+    files of one sample belong together. What people are to know of these.
+    """
+    told = []
+    for plan in sorted(ready.glob(f"estimate/*/{PLAN}")):
+        name = plan.parent.name
+        folder = root / "estimate" / name
+        ours, theirs = plan_in(folder), plan_in(plan.parent)
+        if ours is None or theirs is None or ours.commitments == theirs.commitments:
+            continue
+        if goes_on(theirs, ours):
+            for file in (f for f in ADDED if (plan.parent / f).exists()):
+                take_place(plan.parent / file, folder / file)
+            continue
+        told.append(told_apart(name, ours, theirs, folder))
+        for path in [p for p in plan.parent.rglob("*") if p.is_file()]:
+            if not (root / path.relative_to(ready)).exists():
+                path.unlink()
+    return told
 
 
 def _add_missing(ready: Path, root: Path) -> list[str]:

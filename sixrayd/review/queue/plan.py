@@ -188,7 +188,7 @@ def to_adjudicate(workspace: Workspace, name: str, rule: Rule) -> list[ReviewIma
     sent = {row["image_id"] for row in rows if row["lane"] == ADJUDICATION}
     here = {row["image_id"] for row in rows} - sent_elsewhere(workspace, name) | sent
     said = {image_id: given for image_id, given in everything.items() if image_id in here}
-    open_ = unsettled(said, rule)
+    open_ = unsettled(said, rule, workspace.classes())
     return [
         ReviewImage(
             image_id,

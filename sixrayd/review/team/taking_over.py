@@ -38,7 +38,8 @@ class TakenOver:
 def take_over(workspace: Workspace, settings: TakeOverSettings) -> TakenOver:
     """Give what nobody has answered of a lane to the reader of another; again goes on.
 
-    Nothing that was answered or begun is touched. Later pushes give an image to one of the two.
+    Nothing that was answered or begun is touched; what was skipped is neither. Later pushes give
+    an image to one of the two.
 
     Raises:
         ServiceError: the server is down, refuses, or lacks the review.
@@ -58,7 +59,7 @@ def take_over(workspace: Workspace, settings: TakeOverSettings) -> TakenOver:
                 name=folder.name,
                 of=settings.of,
                 by=settings.by,
-                to_do=sum(lane == settings.of for lane, _ in job.untouched() - job.spare()),
+                to_do=sum(lane == settings.of for lane, _ in job.open() - job.spare()),
                 left_out=left_out,
                 address=sender.server.project_address(
                     project_to_do(project, settings.of, sender.server)
@@ -91,14 +92,20 @@ class _TakeOver:
         self.decided = {(row["lane"], row["image_id"]) for row in said}
         self.given = self.decided | self.places.keys()
 
-    def untouched(self) -> set[tuple[str, str]]:
-        """Lane and image of tasks that nobody has begun."""
+    def open(self) -> set[tuple[str, str]]:
+        """Lane and image of tasks that nobody has begun, also of those that were skipped, which the
+        server gives to whoever comes. What was ever pulled of a task keeps it.
+        """
         found = self.places.items()
-        return {key for key, same in found if all(sent.untouched for sent in same)}
+        return {
+            key
+            for key, same in found
+            if all(sent.untouched or (sent.skipped and key not in self.decided) for sent in same)
+        }
 
     def spare(self) -> set[tuple[str, str]]:
         """Those of them whose image is also in a lane of their next reader."""
-        return {key for key in self.untouched() if self._is_twice(*key)}
+        return {key for key in self.open() if self._is_twice(*key)}
 
     def finish(self) -> int:
         """Remove these, on the server and here; how many."""

@@ -20,6 +20,8 @@ from sixrayd.core.restored import half_restored, restored_at
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decision_files, load_decisions, standing_decisions
 from sixrayd.decisions.versions import withdrawals
+from sixrayd.estimate.sample import draw_sample
+from sixrayd.estimate.settings import SampleSettings
 from sixrayd.review.command import review
 from sixrayd.review.folder import Project, ReviewFolder
 from sixrayd.review.label_studio.backup import _write, back_up, back_up_when_due, backups
@@ -33,7 +35,7 @@ from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
 from tests.review.conftest import build
-from tests.workspaces import Says, build_mine, decision_row
+from tests.workspaces import Picture, Says, build_mine, build_shards, decision_row
 
 
 @pytest.mark.long
@@ -183,6 +185,45 @@ def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers)
     assert len(folders[0].decisions(planted=True)) == 1
     standing = standing_decisions(load_decisions(here, "r"))
     assert list(standing) == (["N2"] if key == "k" else ["N1", "N2"])
+
+
+def test_of_draws_made_on_two_machines_one_stands_whole_and_both_are_told(tmp_path):
+    """Files of two samples do not lie beside each other, and draws that only go on are taken in."""
+    here, there, onward = (small(tmp_path / name) for name in ("here", "there", "onward"))
+    for workspace in (here, there, onward):
+        build_shards(workspace, [Picture("P0000001"), *(Picture(f"N{n}") for n in range(30))])
+        build_mine(workspace, "r", ["N0", "N1"])
+    drawn = [draw_sample(workspace, SampleSettings(units=5)) for workspace in (here, there)]
+    result = workspace_file(there, "result.json")  # which only the other machine has
+    result.write_text("{}")
+    before = of_sample(here)
+    first, *_ = restore(here, Path(back_up(there).file)).apart
+    assert of_sample(here) == before
+    ours, theirs = (each.commitment[:12] for each in drawn)
+    assert first.startswith("r: its spot checks were drawn twice, here (5 groups in 1 draw, ")
+    assert f"{ours}…) and where the backup was made (5 groups in 1 draw, " in first
+    assert f"{theirs}…); yours stand" in first
+    assert first.endswith(f"move {here.folder('estimate', 'r')} away and restore again")
+
+    restore(onward, Path(back_up(here).file))
+    more = draw_sample(onward, SampleSettings(units=3))
+    made = Path(back_up(onward).file)
+    for _ in range(2):  # again is safe
+        assert restore(here, made).apart == ()
+        assert of_sample(here) == of_sample(onward)
+    assert draw_sample(here, SampleSettings(units=2)).units_in_all == more.units_in_all + 2
+    (told,) = restore(here, made).apart
+    assert told.startswith("r: your spot checks (10 groups in 3 draws, the last at ")
+
+
+def workspace_file(workspace, name):
+    return workspace.folder("estimate", "r") / name
+
+
+def of_sample(workspace):
+    """What lies beside a sample, by name."""
+    folder = workspace.folder("estimate", "r")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_what_a_pull_knew_of_other_data_is_forgotten(tmp_path):

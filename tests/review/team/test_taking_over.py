@@ -120,6 +120,27 @@ def test_what_somebody_has_begun_stays(site):
     assert (done.to_do, done.left_out) == (0, 1)
 
 
+@pytest.mark.long
+def test_what_a_leaver_skipped_is_part_of_the_rest(site):
+    """Else the server gives it to the next reader, who has answered that image in the own lane."""
+    images = site.mined("passed", 3)
+    push(site.workspace, PushSettings("passed", limit=1, reviewers=2))
+    push(site.workspace, PushSettings("passed"))
+    (one,), (two,) = books(site, "passed", "1"), books(site, "passed", "2")
+    ann, bob = site.person(), site.person()
+    with LabelStudio(ann) as server:
+        for _ in range(2):  # one that is in both lanes, one that is not
+            path = f"api/tasks/{server.next_task(one).task_id}/annotations/"
+            server.calls.request("POST", path, json={"result": [], "was_cancelled": True})
+    assert site.answer(two, by=bob)[0] == images[0]
+    pull(site.workspace, PullSettings("passed"))
+    done = take_over(site.workspace, TakeOverSettings("1", "2", name="passed"))
+    assert (done.to_do, done.left_out) == (2, 1)
+    assert [site.answer(one, by=bob)[0] for _ in range(2)] == images[1:]
+    counts = pull(site.workspace, PullSettings("passed"))
+    assert (counts.progress.left, counts.progress.twice, counts.gone) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("of", "by", "message"),
     [
