@@ -13,10 +13,10 @@ from sixrayd.decisions.unsettled import Unsettled, classes_in_use, count_unsettl
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
 from sixrayd.review.problems import open_problems
 from sixrayd.review.progress import Progress, count_progress
-from sixrayd.review.pull import fetch
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, forecast, order
 from sixrayd.review.queue.plan import belief_of, past_reviews
+from sixrayd.review.reading import fetch
 from sixrayd.review.server import connect
 from sixrayd.review.settings import StatusSettings
 

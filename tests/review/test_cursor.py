@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
-from sixrayd.review.pull import Fetched, TakenBack
+from sixrayd.review.fetched import Fetched, TakenBack
 
 CURSOR = Cursor(
     project=3,

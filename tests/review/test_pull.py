@@ -13,9 +13,10 @@ from sixrayd.core.records import Verdict
 from sixrayd.decisions import decision
 from sixrayd.decisions.decision import load_decisions, standing_decisions
 from sixrayd.review.command import review
+from sixrayd.review.cursor import Problem
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
-from sixrayd.review.pull import Problem, pull
+from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings
 from sixrayd.review.status import review_status
