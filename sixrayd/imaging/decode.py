@@ -241,6 +241,8 @@ def _decode_jpeg(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage
 def _decode_pillow(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
     open_header(data, FORMATS).close()  # what follows reads the same header, without a bound
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if image.format == "TIFF":  # else tags within tags, which that bound does not cover, follow
+            image.is_animated = True  # type: ignore[attr-defined]
         if factor > 1:
             image.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
         if image.mode.startswith("I"):  # 16 bits of grey

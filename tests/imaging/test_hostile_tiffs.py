@@ -12,7 +12,7 @@ from PIL import Image
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import browsable, decode_rgb, image_size_wh
 from sixrayd.imaging.headers import Pixels, read_header
-from tests.limits import within
+from tests.limits import address_space, within
 
 
 def tiled(size_wh, tile_wh):
@@ -67,7 +67,31 @@ def test_a_tag_of_millions_of_fractions_is_not_unpacked():
         image_size_wh(io.BytesIO(data), "a.tif")
     assert str(caught.value) == said
     assert read_header(data) == (Pixels.UNKNOWN, 1)
-    assert image_size_wh(with_numbers(282, 1 << 16), "a.tif") == (8, 8)
+    assert image_size_wh(with_numbers(40000, 1 << 16), "a.tif") == (8, 8)
+
+
+def test_a_tag_of_thousands_of_fractions_is_not_unpacked():
+    said = "a.tif: a tag of 1001 fractions, at most 1000 are read; refused"
+    for read in (decode_rgb, image_size_wh):
+        with pytest.raises(ImageError) as caught:
+            read(with_numbers(282, 8 * 1001), "a.tif")
+        assert str(caught.value) == said
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", exif=with_numbers(274, 8 * 1001))
+    assert read_header(file.getvalue()) == (Pixels.COLOUR, 1)
+
+
+def test_tags_within_tags_are_not_unpacked():
+    """Of 32 MiB of small numbers Pillow makes a tuple of 256."""
+    data, count = with_numbers(34665, 8), 32 << 20
+    (at,) = struct.unpack_from("<I", data, len(data) - 8 - 4 - 4)
+    within_it = struct.pack("<HHHIII", 1, 0x9000, 6, count, at + 18, 0)
+    data = data.replace(
+        struct.pack("<HHII", 34665, 5, 1, at), struct.pack("<HHII", 34665, 4, 1, at)
+    )
+    data = data[:at] + within_it + b"\x90" * count
+    with address_space(200 << 20):
+        assert decode_rgb(data, "a.tif").shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
