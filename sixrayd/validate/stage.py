@@ -23,6 +23,7 @@ from sixrayd.validate.walking import (
     NONE,
     ODD,
     PLAIN,
+    Reading,
     TreeFile,
     count_lines,
     tree_files,
@@ -32,6 +33,7 @@ Report = Callable[[str, int, int], None]
 _OTHER = "move it elsewhere, or remove it"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
 _OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
+_NOT_READ = "what is not read: links and holes give over 100 times the bytes that are written"
 _TOLD = 100  # files between two reports
 
 
@@ -59,12 +61,12 @@ def validate(
         )
     document = tables.document if tables else {}
     check = LabelCheck(tables, _texts(document, "sets"), faults) if tables else None
-    files, content = 0, hashlib.sha256()
+    files, content, reading = 0, hashlib.sha256(), Reading()
     for file in tree_files(place, faults):
         if file.sha256 and file.path not in ABOUT:
             content.update(f"{file.sha256}  {file.path}\n".encode())
         files += file.kind != NONE
-        _check_file(place, file, settings, faults, check)
+        _check_file(place, file, settings, reading, faults, check)
         if files % _TOLD == 0:
             report("files", min(files, lines), lines)
     report("files", lines, lines)
@@ -121,6 +123,7 @@ def _check_file(
     place: Path,
     file: TreeFile,
     settings: ValidateSettings,
+    reading: Reading,
     faults: FaultList,
     check: LabelCheck | None,
 ) -> None:
@@ -133,7 +136,10 @@ def _check_file(
         faults.add(file.path, "", file.kind, PLAIN, advice if file.kind == LINK_OUT else AGAIN)
     else:
         try:
-            _read(place, file, faults, check)
+            if reading.takes(place / file.path):
+                _read(place, file, faults, check)
+            else:
+                faults.add(file.path, "", _NOT_READ, "a file of its own")
         except OSError as error:
             why = f"what cannot be read ({error.strerror or error})"
             faults.add(file.path, "", why, PLAIN)
