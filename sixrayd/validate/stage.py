@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import plain_bytes, sha256_file
+from sixrayd.core.files import TOO_MUCH, Reading, plain_bytes, sha256_file
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.export_files import ABOUT, DATASET, content_version
@@ -23,7 +23,6 @@ from sixrayd.validate.walking import (
     NONE,
     ODD,
     PLAIN,
-    Reading,
     TreeFile,
     count_lines,
     tree_files,
@@ -33,7 +32,6 @@ Report = Callable[[str, int, int], None]
 _OTHER = "move it elsewhere, or remove it"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
 _OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
-_NOT_READ = "what is not read: links and holes give over 100 times the bytes that are written"
 _TOLD = 100  # files between two reports
 
 
@@ -139,7 +137,7 @@ def _check_file(
             if reading.takes(place / file.path):
                 _read(place, file, faults, check)
             else:
-                faults.add(file.path, "", _NOT_READ, "a file of its own")
+                faults.add(file.path, "", f"what is not read: {TOO_MUCH}", "a file of its own")
         except OSError as error:
             why = f"what cannot be read ({error.strerror or error})"
             faults.add(file.path, "", why, PLAIN)

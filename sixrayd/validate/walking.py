@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import MOST_HOLES, open_plain, shown, written_bytes
-from sixrayd.core.growth import Allowance
+from sixrayd.core.files import open_plain, shown
 from sixrayd.core.staging import MANIFEST, MOST_LISTED, listed_file, manifest_lines
 from sixrayd.validate.faults import AGAIN, FaultList
 
@@ -29,33 +28,6 @@ class TreeFile:
     path: str
     sha256: str
     kind: str
-
-
-class Reading:
-    """How much is read of a folder: by links one file may lie there any number of times, and a file
-    of holes takes no room."""
-
-    def __init__(self) -> None:
-        self._allowance = Allowance(floor=MOST_HOLES)
-        self._linked: set[tuple[int, int]] = set()
-
-    def takes(self, path: Path) -> bool:
-        """Whether a file may still be read.
-
-        Raises:
-            OSError: it cannot be.
-        """
-        found = path.stat()
-        file = found.st_dev, found.st_ino
-        if file not in self._linked:
-            self._allowance.packed += written_bytes(path, found)
-        if found.st_nlink > 1 or path.is_symlink():
-            self._linked.add(file)
-        try:
-            self._allowance.take(found.st_size)
-        except ValueError:
-            return False
-        return True
 
 
 def count_lines(place: Path) -> int:
