@@ -44,6 +44,28 @@ def test_tiles_are_read():
     assert decode_rgb(tiled((100, 70), (64, 64)), "a.tif").shape == (70, 100, 3)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_strips_that_share_their_bytes_are_not_copied_for_each(counted):
+    """Their bits in the other order, libtiff copies the bytes of each."""
+    rows, shared = 60_000, 1 << 20
+    tags = {256: 8, 257: rows, 258: 8, 259: 8, 262: 1, 266: 2, 277: 1, 278: 1}
+    count = len(tags) + 1 + counted
+    at = 8 + 2 + 12 * count + 4
+    lists = {273: at} | ({279: at + 4 * rows} if counted else {})
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()}
+    entries |= {tag: struct.pack("<HHII", tag, 4, rows, place) for tag, place in lists.items()}
+    head = (
+        b"II*\0" + struct.pack("<IH", 8, count) + b"".join(entries[tag] for tag in sorted(entries))
+    )
+    place = struct.pack("<I", at + 4 * rows * len(lists)) * rows
+    other_way = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    packed = zlib.compress(bytes(8)).translate(other_way) + bytes(shared)
+    data = head + bytes(4) + place + (struct.pack("<I", shared) * rows if counted else b"") + packed
+    said = r"a.tif: strips or tiles of \d+ bytes in \d+, at most 67108864 are read"
+    with within(5, "strips"), pytest.raises(ImageError, match=said):
+        decode_rgb(data, "a.tif")
+
+
 def with_numbers(tag, bytes_of_numbers):
     """A grey TIFF of 8 x 8 pixels, or EXIF, one of whose tags is a list of fractions."""
     sizes = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8)]
