@@ -20,6 +20,7 @@ _MOST_TEXT = 256 << 20  # bytes of a record of a stage
 _MOST_BYTES = 1 << 30  # of a file that is read whole
 MOST_HOLES = 1 << 30  # bytes that any file may have of them
 MOST_LINES = 4_000_000  # of a text that is read in lines: a short one takes thirty times its bytes
+TOO_MUCH = "links and holes give over 100 times the bytes that are written"
 _NO_TEXT = "no text in UTF-8; put a good copy in its place, or remove it"
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
@@ -228,6 +229,33 @@ def written_bytes(path: Path, found: os.stat_result) -> int:
             if error.errno != errno.ENXIO:  # else nothing but a hole follows
                 return found.st_size  # the storage knows of none
         return written
+
+
+class Reading:
+    """How much is read of a folder: by links one file may lie there any number of times, and a file
+    of holes takes no room."""
+
+    def __init__(self) -> None:
+        self._allowance = Allowance(floor=MOST_HOLES)
+        self._linked: set[int] = set()
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file may still be read.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        found = path.stat()
+        file = found.st_dev << 64 | found.st_ino
+        if file not in self._linked:
+            self._allowance.packed += written_bytes(path, found)
+        if found.st_nlink > 1 or path.is_symlink():
+            self._linked.add(file)
+        try:
+            self._allowance.take(found.st_size)
+        except ValueError:
+            return False
+        return True
 
 
 def open_to_append(path: Path) -> io.BufferedWriter:

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -214,7 +214,10 @@ class Workspace:
         raise WorkspaceError(f"{self.root / stage}: nothing yet; {advice}")
 
     def inputs(self, *paths: Path) -> dict[str, str]:
-        """SHA-256 of each input, by path; a file of unchanged size and time is not read again."""
+        """SHA-256 of each input, by path; a file of unchanged size and time is not read again.
+
+        Ask for all at once: each call reads the list of what is known, and may write it anew.
+        """
         cache = self._hashes()
         before = dict(cache)
         found = {self._key(path): self._hash(path, cache) for path in paths}
@@ -222,6 +225,11 @@ class Workspace:
             with suppress(WorkspaceError):  # who may only read does without
                 write_json(self.root / ".hashes.json", cache)
         return found
+
+    def hashes_of(self, paths: Sequence[Path]) -> list[str]:
+        """SHA-256 of each file, see `inputs`."""
+        found = self.inputs(*paths)
+        return [found[self._key(path)] for path in paths]
 
     def remember(self, digests: Mapping[Path, str]) -> None:
         """Take the SHA-256 of files as known, so that `inputs` need not read them."""
@@ -297,9 +305,9 @@ class Workspace:
         folder = self.folder(run.stage, run.name)
         if run.stage not in _READ_ON or not (folder / "run.json").exists():
             return ""
+        found = self.inputs(*filter(Path.is_file, (folder / file for file in run.outputs)))
         for file, digest in sorted(run.outputs.items()):
-            path = folder / file
-            if not path.is_file() or self.inputs(path)[self._key(path)] != digest:
+            if found.get(self._key(folder / file)) != digest:
                 return f"{file} is gone or not what was written"
         return ""
 

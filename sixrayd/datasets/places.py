@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from sixrayd.core.errors import AnnotationError
-from sixrayd.core.files import open_plain, shown
+from sixrayd.core.files import TOO_MUCH, Reading, open_plain, shown
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import entries_of, plain_file
@@ -121,7 +121,7 @@ def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Ite
     def report(error: OSError) -> None:
         note(Flaw.NOT_READ, error.filename, f"cannot be read ({error.strerror})")
 
-    tars = TarParts(root, _telling(findings))
+    tars, reading = TarParts(root, _telling(findings)), Reading()
     seen: dict[tuple[int, int], Path] = {}
     for folder, folders, names in os.walk(root, followlinks=True, onerror=report):
         state = Path(folder).stat()
@@ -151,12 +151,17 @@ def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Ite
             elif ARCHIVE.fullmatch(path.name):
                 note(Flaw.NOT_READ, path, "an archive that is not read; unpack it")
             else:
-                yield _loose(path, where, state.st_size)
+                yield _loose(path, where, state.st_size, reading)
     yield from _in_tars(tars, findings, allowance)
 
 
-def _loose(path: Path, where: str, size: int) -> PlacedFile:
-    return PlacedFile(where, size, lambda: open_plain(path))
+def _loose(path: Path, where: str, size: int, reading: Reading) -> PlacedFile:
+    def opened() -> IO[bytes]:
+        if not reading.takes(path):
+            raise ValueError(f"not read: {TOO_MUCH}")
+        return open_plain(path)
+
+    return PlacedFile(where, size, opened)
 
 
 def _in_zip(

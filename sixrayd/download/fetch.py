@@ -61,8 +61,11 @@ def fetch_release(
 
     Raises:
         ReleaseError: nothing is there, a transfer fails for good, or a fault stops.
+        WorkspaceError: a link leads to a folder with files of something else.
     """
     folder = workspace.root / "release"
+    if not (folder / "source.json").exists():
+        workspace.check_own(folder)
     receipts = Receipts.open(folder, place)
     traffic = Traffic(report)
     listed = [name for archive in place.archives for name in archive.files]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.files import open_plain, shown, why
+from sixrayd.core.files import TOO_MUCH, Reading, open_plain, shown, why
 from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, entries_of, plain_file
@@ -212,12 +212,18 @@ def loose_files(
 
 def loose_members(root: Path, faults: Faults, suffixes: Collection[str]) -> Iterator[Member]:
     """Files with one of the suffixes anywhere below a folder."""
+    reading = Reading()
     for path in loose_files(root, suffixes):
         where = slashed(shown(path.relative_to(root).as_posix()))
         try:
             with open_plain(path) as file:
                 size = os.fstat(file.fileno()).st_size
-                data = file.read(size) if _is_welcome(path.name, size, where, faults) else None
+                data = None
+                if _is_welcome(path.name, size, where, faults):
+                    if reading.takes(path):
+                        data = file.read(size)
+                    else:
+                        faults.add(where, f"not read: {TOO_MUCH}", Flaw.NOT_READ)
         except OSError as error:
             faults.add(where, why(error, path), Flaw.NOT_READ)
             continue

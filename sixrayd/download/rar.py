@@ -3,17 +3,17 @@
 What the tar holds is then checked as that of any other: paths, links, sizes.
 """
 
-import glob
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from sixrayd.core.files import plain_text, replacing, write_bytes
+from sixrayd.core.files import plain_text, replacing, shown, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.workspace import Workspace
@@ -25,6 +25,7 @@ NEEDS_TOOL = (
     "libarchive-tools, conda: libarchive)"
 )
 _VOLUME = re.compile(r"(.+)\.part\d+\.rar", re.IGNORECASE)
+_KEPT = re.compile(r".+\.rar\.[0-9a-f]{16}\.(tar|said)(\.\d+\.part)?", re.IGNORECASE)
 _CHUNK = 1 << 20
 
 
@@ -39,39 +40,58 @@ def rar_tool() -> str | None:
     )
 
 
-def rar_as_tar(
-    path: Path, beside: Sequence[Path], workspace: Workspace, faults: Faults
-) -> tuple[Path, ...]:
-    """A tar of what a rar holds, kept in the workspace; none, and a fault, where that fails.
+def rars_as_tars(
+    paths: Sequence[Path], root: Path, workspace: Workspace, faults: Faults
+) -> dict[str, tuple[Path, ...]]:
+    """Tars of what rars of a release hold, kept in the workspace, by their paths in the release.
 
-    Args:
-        beside: all rars of the release, among which other volumes of this one may be.
+    None of one, and a fault, where that fails. What was kept of other rars is removed first.
     """
-    tool = rar_tool()
-    if tool is None:
-        text = f"{NEEDS_TOOL}, or unpack it here and move it away"
-        faults.add(path.name, text, Flaw.NOT_READ)
-        return ()
-    if sum(_volume_of(other) == _volume_of(path) for other in beside) > 1:
-        text = "one of several volumes; unpack them here and move them away"
-        faults.add(path.name, text, Flaw.NOT_READ)
-        return ()
-    (digest,) = workspace.inputs(path).values()
-    tar = workspace.root / "release" / UNPACKED / f"{path.name}.{digest[:16]}.tar"
-    said = tar.with_suffix(".said")
-    if not (tar.exists() and said.exists()):
-        workspace.check_own(tar.parent)
-        for left in tar.parent.glob(
-            f"*{glob.escape(path.name)}.*"
-        ):  # of another version, or a kill
-            left.unlink()
-        with replacing(tar) as unfinished:
-            complaint = _convert(tool, path.resolve(), unfinished)
-            write_bytes(said, complaint.encode("utf-8"))
-    if complaint := plain_text(said):
-        text = f"{complaint}; what came before it can be read"
-        faults.add(path.name, text, Flaw.NOT_READ)
-    return (tar,) if tar.stat().st_size else ()
+    tool, volumes, whole = rar_tool(), Counter(map(_volume_of, paths)), list[Path]()
+    for path in paths:
+        if tool is None:
+            text = f"{NEEDS_TOOL}, or unpack it here and move it away"
+            faults.add(_where(path, root), text, Flaw.NOT_READ)
+        elif volumes[_volume_of(path)] > 1:
+            text = "one of several volumes; unpack them here and move them away"
+            faults.add(_where(path, root), text, Flaw.NOT_READ)
+        else:
+            whole.append(path)
+    if tool is None or not whole:
+        return {}
+    folder = workspace.root / "release" / UNPACKED
+    digests = workspace.hashes_of(whole)
+    tars = [folder / f"{p.name}.{d[:16]}.tar" for p, d in zip(whole, digests, strict=True)]
+    _remove_others(folder, tars, workspace)
+    found = dict[str, tuple[Path, ...]]()
+    for path, tar in zip(whole, tars, strict=True):
+        said = tar.with_suffix(".said")
+        if not (tar.exists() and said.exists()):
+            workspace.check_own(folder)
+            with replacing(tar) as unfinished:
+                complaint = _convert(tool, path.resolve(), unfinished)
+                write_bytes(said, complaint.encode("utf-8"))
+        if complaint := plain_text(said):
+            text = f"{complaint}; what came before it can be read"
+            faults.add(_where(path, root), text, Flaw.NOT_READ)
+        if tar.stat().st_size:
+            found[f"{_where(path, root)}.tar"] = (tar,)
+    return found
+
+
+def _remove_others(folder: Path, tars: Sequence[Path], workspace: Workspace) -> None:
+    """Remove what is left of rars of another version or place, or by a kill."""
+    kept = {path.name for tar in tars for path in (tar, tar.with_suffix(".said"))}
+    there = (path for path in folder.glob("*") if _KEPT.fullmatch(path.name))
+    others = [path for path in there if path.name not in kept]
+    if others:
+        workspace.check_own(folder)
+    for path in others:
+        path.unlink()
+
+
+def _where(path: Path, root: Path) -> str:
+    return shown(path.relative_to(root).as_posix())
 
 
 def _volume_of(path: Path) -> Path:

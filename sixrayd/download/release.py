@@ -24,7 +24,7 @@ from sixrayd.download.members import (
     loose_members,
     suffix_of,
 )
-from sixrayd.download.rar import rar_as_tar
+from sixrayd.download.rar import rars_as_tars
 from sixrayd.download.sources import ReleaseEntry
 
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
@@ -88,7 +88,7 @@ def open_release(
         elif suffix not in IMAGES | TEXTS:
             faults.passed_over[suffix or "no suffix"] += 1
     tars = joined.in_order()
-    tars |= {f"{path.name}.tar": rar_as_tar(path, rars, workspace, faults) for path in rars}
+    tars |= rars_as_tars(rars, root, workspace, faults)
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
     _check_sums(release, workspace, faults)
     if entry is not None:
@@ -205,31 +205,36 @@ def _is_inside(name: str) -> bool:
 def _check_manifest(
     release: Release, entry: ReleaseEntry, workspace: Workspace, faults: Faults
 ) -> None:
+    right = []
     for file in release.archives:
-        size, expected = entry.bytes.get(file.name), entry.sha256.get(file.name)
+        size = entry.bytes.get(file.name)
         if size is not None and file.stat().st_size != size:
             text = f"{file.stat().st_size} bytes, the manifest says {size}; fetch it again"
             faults.add(file.name, text, Flaw.NOT_READ)
-        elif expected is not None:
-            (found,) = workspace.inputs(file).values()
-            if found != expected:
-                text = (
-                    f"SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…; fetch it again"
-                )
-                faults.add(file.name, text, Flaw.NOT_READ)
+        elif file.name in entry.sha256:
+            right.append(file)
+    for file, found in zip(right, workspace.hashes_of(right), strict=True):
+        expected = entry.sha256[file.name]
+        if found != expected:
+            text = f"SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…; fetch it again"
+            faults.add(file.name, text, Flaw.NOT_READ)
 
 
 def _check_sums(release: Release, workspace: Workspace, faults: Faults) -> None:
     path = release.root / SUMS
     if not path.exists():
         return
-    for name, expected in sorted(read_sums(path).items()):
+    sums = read_sums(path)
+    listed = {release.root / name for name in sums}
+    archives = [file for file in release.archives if file in listed]
+    # Hashed once, as inputs of the stage.
+    known = dict(zip(archives, workspace.hashes_of(archives), strict=True))
+    for name, expected in sorted(sums.items()):
         file = release.root / name
         if not file.is_file():
             faults.add(name, f"missing, though {SUMS} lists it")
             continue
-        known = file in release.archives  # hashed once, as inputs of the stage
-        (found,) = workspace.inputs(file).values() if known else (sha256_file(file),)
+        found = known.get(file) or sha256_file(file)
         if found != expected:
             faults.add(
                 name, f"SHA-256 is {found[:12]}…, {SUMS} says {expected[:12]}…; fetch it again"

@@ -14,6 +14,7 @@ from PIL import Image
 from sixrayd.core.ahead import Budget
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
+from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.imaging.metadata import is_turned, png_chunks, without_metadata
 from sixrayd.imaging.opening_headers import HeaderError, open_header
 
@@ -29,7 +30,8 @@ _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II", b"MM")
 _MAX_TILED = 2 * MAX_PIXELS
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of a TIFF
+_TILE_WIDTH, _TILE_HEIGHT, _PACKED = 322, 323, 259  # tags of a TIFF
+_STRIPS, _TILES = (273, 279), (324, 325)  # where they lie, and their bytes
 _SCAN = b"\xff\xda"
 _MAX_SCANS = 100  # of a JPEG; progressive ones have about 10
 _MAX_SCANNED = 2_000_000_000  # pixels, since each scan goes over all of them
@@ -193,6 +195,9 @@ def _checked_size_wh(data: bytes, where: str, max_pixels: int) -> tuple[int, int
             raise ImageError(f"{where}: {scans} scans, at most {most} are decoded")
     if data.startswith(_TIFF) and (pixels := _tiled_pixels(data, where)) > _MAX_TILED:
         raise ImageError(f"{where}: tiles of {pixels} pixels, at most {_MAX_TILED} are decoded")
+    if data.startswith(_TIFF) and (count := _packed_bytes(data, where)) > MAX_IMAGE_BYTES:
+        text = f"strips or tiles of {count} bytes in {len(data)}, at most {MAX_IMAGE_BYTES}"
+        raise ImageError(f"{where}: {text} are read")
     if data.startswith(_PNG) and png_chunks(data, _MAX_CHUNKS) > _MAX_CHUNKS:
         raise ImageError(f"{where}: more than {_MAX_CHUNKS} chunks, which no encoder writes")
     if data.startswith(b"BM") and data[30:31] in (b"\1", b"\2") and len(data) > _MAX_RUNS:
@@ -210,6 +215,22 @@ def _tiled_pixels(data: bytes, where: str) -> int:
             tile = [max(int(tags.get(tag, 1)), 1) for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
             tiled = [-(-side // part) * part for side, part in zip(image.size, tile, strict=True)]
             return tiled[0] * tiled[1]
+    except Exception as error:
+        raise ImageError(f"{where}: {_not_an_image(data)}") from error
+
+
+def _packed_bytes(data: bytes, where: str) -> int:
+    """Bytes that libtiff reads of a TIFF's strips or tiles: of those that share some, each its own;
+    of those whose length is not said, as many as the file has."""
+    try:
+        with open_header(data, ("TIFF",)) as image:
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            if tags.get(_PACKED, 1) == 1:
+                return 0  # Pillow reads them itself, and no more than pixels take
+            parts, counts = _TILES if _TILE_WIDTH in tags else _STRIPS
+            places, lengths = (tags.get(tag, ()) for tag in (parts, counts))
+            many = len(places) or _MAX_SIDE
+            return sum(lengths) if len(lengths) >= many else many * len(data)
     except Exception as error:
         raise ImageError(f"{where}: {_not_an_image(data)}") from error
 
@@ -241,6 +262,8 @@ def _decode_jpeg(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage
 def _decode_pillow(data: bytes, size_wh: tuple[int, int], factor: int) -> RGBImage:
     open_header(data, FORMATS).close()  # what follows reads the same header, without a bound
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if image.format == "TIFF":  # else tags within tags, which that bound does not cover, follow
+            image.is_animated = True  # type: ignore[attr-defined]
         if factor > 1:
             image.draft("RGB", (size_wh[0] // factor, size_wh[1] // factor))
         if image.mode.startswith("I"):  # 16 bits of grey

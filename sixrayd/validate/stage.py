@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError, printable
-from sixrayd.core.files import plain_bytes, sha256_file
+from sixrayd.core.files import TOO_MUCH, Reading, plain_bytes, sha256_file
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.export_files import ABOUT, DATASET, content_version
@@ -59,12 +59,12 @@ def validate(
         )
     document = tables.document if tables else {}
     check = LabelCheck(tables, _texts(document, "sets"), faults) if tables else None
-    files, content = 0, hashlib.sha256()
+    files, content, reading = 0, hashlib.sha256(), Reading()
     for file in tree_files(place, faults):
         if file.sha256 and file.path not in ABOUT:
             content.update(f"{file.sha256}  {file.path}\n".encode())
         files += file.kind != NONE
-        _check_file(place, file, settings, faults, check)
+        _check_file(place, file, settings, reading, faults, check)
         if files % _TOLD == 0:
             report("files", min(files, lines), lines)
     report("files", lines, lines)
@@ -121,6 +121,7 @@ def _check_file(
     place: Path,
     file: TreeFile,
     settings: ValidateSettings,
+    reading: Reading,
     faults: FaultList,
     check: LabelCheck | None,
 ) -> None:
@@ -133,7 +134,10 @@ def _check_file(
         faults.add(file.path, "", file.kind, PLAIN, advice if file.kind == LINK_OUT else AGAIN)
     else:
         try:
-            _read(place, file, faults, check)
+            if reading.takes(place / file.path):
+                _read(place, file, faults, check)
+            else:
+                faults.add(file.path, "", f"what is not read: {TOO_MUCH}", "a file of its own")
         except OSError as error:
             why = f"what cannot be read ({error.strerror or error})"
             faults.add(file.path, "", why, PLAIN)

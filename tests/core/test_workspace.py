@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Run, Workspace
+from tests.limits import within
 
 RUN = Run("mine", "a", {"seed": 1, "classes": ("Gun",)}, {"x": "1"})
 
@@ -48,6 +50,21 @@ def test_what_is_spoiled_is_not_done(tmp_path: Path) -> None:
             f"run `{command} --name a --force -w {tmp_path}`"
         )
         assert workspace.begin(run) and not file.exists()
+
+
+def test_a_strangers_list_of_one_file_by_thousands_of_paths_is_looked_through(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.begin(RUN)
+    for name in "ab":
+        (tmp_path / "mine/a" / name).mkdir()
+    (tmp_path / "mine/a/weights").write_text("whole")
+    ways = ["".join(f"{name}/../" for name in names) for names in product("ab", repeat=12)]
+    digest = hashlib.sha256(b"whole").hexdigest()
+    workspace.finish(replace(RUN, outputs={f"{way}weights": digest for way in ways}))
+    with within(10, "hashes"):
+        assert workspace.is_done(RUN)
 
 
 def test_a_release_that_was_named_from_another_folder_is_named_whole(

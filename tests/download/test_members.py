@@ -483,3 +483,18 @@ def test_a_chain_of_long_names_ends_in_one_line(tmp_path):
     assert str(caught.value) == (
         "a.tar00: broken (too many headers before one file); mend it or pass --on-error skip"
     )
+
+
+def test_links_to_a_file_of_holes_are_read_within_bounds(tmp_path):
+    with (tmp_path / "P0.jpg").open("wb") as file:
+        file.truncate(64 << 20)
+    for number in range(1, 30):
+        (tmp_path / f"P{number}.jpg").symlink_to("P0.jpg")
+    (tmp_path / "P9.png").write_bytes(b"written")
+    faults = Faults("skip")
+
+    sizes = [len(member.data) for member in loose_members(tmp_path, faults, IMAGES)]
+
+    assert sizes == [64 << 20] * 16 + [len(b"written")]
+    said = "not read: links and holes give over 100 times the bytes that are written"
+    assert [why for _, why, *_ in faults.found] == [said] * 14

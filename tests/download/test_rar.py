@@ -55,6 +55,18 @@ def test_a_changed_rar_is_read_anew(tmp_path):
 
 
 @needs_bsdtar
+@pytest.mark.parametrize("names", [("train/a.rar", "val/a.rar"), ("train/ba.rar", "val/a.rar")])
+def test_rars_of_like_names_in_several_folders_are_all_read(tmp_path, names):
+    release = TinyRelease().write(tmp_path / "release", sums=False)
+    for number, name in enumerate(names, 7):
+        (release / name).parent.mkdir()
+        (release / name).write_bytes(rar({f"N000000{number}.jpg": jpeg(number)}))
+
+    assert take(tmp_path, release).images == WHOLE.images + 2
+    assert take(tmp_path, release, force=True).images == WHOLE.images + 2
+
+
+@needs_bsdtar
 def test_links_and_paths_that_leave_it_are_refused(tmp_path):
     odd = {"../../N0000007.jpg": jpeg(7), "/tmp/N0000008.jpg": jpeg(8)}
     release = positives_in_a_rar(tmp_path / "release", {"N0000006.jpg": "/etc/passwd"}, **odd)

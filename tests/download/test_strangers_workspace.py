@@ -17,6 +17,7 @@ from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export as export_it
 from sixrayd.review.label_studio.backup import KEPT, back_up, backups
 from sixrayd.review.planting.planted import planted_folder, remove_others
+from tests.download.test_fetch import at, fetched
 from tests.mirror import serving
 from tests.review.label_studio.test_backup import small
 from tests.workspaces import Small
@@ -43,6 +44,21 @@ def test_inputs_that_are_removed_lie_in_the_workspace(tmp_path, precious):
     assert precious.read_text() == "precious"
     assert not (workspace.root / "release/a.zip").exists()
     assert list(json.loads((workspace.root / REMOVED).read_text())) == sorted(names)
+
+
+def test_receipts_behind_a_link_are_not_taken_for_a_download_s(tmp_path, precious):
+    precious.with_name("arrived.jsonl").write_text("precious")
+    precious.with_name(".source.json.1.part").write_text("precious")
+    before = sorted(precious.parent.iterdir())
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/release").symlink_to(precious.parent)
+
+    with serving(tmp_path) as server:
+        with pytest.raises(WorkspaceError, match=r"release: a link leads to .*/home, outside"):
+            fetched(tmp_path, at(server.url))
+        assert server.asked == []
+
+    assert sorted(precious.parent.iterdir()) == before
 
 
 def test_no_folder_behind_a_link_is_emptied(tmp_path, precious):
@@ -97,7 +113,9 @@ def test_no_list_of_hashes_behind_a_link_is_removed(tmp_path, precious):
     workspace.root.mkdir()
     (workspace.root / "release").symlink_to(precious.parent)
 
-    with serving(tmp_path) as server, pytest.raises(ReleaseError, match="SHA256SUMS: line 1"):
-        download(workspace, DownloadSettings(server.url, ("Gun",)))
+    with serving(tmp_path) as server:
+        sums.with_name("source.json").write_text(json.dumps({"url": server.url}))
+        with pytest.raises(ReleaseError, match="SHA256SUMS: line 1"):
+            download(workspace, DownloadSettings(server.url, ("Gun",)))
 
     assert sums.exists()

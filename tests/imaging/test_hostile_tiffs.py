@@ -12,7 +12,7 @@ from PIL import Image
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging.decode import browsable, decode_rgb, image_size_wh
 from sixrayd.imaging.headers import Pixels, read_header
-from tests.limits import within
+from tests.limits import address_space, within
 
 
 def tiled(size_wh, tile_wh):
@@ -44,6 +44,28 @@ def test_tiles_are_read():
     assert decode_rgb(tiled((100, 70), (64, 64)), "a.tif").shape == (70, 100, 3)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_strips_that_share_their_bytes_are_not_copied_for_each(counted):
+    """Their bits in the other order, libtiff copies the bytes of each."""
+    rows, shared = 60_000, 1 << 20
+    tags = {256: 8, 257: rows, 258: 8, 259: 8, 262: 1, 266: 2, 277: 1, 278: 1}
+    count = len(tags) + 1 + counted
+    at = 8 + 2 + 12 * count + 4
+    lists = {273: at} | ({279: at + 4 * rows} if counted else {})
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()}
+    entries |= {tag: struct.pack("<HHII", tag, 4, rows, place) for tag, place in lists.items()}
+    head = (
+        b"II*\0" + struct.pack("<IH", 8, count) + b"".join(entries[tag] for tag in sorted(entries))
+    )
+    place = struct.pack("<I", at + 4 * rows * len(lists)) * rows
+    other_way = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    packed = zlib.compress(bytes(8)).translate(other_way) + bytes(shared)
+    data = head + bytes(4) + place + (struct.pack("<I", shared) * rows if counted else b"") + packed
+    said = r"a.tif: strips or tiles of \d+ bytes in \d+, at most 67108864 are read"
+    with within(5, "strips"), pytest.raises(ImageError, match=said):
+        decode_rgb(data, "a.tif")
+
+
 def with_numbers(tag, bytes_of_numbers):
     """A grey TIFF of 8 x 8 pixels, or EXIF, one of whose tags is a list of fractions."""
     sizes = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8)]
@@ -67,7 +89,31 @@ def test_a_tag_of_millions_of_fractions_is_not_unpacked():
         image_size_wh(io.BytesIO(data), "a.tif")
     assert str(caught.value) == said
     assert read_header(data) == (Pixels.UNKNOWN, 1)
-    assert image_size_wh(with_numbers(282, 1 << 16), "a.tif") == (8, 8)
+    assert image_size_wh(with_numbers(40000, 1 << 16), "a.tif") == (8, 8)
+
+
+def test_a_tag_of_thousands_of_fractions_is_not_unpacked():
+    said = "a.tif: a tag of 1001 fractions, at most 1000 are read; refused"
+    for read in (decode_rgb, image_size_wh):
+        with pytest.raises(ImageError) as caught:
+            read(with_numbers(282, 8 * 1001), "a.tif")
+        assert str(caught.value) == said
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG", exif=with_numbers(274, 8 * 1001))
+    assert read_header(file.getvalue()) == (Pixels.COLOUR, 1)
+
+
+def test_tags_within_tags_are_not_unpacked():
+    """Of 32 MiB of small numbers Pillow makes a tuple of 256."""
+    data, count = with_numbers(34665, 8), 32 << 20
+    (at,) = struct.unpack_from("<I", data, len(data) - 8 - 4 - 4)
+    within_it = struct.pack("<HHHIII", 1, 0x9000, 6, count, at + 18, 0)
+    data = data.replace(
+        struct.pack("<HHII", 34665, 5, 1, at), struct.pack("<HHII", 34665, 4, 1, at)
+    )
+    data = data[:at] + within_it + b"\x90" * count
+    with address_space(200 << 20):
+        assert decode_rgb(data, "a.tif").shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])

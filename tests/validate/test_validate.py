@@ -21,6 +21,7 @@ from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from sixrayd.validate.settings import ValidateSettings
 from sixrayd.validate.stage import validate
+from tests.limits import within
 from tests.workspaces import Small, build_splits
 
 SETS = ("confusing", "audited_empty")
@@ -432,6 +433,23 @@ def test_no_manifest(tmp_path):
     os.mkfifo(tmp_path / "manifest.sha256")
     with pytest.raises(WorkspaceError, match=r"a pipe, expected a plain file"):
         validate(tmp_path)
+
+
+def test_a_file_of_holes_is_not_read_by_each_link_to_it(tmp_path):
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(520 << 20)
+    names = [f"b{number}" for number in range(100)]
+    for name in names:
+        (tmp_path / name).symlink_to("a")
+    lines = (f"{'0' * 64}  {name}\n" for name in sorted(("a", *names)))
+    (tmp_path / "manifest.sha256").write_text("".join(lines))
+
+    with within(10, "links"):
+        found = validate(tmp_path, ValidateSettings(most=200))
+
+    assert found.faults == 101
+    text = "what is not read: links and holes give over 100 times the bytes that are written"
+    assert [fault.found for fault in found.first].count(text) == 100
 
 
 def test_a_folder_around_an_export_or_in_it_is_answered_with_the_export(tmp_path):
