@@ -5,35 +5,16 @@ than memory.
 """
 
 import io
-from collections.abc import Callable, Sequence
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import IO
 
-from PIL import Image, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import Image
 
 MOST_HEADER = 2 << 20  # bytes up to the pixels, tags and EXIF included
-_MOST_FRACTIONS = 1_000  # of a tag; sound ones have a dozen, and each takes microseconds
-_FRACTION = 8  # bytes
 
 
 class HeaderError(ValueError):
     """A header is longer than any sound one."""
-
-
-def _of_few(load: Callable[..., Any]) -> Callable[..., Any]:
-    """A reader of a tag's fractions that refuses more than a sound one has."""
-
-    def load_few(tags: Any, data: bytes, *how: Any) -> Any:
-        if (count := len(data) // _FRACTION) > _MOST_FRACTIONS:
-            raise HeaderError(f"a tag of {count} fractions, at most {_MOST_FRACTIONS} are read")
-        return load(tags, data, *how)
-
-    return load_few
-
-
-for _kind in (TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL):  # of TIFFs and of EXIF
-    _size, _load = ImageFileDirectory_v2._load_dispatch[_kind]
-    ImageFileDirectory_v2._load_dispatch[_kind] = (_size, _of_few(_load))
 
 
 class HeaderReader:
