@@ -190,6 +190,10 @@ def sole_writer(target: Path) -> Iterator[None]:
             raise WorkspaceError(
                 f"{target}: {error.holder} writes there; wait for it, or name another folder"
             ) from error
+        except FileNotFoundError as error:  # of `/proc`, whose folders take no files
+            raise WorkspaceError(
+                f"{target.parent}: takes no new files; name another place"
+            ) from error
         except OSError as error:
             if not is_refusal(error):
                 raise

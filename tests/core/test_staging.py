@@ -128,6 +128,12 @@ def test_folders_above_the_target_are_made(tmp_path):
     assert contents(tmp_path / "a/b/out") == FILES
 
 
+def test_a_folder_that_takes_no_files_is_told_in_one_line():
+    told = r"^/proc: takes no new files; name another place$"
+    with pytest.raises(WorkspaceError, match=told), sole_writer(Path("/proc/out")):
+        pass
+
+
 def test_the_root_of_a_disk_is_not_replaced():
     with pytest.raises(WorkspaceError) as caught, staged(Path("/")):
         raise KeyError
