@@ -70,6 +70,8 @@ class _LazyGroup(click.Group):
 
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:  # a group's help, which has lines
+            raise
         except click.UsageError as error:  # may quote what a file says
             error.message = printable(error.message)  # type: ignore[misc]
             raise

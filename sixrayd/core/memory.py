@@ -30,7 +30,9 @@ class MemorySize(click.ParamType[int]):
         found = _SIZE.fullmatch(value)
         size = int(found[1]) * _UNITS[found[2].upper()] if found else 0
         if size < _LEAST:
-            expected = "expected a size such as 8GB, 256MB at least, or none"
+            expected = (
+                "here or in SIXRAYD_MEMORY, expected a size such as 8GB, 256MB at least, or none"
+            )
             self.fail(f"{value!r}: {expected}", param, ctx)
         return size
 

@@ -203,7 +203,7 @@ def differences(there: Run, asked: Run) -> str:
 
 def _set_to(settings: Mapping[str, Any], key: str) -> Any:
     value = settings.get(key, "not set")
-    return "none" if value == "" else value
+    return "none" if value in ("", None) else value
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

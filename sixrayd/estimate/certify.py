@@ -99,6 +99,9 @@ def _parts(workspace: Workspace, material: EstimateInputs) -> dict[str, bytes]:
         raise WorkspaceError(
             f"{folder.path}: nothing was drawn yet, so there is nothing to certify; run "
             "`sixrayd estimate --sample N` first"
+            if material.population.undecided_at_first
+            else f"{folder.path}: all groups were decided before any was drawn, so there is "
+            "nothing to certify"
         )
     known = material.population.rows_of(material.said)
     alias = _aliases(workspace, {d.reviewer for i in known for d in material.said[i]})

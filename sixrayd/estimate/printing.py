@@ -155,7 +155,11 @@ def _sample(result: Estimate) -> list[str]:
         f"{spots.behind:,} behind a gap, {spots.unanswered:,} not yet."
     ]
     if not spots.drawn:
-        lines = ["No group is drawn: `sixrayd estimate --looks N,N,…`; --plan says what looks buy."]
+        lines = [
+            "No group is drawn, and none is left to draw: all are decided."
+            if result.evidence.get("strata") == []
+            else "No group is drawn: `sixrayd estimate --looks N,N,…`; --plan says what looks buy."
+        ]
     elif spots.looks:
         lines = _planned(result)
     elif more := result.checks_to_halve:

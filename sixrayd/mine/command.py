@@ -192,6 +192,13 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
             f"{result.below_threshold} below the threshold, "
             f"{result.not_negatives} on other images, {result.skipped} skipped"
         )
+        if not any(
+            (result.candidates, result.below_threshold, result.not_negatives, result.skipped)
+        ):
+            echo(
+                f"caution: {options['detections']} holds no detection; the dataset that names "
+                "images goes to --coco-images"
+            )
         _tell_skipped(result.skipped, result.folder, "detections")
         _tell_of_plan(workspace, result.flagged)
         echo_next(workspace)

@@ -80,6 +80,13 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     assert python("-m", "sixrayd", "status", "--nonsense", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize("group", ["review", "patch"])
+def test_a_group_without_a_command_prints_its_help(tmp_path: Path, group: str) -> None:
+    alone = python("-m", "sixrayd", group, cwd=tmp_path)
+    asked = python("-m", "sixrayd", group, "--help", cwd=tmp_path)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (2, "", asked.stdout)
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help_and_an_example(tmp_path: Path, name: str) -> None:
     if importlib.util.find_spec(f"sixrayd.{name}.command") is None:

@@ -52,8 +52,8 @@ def test_sizes_that_are_none_are_refused(size):
     done = sixrayd("status", "--help", env={"SIXRAYD_MEMORY": size})
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"Error: Invalid value for '--memory': {size!r}: expected a size such as 8GB, 256MB at "
-        "least, or none"
+        f"Error: Invalid value for '--memory': {size!r}: here or in SIXRAYD_MEMORY, expected a "
+        "size such as 8GB, 256MB at least, or none"
     )
 
 

@@ -167,6 +167,14 @@ def test_nothing_is_drawn_yet(capsys):
     assert "would halve" not in said
 
 
+def test_nothing_is_left_to_draw(capsys):
+    none = spots(draws=0, drawn=0, counted=0, behind=0, unanswered=0)
+    said = text(capsys, spots=none, evidence={"strata": []})
+
+    assert "No group is drawn, and none is left to draw: all are decided." in said
+    assert "--looks" not in said
+
+
 def test_several_draws_and_several_that_wait(capsys):
     said = text(capsys, spots=spots(draws=3, drawn=1200, counted=1000, behind=0))
 

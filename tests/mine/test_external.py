@@ -242,6 +242,18 @@ def test_no_detection_at_all_is_a_mining_without_candidates(workspace, tmp_path)
     assert candidates(workspace) == []
 
 
+def test_a_dataset_of_images_alone_taken_for_detections_is_told(workspace, tmp_path, runner):
+    settings = results(tmp_path)
+    named = tmp_path / "named.json"
+    named.write_text(json.dumps(json.loads(settings.coco_images.read_text()) | {"annotations": []}))
+    words = ["mine", "-w", str(workspace.root), "--name", "other", "--detections", str(named)]
+
+    answer = runner.invoke(cli, words)
+
+    caution = f"caution: {named} holds no detection; the dataset that names images goes to "
+    assert answer.stdout.splitlines()[1] == f"{caution}--coco-images"
+
+
 def test_a_review_is_made_of_them_like_of_our_own(workspace, tmp_path):
     take_detections(workspace, results(tmp_path, GOOD))
 

@@ -136,6 +136,8 @@ def test_other_settings_do_not_replace_a_training_unasked(workspace):
         f"{workspace.folder('models', 'rfb-small')}: holds another training (seed 0 there, "
         "1 asked for); pass --force to replace it, or --name for a new one"
     )
+    with pytest.raises(WorkspaceError, match=r"\(epochs 1 there, none asked for\)"):
+        train(workspace, replace(TINY, epochs=None))
     assert train(workspace, replace(TINY, epochs=1, seed=1, force=True)).fresh
 
 

@@ -527,6 +527,9 @@ def test_what_is_not_certified(campaign, file, tmp_path):
     fresh = Campaign.build(tmp_path / "fresh", [1] * 3, [1])
     with pytest.raises(WorkspaceError, match="nothing was drawn yet, so there is nothing to cert"):
         certify(fresh.workspace, EstimateSettings(), tmp_path / "c", "Ann")
+    fresh.clear(*map(name_of, range(1, 4)))
+    with pytest.raises(WorkspaceError, match="all groups were decided before any was drawn, so"):
+        certify(fresh.workspace, EstimateSettings(), tmp_path / "c", "Ann")
     assert not (tmp_path / "c").exists()
 
 

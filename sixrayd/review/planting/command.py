@@ -74,8 +74,9 @@ def _plant_known(workspace: Workspace, settings: PlantSettings, plan: bool, as_j
         result = plant_known(workspace, settings)
         words = (
             f"{result.name}: {counted(result.known, 'known positive')} in the queue"
-            f"{'' if result.fresh else ', nothing added'}; the detector fires on "
-            f"{result.detected}, and {result.with_proposals} will show its boxes"
+            f"{'' if result.fresh else ', nothing added, as they are chosen once'}; "
+            f"the detector fires on {result.detected}, and {result.with_proposals} will show its "
+            "boxes"
         )
         if as_json:
             print_json(result)

@@ -255,7 +255,7 @@ def test_commands(workspace):
         "boxes\n"
         f"next: sixrayd review serve --background -w {workspace.root}\n"
     )
-    assert "4 known positives in the queue, nothing added" in printed(*few)
+    assert "in the queue, nothing added, as they are chosen once; the detector" in printed(*few)
     result = json.loads(printed(*few, "--json"))
     assert result == asdict(KnownResult("first", 4, 0, 0, False))
     refused = runner.invoke(command, ["-w", str(workspace.root), "--plan"])
