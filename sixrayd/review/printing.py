@@ -162,6 +162,7 @@ def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
     yield from _drafts(result.drafts)
     if result.skipped:
         yield _skipped(result.skipped)
+    yield from _own_looks(result.progress.own_looks)
     if result.gone:
         yield (
             f"{counted(result.gone, 'decision')} kept, though the server has the annotation no "
@@ -179,6 +180,7 @@ def _status_notes(result: "ReviewStatus", lines: _ToType) -> Iterator[str]:
     yield from _drafts(result.drafts)
     if result.skipped:
         yield _skipped(result.skipped)
+    yield from _own_looks(result.progress.own_looks)
     if result.problems:
         told = counted(result.problems, "annotation")
         yield f"{told} to look at; `{lines.pull}` lists them"
@@ -194,6 +196,14 @@ def _drafts(drafts: int) -> Iterator[str]:
     if drafts:
         told = counted(drafts, "draft")
         yield f"{told} begun and not submitted: their reviewers find them there"
+
+
+def _own_looks(finds: int) -> Iterator[str]:
+    if finds:
+        yield (
+            f"{counted(finds, 'find')} looked at a second time by the finder alone, which confirms "
+            "nothing: delete these answers on the server, and somebody else is given them"
+        )
 
 
 def _skipped(number: int) -> str:

@@ -17,7 +17,7 @@ from sixrayd.decisions.decision import (
     moment_of,
     standing_decisions,
 )
-from sixrayd.decisions.second_looks import first_looks
+from sixrayd.decisions.second_looks import first_looks, is_second_look
 
 _PAUSE_S = 300.0  # a longer gap between two answers is a break, not work
 _RECENT = timedelta(days=7)
@@ -33,6 +33,7 @@ class Progress:
         by_lane: answers and tasks.
         by_person: answers of each person, by lane: several may share one.
         twice: images that one person answered in two lanes; only the later answer counts.
+        own_looks: finds at which nobody but their finder took the second look.
         found: images with boxed contraband that the release does not know, reviewers agreeing.
         conflicts: images about which reviewers differ in this review; see `Unsettled`.
         ended: images of tasks of which every answer was withdrawn or taken back, by task.
@@ -49,6 +50,7 @@ class Progress:
     by_lane: Mapping[str, tuple[int, int]]
     by_person: Mapping[str, Mapping[str, int]]
     twice: int
+    own_looks: int
     found: int
     conflicts: int
     by_verdict: Mapping[str, int]
@@ -104,6 +106,7 @@ def count_progress(
         },
         by_person=_by_person(given),
         twice=_answered_twice(answers(said)),
+        own_looks=_own_looks(answers(said)),
         found=sum(
             d.verdict == Verdict.MISSED and bool(d.boxes) and d.image_id not in known
             for d in agreed
@@ -142,6 +145,17 @@ def _answered_twice(given: Iterable[Decision]) -> int:
             key = (decision.review, decision.image_id, decision.reviewer)
             lanes.setdefault(key, set()).add(decision.lane)
     return sum(len(several) > 1 for several in lanes.values())
+
+
+def _own_looks(given: Iterable[Decision]) -> int:
+    first, second = (dict[str, set[str]]() for _ in range(2))
+    ruled = set[str]()
+    for decision in given:
+        if decision.lane == ADJUDICATION:
+            ruled.add(decision.image_id)
+        lanes = second if is_second_look(decision.lane) else first
+        lanes.setdefault(decision.image_id, set()).add(decision.reviewer)
+    return sum(by <= first.get(i, set()) for i, by in second.items() if i not in ruled)
 
 
 def _seconds_at_work(decisions: Iterable[Decision]) -> dict[str, list[float]]:

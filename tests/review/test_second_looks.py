@@ -103,7 +103,15 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     assert settled.boxes[0].box == Box("Knife", 12.0, 20.0, 40.0, 50.0)
     assert settle(said[images[3]], Rule.ADJUDICATOR).decision is None
     # His own second look is no second opinion: one reader still.
-    assert set(seen_by_one(said)) == {images[1]}
+    assert set(seen_by_one(said)) == {images[1]} and result.progress.own_looks == 1
+    typed = ["review", "status", "--name", name, "-w", str(site.workspace.root)]
+    assert "1 find looked at a second time by the finder" in CliRunner().invoke(cli, typed).stdout
+    rows = [d for d in folder.decisions() if (d["lane"], d["image_id"]) == (other, images[1])]
+    with LabelStudio(bob) as server:
+        server.calls.sdk.annotations.delete(rows[0]["annotation"])
+    site.answer(project, [knife(site, name, images[1], 10.0)], MISSED, by=ann)
+    assert pull(site.workspace, PullSettings(name)).progress.own_looks == 0
+    assert not seen_by_one(said_of(site, name))
     assert push(site.workspace, PushSettings(name, limit=4, confirm_finds=1)).tasks == 0
     rows = [row for row in tasks_of(site, name) if is_second_look(row["lane"])]
     assert {row["kind"] for row in rows} == {"candidate"} and len(rows) == 3
