@@ -48,6 +48,7 @@ def test_nothing_sent_and_nothing_said():
         by_lane={},
         by_person={},
         twice=0,
+        own_looks=0,
         found=0,
         conflicts=0,
         by_verdict={"contraband missed": 0, "nothing there": 0, "unsure": 0},
@@ -79,6 +80,7 @@ def test_a_review_by_two_and_an_adjudicator():
         by_lane={"1": (3, 4), "2": (3, 4), ADJUDICATION: (1, 2)},
         by_person={"1": {"ann": 3}, "2": {"bob": 3}, ADJUDICATION: {"eve": 1}},
         twice=0,
+        own_looks=0,
         found=2,
         conflicts=1,  # N3
         by_verdict={"contraband missed": 2, "nothing there": 0, "unsure": 0},
