@@ -43,6 +43,7 @@ _FIELDS = ("source", "candidates", "decisions")
 _TEXTS = ("image_id", "state", "split", "reason", "group", "disagreement")
 _LISTS = ("verdicts", "doubts", "leaks")
 _BATCH = 2000  # samples that are kept together in memory
+_PORTS = 5  # any of IPv4 that are tried, until one is free of IPv6, too
 
 
 def load_fiftyone(database: Path) -> ModuleType:
@@ -265,17 +266,21 @@ def _detection(fiftyone: ModuleType, shown: ShownBox, size_wh: tuple[int, int]) 
 
 @contextlib.contextmanager
 def _listening(port: int, ends: contextlib.ExitStack) -> Iterator[socket.socket]:
-    """A socket of the port; its namesake of IPv6 is nobody's until the end."""
-    with socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            door.bind((ADDRESS, port))
-            _take_namesake(door.getsockname()[1], ends)
-            door.listen()
-        except OSError as error:
-            raise ServiceError(
-                f"port {port}: {error.strerror}; pass another --port, or 0 for a free one"
-            ) from error
+    """A socket of the port, 0 for any; its namesake of IPv6 is nobody's until the end."""
+    with contextlib.ExitStack() as doors:
+        for left in reversed(range(1 if port else _PORTS)):
+            door = doors.enter_context(socket.socket())  # those that fail keep their ports
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                door.bind((ADDRESS, port))
+                _take_namesake(door.getsockname()[1], ends)
+                door.listen()
+                break
+            except OSError as error:
+                if left == 0:
+                    raise ServiceError(
+                        f"port {port}: {error.strerror}; pass another --port, or 0 for a free one"
+                    ) from error
         yield door
 
 
