@@ -161,7 +161,8 @@ class Judgement:
             why = nothing if newest is None else f"the ingest is {newest.progress}"
             if newest is not None and newest.progress is StageProgress.STALE:
                 yield self._anew("shards", newest, why)
-            yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
+            else:
+                yield Step(self.workspace.typed("shards") or STAGES["shards"], why)
 
     def _of_learning(self, model: str) -> Iterator[Step]:
         """The training of a model that must not mine yet."""

@@ -175,8 +175,8 @@ def check_known(strangers: Collection[str], mining: str) -> None:
     if strangers:
         raise WorkspaceError(
             f"mine/{mining}: candidates for {counted(len(strangers), 'image')} that the release "
-            f"lacks, first {min(strangers)}; mine again under this name, with --force, or where "
-            "another detector's results were taken over, once its folder is removed"
+            f"lacks, first {min(strangers)}; mine again, or take another detector's results again, "
+            f"with --name {mining} --force"
         )
 
 

@@ -128,8 +128,8 @@ def population_now(
 
     A unit that is decided already belongs to the census, marked where an image of it was sent
     without proposals. The others are unflagged, or flagged in a band of scores that holds as many
-    units as the next. Where a sample hangs on it, whatever
-    reviewers differ on is undecided: then no rule leaves more undecided than this.
+    units as the next. Where a sample hangs on it, whatever reviewers differ on is undecided: then
+    no rule leaves more undecided than this.
 
     Raises:
         WorkspaceError: the release has not been ingested, or a table is broken.

@@ -67,8 +67,10 @@ def test_each_command_has_its_limit():
 
 
 def test_a_lower_limit_of_the_user_stays():
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+
     def lowered():
-        resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, hard))
 
     assert limit_of("status", "--help", preexec_fn=lowered) == 1 << 30
 

@@ -193,9 +193,8 @@ def test_candidates_of_another_release_are_refused(tmp_path):
     with pytest.raises(WorkspaceError) as told:
         plan(workspace, DAY)
     assert str(told.value) == (
-        "mine/first: candidates for 1 image that the release lacks, first N9999999; mine again "
-        "under this name, with --force, or where another detector's results were taken over, once "
-        "its folder is removed"
+        "mine/first: candidates for 1 image that the release lacks, first N9999999; mine again, "
+        "or take another detector's results again, with --name first --force"
     )
 
 
