@@ -66,21 +66,28 @@ def test_strips_that_share_their_bytes_are_not_copied_for_each(counted):
         decode_rgb(data, "a.tif")
 
 
-def with_numbers(tag, bytes_of_numbers):
+def with_numbers(tag, bytes_of_numbers, order="<", is_big=False, kind=5):
     """A grey TIFF of 8 x 8 pixels, or EXIF, one of whose tags is a list of fractions."""
     sizes = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 8)]
     sizes += [(279, 64)]
-    rows = {number: struct.pack("<HHII", number, 4, 1, value) for number, value in sizes}
-    at = 8 + 2 + 12 * (len(rows) + 1) + 4
-    rows[tag] = struct.pack("<HHII", tag, 5, bytes_of_numbers // 8, at)
-    head = b"II*\0" + struct.pack("<IH", 8, len(rows))
-    numbers = struct.pack("<II", 7, 3) * (bytes_of_numbers // 8)
-    return head + b"".join(rows[number] for number in sorted(rows)) + bytes(4) + numbers
+    entry, count, place = ("HHQQ", "Q", "Q") if is_big else ("HHII", "H", "I")
+    rows = {number: struct.pack(order + entry, number, 4, 1, value) for number, value in sizes}
+    if order == ">":  # a number shorter than its place stands at its start
+        rows = {number: struct.pack(">HHIHH", number, 3, 1, value, 0) for number, value in sizes}
+    start = {"<": b"II+\0\10\0\0\0" if is_big else b"II*\0", ">": b"MM\0*"}[order]
+    start += struct.pack(order + place, len(start) + struct.calcsize(place))
+    at = len(start) + struct.calcsize(count) + len(rows[256]) * (len(rows) + 1) + 8
+    size = {3: 2, 5: 8}[kind]
+    rows[tag] = struct.pack(order + entry, tag, kind, bytes_of_numbers // size, at)
+    head = start + struct.pack(order + count, len(rows))
+    numbers = struct.pack(order + "II", 7, 3) * (bytes_of_numbers // 8)
+    return head + b"".join(rows[number] for number in sorted(rows)) + bytes(8) + numbers
 
 
-def test_a_tag_of_millions_of_fractions_is_not_unpacked():
-    data = with_numbers(282, 3 << 20)
-    said = "a.tif: a header of more than 2097152 bytes; refused"
+@pytest.mark.parametrize(("order", "is_big"), [("<", False), (">", False), ("<", True)])
+def test_tags_of_thousands_of_fractions_are_not_unpacked(order, is_big):
+    data = with_numbers(282, 8 * 10_001, order, is_big)
+    said = "a.tif: tags of 10001 fractions, at most 10000 are read; refused"
     for read in (decode_rgb, image_size_wh, browsable):
         with pytest.raises(ImageError) as caught:
             read(data, "a.tif")
@@ -89,13 +96,19 @@ def test_a_tag_of_millions_of_fractions_is_not_unpacked():
         image_size_wh(io.BytesIO(data), "a.tif")
     assert str(caught.value) == said
     assert read_header(data) == (Pixels.UNKNOWN, 1)
-    assert image_size_wh(with_numbers(282, 1 << 16), "a.tif") == (8, 8)
+    assert image_size_wh(with_numbers(40000, 8 * 10_000, order, is_big), "a.tif") == (8, 8)
+
+
+def test_a_header_of_megabytes_is_not_read():
+    with pytest.raises(ImageError) as caught:
+        image_size_wh(with_numbers(40000, 3 << 20, kind=3), "a.tif")
+    assert str(caught.value) == "a.tif: a header of more than 2097152 bytes; refused"
 
 
 def test_tags_within_tags_are_not_unpacked():
     """Of 32 MiB of small numbers Pillow makes a tuple of 256."""
     data, count = with_numbers(34665, 8), 32 << 20
-    (at,) = struct.unpack_from("<I", data, len(data) - 8 - 4 - 4)
+    (at,) = struct.unpack_from("<I", data, len(data) - 8 - 8 - 4)
     within_it = struct.pack("<HHHIII", 1, 0x9000, 6, count, at + 18, 0)
     data = data.replace(
         struct.pack("<HHII", 34665, 5, 1, at), struct.pack("<HHII", 34665, 4, 1, at)
