@@ -6,6 +6,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from sixrayd.advice.lines import (
+    estimate_again,
+    export_again,
+    longer_training,
+    named,
+    options_of,
+    push_again,
+    table_of,
+    where_of,
+)
 from sixrayd.advice.results import ResultStatus, StageProgress, stage_results
 from sixrayd.advice.reviews import OnServer, Reviews, ReviewState
 from sixrayd.advice.rounds import (
@@ -115,7 +125,7 @@ class Judgement:
     def pull_of(self, review: str) -> str:
         """The pull of a review from its server."""
         state = self._state_of(review)
-        return f"sixrayd review pull{self._name(state)}{_where(state)}"
+        return f"sixrayd review pull{self._name(state)}{where_of(state)}"
 
     def again_of(self, review: str, lane: str) -> str:
         """What sends tasks of a lane again that its server has no more."""
@@ -169,11 +179,11 @@ class Judgement:
         if model not in self.workspace.names("models"):
             return  # detections of another's
         run = self.workspace.run("models", model)
-        precision = _table(run.summary, "validation").get("mean", 1.0)
+        precision = table_of(run.summary, "validation").get("mean", 1.0)
         if isinstance(precision, int | float) and precision < LEARNT:
             yield from self._of_set(run)
             why = f"it has learnt next to nothing: validation AP {precision:.3f}"
-            yield Step(_longer(self.workspace.typed("models", model), run), why)
+            yield Step(longer_training(self.workspace.typed("models", model), run), why)
 
     def _of_stale_set(self) -> Iterator[Step]:
         """The set of the newest model's round, where the model is to be made again."""
@@ -186,7 +196,7 @@ class Judgement:
         review = str(run.settings.get("round") or "")
         if review and is_outdated(self.workspace, review):
             line = f"sixrayd review next --name {shlex.quote(review)}"
-            line += _options(run.settings, {"split": ""})
+            line += options_of(run.settings, {"split": ""})
             yield Step(line, "decisions or the release have changed since its round was written")
 
     def _of_mining(self) -> Iterator[Step]:
@@ -306,7 +316,7 @@ class Judgement:
     def _again(self, stage: str, result: ResultStatus) -> Step:
         line, why = self.workspace.typed(stage, result.name), f"it is {result.progress}"
         if not line:
-            return Step(_named(stage, result), f"{why}; with which options is not known")
+            return Step(named(stage, result), f"{why}; with which options is not known")
         if stage == "mine":  # all shards, not those that one call was for
             shards = {path.name for path in self.workspace.shards.glob("*.tar")}
             line = shlex.join(word for word in shlex.split(line) if word not in shards)
@@ -314,10 +324,10 @@ class Judgement:
 
     def _anew(self, stage: str, result: ResultStatus, why: str) -> Step:
         if stage == "estimate":
-            return Step(_estimate(self.workspace.run(stage, result.name)), why)
+            return Step(estimate_again(self.workspace.run(stage, result.name)), why)
         if stage == "export":
-            return Step(_export(self.workspace.run(stage, result.name)), why)
-        line = self.workspace.typed(stage, result.name) or _named(stage, result)
+            return Step(export_again(self.workspace.run(stage, result.name)), why)
+        line = self.workspace.typed(stage, result.name) or named(stage, result)
         return Step(line + " --force" * ("--force" not in line.split()), why)
 
     def _negatives(self) -> int:
@@ -355,15 +365,8 @@ class Judgement:
             options["limit"] = 2 * limit if left > limit else None
         elif left > FIRST_PUSH and not state.lanes:
             options["limit"] = FIRST_PUSH
-        newest = self.workspace.names("mine")[-1:]
-        line = "sixrayd review push"
-        line += f" --name {shlex.quote(state.name)}" * (state.name not in (*newest, *APART))
-        origin = options.get("origin")
-        line += f" --from {origin}" * (origin in APART)
-        line += _options(options, {"limit": None, "reviewers": 1, "share": 1.0})
-        line += _second_looks(options.get("confirm_finds"))
-        line += "".join(f" --{key}" for key in ("duplicates", "again") if options.get(key) is True)
-        return line + _where(state)
+        is_newest = state.name in (*self.workspace.names("mine")[-1:], *APART)
+        return push_again(replace(state, options=options), is_newest)
 
     def _with_more_queue(self, state: ReviewState) -> ReviewState:
         """A review with as many more of its queue as are to be strewn in, to hide these."""
@@ -373,7 +376,7 @@ class Judgement:
         return replace(state, options={**state.options, "limit": limit + min(left, state.strewn)})
 
     def _adjudicate(self, state: ReviewState) -> str:
-        return f"sixrayd review adjudicate{self._name(state)}{_where(state)}"
+        return f"sixrayd review adjudicate{self._name(state)}{where_of(state)}"
 
     def _send_again(self, state: ReviewState, lane: str) -> str:
         return self._adjudicate(state) if lane == ADJUDICATION else self._push(state)
@@ -388,74 +391,3 @@ def _stage_of(step: Step) -> str:
         if verb(line) == verb(step.command):
             return stage
     return ""
-
-
-def _where(state: ReviewState) -> str:
-    if state.server == LOCAL:
-        return ""
-    kind = state.options.get("kind")  # of server, where it is no Label Studio
-    return f" --url {shlex.quote(state.server)}" + (
-        f" --server {shlex.quote(kind)}" if isinstance(kind, str) else ""
-    )
-
-
-def _named(stage: str, result: ResultStatus) -> str:
-    if stage == "export":  # which is named after its review
-        return f"{STAGES[stage]} --force"
-    return STAGES[stage] + f" --name {shlex.quote(result.name)}" * bool(result.name)
-
-
-def _table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = settings.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _second_looks(share: Any) -> str:
-    if not isinstance(share, int | float) or not 0 < share <= 1:
-        return ""
-    return " --confirm-finds" + f" {share:g}" * (share < 1)
-
-
-def _options(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """What differs from the defaults, as options."""
-    return "".join(
-        f" --{key.replace('_', '-')} {shlex.quote(str(settings[key]))}"
-        for key, default in defaults.items()
-        if settings.get(key, default) not in (default, None)
-    )
-
-
-def _longer(line: str, run: Run) -> str:
-    """A training of twice the epochs."""
-    words = shlex.split(line or f"sixrayd train --name {shlex.quote(run.name)}")
-    if "--epochs" in words:
-        at = words.index("--epochs")
-        del words[at : at + 2]
-    epochs = _table(run.settings, "recipe").get("epochs")
-    twice = str(2 * epochs) if isinstance(epochs, int) else "MORE"
-    words = [word for word in words if word != "--force"]
-    return shlex.join([*words, "--epochs", twice, "--force"])
-
-
-def _estimate(run: Run) -> str:
-    line = "sixrayd estimate"
-    bound, target = (_table(run.settings, key) for key in ("bound", "target"))
-    usual = {"confidence": 0.95, "sensitivity": 1.0, "consensus": "adjudicator", "gamma": 1.0}
-    line += _options(bound, usual)  # a second look is no single one
-    line += " --confirmed" * (bound.get("confirmed") is True)
-    wanted = {f"target_{key}": value for key, value in target.items()}
-    return line + _options(wanted, {"target_left": None, "target_recall": None})
-
-
-def _export(run: Run) -> str:
-    settings = run.settings
-    forms = [form for form in settings.get("forms", ["voc"]) if form.isalnum()]  # a stranger's
-    line = " ".join(["sixrayd export", *(f"--{form}" for form in forms)])
-    usual = {"out": "", "consensus": "adjudicator", "split": "", "images": "copy"}
-    line += _options(settings, {**usual, "images_from": "", "version": ""})
-    if sets := settings.get("sets"):
-        line += f" --with {shlex.quote(','.join(sets))}"
-    line += " --without-trainval" * (settings.get("trainval") is False)
-    flags = ("with_negatives", "pseudonyms", "looks")
-    line += "".join(f" --{key.replace('_', '-')}" for key in flags if settings.get(key) is True)
-    return line + " --force"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sixrayd.advice.next_step import Judgement, Step, _export
+from sixrayd.advice.next_step import Judgement, Step
 from sixrayd.advice.reviews import OnServer
 from sixrayd.advice.rounds import round_training
 from sixrayd.core.files import make_folder, write_json
@@ -159,16 +159,6 @@ def test_a_strangers_command_is_not_passed_on(tmp_path, line):
     workspace.begin(Run("models", "a", {}, {}))
     (tmp_path / "models/a/command.txt").write_bytes(line.encode("utf-8", "surrogateescape"))
     assert step(workspace).command == "sixrayd train --name a"
-
-
-def test_a_strangers_export_names_no_command(tmp_path):
-    run = Run("export", "a", {"form": "voc; reboot #", "out": "; reboot"}, {})
-    assert _export(run) == "sixrayd export --voc --out '; reboot' --force"
-    asked = {"forms": ["coco", "; reboot"], "sets": ["confusing", "a; b"], "trainval": False}
-    assert _export(Run("export", "a", asked | {"images": "hardlink", "looks": True}, {})) == (
-        "sixrayd export --coco --images hardlink --with 'confusing,a; b' --without-trainval "
-        "--looks --force"
-    )
 
 
 def test_nobody_waits_for_answers_that_were_withdrawn(tmp_path):
