@@ -22,8 +22,9 @@ from sixrayd.core.files import remove, replacing, sha256_file, write_bytes
 from sixrayd.core.findings import Severity
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
 from sixrayd.core.tables import read_table, write_table
+from sixrayd.core.typed import TYPED
 from sixrayd.core.words import counted
-from sixrayd.core.workspace import TYPED, Run, Workspace
+from sixrayd.core.workspace import Run, Workspace
 
 STAGE = "audit"
 _AT_ONCE = 1 << 16  # rows

@@ -1,8 +1,6 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
-import errno
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,20 +11,16 @@ from typing import Any
 from sixrayd.core.classes import ClassList
 from sixrayd.core.dates import Dates
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import UnfitFileError, WorkspaceError, printable
+from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import (
-    MOST_HOLES,
     make_folder,
     plain_text,
     remove,
-    sha256_file,
     sync_folder,
     take_place,
-    write_bytes,
     write_json,
-    written_bytes,
 )
-from sixrayd.core.growth import Allowance
+from sixrayd.core.known_hashes import KnownHashes
 from sixrayd.core.locks import HeldError, Holder, held, holder
 from sixrayd.core.runs import FORMAT, as_plain, differences, read_plan, read_run
 from sixrayd.core.runs import Run as Run
@@ -35,13 +29,10 @@ from sixrayd.core.stages import SERVER, locks_of, verb
 from sixrayd.core.stages import STAGES as STAGES
 from sixrayd.core.staging import remove_all_leftovers
 from sixrayd.core.storage import refusals_told
+from sixrayd.core.typed import from_here, read_typed, write_typed
 
 REMOVED = "release/removed.json"
-TYPED = "command.txt"  # of a stage's folder: what `Workspace.typed` gives
-_SECRET = re.compile(r"://[^\s/]*@|://\S*\?")  # of a URL, which no file keeps
-_WORKSPACE = re.compile(r"-w|--w(o|or|ork|orks\w*)?(=|$)")  # the option, however shortened
 _READ_ON = ("models", "mine")  # whose files other stages read; `download` checks its own
-_LONGEST_COMMAND = 4000  # bytes
 
 
 class Workspace:
@@ -55,8 +46,7 @@ class Workspace:
     def __init__(self, root: Path | str, typed: Callable[[], str] = str) -> None:
         self.root, self._typed = Path(root), typed
         self.dates = Dates(self.root)
-        self._read: dict[tuple[int, ...], str] = {}  # hashes of what has been read
-        self._holes = Allowance(floor=MOST_HOLES)
+        self._hashes = KnownHashes(self.root)
 
     def folder(self, stage: str, name: str = "") -> Path:
         """Where a stage keeps its result; `shards` has no name."""
@@ -175,7 +165,7 @@ class Workspace:
         """
         path = self.folder(stage, name) / file
         wanted = self.run(stage, name).outputs.get(file)
-        if not path.exists() or self.inputs(path)[self._key(path)] != wanted:
+        if not path.exists() or self.hashes_of([path]) != [wanted]:
             line = self.typed(stage, name) or f"{verb(STAGES[stage])} --name {shlex.quote(name)}"
             line += "" if "--force" in line.split() else " --force"
             raise WorkspaceError(
@@ -218,26 +208,16 @@ class Workspace:
 
         Ask for all at once: each call reads the list of what is known, and may write it anew.
         """
-        cache = self._hashes()
-        before = dict(cache)
-        found = {self._key(path): self._hash(path, cache) for path in paths}
-        if cache != before:
-            with suppress(WorkspaceError):  # who may only read does without
-                write_json(self.root / ".hashes.json", cache)
-        return found
+        return self._hashes.of(paths)
 
     def hashes_of(self, paths: Sequence[Path]) -> list[str]:
         """SHA-256 of each file, see `inputs`."""
         found = self.inputs(*paths)
-        return [found[self._key(path)] for path in paths]
+        return [found[self._hashes.key(path)] for path in paths]
 
     def remember(self, digests: Mapping[Path, str]) -> None:
         """Take the SHA-256 of files as known, so that `inputs` need not read them."""
-        cache = self._hashes()
-        for path, digest in digests.items():
-            stat = path.stat()
-            cache[self._key(path)] = [stat.st_size, stat.st_mtime_ns, digest]
-        write_json(self.root / ".hashes.json", cache)
+        self._hashes.remember(digests)
 
     def removed_inputs(self) -> dict[str, str]:
         """SHA-256 of inputs that were removed once they had served, by path; they stand for them.
@@ -307,7 +287,7 @@ class Workspace:
             return ""
         found = self.inputs(*filter(Path.is_file, (folder / file for file in run.outputs)))
         for file, digest in sorted(run.outputs.items()):
-            if found.get(self._key(folder / file)) != digest:
+            if found.get(self._hashes.key(folder / file)) != digest:
                 return f"{file} is gone or not what was written"
         return ""
 
@@ -334,8 +314,7 @@ class Workspace:
                 remove_result(folder)
         make_folder(folder)
         (folder / "run.json").unlink(missing_ok=True)
-        if (line := self._typed()) and not _SECRET.search(line):
-            write_bytes(folder / TYPED, os.fsencode(line))
+        write_typed(folder, self._typed())
         write_json(plan, as_plain(asdict(run)))
         self._date(plan)
         return True
@@ -361,25 +340,12 @@ class Workspace:
 
         It is quoted anew, runs nothing else and names no workspace, whoever wrote the file.
         """
-        try:
-            words = shlex.split(plain_text(self.folder(stage, name) / TYPED, _LONGEST_COMMAND))
-        except (OSError, ValueError):
-            return ""
-        known = verb(STAGES[stage]).split()
-        ours = words[: len(known)] == known and not any(map(_WORKSPACE.match, words))
-        if stage == "shards" and "--release" in words[:-1]:
-            words = self._from_here(words, words.index("--release") + 1)
-        return shlex.join(words) if ours else ""
-
-    def _from_here(self, words: list[str], at: int) -> list[str]:
-        """The words, with the whole path of a release that was named from another folder."""
-        with suppress(WorkspaceError, OSError, ValueError):
-            held = self.held("shards")
-            whole = Path(str(held.settings.get("release", "")) if held else "")
-            there = whole.is_absolute() and whole.exists()
-            if there and Path(words[at]).resolve() != whole.resolve():
-                return [*words[:at], str(whole), *words[at + 1 :]]
-        return words
+        words = read_typed(self.folder(stage, name), verb(STAGES[stage]))
+        if stage == "shards":
+            with suppress(WorkspaceError, OSError, ValueError):
+                held = self.held(stage)
+                words = from_here(words, str(held.settings.get("release", "")) if held else "")
+        return shlex.join(words)
 
     def finish(self, run: Run) -> None:
         """Write `run.json`, the last file of a result."""
@@ -395,14 +361,11 @@ class Workspace:
 
     def stale(self, stage: str, name: str = "") -> list[str]:
         """Inputs of a finished run that are gone or have changed since."""
-        cache, removed = self._hashes(), self.removed_inputs()
-        changed = []
-        for key, digest in self.run(stage, name).inputs.items():
-            path = self.root / key
-            found = self._hash(path, cache) if path.exists() else removed.get(key)
-            if found != digest:
-                changed.append(key)
-        return changed
+        inputs, removed = self.run(stage, name).inputs, self.removed_inputs()
+        there = {key: path for key in inputs if (path := self.root / key).exists()}
+        found = self._hashes.of(there.values(), keep=False)
+        known = removed | {key: found[self._hashes.key(path)] for key, path in there.items()}
+        return [key for key, digest in inputs.items() if known.get(key) != digest]
 
     def is_own(self, folder: Path) -> bool:
         """Whether a folder is really inside of the workspace."""
@@ -418,43 +381,6 @@ class Workspace:
 
     def _fills(self, stage: str) -> str:
         return self.command(STAGES[stage])
-
-    def _key(self, path: Path) -> str:
-        inside = path.is_relative_to(self.root)
-        return path.relative_to(self.root).as_posix() if inside else str(path.resolve())
-
-    def _hashes(self) -> dict[str, Any]:
-        path = self.root / ".hashes.json"
-        try:
-            cache = dict(parse_json(plain_text(path)))
-        except (OSError, TypeError, ValueError):
-            return {}
-        return {k: seen for k, seen in cache.items() if isinstance(seen, list) and len(seen) == 3}
-
-    def _hash(self, path: Path, cache: dict[str, Any]) -> str:
-        stat = path.stat()
-        key, seen = self._key(path), [stat.st_size, stat.st_mtime_ns]
-        if cache.get(key, [None])[:2] != seen:
-            cache[key] = [*seen, self._sha256(path, stat)]
-        return str(cache[key][2])
-
-    def _sha256(self, path: Path, stat: os.stat_result) -> str:
-        """The hash of a file, which a stranger's `run.json` may name by any number of paths.
-
-        Raises:
-            UnfitFileError: it and those before it are nearly all holes.
-        """
-        file = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if file not in self._read:
-            self._holes.packed += written_bytes(path, stat)
-            try:
-                self._holes.take(stat.st_size)
-            except ValueError as error:
-                text = f"with those read before {self._holes.taken + stat.st_size} bytes, nearly "
-                text += "all of them holes; expected files that are written"
-                raise UnfitFileError(errno.EINVAL, text, str(path)) from error
-            self._read[file] = sha256_file(path)
-        return self._read[file]
 
 
 def remove_result(folder: Path) -> None:

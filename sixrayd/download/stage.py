@@ -10,7 +10,8 @@ from typing import Any
 from sixrayd.core.errors import OtherWorkError, WorkspaceError
 from sixrayd.core.files import remove, sha256_file
 from sixrayd.core.store import Store, absolute_url
-from sixrayd.core.workspace import TYPED, Run, Workspace
+from sixrayd.core.typed import TYPED
+from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.asked_for import check_asked_for
 from sixrayd.download.acquire import (
     acquire,
