@@ -49,7 +49,11 @@ class _LazyGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [with_home(word) for word in args])
+        try:
+            return super().parse_args(ctx, [with_home(word) for word in args])
+        except click.NoSuchOption as error:
+            text = f"{error.message} A command's options follow it: sixrayd status --json"
+            raise click.UsageError(text, ctx) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         most = ctx.params["memory"]

@@ -78,6 +78,9 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.endswith("No such command 'vaildate'. Did you mean 'validate'?\n")
     assert python("-m", "sixrayd", "status", "--nonsense", cwd=tmp_path).returncode == 2
+    done = python("-m", "sixrayd", "--json", "status", cwd=tmp_path)
+    said = "No such option '--json'. A command's options follow it: sixrayd status --json\n"
+    assert (done.returncode, done.stderr.endswith(said)) == (2, True)
 
 
 @pytest.mark.parametrize("group", ["review", "patch"])
