@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ class Ingest:
             self._join(images)
             boxes, counts = self._settle(images.sizes)
             drawn = (self.settings.seed, self.settings.test_share, self.settings.hash_distance)
-            index = write_index(self.folder / "index.parquet", images, boxes, *drawn)
+            told = partial(self.report, "hashes compared")
+            index = write_index(self.folder / "index.parquet", images, boxes, *drawn, told)
         splits = self.splits.write(self.folder, index.ids, index.groups)
         for image, where in self.splits.absent(index.ids).items():
             text = f"{image} is listed, not in the release"

@@ -17,7 +17,7 @@ from sixrayd.core.tables import read_table
 from sixrayd.download.imagesets import ImageSets
 from sixrayd.download.sharding import LISTED_SCHEMA, listed_path
 from sixrayd.download.tables import Flags, is_test
-from sixrayd.imaging.hashes import Hashes, Indices, hash_words, word_groups
+from sixrayd.imaging.hashes import MAX_GROUP, Hashes, Indices, Told, hash_words, word_groups
 
 _BUCKET, _BUCKETS = 1 << 14, 256  # rows, at least; files open at once, at most
 _ADDED = ("group", "split", "source")  # to the rows of images, when all are known
@@ -90,10 +90,10 @@ class JoinedImages:
         rows = rows.append_column("labels", labels).select(_ROW_SCHEMA.names)
         self.buckets.add(rows.cast(_ROW_SCHEMA), ranks)
 
-    def groups(self, distance: int) -> Indices:
+    def groups(self, distance: int, told: Told) -> Indices:
         """(N,) the first image of each one's near-duplicates; the hashes are gone then."""
         count = np.count_nonzero(self.readable)
-        found = word_groups(self.words[:count], distance)  # (K,)
+        found = word_groups(self.words[:count], distance, MAX_GROUP, told)  # (K,)
         self.words = np.empty((0, 4), np.uint64)
         places = self.places[:count]
         first = places.copy()
@@ -147,16 +147,18 @@ def write_index(
     seed: int,
     test_share: float,
     hash_distance: int,
+    told: Told = lambda done, total: None,
 ) -> JoinedIndex:
     """The index: near-duplicate groups, the split and the source added.
 
     Args:
         boxes: number of boxes by annotated image, None where nothing usable is said.
+        told: how many hashes are compared.
     """
     # What is labelled and cannot be used is no negative, on which a detector would train.
     boxed = pa.array([image for image, count in boxes.items() if count != 0], pa.string())
     positive = images.listed | np.asarray(pc.is_in(images.ids, boxed))
-    groups = images.groups(hash_distance)  # (N,)
+    groups = images.groups(hash_distance, told)  # (N,)
     test = is_test(images.ids, groups, positive, seed, test_share)  # (N,)
     index = JoinedIndex(images.ids, groups, positive, test, images.readable)
     write_tables(path, _completed(images.buckets.sorted(), index), INDEX_SCHEMA)

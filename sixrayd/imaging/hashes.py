@@ -5,7 +5,7 @@ A hash is 256 bits, a sign for each of the lowest 16 x 16 frequencies of an imag
 since keys of other pictures coincide (docs/splits.md has the figures).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import imagehash
@@ -32,6 +32,7 @@ _MOST_LINKS = 1 << 18  # that are kept before those are let go that change no gr
 _KEY_OCTETS = slice(0, 16, 2)  # the left half of the upper 8 of 16 rows
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 Indices = np.ndarray[tuple[int, ...], np.dtype[np.signedinteger[Any]]]
+Told = Callable[[int, int], None]  # how many hashes are compared, of how many, each band anew
 
 
 def image_hash(data: bytes, source: str) -> str:
@@ -146,20 +147,24 @@ def duplicate_groups(
 
 
 def word_groups(
-    words: Hashes, max_distance: int = NEAR_BITS, max_group: int = MAX_GROUP
+    words: Hashes,
+    max_distance: int = NEAR_BITS,
+    max_group: int = MAX_GROUP,
+    told: Told = lambda done, total: None,
 ) -> Indices:
     """`duplicate_groups` of hashes as words, all of them known: some 70 bytes a hash in memory, and
-    four for each bit of the distance where there are crowds.
+    four for each bit of the distance where there are crowds, which take time by their square.
 
     Args:
         words: (K, 4), see `hash_words`.
+        told: of progress.
 
     Returns:
         (K,) smallest index of the hash's group.
     """
     firsts, inverse = _unique(words)  # (U,), (K,)
     sizes = np.bincount(inverse, minlength=len(firsts)).astype(np.int32)  # (U,)
-    pairs, distances = _links(words, firsts, max_distance)  # (L, 2), (L,)
+    pairs, distances = _links(words, firsts, max_distance, told)  # (L, 2), (L,)
     parts = _bounded_parts(sizes, pairs, distances, max_group)  # (U,)
     smallest = firsts.copy()
     np.minimum.at(smallest, parts, firsts)
@@ -201,7 +206,9 @@ def _bounded_parts(sizes: Indices, pairs: Indices, distances: Indices, max_group
     return parts
 
 
-def _links(words: Hashes, firsts: Indices, max_distance: int) -> tuple[Indices, Indices]:
+def _links(
+    words: Hashes, firsts: Indices, max_distance: int, told: Told
+) -> tuple[Indices, Indices]:
     """Pairs of near hashes: (L, 2) indices and (L,) bits, each pair once. Of a crowd, where nearly
     every pair is near, only those that hold it together at each distance.
 
@@ -218,8 +225,9 @@ def _links(words: Hashes, firsts: Indices, max_distance: int) -> tuple[Indices, 
     ]
     links = _Links(len(keys), max_distance)
     for band in range(count if max_distance else 0):
-        for pairs in _near_in_band(keys, bands[: band + 1], count - 1):
+        for pairs in _near_in_band(keys, bands[: band + 1], count - 1, told):
             links.add(pairs, _distances(words, firsts[pairs]))
+    told(count * len(keys), count * len(keys))
     return links.found()
 
 
@@ -275,7 +283,9 @@ def _distances(words: Hashes, pairs: Indices) -> Indices:
     return bits_between(words[pairs[:, 0]], words[pairs[:, 1]])
 
 
-def _near_in_band(keys: Hashes, bands: Sequence[np.uint64], max_distance: int) -> Iterator[Indices]:
+def _near_in_band(
+    keys: Hashes, bands: Sequence[np.uint64], max_distance: int, told: Told
+) -> Iterator[Indices]:
     """Near pairs among keys that agree in the last of some bands, and in none before.
 
     Sorted by this band, each is compared with the next, then with the one after, while bands
@@ -285,6 +295,7 @@ def _near_in_band(keys: Hashes, bands: Sequence[np.uint64], max_distance: int) -
     order = np.argsort(keys & bits).astype(np.int32)  # (U,)
     ordered = keys[order]
     for start in range(0, len(keys), _COMPARED):
+        told(len(before) * len(keys) + start, (max_distance + 1) * len(keys))
         first: Indices = np.arange(start, min(start + _COMPARED, len(keys)))
         step = 1
         while len(first := first[: np.searchsorted(first, len(keys) - step)]):

@@ -152,3 +152,12 @@ def test_hash_survives_scaling_and_recompression() -> None:
 
 def test_hash_is_64_hex_digits() -> None:
     assert perceptual_hash(np.zeros((8, 8, 3), np.uint8)) == "0" * 64
+
+
+def test_of_many_hashes_it_is_told_how_many_are_compared():
+    told = []
+    words = np.random.default_rng(0).integers(0, 1 << 63, (100_000, 4), np.uint64)
+    word_groups(words, 1, told=lambda done, total: told.append((done, total)))
+    assert len(told) == 9  # four parts of each of two bands, and the end
+    assert told == sorted(told)
+    assert told[-1] == (200_000, 200_000)
