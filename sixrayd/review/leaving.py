@@ -31,8 +31,7 @@ def end_tasks_of_gone(folder: ReviewFolder, project: Project, server: ReviewServ
             continue
         for task in server.all_tasks(number):  # by their keys: numbers are given again
             where = (book.lane, images.get(project.alias_in(book.lane, task.key), ""))
-            if where in open_ and task.untouched:
-                server.delete_task(task.task_id)
+            if where in open_ and task.untouched and server.delete_task(task.task_id):
                 ended[number] += 1
             elif where in open_:
                 there.add(where)

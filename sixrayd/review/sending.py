@@ -157,9 +157,7 @@ class Sender:
         for key, same in places.items():
             first = next((sent for sent in same if not sent.untouched), same[0])
             spare = [sent for sent in same if sent.untouched and sent is not first]
-            for sent in spare:
-                self.server.delete_task(sent.task_id)
-            removed += len(spare)
+            removed += sum(self.server.delete_task(sent.task_id) for sent in spare)
             places[key] = [first]
         return removed
 

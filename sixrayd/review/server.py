@@ -194,8 +194,12 @@ class ReviewServer(Protocol):
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> list[int]:
         """Add tasks, all of them or none; their numbers in the same order."""
 
-    def delete_task(self, task: int) -> None:
-        """Remove one task, unless somebody has begun to answer it; to skip it is no answer."""
+    def delete_task(self, task: int) -> bool:
+        """Remove one task, unless somebody has begun to answer it; to skip it is no answer.
+
+        Returns:
+            Whether it is gone.
+        """
 
     def counts(self, project: int) -> tuple[int, int]:
         """How many tasks a project has, and how many annotations, cancelled ones included."""

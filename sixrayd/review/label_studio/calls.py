@@ -18,7 +18,7 @@ from sixrayd.review.server import AwayError
 
 try:
     from label_studio_sdk import LabelStudio as Sdk
-    from label_studio_sdk.core.api_error import ApiError
+    from label_studio_sdk.core.api_error import ApiError as ApiError
 except ImportError as error:
     raise ServiceError(
         "Label Studio's client is not installed; run `pip install 'sixrayd[review]'`"

@@ -12,7 +12,7 @@ import httpx
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.moments import read_utc
-from sixrayd.review.label_studio.calls import TIMEOUT_S, Calls
+from sixrayd.review.label_studio.calls import TIMEOUT_S, ApiError, Calls
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.exports import OpenTask, number_of, read_tasks
 from sixrayd.review.label_studio.proof import is_up
@@ -182,16 +182,23 @@ class LabelStudio:
                 raise ValueError("another number of tasks, or two of one number")
             return numbers
 
-    def delete_task(self, task: int) -> None:
+    def delete_task(self, task: int) -> bool:
         """Remove one task, unless somebody has begun to answer it; to skip it is no answer."""
 
-        def remove() -> None:
-            found = self.calls.asked(f"api/tasks/{task}/")
-            answered = any(not said["was_cancelled"] for said in found["annotations"])
-            if not (answered or found["drafts"]):
+        def remove() -> bool:
+            try:
+                found = self.calls.asked(f"api/tasks/{task}/")
+                if found["drafts"] or any(
+                    not said["was_cancelled"] for said in found["annotations"]
+                ):
+                    return False
                 self.calls.sdk.tasks.delete(str(task))
+            except ApiError as error:
+                if error.status_code != 404:  # else the answer to an earlier call was lost
+                    raise
+            return True
 
-        self.calls.patiently(remove)
+        return self.calls.patiently(remove)
 
     def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
         """All of a project's tasks by number, in one request."""
