@@ -127,6 +127,17 @@ def test_links_let_go_change_no_group(
     assert len(set(whole.tolist())) > 3 or max_group == 500
 
 
+def test_each_of_a_crowd_is_compared_with_so_many_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_COMPARED", 20)
+    words = np.concatenate([crowd(300) ^ np.uint64(key) for key in (0, 1, 2)])
+    keys = hash_keys([row.tobytes().hex() for row in words])
+    found = list(module._near_in_band(keys, [np.uint64(0xFF << 8)], 4, lambda *_: None))
+    assert sum(map(len, found)) <= 20 * len(words)
+    assert set(word_groups(words, max_group=900).tolist()) == {0}
+
+
 def test_crowd_of_near_hashes_takes_little_memory() -> None:
     words = crowd(750)  # 280,000 pairs, each near
     tracemalloc.start()
