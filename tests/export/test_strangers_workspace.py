@@ -144,6 +144,6 @@ def test_a_header_of_millions_of_numbers_is_not_unpacked(runner, tmp_path):
     workspace = Small([first, *Small().pictures[1:]]).build(tmp_path / "ws")
     done = runner.invoke(cli, ["export", "-w", str(workspace.root)])
     assert str(done.exception) == (
-        f"{workspace.shards / 'positives-00000.tar'}: P00001: a header of more than 2097152 bytes; "
-        "refused"
+        f"{workspace.shards / 'positives-00000.tar'}: P00001: tags of 393216 fractions, at most "
+        "10000 are read; refused"
     )
