@@ -1,5 +1,6 @@
 """What memory a command may take: a bomb that no limit on files foresaw ends in one line there."""
 
+import mmap
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ _OTHER = {"export": 8 << 30, **dict.fromkeys(("train", "mine", "benchmark", "dem
 _CORE = 32 << 20  # bytes that pools of threads map for each core
 _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
+_SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -59,6 +61,18 @@ def set_free(process_id: int = 0) -> None:
     """Take the limit from a program that was just started, by default from this one itself."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.prlimit(process_id, resource.RLIMIT_DATA, (hard, hard))
+
+
+def check_free(size: int) -> None:
+    """Before a failure is taken for a file's own: whether so many bytes are there to read it with.
+
+    Raises:
+        MemoryError: they are not, and the file may be sound.
+    """
+    try:
+        mmap.mmap(-1, size + _SPARE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as error:
+        raise MemoryError(str(error)) from error
 
 
 def limit_reached() -> str:

@@ -10,7 +10,10 @@ from typing import IO
 
 from PIL import Image
 
+from sixrayd.core.memory import check_free
+
 MOST_HEADER = 2 << 20  # bytes up to the pixels, tags and EXIF included
+_CANVAS = 400_000_000  # bytes that opening the largest WebP takes
 
 
 class HeaderError(ValueError):
@@ -50,13 +53,18 @@ def open_header(data: bytes | IO[bytes], formats: Sequence[str]) -> Image.Image:
 
     Raises:
         HeaderError: its header is too long.
+        MemoryError: there may be too little to open it.
         Exception: it is none, of whatever kind its bytes lead to.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     start = file.read(4)
     file.seek(0)
     # A WebP is always read as a whole, and says little before its EXIF is asked for.
-    image = Image.open(file if start == b"RIFF" else HeaderReader(file), formats=formats)  # type: ignore[arg-type]
+    try:
+        image = Image.open(file if start == b"RIFF" else HeaderReader(file), formats=formats)  # type: ignore[arg-type]
+    except Exception:
+        check_free(_CANVAS if start == b"RIFF" else 0)
+        raise
     if len(image.info.get("exif", b"")) > MOST_HEADER:
         image.close()
         raise HeaderError(f"EXIF of more than {MOST_HEADER} bytes")
