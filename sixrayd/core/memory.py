@@ -4,6 +4,9 @@ import mmap
 import os
 import re
 import resource
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +18,7 @@ _CORE = 32 << 20  # bytes that pools of threads map for each core
 _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
 _SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
+_PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -73,6 +77,19 @@ def check_free(size: int) -> None:
         mmap.mmap(-1, size + _SPARE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError as error:
         raise MemoryError(str(error)) from error
+
+
+def is_near_limit() -> bool:
+    """Whether a limit may have kept a thread's stack from being mapped: as large as this process
+    was at most, which counts more than the limit does, with one stack more it is beyond it.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    peak, stack = 0, resource.getrlimit(resource.RLIMIT_STACK)[0]
+    with suppress(OSError):  # a system without /proc
+        found = _PEAK.search(Path("/proc/self/status").read_text())
+        peak = int(found[1]) << 10 if found else 0
+    stack = threading.stack_size() or max(stack, 0)
+    return soft != resource.RLIM_INFINITY and peak + stack > soft
 
 
 def limit_reached() -> str:
