@@ -19,6 +19,7 @@ _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
 _SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
 _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
+_before: list[int] = []  # soft limit of this process, before one of ours
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -57,14 +58,17 @@ def keep_within(most_bytes: int) -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    _before.append(soft)
     limits = (each for each in (soft, hard) if each != resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_DATA, (min([most_bytes, *limits]), hard))
 
 
 def set_free(process_id: int = 0) -> None:
-    """Take the limit from a program that was just started, by default from this one itself."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.prlimit(process_id, resource.RLIMIT_DATA, (hard, hard))
+    """Take a command's own limit from a program that was just started, by default from this one
+    itself; one that whoever calls us has set stays.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.prlimit(process_id, resource.RLIMIT_DATA, ((*_before, soft)[0], hard))
 
 
 def check_free(size: int) -> None:
