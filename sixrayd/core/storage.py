@@ -95,7 +95,10 @@ def check_known(error: BaseException, place: object) -> None:
 
     Raises:
         UnknownStateError: that is so.
+        MemoryError: it is that, pyarrow's own as well.
     """
+    if isinstance(error, MemoryError):
+        raise error
     if isinstance(error, OSError) and error.errno in _UNKNOWN:
         raise UnknownStateError(refusal(error, place, "read")) from error
 
