@@ -160,6 +160,7 @@ UNLOOKED = {
     "benchmark/report/page.py": "the package's own file",
     "review/label_studio/environment.py": "the package's own file, and the user's own cache",
     "core/locks.py": "what the system tells of processes",
+    "core/memory.py": "what the system tells of processes",
     "core/counting.py": "a file that is open",
     "review/label_studio/backup.py": "a new database",
     "review/label_studio/inside/sixrayd_rows.py": "a new database, or one that was checked",

@@ -29,6 +29,7 @@ from sixrayd.core.files import (
 )
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
+from sixrayd.core.storage import check_known
 from sixrayd.core.tables import read_table, row_count, write_table
 from sixrayd.core.workspace import Workspace
 
@@ -158,7 +159,8 @@ def _rows(path: Path) -> int:
     """How many boxes a table holds; 0 where it is none."""
     try:
         return row_count(path)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException) as error:
+        check_known(error, path)
         return 0
 
 

@@ -61,6 +61,7 @@ class Flaw(StrEnum):
     NO_IMAGE = "box of an image that is not listed"
     POLYGON = "outline in place of a box"
     CONFIDENCE = "box with a confidence"
+    KEYPOINTS = "box with keypoints"
     OTHER_IMAGE = "image that another of its name differs from"
     FOLDER_TWICE = "folder that is met twice"
     NOT_READ = "file that is not read"

@@ -1,8 +1,12 @@
 """What memory a command may take: a bomb that no limit on files foresaw ends in one line there."""
 
+import mmap
 import os
 import re
 import resource
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +17,9 @@ _OTHER = {"export": 8 << 30, **dict.fromkeys(("train", "mine", "benchmark", "dem
 _CORE = 32 << 20  # bytes that pools of threads map for each core
 _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
+_SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
+_PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
+_before: list[int] = []  # soft limit of this process, before one of ours
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -51,14 +58,42 @@ def keep_within(most_bytes: int) -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    _before.append(soft)
     limits = (each for each in (soft, hard) if each != resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_DATA, (min([most_bytes, *limits]), hard))
 
 
 def set_free(process_id: int = 0) -> None:
-    """Take the limit from a program that was just started, by default from this one itself."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.prlimit(process_id, resource.RLIMIT_DATA, (hard, hard))
+    """Take a command's own limit from a program that was just started, by default from this one
+    itself; one that whoever calls us has set stays.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.prlimit(process_id, resource.RLIMIT_DATA, ((*_before, soft)[0], hard))
+
+
+def check_free(size: int) -> None:
+    """Before a failure is taken for a file's own: whether so many bytes are there to read it with.
+
+    Raises:
+        MemoryError: they are not, and the file may be sound.
+    """
+    try:
+        mmap.mmap(-1, size + _SPARE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as error:
+        raise MemoryError(str(error)) from error
+
+
+def is_near_limit() -> bool:
+    """Whether a limit may have kept a thread's stack from being mapped: as large as this process
+    was at most, which counts more than the limit does, with one stack more it is beyond it.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    peak, stack = 0, resource.getrlimit(resource.RLIMIT_STACK)[0]
+    with suppress(OSError):  # a system without /proc
+        found = _PEAK.search(Path("/proc/self/status").read_text())
+        peak = int(found[1]) << 10 if found else 0
+    stack = threading.stack_size() or max(stack, 0)
+    return soft != resource.RLIM_INFINITY and peak + stack > soft
 
 
 def limit_reached() -> str:

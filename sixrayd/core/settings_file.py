@@ -1,7 +1,8 @@
 """Settings from files: a workspace's own `sixrayd.toml`, and the user's outside of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -71,7 +72,8 @@ def _settings(path: Path, context: click.Context, outside: bool = True) -> dict[
     for name, said in _section(_read(path), path, context).items():
         option = known.get(name.replace("-", "_"))
         if option is None:
-            raise SettingsError(f"{path}: {_shown(name)} is no setting of `{context.command_path}`")
+            text = f"{path}: {_shown(name)} is no setting of `{context.command_path}`"
+            raise SettingsError(text + _meant(name.replace("-", "_"), known))
         if not outside and isinstance(option, OutsideOption | OutsideArgument):
             raise SettingsError(f"{path}: {name!r} {_elsewhere(option, context)}")
         if isinstance(said, str) and isinstance(option, OutsideOption | OutsideArgument):
@@ -128,12 +130,17 @@ def _section(table: Any, path: Path, context: click.Context) -> dict[str, Any]:
                 below = where if name in known else ".".join([*names, str(inner.info_name)])
                 raise SettingsError(f"{path}: {value}: expected settings below [{below}]")
             if name not in known:
-                raise SettingsError(
-                    f"{path}: [{where}] is no command; known are {', '.join(known)}"
-                )
+                text = f"{path}: [{where}] is no command; known are {', '.join(known)}"
+                raise SettingsError(text + _meant(name, known))
         names.append(str(inner.info_name))
         table = table.get(inner.info_name, {})
     return dict(table)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Which known name is likely meant by one that is not; empty where none is like it."""
+    like = get_close_matches(name[:_MOST_SHOWN], known, 1)
+    return f"; did you mean `{like[0]}`?" if like else ""
 
 
 def _unprintable(said: Any) -> str:

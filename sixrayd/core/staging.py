@@ -124,8 +124,10 @@ def listed_files(tree: Path) -> Iterator[tuple[str, str]]:
     with open_plain(path) as file:
         for number, line in enumerate(manifest_lines(file), 1):
             if (found := listed_file(line)) is None or number > MOST_LISTED:
-                text = f"line {number}: expected a SHA-256 and a path below it, and at most "
-                text += f"{MOST_LISTED:,} lines; put a good copy in its place"
+                said = line[:100].rstrip(b"\n").decode("utf-8", "replace")
+                text = f"found {said!r}, expected a SHA-256, two blanks and a path below the folder"
+                text = text if found is None else f"expected at most {MOST_LISTED:,} lines"
+                text = f"line {number:,}: {text}; put a good copy in its place"
                 raise UnfitFileError(errno.EINVAL, text, str(path))
             yield found
 

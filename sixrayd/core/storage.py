@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sixrayd.core.errors import UnknownStateError, WorkspaceError
+from sixrayd.core.memory import is_near_limit, limit_reached
 
 _ROOM = "make room there, then run the same command again; what is finished is kept"
 _RIGHTS = "use an account that may, or name another place"
@@ -75,8 +76,10 @@ def refusal(error: OSError, place: object = None, what: str = "written") -> str:
 def without_threads(error: RuntimeError) -> str:
     """What to tell people where the system starts no more threads; empty for other errors."""
     said = str(error)  # a library's own words end with the system's
-    refused = _NO_THREAD in said or os.strerror(errno.EAGAIN) in said
-    return f"no more threads can be started; {_PROCESSES}; what is finished is kept" * refused
+    if _NO_THREAD not in said and os.strerror(errno.EAGAIN) not in said:
+        return ""
+    advice = limit_reached() if is_near_limit() else f"{_PROCESSES}; what is finished is kept"
+    return f"no more threads can be started; {advice}"
 
 
 def unfit_path(error: UnicodeEncodeError) -> str:
@@ -92,7 +95,10 @@ def check_known(error: BaseException, place: object) -> None:
 
     Raises:
         UnknownStateError: that is so.
+        MemoryError: it is that, pyarrow's own as well.
     """
+    if isinstance(error, MemoryError):
+        raise error
     if isinstance(error, OSError) and error.errno in _UNKNOWN:
         raise UnknownStateError(refusal(error, place, "read")) from error
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE, parse_json
-from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.errors import AnnotationError, WorkspaceError, printable
 from sixrayd.core.files import plain_lines, plain_text, why
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
 from sixrayd.core.staging import MANIFEST, listed_files
@@ -46,6 +46,7 @@ _IMAGE_COLUMNS = pa.schema(
 )
 _EMPTY = tuple(map(str, EMPTY_SETS.values()))
 _UNLIKELY = 1 << 30  # bytes of a list
+_MOST_FORMS = 100  # signs
 
 
 def is_export(place: Path) -> bool:
@@ -82,7 +83,7 @@ def set_of_tables(place: Path) -> LabelledSet:
     names = sorted({item.box.label for drawn in objects.values() for item in drawn})
     split = str(_settings(place).get("split") or LEAK_FREE)
     classes = ClassList(tuple(names)) if names else ClassList()
-    return LabelledSet("export", classes, images, {split: sides})
+    return LabelledSet(_forms(place, "export"), classes, images, {split: sides})
 
 
 def _check_inside(
@@ -125,7 +126,8 @@ def complete_export(place: Path, voc: LabelledSet, classes: ClassList | None = N
     for image_id, sha256 in _hashes(place):
         if image_id in images:
             images[image_id] = replace(images[image_id], sha256=sha256)
-    return replace(voc, images=dict(sorted(images.items())), splits=splits)
+    images = dict(sorted(images.items()))
+    return replace(voc, form=_forms(place, voc.form), images=images, splits=splits)
 
 
 def other_classes(place: Path) -> frozenset[str]:
@@ -166,6 +168,13 @@ def _settings(place: Path) -> dict[str, Any]:
         return dict(parse_json(plain_text(place / "run.json"))["settings"])
     except (OSError, *NONSENSE):
         return {}
+
+
+def _forms(place: Path, else_: str) -> str:
+    """Forms that the labels are there in, such as "voc+yolo"."""
+    forms = _settings(place).get("forms")
+    said = "+".join(map(str, forms)) if isinstance(forms, list) else ""
+    return printable(said, _MOST_FORMS) or else_
 
 
 def _lines(path: Path) -> Iterator[str]:

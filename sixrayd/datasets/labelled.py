@@ -29,7 +29,7 @@ class LabelledSet:
     """A set.
 
     Args:
-        form: "workspace", "voc", "coco" or "yolo".
+        form: "workspace", "voc", "coco" or "yolo"; of an export all of its own, as "voc+yolo".
         images: by image id, in its order.
         splits: name of a given split → image id → "train" or "test".
         findings: what was repaired, left out or could not be read.

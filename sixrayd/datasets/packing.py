@@ -51,6 +51,7 @@ class BoundedStream:
     def __init__(self, stream: IO[bytes], allowance: Allowance) -> None:
         self._stream, self._allowance = stream, allowance
         self.given = 0  # bytes
+        self.head = b""  # the first that were given
 
     def read(self, size: int) -> bytes:
         """At least a byte.
@@ -72,6 +73,7 @@ class BoundedStream:
 
     def _next(self, size: int) -> bytes:
         data = self._stream.read(size)
+        self.head = self.head if self.given else data[:512]
         self.given += len(data)
         self._allowance.take(len(data))
         return data

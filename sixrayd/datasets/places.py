@@ -37,9 +37,9 @@ ARCHIVE = re.compile(  # a name of an archive or of a part of one, whether we re
     r"|cpio|iso|cab)([._-]?(part)?\d*|[._-]?(part)?a{1,2}[a-z])",
     re.IGNORECASE | re.DOTALL,
 )
-BROKEN = (  # what reading a hostile archive or file may raise
+BROKEN = (  # what reading a hostile archive or file may raise; not want of memory, which is ours
     *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError),
-    *(MemoryError, OverflowError, LookupError),
+    *(OverflowError, LookupError),
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
 )
 

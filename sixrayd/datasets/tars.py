@@ -104,14 +104,23 @@ def opened_tar(
     Args:
         name: without part number, which tells how it is packed.
         allowance: what may come out of it.
+
+    Raises:
+        tarfile.TarError: it is none; where it holds another archive, that is said.
     """
     with ExitStack() as stack:
         joined = io.BufferedReader(stack.enter_context(JoinedParts(parts)), 1 << 20)
         unpacked = stack.enter_context(packing_of(name).open(joined))
         stream = BoundedStream(unpacked, allowance)
-        tar = stack.enter_context(
-            tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
-        )
+        try:
+            tar = stack.enter_context(
+                tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=StrictTarInfo)
+            )
+        except (tarfile.TarError, EOFError) as error:
+            if (real := _suffix_by(stream.head)) in ("", ".tar"):
+                raise
+            advice = f"unpack it once, and name what comes out so that it ends in {real}"
+            raise tarfile.ReadError(f"packed twice, it holds a {real}; {advice}") from error
         yield tar, stream
 
 

@@ -158,8 +158,9 @@ class YoloFiles:
         if image_id in self._namesakes:
             said = ((label_of(text[0], self._copies), text) for text in texts)
             texts = self._namesakes[image_id].own(said, on_error, findings)
+        names, keypoints = self._names.by_number(), self._names.keypoints
         parts = [
-            read_yolo(image_id, where, data, self._names.by_number(), size_wh, classes, on_error)
+            read_yolo(image_id, where, data, names, size_wh, classes, on_error, keypoints)
             for where, data in texts
         ]
         return merge(image_id, parts, findings) if parts else None
@@ -215,8 +216,12 @@ def read_yolo(
     size_wh: tuple[int, int] | None,
     classes: ClassList,
     on_error: OnFault,
+    keypoints: int = 0,
 ) -> FilePart:
     """What a text of rows says of its image.
+
+    Args:
+        keypoints: see `settle_row`.
 
     Raises:
         AnnotationError: no size, or (with "stop") an object that cannot be used.
@@ -229,7 +234,7 @@ def read_yolo(
     size, findings = size_wh, list[Finding]()
 
     def settle(columns: list[str], at: str) -> VocObject:
-        return VocObject(settle_row(columns, at, names, classes, size, findings))
+        return VocObject(settle_row(columns, at, names, classes, size, findings, keypoints))
 
     objects = settle_objects(rows_of(data, where), settle, on_error, findings)
     if not objects and data.strip():

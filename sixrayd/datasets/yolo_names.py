@@ -40,6 +40,7 @@ class YoloNames:
 
     findings: list[Finding]
     where: str = ""  # the first file; empty where nothing names classes
+    keypoints: int = 0  # numbers of a pose behind each box
     _entries: int = 0  # folders and lists of sides
     _tails: _Tail = field(default_factory=_Tail)
     _found: list[tuple[int, str, dict[int, str]]] = field(default_factory=list)
@@ -97,6 +98,7 @@ class YoloNames:
             return
         if not isinstance(document, dict):
             return
+        self._take_keypoints(where, document.get("kpt_shape"))
         names = self._names(where, document.get("names"))
         self._add(_YAML, where, names)
         count = document.get("nc")
@@ -104,6 +106,16 @@ class YoloNames:
             text = f"nc is {count.strip()[:20]}, names has {len(names)}; names holds"
             self.findings.append(Finding(Flaw.OTHER_CLASSES, where, text))
         self._add_entries(where, document)
+
+    def _take_keypoints(self, where: str, value: Any) -> None:
+        if value is None:
+            return
+        shape = [str(side) for side in value] if isinstance(value, list) else []
+        if len(shape) != 2 or not all(map(_NUMBER.fullmatch, shape)) or shape[1] not in ("2", "3"):
+            text = f"kpt_shape: {str(value)[:20]}, expected keypoints and 2 or 3 numbers for each"
+            self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
+        else:
+            self.keypoints = self.keypoints or int(shape[0]) * int(shape[1])
 
     def _names(self, where: str, value: Any) -> dict[int, str]:
         pairs: Iterable[tuple[Any, Any]] = ()

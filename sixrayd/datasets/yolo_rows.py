@@ -55,17 +55,26 @@ def settle_row(
     classes: ClassList,
     size_wh: tuple[int, int],
     findings: list[Finding],
+    keypoints: int = 0,
 ) -> Box:
     """The box of a row.
 
     Args:
         names: of the classes, by number.
-        findings: told of outlines, confidences and repairs.
+        findings: told of outlines, keypoints, confidences and repairs.
+        keypoints: numbers of a pose behind each box; 0 where the set has none.
 
     Raises:
         UselessBoxError: it cannot be used.
     """
     count = len(columns)
+    if keypoints and count not in (5, 5 + keypoints):
+        text = f"{count} columns, expected a class, cx cy w h and {keypoints} of kpt_shape"
+        raise UselessBoxError(Flaw.UNREADABLE_LABELS, text)
+    if keypoints and count > 5:
+        text = f"keypoints of {keypoints} numbers; left out, the box is taken"
+        findings.append(Finding(Flaw.KEYPOINTS, at, text))
+        columns, count = columns[:5], 5
     if count < 5 or (count > 6 and count % 2 == 0):
         text = f"{count} columns, expected a class and cx cy w h"
         raise UselessBoxError(Flaw.UNREADABLE_LABELS, text)

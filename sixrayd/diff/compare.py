@@ -13,9 +13,9 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class SideChange:
-    """An image that changed sides of a split that both sets have."""
+    """An image that changed sides of a split that both sets have, or of the only one of each."""
 
-    split: str
+    split: str  # its name, or both
     image_id: str  # in B
     before: str
     after: str
@@ -151,8 +151,12 @@ def _box_changes(
 
 
 def _sides(a: LabelledSet, b: LabelledSet, pairs: Pairs) -> Iterator[SideChange]:
-    for name in (name for name in a.splits if name in b.splits):
-        before, after = a.splits[name], b.splits[name]
+    names = [(name, name) for name in a.splits if name in b.splits]
+    if not names and len(a.splits) == len(b.splits) == 1:  # what it calls its own is no matter
+        names = list(zip(a.splits, b.splits, strict=True))
+    for one, other in names:
+        before, after = a.splits[one], b.splits[other]
+        name = one if one == other else f"{one} → {other}"
         for first, second in pairs:
             was, now = before.get(first), after.get(second)
             if was and now and was != now:

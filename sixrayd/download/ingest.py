@@ -22,6 +22,7 @@ from sixrayd.core.records import ANNOTATION_SCHEMA, Source
 from sixrayd.core.settling import left_out_class
 from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.tables import write_table
+from sixrayd.core.words import counted
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
@@ -35,6 +36,7 @@ from sixrayd.download.members import (
     allowed,
     loose_files,
     loose_members,
+    suffix_of,
     tar_members,
     zip_members,
 )
@@ -257,11 +259,13 @@ class Ingest:
         return found
 
     def _nothing_found(self) -> ReleaseError:
-        first = "; the first fault passed over: {}: {}"
-        return ReleaseError(
-            f"{self.place.name}: no image found; expected JPEGImage.tar.gz00 … or folders "
-            f"of images{first.format(*self.faults.found[0]) if self.faults.found else ''}"
-        )
+        found = self.faults.found
+        refused = [fault for fault in found if suffix_of(fault[0]) in IMAGES]
+        text = "no image found; expected JPEGImage.tar.gz00 … or folders of images"
+        if refused:
+            text = f"{counted(len(refused), 'image')} found, none of which can be taken"
+        first = "; the first fault passed over: {}: {}".format(*(refused or found or [("", "")])[0])
+        return ReleaseError(f"{self.place.name}: {text}{first * bool(found)}")
 
     def _fill(
         self, release: Release, shardings: dict[Source, Sharding], counted: "_Counter"

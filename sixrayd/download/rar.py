@@ -43,7 +43,7 @@ def rar_tool() -> str | None:
 def rars_as_tars(
     paths: Sequence[Path], root: Path, workspace: Workspace, faults: Faults
 ) -> dict[str, tuple[Path, ...]]:
-    """Tars of what rars of a release hold, kept in the workspace, by their paths in the release.
+    """Tars of what rars of a release hold, kept in the workspace, by the rars' paths.
 
     None of one, and a fault, where that fails. What was kept of other rars is removed first.
     """
@@ -75,7 +75,7 @@ def rars_as_tars(
             text = f"{complaint}; what came before it can be read"
             faults.add(_where(path, root), text, Flaw.NOT_READ)
         if tar.stat().st_size:
-            found[f"{_where(path, root)}.tar"] = (tar,)
+            found[_where(path, root)] = (tar,)
     return found
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from sixrayd.core.ahead import Budget
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError
+from sixrayd.core.memory import check_free
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.imaging.metadata import is_turned, png_chunks, without_metadata
 from sixrayd.imaging.opening_headers import HeaderError, open_header
@@ -38,7 +39,8 @@ _MAX_SCANNED = 2_000_000_000  # pixels, since each scan goes over all of them
 _USUAL_DENSITY = 20  # pixels in a byte of a JPEG, below which its scans cost less than its bytes
 _MAX_CHUNKS = 100_000  # of a PNG, which Pillow reads one by one; usual ones hold 8 KiB each
 _LEAN_JPEG = 4  # times fewer bytes for a pixel than others while it is decoded
-# Of all threads: a WebP takes 20 bytes for a pixel, and there may be a hundred cores.
+_BYTES_A_PIXEL = 20  # that decoding a WebP takes, others fewer
+# Of all threads, since there may be a hundred cores.
 _AT_ONCE = Budget(MAX_PIXELS)
 # What is wrong with an image we say ourselves, by its name; a block silences no other thread.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -67,6 +69,7 @@ def decode_rgb(
 
     Raises:
         ImageError: truncated, broken, too large, or not one of the formats.
+        MemoryError: there may be too little to decode it.
     """
     with decoded(data, where, max_pixels=max_pixels, min_side_px=min_side_px) as image:
         return image
@@ -114,9 +117,10 @@ def _decode(data: bytes, where: str, size_wh: tuple[int, int], factor: int) -> R
             pass  # Pillow tells a truncated image from one with stray bytes
     try:
         return _decode_pillow(data, size_wh, factor)
-    except MemoryError as error:  # some decoders ask for what no machine has
-        raise ImageError(f"{where}: its pixels ask for more memory than there is") from error
     except Exception as error:  # the one place where a decoder's failures are translated
+        check_free(_BYTES_A_PIXEL * size_wh[0] * size_wh[1])  # decoders tell it in many ways
+        if isinstance(error, MemoryError):  # some ask for what no machine has
+            raise ImageError(f"{where}: its pixels ask for more memory than there is") from error
         raise ImageError(f"{where}: cannot be decoded ({error})") from error
 
 
@@ -177,6 +181,8 @@ def _header(data: bytes | IO[bytes], where: str) -> Iterator[Image.Image]:
         ) from error
     except HeaderError as error:
         raise ImageError(f"{where}: {error}; refused") from error
+    except MemoryError:
+        raise
     except Exception as error:
         whole = data if isinstance(data, bytes) else b""
         raise ImageError(f"{where}: {_not_an_image(whole)}") from error

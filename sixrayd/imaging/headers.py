@@ -40,6 +40,8 @@ def read_header(data: bytes) -> tuple[Pixels, int]:
     try:
         with open_header(data, FORMATS) as image:
             return _pixels(image, data), _orientation(image)
+    except MemoryError:
+        raise
     except Exception:  # whatever a decoder makes of hostile bytes
         return Pixels.UNKNOWN, 1
 

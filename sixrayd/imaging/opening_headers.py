@@ -11,11 +11,14 @@ from typing import IO
 
 from PIL import Image
 
+from sixrayd.core.memory import check_free
+
 MOST_HEADER = 2 << 20  # bytes up to the pixels, tags and EXIF included
 _MOST_EXIF = 256 << 10  # bytes, of all a JPEG's segments together; sound ones have at most 64 KiB
 _MOST_FRACTIONS = 10_000  # in a TIFF's tags; sound ones have a dozen, and each takes microseconds
 _FRACTIONS = (5, 10)  # types of tags, of numbers without and with a sign
 _EXIF = b"Exif\0\0"
+_CANVAS = 400_000_000  # bytes that opening the largest WebP takes
 
 
 class HeaderError(ValueError):
@@ -58,6 +61,7 @@ def open_header(data: bytes | IO[bytes], formats: Sequence[str]) -> Image.Image:
 
     Raises:
         HeaderError: its header is too long, or would be unpacked for long.
+        MemoryError: there may be too little to open it.
         Exception: it is none, of whatever kind its bytes lead to.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
@@ -66,8 +70,12 @@ def open_header(data: bytes | IO[bytes], formats: Sequence[str]) -> Image.Image:
         raise HeaderError(f"tags of {count} fractions, at most {_MOST_FRACTIONS} are read")
     file.seek(0)
     # A WebP is always read as a whole, and says little before its EXIF is asked for.
-    reader = file if start.startswith(b"RIFF") else HeaderReader(file)
-    image = Image.open(reader, formats=formats)  # type: ignore[arg-type]
+    is_webp = start.startswith(b"RIFF")
+    try:
+        image = Image.open(file if is_webp else HeaderReader(file), formats=formats)  # type: ignore[arg-type]
+    except Exception:
+        check_free(_CANVAS if is_webp else 0)
+        raise
     try:
         _check_exif(len(image.info.get("exif", b"")))
     except HeaderError:

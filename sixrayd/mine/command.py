@@ -1,6 +1,7 @@
 """`sixrayd mine`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,9 +168,13 @@ def _tell_of_plan(workspace: Workspace, flagged: int) -> None:
         echo(f"before so many go to people: `{line}` divides reviewers' hours over them")
 
 
-def _tell_skipped(skipped: int, folder: str, what: str) -> None:
+def _tell_skipped(
+    skipped: int, folder: str, what: str, reasons: Mapping[str, int] | None = None
+) -> None:
+    most_first = sorted((reasons or {}).items(), key=lambda each: -each[1])
+    said = ": " * bool(most_first) + ", ".join(f"{n:,} × {why}" for why, n in most_first)
     if skipped:
-        echo(f"skipped {what} are listed in {folder}/skipped.jsonl", err=True)
+        echo(f"skipped {what} are listed in {folder}/skipped.jsonl{said}", err=True)
 
 
 def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
@@ -199,7 +204,7 @@ def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
                 f"caution: {options['detections']} holds no detection; the dataset that names "
                 "images goes to --coco-images"
             )
-        _tell_skipped(result.skipped, result.folder, "detections")
+        _tell_skipped(result.skipped, result.folder, "detections", result.reasons)
         _tell_of_plan(workspace, result.flagged)
         echo_next(workspace)
     if result.skipped:

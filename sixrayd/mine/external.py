@@ -5,8 +5,8 @@ import math
 import reprlib
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, TypeGuard
@@ -24,6 +24,7 @@ from sixrayd.core.errors import (
     without_advice,
 )
 from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
+from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
 from sixrayd.core.read_back import read_back
@@ -41,6 +42,9 @@ from sixrayd.mine.worker import PART_SCHEMA
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
 _MOST_FAULTS = 1_000_000  # that are listed
+# Reasons, beside what any set may have; no more kinds of them than these, whatever the files say.
+_NOT_IN_RELEASE, _OF_NO_ENTRY = "image that the release lacks", "id that the dataset lacks"
+_NO_SCORE, _NO_BOX = "score that is none from 0 to 1", "box that is none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class ExternalResult:
         below_threshold, not_negatives: detections passed over: too low a score, or an image
             that the release does not call negative.
         skipped: what cannot be used; `skipped.jsonl` has a line for each.
+        reasons: how many of these for which kind of reason.
     """
 
     name: str
@@ -96,6 +101,7 @@ class ExternalResult:
     not_negatives: int
     skipped: int
     fresh: bool
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_detections(workspace: Workspace, settings: ExternalSettings) -> ExternalResult:
@@ -155,7 +161,15 @@ def _files(settings: ExternalSettings) -> list[Path]:
 
 
 class _RowError(Exception):
-    """Why one detection cannot be used."""
+    """Why one detection cannot be used.
+
+    Args:
+        reason: its kind, which is counted.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = str(reason)
 
 
 class _Taking:
@@ -174,6 +188,7 @@ class _Taking:
         self.found = TableBuilder(PART_SCHEMA)
         self.faults: list[dict[str, str]] = []
         self.counts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()  # of faults
 
     def take(self, files: list[Path]) -> None:
         """Read all of the detections."""
@@ -206,6 +221,7 @@ class _Taking:
             "below_threshold": self.counts["below_threshold"],
             "not_negatives": self.counts["not_negatives"],
             "skipped": len(self.faults),
+            "reasons": dict(self.reasons.most_common()),
         }
         outputs = {name: sha256_file(folder / name) for name in names}
         return replace(run, outputs=outputs, summary=summary)
@@ -231,7 +247,7 @@ class _Taking:
                     label = _named(row, "category_id", classes)
                     self._keep(stem, label, _edges(row.get("bbox")), row.get("score"), size_wh)
             except _RowError as fault:
-                self._fault(f"{path.name}: detection {number}", str(fault))
+                self._fault(f"{path.name}: detection {number}", str(fault), fault.reason)
 
     def _take_voc(self, files: Iterator[tuple[str, Callable[[], bytes]]]) -> None:
         seen: set[str] = set()
@@ -239,12 +255,12 @@ class _Taking:
             try:
                 self._take_xml(where, read, seen)
             except _RowError as fault:
-                self._fault(where, str(fault))
+                self._fault(where, str(fault), fault.reason)
 
     def _take_xml(self, where: str, read: Callable[[], bytes], seen: set[str]) -> None:
         stem = Path(where).stem
         if stem in seen:
-            raise _RowError(f"a second file for {stem}; the first is taken")
+            raise _RowError(Flaw.TWO_FILES, f"a second file for {stem}; the first is taken")
         seen.add(stem)
         if (size_wh := self._negative(stem)) is None:
             return
@@ -253,28 +269,31 @@ class _Taking:
         except (AnnotationError, *BROKEN) as error:
             if isinstance(error, AnnotationError) and self.settings.on_error == "stop":
                 raise
-            raise _RowError(str(error).removeprefix(f"{where}: ")) from error
+            text = str(error).removeprefix(f"{where}: ")
+            raise _RowError(Flaw.UNREADABLE_LABELS, text) from error
         for finding in found.findings:
             if finding.text.endswith("; left out"):
-                self._fault(where, str(finding).removeprefix(f"{where}: "))
+                self._fault(where, str(finding).removeprefix(f"{where}: "), finding.flaw)
         for number, item in enumerate(found.objects, 1):
             score = item.provenance.score if item.provenance else None
             try:
                 given = 1.0 if score is None else score
                 self._keep(stem, item.box.label, item.box.xyxy, given, size_wh)
             except _RowError as fault:
-                self._fault(f"{where}: object {number}", str(fault))
+                self._fault(f"{where}: object {number}", str(fault), fault.reason)
 
     def _negative(self, stem: str) -> tuple[int, int] | None:
         """Width and height of a negative, None for a positive."""
         if stem not in self.known:
-            raise _RowError(f"image {reprlib.repr(stem)}: is not in the release")
+            text = f"image {reprlib.repr(stem)}: is not in the release"
+            raise _RowError(_NOT_IN_RELEASE, text)
         source, error, size_wh = self.known[stem]
         if source != Source.NEGATIVE:
             self.counts["not_negatives"] += 1
             return None
         if error:
-            raise _RowError(f"image {stem}: cannot be read ({printable(error, 200)})")
+            text = f"image {stem}: cannot be read ({printable(error, 200)})"
+            raise _RowError(Flaw.UNREADABLE_IMAGE, text)
         return size_wh
 
     def _keep(
@@ -286,21 +305,22 @@ class _Taking:
         size_wh: tuple[int, int],
     ) -> None:
         if not self.classes.covers(name):
-            raise _RowError(f"class {reprlib.repr(name)}: is none of {self.classes.words}")
+            text = f"class {reprlib.repr(name)}: is none of {self.classes.words}"
+            raise _RowError(Flaw.UNKNOWN_CLASS, text)
         if not 0 <= (value := _number(score)) <= 1:
-            raise _RowError(f"score {reprlib.repr(score)}: expected a number from 0 to 1")
+            text = f"score {reprlib.repr(score)}: expected a number from 0 to 1"
+            raise _RowError(_NO_SCORE, text)
         box = clip_box(Box(self.classes.canonical(name), *edges), *size_wh)
         if box is None:
             corners = ", ".join(f"{edge:g}" for edge in edges)
-            raise _RowError(
-                f"box ({corners}): lies outside the image of {size_wh[0]} x {size_wh[1]}"
-            )
+            text = f"box ({corners}): lies outside the image of {size_wh[0]} x {size_wh[1]}"
+            raise _RowError(Flaw.OUTSIDE, text)
         if value < self.settings.threshold:
             self.counts["below_threshold"] += 1
             return
         self.found.add({"image_id": stem, **asdict(box), "score": value, "error": ""})
 
-    def _fault(self, where: str, what: str) -> None:
+    def _fault(self, where: str, what: str, reason: str) -> None:
         if self.settings.on_error == "stop":
             raise AnnotationError(f"{where}: {what}; mend it or pass --on-error skip")
         if len(self.faults) == _MOST_FAULTS:
@@ -309,6 +329,7 @@ class _Taking:
                 f"used, the last at {where}: {without_advice(what)}; leave out what is not of this "
                 "release"
             )
+        self.reasons[str(reason)] += 1
         self.faults.append({"where": where, "error": without_advice(what)})
 
 
@@ -359,10 +380,12 @@ def _is_id(value: Any) -> TypeGuard[int | str]:
 
 def _named(row: Any, key: str, names: dict[int | str, str]) -> str:
     if not isinstance(row, dict):
-        raise _RowError(f"is {reprlib.repr(row)}, expected an object with {key}")
+        text = f"is {reprlib.repr(row)}, expected an object with {key}"
+        raise _RowError(Flaw.UNREADABLE_LABELS, text)
     value = row.get(key)
     if not _is_id(value) or value not in names:
-        raise _RowError(f"{key} {reprlib.repr(value)}: is none of the dataset's")
+        text = f"{key} {reprlib.repr(value)}: is none of the dataset's"
+        raise _RowError(_OF_NO_ENTRY, text)
     return names[value]
 
 
@@ -373,9 +396,8 @@ def _edges(bbox: Any) -> tuple[float, float, float, float]:
         edges = x, y, x + width, y + height
         if all(map(math.isfinite, edges)) and x < edges[2] and y < edges[3]:
             return edges
-    raise _RowError(
-        f"bbox {reprlib.repr(bbox)}: expected finite x, y, and a width and height above 0"
-    )
+    text = f"bbox {reprlib.repr(bbox)}: expected finite x, y, and a width and height above 0"
+    raise _RowError(_NO_BOX, text)
 
 
 def _number(value: Any) -> float:

@@ -20,6 +20,7 @@ from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import EMPTY_SETS, State
 from sixrayd.core.shards import MAX_IMAGE_BYTES, StrictTarInfo, entries_of, plain_file
+from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocObject, read_voc
 from sixrayd.datasets.coco_files import CocoFiles
 from sixrayd.datasets.export_files import IMAGES, UNLISTED
@@ -78,6 +79,7 @@ class LabelCheck:
                     for said in batch.to_pylist():
                         self._take_sample("parquet", path, said)
         except (*BROKEN, pa.ArrowException, SixraydError) as error:
+            check_known(error, file)
             self._faults.add(path, "", f"what cannot be read ({error})", "a table of images")
 
     def take_shard(self, path: str, file: Path) -> None:

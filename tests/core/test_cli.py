@@ -44,18 +44,33 @@ def test_expected_failure_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_system_that_starts_no_more_threads_is_told_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        (
+            "none",
+            "end other programs, or raise `ulimit -u`, then run the same command again; what is "
+            "finished is kept",
+        ),
+        (
+            "512MB",
+            "more is needed than the 512 MB of memory that it may take; look at what it was given, "
+            "or allow more before the command: SIXRAYD_MEMORY=16GB, or none",
+        ),
+    ],
+)
+def test_a_system_that_starts_no_more_threads_is_told_in_one_line(
+    tmp_path: Path, memory: str, said: str
+) -> None:
     code = (
         "import threading\nfrom sixrayd.cli import main\n"
         "threading.stack_size(1 << 47)\n"  # as large as all addresses
         "main()"
     )
-    done = python("-c", code, "download", "--release", "http://127.0.0.1:9/x", cwd=tmp_path)
+    words = ("--memory", memory, "download", "--release", "http://127.0.0.1:9/x")
+    done = python("-c", code, *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "error: no more threads can be started; end other programs, or raise `ulimit -u`, then run "
-        "the same command again; what is finished is kept\n"
-    )
+    assert done.stderr == f"error: no more threads can be started; {said}\n"
 
 
 def test_interrupted_while_it_loads_it_says_nothing(tmp_path: Path) -> None:

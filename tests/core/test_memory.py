@@ -3,11 +3,9 @@
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from sixrayd.browse import lifeline
 from sixrayd.core.memory import usual_limit
 
 _LIMIT = """
@@ -75,16 +73,27 @@ def test_a_lower_limit_of_the_user_stays():
     assert limit_of("status", "--help", preexec_fn=lowered) == 1 << 30
 
 
-def test_a_server_that_is_started_has_none(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, hard))
-    try:
-        child = lifeline.start("sixrayd.browse.lifeline", ["sleep", "60"], tmp_path / "log")
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-    try:
-        limits = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
-        (line,) = [line for line in limits if line.startswith("Max data size")]
-        assert line.split()[3] == line.split()[4]
-    finally:
-        lifeline.end(child)
+_STARTED = """
+import resource, sys
+from pathlib import Path
+from sixrayd.browse import lifeline
+from sixrayd.core.memory import keep_within, set_free
+own, command = map(int, sys.argv[1:])
+if own:
+    resource.setrlimit(resource.RLIMIT_DATA, (own, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+if command:
+    keep_within(command)
+child = lifeline.start("sixrayd.browse.lifeline", ["sleep", "60"], Path("log"))
+print(resource.prlimit(child.pid, resource.RLIMIT_DATA)[0])
+lifeline.end(child)
+set_free()  # as whoever joins Ray does
+print(resource.getrlimit(resource.RLIMIT_DATA)[0])
+"""
+
+
+@pytest.mark.parametrize(("own", "command"), [(0, 1 << 40), (1 << 41, 1 << 40), (1 << 41, 0)])
+def test_what_is_started_has_no_limit_of_a_command_but_that_of_its_caller(tmp_path, own, command):
+    words = [sys.executable, "-c", _STARTED, str(own), str(command)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    limit = own or resource.getrlimit(resource.RLIMIT_DATA)[0]
+    assert done.stdout.split() == [str(limit)] * 2

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sixrayd.cli import cli
+from sixrayd.cli import COMMANDS, cli
 from sixrayd.core.errors import SettingsError, SixraydError
 from sixrayd.core.settings_file import OutsideArgument, OutsideOption, settings_of, user_file
 from sixrayd.core.workspace import Workspace
@@ -167,6 +167,14 @@ def test_a_users_file_has_an_absolute_place(
         (f"x = {'[' * 3000}", "not TOML: nested too deeply"),
         ("[review]\nname = 'a'", "review.name = 'a': expected settings below [review.status]"),
         ("[review]\npull = 1", "review.pull = 1: expected settings below [review.pull]"),
+        (
+            "[mine]\ntres-hold = 1",
+            "'tres-hold' is no setting of `cli mine`; did you mean `threshold`?",
+        ),
+        (
+            "[miene]\nthreshold = 1",
+            f"[miene] is no command; known are {', '.join(COMMANDS)}; did you mean `mine`?",
+        ),
         ("[review.pul]", "[review.pul] is no command; known are adjudicate, agreement"),
         ("a." * 500_000 + "a = 1", "not TOML: line 1 has 500000 dots; break long lines"),
         ("#" * (1 << 20) + "#", "not TOML: more than 1048576 bytes"),

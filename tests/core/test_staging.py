@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.staging import Staging, remove_all_leftovers, sole_writer, staged
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
+from sixrayd.core.staging import (
+    MANIFEST,
+    Staging,
+    listed_files,
+    remove_all_leftovers,
+    sole_writer,
+    staged,
+)
 
 FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
 
@@ -186,3 +193,21 @@ def test_parts_of_files_that_a_kill_left_go_and_no_others(tmp_path):
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == set(kept)
     assert (elsewhere / ".theirs.7.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("cafe  a.txt", "cafe  a.txt"),
+        (f"{'0' * 64}  ../a.txt", f"{'0' * 64}  ../a.txt"),
+        ("<html>\x1b" * 50, "<html>\x1b" * 14 + "<h"),
+    ],
+)
+def test_a_line_that_is_none_of_a_manifest_is_quoted(tmp_path, line, found):
+    (tmp_path / MANIFEST).write_text(f"{'0' * 64}  b.txt\n{line}\n")
+    with pytest.raises(UnfitFileError) as caught:
+        list(listed_files(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path / MANIFEST}: line 2: found {found!r}, expected a SHA-256, two blanks and a "
+        "path below the folder; put a good copy in its place"
+    )

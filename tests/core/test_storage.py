@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from sixrayd.core.errors import UnknownStateError, WorkspaceError
@@ -175,6 +176,8 @@ def test_a_disk_that_fails_is_told_with_the_file(tmp_path, line):
 def test_what_cannot_be_read_is_known_to_be_nothing_else():
     check_known(FileNotFoundError(errno.ENOENT, ""), "w")
     check_known(ValueError(), "w")
+    with pytest.raises(MemoryError):  # which is an ArrowException as well
+        check_known(pa.lib.ArrowMemoryError(), "w")
     for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES):
         with pytest.raises(UnknownStateError, match=r"w/a: cannot be read \("):
             check_known(OSError(number, ""), "w/a")

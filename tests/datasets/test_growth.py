@@ -18,6 +18,7 @@ from sixrayd.datasets.places import files_at
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import IMAGES, TEXTS, tar_members, zip_members
 from tests.limits import address_space
+from tests.releases import plain_tar, write_zip
 
 MB = 1 << 20
 
@@ -144,3 +145,18 @@ def test_a_path_without_end_is_in_no_finding(tmp_path: Path, form: str) -> None:
         assert len(where) == 100
         assert text.endswith(" signs, at most 4096 are read")
     assert len(said) == len(faults.found) == 1
+
+
+def test_a_file_is_not_called_broken_for_want_of_memory(tmp_path: Path) -> None:
+    write_zip(tmp_path / "a.zip", {"P1.jpg": bytes(60 * MB)})
+    (tmp_path / "a.tar").write_bytes(plain_tar({"P1.jpg": bytes(60 * MB)}))
+    found: list[Finding] = []
+    with address_space(32 * MB):
+        with pytest.raises(MemoryError):
+            said_of(tmp_path / "a.zip")
+        with pytest.raises(MemoryError):
+            list(tar_members([tmp_path / "a.tar"], "a.tar", Faults("skip"), IMAGES))
+        for name in ("a.zip", "a.tar"):
+            with pytest.raises(MemoryError):
+                [file.read() for file in files_at(tmp_path / name, found)]
+    assert found == []

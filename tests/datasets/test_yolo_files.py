@@ -486,3 +486,29 @@ def test_cells_without_end_take_no_memory():
     finally:
         tracemalloc.stop()
     assert labels.sides == {"given": {"P00001": "train"}}
+
+
+@pytest.mark.parametrize(("shape", "points"), [("[2, 2]", " .1 .9 .9 .1"), ("[1, 3]", " .1 .9 2")])
+def test_keypoints_are_no_outline(shape, points):
+    rows = f"0 .5 .5 .2 .2{points}\n0 .15 .5 .1 1\n0 .1 .1 .9 .1 .5 .9 .5 .5 .5 .5 .1 .1\n"
+    yaml = YAML + f"kpt_shape: {shape}\n".encode()
+    labels = taken({"data.yaml": yaml, WHERE: rows.encode()})
+    found = labels.annotation("P00001", (100, 50), ClassList(), "skip")
+    count = len(points.split())
+    assert [item.box.xyxy for item in found.objects] == [(40, 20, 60, 30), (10, 0, 20, 50)]
+    assert [(finding.flaw, finding.text) for finding in found.findings] == [
+        (Flaw.KEYPOINTS, f"keypoints of {count} numbers; left out, the box is taken"),
+        (
+            Flaw.UNREADABLE_LABELS,
+            f"13 columns, expected a class, cx cy w h and {count} of kpt_shape; left out",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("shape", ["17", "[17]", "[-1, 2]", "[4, 9]", "[[1], 2]"])
+def test_a_shape_of_keypoints_that_is_none_stops(shape):
+    labels = taken({"data.yaml": YAML + f"kpt_shape: {shape}\n".encode(), WHERE: ROW})
+    (finding,) = labels.findings
+    assert finding.flaw.stops
+    assert finding.text.startswith("kpt_shape: ")
+    assert finding.text.endswith(", expected keypoints and 2 or 3 numbers for each")

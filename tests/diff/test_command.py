@@ -16,7 +16,7 @@ from sixrayd.datasets.workspace_set import read_workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from tests.releases import jpeg, voc, write_zip
-from tests.workspaces import Small
+from tests.workspaces import Small, build_splits
 
 BEFORE = "c8b78fcba225f009083d375d1986637b927195820379dd465221c12afdcefa90"
 AFTER = "568af3cad739f71930a2dae8ed896cd81d51da91019a2cb88aa51438030e73c4"
@@ -417,3 +417,21 @@ def test_a_class_that_neither_side_has_is_no_agreement(refused, workspace, expor
     assert refused(*words) == (
         f"--classes Knif: neither {workspace} nor {exported} has a box of it"
     )
+
+
+def test_exports_that_differ_in_their_splits_alone(run, tmp_path):
+    workspace = Small().build(tmp_path / "ws")
+    stems = [f"N{n:07d}" for n in range(1, 13)] + [f"P{n:05d}" for n in range(1, 5)]
+    build_splits(workspace, own={stem: ("train", "test")[n % 2] for n, stem in enumerate(stems)})
+    export(workspace, ExportSettings(out=tmp_path / "a", forms=("voc", "yolo")))
+    export(workspace, ExportSettings(out=tmp_path / "b", forms=("coco", "yolo"), split="own"))
+
+    one, other, *said = run("diff", tmp_path / "a", tmp_path / "b", "--check", code=3)
+    assert (one.split(":")[0], other.split(":")[0]) == ("A  voc+yolo", "B  coco+yolo")
+    assert said == [
+        "the labels are the same; images or splits differ",
+        "       16  images in both",
+        "        6  on another side:  N0000002 leak-free → own train → test,  N0000004 leak-free → "
+        "own train → test,  N0000006 leak-free → own train → test  …",
+        *said[3:],
+    ]

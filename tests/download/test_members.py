@@ -262,8 +262,13 @@ def test_a_flipped_bit_is_found_by_the_checksum(tmp_path):
         (bz2.compress(plain_tar(FILES)), "broken (Not a gzipped file (b'BZ'))"),
         (gzip.compress(b""), "ends too early: its last part is missing or truncated"),
         (gzip.compress(b"x" * 600), "broken (no end mark, invalid header)"),
+        (
+            gzip.compress(tar_gz(FILES)),
+            "broken (packed twice, it holds a .tar.gz; unpack it once, and name what comes out so "
+            "that it ends in .tar.gz)",
+        ),
     ],
-    ids=["empty", "one byte", "text", "bz2", "empty gzip", "gzipped text"],
+    ids=["empty", "one byte", "text", "bz2", "empty gzip", "gzipped text", "packed twice"],
 )
 def test_what_is_no_tar_at_all(tmp_path, data, reason):
     paths = cut(tmp_path, data, 1, "a.tar.gz")

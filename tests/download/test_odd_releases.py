@@ -17,7 +17,7 @@ from sixrayd.download.imagesets import listed_image
 from sixrayd.download.settings import DownloadSettings
 from sixrayd.download.stage import download
 from tests.datasets.sets import NAMES, as_coco, as_voc, as_yolo
-from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc
+from tests.releases import TinyRelease, encode, jpeg, skipped, take, tar_gz, voc, write_zip
 
 
 def pixels(seed):
@@ -200,6 +200,20 @@ def test_a_box_that_clipping_leaves_too_thin_is_dropped_and_named(tmp_path):
     )
     boxes = load_annotations(Workspace(tmp_path / "ws"))["P00001"]
     assert [(a.box_id, a.box.label) for a in boxes] == [("P00001/a0", "Knife")]
+
+
+def test_where_all_images_are_refused_it_is_not_said_that_none_was_found(tmp_path):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "a.gz").write_bytes(b"no archive")
+    write_zip(release / "b.zip", {"scan1.jpg": jpeg(1)})
+    (release / "scan2.jpg").write_bytes(jpeg(2))
+    with pytest.raises(ReleaseError) as caught:
+        take(tmp_path, release, "skip")
+    assert str(caught.value) == (
+        f"{release}: 2 images found, none of which can be taken; the first fault passed over: "
+        "b.zip/scan1.jpg: in no image set, without annotation, and its name is neither P… nor N…"
+    )
 
 
 def test_without_any_image_the_first_fault_is_said(tmp_path):

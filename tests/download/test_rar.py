@@ -12,7 +12,7 @@ from tests.download.test_fetch import at, fetched
 from tests.limits import within
 from tests.mirror import serving
 from tests.rars import rar
-from tests.releases import WHOLE, TinyRelease, jpeg, skipped, take
+from tests.releases import WHOLE, TinyRelease, jpeg, plain_tar, skipped, take
 
 needs_bsdtar = pytest.mark.skipif(shutil.which("bsdtar") is None, reason="bsdtar is not installed")
 HOW_TO = (
@@ -67,13 +67,22 @@ def test_rars_of_like_names_in_several_folders_are_all_read(tmp_path, names):
 
 
 @needs_bsdtar
+def test_a_rar_beside_a_tar_of_its_name_is_read_and_so_is_the_tar(tmp_path):
+    release = TinyRelease().write(tmp_path / "release", sums=False)
+    (release / "a.rar").write_bytes(rar({"N0000007.jpg": jpeg(7)}))
+    (release / "a.rar.tar").write_bytes(plain_tar({"N0000008.jpg": jpeg(8)}))
+
+    assert take(tmp_path, release).images == WHOLE.images + 2
+
+
+@needs_bsdtar
 def test_links_and_paths_that_leave_it_are_refused(tmp_path):
     odd = {"../../N0000007.jpg": jpeg(7), "/tmp/N0000008.jpg": jpeg(8)}
     release = positives_in_a_rar(tmp_path / "release", {"N0000006.jpg": "/etc/passwd"}, **odd)
 
     result = take(tmp_path, release, "skip")
 
-    name = "dataset.part10.rar.tar"
+    name = "dataset.part10.rar"
     assert (result.images, result.skipped) == (8, 3)
     assert skipped(tmp_path) == [
         {

@@ -421,8 +421,8 @@ def test_a_manifest_without_end_is_not_replaced(workspace):
     with pytest.raises(WorkspaceError) as caught:
         export(workspace, ExportSettings(with_negatives=True, force=True))
     assert str(caught.value) == (
-        f"{tree / MANIFEST}: line 1: expected a SHA-256 and a path below it, and at most "
-        "10,000,000 lines; put a good copy in its place"
+        f"{tree / MANIFEST}: line 1: found 'a', expected a SHA-256, two blanks and a path "
+        "below the folder; put a good copy in its place"
     )
 
 

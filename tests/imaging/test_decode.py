@@ -15,6 +15,8 @@ from sixrayd.core.ahead import Budget
 from sixrayd.core.errors import ImageError
 from sixrayd.imaging import decode
 from sixrayd.imaging.decode import decode_rgb, image_size_wh
+from sixrayd.imaging.headers import read_header
+from tests.limits import address_space
 from tests.releases import encode, jpeg
 
 
@@ -252,3 +254,20 @@ def test_memory_of_large_images_does_not_grow_with_threads() -> None:
         [sys.executable, "-c", DECODING], capture_output=True, text=True, check=True
     )
     assert int(ran.stdout) < 2 << 20  # KiB; 8 threads took 6 GiB
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_an_image_is_not_called_broken_for_want_of_memory(form: str) -> None:
+    data = encode(Image.new("RGB", (4000, 3000), "red"), form)
+    with address_space(32 << 20), pytest.raises(MemoryError):
+        decode_rgb(data, "x")
+    with address_space(32 << 20), pytest.raises(ImageError, match=r"^x: cannot be decoded"):
+        decode_rgb(encode(Image.effect_noise((64, 48), 90), "PNG")[:-99], "x")
+
+
+def test_a_header_is_not_called_broken_for_want_of_memory() -> None:
+    data = encode(Image.new("RGB", (4000, 3000), "red"), "WEBP")
+    with address_space(32 << 20):
+        for read in (image_size_wh, lambda data, _: read_header(data)):
+            with pytest.raises(MemoryError):
+                read(data, "x")

@@ -500,7 +500,8 @@ def test_before_many_images_go_to_people_hours_are_planned(tmp_path, runner, fla
 
 
 def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, tmp_path, runner):
-    settings = results(tmp_path, GOOD, {**GOOD, "score": 2})
+    wrong = ({**GOOD, "image_id": 3}, {**GOOD, "score": 2}, {**GOOD, "score": -1})
+    settings = results(tmp_path, GOOD, *wrong)
     command = ["mine", "-w", str(workspace.root), "--detections", str(settings.detections)]
     command += ["--coco-images", str(settings.coco_images), "--name", "other"]
 
@@ -510,11 +511,16 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
     assert answer.exit_code == 3
     assert answer.stdout == (
         "taken over other: 1 candidate in 1 negative; passed over 0 below the threshold, "
-        "0 on other images, 1 skipped\n"
+        "0 on other images, 3 skipped\n"
         f"next: sixrayd review serve --background -w {workspace.root}\n"
     )
     listed = workspace.folder("mine", "other") / "skipped.jsonl"
-    assert answer.stderr == f"skipped detections are listed in {listed}\n"
+    said = "2 × score that is none from 0 to 1, 1 × id that the dataset lacks"
+    assert answer.stderr == f"skipped detections are listed in {listed}: {said}\n"
+    assert document["reasons"] == {
+        "score that is none from 0 to 1": 2,
+        "id that the dataset lacks": 1,
+    }
     assert (document["candidates"], document["fresh"]) == (1, False)
     refused = runner.invoke(cli, [*command, "--batch", "4"])
     assert str(refused.exception) == "--batch: says nothing of --detections; leave it out"
