@@ -256,6 +256,26 @@ def test_weights_that_overflow_are_not_taken_for_ones_that_find_nothing():
         Predictor(detector).detect([np.full((64, 64, 3), 200, np.uint8)])
 
 
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({f"t{n}": torch.zeros(0) for n in range(10_001)}, "10001 tensors, at most 10000 are read"),
+        ({"t": torch.zeros([1] * 9)}, "a tensor of 9 dimensions, at most 8 are read"),
+    ],
+    ids=["tensors", "dimensions"],
+)
+def test_what_takes_time_by_its_number_is_counted_first(tmp_path, tensors, said):
+    """A million empty tensors, or dimensions in 2 MB, took more than 20 s."""
+    path, classes = tmp_path / "a.safetensors", ClassList(("Gun",))
+    detector = build_detector("rfb-small", classes)
+    save_weights(path, Checkpoint("rfb-small", detector, classes), tensors)
+
+    for read in (load_checkpoint, partial(initialise_from, build_detector("rfb-small", classes))):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: not readable weights ({said})"
+
+
 @pytest.mark.parametrize("part", ["weights", "variances", "input"])
 def test_openvino_makes_no_numbers_of_what_is_none(part):
     pytest.importorskip("openvino")
