@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sixrayd.core.errors import CheckpointError
+from sixrayd.core.errors import CheckpointError, WorkspaceError
 from sixrayd.core.extras import import_extra
 from sixrayd.core.files import open_plain, replacing
 from sixrayd.core.growth import Allowance
@@ -30,6 +30,7 @@ _ROUNDING = ("FakeQuantize", "Convert", "Multiply", "Subtract")
 _WEIGHTED = ("Convolution", "GroupConvolution", "Add")  # whose constants are rounded
 _EXACT = ["Add", "Divide"]  # of branches, and by a length, which rounding could make zero
 _AGAIN = "quantise again; of a mining, remove its folder and mine again"
+_ROOM = "make room there, or set TMPDIR, then run the same command again"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -105,6 +106,7 @@ def write_quantised(
 
     Raises:
         ServiceError: openvino or nncf is not installed.
+        WorkspaceError: it cannot be written.
     """
     openvino, nncf = import_openvino(), import_openvino("nncf")
     nncf.set_log_level(logging.ERROR)
@@ -130,7 +132,10 @@ def write_quantised(
     for number, operation in enumerate(body.get_ordered_ops()):
         operation.set_friendly_name(str(number))  # names count up while a process runs
     with TemporaryDirectory() as folder, replacing(path) as beside:
-        openvino.serialize(body, *(str(Path(folder, name)) for name in (_XML, _BIN)))
+        try:
+            openvino.serialize(body, *(str(Path(folder, name)) for name in (_XML, _BIN)))
+        except RuntimeError as error:  # which does not say what the storage said
+            raise WorkspaceError(f"{folder}: a network cannot be written there; {_ROOM}") from error
         with zipfile.ZipFile(beside, "w") as archive:
             archive.writestr(zipfile.ZipInfo(_SHA256, _LONG_AGO), sha256)
             for name in (_XML, _BIN):

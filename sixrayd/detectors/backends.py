@@ -22,6 +22,7 @@ from sixrayd.detectors.backend_openvino import (
 )
 from sixrayd.detectors.backend_torch import open_torch
 from sixrayd.detectors.catalogue import BACKENDS
+from sixrayd.detectors.decoding import check_numbers
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.devices import computes_bfloat16
 from sixrayd.detectors.folding import Network, Shapes
@@ -88,7 +89,8 @@ def open_backend(
 
     Raises:
         SettingsError, ServiceError: as `resolve_backend`; or int8 without `quantised`.
-        CheckpointError: `quantised` cannot be read, or belongs to other weights.
+        CheckpointError: `quantised` cannot be read, or belongs to other weights; or what the
+            detector says is no number, of which OpenVINO makes one.
     """
     name = resolve_backend(name, device)
     network = Network(detector)
@@ -96,6 +98,8 @@ def open_backend(
         ready = (batch, detector.form.size) if batch else None
         look = open_torch(network, device, threads, bf16=name == "torch-bf16", ready=ready)
         return partial(_run, look, detector, threading.Lock())
+    if name.startswith("openvino"):
+        _check_overflow(network, detector)
     if name == "onnxruntime":
         run = open_onnxruntime(network, threads)
     elif name == "openvino-int8":
@@ -110,6 +114,15 @@ def open_backend(
         run = open_openvino(network, "f32" if name == "openvino" else "bf16", threads)
     shapes = _MapShapes(network)
     return partial(_run, lambda x: (*run(x), shapes(x)), detector, threading.Lock())
+
+
+def _check_overflow(network: Network, detector: Detector) -> None:
+    """Refuse a network that says of black and white what is no number."""
+    form, side = detector.form, network.sources.least_px + 63
+    both = (torch.tensor([[0.0], [255.0]]) - torch.tensor(form.mean)) / torch.tensor(form.scale)
+    with torch.inference_mode():
+        outputs = network(both[:, :, None, None].expand(-1, -1, side, side).contiguous())
+    check_numbers(all(bool(part.isfinite().all()) for part in outputs))
 
 
 class _MapShapes:

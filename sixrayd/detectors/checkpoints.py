@@ -22,6 +22,7 @@ from sixrayd.detectors.detector import Detector, InputForm
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_SCORED = 512**2 * MOST_CLASSES  # pixels of the input × classes
+_MOST_TENSORS, _MOST_DIMENSIONS = 10_000, 8  # of a file; detectors have some 500, of 4
 METADATA_KEY = (
     "sixrayd"  # one metadata key: the order of several is not kept, so bytes would differ
 )
@@ -111,6 +112,21 @@ def architecture_of(path: Path) -> Architecture:
         raise CheckpointError(f"{path}: not weights of a detector of sixrayd") from error
 
 
+def all_tensors(file: Any) -> dict[str, Tensor]:
+    """The tensors of an open safetensors file, whose number and dimensions take time by themselves.
+
+    Raises:
+        ValueError: they are more than any detector has.
+    """
+    names = list(file.keys())
+    if len(names) > _MOST_TENSORS:
+        raise ValueError(f"{len(names)} tensors, at most {_MOST_TENSORS} are read")
+    for name in names:
+        if (count := len(file.get_slice(name).get_shape())) > _MOST_DIMENSIONS:
+            raise ValueError(f"a tensor of {count} dimensions, at most {_MOST_DIMENSIONS} are read")
+    return {name: file.get_tensor(name) for name in names}
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Build the detector that a weights file is for.
 
@@ -122,7 +138,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         check_plain(path)
         with safe_open(path, framework="pt") as file:
             about = parse_json((file.metadata() or {})[METADATA_KEY])
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            weights = all_tensors(file)
         if len(about["classes"]) > MOST_CLASSES:  # which would be built before they fit nothing
             raise ValueError(f"of {len(about['classes'])} classes, at most {MOST_CLASSES}")
         classes = ClassList(tuple(about["classes"]))

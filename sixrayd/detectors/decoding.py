@@ -96,7 +96,7 @@ def _selected(
     count = flat.shape[1] if settings.legacy else min(_CONSIDERED * settings.most, flat.shape[1])
     # On a GPU to ask would be to wait, which is only worth it where all boxes would take part.
     if flat.numel() and (settings.legacy or flat.device.type == "cpu"):
-        _check_numbers(not flat.isnan().any())
+        check_numbers(not flat.isnan().any())
         count = min(count, int((flat > settings.threshold).sum(dim=1).max()))
     places = flat.topk(count, dim=1).indices.sort(dim=1).values  # (B, K)
     best, order = flat.gather(1, places).sort(dim=1, descending=True, stable=True)
@@ -119,7 +119,7 @@ def _selected(
     tables = told.cpu().numpy()
     kept_rows = tables[tables[..., 0] > 0]  # (K', 7)
     # `topk` takes what is no number before all numbers.
-    _check_numbers(not np.isnan(tables[..., 1]).any() and not np.isnan(kept_rows).any())
+    check_numbers(not np.isnan(tables[..., 1]).any() and not np.isnan(kept_rows).any())
     return [
         Detections(
             image[kept, 3:].astype(np.float64),
@@ -131,7 +131,7 @@ def _selected(
     ]
 
 
-def _check_numbers(are_numbers: bool) -> None:
+def check_numbers(are_numbers: bool) -> None:
     """Refuse outputs of which nothing would be found, as if nothing were there."""
     if not are_numbers:
         raise CheckpointError(

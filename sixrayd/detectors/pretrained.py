@@ -17,7 +17,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, printable
 from sixrayd.core.files import check_plain, open_plain, sha256_file
 from sixrayd.core.words import first_of
-from sixrayd.detectors.checkpoints import METADATA_KEY, check_finite, read_form
+from sixrayd.detectors.checkpoints import METADATA_KEY, all_tensors, check_finite, read_form
 from sixrayd.detectors.detector import Detector
 from sixrayd.detectors.layouts import Layout, recognise
 from sixrayd.detectors.pickles import read_tensors
@@ -238,7 +238,7 @@ def _from_ours(detector: Detector, path: Path) -> InitReport:
         check_plain(path)
         with safe_open(path, framework="pt") as file:
             form = read_form(parse_json((file.metadata() or {})[METADATA_KEY])["input"])
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            weights = all_tensors(file)
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not readable weights ({error})") from error
     except KeyError as error:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sixrayd.core.boxes import iou_matrix
-from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError
+from sixrayd.core.errors import CheckpointError, ServiceError, SettingsError, WorkspaceError
 from sixrayd.detectors.backends import BACKENDS, open_backend, resolve_backend
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.coding import SSD_CODING, decode
@@ -23,6 +23,7 @@ from sixrayd.detectors.folding import Network
 from sixrayd.detectors.predictor import DynamicInput, Predictor
 from sixrayd.detectors.quantising import quantise
 from tests.detectors.learnt import learnt, shown
+from tests.limits import largest_file
 from tests.marks import some_long
 
 CPU = torch.device("cpu")
@@ -250,6 +251,17 @@ def test_equal_images_give_equal_bytes_and_nothing_beside(trained, quantised, tm
 
     assert (tmp_path / "again.zip").read_bytes() == quantised.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["again.zip"]
+
+
+@pytest.mark.long
+def test_without_room_for_a_quantised_network_it_says_so(trained, tmp_path):
+    pytest.importorskip("nncf")
+    with largest_file(1000), pytest.raises(WorkspaceError) as caught:
+        quantise(trained[0], trained[1][:1], tmp_path / "int8.zip")
+
+    said = "a network cannot be written there; make room there, or set TMPDIR, then run the same "
+    assert str(caught.value).partition(": ")[2] == said + "command again"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ import json
 import pickle
 import warnings
 import zipfile
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import CheckpointError
 from sixrayd.datasets import packing
 from sixrayd.detectors.backend_openvino import read_quantised
+from sixrayd.detectors.backends import open_backend
 from sixrayd.detectors.checkpoints import (
     Checkpoint,
     build_detector,
@@ -252,6 +254,42 @@ def test_weights_that_overflow_are_not_taken_for_ones_that_find_nothing():
 
     with pytest.raises(CheckpointError, match=r"^what the detector says is no number: "):
         Predictor(detector).detect([np.full((64, 64, 3), 200, np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({f"t{n}": torch.zeros(0) for n in range(10_001)}, "10001 tensors, at most 10000 are read"),
+        ({"t": torch.zeros([1] * 9)}, "a tensor of 9 dimensions, at most 8 are read"),
+    ],
+    ids=["tensors", "dimensions"],
+)
+def test_what_takes_time_by_its_number_is_counted_first(tmp_path, tensors, said):
+    """A million empty tensors, or dimensions in 2 MB, took more than 20 s."""
+    path, classes = tmp_path / "a.safetensors", ClassList(("Gun",))
+    detector = build_detector("rfb-small", classes)
+    save_weights(path, Checkpoint("rfb-small", detector, classes), tensors)
+
+    for read in (load_checkpoint, partial(initialise_from, build_detector("rfb-small", classes))):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: not readable weights ({said})"
+
+
+@pytest.mark.parametrize("part", ["weights", "variances", "input"])
+def test_openvino_makes_no_numbers_of_what_is_none(part):
+    pytest.importorskip("openvino")
+    detector = build_detector("rfb-small", ClassList(("Gun",)), 64).eval()
+    for name, tensor in detector.state_dict().items():
+        if part == "weights" and tensor.is_floating_point():
+            tensor.mul_(1e15)
+        if part == "variances" and name.endswith("running_var"):
+            tensor.neg_()
+    if part == "input":
+        detector.form = replace(detector.form, scale=(1e-300, 1.0, 1.0))
+
+    with pytest.raises(CheckpointError, match=r"^what the detector says is no number: "):
+        open_backend("openvino", detector, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64])
