@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from sixrayd.core.growth import Allowance
+from sixrayd.core.memory import check_free
 
 _MOST_LISTED = 160 << 20  # bytes of a zip's list of files; of a million it has some 100 MB
 _PIECE, _LZMA_PIECE = 1 << 20, 1 << 12  # bytes; of LZMA they are packed ones
+_DICTIONARY = 256 << 20  # bytes of LZMA's, four times those that usual programs take at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class BoundedStream:
 
         Raises:
             EOFError: there is none.
-            ValueError: it unpacks to more than is read.
+            ValueError: it unpacks to more than is read, or asks for too much memory.
         """
         if not (data := self._next(size)):
             raise EOFError
@@ -72,11 +74,25 @@ class BoundedStream:
         return more
 
     def _next(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        data = _read(self._stream, size)
         self.head = self.head if self.given else data[:512]
         self.given += len(data)
         self._allowance.take(len(data))
         return data
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """Some bytes of a packed stream.
+
+    Raises:
+        ValueError: it asks for a dictionary that memory does not take.
+    """
+    try:
+        return stream.read(size)
+    except MemoryError as error:
+        check_free(_DICTIONARY)
+        text = f"asks for more memory than there is, expected at most {_DICTIONARY} bytes"
+        raise ValueError(f"{text}; pack it anew") from error
 
 
 def opened_zip(file: IO[bytes]) -> zipfile.ZipFile:
@@ -92,25 +108,18 @@ def opened_zip(file: IO[bytes]) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def opened_member(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance
-) -> IO[bytes]:
-    """A file of a zip, which gives no more bytes than it says; these are taken at once.
+def member_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance) -> bytes:
+    """What a file of a zip holds, no more bytes than it says; these are taken at once.
+
+    In pieces: of one read as a whole, zipfile unpacks all that is there before it counts.
 
     Raises:
-        ValueError: they are too many, or it is packed so that they cannot be bounded.
+        ValueError: they are too many, or it is packed so that they, or the memory that it takes,
+            cannot be bounded. Other errors are zipfile's.
     """
     if entry.compress_type == zipfile.ZIP_BZIP2:  # which zipfile unpacks without a bound
         raise ValueError("packed by bzip2; pack it by deflate, or unpack it")
     allowance.take(entry.file_size)
-    return archive.open(entry)
-
-
-def member_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance) -> bytes:
-    """What a file of a zip holds, see `opened_member`; other errors are zipfile's.
-
-    In pieces: of one read as a whole, zipfile unpacks all that is there before it counts.
-    """
     step = _LZMA_PIECE if entry.compress_type == zipfile.ZIP_LZMA else _PIECE
-    with opened_member(archive, entry, allowance) as file:
-        return b"".join(iter(lambda: file.read(step), b""))
+    with archive.open(entry) as file:
+        return b"".join(iter(lambda: _read(file, step), b""))

@@ -26,6 +26,7 @@ from sixrayd.download.members import (
     tar_members,
     zip_members,
 )
+from tests.limits import address_space
 from tests.releases import cut, plain_tar, tar_gz, write_zip
 
 ALL = IMAGES | TEXTS
@@ -42,6 +43,10 @@ def read_tar(folder, data, name="a.tar.gz", faults=None, suffixes=ALL, parts=1):
     paths = cut(folder, data, parts, name)
     found = tar_members(paths, name, faults or Faults(), suffixes)
     return {member.where: member.data for member in found}
+
+
+def read_packed(path, faults):
+    return {m.where: m.data for m in tar_members([path], path.name, faults, ALL)}
 
 
 def read_zip(path, faults=None, suffixes=ALL):
@@ -325,6 +330,27 @@ def test_zips_of_every_method(tmp_path, method):
             archive.writestr(name, data)
 
     assert read_zip(tmp_path / "a.zip") == {f"a.zip/{name}": data for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize("name", ["a.tar.lzma", "a.zip"])
+def test_lzma_with_a_dictionary_beyond_memory_is_left(tmp_path, name):
+    """A dictionary of 4 GiB is asked for by five bytes, of which the last four are its size."""
+    path, files = tmp_path / name, {"P1.jpg": b"some bytes " * 20}
+    if name == "a.zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("P1.jpg", files["P1.jpg"])
+        at = 30 + len("P1.jpg") + 5  # behind the header, and two numbers of LZMA's own
+    else:
+        path.write_bytes(lzma.compress(plain_tar(files), lzma.FORMAT_ALONE))
+        at = 1
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    with address_space(1 << 30):
+        found, faults = skipped(read_zip if name == "a.zip" else read_packed, path)
+    assert found == {}
+    said = "(asks for more memory than there is, expected at most 268435456 bytes; pack it anew)"
+    assert [text[text.index("(") :] for _, text in faults] == [said]
 
 
 @pytest.mark.parametrize("name", ["../P1.jpg", "/P1.jpg", "a/../../P1.jpg", "..\\P1.jpg"])
