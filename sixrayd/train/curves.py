@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sixrayd.core.figures import plain_style, png_of
 from sixrayd.core.files import write_bytes
-from sixrayd.train.fit import EpochResult
+from sixrayd.train.kept_state import EpochResult
 
 
 @plain_style()

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,17 @@ from sixrayd.detectors.pickles import read_tensors
 from sixrayd.detectors.predictor import channels_last, normalise
 from sixrayd.train.examples import Batch, ExampleSet
 from sixrayd.train.gradient import Computing, untracked
+from sixrayd.train.kept_state import (
+    EpochResult,
+    fitting,
+    read_results,
+    state_of_optimizer,
+    state_of_scaler,
+    step_count,
+)
 from sixrayd.train.team import ALONE, Team
 
 READ_EVERY = 16  # steps between two readings of the loss
-
-
-@dataclass(frozen=True, slots=True)
-class EpochResult:
-    """One line of `metrics.csv`."""
-
-    epoch: int  # from 1
-    learning_rate: float  # of the epoch's last step
-    offset_loss: float  # means over the epoch's steps
-    class_loss: float
-    validation: float | None = None  # mean average precision, where the epoch was validated
 
 
 class MovingAverage:
@@ -177,13 +174,13 @@ class Fit:
             # To the CPU, where an optimiser's step counters belong; the rest is copied from there.
             state: dict[str, Any] = read_tensors(path)
             own, best = self.detector.state_dict(), state.get("best")
-            results = _read_results(state["results"], self.recipe.epochs)
-            self.detector.load_state_dict(_fitting(state["detector"], own))
-            self.average.load(_fitting(state["average"], own), _count(state["updates"]))
-            self.optimizer.load_state_dict(_of_optimizer(state["optimizer"], self.optimizer))
+            results = read_results(state["results"], self.recipe.epochs)
+            self.detector.load_state_dict(fitting(state["detector"], own))
+            self.average.load(fitting(state["average"], own), step_count(state["updates"]))
+            self.optimizer.load_state_dict(state_of_optimizer(state["optimizer"], self.optimizer))
             if self.scaler:
-                self.scaler.load_state_dict(_of_scaler(state["scaler"], self.scaler))
-            self.best = None if best is None else _fitting(best, own)
+                self.scaler.load_state_dict(state_of_scaler(state["scaler"], self.scaler))
+            self.best = None if best is None else fitting(best, own)
             self.results = results
         except Exception as error:  # torch raises many kinds for a broken file
             if is_refusal(error):
@@ -323,72 +320,6 @@ def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch
         waiting = following
     if waiting:
         yield arrived(*waiting)
-
-
-def _fitting(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a checkpoint, which may be a stranger's, each as its place needs it.
-
-    Raises:
-        ValueError: one is of another shape or kind, or not finite.
-    """
-    for key, place in own.items():
-        tensor = found.get(key)
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{key}: no tensor, expected one")
-        if (tensor.shape, tensor.dtype) != (place.shape, place.dtype):
-            expected = f"expected {place.dtype} of {[*place.shape]}"
-            raise ValueError(f"{key}: {tensor.dtype} of {[*tensor.shape]}, {expected}")
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{key}: holds values that are not finite")
-    return {key: found[key] for key in own}
-
-
-def _of_optimizer(found: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """What an optimiser has kept for each weight; how it goes on is its own."""
-    state = dict[int, dict[str, Tensor]]()
-    weights = (w for group in optimizer.param_groups for w in group["params"])
-    for number, weight in enumerate(weights):
-        if number not in found["state"]:  # it has had no gradient
-            continue
-        if isinstance(optimizer, torch.optim.SGD):
-            places = {"momentum_buffer": weight}
-        else:
-            places = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
-        kept = state[number] = _fitting(found["state"][number], places)
-        if kept.get("step", 1) < 1:
-            raise ValueError(f"weight {number}: step {kept['step']}, expected at least 1")
-    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-
-
-def _of_scaler(found: Mapping[str, Any], scaler: torch.amp.GradScaler) -> dict[str, Any]:
-    """How far a loss is scaled; how that goes on is the scaler's own."""
-    if not 0 < found["scale"] < math.inf:
-        raise ValueError(f"scale {found['scale']}, expected a number above 0")
-    count = _count(found["_growth_tracker"])
-    return scaler.state_dict() | {"scale": float(found["scale"]), "_growth_tracker": count}
-
-
-def _count(found: Any) -> int:
-    if type(found) is not int or found < 0:
-        raise ValueError(f"{found!r:.50}, expected a number of steps")
-    return found
-
-
-def _read_results(rows: list[list[Any]], epochs: int) -> list[EpochResult]:
-    """What became of each epoch.
-
-    Raises:
-        TypeError, ValueError: it is none of so many, or holds what is no number.
-    """
-    if len(rows) > epochs:
-        raise ValueError(f"{len(rows)} epochs, expected at most {epochs}")
-    results = [EpochResult(*row) for row in rows]
-    for number, result in enumerate(results, 1):
-        values = astuple(result)
-        known = values if result.validation is not None else values[:-1]
-        if result.epoch != number or not all(map(math.isfinite, known)):
-            raise ValueError(f"epoch {number}: {values!r:.100}, expected its number and losses")
-    return results
 
 
 def best_epoch(results: list[EpochResult]) -> int:

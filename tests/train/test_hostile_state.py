@@ -1,13 +1,16 @@
 """A training's own state in a stranger's folder: gone on from as it is, or refused by one line."""
 
+import math
+
 import pytest
 import torch
 
 from sixrayd.core.errors import CheckpointError
 from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.train.examples import Batch
-from sixrayd.train.fit import EpochResult, Fit
+from sixrayd.train.fit import Fit
 from sixrayd.train.gradient import Computing
+from sixrayd.train.kept_state import EpochResult
 
 CPU = torch.device("cpu")
 BATCH = Batch(
@@ -86,3 +89,14 @@ def test_how_it_goes_on_is_not_the_states_to_say(saved, tmp_path):
 
     one, other = (fit.detector.state_dict() for fit in fits)
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_an_epoch_with_nothing_to_find_goes_on(tmp_path, saved):
+    """Its mean precision is no number."""
+    fit = begun(Computing("fp16"))
+    fit.load(saved)
+    fit.judge(math.nan)
+    fit.save(tmp_path / "checkpoint.pt")
+    again = begun(Computing("fp16"))
+    again.load(tmp_path / "checkpoint.pt")
+    assert math.isnan(again.results[0].validation)

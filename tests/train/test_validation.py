@@ -21,7 +21,8 @@ from sixrayd.detectors.lineage import KEPT, lineage_of, lineage_of_start
 from sixrayd.detectors.starts import start_weights
 from sixrayd.train.curves import draw_curves
 from sixrayd.train.data import TrainingData
-from sixrayd.train.fit import EpochResult, Fit, best_epoch, write_metrics
+from sixrayd.train.fit import Fit, best_epoch, write_metrics
+from sixrayd.train.kept_state import EpochResult
 from sixrayd.train.settings import TrainSettings, as_saved
 from sixrayd.train.stage import kept_weights, train
 from sixrayd.train.validation import validate
