@@ -397,6 +397,7 @@ def run_cases(name: str, folder: Path, first: int, count: int) -> int:
     path = folder / parser.name
     with address_space(MOST_BYTES), warnings.catch_warnings(record=True) as said:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # as `imaging.decode` has it
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # as Python has it
         for number in range(first, first + count):
             random = Random(f"{name} {number}")
             seed = parser.seed(random)
