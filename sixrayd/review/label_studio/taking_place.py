@@ -38,6 +38,7 @@ from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
 ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
+_NAMESAKE = "namesake-"  # what is left out, beside what is taken
 _DECISIONS = re.compile(r"review/[^/]+/(planted/)?decisions/[0-9]{5,}\.parquet")
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
@@ -48,7 +49,7 @@ class Finished(NamedTuple):
     Args:
         aside: where the data that was there before is now; empty when there was none.
         kept: review files that were there already and differ.
-        apart: what people are to know of spot checks that were drawn here and elsewhere.
+        apart: what people are to know of reviews of one name, and of spot checks drawn twice.
     """
 
     aside: str = ""
@@ -84,6 +85,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
         for note in (path for top in (ready / "review", server.parent) for path in _pulled(top)):
             note.unlink()
         root = server.parent.parent
+        apart += _leave_out_namesakes(ready, root)
         apart += _join_draws(ready, root)
         kept += _add_missing(ready, root)
         if (ready / "server" / "data").exists():
@@ -138,6 +140,33 @@ def _pulled(reviews: Path) -> list[Path]:
     return [path for path in reviews.glob("[!.]*/pulled.json") if path.is_file()]
 
 
+def _leave_out_namesakes(ready: Path, root: Path) -> list[str]:
+    """Take reviews out of a backup that are others than those of their names here: the tables of
+    one belong together, and its decisions would count in ours. What people are to know of these.
+    """
+    told = []
+    for theirs in sorted(ready.glob("review/*/project.json")):
+        name = theirs.parent.name
+        folder = root / "review" / name
+        if None in (keys := {_key_in(theirs), _key_in(folder / "project.json")}) or len(keys) < 2:
+            continue
+        theirs.parent.rename(ready / f"{_NAMESAKE}{name}")  # in one step, with what tells them apart
+        told.append(
+            f"{name}: the backup's review of this name is another one, which was pushed by itself; "
+            f"yours stands, and nothing of the backup's is added. To take that instead, move "
+            f"{folder} away and restore again"
+        )
+    return told
+
+
+def _key_in(project: Path) -> str | None:
+    """What tells a review from all others; None where its `project.json` does not say."""
+    try:
+        return str(parse_json(plain_text(project))["key"])
+    except (OSError, *NONSENSE):
+        return None
+
+
 def _join_draws(ready: Path, root: Path) -> list[str]:
     """Take in draws that go on from those that are here. Of others no file is put beside ours: the
     files of one sample belong together. What people are to know of these.
@@ -168,9 +197,7 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
         name = path.relative_to(ready)
         target = root / name
         if _DECISIONS.fullmatch(name.as_posix()) and _has_room(target):
-            review = Path(*name.parts[:2], "project.json")
-            if _is_one_review(ready / review, root / review):
-                target = _place_of(path, target)
+            target = _place_of(path, target)
         if not _has_room(target):
             kept.append(name.as_posix())
         elif not target.exists():
@@ -179,15 +206,6 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
         elif sha256_file(target) != sha256_file(path):
             kept.append(name.as_posix())
     return kept
-
-
-def _is_one_review(fresh: Path, there: Path) -> bool:
-    """Whether two `project.json` are of one review; the fresh one may have taken its place."""
-    try:
-        keys = {parse_json(plain_text(path))["key"] for path in (fresh, there) if path.exists()}
-    except (OSError, *NONSENSE):
-        return False
-    return len(keys) == 1
 
 
 def _place_of(path: Path, target: Path) -> Path:

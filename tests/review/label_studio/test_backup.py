@@ -164,13 +164,12 @@ def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
     assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
 
 
-@pytest.mark.parametrize(("key", "numbers"), [("k", [1, 2, 3]), ("another's", [1, 2])])
-def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers):
-    """What was withdrawn on the other machine must not stand again; another review's stays out."""
+def test_what_two_machines_added_under_one_number_counts(tmp_path):
+    """What was withdrawn on the other machine must not stand again."""
     here, there = (small(tmp_path / name) for name in ("here", "there"))
     folders = [ReviewFolder(workspace, "r") for workspace in (here, there)]
-    for folder, named in zip(folders, ("k", key), strict=True):
-        folder.keep(Project(named, "local"))
+    for folder in folders:
+        folder.keep(Project("k", "local"))
         for kind in (False, True):
             folder.append_decisions([decision_row(Says("N1", "nothing there"), 1)], planted=kind)
     row = folders[1].decisions()[0]
@@ -181,10 +180,35 @@ def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers)
     for _ in range(2):  # again is safe
         restore(here, Path(back_up(there).file))
 
-    assert [int(path.stem) for path in decision_files(here, "r")] == numbers
+    assert [int(path.stem) for path in decision_files(here, "r")] == [1, 2, 3]
     assert len(folders[0].decisions(planted=True)) == 1
-    standing = standing_decisions(load_decisions(here, "r"))
-    assert list(standing) == (["N2"] if key == "k" else ["N1", "N2"])
+    assert list(standing_decisions(load_decisions(here, "r"))) == ["N2"]
+
+
+def test_nothing_of_another_review_of_the_same_name_is_mixed_in(tmp_path):
+    """Its later tables would count and its first not, as their numbers happen to be."""
+    here, there = (small(tmp_path / name) for name in ("here", "there"))
+    for workspace, images in ((here, ["N1"]), (there, ["N1", "N2", "N3"])):
+        folder = ReviewFolder(workspace, "r")
+        folder.keep(Project(f"pushed in {workspace.root.name}", "local"))
+        for task, image_id in enumerate(images, 1):
+            folder.append_decisions([decision_row(Says(image_id, "nothing there"), task)])
+    folder.append_decisions([decision_row(Says("N4", "nothing there"), 9)], planted=True)
+    ours = here.folder("review", "r")
+    before = {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()}
+    made = Path(back_up(there).file)
+
+    for _ in range(2):  # again is safe
+        result = restore(here, made)
+
+        assert {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()} == before
+        assert result.kept == ()
+        (told,) = result.apart
+        assert told.startswith("r: the backup's review of this name is another one, ")
+        assert told.endswith(f"To take that instead, move {ours} away and restore again")
+    ours.rename(tmp_path / "away")
+    assert restore(here, made).apart == ()
+    assert list(standing_decisions(load_decisions(here, "r"))) == ["N1", "N2", "N3"]
 
 
 def test_of_draws_made_on_two_machines_one_stands_whole_and_both_are_told(tmp_path):
