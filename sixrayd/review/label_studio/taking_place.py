@@ -23,7 +23,7 @@ from sixrayd.core.files import (
     take_place,
     write_json,
 )
-from sixrayd.core.restored import REPLACED, RESTORED, half_restored, moment_now
+from sixrayd.core.restored import LATEST, REPLACED, RESTORED, half_restored, moment_now
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.draws import ADDED, PLAN, goes_on, plan_in, told_apart
 from sixrayd.review.label_studio.postgres import (
@@ -95,6 +95,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
             write_json(server / NOTE, {"url": into})
         else:
             (server / NOTE).unlink(missing_ok=True)
+        write_json(server / LATEST, ready.name.removeprefix(RESTORED))
         os.sync()
         shutil.rmtree(ready)
         sync_folder(server)
@@ -150,7 +151,7 @@ def _leave_out_namesakes(ready: Path, root: Path) -> list[str]:
         folder = root / "review" / name
         if None in (keys := {_key_in(theirs), _key_in(folder / "project.json")}) or len(keys) < 2:
             continue
-        theirs.parent.rename(ready / f"{_NAMESAKE}{name}")  # in one step, with what tells them apart
+        theirs.parent.rename(ready / f"{_NAMESAKE}{name}")  # in one step, come a kill
         told.append(
             f"{name}: the backup's review of this name is another one, which was pushed by itself; "
             f"yours stands, and nothing of the backup's is added. To take that instead, move "

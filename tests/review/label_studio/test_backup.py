@@ -263,6 +263,20 @@ def test_what_a_pull_knew_of_other_data_is_forgotten(tmp_path):
     assert before <= datetime.fromisoformat(restored_at(workspace)) <= datetime.now(UTC)
 
 
+def test_where_nothing_was_left_to_move_aside_the_restore_is_known(tmp_path):
+    """Else an answer of before, which the backup alone had, would be the last word."""
+    workspace = small(tmp_path / "w")
+    kept = shutil.copy(back_up(workspace).file, tmp_path)
+    shutil.rmtree(server_folder(workspace))
+    before = datetime.now(UTC)
+    assert restore(workspace, Path(kept)).replaced == ""
+    first = datetime.fromisoformat(restored_at(workspace))
+    assert before <= first <= datetime.now(UTC)
+    aside = restore(workspace, Path(kept)).replaced
+    shutil.rmtree(aside)  # to make room
+    assert first < datetime.fromisoformat(restored_at(workspace)) <= datetime.now(UTC)
+
+
 def test_on_another_machine_the_newest_review_is_the_same(tmp_path):
     workspace = small(tmp_path / "here")
     names = ("r", "b", "a")  # by their age
