@@ -13,7 +13,6 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import (
     plain_text,
@@ -34,11 +33,11 @@ from sixrayd.review.label_studio.postgres import (
     noted,
     on_rows,
 )
+from sixrayd.review.label_studio.reviews import leave_out_namesakes, take_in_later
 from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
 ROWS = "rows.sqlite3"  # beside the parts: what a database that is no file is to hold
-_NAMESAKE = "namesake-"  # what is left out, beside what is taken
 _DECISIONS = re.compile(r"review/[^/]+/(planted/)?decisions/[0-9]{5,}\.parquet")
 _PARTS = ("secret.json", "data")  # the database last: while it is here, all may be done again
 
@@ -85,7 +84,8 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
         for note in (path for top in (ready / "review", server.parent) for path in _pulled(top)):
             note.unlink()
         root = server.parent.parent
-        apart += _leave_out_namesakes(ready, root)
+        apart += leave_out_namesakes(ready, root)
+        take_in_later(ready, root)
         apart += _join_draws(ready, root)
         kept += _add_missing(ready, root)
         if (ready / "server" / "data").exists():
@@ -139,33 +139,6 @@ def _aside(server: Path, ready: Path) -> Path:
 def _pulled(reviews: Path) -> list[Path]:
     """What the last pull of each review knew of the server: of other data, so all is asked anew."""
     return [path for path in reviews.glob("[!.]*/pulled.json") if path.is_file()]
-
-
-def _leave_out_namesakes(ready: Path, root: Path) -> list[str]:
-    """Take reviews out of a backup that are others than those of their names here: the tables of
-    one belong together, and its decisions would count in ours. What people are to know of these.
-    """
-    told = []
-    for theirs in sorted(ready.glob("review/*/project.json")):
-        name = theirs.parent.name
-        folder = root / "review" / name
-        if None in (keys := {_key_in(theirs), _key_in(folder / "project.json")}) or len(keys) < 2:
-            continue
-        theirs.parent.rename(ready / f"{_NAMESAKE}{name}")  # in one step, come a kill
-        told.append(
-            f"{name}: the backup's review of this name is another one, which was pushed by itself; "
-            f"yours stands, and nothing of the backup's is added. To take that instead, move "
-            f"{folder} away and restore again"
-        )
-    return told
-
-
-def _key_in(project: Path) -> str | None:
-    """What tells a review from all others; None where its `project.json` does not say."""
-    try:
-        return str(parse_json(plain_text(project))["key"])
-    except (OSError, *NONSENSE):
-        return None
 
 
 def _join_draws(ready: Path, root: Path) -> list[str]:

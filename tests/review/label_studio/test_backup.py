@@ -15,15 +15,16 @@ from click.testing import CliRunner
 
 from sixrayd.core.dates import Dates
 from sixrayd.core.errors import ServiceError, WorkspaceError
-from sixrayd.core.records import Verdict
+from sixrayd.core.records import IMAGE_IDS, Verdict
 from sixrayd.core.restored import half_restored, restored_at
+from sixrayd.core.tables import some_columns, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decision_files, load_decisions, standing_decisions
 from sixrayd.decisions.versions import withdrawals
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.review.command import review
-from sixrayd.review.folder import Project, ReviewFolder
+from sixrayd.review.folder import Book, Project, ReviewFolder
 from sixrayd.review.label_studio.backup import _write, back_up, back_up_when_due, backups
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
@@ -209,6 +210,52 @@ def test_nothing_of_another_review_of_the_same_name_is_mixed_in(tmp_path):
     ours.rename(tmp_path / "away")
     assert restore(here, made).apart == ()
     assert list(standing_decisions(load_decisions(here, "r"))) == ["N1", "N2", "N3"]
+
+
+@pytest.mark.parametrize("pushed_here_as_well", [False, True])
+def test_an_older_copy_takes_in_what_was_sent_since(tmp_path, pushed_here_as_well):
+    """Answers of a lane that `project.json` does not name are not pulled."""
+    here, there = (small(tmp_path / name) for name in ("here", "there"))
+    first, second = Book("1", 0, 3), Book("2", 0, 4)
+    sent = {here: ((first,), ["1"]), there: ((first, second), ["1", "2"])}
+    for workspace, (books, lanes) in sent.items():
+        folder = ReviewFolder(workspace, "r")
+        folder.keep(Project("k", "local", books))
+        folder.write_tasks([task_row("N1", lane) for lane in lanes])
+        planted = [{"image_id": f"N{lane}0"} for lane in lanes]
+        write_table(folder.path / "planted/planted.parquet", planted, IMAGE_IDS)
+    if pushed_here_as_well:  # none of the two has all
+        ReviewFolder(here, "r").write_tasks([task_row("N1", "1"), task_row("N2", "1")])
+    ours = ReviewFolder(here, "r")
+    before = what_was_sent(ours)
+
+    result = restore(here, Path(back_up(there).file))
+
+    expected = before if pushed_here_as_well else what_was_sent(folder)
+    assert what_was_sent(ours) == expected
+    kept = [f"review/r/{name}" for name in ("planted/planted.parquet", "project.json")]
+    kept = [*kept, "review/r/tasks.parquet"] if pushed_here_as_well else []
+    assert (list(result.kept), result.apart) == (kept, ())
+
+
+def what_was_sent(folder):
+    """Of a review: its projects, its tasks and what is planted."""
+    planted = some_columns(folder.path / "planted/planted.parquet", IMAGE_IDS).to_pylist()
+    return folder.project(), folder.tasks(), planted
+
+
+def task_row(image_id, lane):
+    """An image that was sent to a reviewer."""
+    return {
+        "image_id": image_id,
+        "lane": lane,
+        "kind": "candidate",
+        "rank": 0,
+        "image_score": 0.5,
+        "project": 3,
+        "task": int(lane),
+        "candidates": [],
+    }
 
 
 def test_of_draws_made_on_two_machines_one_stands_whole_and_both_are_told(tmp_path):
