@@ -4,12 +4,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.files import plain_text
 from sixrayd.core.stages import SERVER
 from sixrayd.core.workspace import Workspace
 
 RESTORED = ".restored-"  # in the server's folder: what a restore has proved, and its moment
 REPLACED = "replaced-"  # there: what it has moved aside, and its moment
+LATEST = ".restored.json"  # there: the moment of the last, also where nothing was moved aside
 _MOMENT = "%Y%m%dT%H%M%S.%fZ"
 
 
@@ -19,12 +22,15 @@ def moment_now() -> str:
 
 
 def restored_at(workspace: Workspace) -> str:
-    """When a backup took the place of other data last, ISO 8601; empty where none did."""
-    moments = []
-    for path in (workspace.folder("review") / SERVER).glob(f"{REPLACED}*"):
+    """When a backup was put back last, ISO 8601; empty where none was."""
+    server, moments = workspace.folder("review") / SERVER, []
+    # Earlier versions noted none, and what was moved aside may have been removed.
+    said = [path.name.removeprefix(REPLACED) for path in server.glob(f"{REPLACED}*")]
+    with suppress(OSError, *NONSENSE):
+        said.append(str(parse_json(plain_text(server / LATEST))))
+    for text in said:
         with suppress(ValueError):  # somebody else's folder
-            moment = datetime.strptime(path.name.removeprefix(REPLACED), _MOMENT)
-            moments.append(moment.replace(tzinfo=UTC))
+            moments.append(datetime.strptime(text, _MOMENT).replace(tzinfo=UTC))
     return max(moments).isoformat() if moments else ""
 
 

@@ -196,7 +196,7 @@ def test_an_unknown_setting_of_the_workspace_is_no_surprise(workspace, failure):
     path = workspace.root / "sixrayd.toml"
     path.write_text("[review.push]\nlimits = 5\n")
     assert failure("push", "-w", workspace.root) == (
-        f"error: {path}: 'limits' is no setting of `sixrayd review push`"
+        f"error: {path}: 'limits' is no setting of `sixrayd review push`; did you mean `limit`?"
     )
 
 

@@ -46,8 +46,8 @@ def restore(
     """Put a backup back after proving that it is whole; what is there now is moved aside.
 
     Decisions and draws are only ever added: a review file that is there already stays, but for a
-    sample from which the backup's goes on. No server starts
-    meanwhile, and nobody else writes.
+    review or a sample from which the backup's goes on. No server starts meanwhile, and nobody else
+    writes.
 
     Args:
         archive: None takes the workspace's newest.

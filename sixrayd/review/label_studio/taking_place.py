@@ -13,7 +13,6 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError, WorkspaceError
 from sixrayd.core.files import (
     plain_text,
@@ -23,7 +22,7 @@ from sixrayd.core.files import (
     take_place,
     write_json,
 )
-from sixrayd.core.restored import REPLACED, RESTORED, half_restored, moment_now
+from sixrayd.core.restored import LATEST, REPLACED, RESTORED, half_restored, moment_now
 from sixrayd.review.label_studio.database import checked_counts
 from sixrayd.review.label_studio.draws import ADDED, PLAN, goes_on, plan_in, told_apart
 from sixrayd.review.label_studio.postgres import (
@@ -34,6 +33,7 @@ from sixrayd.review.label_studio.postgres import (
     noted,
     on_rows,
 )
+from sixrayd.review.label_studio.reviews import leave_out_namesakes, take_in_later
 from sixrayd.review.label_studio.unpacking import MANIFEST
 
 FRESH = ".restoring"  # what is not proved yet
@@ -48,7 +48,7 @@ class Finished(NamedTuple):
     Args:
         aside: where the data that was there before is now; empty when there was none.
         kept: review files that were there already and differ.
-        apart: what people are to know of spot checks that were drawn here and elsewhere.
+        apart: what people are to know of reviews of one name, and of spot checks drawn twice.
     """
 
     aside: str = ""
@@ -84,6 +84,8 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
         for note in (path for top in (ready / "review", server.parent) for path in _pulled(top)):
             note.unlink()
         root = server.parent.parent
+        apart += leave_out_namesakes(ready, root)
+        take_in_later(ready, root)
         apart += _join_draws(ready, root)
         kept += _add_missing(ready, root)
         if (ready / "server" / "data").exists():
@@ -93,6 +95,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
             write_json(server / NOTE, {"url": into})
         else:
             (server / NOTE).unlink(missing_ok=True)
+        write_json(server / LATEST, ready.name.removeprefix(RESTORED))
         os.sync()
         shutil.rmtree(ready)
         sync_folder(server)
@@ -168,9 +171,7 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
         name = path.relative_to(ready)
         target = root / name
         if _DECISIONS.fullmatch(name.as_posix()) and _has_room(target):
-            review = Path(*name.parts[:2], "project.json")
-            if _is_one_review(ready / review, root / review):
-                target = _place_of(path, target)
+            target = _place_of(path, target)
         if not _has_room(target):
             kept.append(name.as_posix())
         elif not target.exists():
@@ -179,15 +180,6 @@ def _add_missing(ready: Path, root: Path) -> list[str]:
         elif sha256_file(target) != sha256_file(path):
             kept.append(name.as_posix())
     return kept
-
-
-def _is_one_review(fresh: Path, there: Path) -> bool:
-    """Whether two `project.json` are of one review; the fresh one may have taken its place."""
-    try:
-        keys = {parse_json(plain_text(path))["key"] for path in (fresh, there) if path.exists()}
-    except (OSError, *NONSENSE):
-        return False
-    return len(keys) == 1
 
 
 def _place_of(path: Path, target: Path) -> Path:

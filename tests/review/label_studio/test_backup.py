@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import sys
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,15 +16,16 @@ from click.testing import CliRunner
 
 from sixrayd.core.dates import Dates
 from sixrayd.core.errors import ServiceError, WorkspaceError
-from sixrayd.core.records import Verdict
+from sixrayd.core.records import IMAGE_IDS, Verdict
 from sixrayd.core.restored import half_restored, restored_at
+from sixrayd.core.tables import some_columns, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import decision_files, load_decisions, standing_decisions
 from sixrayd.decisions.versions import withdrawals
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.review.command import review
-from sixrayd.review.folder import Project, ReviewFolder
+from sixrayd.review.folder import Book, Project, ReviewFolder
 from sixrayd.review.label_studio.backup import _write, back_up, back_up_when_due, backups
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import verdict_region
@@ -164,13 +166,12 @@ def test_newer_reviews_stay_and_older_data_moves_aside(tmp_path):
     assert (tmp_path / "review" / "server").joinpath(result.replaced, "data").is_dir()
 
 
-@pytest.mark.parametrize(("key", "numbers"), [("k", [1, 2, 3]), ("another's", [1, 2])])
-def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers):
-    """What was withdrawn on the other machine must not stand again; another review's stays out."""
+def test_what_two_machines_added_under_one_number_counts(tmp_path):
+    """What was withdrawn on the other machine must not stand again."""
     here, there = (small(tmp_path / name) for name in ("here", "there"))
     folders = [ReviewFolder(workspace, "r") for workspace in (here, there)]
-    for folder, named in zip(folders, ("k", key), strict=True):
-        folder.keep(Project(named, "local"))
+    for folder in folders:
+        folder.keep(Project("k", "local"))
         for kind in (False, True):
             folder.append_decisions([decision_row(Says("N1", "nothing there"), 1)], planted=kind)
     row = folders[1].decisions()[0]
@@ -181,10 +182,82 @@ def test_what_two_machines_added_under_one_number_counts(tmp_path, key, numbers)
     for _ in range(2):  # again is safe
         restore(here, Path(back_up(there).file))
 
-    assert [int(path.stem) for path in decision_files(here, "r")] == numbers
+    assert [int(path.stem) for path in decision_files(here, "r")] == [1, 2, 3]
     assert len(folders[0].decisions(planted=True)) == 1
-    standing = standing_decisions(load_decisions(here, "r"))
-    assert list(standing) == (["N2"] if key == "k" else ["N1", "N2"])
+    assert list(standing_decisions(load_decisions(here, "r"))) == ["N2"]
+
+
+def test_nothing_of_another_review_of_the_same_name_is_mixed_in(tmp_path):
+    """Its later tables would count and its first not, as their numbers happen to be."""
+    here, there = (small(tmp_path / name) for name in ("here", "there"))
+    for workspace, images in ((here, ["N1"]), (there, ["N1", "N2", "N3"])):
+        folder = ReviewFolder(workspace, "r")
+        folder.keep(Project(f"pushed in {workspace.root.name}", "local"))
+        for task, image_id in enumerate(images, 1):
+            folder.append_decisions([decision_row(Says(image_id, "nothing there"), task)])
+    folder.append_decisions([decision_row(Says("N4", "nothing there"), 9)], planted=True)
+    ours = here.folder("review", "r")
+    before = {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()}
+    made = Path(back_up(there).file)
+
+    for _ in range(2):  # again is safe
+        result = restore(here, made)
+
+        assert {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()} == before
+        assert result.kept == ()
+        (told,) = result.apart
+        assert told.startswith("r: the backup's review of this name is another one, ")
+        assert told.endswith(f"To take that instead, move {ours} away and restore again")
+    ours.rename(tmp_path / "away")
+    assert restore(here, made).apart == ()
+    assert list(standing_decisions(load_decisions(here, "r"))) == ["N1", "N2", "N3"]
+
+
+@pytest.mark.parametrize("here_as_well", ["", "pushed", "taken over"])
+def test_an_older_copy_takes_in_what_was_sent_since(tmp_path, here_as_well):
+    """Answers of a lane that `project.json` does not name are not pulled."""
+    here, there = (small(tmp_path / name) for name in ("here", "there"))
+    first, second = Book("1", 0, 3), Book("2", 0, 4)
+    sent = {here: ((first,), ["1"]), there: ((first, second), ["1", "2"])}
+    for workspace, (books, lanes) in sent.items():
+        folder = ReviewFolder(workspace, "r")
+        folder.keep(Project("k", "local", books))
+        folder.write_tasks([task_row("N1", lane) for lane in lanes])
+        planted = [{"image_id": f"N{lane}0"} for lane in lanes]
+        write_table(folder.path / "planted/planted.parquet", planted, IMAGE_IDS)
+    ours = ReviewFolder(here, "r")
+    if here_as_well == "pushed":  # none of the two has all
+        ours.write_tasks([task_row("N1", "1"), task_row("N2", "1")])
+    elif here_as_well:
+        ours.keep(replace(ours.project(), taken_over={"1": "2"}))
+    before = what_was_sent(ours)
+
+    result = restore(here, Path(back_up(there).file))
+
+    assert what_was_sent(ours) == (before if here_as_well else what_was_sent(folder))
+    names = ("planted/planted.parquet", "project.json", "tasks.parquet")
+    kept = [f"review/r/{name}" for name in names] if here_as_well else []
+    assert (list(result.kept), result.apart) == (kept, ())
+
+
+def what_was_sent(folder):
+    """Of a review: its projects, its tasks and what is planted."""
+    planted = some_columns(folder.path / "planted/planted.parquet", IMAGE_IDS).to_pylist()
+    return folder.project(), folder.tasks(), planted
+
+
+def task_row(image_id, lane):
+    """An image that was sent to a reviewer."""
+    return {
+        "image_id": image_id,
+        "lane": lane,
+        "kind": "candidate",
+        "rank": 0,
+        "image_score": 0.5,
+        "project": 3,
+        "task": int(lane),
+        "candidates": [],
+    }
 
 
 def test_of_draws_made_on_two_machines_one_stands_whole_and_both_are_told(tmp_path):
@@ -237,6 +310,20 @@ def test_what_a_pull_knew_of_other_data_is_forgotten(tmp_path):
     assert restore(workspace, Path(made.file)).kept == ()
     assert not pulled.exists()
     assert before <= datetime.fromisoformat(restored_at(workspace)) <= datetime.now(UTC)
+
+
+def test_where_nothing_was_left_to_move_aside_the_restore_is_known(tmp_path):
+    """Else an answer of before, which the backup alone had, would be the last word."""
+    workspace = small(tmp_path / "w")
+    kept = shutil.copy(back_up(workspace).file, tmp_path)
+    shutil.rmtree(server_folder(workspace))
+    before = datetime.now(UTC)
+    assert restore(workspace, Path(kept)).replaced == ""
+    first = datetime.fromisoformat(restored_at(workspace))
+    assert before <= first <= datetime.now(UTC)
+    aside = restore(workspace, Path(kept)).replaced
+    shutil.rmtree(aside)  # to make room
+    assert first < datetime.fromisoformat(restored_at(workspace)) <= datetime.now(UTC)
 
 
 def test_on_another_machine_the_newest_review_is_the_same(tmp_path):

@@ -16,6 +16,7 @@ from random import Random
 import pytest
 
 from sixrayd.core.errors import ServiceError, WorkspaceError
+from sixrayd.core.restored import LATEST
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio import restore as restoring
 from sixrayd.review.label_studio import unpacking
@@ -111,7 +112,7 @@ def databases(workspace):
 
 
 def contents(workspace):
-    marks = (".lock", ".lock-review", "running")
+    marks = (".lock", ".lock-review", "running", LATEST)  # who was here, and when
     files = (p for p in workspace.root.rglob("*") if p.is_file() and p.name not in marks)
     return {path.relative_to(workspace.root).as_posix(): path.read_bytes() for path in files}
 
