@@ -135,7 +135,10 @@ def test_a_setting_that_is_none_is_named(runner, workspace):
     found = refusal(runner, workspace)
 
     assert type(found) is SettingsError
-    assert str(found) == f"{path}: 'negatives' is no setting of `cli export`"
+    assert (
+        str(found)
+        == f"{path}: 'negatives' is no setting of `cli export`; did you mean `with_negatives`?"
+    )
 
 
 @pytest.mark.parametrize(
