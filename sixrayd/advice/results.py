@@ -1,7 +1,7 @@
 """Which results of a workspace are finished, and which must be made again."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -44,7 +44,7 @@ def stage_results(workspace: Workspace) -> dict[str, list[ResultStatus]]:
     """All results by stage, the newest of a stage last; nothing is written."""
     found: dict[str, list[ResultStatus]] = {}
     for stage in STAGES:
-        before = [result for results in found.values() for result in results]
+        before = _unfinished(result for results in found.values() for result in results)
         found[stage] = [
             _result(workspace, stage, mark.parent, before) for mark in _marks(workspace, stage)
         ]
@@ -74,7 +74,7 @@ def _check_there(folder: Path, run: Run) -> None:
 
 
 def _result(
-    workspace: Workspace, stage: str, folder: Path, before: Sequence[ResultStatus]
+    workspace: Workspace, stage: str, folder: Path, unfinished: Collection[str]
 ) -> ResultStatus:
     name = folder.relative_to(workspace.root / stage).as_posix().removeprefix(".")
     if not (folder / "run.json").exists():
@@ -94,7 +94,7 @@ def _result(
         stale = [key for key in stale if not re.fullmatch(r"review/[^/]+/run\.json", key)]
     # A release may be put away once it is ingested; a stage's result may not.
     gone = tuple(key for key in stale if Path(key).is_absolute() and not Path(key).exists())
-    upstream = set[str]() if of_people else _unfinished(before)
+    upstream = () if of_people else unfinished
     changed = tuple(key for key in run.inputs if (key in stale or key in upstream))
     changed = (*(key for key in changed if key not in gone), *fresh)
     progress = StageProgress.STALE if changed else StageProgress.DONE

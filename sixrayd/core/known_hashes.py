@@ -24,6 +24,7 @@ class KnownHashes:
         self._root = root
         self._read: dict[tuple[int, ...], str] = {}
         self._holes = Allowance(floor=MOST_HOLES)
+        self._last: tuple[tuple[int, ...], dict[str, Any]] = ((), {})  # file, and what it says
 
     def key(self, path: Path) -> str:
         """What a file is named by."""
@@ -58,10 +59,15 @@ class KnownHashes:
     def _kept(self) -> dict[str, Any]:
         path = self._root / ".hashes.json"
         try:
-            known = dict(parse_json(plain_text(path)))
+            stat = path.stat()
+            file = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if self._last[0] != file:
+                known = dict(parse_json(plain_text(path)))
+                sound = {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 3}
+                self._last = file, sound
+            return dict(self._last[1])
         except (OSError, TypeError, ValueError):
             return {}
-        return {k: seen for k, seen in known.items() if isinstance(seen, list) and len(seen) == 3}
 
     def _hash(self, path: Path, known: dict[str, Any]) -> str:
         stat = path.stat()
