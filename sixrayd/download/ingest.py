@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.growth import Allowance, PixelAllowance
-from sixrayd.core.records import ANNOTATION_SCHEMA, Source
-from sixrayd.core.settling import left_out_class
-from sixrayd.core.table_builder import TableBuilder
+from sixrayd.core.records import Source
 from sixrayd.core.tables import write_table
 from sixrayd.core.words import counted
 from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.split_files import SplitFile
+from sixrayd.download.boxes import write_boxes
 from sixrayd.download.faults import Faults
 from sixrayd.download.imagesets import ImageSets, image_id, is_image_set, is_voc_list
 from sixrayd.download.joining import JoinedImages, JoinedIndex, write_index
@@ -48,10 +46,8 @@ from sixrayd.download.sharding import PARTS, Sharding, measured_path
 from sixrayd.download.splits import GivenSplits
 from sixrayd.download.tables import (
     Notes,
-    box_rows,
     finding_rows,
     shard_rows,
-    usable_annotation,
 )
 from sixrayd.download.transfer import Report
 from sixrayd.imaging.decode import pixels_gone_over
@@ -141,7 +137,11 @@ class Ingest:
         self.sets.choose(lambda: self.labels.class_names)  # those among the images, too
         with JoinedImages.of(self.parts, sorted(self.sha256)) as images:
             self._join(images)
-            boxes, counts = self._settle(images.sizes)
+            for contradiction in self.sets.contradictions:
+                self.notes.note(*contradiction)
+            path = self.folder / "annotations.parquet"
+            gathered = (self.labels, self.sets, self.faults, self.notes)
+            boxes, counts = write_boxes(path, images.sizes, *gathered)
             drawn = (self.settings.seed, self.settings.test_share, self.settings.hash_distance)
             told = partial(self.report, "hashes compared")
             index = write_index(self.folder / "index.parquet", images, boxes, *drawn, told)
@@ -362,50 +362,6 @@ class Ingest:
             for row in rows.filter(pc.not_equal(rows["error"], "")).to_pylist():
                 self.faults.add(row["where"], row["error"], Flaw.UNREADABLE_IMAGE)
             images.add(rows, self.sets, annotated)
-
-    def _settle(
-        self, sizes: Mapping[str, tuple[int, int] | None]
-    ) -> tuple[dict[str, int | None], dict[str, Any]]:
-        """Write the boxes.
-
-        Returns:
-            Annotated images with the number of their boxes, None where nothing usable is said; and
-            counts.
-        """
-        for contradiction in self.sets.contradictions:
-            self.notes.note(*contradiction)
-        rows = TableBuilder(ANNOTATION_SCHEMA)
-        boxes: dict[str, int | None] = {}
-        promoted, others = 0, Counter[str]()
-        for image in sorted(self.labels.image_ids):
-            bits = self.register.bits(image)
-            if image not in sizes:
-                if bits is None:
-                    where = self.labels.where(image)
-                    text = "an annotation without an image"
-                    self.faults.add(where, text, Flaw.STRAY_ANNOTATION)
-                continue
-            read = usable_annotation(
-                image, self.labels, sizes[image], self.sets.classes, self.faults
-            )
-            boxes[image] = None
-            if read is None:
-                continue
-            for row in box_rows(image, read):
-                rows.add(row)
-            for finding in read.findings:
-                self.notes.note(image, finding)
-            others.update(filter(None, map(left_out_class, read.findings)))
-            boxes[image] = None if read.hiding else len(read.objects)
-            if read.objects and bits == 0:
-                promoted += 1
-                text = "the image sets call it negative; a positive for its boxes"
-                where = self.labels.where(image)
-                self.notes.note(image, Finding(Flaw.BOXED_NEGATIVE, where, text))
-        table = rows.table().combine_chunks()
-        write_table(self.folder / "annotations.parquet", table, ANNOTATION_SCHEMA)
-        counts = {"boxes": len(rows), "negatives_with_boxes": promoted}
-        return boxes, {**counts, "other_classes": dict(sorted(others.items()))}
 
     def _write_notes(self, ids: pa.Array) -> None:
         """Write what is wrong and was settled: as lines for people, and as a table."""

@@ -1,24 +1,19 @@
-"""The tables of an ingest: rows of shards, the sides of the split, boxes and findings."""
+"""The tables of an ingest: rows of shards, the sides of the split, and findings."""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import AnnotationError, WorkspaceError
+from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import replacing
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.records import INDEX_SCHEMA
 from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.tables import read_table, write_table
-from sixrayd.core.voc import VocAnnotation
-from sixrayd.datasets.labels import Labels
-from sixrayd.download.faults import Faults
 from sixrayd.download.register import Register
 from sixrayd.download.scan import MEASURED_SCHEMA
 from sixrayd.download.sharding import LISTED_SCHEMA, PARTS, listed_path, measured_path
@@ -98,20 +93,6 @@ def _lot(seed: int, group: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "big")
 
 
-def box_rows(image: str, annotation: VocAnnotation) -> list[dict[str, Any]]:
-    """Rows of `ANNOTATION_SCHEMA`."""
-    return [
-        {
-            "box_id": f"{image}/a{number}",
-            "image_id": image,
-            **item.box.as_row(),
-            "difficult": item.difficult,
-            "truncated": item.truncated,
-        }
-        for number, item in enumerate(annotation.objects)
-    ]
-
-
 class Notes(TableBuilder):
     """`FINDING_SCHEMA`: what was settled, by image id, empty for none."""
 
@@ -156,24 +137,3 @@ def finding_rows(
     columns.append(unlisted)
     table = pa.concat_tables([listed, pa.table(columns, schema=FINDING_SCHEMA)])
     return table.sort_by([(name, "ascending") for name in FINDING_SCHEMA.names])
-
-
-def usable_annotation(
-    image: str,
-    labels: Labels,
-    size_wh: tuple[int, int] | None,
-    classes: ClassList,
-    faults: Faults,
-) -> VocAnnotation | None:
-    """What labels say of an image, without what is a fault; None where nothing can be used."""
-    try:
-        return labels.annotation(image, size_wh, classes)
-    except AnnotationError as error:
-        if faults.on_error == "stop":
-            raise
-        where, _, what = str(error).partition(": ")
-        faults.add(where, what, Flaw.UNREADABLE_LABELS)
-    try:  # the rest of its objects
-        return labels.annotation(image, size_wh, classes, "skip")
-    except AnnotationError:
-        return None
