@@ -85,12 +85,12 @@ def estimate_again(run: Run) -> str:
 
 
 def export_again(run: Run) -> str:
-    """An export of the same forms into the same folder."""
+    """An export of the same forms into the same folder; its version is no other content's."""
     settings = run.settings
     forms = [form for form in settings.get("forms", ["voc"]) if form.isalnum()]  # a stranger's
     line = " ".join(["sixrayd export", *(f"--{form}" for form in forms)])
     usual = {"out": "", "consensus": "adjudicator", "split": "", "images": "copy"}
-    line += options_of(settings, {**usual, "images_from": "", "version": ""})
+    line += options_of(settings, {**usual, "images_from": ""})
     if sets := settings.get("sets"):
         line += f" --with {shlex.quote(','.join(sets))}"
     line += " --without-trainval" * (settings.get("trainval") is False)

@@ -71,6 +71,16 @@ def second_looks(
     return lanes
 
 
+def finders_of(lanes: Iterable[str], key: str, people: Iterable[str]) -> dict[str, str]:
+    """Whose finds a lane of second looks shows, by lane; none of people who are not named.
+
+    Args:
+        key: of the review's project.
+    """
+    known = {_lane(key, person): person for person in people}
+    return {lane: known[lane] for lane in lanes if lane in known}
+
+
 def _lane(key: str, finder: str) -> str:
     return _SECOND_LOOK + sha256(f"{key}/{finder}".encode()).hexdigest()[:8]
 

@@ -1,7 +1,7 @@
 """The export stage: decisions and source annotations become a dataset."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -59,7 +59,7 @@ class ExportResult:
 
 
 def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
-    """Write the corrected dataset, named after the newest review, or else mining.
+    """Write the corrected dataset, named after the review of the newest mining, or else that.
 
     An image's state follows from all standing decisions: where the rule does not settle what
     reviewers differ on it is undecided, and what was flagged but not reviewed is in no list.
@@ -122,7 +122,7 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
         tables += sorted(workspace.folder("review").glob("*/planted/decisions/*.parquet"))
     return Run(
         stage="export",
-        name=reviews[-1] if reviews else unreviewed or "release",
+        name=_name(workspace, reviews) if reviews else unreviewed or "release",
         settings={
             "review": sorted(reviews),
             "out": str(settings.out.resolve()) if settings.out else "",
@@ -134,6 +134,12 @@ def _plan(workspace: Workspace, settings: ExportSettings) -> Run:
         },
         inputs={**upstream, **workspace.inputs(*tables)},
     )
+
+
+def _name(workspace: Workspace, reviews: Sequence[str]) -> str:
+    """The review of the newest mining: a pull or a withdrawal in an older one changes no name."""
+    ages = {name: age for age, name in enumerate(workspace.names("mine"))}
+    return max(reviews, key=lambda name: (ages.get(mining_of(workspace, name), -1), name))
 
 
 def _unreviewed(workspace: Workspace, settings: ExportSettings) -> str:

@@ -156,7 +156,7 @@ def _divided(
         proof = proof_of(workspace, math.ceil(known / max(part, 1e-9)), known=True)
         if proof.harms or proof_of(workspace, known, known=True).harms:
             known = 0
-    if not known and not there:
+    if not (known or there or any(side.measured for side in state.sides)):
         notes.append(
             f"nothing measures the reviewers: {campaign.known_left:,} labelled positives are left "
             "to strew in, too few to prove anything in this time; the bound takes them to overlook "

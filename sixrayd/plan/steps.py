@@ -89,7 +89,7 @@ class _Steps:
             yield "day 1", (serve,), "the review server"
         if division.queue or division.known:
             yield "day 1", (self.push,), "the queue, as far as there is time"
-        lines = (f"sixrayd review pull{self._review}", self.push)
+        lines = (*self._each("pull"), self.push)
         yield days.queue, lines, "each evening: answers in, finds to a second person"
         if self.settings.days > 1:
             why = "the plan by what is known then; each day with the days that are left"
@@ -100,8 +100,7 @@ class _Steps:
         number = self.division.checks
         if not number:
             return
-        same = campaign.sample == campaign.name or not sampled.taken
-        push = self.push if same else self.judgement.push_of(campaign.sample)
+        push = self.judgement.push_of(campaign.sample) if self._elsewhere else self.push
         then = ("sixrayd estimate --next-look", push)
         again = f"{days.checks}, once those are answered"
         if sampled.looks:
@@ -115,13 +114,23 @@ class _Steps:
             why = "spot checks at random, once the queue is decided"
             yield days.checks, (line, push), why
             if len(looks) > 1:
-                yield again, (f"sixrayd review pull{self._review}", *then), "twice: the next looks"
+                why = f"the next looks, {len(looks) - 1} times in all"
+                yield again, (*self._each("pull"), *then), why
 
     def end(self, days: _Days) -> Iterator[_Line]:
-        ruled = f"sixrayd review adjudicate{self._review}"
         why = "what reviewers differ on, to one who settles it"
-        yield _between(days.last, days.last), (f"sixrayd review pull{self._review}", ruled), why
-        yield "the end", (f"sixrayd review pull{self._review}", "sixrayd estimate"), "the bound"
+        yield _between(days.last, days.last), (*self._each("pull"), *self._each("adjudicate")), why
+        yield "the end", (*self._each("pull"), "sixrayd estimate"), "the bound"
+
+    def _each(self, verb: str) -> tuple[str, ...]:
+        """A command of reviews, for this one and for that of the spot checks."""
+        also = (f" --name {shlex.quote(self.campaign.sample)}",) if self._elsewhere else ()
+        return tuple(f"sixrayd review {verb}{name}" for name in (self._review, *also))
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether the spot checks are in the review of a round before."""
+        return self.campaign.state.sampled.taken > 0 and self.campaign.sample != self.campaign.name
 
     @property
     def _plan(self) -> str:

@@ -164,9 +164,11 @@ def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
         yield _skipped(result.skipped)
     yield from _own_looks(result.progress.own_looks)
     if result.gone:
+        more = ", …" * (result.gone > _SHOWN_ENDED)
         yield (
             f"{counted(result.gone, 'decision')} kept, though the server has the annotation no "
-            "more, as after a restored backup; `sixrayd review withdraw` ends what is not to count"
+            "more, as after a restored backup; `sixrayd review withdraw` ends what is not to "
+            f"count: {', '.join(result.gone_images[:_SHOWN_ENDED])}{more}"
         )
     if result.foreign_tasks:
         told = counted(result.foreign_tasks, "task")
@@ -233,6 +235,6 @@ def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[
 
 def _worker(lane: str, finders: Mapping[str, str]) -> str:
     if is_second_look(lane):
-        finder = finders.get(lane, "one of them")
+        finder = finders.get(lane, "the finder")
         return f"Everybody but {finder} looks a second time at finds of {finder}"
     return f"{reviewer_of(lane).capitalize()} works"

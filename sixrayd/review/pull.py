@@ -1,12 +1,14 @@
 """What reviewers submitted → append-only tables of decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import all_decisions, decisions_of, standing_decisions
+from sixrayd.decisions.second_looks import finders_of
 from sixrayd.decisions.unsettled import Unsettled, classes_in_use, count_unsettled, sent_elsewhere
+from sixrayd.decisions.versions import Row, newest_versions
 from sixrayd.review.cursor import Outcome, Problem
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.leaving import end_tasks_of_gone
@@ -31,7 +33,8 @@ class PullResult:
     skipped: int  # cancelled by a reviewer, and never answered; see `Fetched.skipped`
     empty: int  # submitted with nothing in them
     without_verdict: int  # with boxes, but no verdict
-    gone: int  # decisions kept although their annotation is no longer on the server
+    gone: int  # decisions that stand although their annotation is no longer on the server
+    gone_images: tuple[str, ...]  # theirs, one for each
     lacking: Mapping[str, int]  # see `Fetched.lacking`
     foreign_tasks: int  # in the projects, but not ours
     problems: tuple[Problem, ...]  # that are not settled
@@ -73,7 +76,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         folder.write_cursors({} if left_out else fetched.cursors)
         progress = folder.finish(project)
         server.keep_safe()
-    there = {item.annotation for item in fetched.known()}
+    gone = _gone(folder.decisions(), project.key, {item.annotation for item in fetched.known()})
     return PullResult(
         name=name,
         new=counts[0],
@@ -85,7 +88,8 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
         skipped=fetched.skipped(said),
         empty=fetched.count(Outcome.EMPTY),
         without_verdict=fetched.count(Outcome.WITHOUT_VERDICT),
-        gone=len({row["annotation"] for row in folder.decisions()} - there),
+        gone=len(gone),
+        gone_images=gone,
         lacking=fetched.lacking(folder, said, left_out),
         foreign_tasks=sum(cursor.foreign for cursor in fetched.cursors.values()),
         problems=problems,
@@ -94,4 +98,20 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
             classes_in_use(workspace),
         ),
         progress=progress,
+    )
+
+
+def _gone(known: Sequence[Row], key: str, there: Collection[int]) -> tuple[str, ...]:
+    """Images of answers that stand and that the server has no more, once for each answer.
+
+    A finder's look at an own find is none: `pull` asks for it to be deleted there.
+    """
+    stands = [row for row in newest_versions(known).values() if not row["withdrawn"]]
+    finders = finders_of({r["lane"] for r in stands}, key, {r["reviewer"] for r in stands})
+    return tuple(
+        sorted(
+            row["image_id"]
+            for row in stands
+            if row["annotation"] not in there and finders.get(row["lane"]) != row["reviewer"]
+        )
     )

@@ -11,7 +11,8 @@ from sixrayd.core.index import check_known
 from sixrayd.core.records import ADJUDICATION, APART, POSITIVES, TAGS
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.second_looks import is_first_look
+from sixrayd.decisions.decision import all_decisions
+from sixrayd.decisions.second_looks import finders_of, is_first_look
 from sixrayd.review.folder import (
     RULED,
     SECOND,
@@ -122,7 +123,6 @@ def push(
                 result,
                 cautions=(*all_of.cautions, *cautions, *result.cautions),
                 second_looks=sum(map(len, second.values())),
-                finders=finders,
             )
 
 
@@ -350,4 +350,9 @@ class _Push:
             images_written=self.images_written,
             tasks_ended=ended.total(),
             cautions=_caution_of_gone(self.sender.gone),
+            finders=finders_of(
+                lanes,
+                self.project.key,
+                {said.reviewer for said in all_decisions(self.folder.workspace)},
+            ),
         )

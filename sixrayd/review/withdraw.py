@@ -1,12 +1,13 @@
 """Decisions that no longer count: a version of their own, nothing is deleted."""
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sixrayd.core.errors import ShapeError, WorkspaceError
 from sixrayd.core.workspace import Workspace
-from sixrayd.decisions.decision import decisions_of
+from sixrayd.decisions.decision import all_decisions, answers, decisions_of
 from sixrayd.decisions.versions import Row, newest_versions, withdrawals
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.settings import WithdrawSettings
@@ -52,8 +53,16 @@ def withdraw(workspace: Workspace, settings: WithdrawSettings) -> WithdrawResult
             ]
             if not stands:
                 whose = f" of {settings.reviewer}" if settings.reviewer else ""
+                others = sorted(
+                    said.review
+                    for said in answers(all_decisions(workspace))
+                    if (said.image_id, said.review != name) == (image_id, True)
+                    and settings.reviewer in ("", said.reviewer)
+                )
+                where = f"; one stands with --name {shlex.quote(others[0])}" if others else ""
                 raise WorkspaceError(
                     f"{folder.path}: no decision{whose} on {image_id!r} stands; nothing withdrawn"
+                    f"{where}"
                 )
             for planted, row in stands:
                 rows[planted].append(row)

@@ -12,3 +12,8 @@ def test_a_strangers_export_names_no_command(tmp_path):
         "sixrayd export --coco --images hardlink --with 'confusing,a; b' --without-trainval "
         "--looks --force"
     )
+
+
+def test_an_export_of_other_answers_has_no_version_of_before():
+    asked = {"forms": ["voc"], "version": "1.2.0"}
+    assert export_again(Run("export", "a", asked, {})) == "sixrayd export --voc --force"

@@ -297,6 +297,17 @@ def test_new_decisions_need_force(workspace):
     assert sorted(p.name for p in tree.parent.iterdir()) == ["first"]
 
 
+def test_a_pull_in_the_round_before_changes_no_name(workspace):
+    build_mine(workspace, "second", FLAGGED)
+    build_review(workspace, "second", FLAGGED, [])
+    tree = export(workspace, ExportSettings()).tree
+    rounds = [*small_release().rounds, [Says("N0000006", NOTHING)]]
+    build_review(workspace, "first", FLAGGED, rounds)
+    assert workspace.newest("review") == "first"
+    result = export(workspace, ExportSettings(force=True))
+    assert tree == result.tree == str(workspace.folder("export", "second"))
+
+
 def test_out_elsewhere(workspace, tmp_path):
     out = tmp_path / "SIXray-D"
     result = export(workspace, ExportSettings(out=out))

@@ -17,8 +17,9 @@ from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.plan.settings import CampaignSettings
 from sixrayd.plan.stage import plan
-from tests.estimate.campaigns import Campaign, name_of, sample_rows
-from tests.workspaces import build_mine
+from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
+from tests.estimate.test_planted import plant
+from tests.workspaces import MISSED, Says, build_mine
 
 DAY = CampaignSettings(2, 2, 0.25)  # 360 tasks of ten seconds
 
@@ -93,6 +94,7 @@ def test_its_commands_are_right(tmp_path):
     assert [int(look) for look in looks] == sorted(map(int, looks)) and int(looks[-1]) == checks
     drawn = draw_sample(workspace, SampleSettings(looks=tuple(map(int, looks))))
     assert drawn.looks == len(looks) == 4
+    assert "the next looks, 3 times in all" in [step.why for step in result.steps]
     again = next(params for line, params in lines if "sixrayd plan" in line)
     assert (again["reviewers"], again["days"], again["hours"]) == (2, 1.0, 0.25)
 
@@ -123,6 +125,32 @@ def test_looks_that_were_drawn_go_on(tmp_path):
     lines = [line for line, _ in typed(result)]
     assert any("estimate --next-look" in line for line in lines)
     assert not any("--looks" in line or "--sample" in line for line in lines)
+
+
+def test_known_items_of_the_round_before_measure_the_reviewers(tmp_path):
+    campaign = reviewed(tmp_path)
+    rows = [(f"N{n:07d}", "planted", "Gun", 1, 1, 9, 9, False) for n in range(900, 930)]
+    plant(campaign, rows, [Says(f"N{n:07d}", MISSED, GUN) for n in range(900, 929)])
+    build_mine(campaign.workspace, "second", [name_of(n) for n in range(400, 440)])
+
+    assert plan(campaign.workspace, DAY).notes == ()
+
+
+def test_checks_of_the_round_before_are_pulled_and_settled(tmp_path):
+    campaign = reviewed(tmp_path)
+    draw_sample(campaign.workspace, SampleSettings(looks=(50, 100, 200)))
+    campaign.clear(*(row[0] for row in sample_rows(campaign.workspace)))
+    build_mine(campaign.workspace, "second", [name_of(n) for n in range(400, 440)])
+    result = plan(campaign.workspace, DAY)
+
+    *_, ruled, bound = [
+        [line.split(" -w ")[0].removeprefix("sixrayd ") for line in step.command.split(" && ")]
+        for step in result.steps
+    ]
+    pulls = ["review pull", "review pull --name first"]
+    assert result.name == "second"
+    assert ruled == [*pulls, "review adjudicate", "review adjudicate --name first"]
+    assert bound == [*pulls, "estimate"]
 
 
 @pytest.mark.long

@@ -18,8 +18,9 @@ from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
-from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings
+from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings, WithdrawSettings
 from sixrayd.review.status import review_status
+from sixrayd.review.withdraw import withdraw
 
 SIZE = (96, 64)
 USER = "reviewer@sixrayd.local"
@@ -214,8 +215,12 @@ def test_what_the_server_forgets_stays_with_us(site):
         server.calls.sdk.annotations.delete(number)
     result = pull(site.workspace, PullSettings("forgets"))
     assert (result.new, result.gone, result.progress.decided) == (0, 1, 1)
+    typed = ["pull", "--name", "forgets", "-w", str(site.workspace.root)]
+    assert f"ends what is not to count: {images[0]}\n" in CliRunner().invoke(review, typed).stdout
     assert [d.image_id for d in load_decisions(site.workspace, "forgets")] == images
     assert push(site.workspace, PushSettings("forgets")).added == 0
+    withdraw(site.workspace, WithdrawSettings((images[0],), "deleted", "ann", name="forgets"))
+    assert pull(site.workspace, PullSettings("forgets")).gone == 0
 
 
 def test_status_counts_live_and_writes_nothing(site):

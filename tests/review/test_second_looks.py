@@ -67,7 +67,10 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     assert on_server(site, name, other) == [images[1]]
     assert is_second_look(lane) and finders[images[0]] not in lane
     again = push(site.workspace, PushSettings(name, limit=4, confirm_finds=1))
-    assert (again.second_looks, again.tasks) == (0, 0)
+    assert (again.second_looks, again.tasks, again.finders) == (0, 0, sent.finders)
+    typed = ["review", "invite", "--name", name, "-w", str(site.workspace.root)]
+    told = CliRunner().invoke(cli, typed).stdout
+    assert all(f"A second looker, never {finder}, joins at" in told for finder in by_finder)
     assert Judgement(site.workspace).reviews.of(name).to_confirm == 0
 
     folder = ReviewFolder(site.workspace, name)
@@ -110,7 +113,8 @@ def test_finds_go_to_everybody_but_their_finder_and_come_back(site):
     with LabelStudio(bob) as server:
         server.calls.sdk.annotations.delete(rows[0]["annotation"])
     site.answer(project, [knife(site, name, images[1], 10.0)], MISSED, by=ann)
-    assert pull(site.workspace, PullSettings(name)).progress.own_looks == 0
+    told = pull(site.workspace, PullSettings(name))
+    assert (told.progress.own_looks, told.gone) == (0, 0)  # he was asked to delete it
     assert not seen_by_one(said_of(site, name))
     assert push(site.workspace, PushSettings(name, limit=4, confirm_finds=1)).tasks == 0
     rows = [row for row in tasks_of(site, name) if is_second_look(row["lane"])]

@@ -133,6 +133,18 @@ def test_where_one_has_nothing_to_withdraw_nothing_is(tmp_path, settings, whose,
     assert (tables(workspace), workspace.run("review", "first")) == (before, run)
 
 
+def test_a_decision_of_another_review_is_told_of(tmp_path):
+    workspace = reviewed(tmp_path)
+    build_mine(workspace, "second", IMAGES)
+    build_review(workspace, "second", IMAGES, [[Says(IMAGES[2], MISSED, (GUN,), ANN)]])
+    with pytest.raises(WorkspaceError) as caught:
+        withdraw(workspace, asked(IMAGES[2], name="first"))
+    assert str(caught.value) == (
+        f"{workspace.folder('review', 'first')}: no decision on {IMAGES[2]!r} stands; nothing "
+        "withdrawn; one stands with --name second"
+    )
+
+
 def test_what_has_been_withdrawn_cannot_be_again(tmp_path):
     workspace = reviewed(tmp_path)
     withdraw(workspace, asked(IMAGES[1]))

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.options import name_option, server_options
 from sixrayd.review.settings import InviteSettings, TakeOverSettings
+
+if TYPE_CHECKING:
+    from sixrayd.review.team.joining import Invitations
 
 
 @click.command(short_help="Print the link by which a new person joins.")
@@ -44,7 +47,7 @@ def invite(workspace: Workspace, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(found)
     else:
-        echo_links(found.links)
+        echo_links(found)
         echo_next(workspace)
 
 
@@ -104,14 +107,18 @@ def show_links(workspace: Workspace, options: Mapping[str, Any]) -> None:
         echo(f"For each reviewer's link to join by: {line}")
         return
     kept = {key: options[key] for key in ("name", "url", "token_file", "server")}
-    if links := invitations(workspace, InviteSettings(**kept)).links:
-        echo_links(links)
+    found = invitations(workspace, InviteSettings(**kept))
+    if found.links:
+        echo_links(found)
 
 
-def echo_links(links: Mapping[str, str]) -> None:
+def echo_links(found: "Invitations") -> None:
     """One line for each lane."""
-    for lane, link in links.items():
-        echo(f"{reviewer_of(lane).capitalize()} joins at {link}")
+    for lane, link in found.links.items():
+        who = reviewer_of(lane).capitalize()
+        if is_second_look(lane):
+            who = f"A second looker, never {found.finders.get(lane, 'the finder')},"
+        echo(f"{who} joins at {link}")
     console.print(
         "Who has a link can join: send it to its reviewer alone. The page says where to click: "
         "Create Account, and they are in their own project at the first image. To come back they "

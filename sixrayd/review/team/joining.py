@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sixrayd.core.workspace import Workspace
+from sixrayd.decisions.decision import all_decisions
+from sixrayd.decisions.second_looks import finders_of
 from sixrayd.review.folder import Project, ReviewFolder, newest_review, pushed_project
 from sixrayd.review.server import ReviewServer, connect
 from sixrayd.review.settings import InviteSettings
@@ -15,10 +17,15 @@ from sixrayd.review.settings import InviteSettings
 
 @dataclass(frozen=True, slots=True)
 class Invitations:
-    """Where a new person joins each lane of a review."""
+    """Where a new person joins each lane of a review.
+
+    Args:
+        finders: for whom a lane is not, by lane: it shows their own finds.
+    """
 
     name: str
     links: Mapping[str, str] = field(repr=False)
+    finders: Mapping[str, str] = field(default_factory=dict)
 
 
 def invitations(workspace: Workspace, settings: InviteSettings) -> Invitations:
@@ -40,7 +47,8 @@ def invitations(workspace: Workspace, settings: InviteSettings) -> Invitations:
         project = replace(project, books=tuple(there))
         lanes = sorted({book.lane for book in project.books})
         links = {lane: server.invitation(project_to_do(project, lane, server)) for lane in lanes}
-    return Invitations(folder.name, links)
+    people = {said.reviewer for said in all_decisions(workspace)}
+    return Invitations(folder.name, links, finders_of(lanes, project.key, people))
 
 
 def project_to_do(project: Project, lane: str, server: ReviewServer) -> int:
