@@ -2,6 +2,8 @@
 
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,30 @@ def address_space(more_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+_LITTLE = """
+{before}
+said = "nothing"
+try:
+    with address_space(32 << 20):
+        {call}
+except BaseException as error:
+    said = type(error).__name__
+print(said)
+"""
+
+
+def raised_in_little_memory(before: str, call: str) -> str:
+    """What an expression raises, by name, in a process of its own: in one that has done much else,
+    memory that was freed and kept may do for it.
+
+    Args:
+        before: statements that run before memory is short.
+    """
+    code = _LITTLE.format(before=f"from tests.limits import address_space\n{before}", call=call)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 @contextmanager

@@ -116,6 +116,20 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     )
 
 
+def planted_waiting(workspace: Workspace) -> int:
+    """How many planted threats nobody has answered: they come with more of the queue.
+
+    Raises:
+        WorkspaceError: a table is broken.
+    """
+    waiting = 0
+    for folder in _folders(workspace):
+        tables = map(read_decisions, sorted(folder.glob("decisions/*.parquet")))
+        said = {row["image_id"] for table in tables for row in table}
+        waiting += sum(row["image_id"] not in said for row in _threats(folder / "planted.parquet"))
+    return waiting
+
+
 def _may_have_known(since: datetime | None, said: Sequence[Decision]) -> bool:
     """Whether somebody answered who may have seen before what the image is."""
     return since is None or any(moment_of(decision) >= since for decision in said)

@@ -112,7 +112,7 @@ def test_planted_threats_measure_and_widen(campaign):
         "sensitivity without proposals: measured, 1 of 3 planted threats found; counts as "
         f"{percent_down(seen[1])}",
     )
-    assert result.planting_helps
+    assert (result.planting_helps, result.planted_waiting) == (True, 2)
     strict = planted_counts(campaign.workspace, Rule.STRICTEST)
     assert strict == (Planted("Gun", False, 3, 1, 1), Planted("Gun", True, 2, 2, 2))
     (campaign.workspace.folder("review", "first") / "planted/detections.parquet").unlink()
