@@ -21,12 +21,8 @@ from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.stated import StatedBound, stated_bound
 
 FORMAT = 1
-SOURCE = "https://github.com/MeioJane/SIXray"
-TERMS = (
-    "Images and source annotations come from the release and stay under its terms: SIXray is for "
-    "academic purposes only. Corrections made on top of it can be used under the same terms only."
-)
-CITATIONS = {
+_SIXRAY = "https://github.com/MeioJane/SIXray"
+_CITED = {
     "SIXray": "Miao et al., SIXray: A Large-scale Security Inspection X-ray Benchmark for "
     "Prohibited Item Discovery in Overlapping Images, CVPR 2019",
     "SIXray-D": "Nguyen et al., Towards More Efficient Security Inspection via Deep Learning: A "
@@ -34,6 +30,35 @@ CITATIONS = {
 }
 # What was told to leave the machine where the export was made is no fact of the dataset.
 _OF_THE_PLACE = ("out", "images_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an export may be used for, and what it rests on.
+
+    Args:
+        source: where the release comes from; empty where nobody said.
+        licence: a name for catalogues.
+        citations: text by name.
+    """
+
+    text: str
+    source: str
+    licence: str
+    citations: Mapping[str, str]
+
+
+def terms_of(release: str) -> Terms:
+    """The terms of SIXray for what is called so; of another release that it has its own."""
+    named = "sixray" in release.lower()
+    own = ": SIXray is for academic purposes only" * named
+    text = (
+        f"Images and source annotations come from the release and stay under its terms{own}. "
+        "Corrections made on top of it can be used under the same terms only."
+    )
+    if named:
+        return Terms(text, _SIXRAY, "academic-purposes-only", _CITED)
+    return Terms(text, "", "terms-of-the-release", {"Method": _CITED["SIXray-D"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +115,11 @@ class Facts:
     parent: Parent | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)  # SHA-256 by kind and path
+
+    @property
+    def terms(self) -> Terms:
+        """See `terms_of`."""
+        return terms_of(self.release)
 
     @property
     def titles(self) -> str:
@@ -182,7 +212,7 @@ def dataset_document(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
         "parent": as_document(facts.parent),
         "release": facts.release,
         "versions": {"sixrayd": sixrayd.__version__, "format": FORMAT},
-        "terms": {"text": TERMS, "source": SOURCE, "citations": CITATIONS},
+        "terms": {k: v for k, v in asdict(facts.terms).items() if k != "licence"},
         "forms": list(facts.forms),
         "classes": list(facts.counts["boxes"]),
         "counts": {key: facts.counts[key] for key in facts.counts if key != "notes"},

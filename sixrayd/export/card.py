@@ -10,7 +10,7 @@ from sixrayd.core.errors import printable
 from sixrayd.core.records import State
 from sixrayd.core.words import counted
 from sixrayd.evaluation.strata import SIZES
-from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts, Groups
+from sixrayd.export.about import Facts, Groups
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.stated import StatedBound
 
@@ -29,7 +29,7 @@ _MEANING = {
 _TEXT = """\
 ---
 {front}---
-# {name}: a corrected SIXray in {forms} form
+# {name}: a corrected {release} in {forms} form
 
 Written by sixrayd {program} from the release's own annotations and from reviewers' decisions
 on images that a detector flagged. {version}
@@ -155,7 +155,8 @@ def card(facts: Facts, config: Mapping[str, Any] = {}) -> str:
         sets=_SETS.format(rows="\n".join(_set_row(*item) for item in sets.items())) if sets else "",
         program=sixrayd.__version__,
         version=_version(facts),
-        terms=TERMS,
+        release=_words(facts.release),
+        terms=facts.terms.text,
         states="\n".join(rows),
         total=sum(states.values()),
         images_train=images["train"],
@@ -166,7 +167,7 @@ def card(facts: Facts, config: Mapping[str, Any] = {}) -> str:
         sizes="\n".join(_size_lines(facts)),
         missed=_bound(facts.bound, facts.bound_is_older) if facts.bound else _NO_BOUND,
         limits="\n".join(_limits(facts)),
-        citations="\n".join(f"- {name}: {text}." for name, text in CITATIONS.items()),
+        citations="\n".join(f"- {name}: {text}." for name, text in facts.terms.citations.items()),
     )
 
 
@@ -182,8 +183,8 @@ def _front(facts: Facts, config: Mapping[str, Any]) -> str:
     said: dict[str, Any] = {
         "pretty_name": printable(f"{facts.release}, corrected: {facts.name}"),
         "license": "other",
-        "license_name": "academic-purposes-only",
-        "license_link": SOURCE,
+        "license_name": facts.terms.licence,
+        **({"license_link": facts.terms.source} if facts.terms.source else {}),
         "task_categories": ["object-detection"],
         "annotations_creators": ["expert-generated", "found"],
         "source_datasets": ["extended"],

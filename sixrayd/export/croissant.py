@@ -15,7 +15,7 @@ from sixrayd.datasets.export_files import (
     IMAGES,
     PROVENANCE_SCHEMA,
 )
-from sixrayd.export.about import CITATIONS, SOURCE, TERMS, Facts
+from sixrayd.export.about import Facts
 
 _CONTEXT = {
     "@language": "en",
@@ -91,17 +91,18 @@ def croissant(facts: Facts, files: Mapping[str, str]) -> dict[str, Any]:
     Args:
         files: SHA-256 of what is there so far, by path.
     """
+    terms = facts.terms
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": _name(facts),
-        "description": f"{printable(facts.release)}, corrected: {facts.titles} form. {TERMS}",
-        "license": SOURCE,
-        "usageInfo": TERMS,
-        "url": SOURCE,
+        "description": f"{printable(facts.release)}, corrected: {facts.titles} form. {terms.text}",
+        "license": terms.source or terms.licence,
+        "usageInfo": terms.text,
+        **({"url": terms.source} if terms.source else {}),
         "version": facts.version,
-        "citeAs": "; ".join(CITATIONS.values()),
+        "citeAs": "; ".join(terms.citations.values()),
         "isLiveDataset": False,
         "distribution": [*_objects(files), *_sets(facts)],
         "recordSet": [_records(what) for what in _TABLES],

@@ -1,13 +1,17 @@
 """The README of an exported dataset: every state explained, every count in its place."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import yaml
 
 import sixrayd
 from sixrayd.core.records import State
 from sixrayd.evaluation.strata import SIZES
-from sixrayd.export.about import Facts, Groups, ImageSizes
+from sixrayd.export.about import Facts, Groups, ImageSizes, dataset_document
 from sixrayd.export.card import card
+from sixrayd.export.croissant import croissant
 from sixrayd.export.parquet import load_config
 from sixrayd.statistics.false_finds import FalseFinds
 from sixrayd.statistics.stated import StatedBound
@@ -207,3 +211,17 @@ def test_hugging_face_is_told_apart_what_it_would_take_for_the_same():
     assert one["config_name"] != other["config_name"]
     assert load_config({file: "0" * 64}, "data") == one  # by the images alone
     assert load_config({"a.txt": "0" * 64}, "data") == {}
+
+
+def test_a_release_of_somebody_else_is_not_called_sixray():
+    there = replace(facts(), release="Our Scans")
+    files = dict.fromkeys(("manifests/images.parquet", "provenance.parquet"), "0" * 64)
+    files |= dict.fromkeys(("absence.parquet", "manifests/dataset.json"), "1" * 64)
+    said = card(there)
+    front = yaml.safe_load(said.split("---\n")[1])
+    assert (front["license_name"], "license_link" in front) == ("terms-of-the-release", False)
+    assert "\n# first: a corrected Our Scans in PASCAL VOC 2007 form\n" in said
+    document = json.dumps([croissant(there, files), dataset_document(there, files)])
+    for words in (said, document):
+        assert "stay under its terms. Corrections" in words
+        assert "Miao" not in words and "MeioJane" not in words
