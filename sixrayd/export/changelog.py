@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.documents import NONSENSE, parse_json
-from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.errors import SettingsError, SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
 from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.storage import check_known
@@ -13,7 +13,7 @@ from sixrayd.datasets.export_files import CHANGELOG, DATASET
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
-from sixrayd.diff.compare import diff
+from sixrayd.diff.compare import Diff, diff
 from sixrayd.diff.printing import diff_lines
 
 _TITLE = "# Changes\n"
@@ -112,25 +112,35 @@ def _kept(place: Path) -> Descent:
 def changelog(descent: Descent, written: Path, version: str) -> str:
     """Markdown on what changed from the parent to an export, above what the parent says; empty
     without one. A parent that cannot be read keeps nobody from replacing it.
+
+    Raises:
+        SettingsError: both go by one version, and differ.
     """
     parent, place = descent.parent, descent.place
     if parent is None or place is None:
         return descent.kept
     try:
         before = set_of_tables(place) if has_tables(place) else open_place(place, None, False)
-        lines = _differences(before, set_of_tables(written), (parent.words, version))
+        found, lines = _differences(before, set_of_tables(written), (parent.words, version))
     except SixraydError as error:
         why = str(error).replace(f"{place}/", "").replace(f"{written}/", "")
-        lines = [printable(f"not compared: {why}")]
+        found, lines = None, [printable(f"not compared: {why}")]
+    if found and found.differs and parent.version == version:
+        raise SettingsError(
+            f"--version {version}: is that of {place}, which it comes from, and they differ; name "
+            "the version that follows"
+        )
     section = [f"## {version}, from {_plain(parent.words)}", "~~~~", *lines, "~~~~", ""]
     return _TITLE + "\n" + "\n".join(section) + _earlier(place)
 
 
-def _differences(before: LabelledSet, after: LabelledSet, versions: tuple[str, str]) -> list[str]:
+def _differences(
+    before: LabelledSet, after: LabelledSet, versions: tuple[str, str]
+) -> tuple[Diff, list[str]]:
     classes = common_classes(before, after)
     found = diff(renamed_classes(before, classes), renamed_classes(after, classes))
     one, other = (f"version {version}" for version in versions)
-    return list(diff_lines(found, (one, other), _EXAMPLES))
+    return found, list(diff_lines(found, (one, other), _EXAMPLES))
 
 
 def _earlier(place: Path) -> str:

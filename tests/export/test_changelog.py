@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
@@ -59,6 +59,22 @@ def test_the_export_that_is_replaced_is_the_parent(workspace, form):
     assert "N0000006: added: Gun 1,1,9,9" in text
     card = (tree / "README.md").read_text("utf-8")
     assert "version `1.1.0`, made from\n`1.0.0`; `CHANGELOG.md` says what changed.\n" in card
+
+
+def test_two_contents_are_not_called_by_one_version(workspace):
+    tree = exported(workspace, version="1.0.0")
+    exported(workspace, forms=("voc", "yolo"), version="1.0.0", force=True)  # of the same boxes
+    before = files(tree)
+    decided(workspace, Says("N0000006", MISSED, GUN))
+
+    with pytest.raises(SettingsError) as caught:
+        exported(workspace, version="1.0.0", force=True)
+
+    assert str(caught.value) == (
+        f"--version 1.0.0: is that of {tree}, which it comes from, and they differ; name the "
+        "version that follows"
+    )
+    assert files(tree) == before
 
 
 def test_a_parent_elsewhere_and_what_it_says_itself(workspace, tmp_path):
