@@ -47,22 +47,24 @@ _LITTLE = """
 {before}
 said = "nothing"
 try:
-    with address_space(32 << 20):
+    with address_space({more_mib} << 20):
         {call}
 except BaseException as error:
-    said = type(error).__name__
+    said = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
 print(said)
 """
 
 
-def raised_in_little_memory(before: str, call: str) -> str:
-    """What an expression raises, by name, in a process of its own: in one that has done much else,
+def raised_in_little_memory(before: str, call: str, more_mib: int = 32) -> str:
+    """What an expression raises, by its name or a wider one, in a process of its own: in one that has done much else,
     memory that was freed and kept may do for it.
 
     Args:
         before: statements that run before memory is short.
+        more_mib: what may be had then.
     """
-    code = _LITTLE.format(before=f"from tests.limits import address_space\n{before}", call=call)
+    before = f"from tests.limits import address_space\n{before}"
+    code = _LITTLE.format(before=before, call=call, more_mib=more_mib)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

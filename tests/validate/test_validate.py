@@ -21,7 +21,7 @@ from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from sixrayd.validate.settings import ValidateSettings
 from sixrayd.validate.stage import validate
-from tests.limits import address_space, within
+from tests.limits import raised_in_little_memory, within
 from tests.workspaces import Small, build_splits
 
 SETS = ("confusing", "audited_empty")
@@ -181,13 +181,20 @@ def _parquet_image(tree):
     with_column(tree, "parquet/data/train-00000.parquet", "image", other)
 
 
-def test_a_table_is_not_called_broken_for_want_of_memory(tree):
+def test_a_table_is_not_called_broken_for_want_of_memory(sound, tree):
     def large(rows):
         return [{"bytes": os.urandom(48 << 20), "path": rows[0]["path"]}, *rows[1:]]
 
     with_column(tree, "parquet/data/train-00000.parquet", "image", large)
-    with address_space(120 << 20), pytest.raises(MemoryError):
-        validate(tree, ValidateSettings())
+    before = (
+        "from pathlib import Path\n"
+        "from sixrayd.validate.settings import ValidateSettings\n"
+        "from sixrayd.validate.stage import validate\n"
+        f"tree = Path({str(tree)!r})\n"
+        f"validate(Path({str(sound)!r}), ValidateSettings())"  # all that it imports is there
+    )
+    call = "validate(tree, ValidateSettings())"
+    assert raised_in_little_memory(before, call, 64) == "MemoryError"
 
 
 def _shard(tree):
