@@ -56,8 +56,8 @@ print(said)
 
 
 def raised_in_little_memory(before: str, call: str, more_mib: int = 32) -> str:
-    """What an expression raises, by its name or a wider one, in a process of its own: in one that has done much else,
-    memory that was freed and kept may do for it.
+    """What an expression raises, by name, "MemoryError" of any such; in a process of its own, since
+    in one that has done much else memory that was freed and kept may do for it.
 
     Args:
         before: statements that run before memory is short.
