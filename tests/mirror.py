@@ -36,6 +36,8 @@ class FileServer:
     tags: bool = True
     if_range: bool = True  # whether it minds what it sent before
     head: bool = True
+    mute: bool = False  # to HEAD it says nothing, for ever
+    heads: list[str] = field(default_factory=list)  # names that HEAD asked for
     sizes: dict[str, int] = field(default_factory=dict)  # that HEAD says, whatever is there
     redirect: str = ""
     sent: int = 0  # bytes of files, so far
@@ -136,7 +138,10 @@ def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[Fil
 
         def do_HEAD(self) -> None:
             name = self.path.split("?")[0].rsplit("/", 1)[-1]
-            if not state.head:
+            state.heads.append(name)
+            if state.mute:
+                state.ended.wait()
+            elif not state.head:
                 self.send_error(501)
             elif name in state.sizes:
                 self.send_response(200)
