@@ -243,6 +243,8 @@ class HttpMirror:
             if answer.status_code != 206 or not done:  # what lies there has no known version
                 _begin_anew(part, _mark(answer), self.name)
             self._receive(answer, file, part, most, pace)
+            if answer.status_code == 206:
+                _check_its_end(answer, part)
 
     def _receive(
         self, answer: httpx.Response, file: str, part: Path, most: int, pace: Pace
@@ -408,6 +410,13 @@ def _check_all_is_here(answer: httpx.Response, part: Path, done: int) -> None:
     if answer.headers.get("content-range") != f"bytes */{done}":
         forget(part)
         raise _AgainError("its size has changed")
+
+
+def _check_its_end(answer: httpx.Response, part: Path) -> None:
+    """Of the rest that is asked for, a server may send any part."""
+    total, size = answer.headers["content-range"].rpartition("/")[2], str(_size(part))
+    if total.isdecimal() and total != size:
+        raise _AgainError(f"{size} of {total[:20]} bytes came")
 
 
 def _check_resumed(answer: httpx.Response, part: Path, done: int, seen: str) -> None:

@@ -53,6 +53,15 @@ def test_cut_connections(tmp_path, server, cuts):
     assert asked == [f"bytes={start}-" if start else "" for start in starts]
 
 
+def test_a_server_that_sends_less_of_the_rest_than_was_asked_for(tmp_path, server):
+    server.odd[NAME], server.most = [Odd(cut=300)], len(ZIP) // 3
+
+    assert got(tmp_path, server) == ZIP
+    starts = [300, 300 + server.most, 300 + 2 * server.most]
+    asked = [how for name, how in server.asked if name == NAME]
+    assert asked == ["", *(f"bytes={start}-" for start in starts)]
+
+
 def test_no_more_comes_than_a_file_may_have(tmp_path, server, monkeypatch):
     monkeypatch.setattr(fetch, "MOST_SUMS", 1000)
     server.odd["SHA256SUMS"] = [Odd(200, {}, b"x" * 5000)]
