@@ -33,9 +33,12 @@ class FileServer:
     asked: list[tuple[str, str]] = field(default_factory=list)  # of each GET: name, Range
     odd: dict[str, list[Odd]] = field(default_factory=dict)  # name → its first answers
     ranges: bool = True
+    most: int = 1 << 30  # bytes of an answer to a Range
     tags: bool = True
     if_range: bool = True  # whether it minds what it sent before
     head: bool = True
+    mute: bool = False  # to HEAD it says nothing, for ever
+    heads: list[str] = field(default_factory=list)  # names that HEAD asked for
     sizes: dict[str, int] = field(default_factory=dict)  # that HEAD says, whatever is there
     redirect: str = ""
     sent: int = 0  # bytes of files, so far
@@ -97,17 +100,18 @@ class FileServer:
             request.end_headers()
             return
         request.send_response(206 if start else 200)
+        end = min(start + self.most, len(data)) if start else len(data)
         if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            request.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         if self.tags:
             request.send_header("ETag", tag)
         for key, value in odd.headers.items():
             request.send_header(key, value)
-        request.send_header("Content-Length", str(len(data) - start))
+        request.send_header("Content-Length", str(end - start))
         request.end_headers()
         if request.command == "HEAD":
             return
-        body = data[start:]
+        body = data[start:end]
         self._write(request, body if odd.cut < 0 else body[: odd.cut])
         if odd.stall:
             request.wfile.flush()
@@ -136,7 +140,10 @@ def serving(folder: Path, context: ssl.SSLContext | None = None) -> Iterator[Fil
 
         def do_HEAD(self) -> None:
             name = self.path.split("?")[0].rsplit("/", 1)[-1]
-            if not state.head:
+            state.heads.append(name)
+            if state.mute:
+                state.ended.wait()
+            elif not state.head:
                 self.send_error(501)
             elif name in state.sizes:
                 self.send_response(200)

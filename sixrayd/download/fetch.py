@@ -75,7 +75,7 @@ def fetch_release(
         files = list(_wanted(place, folder, receipts, mirrors))
         refused += _refused_rars([f.name for f in files if f.name not in listed], folder, faults)
         missing = [f for f in files if not f.path.exists() and f.name not in refused]
-        found = _survey(missing, faults, settings.connections)
+        found = _survey(missing, faults, settings.connections, report)
         here = [file.path for file in files if file.path.exists()]
         traffic.total = check_room(workspace, [(f.path, size) for f, size in found], here)
         fetch = partial(_fetch, receipts=receipts)
@@ -184,12 +184,14 @@ def _refused_rars(names: Sequence[str], folder: Path, faults: Faults) -> list[st
 
 
 def _survey(
-    missing: Sequence[WantedFile], faults: Faults, connections: int
+    missing: Sequence[WantedFile], faults: Faults, connections: int, report: Report
 ) -> list[tuple[WantedFile, int | None]]:
     """Ask who has which file, and how large; what nobody has is told before anything comes."""
-    found = []
+    found, silent = [], set[Mirror]()
     with ThreadPoolExecutor(connections) as pool:
-        for file, size in pool.map(_asked, missing):
+        asked = pool.map(partial(_asked, silent=silent), missing)
+        for number, (file, size) in enumerate(asked, 1):
+            report("files asked for", number, len(missing))
             if file.mirrors:
                 found.append((file, size))
             else:
@@ -197,16 +199,22 @@ def _survey(
     return found
 
 
-def _asked(file: WantedFile) -> tuple[WantedFile, int | None]:
-    """The file with the mirrors that may have it, and its size as the first of them says."""
+def _asked(file: WantedFile, silent: set[Mirror]) -> tuple[WantedFile, int | None]:
+    """The file with the mirrors that may have it, and its size as the first of them says.
+
+    Args:
+        silent: takes mirrors that gave no answer, and are not asked again: each file of a release
+            would wait as long.
+    """
     having, sizes, tried = [], [], []
     for mirror in file.mirrors:
         try:
-            sizes.append(mirror.size(file.name))
+            sizes.append(None if mirror in silent else mirror.size(file.name))
             having.append(mirror)
         except AbsentError as error:
             tried.append(f"{_at(mirror, file.name)} ({error})")
         except ReleaseError:
+            silent.add(mirror)
             having.append(mirror)  # fetching it will tell
     known = next((size for size in sizes if size is not None), None)
     return replace(file, mirrors=tuple(having), tried=tuple(tried)), known

@@ -30,6 +30,7 @@ from sixrayd.download.sources import ReleaseEntry
 LISTING = "release/loose.tsv"  # of loose files, in the workspace
 MOST_SUMS = 64 << 20  # bytes of SHA256SUMS
 _LONGEST = 250  # letters of a file's name
+_PART = re.compile(r"\..*\.(part|validator)")  # of a file that is under way
 _ZIP, _RAR = b"PK", b"Rar!\x1a\x07"
 
 
@@ -199,7 +200,8 @@ def _is_inside(name: str) -> bool:
     """Whether a name stays in its folder on any system, and is none of what we put there."""
     parts = name.split("/")
     plain = name.isprintable() and "\\" not in name and max(map(len, parts)) <= _LONGEST
-    return plain and not {"", ".", ".."} & set(parts) and name not in OURS
+    ours = parts[0] in OURS or any(map(_PART.fullmatch, parts))
+    return plain and not {"", ".", ".."} & set(parts) and not ours
 
 
 def _check_manifest(

@@ -19,6 +19,7 @@ from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
 from sixrayd.core.pace import LateError, Pace, within
+from sixrayd.core.printing import echo
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -110,6 +111,7 @@ class Mirror(Protocol):
 
         Raises:
             AbsentError: it does not have the file.
+            ReleaseError: it does not answer.
         """
 
     def bring(self, file: str, part: Path, most: int = 0) -> None:
@@ -136,16 +138,19 @@ class HttpMirror:
         self._attempts = patience.attempts
 
     def size(self, file: str) -> int | None:
+        pace = self._patience.pace()
         try:
             url = self._url(file)
-            with self._patience.pace() as pace:
+            with pace:
                 said: dict[str, Any] = {"headers": PLAIN, "extensions": pace.extensions}
                 answer = self._client.head(url, **said)
                 if answer.status_code not in (200, *_GONE):  # some know no HEAD
                     said["headers"] = PLAIN | {"Range": "bytes=0-0"}
                     with self._client.stream("GET", url, **said) as got:
                         answer = got
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ReleaseError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ReleaseError) as error:
+            if pace.too_slow or isinstance(error, httpx.TimeoutException):
+                raise ReleaseError("does not answer") from error
             return None  # fetching it will tell
         if answer.status_code in _ABSENT:
             raise AbsentError(str(answer.status_code))
@@ -194,6 +199,9 @@ class HttpMirror:
             raise ReleaseError(
                 f"{reason} and asks for a wait of {asked:.0f} s; run it again then"
             ) from error
+        if asked or failures > 1:
+            told = f"; asks for a wait of {asked:.0f} s" if asked else "; tried again"
+            echo(f"{self.name}: {reason}{told}", err=True)
         if self._traffic.stop.wait(max(asked, self._patience.pause_s * 2 ** (failures - 1))):
             raise ReleaseError(reason) from error
 
@@ -235,6 +243,8 @@ class HttpMirror:
             if answer.status_code != 206 or not done:  # what lies there has no known version
                 _begin_anew(part, _mark(answer), self.name)
             self._receive(answer, file, part, most, pace)
+            if answer.status_code == 206:
+                _check_its_end(answer, part)
 
     def _receive(
         self, answer: httpx.Response, file: str, part: Path, most: int, pace: Pace
@@ -400,6 +410,13 @@ def _check_all_is_here(answer: httpx.Response, part: Path, done: int) -> None:
     if answer.headers.get("content-range") != f"bytes */{done}":
         forget(part)
         raise _AgainError("its size has changed")
+
+
+def _check_its_end(answer: httpx.Response, part: Path) -> None:
+    """Of the rest that is asked for, a server may send any part."""
+    total, size = answer.headers["content-range"].rpartition("/")[2], str(_size(part))
+    if total.isdecimal() and total != size:
+        raise _AgainError(f"{size} of {total[:20]} bytes came")
 
 
 def _check_resumed(answer: httpx.Response, part: Path, done: int, seen: str) -> None:

@@ -51,7 +51,7 @@ def validate(
     written = _written(place)
     lines = count_lines(place)
     faults, notes = FaultList(settings.most), list[str]()
-    tables = load_tables(place, faults)
+    tables = load_tables(place, faults, report)
     if tables is None and not faults.count:
         notes.append(
             f"no {DATASET}: the export is of an earlier version, or none; files were compared with "

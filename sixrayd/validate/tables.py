@@ -3,7 +3,7 @@
 import bisect
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,14 @@ def read_document(place: Path, path: str, faults: FaultList) -> dict[str, Any]:
     return said
 
 
-def load_tables(place: Path, faults: FaultList) -> ExportTables | None:
-    """The tables, checked one by one; None where they are missing or broken."""
+def load_tables(
+    place: Path, faults: FaultList, report: Callable[[str, int, int], None]
+) -> ExportTables | None:
+    """The tables, checked one by one; None where they are missing or broken.
+
+    Args:
+        report: told of progress: of what, how much is done, of how much (0: unknown).
+    """
     document = read_document(place, DATASET, faults)
     file, boxes = own_file(place, IMAGES), own_file(place, BOXES)
     if not document or file is None or boxes is None:
@@ -165,7 +171,7 @@ def load_tables(place: Path, faults: FaultList) -> ExportTables | None:
     tables = ExportTables(document, images, classes)
     _check_images(images, str(document.get("split", "")), faults)
     try:
-        _take_boxes(boxes, tables, faults)
+        _take_boxes(boxes, tables, faults, report)
     except WorkspaceError as error:
         faults.add(BOXES, "", f"what cannot be read ({error})", "a table of boxes")
         return None
@@ -214,13 +220,17 @@ def _sides_of_groups(table: pa.Table) -> dict[str, str]:
     }
 
 
-def _take_boxes(path: Path, tables: ExportTables, faults: FaultList) -> None:
+def _take_boxes(
+    path: Path, tables: ExportTables, faults: FaultList, report: Callable[[str, int, int], None]
+) -> None:
     """Check each box by its image, and keep it."""
     numbers = {label: n for n, label in enumerate(tables.classes)}
     origins: Counter[str] = Counter()
     by_class: Counter[tuple[str, str]] = Counter()
     image: ImageRow | None = None
-    for row in _rows(path):
+    for done, row in enumerate(_rows(path)):
+        if done % _ROWS == 0:
+            report("boxes in the tables", done, 0)
         at = f"{row['image_id']}: object {row['object']}"
         if image is None or image.image_id != row["image_id"]:
             image = tables.images.find(row["image_id"])

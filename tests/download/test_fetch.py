@@ -121,6 +121,26 @@ def test_nothing_there(tmp_path: Path, server: FileServer) -> None:
     )
 
 
+def test_a_mirror_that_tells_no_size_is_not_waited_for_with_each_file(
+    tmp_path: Path, server: FileServer
+) -> None:
+    files = [f"{number}.xml" for number in range(20)]
+    for file in files:
+        (server.folder / file).write_text("<annotation/>")
+    (server.folder / "SHA256SUMS").unlink()
+    server.mute = True
+    told = []
+
+    fetched(
+        tmp_path, at(server.url, files=files), report=lambda *said: told.append(said), timeout_s=0.2
+    )
+
+    assert len(server.heads) <= DownloadSettings("").connections  # that had not heard of it
+    asked = [said for said in told if said[0] == "files asked for"]
+    assert asked == [("files asked for", number, 20) for number in range(1, 21)]
+    assert all((tmp_path / "here/release" / file).exists() for file in files)
+
+
 def test_two_places_do_not_mix(tmp_path: Path, server: FileServer) -> None:
     take(tmp_path, server.url)
     with pytest.raises(ReleaseError) as caught:

@@ -53,6 +53,15 @@ def test_cut_connections(tmp_path, server, cuts):
     assert asked == [f"bytes={start}-" if start else "" for start in starts]
 
 
+def test_a_server_that_sends_less_of_the_rest_than_was_asked_for(tmp_path, server):
+    server.odd[NAME], server.most = [Odd(cut=300)], len(ZIP) // 3
+
+    assert got(tmp_path, server) == ZIP
+    starts = [300, 300 + server.most, 300 + 2 * server.most]
+    asked = [how for name, how in server.asked if name == NAME]
+    assert asked == ["", *(f"bytes={start}-" for start in starts)]
+
+
 def test_no_more_comes_than_a_file_may_have(tmp_path, server, monkeypatch):
     monkeypatch.setattr(fetch, "MOST_SUMS", 1000)
     server.odd["SHA256SUMS"] = [Odd(200, {}, b"x" * 5000)]
@@ -154,12 +163,14 @@ def test_a_wait_until_a_moment_that_no_calendar_has_is_none(tmp_path, server):
     assert got(tmp_path, server) == ZIP
 
 
-def test_a_wait_that_is_asked_for_is_kept(tmp_path, server):
+def test_a_wait_that_is_asked_for_is_kept(tmp_path, server, capsys):
     server.odd[NAME] = [Odd(429, {"Retry-After": "1"})]
 
     began = time.monotonic()
     assert got(tmp_path, server) == ZIP
     assert time.monotonic() - began >= 1
+    said = f"{server.url}: the server answered 429; asks for a wait of 1 s\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_wait_that_is_too_long_is_told(tmp_path, server):
@@ -361,8 +372,9 @@ def test_progress_is_of_all_files_in_all_their_megabytes(tmp_path, server):
 
     fetched(tmp_path, at(server.url, files=("b.zip", "c.zip")), report=lambda *s: seen.append(s))
 
-    assert {(what, total) for what, _, total in seen[1:]} == {("MB fetched", 6)}
-    assert [done for _, done, _ in seen[1:]] == sorted(done for _, done, _ in seen[1:])
+    came = [(done, total) for what, done, total in seen if what == "MB fetched"][1:]
+    assert {total for _, total in came} == {6}
+    assert came == sorted(came)
     assert seen[-1][1] == 6
 
 

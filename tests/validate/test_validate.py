@@ -19,6 +19,7 @@ from sixrayd.datasets.export_files import DATASET
 from sixrayd.export.forms import FORMS
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.validate import tables
 from sixrayd.validate.settings import ValidateSettings
 from sixrayd.validate.stage import validate
 from tests.limits import raised_in_little_memory, within
@@ -527,3 +528,15 @@ def test_an_image_of_countless_files_is_not_looked_up(tree):
         "manifests/images.parquet: files: found more than 100 of an image, expected one in each "
         f"form; {AGAIN}"
     ]
+
+
+def test_progress_is_told_while_boxes_are_read(tree, monkeypatch):
+    monkeypatch.setattr(tables, "_ROWS", 2)
+    told = []
+
+    boxes = validate(tree, report=lambda *said: told.append(said)).boxes
+
+    assert boxes > 2
+    read = [("boxes in the tables", done, 0) for done in range(0, boxes, 2)]
+    assert told[: len(read)] == read
+    assert told[-1][0] == "files"
