@@ -414,7 +414,7 @@ def _check_all_is_here(answer: httpx.Response, part: Path, done: int) -> None:
 
 def _check_its_end(answer: httpx.Response, part: Path) -> None:
     """Of the rest that is asked for, a server may send any part."""
-    total, size = answer.headers["content-range"].rpartition("/")[2], str(_size(part))
+    total, size = answer.headers.get("content-range", "").rpartition("/")[2], str(_size(part))
     if total.isdecimal() and total != size:
         raise _AgainError(f"{size} of {total[:20]} bytes came")
 
