@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import ServiceError, SettingsError
+from sixrayd.core.workspace import Workspace
 from sixrayd.review.label_studio import taking_place
 from sixrayd.review.label_studio.backup import back_up, backups
 from sixrayd.review.label_studio.client import LabelStudio
@@ -260,6 +261,9 @@ def test_a_review_in_postgresql_is_backed_up_lost_and_put_back(tmp_path, team, m
         assert len(backups(workspace)) == 1  # made by the pull
         made = back_up(workspace)
         assert (made.tasks, made.annotations) == (3, 1)
+        copy = Workspace(shutil.copytree(workspace.root, tmp_path / "copy"))  # of one account
+        with pytest.raises(ServiceError, match=r"/postgres: a review server works on it, of this "):
+            restore(copy, database=database)
         answer(workspace, project)  # in no backup
         shown = subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True)
         assert team.password not in shown.stdout and "label-studio" in shown.stdout

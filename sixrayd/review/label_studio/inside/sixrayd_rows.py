@@ -7,6 +7,7 @@ import json
 import resource
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
@@ -18,6 +19,10 @@ _EXTENSIONS = ("pg_trgm", "btree_gin")
 _AT_ONCE = 1000  # rows
 _MOST_MEMORY = 2 << 30  # bytes, whatever a server answers
 _LONGEST = 4000  # signs of an error
+_IN_USE = 0x736978726179  # number of the lock that every server on a database shares
+_PAUSE_S, _PATIENCE_S = 30, 10
+# Else a machine that lost its power would keep the lock for hours.
+_DEAD_AFTER_S = {"tcp_keepalives_idle": 60, "tcp_keepalives_interval": 20}
 # How Django writes in SQLite what PostgreSQL has a type for.
 _AS_SQLITE = {
     "boolean": "({})::int",
@@ -80,6 +85,36 @@ def copy_out(to: psycopg.Connection, schema: str, path: str) -> None:
                 file.executemany(insert, rows.execute(query))
 
 
+def hold() -> None:
+    """Have a database know for good that a server works on it, also where a connection is lost."""
+    while True:
+        with suppress(psycopg.Error), psycopg.connect(autocommit=True) as to:
+            for name, seconds in _DEAD_AFTER_S.items():
+                to.execute(f"SET {name} = {seconds}")
+            to.execute("SELECT pg_advisory_lock_shared(%s)", [_IN_USE])
+            while True:
+                time.sleep(_PAUSE_S)
+                to.execute("SELECT 1")
+        time.sleep(_PAUSE_S)
+
+
+def _wait_for_servers(to: psycopg.Connection) -> None:
+    """Keep servers off until the transaction ends.
+
+    Raises:
+        ValueError: one works on the database.
+    """
+    to.execute(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'")
+    try:
+        to.execute("SELECT pg_advisory_xact_lock(%s)", [_IN_USE])
+    except psycopg.errors.LockNotAvailable as error:
+        raise ValueError(
+            "a review server works on it, of this workspace or of a copy of it; end that one "
+            "first, on whatever machine it is"
+        ) from error
+    to.execute("SET LOCAL lock_timeout = 0")
+
+
 def try_in(to: psycopg.Connection, schema: str, path: str) -> None:
     """Prove that `copy_in` can be done, and change nothing."""
     with to.transaction(force_rollback=True):
@@ -87,7 +122,8 @@ def try_in(to: psycopg.Connection, schema: str, path: str) -> None:
 
 
 def copy_in(to: psycopg.Connection, schema: str, path: str) -> None:
-    """Replace a schema's rows by those of a SQLite database; nobody may use it meanwhile."""
+    """Replace a schema's rows by those of a SQLite database; no server works on it meanwhile."""
+    _wait_for_servers(to)
     to.execute("SET TIME ZONE 'UTC'")
     with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as file:
         tables = _common(to, schema, file)

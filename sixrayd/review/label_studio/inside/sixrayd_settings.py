@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 from django.db.models import JSONField
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
@@ -34,6 +34,10 @@ MIDDLEWARE.append("sixrayd_settings.SignedIn")
 MIDDLEWARE.remove("core.middleware.ContextLogMiddleware")  # parses whatever anybody sends
 if "sqlite" in DATABASES["default"]["ENGINE"]:  # type: ignore # noqa: F821
     MIDDLEWARE.append("sixrayd_settings.TasksInTurn")
+else:
+    from sixrayd_rows import hold  # type: ignore[import-not-found]
+
+    Thread(target=hold, daemon=True).start()
 TEMPLATES[0]["DIRS"].insert(0, str(Path(__file__).parent / "templates"))  # type: ignore # noqa: F821
 TEMPLATES[0]["OPTIONS"]["context_processors"].append("sixrayd_settings.where_to_work")  # type: ignore # noqa: F821
 LOGGING["filters"] = {"sixrayd": {"()": "sixrayd_settings.OwnLog"}}  # type: ignore # noqa: F821
