@@ -207,8 +207,17 @@ class Workspace:
         """SHA-256 of each input, by path; a file of unchanged size and time is not read again.
 
         Ask for all at once: each call reads the list of what is known, and may write it anew.
+
+        Raises:
+            WorkspaceError: a file is not there, as of a mining that is made anew or was killed.
         """
-        return self._hashes.of(paths)
+        try:
+            return self._hashes.of(paths)
+        except FileNotFoundError as error:
+            line = self.command("sixrayd status")
+            raise WorkspaceError(
+                f"{error.filename}: missing; `{line}` names the next command"
+            ) from error
 
     def hashes_of(self, paths: Sequence[Path]) -> list[str]:
         """SHA-256 of each file, see `inputs`."""

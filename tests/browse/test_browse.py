@@ -392,6 +392,17 @@ def test_where_nothing_was_ingested_the_way_on_is_said(tmp_path):
     assert not without.root.exists()
 
 
+def test_while_a_reviewed_mining_is_made_anew_what_lacks_is_said(tmp_path):
+    made = Small().build(tmp_path / "workspace")
+    lacking = made.folder("mine", "first") / "run.json"
+    lacking.unlink()
+    shown = open_browser_session(made, BrowseSettings())
+    with pytest.raises(WorkspaceError) as said, shown:
+        pass
+    status = f"sixrayd status -w {made.root}"
+    assert str(said.value) == f"{lacking}: missing; `{status}` names the next command"
+
+
 @pytest.mark.long
 @pytest.mark.browser
 def test_a_port_in_use_is_said(workspace, fiftyone):
