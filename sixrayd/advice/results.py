@@ -85,7 +85,7 @@ def _result(
             _check_there(folder, run)
         stale = workspace.stale(stage, name)
         of_people = stage in ("estimate", "export")
-        fresh = _answers_since(workspace, run) if of_people else []
+        fresh = _answers_since(workspace, run, folder) if of_people else []
     except UnknownStateError:
         raise
     except WorkspaceError as error:
@@ -110,12 +110,15 @@ def _unfinished(before: Iterable[ResultStatus]) -> set[str]:
     }
 
 
-def _answers_since(workspace: Workspace, run: Run) -> list[str]:
+def _answers_since(workspace: Workspace, run: Run, folder: Path) -> list[str]:
     """Tables of decisions that a result was made without, by path.
 
     An export may leave reviews out that were there when it was made.
+
+    Args:
+        folder: the result's; that of an export elsewhere may be called otherwise than the run.
     """
-    made = workspace.dates.of(workspace.folder(run.stage, run.name) / "run.json")
+    made = workspace.dates.of(folder / "run.json")
     found = []
     for review in reviews_with_decisions(workspace):
         files = decision_files(workspace, review)

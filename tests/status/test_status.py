@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -9,9 +10,11 @@ from click.testing import CliRunner
 from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.core.files import write_json
 from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
+from sixrayd.export.settings import ExportSettings
+from sixrayd.export.stage import export
 from sixrayd.status.command import status
 from sixrayd.status.report import status_report
-from tests.workspaces import NOTHING, Says, build_mine, build_review
+from tests.workspaces import NOTHING, Says, Small, build_mine, build_review
 
 
 def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
@@ -46,6 +49,17 @@ def test_done_interrupted_and_missing(tmp_path: Path) -> None:
         ResultStatus("models", "a", StageProgress.INTERRUPTED),
     )
     assert report.next_command == f"sixrayd train --name a -w {tmp_path}"
+
+
+def test_an_export_elsewhere_is_told_of_when_the_one_that_had_its_name_is_gone(
+    tmp_path: Path,
+) -> None:
+    workspace = Small().build(tmp_path / "workspace")
+    export(workspace, ExportSettings())
+    export(workspace, ExportSettings(out=tmp_path / "away"))
+    assert states(workspace)["export/away"] == StageProgress.DONE
+    shutil.rmtree(workspace.folder("export", "first"))
+    assert states(workspace)["export/away"] == StageProgress.DONE
 
 
 def test_what_a_process_makes_now_is_not_called_interrupted(tmp_path: Path) -> None:
