@@ -12,7 +12,7 @@ from sixrayd.core.workspace import Workspace
 
 RESTORED = ".restored-"  # in the server's folder: what a restore has proved, and its moment
 REPLACED = "replaced-"  # there: what it has moved aside, and its moment
-LATEST = ".restored.json"  # there: the moment of the last, also where nothing was moved aside
+LATEST = ".last-restore.json"  # there: the moment of the last, also where nothing was moved aside
 _MOMENT = "%Y%m%dT%H%M%S.%fZ"
 
 

@@ -92,6 +92,8 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
             aside = _exchange(server, ready)
         if into and database:
             aside = _exchange_rows(server, ready, database) or aside
+        os.sync()  # what was moved aside is there before a note makes it be gone from here
+        if into and database:
             write_json(server / NOTE, {"url": into})
         else:
             (server / NOTE).unlink(missing_ok=True)
