@@ -9,7 +9,8 @@ from sixrayd.core.voc import VocObject
 from sixrayd.decisions.consensus import Matching, match_boxes
 
 _MOST_PAIRS = 4_000_000  # of an image; each takes memory
-_MOST_IN_ALL = 100_000_000  # over all images: seconds
+_MOST_IN_ALL = 100_000_000  # over all images
+_MOST_STEPS = 40_000_000_000  # of pairing them, in all: a minute at worst
 
 
 class BoxKind(StrEnum):
@@ -51,6 +52,7 @@ class Pairing:
     """Boxes that differ are compared each with each: how often, over all images so far."""
 
     pairs: int = 0
+    steps: int = 0
 
     def take(self, image_id: str, before: int, after: int) -> None:
         """Count an image.
@@ -59,13 +61,14 @@ class Pairing:
             AnnotationError: more boxes than any image has, or than sets have that are compared.
         """
         self.pairs += before * after
+        self.steps += before * after * min(before, after)
         if before * after > _MOST_PAIRS:
             text = f"{before} and {after} boxes that differ are too many to be paired"
             raise AnnotationError(f"{image_id}: {text}")
-        if self.pairs > _MOST_IN_ALL:
+        if self.pairs > _MOST_IN_ALL or self.steps > _MOST_STEPS:
             raise AnnotationError(
-                f"{image_id}: with the images before it more than {_MOST_IN_ALL:,} pairs of boxes "
-                "that differ; compare smaller sets"
+                f"{image_id}: with the images before it more boxes that differ than can be paired; "
+                "compare smaller sets"
             )
 
 

@@ -199,7 +199,7 @@ class HttpMirror:
             raise ReleaseError(
                 f"{reason} and asks for a wait of {asked:.0f} s; run it again then"
             ) from error
-        if asked or failures > 1:
+        if asked or failures > 1 or isinstance(error, httpx.TimeoutException | LateError):
             told = f"; asks for a wait of {asked:.0f} s" if asked else "; tried again"
             echo(f"{self.name}: {reason}{told}", err=True)
         if self._traffic.stop.wait(max(asked, self._patience.pause_s * 2 ** (failures - 1))):

@@ -36,6 +36,7 @@ from sixrayd.synth.settings import SynthResult, SynthSettings
 TEST_SHARE = 0.16  # SIXray10: 1,433 of 8,929 positives
 IMAGE_SETS = (10, 100, 1000)  # negatives for every positive, at most
 CHUNK = 8
+_TRUTH = "truth.csv"
 OWN_FILES = re.compile(r"JPEGImage\.tar\.gz\d+|Annotation\.zip|ImageSet\.zip|SHA256SUMS|truth\.csv")
 
 
@@ -67,6 +68,12 @@ def write_release(
             _check_free(folder, force)
             if _beside(folder).is_dir():  # what a killed run left is replaced
                 _check_free(_beside(folder), force=True)
+        is_synthetic = any((place / _TRUTH).exists() for place in (truth, _beside(truth)))
+        if out.exists() and any(out.iterdir()) and not is_synthetic:  # SIXray's names are the same
+            raise ReleaseError(
+                f"{out}: has no {truth.name}/{_TRUTH} beside it, so it is no synthetic release; "
+                "name another folder"
+            )
         return _write_both(out, truth, settings, show_progress)
 
 
@@ -80,7 +87,7 @@ def _write_both(
         write_zip(out_part / "Annotation.zip", _annotations(positives))
         write_zip(out_part / "ImageSet.zip", _image_sets(shown, settings))
         write_checksums(out_part)
-        (truth_part / "truth.csv").write_text(_truth(shown), "utf-8")
+        (truth_part / _TRUTH).write_text(_truth(shown), "utf-8")
     return _result(out, truth, shown, parts)
 
 
@@ -205,7 +212,7 @@ def _result(out: Path, truth: Path, shown: list[_Shown], parts: int) -> SynthRes
     positives, hidden = kinds.count("positive"), kinds.count("hidden")
     return SynthResult(
         out=out,
-        truth=truth / "truth.csv",
+        truth=truth / _TRUTH,
         images=len(shown),
         positives=positives,
         negatives=len(shown) - positives,

@@ -202,6 +202,19 @@ def test_force_replaces_a_release_and_nothing_else(tmp_path) -> None:
     assert (out / "thesis.txt").read_text() == "mine"
 
 
+def test_force_replaces_no_release_of_these_names_that_is_not_synthetic(tmp_path) -> None:
+    out = tmp_path / "sixray"
+    out.mkdir()
+    (out / "JPEGImage.tar.gz00").write_text("fetched")
+    with pytest.raises(ReleaseError) as caught:
+        synthesize(out, TINY, force=True)
+    assert str(caught.value) == (
+        f"{out}: has no sixray-truth/truth.csv beside it, so it is no synthetic release; name "
+        "another folder"
+    )
+    assert (out / "JPEGImage.tar.gz00").read_text() == "fetched"
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_run_leaves_no_release(tmp_path, how) -> None:
     out = tmp_path / "release"
