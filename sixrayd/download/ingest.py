@@ -259,13 +259,13 @@ class Ingest:
         return found
 
     def _nothing_found(self) -> ReleaseError:
-        found = self.faults.found
-        refused = [fault for fault in found if suffix_of(fault[0]) in IMAGES]
+        faults = self.faults.found
         text = "no image found; expected JPEGImage.tar.gz00 … or folders of images"
-        if refused:
+        if refused := [fault for fault in faults if suffix_of(fault[0]) in IMAGES]:
             text = f"{counted(len(refused), 'image')} found, none of which can be taken"
-        first = "; the first fault passed over: {}: {}".format(*(refused or found or [("", "")])[0])
-        return ReleaseError(f"{self.place.name}: {text}{first * bool(found)}")
+        for where, what in (refused or faults)[:1]:
+            text += f"; the first fault passed over: {where}: {what}"
+        return ReleaseError(f"{self.place.name}: {text}")
 
     def _fill(
         self, release: Release, shardings: dict[Source, Sharding], counted: "_Counter"

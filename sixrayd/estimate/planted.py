@@ -16,6 +16,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.records import (
     CANDIDATE_SCHEMA,
     HIT_IOU,
+    IMAGE_IDS,
     Kind,
     Rule,
     Verdict,
@@ -116,18 +117,19 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     )
 
 
-def planted_waiting(workspace: Workspace) -> int:
-    """How many planted threats nobody has answered: they come with more of the queue.
+def planted_unsent(workspace: Workspace) -> int:
+    """How many planted threats nobody has been sent: they come with more of the queue.
 
     Raises:
         WorkspaceError: a table is broken.
     """
-    waiting = 0
+    unsent = 0
     for folder in _folders(workspace):
-        tables = map(read_decisions, sorted(folder.glob("decisions/*.parquet")))
-        said = {row["image_id"] for table in tables for row in table}
-        waiting += sum(row["image_id"] not in said for row in _threats(folder / "planted.parquet"))
-    return waiting
+        tasks = folder.parent / "tasks.parquet"
+        rows = some_columns(tasks, IMAGE_IDS).to_pylist() if tasks.exists() else []
+        sent = {row["image_id"] for row in rows}
+        unsent += sum(row["image_id"] not in sent for row in _threats(folder / "planted.parquet"))
+    return unsent
 
 
 def _may_have_known(since: datetime | None, said: Sequence[Decision]) -> bool:

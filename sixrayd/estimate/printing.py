@@ -167,11 +167,11 @@ def _sample(result: Estimate) -> list[str]:
     elif more is None and not result.settings.once:
         advice = "; more planted threats may help." if result.planting_helps else "."
         lines.append(f"No number of checks would halve it: reviewers overlook too much{advice}")
-    if result.planted_waiting:
-        advice = ": with few, reviewers count as overlooking more" * result.planting_helps
+    if result.planted_unsent:
+        advice = "; with few answered, reviewers count as overlooking more" * result.planting_helps
         lines.append(
-            f"{counted(result.planted_waiting, 'planted threat')} without an answer{advice}. They "
-            "come with more of the queue: `sixrayd review push --limit N`."
+            f"{counted(result.planted_unsent, 'planted threat')} not sent yet{advice}. More of the "
+            "queue brings more of them: `sixrayd review push --limit N`."
         )
     if result.target_met is not None:
         wanted = [

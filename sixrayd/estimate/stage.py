@@ -15,7 +15,7 @@ from sixrayd.core.storage import check_known
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import Decision, all_decisions, standing_decisions
 from sixrayd.estimate.figure import InterimLook, draw_course
-from sixrayd.estimate.planted import planted_counts, planted_files, planted_waiting
+from sixrayd.estimate.planted import planted_counts, planted_files, planted_unsent
 from sixrayd.estimate.reading import (
     all_decision_files,
     answers_by,
@@ -103,7 +103,7 @@ class Estimate:
     checks_to_halve: int | None  # None where no number would, or looks are counted
     after_next_look: int | None  # left at most then, at the present rate; None without one
     planting_helps: bool  # more planted threats could tighten the bound
-    planted_waiting: int  # planted threats that nobody has answered yet
+    planted_unsent: int  # planted threats that nobody was sent yet
     target: Target
     target_met: bool | None  # None without a target
     recapture: Recapture | None  # optimistic; from two minings
@@ -231,7 +231,7 @@ def estimate_from(
                 (result.evidence.without_proposals, bound.sensitivity_without),
             )
         ),
-        planted_waiting=planted_waiting(workspace),
+        planted_unsent=planted_unsent(workspace),
         target=target,
         target_met=bound.meets(target.recall, target.left) if target != Target() else None,
         recapture=_recapture(workspace, material, settings.bound.alpha),

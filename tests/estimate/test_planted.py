@@ -112,12 +112,23 @@ def test_planted_threats_measure_and_widen(campaign):
         "sensitivity without proposals: measured, 1 of 3 planted threats found; counts as "
         f"{percent_down(seen[1])}",
     )
-    assert (result.planting_helps, result.planted_waiting) == (True, 2)
+    assert result.planting_helps
     strict = planted_counts(campaign.workspace, Rule.STRICTEST)
     assert strict == (Planted("Gun", False, 3, 1, 1), Planted("Gun", True, 2, 2, 2))
     (campaign.workspace.folder("review", "first") / "planted/detections.parquet").unlink()
     plant(campaign, rows, answers, None)
     assert planted_counts(campaign.workspace, Rule.ADJUDICATOR) == (Planted("Gun", False, 6, 3, 3),)
+
+
+def test_planted_threats_that_nobody_was_sent_are_counted(campaign):
+    """What was sent, answered or not, needs no more of the queue."""
+    rows = [(f"N{n:07d}", "planted", "Gun", 10, 10, 30, 30, True) for n in (900, 901, 902)]
+    plant(campaign, rows, [Says("N0000900", NOTHING)])
+    path = campaign.workspace.folder("review", "first") / "tasks.parquet"
+    sent = read_table(path, TASK_SCHEMA).to_pylist()
+    sent += [sent[0] | {"image_id": image_id} for image_id in ("N0000900", "N0000901")]
+    write_table(path, sent, TASK_SCHEMA)
+    assert estimate(campaign.workspace).planted_unsent == 1
 
 
 def test_planted_threats_are_settled_like_any_other_image(campaign):

@@ -55,7 +55,7 @@ RESULT = Estimate(
     checks_to_halve=4567,
     after_next_look=None,
     planting_helps=False,
-    planted_waiting=0,
+    planted_unsent=0,
     target=Target(),
     target_met=None,
     recapture=None,
@@ -204,11 +204,11 @@ def test_what_would_halve_the_bound(capsys, changes, words):
 
 
 def test_known_items_that_wait_come_with_the_queue(capsys):
-    assert "without an answer" not in text(capsys)
-    said = text(capsys, planted_waiting=21, planting_helps=True)
+    assert "not sent yet" not in text(capsys)
+    said = text(capsys, planted_unsent=21, planting_helps=True)
     assert (
-        "21 planted threats without an answer: with few, reviewers count as overlooking more. They "
-        "come with more of the queue: `sixrayd review push --limit N`."
+        "21 planted threats not sent yet; with few answered, reviewers count as overlooking more. "
+        "More of the queue brings more of them: `sixrayd review push --limit N`."
     ) in said
 
 
