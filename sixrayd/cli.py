@@ -10,7 +10,7 @@ import click
 
 import sixrayd
 from sixrayd.core.home import with_home
-from sixrayd.core.memory import MemorySize, keep_within, limit_reached, usual_limit
+from sixrayd.core.memory import MemorySize, is_of_memory, keep_within, limit_reached, usual_limit
 
 # Command → one line of help; the command itself lives in sixrayd/NAME/command.py.
 COMMANDS = {
@@ -97,7 +97,8 @@ class _LazyGroup(click.Group):
     "--memory",
     type=MemorySize(),
     help="What a command itself may take at most, such as 8GB, or none. [default: 4GB, of `export` "
-    "8GB, and 32MB for each core; none where a detector runs]",
+    "8GB, where a detector runs all that the machine has, and 32MB for each core; none where a "
+    "detector may run on a GPU]",
 )
 def cli(memory: int | None) -> None:
     """Find what SIXray's negatives hide, have people decide, and export SIXray-D.
@@ -131,7 +132,8 @@ def main() -> None:
         if isinstance(error, UnicodeEncodeError):
             said = unfit_path(error)
         elif isinstance(error, RuntimeError):
-            if not (said := without_threads(error)):
+            said = None if is_of_memory(error) else without_threads(error)
+            if said == "":
                 raise
         elif not isinstance(error, SixraydError):
             if not is_refusal(error):

@@ -21,21 +21,24 @@ def as_pixels(count: int) -> int:
 
 
 def chunked(
-    items: Iterable[T], size: int, pixels: Callable[[T], int] = lambda item: 0
+    items: Iterable[T],
+    size: int,
+    pixels: Callable[[T], int] = lambda item: 0,
+    most: int = MOST_PIXELS,
 ) -> Iterator[list[T]]:
     """The items in lists of this size, the last of what is left.
 
     As more-itertools has it, which machines that only train and mine need not have.
 
     Args:
-        pixels: of an item; lists are shorter where they would hold more than `MOST_PIXELS`.
+        pixels: of an item; lists are shorter where they would hold more than `most`.
     """
     chunk: list[T] = []
     held = 0
     for item in items:
         chunk.append(item)
         held += pixels(item)
-        if len(chunk) >= size or held >= MOST_PIXELS:
+        if len(chunk) >= size or held >= most:
             yield chunk
             chunk, held = [], 0
     if chunk:
@@ -47,19 +50,20 @@ def begun_ahead(
     items: Iterable[T],
     ahead: int,
     pixels: Callable[[T], int] = lambda item: 0,
+    most: int = MOST_PIXELS,
 ) -> Iterator[R]:
     """What is begun with each item, in order.
 
     Args:
         ahead: items taken and begun beside the one that is asked for: memory stays bounded.
-        pixels: that an item holds; fewer are begun where they would hold more than `MOST_PIXELS`.
+        pixels: that an item holds; fewer are begun where they would hold more than `most`.
     """
     begun: deque[tuple[int, R]] = deque()
     held = 0
     for item in items:
         begun.append((pixels(item), begin(item)))
         held += begun[-1][0]
-        while len(begun) > ahead or (begun and held >= MOST_PIXELS):
+        while len(begun) > ahead or (begun and held >= most):
             freed, result = begun.popleft()
             held -= freed
             yield result

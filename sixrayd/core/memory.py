@@ -12,13 +12,17 @@ from typing import Any
 import click
 
 _USUAL = 4 << 30  # bytes; a command takes up to 2 for a release of a million images
-# What a detector takes depends on its size and the images'.
-_OTHER = {"export": 8 << 30, **dict.fromkeys(("train", "mine", "benchmark", "demo"), 0)}
+_OTHER = {"export": 8 << 30}
+_DETECTING = {"train", "mine", "benchmark", "demo"}
+_GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA, of Windows' Linux, of AMD
+_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _CORE = 32 << 20  # bytes that pools of threads map for each core
 _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
 _SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
 _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
+# Of torch, of oneDNN within it, of OpenVINO and ONNX Runtime.
+_NONE_LEFT = ("can't allocate memory", "could not create a", "bad_alloc", "Failed to allocate")
 _before: list[int] = []  # soft limit of this process, before one of ours
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -45,16 +49,33 @@ class MemorySize(click.ParamType[int]):
 
 
 def usual_limit(command: str) -> int:
-    """Bytes that a command may take; 0 where nobody can say how many it needs."""
+    """Bytes that a command may take; 0 where a driver maps what nobody can foretell.
+
+    What a detector takes depends on its size, the images' and how many a step has: it gets all
+    that the machine has, beyond which the system would end it, or another program, without a word.
+    """
     most = _OTHER.get(command, _USUAL)
-    return most and most + (os.cpu_count() or 1) * _CORE
+    if command in _DETECTING:
+        if any(Path(gpu).exists() for gpu in _GPUS):
+            return 0
+        most = max(most, _of_machine())
+    return most + (os.cpu_count() or 1) * _CORE
+
+
+def _of_machine() -> int:
+    """Bytes of memory of the machine, or of the container if it has fewer."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for place in _CONTAINERS:
+        with suppress(OSError, ValueError):  # another kind of container, or none; no limit
+            sizes.append(int(Path(place).read_text()))
+    return min(sizes)
 
 
 def keep_within(most_bytes: int) -> None:
     """Have mappings of this process's own beyond a limit fail; a lower one of the user's stays.
 
     Call before numpy is loaded: OpenBLAS maps 40 MB for each core and each library that brings it,
-    and waits for ever where it gets none. No command that is limited computes with it.
+    and waits for ever where it gets none. No command computes much with it.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -94,6 +115,11 @@ def is_near_limit() -> bool:
         peak = int(found[1]) << 10 if found else 0
     stack = threading.stack_size() or max(stack, 0)
     return soft != resource.RLIM_INFINITY and peak + stack > soft
+
+
+def is_of_memory(error: RuntimeError) -> bool:
+    """Whether a library that computes got no memory, each of which says so in words of its own."""
+    return any(words in str(error) for words in _NONE_LEFT)
 
 
 def limit_reached() -> str:

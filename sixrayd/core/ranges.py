@@ -6,6 +6,7 @@ from sixrayd.core.errors import SettingsError
 
 MOST_SEED = (1 << 63) - 1
 MOST_WORKERS = 1024  # processes or threads
+MOST_BATCH = 1024  # images a step
 
 
 def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:

@@ -172,7 +172,7 @@ class Predictor:
             images: (H, W, 3) uint8 RGB each, of any size.
         """
         found: dict[int, Detections] = {}
-        for batch in self.prepare(images):
+        for batch in self.batches(images):
             for place, one in zip(batch.places, self._look(batch, images), strict=True):
                 found[place] = clipped(one, images[place])
         return [found[place] for place in range(len(images))]
@@ -201,15 +201,17 @@ class Predictor:
 
     def prepare(self, images: list[RGBImage]) -> list[InputBatch]:
         """The first step of `detect`: images resized and normalised, together by input shape."""
+        return list(self.batches(images))
+
+    def batches(self, images: list[RGBImage]) -> Iterator[InputBatch]:
+        """As in `prepare`, one after another: not all of them need memory at once."""
         shapes: dict[tuple[int, int], list[int]] = {}
         for place, image in enumerate(images):
             size = (image.shape[1], image.shape[0])
             shapes.setdefault(input_wh(size, self.detector.form, self.dynamic), []).append(place)
-        return [
-            self._batch(images, tuple(some), wh)
-            for wh, places in shapes.items()
-            for some in chunked(places, self._most_at_once(wh))
-        ]
+        for wh, places in shapes.items():
+            for some in chunked(places, self._most_at_once(wh)):
+                yield self._batch(images, tuple(some), wh)
 
     def forward(self, x: Tensor) -> Outputs:
         """The second: (B, 3, H, W) normalised → the detector's outputs."""

@@ -135,7 +135,7 @@ def weighted_means(
     Equal scores stand as in `match`, all copies of a detection beside each other.
 
     Args:
-        weights: (R, G) copies of each group, in the order of `group_names`.
+        weights: (R, G) copies of each group, in the order of `group_names`; integers of any kind.
 
     Returns:
         (R,) over the classes that then occur; NaN where none does.
@@ -159,7 +159,7 @@ def weighted_means(
     ]
     step = max(1, _MOST_CELLS // max(1, *(len(curve.hits) for curve in curves)))
     parts = [
-        _mean_of_classes(curves, weights[start : start + step], settings)
+        _mean_of_classes(curves, weights[start : start + step].astype(np.int64), settings)
         for start in range(0, len(weights), step)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
@@ -178,10 +178,20 @@ def group_names(truths: Mapping[str, Truths], groups: Mapping[str, str]) -> list
 
 
 def _draw(groups: int, resamples: int, seed: int) -> IntArray:
-    """(R + 1, G) copies of each group: row 0 holds every group once, the others are drawn."""
+    """(R + 1, G) copies of each group: row 0 holds every group once, the others are drawn.
+
+    Copies are few: bytes hold them, unless one of the draws is beyond all odds.
+    """
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    return np.concatenate([np.ones((1, groups), drawn.dtype), drawn])
+    chances = np.full(groups, 1 / groups)
+    copies: IntArray = np.ones((resamples + 1, groups), np.uint8)
+    step = max(1, _MOST_CELLS // groups)
+    for start in range(1, resamples + 1, step):
+        drawn = rng.multinomial(groups, chances, size=min(step, resamples + 1 - start))
+        if drawn.max() > np.iinfo(copies.dtype).max:
+            copies = copies.astype(np.int64)
+        copies[start : start + step] = drawn
+    return copies
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,7 @@ class _Shared(Inference):
         looks: dict[int, Look] = {}
         for predictor, alike in self.network.by_scale(images):
             some = [images[place] for place in alike]
-            for batch in predictor.prepare(some):
+            for batch in predictor.batches(some):
                 seen = self._seen(predictor, batch, [some[place] for place in batch.places])
                 looks |= zip([alike[place] for place in batch.places], seen, strict=True)
         return [looks[place] for place in range(len(images))]

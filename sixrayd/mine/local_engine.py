@@ -32,7 +32,7 @@ def mine_here(
         ImageError, WorkspaceError: see `Worker.mine`; the other shards save what they have.
     """
     at_once = at_once or _AT_ONCE
-    worker = Worker(job)
+    worker = Worker(job, at_once)
     opened()
     waiting = iter(tasks)
     running: set[Future[ShardReport]] = set()

@@ -5,13 +5,13 @@ from typing import Literal, get_args
 
 from sixrayd.core.cores import Device, Engine, check_engine
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.ranges import MOST_WORKERS, check_ranges
+from sixrayd.core.ranges import MOST_BATCH, MOST_WORKERS, check_ranges
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.crop.settings import FAST, TdcKnobs, TdcSettings
 
 Crop = Literal["none", "tdc", "tiles"]
 TDC = FAST  # what `--crop tdc` looks with, where nothing else is asked for
-_RANGES = {"batch": (0, 1_000_000), "workers": (0, MOST_WORKERS), "threads": (0, MOST_WORKERS)}
+_RANGES = {"batch": (0, MOST_BATCH), "workers": (0, MOST_WORKERS), "threads": (0, MOST_WORKERS)}
 
 
 @dataclass(frozen=True, slots=True)

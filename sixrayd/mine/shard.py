@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from sixrayd.core.ahead import as_pixels, begun_ahead
+from sixrayd.core.ahead import MOST_PIXELS, as_pixels, begun_ahead
 from sixrayd.core.arrays import RGBImage
 from sixrayd.core.errors import ImageError, ShardError
 from sixrayd.core.shards import ShardImage, iter_shard
@@ -41,22 +41,27 @@ _Begun = tuple[int, Future[MinedImage]]  # see `_pixels`, and the image as it is
 
 
 def read_scans(
-    task: ShardTask, store: Store, skip: int, ahead: int, pool: ThreadPoolExecutor
+    task: ShardTask,
+    store: Store,
+    skip: int,
+    ahead: int,
+    pool: ThreadPoolExecutor,
+    most: int = MOST_PIXELS,
 ) -> Iterator[MinedImage]:
     """The images of a shard in its order, then those that it lacks.
 
     Args:
         skip: images at the start that are left out, undecoded.
-        ahead: images decoded before they are asked for, fewer where they have more than
-            `MOST_PIXELS`, or as many bytes: memory stays bounded.
+        ahead: images decoded before they are asked for.
         pool: decodes.
+        most: pixels, or bytes, of these: fewer are decoded where they have more.
 
     Raises:
         ShardError: the shard is missing; a damaged one says so image by image.
         WorkspaceError: the disk or the connection fails.
     """
     found = islice(_found(task, store, skip, pool), skip, None)
-    waiting = begun_ahead(lambda begun: begun[1], found, ahead, lambda begun: begun[0])
+    waiting = begun_ahead(lambda begun: begun[1], found, ahead, lambda begun: begun[0], most)
     yield from (future.result() for future in waiting)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from sixrayd.core.ahead import chunked, map_ahead
+from sixrayd.core.ahead import MOST_PIXELS, chunked, map_ahead
 from sixrayd.core.arrays import RGBImage, pixel_count
 from sixrayd.core.boxes import Box
 from sixrayd.core.cores import available_cores
@@ -110,14 +110,17 @@ class _Rows:
 class Worker:
     """Mines shards, one after another or several at once in threads.
 
+    Args:
+        at_once: shards that threads mine at once; they share the memory for images that wait.
+
     Raises:
         CheckpointError: the weights cannot be read.
         ServiceError: the backend is not installed, or the GPU's memory takes no image.
         SettingsError: there is no GPU where the job wants one.
     """
 
-    def __init__(self, job: MineJob) -> None:
-        self.job = job
+    def __init__(self, job: MineJob, at_once: int = 1) -> None:
+        self.job, self.most = job, MOST_PIXELS // at_once
         self.shards, self.parts = Store(job.shards), Store(job.parts)
         on_gpu = job.inference.device == "cuda"
         self.inference, self.batch = (
@@ -148,8 +151,8 @@ class Worker:
         saved_at = time.monotonic()
         threads = self.job.inference.threads or available_cores()
         with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1 + self.ahead) as lookers:
-            scans = read_scans(task, self.shards, done.images, 2 * self.batch, pool)
-            batches = chunked(scans, self.batch, lambda scan: pixel_count(scan.image))
+            scans = read_scans(task, self.shards, done.images, 2 * self.batch, pool, self.most)
+            batches = chunked(scans, self.batch, lambda scan: pixel_count(scan.image), self.most)
             for rows in map_ahead(lookers, self._rows, batches, self.ahead):
                 done.add(rows)
                 looked(done.report(task.name))

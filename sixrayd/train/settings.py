@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from sixrayd.core.cores import Device
 from sixrayd.core.errors import SettingsError
-from sixrayd.core.ranges import MOST_SEED, check_ranges
+from sixrayd.core.ranges import MOST_BATCH, MOST_SEED, check_ranges
 from sixrayd.core.settings_file import OUTSIDE
 from sixrayd.detectors.catalogue import DETECTORS, MOST_INPUT_PX, Recipe
 
@@ -20,8 +20,8 @@ _SAVED_AS = {
 # Beyond these, numbers overflow or views do not fit into memory.
 _RANGES = {
     "epochs": (1, 1_000_000),
-    "batch": (1, 1_000_000),
-    "micro_batch": (1, 1_000_000),
+    "batch": (1, MOST_BATCH),
+    "micro_batch": (1, MOST_BATCH),
     "validate_every": (1, 1_000_000),
     "learning_rate": (0, 1e30),
     "background": (0, 1000),

@@ -48,6 +48,8 @@ from sixrayd.train.settings import TrainSettings, as_saved
 from sixrayd.train.team import Team, join
 from sixrayd.train.validation import validate
 
+_MOST_PIXELS = 1024 * 512 * 512  # of the views of a step
+
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
@@ -247,6 +249,11 @@ def _prepared(workspace: Workspace, run: Run, recipe: Recipe, team: Team) -> _Re
     inherited = lineage_of_start(workspace, settings["init"])
     detector, start = _initialised(workspace, run, data.classes)
     side = max(1, round((recipe.window or 1.0) * detector.form.size / 32)) * 32
+    if recipe.batch * side**2 > _MOST_PIXELS:
+        raise SettingsError(
+            f"batch {recipe.batch}: of {side} × {side} pixels each, a step takes "
+            f"{_MOST_PIXELS // side**2} at most; pass a smaller --batch or --input-size"
+        )
     examples = ExampleSet(
         *(data.positives, data.backgrounds, data.decode, recipe.background, recipe.window, side),
         *(settings["seed"], data.hard),

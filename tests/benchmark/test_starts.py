@@ -52,4 +52,4 @@ def test_what_only_training_takes_reaches_it(asked):
     line, _ = asked("none", "--amp", "fp16")
     assert line.startswith("amp fp16: needs a GPU")
     line, _ = asked("none", "--micro-batch", "0")
-    assert line == "micro-batch 0: expected 1 to 1,000,000"
+    assert line == "micro-batch 0: expected 1 to 1,024"

@@ -60,6 +60,7 @@ def test_each_command_has_its_limit():
     for command in ("status", "export", "train"):
         assert limit_of(command, "--help") == (usual_limit(command) or none)
     assert limit_of("--memory", "2gib", "train", "--help") == 2 << 30
+    assert usual_limit("mine") == 0 or usual_limit("mine") >= usual_limit("status")
     assert limit_of("--memory", "none", "status", "--help") == none
     assert usual_limit("status") < usual_limit("export")
 
@@ -71,6 +72,34 @@ def test_a_lower_limit_of_the_user_stays():
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, hard))
 
     assert limit_of("status", "--help", preexec_fn=lowered) == 1 << 30
+
+
+_COMPUTED = """
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+import torch
+from sixrayd import cli
+def command(**given):
+    {computes}
+cli.cli = command
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "computes",
+    [
+        "torch.zeros(1 << 40)",
+        "torch.nn.functional.conv2d(torch.zeros(9, 1, 999, 999), torch.zeros(99, 1, 3, 3))",
+    ],
+)
+def test_a_network_that_gets_no_memory_says_so_in_one_line(computes):
+    """A step of a million images, as settings may ask for."""
+    words = [sys.executable, "-c", _COMPUTED.format(computes=computes)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: more is needed than the 2,048 MB of memory that it may")
+    assert len(done.stderr.splitlines()) == 1
 
 
 _STARTED = """

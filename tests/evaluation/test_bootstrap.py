@@ -14,6 +14,7 @@ from sixrayd.evaluation.bootstrap import (
     BootstrapSettings,
     Difference,
     Interval,
+    _draw,
     group_names,
     paired_bootstrap,
     weighted_means,
@@ -89,6 +90,16 @@ def test_many_draws_are_worked_off_in_parts(monkeypatch):
     parts = weighted_means(found, truth, groups, CLASSES, weights, BootstrapSettings())
     assert whole.shape == (50,)
     assert parts.tolist() == whole.tolist()
+
+
+def test_draws_take_a_byte_a_group(monkeypatch):
+    """A million groups of a release, drawn a thousand times, would take 8 GB."""
+    drawn = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=50)
+    monkeypatch.setattr("sixrayd.evaluation.bootstrap._MOST_CELLS", 100)
+    copies = _draw(40, 50, 3)
+    assert copies.dtype == np.uint8
+    assert copies[1:].tolist() == drawn.tolist()
+    assert copies[0].tolist() == [1] * 40
 
 
 def test_systems_are_compared_on_the_same_draws():

@@ -34,8 +34,7 @@ def test_a_step_holds_few_pixels(millions, lengths):
     assert MOST_PIXELS == 100_000_000
 
 
-def test_few_large_images_are_decoded_ahead(tmp_path, monkeypatch):
-    monkeypatch.setattr("sixrayd.core.ahead.MOST_PIXELS", 500 * 400 * 3)
+def test_few_large_images_are_decoded_ahead(tmp_path):
     file = io.BytesIO()
     Image.new("L", (500, 400)).save(file, "PNG")
     data = file.getvalue()
@@ -46,7 +45,7 @@ def test_few_large_images_are_decoded_ahead(tmp_path, monkeypatch):
     task = ShardTask("negatives-00000.tar", dict.fromkeys(ids, hashlib.sha256(data).hexdigest()))
 
     with Counting(2) as pool:
-        scans = read_scans(task, Store(str(tmp_path)), 0, 32, pool)
+        scans = read_scans(task, Store(str(tmp_path)), 0, 32, pool, 500 * 400 * 3)
         first = next(scans)
         assert pool.begun == 3
         assert [scan.image_id for scan in (first, *scans)] == ids

@@ -208,6 +208,17 @@ def test_settings_out_of_range_are_refused(wrong, message):
     assert str(caught.value) == message
 
 
+def test_a_step_holds_few_pixels(workspace):
+    """Threads make the views of three steps at once."""
+    with pytest.raises(SettingsError) as caught:
+        train(workspace, replace(QUICK, batch=1024, input_size=2048))
+    assert str(caught.value) == (
+        "batch 1024: of 2048 × 2048 pixels each, a step takes 64 at most; pass a smaller --batch "
+        "or --input-size"
+    )
+    assert not workspace.folder("models").exists()
+
+
 def test_weights_that_are_a_pickle_or_garbage_are_refused(tmp_path):
     pickled, garbage = tmp_path / "pickle.pt", tmp_path / "garbage.safetensors"
     torch.save({"a": torch.zeros(1)}, pickled)

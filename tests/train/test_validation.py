@@ -250,7 +250,7 @@ def test_without_an_average_the_live_weights_are_kept():
     [
         ({"ema_decay": 1.0}, "ema 1.0: needs to be at least 0 and less than 1"),
         ({"ema_decay": float("nan")}, "ema nan: needs to be at least 0 and less than 1"),
-        ({"micro_batch": 0}, "micro-batch 0: expected 1 to 1,000,000"),
+        ({"micro_batch": 0}, "micro-batch 0: expected 1 to 1,024"),
         ({"validate_every": 0}, "validate-every 0: expected 1 to 1,000,000"),
     ],
 )

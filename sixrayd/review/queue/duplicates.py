@@ -233,7 +233,7 @@ def embed(
     """
     decoded = ((image_id, decode_rgb(index.read(image_id), image_id)) for image_id in ids)
     for chunk in chunked(decoded, batch, lambda one: pixel_count(one[1])):
-        for inputs in predictor.prepare([image for _, image in chunk]):
+        for inputs in predictor.batches([image for _, image in chunk]):
             with torch.inference_mode():
                 maps = predictor.detector.sources(inputs.x)
                 cells = [adaptive_avg_pool2d(m, GRID).flatten(2) for m in maps]  # (B, C, 16)
