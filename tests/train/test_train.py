@@ -213,8 +213,8 @@ def test_a_step_holds_few_pixels(workspace):
     with pytest.raises(SettingsError) as caught:
         train(workspace, replace(QUICK, batch=1024, input_size=2048))
     assert str(caught.value) == (
-        "batch 1024: of 2048 × 2048 pixels each, a step takes 64 at most; pass a smaller --batch "
-        "or --input-size"
+        "batch 1024: of 1024 × 1024 pixels each, a step takes 256 at most; pass a smaller "
+        "--batch or --input-size"
     )
     assert not workspace.folder("models").exists()
 
