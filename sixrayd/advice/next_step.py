@@ -112,15 +112,21 @@ class Judgement:
             return Step(status, f"{by}{doing} is at work", f"{by}{doing}")
         return replace(step, command=step.command and self.workspace.command(step.command))
 
-    def push_of(self, review: str, left: int = 0, **changed: Any) -> str:
+    def push_of(self, review: str, left: int = 0, hidden: int = 0, **changed: Any) -> str:
         """The push of a review with the options of its last one, or of the review before.
 
         Args:
             left: images that were not sent; where there are some, the limit is twice as high.
+            hidden: images to be drawn that are to be hidden among as many more of the queue.
             changed: options that are to be others, by field.
         """
         state = self._state_of(review)
-        return self._push(replace(state, options={**state.options, **changed}), left)
+        state = replace(state, options={**state.options, **changed})
+        return self._push(self._with_more_queue(state, hidden) if hidden else state, left)
+
+    def to_strew(self, review: str) -> int:
+        """Spot checks and planted images of a review that were not sent."""
+        return self._state_of(review).strewn
 
     def pull_of(self, review: str) -> str:
         """The pull of a review from its server."""
@@ -238,7 +244,7 @@ class Judgement:
             steps.append(Step(self._push(state), "the last push or pull was killed"))
         if state.strewn:
             why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
-            steps.append(Step(self._push(self._with_more_queue(state)), why))
+            steps.append(Step(self._push(self._with_more_queue(state, state.strewn)), why))
         for lane, gone in state.lacking.items():
             line = self._send_again(state, lane)
             steps.append(Step(line, f"{counted(gone, 'task')} gone from the server"))
@@ -368,12 +374,12 @@ class Judgement:
         is_newest = state.name in (*self.workspace.names("mine")[-1:], *APART)
         return push_again(replace(state, options=options), is_newest)
 
-    def _with_more_queue(self, state: ReviewState) -> ReviewState:
+    def _with_more_queue(self, state: ReviewState, hidden: int) -> ReviewState:
         """A review with as many more of its queue as are to be strewn in, to hide these."""
         limit, left = state.options.get("limit"), self.reviews.not_sent(state.name)
         if not isinstance(limit, int) or not left:
             return state
-        return replace(state, options={**state.options, "limit": limit + min(left, state.strewn)})
+        return replace(state, options={**state.options, "limit": limit + min(left, hidden)})
 
     def _adjudicate(self, state: ReviewState) -> str:
         return f"sixrayd review adjudicate{self._name(state)}{where_of(state)}"
