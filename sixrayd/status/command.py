@@ -85,7 +85,8 @@ def _of_result(result: ResultStatus, state: ReviewState | None) -> Iterator[str]
 
 
 def _of_people(state: ReviewState) -> str:
-    parts = [f": {state.answered:,} of {counted(state.tasks, 'answer')}"]
+    answered, tasks = state.in_all
+    parts = [f": {answered:,} of {counted(tasks, 'answer')}"]
     for count, what in (
         (state.not_pulled, "not brought in"),
         (state.to_confirm, "finds for a second person"),
