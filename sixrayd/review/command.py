@@ -240,7 +240,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         lanes, skipped = result.progress.by_lane, result.skipped
         told = OnServer(lanes, 0, result.unsettled, result.lacking, skipped)
         echo_next(workspace, on_server={result.name: told})
-    print_problems(result, as_json)
+    print_problems(workspace, result, as_json)
     if result.problems:
         context.exit(3)
 
