@@ -43,6 +43,9 @@ CHECKS = 100  # drawn at random where a detector has flagged nothing
 FIRST_PUSH = 2000  # images: a first day of three people, the likeliest; the rest in later pushes
 REVIEWERS, THE_ADJUDICATOR = "reviewers", "the adjudicator"
 A_MENDED_FILE = "a mended file"
+_INTERRUPTED = f"it is {StageProgress.INTERRUPTED}"
+_GIVES_WORK = tuple(f"sixrayd review {each}" for each in ("push", "adjudicate", "serve"))
+_NOT_MINED = "the round's model has not mined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ class Step:
         command: to type; empty where nothing is left to do.
         why: in a few words; empty where it has simply not been done yet.
         waits_for: who or what must be done first: people, or a process.
+        meanwhile: a command that gives people work while this waits or computes; empty for none.
     """
 
     command: str
     why: str
     waits_for: str = ""
+    meanwhile: str = ""
 
     def __str__(self) -> str:
         if not self.command:
@@ -68,13 +73,22 @@ class Step:
 NOTHING_LEFT = Step("", "every stage is done")
 
 
+def next_lines(step: Step) -> Iterator[str]:
+    """What every command ends with."""
+    if step.meanwhile:
+        yield f"meanwhile: {step.meanwhile}"
+    yield f"next: {step}"
+
+
 def echo_next(
     workspace: Workspace, err: bool = False, on_server: Mapping[str, OnServer] = {}
 ) -> None:
     """Print what comes next, as `sixrayd status` does."""
     step = Judgement(workspace, on_server).step
+    *before, last = next_lines(step)
     told = f" ({step.why})" if step.waits_for == A_MENDED_FILE else ""
-    echo(f"next: {step}{told}", err=err)
+    for line in (*before, last + told):
+        echo(line, err=err)
 
 
 class Judgement:
@@ -104,23 +118,32 @@ class Judgement:
         try:
             check_restored(self.workspace)
             step = next(self._steps(), NOTHING_LEFT)
+            beside = next(self._beside(step), "")
+            meanwhile = beside and self.workspace.command(beside)
         except WorkspaceError as error:
             return Step(self.workspace.command("sixrayd status"), str(error), A_MENDED_FILE)
         for by in self.workspace.busy(_stage_of(step)) if step.command else []:
             doing = f" ({by.doing})" if by.doing else ""
             status = self.workspace.command("sixrayd status")
-            return Step(status, f"{by}{doing} is at work", f"{by}{doing}")
-        return replace(step, command=step.command and self.workspace.command(step.command))
+            return Step(status, f"{by}{doing} is at work", f"{by}{doing}", meanwhile)
+        command = step.command and self.workspace.command(step.command)
+        return replace(step, command=command, meanwhile=meanwhile)
 
-    def push_of(self, review: str, left: int = 0, **changed: Any) -> str:
+    def push_of(self, review: str, left: int = 0, hidden: int = 0, **changed: Any) -> str:
         """The push of a review with the options of its last one, or of the review before.
 
         Args:
             left: images that were not sent; where there are some, the limit is twice as high.
+            hidden: images to be drawn that are to be hidden among as many more of the queue.
             changed: options that are to be others, by field.
         """
         state = self._state_of(review)
-        return self._push(replace(state, options={**state.options, **changed}), left)
+        state = replace(state, options={**state.options, **changed})
+        return self._push(self._with_more_queue(state, hidden) if hidden else state, left)
+
+    def to_strew(self, review: str) -> int:
+        """Spot checks and planted images of a review that were not sent."""
+        return self._state_of(review).strewn
 
     def pull_of(self, review: str) -> str:
         """The pull of a review from its server."""
@@ -158,6 +181,27 @@ class Judgement:
             yield from self._of_round()
         if self.results["export"] or self.results["benchmark"]:
             yield from self._of_results("benchmark", "what it judged has changed")
+
+    def _beside(self, step: Step) -> Iterator[str]:
+        """What gives people work while a step waits for others, or while a model learns or mines
+        whose results will not replace what is waiting.
+        """
+        computes = step.why.startswith((_INTERRUPTED, _NOT_MINED))
+        computes &= verb(step.command) in (verb(STAGES["models"]), verb(STAGES["mine"]))
+        if not computes and step.waits_for != REVIEWERS:
+            return
+        waiting = [each for state in self.reviews.states for each in self._of_review(state)]
+        waiting += self._of_queue() if computes and self._is_sound(self._newest("mine")) else []
+        for each in waiting:
+            if not each.waits_for and each.command.startswith(_GIVES_WORK):
+                yield each.command
+
+    def _is_sound(self, mined: ResultStatus | None) -> bool:
+        """Whether a mining is of what there is now, and of a model that had learnt something."""
+        if mined is None or mined.progress is not StageProgress.DONE:
+            return False
+        run = self.workspace.held("mine", mined.name)
+        return not (run and any(self._of_learning(str(run.settings.get("model", "")))))
 
     def _newest(self, stage: str) -> ResultStatus | None:
         found = self.results[stage]
@@ -208,7 +252,7 @@ class Judgement:
         if newest and self._is_of_round(newest.name) and not self._mined(newest.name):
             yield from self._of_learning(newest.name)
             line = f"sixrayd mine --model {shlex.quote(newest.name)}"
-            yield Step(line, "the round's model has not mined")
+            yield Step(line, _NOT_MINED)
         review = self.reviews.of(mined.name) if mined else None
         if review is not None and review.left:
             return  # people are at work on it, as it was sent
@@ -238,7 +282,7 @@ class Judgement:
             steps.append(Step(self._push(state), "the last push or pull was killed"))
         if state.strewn:
             why = f"{counted(state.strewn, 'image')} drawn or planted, not sent"
-            steps.append(Step(self._push(self._with_more_queue(state)), why))
+            steps.append(Step(self._push(self._with_more_queue(state, state.strewn)), why))
         for lane, gone in state.lacking.items():
             line = self._send_again(state, lane)
             steps.append(Step(line, f"{counted(gone, 'task')} gone from the server"))
@@ -368,12 +412,12 @@ class Judgement:
         is_newest = state.name in (*self.workspace.names("mine")[-1:], *APART)
         return push_again(replace(state, options=options), is_newest)
 
-    def _with_more_queue(self, state: ReviewState) -> ReviewState:
+    def _with_more_queue(self, state: ReviewState, hidden: int) -> ReviewState:
         """A review with as many more of its queue as are to be strewn in, to hide these."""
         limit, left = state.options.get("limit"), self.reviews.not_sent(state.name)
         if not isinstance(limit, int) or not left:
             return state
-        return replace(state, options={**state.options, "limit": limit + min(left, state.strewn)})
+        return replace(state, options={**state.options, "limit": limit + min(left, hidden)})
 
     def _adjudicate(self, state: ReviewState) -> str:
         return f"sixrayd review adjudicate{self._name(state)}{where_of(state)}"

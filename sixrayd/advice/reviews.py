@@ -28,6 +28,7 @@ from sixrayd.core.tables import read_table, some_columns
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import (
     Decision,
+    answered_by_lane,
     answers,
     decisions_of,
     ended_tasks,
@@ -94,6 +95,12 @@ class ReviewState:
     ended: int = 0
     lacking: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
+
+    @property
+    def in_all(self) -> tuple[int, int]:
+        """Answers and tasks of all lanes, the adjudicator's as well, as `review status` has it."""
+        answered, tasks = zip((0, 0), *self.lanes.values(), strict=True)
+        return sum(answered), sum(tasks)
 
     @property
     def tasks(self) -> int:
@@ -190,7 +197,7 @@ class Reviews:
         options = _options(project.get("settings"))
         return ReviewState(
             name=folder.name,
-            lanes=told.lanes if told else _lanes(rows, done),
+            lanes=told.lanes if told else answered_by_lane(rows, done),
             not_pulled=told.not_pulled if told else None,
             strewn=len(self._strewn(folder, images)),
             checks_left=sum(
@@ -247,14 +254,6 @@ def _to_confirm(
         for lane, finds in second_looks(here, key, share).items()
         for find in finds
     )
-
-
-def _lanes(rows: Sequence[Mapping[str, Any]], done: set[tuple[str, str]]) -> Lanes:
-    sent = {(row["lane"], row["image_id"]) for row in rows}
-    return {
-        lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
-        for lane in sorted({lane for lane, _ in sent})
-    }
 
 
 def _ids(path: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """The folder in which the stages meet: names, lock, `run.json`, staleness."""
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,6 +33,7 @@ from sixrayd.core.storage import refusals_told
 from sixrayd.core.typed import from_here, read_typed, write_typed
 
 REMOVED = "release/removed.json"
+_COMMAND = re.compile(r"`(sixrayd [^`]+)`")  # in advice
 _READ_ON = ("models", "mine")  # whose files other stages read; `download` checks its own
 
 
@@ -270,6 +272,10 @@ class Workspace:
         """A command line that acts on this workspace wherever it is, for advice."""
         usual = os.environ.get("SIXRAYD_WORKSPACE") or "workspace"
         return line if self.root == Path(usual) else f"{line} -w {shlex.quote(str(self.root))}"
+
+    def commands_in(self, text: str) -> str:
+        """A text in which each command, `sixrayd …` in backquotes, acts on this workspace."""
+        return _COMMAND.sub(lambda found: f"`{self.command(found[1])}`", text)
 
     def other_work(self, run: Run) -> str:
         """What differs, for people, where `begin` would remove what another work left; else empty.

@@ -1,7 +1,9 @@
 """What reviewers said, as the stages after the review read it."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -203,6 +205,20 @@ def answers(decisions: Iterable[Decision]) -> list[Decision]:
         if key not in newest or _version(newest[key]) < _version(decision):
             newest[key] = decision
     return [decision for decision in newest.values() if not decision.withdrawn]
+
+
+def answered_by_lane(
+    tasks: Iterable[Mapping[str, Any]], done: AbstractSet[tuple[str, str]]
+) -> dict[str, tuple[int, int]]:
+    """By lane, the adjudicator's as well, tasks that are answered and all.
+
+    Args:
+        tasks: rows of `TASK_SCHEMA`.
+        done: lanes and images of answers that stand.
+    """
+    sent = {(row["lane"], row["image_id"]) for row in tasks}
+    all_, answered = (Counter(lane for lane, _ in keys) for keys in (sent, sent & done))
+    return {lane: (answered[lane], all_[lane]) for lane in sorted(all_)}
 
 
 def ended_tasks(

@@ -152,7 +152,7 @@ def _labels(workspace: Workspace, settings: LabelSettings, as_json: bool) -> Non
     if as_json:
         print_json(result)
     else:
-        print_labels(result)
+        print_labels(workspace, result)
         echo_next(workspace)
 
 
@@ -194,8 +194,10 @@ def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_j
         (print_json if as_json else print_costs)(costs)
     else:
         result = run_estimate(workspace, settings)
-        (print_json if as_json else print_estimate)(result)
-        if not as_json:
+        if as_json:
+            print_json(result)
+        else:
+            print_estimate(workspace, result)
             echo_next(workspace)
 
 
@@ -213,7 +215,7 @@ def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json:
         f"{percent_down(result.recall)} found; names {result.signed_by} as signer (not proven)"
     )
     for line in result.rests_on:
-        echo(f"rests on  {line}")
+        echo(f"rests on  {workspace.commands_in(line)}")
     echo(f"commitment {result.commitment}")
     echo(f"SHA-256 {result.sha256}")
     echo(f"check it: sixrayd verify {shlex.quote(str(result.file))}")

@@ -117,19 +117,22 @@ def planted_counts(workspace: Workspace, rule: Rule) -> tuple[Planted, ...]:
     )
 
 
-def planted_unsent(workspace: Workspace) -> int:
-    """How many planted threats nobody has been sent: they come with more of the queue.
+def planted_unsent(workspace: Workspace) -> dict[str, tuple[int, int]]:
+    """By review, planted threats that nobody has been sent, which come with more of the queue, and
+    all of its planted threats; reviews that lack none are left out.
 
     Raises:
         WorkspaceError: a table is broken.
     """
-    unsent = 0
+    found = {}
     for folder in _folders(workspace):
         tasks = folder.parent / "tasks.parquet"
         rows = some_columns(tasks, IMAGE_IDS).to_pylist() if tasks.exists() else []
         sent = {row["image_id"] for row in rows}
-        unsent += sum(row["image_id"] not in sent for row in _threats(folder / "planted.parquet"))
-    return unsent
+        threats = _threats(folder / "planted.parquet")
+        if unsent := sum(row["image_id"] not in sent for row in threats):
+            found[folder.parent.name] = (unsent, len(threats))
+    return found
 
 
 def _may_have_known(since: datetime | None, said: Sequence[Decision]) -> bool:

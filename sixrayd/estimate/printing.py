@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sixrayd.core.printing import Terminal
 from sixrayd.core.words import counted
+from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.labels import LabelResult
 from sixrayd.estimate.plan import Costs
 from sixrayd.estimate.sample import SampleResult
@@ -53,7 +54,7 @@ def print_sample(result: SampleResult) -> None:
     _console.print(*lines, sep="\n", soft_wrap=True)
 
 
-def print_labels(result: LabelResult) -> None:
+def print_labels(workspace: Workspace, result: LabelResult) -> None:
     """Print how many labelled images have a faulty label, as far as answers say it."""
     out = [
         f"{result.answered} of {counted(result.drawn, 'drawn image')} answered, {result.blind} of "
@@ -83,7 +84,8 @@ def print_labels(result: LabelResult) -> None:
     if result.answered < result.drawn:
         out.append(f"go on: answer at {result.address}, then the same command again")
     else:
-        out.append("mend: sixrayd review push --from positives, which corrects labels in doubt")
+        line = workspace.command("sixrayd review push --from positives")
+        out.append(f"mend: {line}, which corrects labels in doubt")
     _console.print(*out, sep="\n", soft_wrap=True)
 
 
@@ -114,7 +116,7 @@ def print_costs(costs: Costs) -> None:
     _console.print(table, *notes, sep="\n")
 
 
-def print_estimate(result: Estimate) -> None:
+def print_estimate(workspace: Workspace, result: Estimate) -> None:
     """Print a panel: what is found, what is left, and what that rests on."""
     guess = "unknown" if result.estimate is None else f"{result.estimate:,.1f}"
     classes = _table("class", "found", "best guess", "at most missed", "found at least")
@@ -133,17 +135,17 @@ def print_estimate(result: Estimate) -> None:
         _CLASSES,
         "",
         "rests on",
-        _list(result.rests_on),
+        _list(map(workspace.commands_in, result.rests_on)),
         "",
-        *_sample(result),
+        *map(workspace.commands_in, _sample(result)),
     ]
     _console.print(
         Panel(Group(*parts), title=Text(f"what {result.name} still misses"), expand=False)
     )
     if result.spots.to_settle:
-        _print_to_settle(result)
+        _print_to_settle(workspace, result)
     if result.spots.withdrawn:
-        _print_withdrawn(result)
+        _print_withdrawn(workspace, result)
     _console.print(f"{result.folder}/estimate.json, estimate.png", soft_wrap=True)
 
 
@@ -206,7 +208,7 @@ def _planned(result: Estimate) -> list[str]:
     return [*lines, f"The next one takes {more}{following if spots.counted else ''}."]
 
 
-def _print_to_settle(result: Estimate) -> None:
+def _print_to_settle(workspace: Workspace, result: Estimate) -> None:
     images = list(result.spots.to_settle.items())
     lines = [
         "spot checks that count as contraband until they are settled:"
@@ -216,19 +218,20 @@ def _print_to_settle(result: Estimate) -> None:
     lines += [f"  {image_id}  {reason}" for image_id, reason in images[:_SHOWN_IMAGES]]
     if len(images) > _SHOWN_IMAGES:
         lines.append(f"  and {len(images) - _SHOWN_IMAGES} more in estimate.json")
+    line = workspace.command("sixrayd review adjudicate")
     lines.append(
-        "`sixrayd review adjudicate` sends them to somebody who settles them; what he has left "
+        f"`{line}` sends them to somebody who settles them; what he has left "
         "open, or ruled on by classes that are gone, he submits anew, from his project's list"
     )
     _console.print(*lines, sep="\n", soft_wrap=True)
 
 
-def _print_withdrawn(result: Estimate) -> None:
+def _print_withdrawn(workspace: Workspace, result: Estimate) -> None:
     images = result.spots.withdrawn
     shown = ", ".join(images[:_SHOWN_IMAGES]) + ", …" * (len(images) > _SHOWN_IMAGES)
     _console.print(
         f"spot checks whose answers were withdrawn, for which nobody is asked again: {shown}; "
-        "`sixrayd review status` names their tasks, to be submitted anew",
+        f"`{workspace.command('sixrayd review status')}` names their tasks, to be submitted anew",
         soft_wrap=True,
     )
 

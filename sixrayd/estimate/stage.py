@@ -231,7 +231,7 @@ def estimate_from(
                 (result.evidence.without_proposals, bound.sensitivity_without),
             )
         ),
-        planted_unsent=planted_unsent(workspace),
+        planted_unsent=sum(unsent for unsent, _ in planted_unsent(workspace).values()),
         target=target,
         target_met=bound.meets(target.recall, target.left) if target != Target() else None,
         recapture=_recapture(workspace, material, settings.bound.alpha),

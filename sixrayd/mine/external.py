@@ -112,7 +112,8 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
     Raises:
         SettingsError: there is no such file, or the images of a list of results are not named.
         WorkspaceError: nothing is ingested, or the name is taken.
-        AnnotationError: not COCO or VOC, too large, or a row is useless and `on_error` is "stop".
+        AnnotationError: not COCO or VOC, too large, no row can be used, or one cannot and
+            `on_error` is "stop".
     """
     files = _files(settings)
     model = settings.model_name or settings.name
@@ -130,6 +131,7 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
         if fresh:
             taking = _Taking(workspace, settings)
             taking.take(files)
+            taking.check_any()
             workspace.begin(run)
             run = taking.write(run, folder)
             workspace.finish(run)
@@ -205,6 +207,21 @@ class _Taking:
         else:
             self._take_coco()
 
+    def check_any(self) -> None:
+        """Refuse what is wholly skipped: that is no mining that found nothing.
+
+        Raises:
+            AnnotationError: it is.
+        """
+        if not self.faults or self.counts.total() or len(self.found):
+            return
+        kinds = ", ".join(f"{number:,} × {why}" for why, number in self.reasons.most_common())
+        first = self.faults[0]
+        raise AnnotationError(
+            f"{self.settings.detections}: none of its detections can be used, so nothing is taken "
+            f"over: {kinds}; first {first['where']}: {first['error']}; take those of this release"
+        )
+
     def write(self, run: Run, folder: Path) -> Run:
         """Write the candidates; the run with its outputs and counts."""
         lines = (json.dumps(fault, ensure_ascii=False) + "\n" for fault in self.faults)
@@ -271,9 +288,10 @@ class _Taking:
                 raise
             text = str(error).removeprefix(f"{where}: ")
             raise _RowError(Flaw.UNREADABLE_LABELS, text) from error
-        for finding in found.findings:
-            if finding.text.endswith("; left out"):
-                self._fault(where, str(finding).removeprefix(f"{where}: "), finding.flaw)
+        left_out = [each for each in found.findings if each.text.endswith("; left out")]
+        for finding in left_out:
+            self._fault(where, str(finding).removeprefix(f"{where}: "), finding.flaw)
+        self.counts["empty"] += not (found.objects or left_out)
         for number, item in enumerate(found.objects, 1):
             score = item.provenance.score if item.provenance else None
             try:

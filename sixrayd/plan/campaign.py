@@ -54,6 +54,12 @@ class Sampled:
     taken: int = 0
 
     @property
+    def next_look(self) -> int:
+        """Groups that the next planned look draws, about; 0 where none is left."""
+        left = self.looks[self.taken : self.taken + 1]
+        return sum(max(0, round(share * self.units) - self.drawn) for share in left)
+
+    @property
     def any_size(self) -> bool:
         """Whether draws of any size were begun."""
         return self.taken > 0 and not self.looks

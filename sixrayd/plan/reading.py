@@ -1,5 +1,6 @@
 """What a workspace knows of its campaign."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class Campaign:
         sent, open: of them, sent, and of these not answered.
         known: known items of the review, and of them answered.
         known_left: positives that may still become known items.
+        to_strew: spot checks and planted images that were not sent.
         overhead: time at work over the seconds that tasks take.
     """
 
@@ -55,10 +57,21 @@ class Campaign:
     known: tuple[int, int]
     known_left: int
     overhead: float
+    to_strew: int = 0
 
     def limit(self, queue: int) -> int:
         """What `review push --limit` is given so that so many more images are reviewed."""
-        return self.sent + max(0, queue - self.open)
+        waiting = min(self.to_strew, self.queue - self.sent)  # are hidden among as many
+        return self.sent + max(0, queue - self.open, waiting)
+
+    def images(self, groups: int) -> int:
+        """Images in so many groups, about."""
+        return math.ceil(groups / self.state.groups)
+
+    @property
+    def checks_elsewhere(self) -> bool:
+        """Whether the spot checks are in the review of a round before."""
+        return self.state.sampled.taken > 0 and self.sample != self.name
 
 
 def read_campaign(workspace: Workspace, name: str, options: Mapping[str, Any]) -> Campaign:

@@ -1,13 +1,16 @@
 """The plan: hours divided, what they bring, and the commands that carry it out."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sixrayd.advice.next_step import Judgement
 from sixrayd.core.arrays import FloatArray, IntArray
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
+from sixrayd.estimate.planted import planted_unsent
 from sixrayd.plan.campaign import INTERVAL, CampaignState, Division, Foresight
 from sixrayd.plan.dividing import divide, second_looks, seconds_of
 from sixrayd.plan.reading import Campaign, read_campaign
@@ -83,6 +86,7 @@ def plan(workspace: Workspace, settings: CampaignSettings) -> CampaignPlan:
     workspace.run("mine", name)
     judgement = Judgement(workspace)
     campaign = read_campaign(workspace, name, judgement.push_options(name))
+    campaign = replace(campaign, to_strew=judgement.to_strew(name))
     division, campaign, notes = _divided(workspace, campaign, settings)
     state = campaign.state
     forecast = forecast_of(state, division, campaign.overhead)
@@ -99,8 +103,42 @@ def plan(workspace: Workspace, settings: CampaignSettings) -> CampaignPlan:
         parts=forecast.parts,
         spare_hours=round(division.rest_s * campaign.overhead / 3600, 1),
         steps=steps_of(workspace, judgement, campaign, division, forecast.hours, settings),
-        notes=notes,
+        notes=(
+            *notes,
+            *_of_hiding(campaign, division),
+            *_of_planted(workspace, judgement, campaign, division),
+        ),
     )
+
+
+def _of_hiding(campaign: Campaign, division: Division) -> Iterator[str]:
+    """What the images of the queue take that the spot checks are sent among."""
+    if campaign.checks_elsewhere:
+        return
+    limit = campaign.limit(division.queue) + campaign.images(division.checks)
+    more = min(limit, campaign.queue) - campaign.sent - max(0, division.queue - campaign.open)
+    if more > 0:
+        hours = more * campaign.state.task_s * campaign.overhead / 3600
+        yield (
+            f"{counted(more, 'more image')} of the queue, sent with what is to be hidden "
+            f"among them: {hours:,.1f} hours, which are not in the table"
+        )
+
+
+def _of_planted(
+    workspace: Workspace, judgement: Judgement, campaign: Campaign, division: Division
+) -> Iterator[str]:
+    """Planted threats that nobody is sent by this plan, and what sends them."""
+    unsent, planted = planted_unsent(workspace).get(campaign.name, (0, 0))
+    part = min(1.0, campaign.limit(division.queue) / max(campaign.queue, 1))
+    left = min(unsent, planted - math.ceil(planted * part))
+    if left > 0:
+        whole = judgement.push_of(campaign.name, limit=None, confirm_finds=division.second)
+        yield (
+            f"{left:,} of {counted(planted, 'planted threat')} will not be sent, and with few "
+            "answered reviewers count as overlooking more: they come with more of the queue, all "
+            f"with the whole, `{workspace.command(whole)}`"
+        )
 
 
 @dataclass(frozen=True, slots=True)

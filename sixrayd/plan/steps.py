@@ -69,14 +69,17 @@ class _Steps:
     division: Division
     settings: CampaignSettings
 
-    @property
-    def push(self) -> str:
-        """As far into the queue as there is time for."""
-        limit = self.campaign.limit(self.division.queue)
-        whole = limit >= self.campaign.queue
-        to = None if whole else max(limit, 1)
-        second = self.division.second
-        return self.judgement.push_of(self.campaign.name, limit=to, confirm_finds=second)
+    def push(self, checks: int = 0) -> str:
+        """As far into the queue as there is time for, and further to hide spot checks.
+
+        Args:
+            checks: groups that are to be drawn before it.
+        """
+        campaign = self.campaign
+        limit = campaign.limit(self.division.queue)
+        to = None if limit >= campaign.queue else max(limit, 1)
+        hidden, second = min(campaign.images(checks), campaign.queue - limit), self.division.second
+        return self.judgement.push_of(campaign.name, hidden=hidden, limit=to, confirm_finds=second)
 
     def queue(self, days: _Days) -> Iterator[_Line]:
         campaign, division = self.campaign, self.division
@@ -88,34 +91,35 @@ class _Steps:
         if serve := self.judgement.server_start(campaign.name):
             yield "day 1", (serve,), "the review server"
         if division.queue or division.known:
-            yield "day 1", (self.push,), "the queue, as far as there is time"
-        lines = (*self._each("pull"), self.push)
+            yield "day 1", (self.push(),), "the queue, as far as there is time"
+        lines = (*self._each("pull"), self.push())
         yield days.queue, lines, "each evening: answers in, finds to a second person"
         if self.settings.days > 1:
             why = "the plan by what is known then; each day with the days that are left"
             yield "day 2", (self._plan,), why
 
     def checks(self, days: _Days) -> Iterator[_Line]:
-        campaign, sampled = self.campaign, self.campaign.state.sampled
+        sampled = self.campaign.state.sampled
         number = self.division.checks
         if not number:
             return
-        push = self.judgement.push_of(campaign.sample) if self._elsewhere else self.push
-        then = ("sixrayd estimate --next-look", push)
         again = f"{days.checks}, once those are answered"
+        among = "among as many more of the queue"
         if sampled.looks:
-            yield days.checks, then, "spot checks of the next look"
+            then = ("sixrayd estimate --next-look", self._push_of(sampled.next_look))
+            yield days.checks, then, f"spot checks of the next look, {among}"
         elif sampled.any_size:
-            yield days.checks, (f"sixrayd estimate --sample {number}", push), "spot checks"
+            line = f"sixrayd estimate --sample {number}"
+            yield days.checks, (line, self._push_of(number)), f"spot checks, {among}"
         else:
             looks = sorted({math.ceil(part * number) for part in LOOKS})
             looks = looks if number >= _LEAST_LOOKS else [number]
             line = f"sixrayd estimate --looks {','.join(map(str, looks))}"
-            why = "spot checks at random, once the queue is decided"
-            yield days.checks, (line, push), why
+            why = f"spot checks at random, once the queue is decided, {among}"
+            yield days.checks, (line, self._push_of(looks[0])), why
             if len(looks) > 1:
-                why = f"the next looks, {len(looks) - 1} times in all"
-                yield again, (*self._each("pull"), *then), why
+                why = f"the next looks, {len(looks) - 1} times in all, each sent as `next:` says"
+                yield again, (*self._each("pull"), "sixrayd estimate --next-look"), why
 
     def end(self, days: _Days) -> Iterator[_Line]:
         why = "what reviewers differ on, to one who settles it"
@@ -127,10 +131,17 @@ class _Steps:
         also = (f" --name {shlex.quote(self.campaign.sample)}",) if self._elsewhere else ()
         return tuple(f"sixrayd review {verb}{name}" for name in (self._review, *also))
 
+    def _push_of(self, checks: int) -> str:
+        """The push that sends spot checks once so many groups more are drawn."""
+        if not self._elsewhere:
+            return self.push(checks)
+        sample = self.campaign.sample
+        hidden = self.judgement.to_strew(sample) + self.campaign.images(checks)
+        return self.judgement.push_of(sample, hidden=hidden)
+
     @property
     def _elsewhere(self) -> bool:
-        """Whether the spot checks are in the review of a round before."""
-        return self.campaign.state.sampled.taken > 0 and self.campaign.sample != self.campaign.name
+        return self.campaign.checks_elsewhere
 
     @property
     def _plan(self) -> str:

@@ -19,6 +19,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.core.restored import check_restored
+from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.consensus import conflicts, match_boxes, settle
 from sixrayd.decisions.decision import (
@@ -349,6 +350,12 @@ def print_agreement(result: Agreement) -> None:
     for part in (counts, everyone, pairs, scores):
         if part.row_count:
             console.print(part, "")
+    if result.overall.kappa is None:
+        console.print(
+            f"kappa is not defined: two or more answered {counted(result.shared, 'image')}, too "
+            "few, unlike the others, or all alike",
+            soft_wrap=True,
+        )
     if result.pairs_left_out:
         console.print(f"{result.pairs_left_out:,} more pairs, with fewer images in common")
 

@@ -9,7 +9,7 @@ import click
 from rich.console import Group
 from rich.live import Live
 
-from sixrayd.advice.next_step import echo_next
+from sixrayd.advice.next_step import echo_next, next_lines
 from sixrayd.advice.reviews import OnServer
 from sixrayd.advice.rounds import round_training
 from sixrayd.core.command import (
@@ -240,7 +240,7 @@ def pull(context: click.Context, /, workspace: Workspace, as_json: bool, **optio
         lanes, skipped = result.progress.by_lane, result.skipped
         told = OnServer(lanes, 0, result.unsettled, result.lacking, skipped)
         echo_next(workspace, on_server={result.name: told})
-    print_problems(result, as_json)
+    print_problems(workspace, result, as_json)
     if result.problems:
         context.exit(3)
 
@@ -275,7 +275,8 @@ def status(workspace: Workspace, watch: float | None, as_json: bool, **options: 
         if found.progress.left:
             show_links(workspace, {**options, "name": found.name})
         print_status(workspace, found)
-        echo(f"next: {found.next}")
+        for line in next_lines(found.next):
+            echo(line)
     else:
         with Live(console=out, auto_refresh=False) as live, suppress(KeyboardInterrupt):
             while True:
@@ -372,4 +373,4 @@ def _tell_pushed(
 
 
 def _shown(workspace: Workspace, result: "ReviewStatus") -> Group:
-    return Group(status_table(workspace, result), f"next: {result.next}")
+    return Group(status_table(workspace, result), *next_lines(result.next))

@@ -66,15 +66,17 @@ def _tell_ended(tasks: int) -> None:
         )
 
 
-def print_problems(result: "PullResult", as_json: bool) -> None:
+def print_problems(workspace: Workspace, result: "PullResult", as_json: bool) -> None:
     """What in a pull needs a look."""
     if result.problems and not as_json:
+        line = workspace.command("sixrayd review withdraw")
         say(
             "These need a look; what is left out or no decision does not count, the rest does. "
-            "Submit them again in Label Studio, or end them with `sixrayd review withdraw`:"
+            f"Submit them again in Label Studio, or end them with `{line}`:"
         )
     for problem in result.problems[:_SHOWN_PROBLEMS]:
-        say(str(problem))
+        where = result.addresses.get(problem.task, "")
+        say(f"{problem}" + f"; at {where}" * bool(where))
     if len(result.problems) > _SHOWN_PROBLEMS:
         say(f"and {len(result.problems) - _SHOWN_PROBLEMS} more; --json lists all")
 
@@ -165,9 +167,10 @@ def _pulled_notes(result: "PullResult", lines: _ToType) -> Iterator[str]:
     yield from _own_looks(result.progress.own_looks)
     if result.gone:
         more = ", …" * (result.gone > _SHOWN_ENDED)
+        line = lines.workspace.command("sixrayd review withdraw")
         yield (
             f"{counted(result.gone, 'decision')} kept, though the server has the annotation no "
-            "more, as after a restored backup; `sixrayd review withdraw` ends what is not to "
+            f"more, as after a restored backup; `{line}` ends what is not to "
             f"count: {', '.join(result.gone_images[:_SHOWN_ENDED])}{more}"
         )
     if result.foreign_tasks:
@@ -222,7 +225,10 @@ def _open_ends(result: "PullResult | ReviewStatus", lines: _ToType) -> Iterator[
         told = f"{counted(gone, 'task')} without an answer gone from the server"
         yield f"{told}: `{line}` sends them again"
     if ended := result.progress.ended:
-        named = [f"{image} (task {task})" for task, image in sorted(ended.items())]
+        named = [
+            f"{image} ({result.addresses.get(task, f'task {task}')})"
+            for task, image in sorted(ended.items())
+        ]
         more = ", …" * (len(named) > _SHOWN_ENDED)
         yield (
             f"{counted(len(named), 'task')} of answers withdrawn or taken back: who answered is "

@@ -1,12 +1,14 @@
 """Which of the problems that a pull found are still open."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from sixrayd.core.records import ADJUDICATION, Rule, Verdict
 from sixrayd.decisions.consensus import unsettled
 from sixrayd.decisions.decision import Decision, standing_decisions
 from sixrayd.review.cursor import Known, Outcome, Problem
 
+TaskAddress = Callable[[int, int], str]  # of a project and its task
 CHANGED_BY_ANOTHER = "was changed by another"
 
 
@@ -31,6 +33,24 @@ def open_problems(known: Iterable[Known], decisions: Iterable[Decision]) -> tupl
             item, problem, standing.get(problem.image_id, ()), problem.image_id in differing
         )
     )
+
+
+def addresses(
+    rows: Iterable[Mapping[str, Any]],
+    problems: Iterable[Problem],
+    ended: Iterable[int],
+    address: TaskAddress,
+) -> dict[int, str]:
+    """Where the tasks are opened that people have to see to, by task.
+
+    Args:
+        rows: of `TASK_SCHEMA`.
+        ended: tasks of which no answer stands, see `Progress.ended`.
+    """
+    wanted = {problem.task for problem in problems}.union(ended)
+    return {
+        row["task"]: address(row["project"], row["task"]) for row in rows if row["task"] in wanted
+    }
 
 
 def _is_settled(item: Known, problem: Problem, said: Sequence[Decision], differs: bool) -> bool:

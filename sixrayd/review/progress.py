@@ -12,6 +12,7 @@ from sixrayd.core.records import ADJUDICATION, Kind, Rule, Verdict
 from sixrayd.decisions.consensus import settle
 from sixrayd.decisions.decision import (
     Decision,
+    answered_by_lane,
     answers,
     ended_tasks,
     moment_of,
@@ -93,17 +94,14 @@ def count_progress(
         for item in decision.boxes
     )
     ended = ended_tasks(rows, [*said, *planted_said])
-    left = len(sent - done - ended.keys())
+    left, by_lane = len(sent - done - ended.keys()), answered_by_lane(rows, done)
     work = _seconds_at_work(flat)
     hours_left, finish = _forecast(left, flat, work)
     return Progress(
         tasks=len(sent),
-        decided=len(done),
+        decided=sum(answered for answered, _ in by_lane.values()),
         left=left,
-        by_lane={
-            lane: (sum(key[0] == lane for key in sent & done), sum(key[0] == lane for key in sent))
-            for lane in sorted({lane for lane, _ in sent})
-        },
+        by_lane=by_lane,
         by_person=_by_person(given),
         twice=_answered_twice(answers(said)),
         own_looks=_own_looks(answers(said)),

@@ -12,7 +12,7 @@ from sixrayd.decisions.versions import Row, newest_versions
 from sixrayd.review.cursor import Outcome, Problem
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project
 from sixrayd.review.leaving import end_tasks_of_gone
-from sixrayd.review.problems import open_problems
+from sixrayd.review.problems import addresses, open_problems
 from sixrayd.review.progress import Progress
 from sixrayd.review.reading import fetch
 from sixrayd.review.server import connect
@@ -40,6 +40,7 @@ class PullResult:
     problems: tuple[Problem, ...]  # that are not settled
     unsettled: Unsettled
     progress: Progress
+    addresses: Mapping[int, str]  # of tasks that people have to see to
 
 
 def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
@@ -98,6 +99,7 @@ def pull(workspace: Workspace, settings: PullSettings) -> PullResult:
             classes_in_use(workspace),
         ),
         progress=progress,
+        addresses=addresses(folder.tasks(), problems, progress.ended, server.task_address),
     )
 
 

@@ -170,6 +170,9 @@ class ReviewServer(Protocol):
     def project_address(self, project: int) -> str:
         """Where people open a project in their browser."""
 
+    def task_address(self, project: int, task: int) -> str:
+        """Where people open one task of a project."""
+
     def invitation(self, project: int) -> str:
         """Where a new person joins and begins with a project; whoever has the address can."""
 

@@ -11,7 +11,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import all_decisions, decisions_of, standing_decisions
 from sixrayd.decisions.unsettled import Unsettled, classes_in_use, count_unsettled, sent_elsewhere
 from sixrayd.review.folder import ReviewFolder, newest_review, pushed_project, reviews_of
-from sixrayd.review.problems import open_problems
+from sixrayd.review.problems import addresses, open_problems
 from sixrayd.review.progress import Progress, count_progress
 from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.order import ORDERED, forecast, order
@@ -33,6 +33,7 @@ class ReviewStatus:
         lacking: tasks that the server has no more, by lane.
         not_sent: images that the mining flagged and nobody was sent.
         next: what is to be done, as `sixrayd status` has it.
+        addresses: of tasks whose answers were withdrawn or taken back.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ReviewStatus:
     lacking: Mapping[str, int]
     not_sent: int
     next: Step
+    addresses: Mapping[int, str]
 
 
 def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatus:
@@ -86,6 +88,7 @@ def review_status(workspace: Workspace, settings: StatusSettings) -> ReviewStatu
         lacking=lacking,
         not_sent=judgement.reviews.not_sent(folder.name),
         next=judgement.step,
+        addresses=addresses(folder.tasks(), (), progress.ended, server.task_address),
     )
 
 

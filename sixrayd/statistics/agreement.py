@@ -69,10 +69,15 @@ def cohen_kappa(first: IntArray, second: IntArray, copies: FloatArray) -> FloatA
 def fleiss_kappa(counts: IntArray, copies: FloatArray) -> FloatArray:
     """(R,) agreement of several reviewers beyond chance, all with the same habits.
 
+    Without gaps it is -1 at least. With gaps chance is taken of all images and agreement of those
+    that two or more answered; where these are too few, or unlike the others, for the two to be of
+    one thing it would fall below, and is not defined.
+
     Source: Fleiss 1971, Psychol. Bull. 76:378-382; with gaps: Gwet 2014, as `percent_agreement`.
     """
     chance = (_prevalence(counts, copies) ** 2).sum(axis=1)
-    return _beyond(percent_agreement(counts, copies), chance)
+    kappa = _beyond(percent_agreement(counts, copies), chance)
+    return np.where(kappa < -1 - 1e-12, np.nan, kappa)
 
 
 def krippendorff_alpha(counts: IntArray, copies: FloatArray) -> FloatArray:

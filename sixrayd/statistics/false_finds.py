@@ -68,6 +68,8 @@ class FalseFinds:
     def words(self) -> str:
         """One line for whoever reads a bound or an export."""
         known = self.expected
+        if known is None and not self.alone:
+            return f"false finds: none counted, all {self.found:,} found images were seen by two"
         if known is None:
             return (
                 f"false finds: NOT MEASURED, {self.alone:,} of {self.found:,} found images were "

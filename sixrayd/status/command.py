@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import click
 
+from sixrayd.advice.next_step import next_lines
 from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.advice.reviews import ReviewState
 from sixrayd.core.command import json_option, print_json, workspace_option
@@ -62,7 +63,7 @@ def _lines(report: StatusReport) -> Iterator[str]:
         yield f"running now: {what}"
     if report.next.why and report.next.command:
         yield f"why: {report.next.why}"
-    yield f"next: {report.next}"
+    yield from next_lines(report.next)
 
 
 def _of_result(result: ResultStatus, state: ReviewState | None) -> Iterator[str]:
@@ -85,7 +86,8 @@ def _of_result(result: ResultStatus, state: ReviewState | None) -> Iterator[str]
 
 
 def _of_people(state: ReviewState) -> str:
-    parts = [f": {state.answered:,} of {counted(state.tasks, 'answer')}"]
+    answered, tasks = state.in_all
+    parts = [f": {answered:,} of {counted(tasks, 'answer')}"]
     for count, what in (
         (state.not_pulled, "not brought in"),
         (state.to_confirm, "finds for a second person"),

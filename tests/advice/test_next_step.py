@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sixrayd.advice.next_step import Judgement, Step
+from sixrayd.advice.next_step import Judgement, Step, echo_next
 from sixrayd.advice.reviews import OnServer
 from sixrayd.advice.rounds import round_training
 from sixrayd.core.files import make_folder, write_json
@@ -85,7 +85,7 @@ def step(workspace, **on_server):
     found = Judgement(workspace, on_server).step
     tail = f" -w {workspace.root}"
     assert not found.command or found.command.endswith(tail)
-    return Step(found.command.removesuffix(tail), found.why, found.waits_for)
+    return replace(found, command=found.command.removesuffix(tail))
 
 
 def everybody(verdict=NOTHING):
@@ -437,6 +437,45 @@ def test_spot_checks_of_an_older_review_are_waited_for(tmp_path):
         assert step(workspace, rfb=told).why == "1 answer to bring in"
 
 
+def test_what_is_flagged_goes_to_people_while_a_model_learns(tmp_path):
+    workspace = built(tmp_path)
+    workspace.begin(Run("models", "round-2", {}, {}))
+    with server_up(workspace):
+        step_now = step(workspace)
+        assert step_now.command == "sixrayd train --name round-2"
+        assert step_now.meanwhile == f"sixrayd review push -w {tmp_path}"
+        with workspace.lock("models"):
+            at_work = step(workspace)
+        assert at_work.waits_for.startswith("process ")
+        assert at_work.meanwhile == step_now.meanwhile
+        mined = Run("mine", "rfb", {"model": "rfb"}, workspace.upstream(("models", "rfb")))
+        workspace.finish(mined)
+        learnt(workspace, "rfb", 0.0)  # what it flagged wastes people's time
+        workspace.finish(replace(mined, inputs=workspace.upstream(("models", "rfb"))))
+        workspace.begin(Run("models", "round-2", {}, {}))
+        assert (step(workspace).command, step(workspace).meanwhile) == (step_now.command, "")
+
+
+def test_checks_of_a_round_before_go_to_people_while_others_are_waited_for(tmp_path, capsys):
+    workspace = built(tmp_path)
+    reviewed(workspace, everybody())
+    row = {"image_id": "N0000008", "group": "N0000008", "stratum": "unflagged", "draw": 1}
+    path = workspace.folder("estimate", "rfb") / "sample.parquet"
+    write_table(path, [{**row, "place": 1}], SAMPLE_SCHEMA)
+    build_mine(workspace, "round-2", FLAGGED[:2])
+    newer = reviewed(workspace, name="round-2")
+    write_table(
+        newer / "tasks.parquet", [{**_tasks(newer)[0], "image_id": "N0000007"}], TASK_SCHEMA
+    )
+    with server_up(workspace):
+        assert step(workspace).waits_for == "reviewers"
+        echo_next(workspace)
+    assert capsys.readouterr().out.splitlines() == [
+        f"meanwhile: sixrayd review push --name rfb -w {tmp_path}",
+        f"next: reviewers, then sixrayd review pull --name round-2 -w {tmp_path}",
+    ]
+
+
 def test_a_broken_table_is_seen_to_first(tmp_path):
     workspace = built(tmp_path)
     folder = reviewed(workspace, everybody())
@@ -478,7 +517,8 @@ def test_what_runs_now_is_waited_for_where_it_is_in_the_way(tmp_path):
     finish(workspace, "models", "newer")
     workspace.begin(Run("models", "later", {}, {}))
     with workspace.lock("models"):
-        assert step(workspace) == Step("sixrayd status", f"{told} is at work", told)
+        waits = Step("sixrayd status", f"{told} is at work", told)
+        assert replace(step(workspace), meanwhile="") == waits
     assert step(workspace).command == "sixrayd train --name later"
 
 

@@ -151,7 +151,7 @@ def test_the_steps_of_a_campaign_one_after_the_other(runner, campaign):
 
     words = words_of(first)
     assert "Found: 0. At most 8 may be missed (95 % sure), best guess unknown." in words
-    assert "No group is drawn: `sixrayd estimate --looks N,N,…`" in words
+    assert "No group is drawn: `sixrayd estimate --looks N,N,… -w " in words
     words = words_of(last)
     assert "Found: 0. At most 0 may be missed (95 % sure), best guess 0.0." in words
     assert "At least 100.0 % of all contraband groups are found." in words

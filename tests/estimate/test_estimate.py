@@ -298,7 +298,7 @@ def test_what_the_command_prints(campaign, runner):
     more = result.checks_to_halve
     assert f"About {more} more checks would halve it, if they find as often as so far." in text
     assert "Target (at most 5 missed and 90 % found): not met yet." in text
-    assert "NOT MEASURED, taken as 100 %; `sixrayd review plant` measures it" in text
+    assert "NOT MEASURED, taken as 100 %; `sixrayd review plant -w " in text
     assert f"{order[8]}  unsure: ann@example.org" in lines
     document = json.loads(runner.invoke(command, [*base, "--json"]).stdout)
     assert (document["upper"], document["target_met"]) == (result.upper, None)

@@ -1,9 +1,11 @@
 """What `sixrayd estimate` prints, word by word."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.plan import Cost, Costs
 from sixrayd.estimate.printing import print_costs, print_estimate, print_sample
 from sixrayd.estimate.sample import SampleResult
@@ -37,6 +39,7 @@ COSTS = Costs(
 )
 ROW = {"found": 3, "estimate": 1.25, "unchecked": 0, "upper": 7, "recall": 0.29999}
 SPOTS = Spots(draws=1, drawn=12, counted=8, behind=1, unanswered=3, to_settle={}, looks=())
+HERE = Workspace("workspace")  # the usual one, which commands need not name
 RESULT = Estimate(
     name="first",
     folder="/ws/estimate/first",
@@ -63,14 +66,15 @@ RESULT = Estimate(
 )
 
 
-def printed(capsys, show, result):
+def printed(capsys, show, *result):
     """Lines without the panel's frame."""
-    show(result)
+    show(*result)
     return [line.strip("│╭╮╰╯─ ") for line in capsys.readouterr().out.splitlines()]
 
 
 def text(capsys, **changes):
-    return " ".join(" ".join(printed(capsys, print_estimate, replace(RESULT, **changes))).split())
+    lines = printed(capsys, print_estimate, HERE, replace(RESULT, **changes))
+    return " ".join(" ".join(lines).split())
 
 
 def spots(**changes):
@@ -133,7 +137,7 @@ def test_costs_of_a_target(capsys):
 
 
 def test_an_estimate(capsys):
-    lines = printed(capsys, print_estimate, RESULT)
+    lines = printed(capsys, print_estimate, HERE, RESULT)
 
     assert lines[0] == "what first still misses"
     assert lines[-1] == "/ws/estimate/first/estimate.json, estimate.png"
@@ -262,7 +266,7 @@ def test_no_class_at_all(capsys):
 def test_images_to_settle_are_shown_up_to_twenty(capsys, number):
     waiting = {f"N{n:07d}": f"unsure: 鲍勃 [{n}] " + "x" * 99 for n in range(number)}
 
-    print_estimate(replace(RESULT, spots=spots(to_settle=waiting)))
+    print_estimate(HERE, replace(RESULT, spots=spots(to_settle=waiting)))
 
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("spot checks that hold back those behind them; settle them first:")
@@ -277,7 +281,7 @@ def test_images_to_settle_are_shown_up_to_twenty(capsys, number):
 
 
 def test_withdrawn_checks_are_named_with_what_to_do(capsys):
-    print_estimate(replace(RESULT, spots=spots(withdrawn=("N0000003",))))
+    print_estimate(HERE, replace(RESULT, spots=spots(withdrawn=("N0000003",))))
     assert (
         "spot checks whose answers were withdrawn, for which nobody is asked again: N0000003; "
         "`sixrayd review status` names their tasks, to be submitted anew\n"
@@ -289,3 +293,14 @@ def test_another_bound_is_named(capsys):
         "estimate/second says at most 1,545 of the same remainder. Hold to one of them, named "
         "before either is read: the smaller of two is no bound at this confidence."
     ) in text(capsys, others={"second": 1545})
+
+
+def test_commands_name_the_workspace_that_they_are_for(capsys):
+    """Typed as they stood, they drew and sent in the folder `workspace` of where one was."""
+    shown = spots(draws=0, drawn=0, to_settle={"N1": "unsure"}, withdrawn=("N2",))
+    measure = "NOT MEASURED; `sixrayd review plant` measures it"
+    result = replace(RESULT, spots=shown, planted_unsent=1, rests_on=(measure,))
+    text = " ".join(printed(capsys, print_estimate, Workspace("/ws"), result))
+    lines = re.findall("`(sixrayd [^`]+)`", " ".join(text.split()))
+    assert len(lines) == 5
+    assert all(line.endswith(" -w /ws") for line in lines)

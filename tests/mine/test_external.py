@@ -187,11 +187,39 @@ def test_each_fault_is_one_line_and_the_rest_is_taken(workspace, tmp_path):
 
 
 def test_a_number_too_large_for_any_computer_is_a_fault(workspace, tmp_path):
-    settings = results(tmp_path, GOOD)
-    text = settings.detections.read_text().replace("0.75", "1" + "0" * 400)
+    settings = results(tmp_path, GOOD, GOOD)
+    text = settings.detections.read_text().replace("0.75", "1" + "0" * 400, 1)
     settings.detections.write_text(text)
 
     assert take_detections(workspace, settings).skipped == 1
+
+
+def test_what_is_wholly_skipped_is_no_mining_that_found_nothing(workspace, tmp_path):
+    """`next:` had spot checks drawn of a release that no detector had looked at."""
+    settings = results(tmp_path, *[{**GOOD, "image_id": 4}] * 2, {**GOOD, "score": 2})
+
+    with pytest.raises(AnnotationError) as caught:
+        take_detections(workspace, settings)
+
+    assert str(caught.value) == (
+        f"{settings.detections}: none of its detections can be used, so nothing is taken over: "
+        "2 × image that the release lacks, 1 × score that is none from 0 to 1; first results.json: "
+        "detection 1: image 'N0099999': is not in the release; take those of this release"
+    )
+    assert not workspace.folder("mine", "other").exists()
+    faint = {**GOOD, "score": 0.01}
+    told = take_detections(workspace, results(tmp_path, {**GOOD, "score": 2}, faint))
+    assert (told.flagged, told.below_threshold, told.skipped) == (0, 1, 1)
+
+
+def test_files_without_an_object_beside_a_broken_one_are_a_mining_that_found_nothing(
+    workspace, tmp_path
+):
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "N0000001.xml").write_bytes(voc_xml("N0000001"))
+    (tmp_path / "voc" / "N0000002.xml").write_bytes(b"<broken")
+    told = take_detections(workspace, ExternalSettings(tmp_path / "voc", "other"))
+    assert (told.flagged, told.skipped) == (0, 1)
 
 
 def test_stop_ends_at_the_first_fault_and_leaves_nothing(workspace, tmp_path):
@@ -426,6 +454,7 @@ def test_a_broken_member_packed_by_lzma_is_skipped(workspace, tmp_path):
     path = tmp_path / "voc.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("N0000001.xml", voc_xml("N0000001", GUN))
+        archive.writestr("N0000002.xml", voc_xml("N0000002", GUN))
     data = bytearray(path.read_bytes())
     data[30 + len("N0000001.xml") + 4] = 0xFF  # what LZMA is told of its data
     path.write_bytes(data)
@@ -596,8 +625,9 @@ def test_what_a_workspace_says_at_length_is_not_said_of_each_detection(tmp_path)
     workspace = Workspace(tmp_path / "workspace")
     classes = [f"class {number} {'y' * 400}" for number in range(100)]
     broken = Picture("N0000002", error="x" * 100_000)
-    build_shards(workspace, [Picture("N0000001"), broken], classes=classes)
-    rows = [GOOD, GOOD | {"image_id": 2}] * 3
+    pictures = [Picture("P00001"), Picture("N0000001"), broken]
+    build_shards(workspace, pictures, classes=classes)
+    rows = [*[GOOD, GOOD | {"image_id": 2}] * 3, GOOD | {"image_id": "p"}]
 
     assert take_detections(workspace, results(tmp_path, *rows)).skipped == 6
     lines = (workspace.folder("mine", "other") / "skipped.jsonl").read_text().splitlines()

@@ -1,27 +1,33 @@
 """The plan of a workspace: right after the mining, midway, and the commands that it names."""
 
 import json
+import math
 import shlex
 import shutil
 
 import click
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.records import CANDIDATE_SCHEMA
+from sixrayd.core.files import write_json
+from sixrayd.core.records import CANDIDATE_SCHEMA, TASK_SCHEMA
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import SampleSettings
 from sixrayd.plan.settings import CampaignSettings
 from sixrayd.plan.stage import plan
+from sixrayd.review.planting.planted import PLANTED_SCHEMA
 from tests.estimate.campaigns import GUN, Campaign, name_of, sample_rows
 from tests.estimate.test_planted import plant
 from tests.workspaces import MISSED, Says, build_mine
 
 DAY = CampaignSettings(2, 2, 0.25)  # 360 tasks of ten seconds
+TWO_MINUTES = CampaignSettings(1, 1, 1 / 30)
 
 
 def mined(root):
@@ -70,10 +76,13 @@ def test_right_after_the_mining(tmp_path):
     # Two are hidden by the release's size, many more or fewer as likely.
     assert result.finds.low < 2 < result.finds.high
     assert result.left.low < result.left.middle < result.left.high
-    assert result.notes == (
+    first, second = result.notes
+    assert first == (
         "nothing measures the reviewers: 0 labelled positives are left to strew in, too few to "
-        "prove anything in this time; the bound takes them to overlook nothing",
+        "prove anything in this time; the bound takes them to overlook nothing"
     )
+    more = 150 - result.parts[0].tasks
+    assert second.startswith(f"{more} more images of the queue, sent with what is to be hidden ")
     assert not workspace.folder("review").exists()
 
 
@@ -89,12 +98,15 @@ def test_its_commands_are_right(tmp_path):
     push = next(params for line, params in lines if "review push" in line)
     queue = next(part.tasks for part in result.parts if part.name == "queue")
     assert (push["limit"], push["confirm_finds"]) == (None if queue == 150 else queue, 1.0)
-    looks = next(p["looks"] for line, p in lines if "--looks" in line).split(",")
+    place = next(n for n, (line, _) in enumerate(lines) if "--looks" in line)
+    looks = lines[place][1]["looks"].split(",")
+    assert lines[place + 1][1]["limit"] == min(150, queue + int(looks[0])) > queue
     checks = next(part.tasks for part in result.parts if part.name == "spot checks")
     assert [int(look) for look in looks] == sorted(map(int, looks)) and int(looks[-1]) == checks
     drawn = draw_sample(workspace, SampleSettings(looks=tuple(map(int, looks))))
     assert drawn.looks == len(looks) == 4
-    assert "the next looks, 3 times in all" in [step.why for step in result.steps]
+    why = "the next looks, 3 times in all, each sent as `next:` says"
+    assert why in [step.why for step in result.steps]
     again = next(params for line, params in lines if "sixrayd plan" in line)
     assert (again["reviewers"], again["days"], again["hours"]) == (2, 1.0, 0.25)
 
@@ -151,6 +163,57 @@ def test_checks_of_the_round_before_are_pulled_and_settled(tmp_path):
     assert result.name == "second"
     assert ruled == [*pulls, "review adjudicate", "review adjudicate --name first"]
     assert bound == [*pulls, "estimate"]
+
+
+def test_checks_are_sent_among_as_many_more_of_the_queue_as_next_says(tmp_path):
+    """What came by itself could be told, since the queue was decided."""
+    workspace = sent(reviewed(tmp_path), 100)
+    draw_sample(workspace, SampleSettings(looks=(30, 300)))
+    drawn = len(sample_rows(workspace))
+    assert 15 < drawn < 50
+    wanted = f" --limit {100 + drawn} "
+    assert wanted in Judgement(workspace).step.command
+
+    pushes = [line for line, _ in typed(plan(workspace, TWO_MINUTES)) if "review push" in line]
+    assert wanted in pushes[0]
+
+
+def test_planted_threats_that_stay_unsent_are_told_of_with_what_sends_them(tmp_path):
+    """With three of sixty answered 795 of 800 may be missed, for weeks of people's work."""
+    campaign = reviewed(tmp_path)
+    rows = [(f"N{n:07d}", "planted", "Gun", 1, 1, 9, 9, False) for n in range(900, 960)]
+    plant(campaign, rows, [Says("N0000900", MISSED, GUN)])
+    path = campaign.workspace.folder("review", "first") / "planted" / "planted.parquet"
+    blank = {field.name: "" if field.type == "string" else 1 for field in PLANTED_SCHEMA}
+    write_table(path, [blank | row for row in pq.read_table(path).to_pylist()], PLANTED_SCHEMA)
+    workspace = sent(campaign, 100, "N0000900")
+
+    result = plan(workspace, TWO_MINUTES)
+
+    limit = next(p["limit"] for line, p in typed(result) if "review push" in line)
+    assert 100 < limit < 150
+    share = next(f" {p['confirm_finds']:g}" for line, p in typed(result) if "review push" in line)
+    assert (
+        f"{60 - math.ceil(60 * limit / 150)} of 60 planted threats will not be sent, and with few "
+        "answered reviewers count as overlooking more: they come with more of the queue, all with "
+        f"the whole, `sixrayd review push --confirm-finds{share} --url https://labels.example.org "
+        f"-w {workspace.root}`"
+    ) in result.notes
+    assert not any("planted" in note for note in plan(workspace, DAY).notes)  # which sends all
+
+
+def sent(campaign, limit, *others):
+    """So much of its queue was pushed, and others, to somebody else's server."""
+    folder = campaign.workspace.folder("review", "first")
+    rows = [
+        {"image_id": image_id, "lane": "1", "kind": "candidate", "rank": n, "image_score": 0.5}
+        | {"project": 1, "task": n, "candidates": []}
+        for n, image_id in enumerate([*map(name_of, range(1, limit + 1)), *others], 1)
+    ]
+    write_table(folder / "tasks.parquet", rows, TASK_SCHEMA)
+    project = {"key": "ab12", "server": "https://labels.example.org", "books": [], "inputs": {}}
+    write_json(folder / "project.json", project | {"settings": {"limit": limit}})
+    return campaign.workspace
 
 
 @pytest.mark.long

@@ -207,6 +207,17 @@ def test_it_is_printed(tmp_path, capsys, monkeypatch):
     assert any(line.startswith("AC1 0.") and " to " in line for line in lines)
 
 
+def test_a_kappa_that_few_images_do_not_define_is_said_to_be_none(tmp_path, capsys):
+    alone = [Says(image_id, NOTHING, (), ANN) for image_id in IDS]
+    result = agreement(built(tmp_path, [*alone, Says(IDS[0], MISSED, (GUN,), BOB)]))
+    print_agreement(result)
+    assert result.overall.kappa is None
+    assert (
+        "kappa is not defined: two or more answered 1 image, too few, unlike the others, or all "
+        "alike\n"
+    ) in capsys.readouterr().out
+
+
 def two_say(root, cells):
     """A review of two people; `cells` counts images by what the one and the other said."""
     answers, ids = [], []

@@ -118,7 +118,8 @@ def test_what_is_no_decision_or_odd_is_named(site):
         "alone, others who work there are given them\n"
     )
     assert skips in shell.stdout
-    assert str(result.problems[0]) in shell.stderr
+    opened = f"{site.connection.url}/projects/{project}/data?task={by_number[empty]}"
+    assert f"{result.problems[0]}; at {opened}\n" in shell.stderr
 
 
 def test_what_a_restored_backup_shows_again_is_not_complained_of_again(site):

@@ -64,6 +64,13 @@ def test_four_raters_with_gaps():
     assert round(float(krippendorff_alpha(counts, once(counts))[0]), 3) == 0.743
 
 
+def test_kappa_below_its_least_is_not_defined():
+    """Chance of ten images, agreement of one: -9.5, where two who always differ have -1."""
+    counts = np.array([[1, 1], *[[0, 1]] * 9])
+    assert np.isnan(fleiss_kappa(counts, once(counts))).all()
+    assert fleiss_kappa(counts[:1], once(counts[:1])) == pytest.approx([-1])
+
+
 def test_krippendorff_s_binary_example():
     first, second = "0100000010", "1110010000"
     counts = counts_of([a + b for a, b in zip(first, second, strict=True)], "01")

@@ -80,5 +80,10 @@ def test_what_nobody_measured_is_said():
     )
 
 
+def test_where_two_saw_each_find_nobody_is_sent_to_look_again():
+    found = FalseFinds(found=12, alone=0)
+    assert found.words == "false finds: none counted, all 12 found images were seen by two"
+
+
 def test_a_workspace_without_shams(tmp_path):
     assert sham_alarms(Workspace(tmp_path)) == (0, 0)

@@ -9,12 +9,14 @@ from click.testing import CliRunner
 
 from sixrayd.advice.results import ResultStatus, StageProgress
 from sixrayd.core.files import write_json
+from sixrayd.core.records import ADJUDICATION
 from sixrayd.core.workspace import ASIDE, STAGES, Run, Workspace
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.review.folder import ReviewFolder
 from sixrayd.status.command import status
 from sixrayd.status.report import status_report
-from tests.workspaces import NOTHING, Says, Small, build_mine, build_review
+from tests.workspaces import BOB, NOTHING, UNSURE, Says, Small, build_mine, build_review
 
 
 def finish(workspace: Workspace, stage: str, name: str = "", *before: tuple[str, str]) -> None:
@@ -191,6 +193,23 @@ def test_people_a_run_and_many_results_fit_one_screen(tmp_path: Path) -> None:
     assert told["next"]["waits_for"] == "reviewers"
     assert told["running"] == [f"process {os.getpid()}: sixrayd train"]
     assert (told["reviews"][0]["lanes"], told["not_sent"]) == ({"1": [1, 2]}, 1)
+
+
+def test_what_an_adjudicator_answered_counts_as_in_the_status_of_the_review(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    build_mine(workspace, "first", ["N0000001"])
+    said = [Says("N0000001", UNSURE), Says("N0000001", NOTHING, (), BOB, lane=ADJUDICATION)]
+    build_review(workspace, "first", ["N0000001"], [said])
+    folder = ReviewFolder(workspace, "first")
+    write_json(folder.path / "project.json", {"key": "ab", "books": [], "inputs": {}})
+    folder.write_tasks([*folder.tasks(), {**folder.tasks()[0], "lane": ADJUDICATION}])
+    (state,) = status_report(workspace).reviews
+    counts = folder.progress()
+    assert state.in_all == (counts.decided, counts.tasks) == (2, 2)
+    shown = CliRunner().invoke(status, ["-w", str(tmp_path)])
+    assert any(
+        line.startswith("review/first") and "2 of 2" in line for line in shown.stdout.splitlines()
+    )
 
 
 def test_an_audit_that_counts_nothing_is_shown_without_counts(tmp_path: Path) -> None:

@@ -56,6 +56,10 @@ class LabelStudioReview(LabelStudio):
         """As `ReviewServer` has it."""
         return project_address(self.connection, project)
 
+    def task_address(self, project: int, task: int) -> str:
+        """As `ReviewServer` has it."""
+        return f"{self.project_address(project)}?task={task}"
+
     def invitation(self, project: int) -> str:
         """As `ReviewServer` has it; it leads whoever has an account already to the project, too."""
         labelling = urlsplit(self.project_address(project)).path + "?labeling=1"
