@@ -97,7 +97,7 @@ class _Mirrors:
 
     def __init__(self, stack: ExitStack, patience: Patience, traffic: Traffic) -> None:
         self._stack, self._patience, self._traffic = stack, patience, traffic
-        self._client = stack.enter_context(web_client(patience))
+        self._client = stack.enter_context(web_client())
         self._open: dict[str, Mirror] = {}
 
     def at(self, urls: Sequence[str]) -> tuple[Mirror, ...]:
