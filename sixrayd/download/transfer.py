@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
 from sixrayd.core.pace import LateError, Pace, Peer, within
 from sixrayd.core.printing import echo
+from sixrayd.core.progress import Report
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -31,7 +32,6 @@ _BLOCK = 4096  # bytes that a file takes at least
 _ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
 _GONE = (404, 410)
 _AGAIN = (408, 425, 429)
-Report = Callable[[str, int, int], None]  # of what, how much is done, of how much (0: unknown)
 
 
 @dataclass(frozen=True, slots=True)
