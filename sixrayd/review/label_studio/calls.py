@@ -68,6 +68,7 @@ class Calls:
                 base_url=f"{connection.url}/",
                 api_key=connection.token,
                 httpx_client=self._http,
+                max_retries=0,  # `patiently` repeats what may be: two imports would count twice
             )
 
     def close(self) -> None:

@@ -27,7 +27,6 @@ _NAME = 254  # signs of an e-mail address
 _INVITATION = 1000  # signs of its address, which goes into the link of each lane
 _VERSION = 1000  # signs of what predictions are called, which goes into each task
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
-_ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _EXPORT = "changed (sixrayd)"  # begins the titles of views and exports that are made on the way
 _LEFT = timedelta(hours=1)  # after which none is of a call that goes on
 _TIDIED = 100  # views and exports that one call removes of these; the next removes more
@@ -109,7 +108,6 @@ class LabelStudio:
                 show_instruction=True,
                 show_collab_predictions=True,
                 sampling="Sequential sampling",
-                request_options=_ONCE,
             )
             return number_of(project.id)
 
@@ -177,7 +175,6 @@ class LabelStudio:
                 request=list(tasks),
                 commit_to_project=True,
                 return_task_ids=True,
-                request_options=_ONCE,
             )
             numbers = [number_of(number) for number in answer.task_ids]
             if not len(set(numbers)) == len(numbers) == len(tasks):
@@ -313,7 +310,6 @@ class LabelStudio:
                 id=task,
                 result=[dict(region) for region in regions],
                 lead_time=lead_time_s,
-                request_options=_ONCE,
             )
             return int(made.id)
 

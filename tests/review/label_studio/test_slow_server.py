@@ -53,8 +53,8 @@ def test_a_server_that_packs_its_answers_is_left(tmp_path):
 class Told(BaseHTTPRequestHandler):
     """Answers like Label Studio, but for lists: `server.rows` of them are empty, on each page.
 
-    At `server.silent` it says nothing. The predictions that project 1 shows are of a version of as
-    many signs.
+    At `server.silent` it says nothing, and at `server.drips` never ends. The predictions that
+    project 1 shows are of a version of as many signs.
     """
 
     def do_GET(self):
@@ -76,6 +76,9 @@ class Told(BaseHTTPRequestHandler):
         self._tell(told)
 
     def do_POST(self):
+        self.server.posted.append(self.path)
+        while self.path == self.server.drips and not self.server.ended.wait(0.05):
+            self.wfile.write(b"a")
         self._tell({"task_ids": self.server.numbers, "id": self.server.ids.get(self.path)})
 
     def do_DELETE(self):
@@ -118,11 +121,12 @@ def test_a_token_is_renewed_below_the_address_that_was_named():
 
 
 @contextmanager
-def telling(rows, numbers=(), ids=None, deleted=None, told=None, silent="", asked=None):
+def telling(rows, numbers=(), ids=None, deleted=None, told=None, silent="", asked=None, drips=""):
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
         server.rows, server.numbers, server.ids, server.deleted = rows, numbers, ids or {}, deleted
         server.told, server.silent, server.ended = told or {}, silent, threading.Event()
         server.asked = [] if asked is None else asked
+        server.drips, server.posted = drips, server.asked if drips else []
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
@@ -143,6 +147,16 @@ def test_who_waited_in_vain_does_not_wait_again(monkeypatch, silent):
             ask(1)
     assert asked.count(silent) == 1
     assert deleted == ["/api/projects/1/exports/9", "/api/dm/views/7/"] * ("exports" in silent)
+
+
+def test_what_drips_is_not_asked_again_by_the_sdk(monkeypatch):
+    monkeypatch.setattr(calls, "TIMEOUT_S", 0.2)
+    asked = list[str]()
+    with telling(0, drips="/api/dm/views/", asked=asked) as studio:
+        del asked[:]
+        with pytest.raises(AwayError, match="less than 65536 bytes came in"):
+            studio.tasks_since(1, "2026-01-01T00:00:00Z")
+    assert asked == ["/api/dm/views/"]
 
 
 @pytest.mark.parametrize("rows", [0, 101, 1_001, 20_000])
