@@ -254,7 +254,8 @@ class Judgement:
             line = f"sixrayd mine --model {shlex.quote(newest.name)}"
             yield Step(line, _NOT_MINED)
         review = self.reviews.of(mined.name) if mined else None
-        if review is not None and review.left:
+        killed = mined is not None and mined.progress is StageProgress.INTERRUPTED
+        if review is not None and review.left and not killed:
             return  # people are at work on it, as it was sent
         if mined and (review is None or mined.progress is not StageProgress.DONE):
             run = self.workspace.held("mine", mined.name)

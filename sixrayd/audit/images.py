@@ -1,6 +1,6 @@
 """Images: those that cannot be read, of an odd form or size, and those that EXIF turns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,11 @@ from sixrayd.core.errors import ShardError
 from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
 from sixrayd.core.index import Index
+from sixrayd.core.progress import Report
 from sixrayd.core.storage import check_known
 from sixrayd.imaging.headers import Pixels, read_header
 
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-Report = Callable[[str, int, int], None]
 
 _HEAD_BYTES = 4096  # hold nearly all headers
 _BATCH = 4096

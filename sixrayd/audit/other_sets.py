@@ -1,12 +1,13 @@
 """A set that is no workspace's: taken into one of its own, then audited there."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sixrayd.audit.fix import fix_stands
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.workspace import STAGES, Workspace
 from sixrayd.datasets.opening import open_set
 from sixrayd.download.settings import DownloadSettings
@@ -20,7 +21,7 @@ def take_set(
     place: Path,
     workspace: Workspace,
     classes: tuple[str, ...] = (),
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = untold,
 ) -> None:
     """Take a set in, whatever its form; what is wrong with it is passed over and written down.
 
@@ -45,7 +46,7 @@ def take_set(
     finished = (workspace.shards / "run.json").exists()
     if why and not finished:
         raise WorkspaceError(why)
-    names = classes or open_set(place, with_images=False).classes.names
+    names = classes or open_set(place, with_images=False, report=report).classes.names
     made_by = "" if held and held.get("made_by") != _MADE_BY else _MADE_BY
     settings = DownloadSettings(
         release=release,

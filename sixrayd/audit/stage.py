@@ -12,7 +12,7 @@ from pyarrow import csv
 from sixrayd.audit.boxes import box_findings
 from sixrayd.audit.duplicates import duplicate_findings
 from sixrayd.audit.found import FOUND_SCHEMA, ORDER, sorted_findings
-from sixrayd.audit.images import Report, image_findings
+from sixrayd.audit.images import image_findings
 from sixrayd.audit.labels import ingest_findings, label_findings
 from sixrayd.audit.page import audit_page
 from sixrayd.audit.settings import AuditResult, AuditSettings, FlawCount
@@ -20,6 +20,7 @@ from sixrayd.audit.tables import FILES, IngestTables
 from sixrayd.audit.thumbnails import Thumbnails
 from sixrayd.core.files import remove, replacing, sha256_file, write_bytes
 from sixrayd.core.findings import Severity
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.spreadsheets import FORMULA, NUMBER
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.typed import TYPED
@@ -34,7 +35,7 @@ _OUTPUTS = ("findings.parquet", "findings.csv", "report.html")
 def audit(
     workspace: Workspace,
     settings: AuditSettings = AuditSettings(),
-    report: Report = lambda what, done, total: None,
+    report: Report = untold,
 ) -> AuditResult:
     """Check an ingested detection set and say what is wrong with it.
 

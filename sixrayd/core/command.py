@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 from rich.progress import TaskID
 
-from sixrayd.core.progress import progress
+from sixrayd.core.progress import at_work, progress
 from sixrayd.core.records import LEAK_FREE, Rule
 from sixrayd.core.settings_file import Names, OutsideOption, option_key, settings_of
 from sixrayd.core.workspace import Workspace
@@ -173,9 +173,9 @@ def as_typed(**changed: Any) -> str:
 @contextmanager
 def reported() -> Iterator[Callable[[str, int, int], None]]:
     """What is told of what is being done, how much of it is done, and of how much (0: unknown),
-    and shows a bar for each.
+    and shows a bar for each; of work without such, that it goes on.
     """
-    with progress() as bars:
+    with progress() as bars, at_work(bars, click.get_current_context().command_path):
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:

@@ -1,7 +1,9 @@
 """Progress: a bar in a terminal, a line now and then in a log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from rich.progress import (
@@ -18,6 +20,12 @@ from rich.progress import (
 from sixrayd.core.printing import Terminal, console
 
 LINE_S = 30.0  # between two lines of a log
+FIRST_S = 10.0  # before the first that says no more than that there is work
+Report = Callable[[str, int, int], None]  # of what, how much is done, of how much (0: unknown)
+
+
+def untold(what: str, done: int, total: int) -> None:
+    """A `Report` to nobody."""
 
 
 def progress(*columns: ProgressColumn | str, to: Terminal = console) -> Progress:
@@ -41,6 +49,38 @@ def progress(*columns: ProgressColumn | str, to: Terminal = console) -> Progress
     return Progress(*(columns or usual), console=to)
 
 
+@contextmanager
+def at_work(bars: Progress, what: str, look_s: float = 1.0) -> Iterator[None]:
+    """Say that work goes on, while nothing else is told of it: much has no steps to count.
+
+    Args:
+        look_s: seconds between two looks.
+    """
+    begun, ended = time.monotonic(), Event()
+    every_s = LINE_S + look_s  # so that a line which says more comes first
+    said = begun + FIRST_S - every_s
+
+    def tell() -> None:
+        nonlocal said
+        while not ended.wait(look_s):
+            now = time.monotonic()
+            if isinstance(bars, ProgressLog):
+                said = max(said, bars.said)
+            elif not bars.finished:  # a bar shows how long it has been there
+                said = now
+            if now - said >= every_s:
+                said = now
+                bars.console.print(f"{what}: at work for {now - begun:.0f} s", soft_wrap=True)
+
+    watch = Thread(target=tell, daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
+
+
 class ProgressLog(Progress):
     """Lines for a log: one every `every_s` seconds of work that moves on, and one at its end."""
 
@@ -51,6 +91,7 @@ class ProgressLog(Progress):
         self._every_s, self._clock = every_s, clock
         self._begun: dict[TaskID, tuple[float, float]] = {}  # when, and what was done already
         self._said: dict[TaskID, float] = {}
+        self.said = float("-inf")  # when the last line was, of any of the work
 
     def add_task(self, description: str, *args: Any, **more: Any) -> TaskID:
         """As rich has it."""
@@ -78,6 +119,7 @@ class ProgressLog(Progress):
             ):
                 return
             self._said[number] = float("inf") if ended else now
+            self.said = now
             begun, before = self._begun[number]
             done, total = int(task.completed), task.total
             parts = [f"{done:,} done"]

@@ -61,7 +61,7 @@ class Store:
         if path := self.local(name):
             return path.is_file()
         with self._failures(name):
-            info = within(lambda: self._fs.get_file_info(self._path(name)))
+            info = within(lambda: self._fs.get_file_info(self._path(name)), self.place)
         return bool(info.is_file)
 
     def names(self) -> set[str]:
@@ -72,7 +72,7 @@ class Store:
                 found = {entry.name for entry in entries if entry.is_file()}
             else:
                 selector = arrow_fs.FileSelector(self._root, allow_not_found=True)
-                listed = within(lambda: self._fs.get_file_info(selector))
+                listed = within(lambda: self._fs.get_file_info(selector), self.place)
                 found = {info.base_name for info in listed if info.is_file}
         if not found:
             self._check_bucket()
@@ -89,7 +89,7 @@ class Store:
                 with self._failures(name, ShardError):
                     return open_plain(path)
             with self._failures(name, ShardError):
-                file, size = within(lambda: self._opened_file(name))
+                file, size = within(lambda: self._opened_file(name), self.place)
                 ahead = _Ahead(file, size, f"{self.place}/{name}")
         except ShardError:
             self._check_bucket()
@@ -101,7 +101,7 @@ class Store:
         with self._failures(name):
             if path := self.local(name):
                 return plain_bytes(path)
-            file, size = within(lambda: self._opened_file(name))
+            file, size = within(lambda: self._opened_file(name), self.place)
         with _Ahead(file, size, f"{self.place}/{name}") as ahead:
             return ahead.readall()
 
@@ -121,7 +121,7 @@ class Store:
             if path := self.local(name):
                 path.unlink()
             else:
-                within(lambda: self._fs.delete_file(self._path(name)))
+                within(lambda: self._fs.delete_file(self._path(name)), self.place)
 
     def local(self, name: str) -> Path | None:
         """The file's path where it is on this machine."""
@@ -138,7 +138,7 @@ class Store:
         else:
             url = f"fsspec+{self.url}"
         with self._failures():
-            fs, root = within(lambda: arrow_fs.FileSystem.from_uri(url))
+            fs, root = within(lambda: arrow_fs.FileSystem.from_uri(url), self.place)
         return fs, root.rstrip("/")
 
     @property
@@ -176,7 +176,7 @@ class Store:
         if self.scheme in _BUCKETS:
             bucket = self._root.partition("/")[0]
             with self._failures():
-                info = within(lambda: self._fs.get_file_info(bucket))
+                info = within(lambda: self._fs.get_file_info(bucket), self.place)
                 if info.type == arrow_fs.FileType.NotFound:
                     raise WorkspaceError(f"{self.place}: there is no bucket {bucket!r}")
 
@@ -245,7 +245,7 @@ class _Ahead(io.RawIOBase):
         if future is None:
             return b""
         try:
-            data = in_time(future)
+            data = in_time(future, self._where)
         except OSError as error:
             raise WorkspaceError(f"{self._where}: {_reason(error)}") from None
         if len(data) < size:

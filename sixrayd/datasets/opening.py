@@ -9,6 +9,7 @@ from typing import IO
 from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.errors import AnnotationError, ImageError
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.records import Source, Split
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
@@ -26,7 +27,10 @@ class _SeenImage:
 
 
 def open_set(
-    place: Path, classes: ClassList | None = None, with_images: bool = True
+    place: Path,
+    classes: ClassList | None = None,
+    with_images: bool = True,
+    report: Report = untold,
 ) -> LabelledSet:
     """Read a set: every label that can be used, and every image that lies beside them.
 
@@ -36,13 +40,14 @@ def open_set(
         place: a folder, a zip, or a JSON file of labels in COCO's form.
         classes: None for SIXray's where they cover what the files name, else what these name.
         with_images: whether images are hashed, which reads each whole.
+        report: told of progress.
 
     Raises:
         AnnotationError: nothing there has one of the forms, or two have different ones.
     """
     findings: list[Finding] = []
-    labels = _labels_at(place, findings)
-    images = _images_at(place, with_images, labels, findings)
+    labels = _labels_at(place, findings, report)
+    images = _images_at(place, with_images, labels, findings, report)
     if labels.form == "yolo" and not images:
         raise AnnotationError(
             f"{place}: YOLO labels are fractions of images, and no image is there to be "
@@ -51,7 +56,9 @@ def open_set(
     expected = frozenset((Flaw.UNKNOWN_CLASS,) if classes else ())
     classes = classes or covering(labels.class_names)
     found: dict[str, ImageLabels] = {}
-    for image_id in sorted({*labels.image_ids, *images}):
+    every = sorted({*labels.image_ids, *images})
+    for number, image_id in enumerate(every, 1):
+        report("images' labels", number, len(every))
         found[image_id] = _image(
             image_id, labels, images.get(image_id), classes, expected, findings
         )
@@ -73,11 +80,11 @@ def covering(names: tuple[str, ...]) -> ClassList:
     return ClassList(kept)
 
 
-def _labels_at(place: Path, findings: list[Finding]) -> Labels:
+def _labels_at(place: Path, findings: list[Finding], report: Report) -> Labels:
     labels = Labels()
-    total, empty = 0, True
-    for file in files_at(place, findings):
-        empty = False
+    total, number = 0, 0
+    for number, file in enumerate(files_at(place, findings), 1):
+        report("files looked for labels", number, 0)
         if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], findings):
             continue
         total += file.size
@@ -89,18 +96,19 @@ def _labels_at(place: Path, findings: list[Finding]) -> Labels:
     if labels.form == "":
         wrong = [*labels.findings, *findings]
         why = f"; {wrong[0]}" if wrong else ""
-        what = "empty, expected" if empty else "no file is"
+        what = "no file is" if number else "empty, expected"
         raise AnnotationError(f"{place}: {what} labels in VOC's, COCO's or YOLO's form{why}")
     return labels
 
 
 def _images_at(
-    place: Path, with_images: bool, labels: Labels, findings: list[Finding]
+    place: Path, with_images: bool, labels: Labels, findings: list[Finding], report: Report
 ) -> dict[str, _SeenImage]:
     """The first image of each id; labels are told of others that differ from it."""
     seen: dict[str, _SeenImage] = {}
     again: dict[str, list[_SeenImage]] = {}
-    for file in files_at(place, []):
+    for number, file in enumerate(files_at(place, []), 1):
+        report("files looked for images", number, 0)
         if file.suffix not in IMAGES:
             continue
         image_id = image_of(file.where, findings)

@@ -8,7 +8,7 @@ import httpx
 from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import replacing, sha256_file
-from sixrayd.core.pace import Pace
+from sixrayd.core.pace import Pace, Peer
 from sixrayd.detectors.pretrained import WEIGHTS, WeightsFile
 
 _TIMEOUT_S = 60.0
@@ -31,7 +31,7 @@ def fetch_weights(name: str, folder: Path) -> Path:
 def weights_client() -> httpx.Client:
     """A client that follows redirects."""
     hooks = {"response": [unread_redirect]}
-    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
+    return httpx.Client(follow_redirects=True, event_hooks=hooks)
 
 
 def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path:
@@ -55,7 +55,7 @@ def _download(url: str, path: Path, client: httpx.Client) -> str:
     """Write what the address gives; its SHA-256 in hex."""
     digest = hashlib.sha256()
     with (
-        Pace(2 * _TIMEOUT_S, _LEAST) as pace,
+        Pace(_TIMEOUT_S, _LEAST, Peer(url)) as pace,
         client.stream("GET", url, headers=PLAIN, extensions=dict(pace.extensions)) as answer,
         path.open("wb") as file,
     ):

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
+from sixrayd.core.progress import Report, untold
 from sixrayd.datasets.label_hash import LabelCounts, Labels, count_labels, plain_labels
 from sixrayd.datasets.labelled import ImageLabels, LabelledSet
 from sixrayd.diff.boxes import BoxChange, BoxKind, Pairing, box_changes
@@ -61,7 +62,13 @@ class Diff:
         return images or bool(self.boxes) or bool(self.splits)
 
 
-def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5, images: bool = True) -> Diff:
+def diff(
+    a: LabelledSet,
+    b: LabelledSet,
+    iou: float = 0.5,
+    images: bool = True,
+    report: Report = untold,
+) -> Diff:
     """Compare two sets whose classes go by the same names.
 
     An image is the same where its bytes are, else where its id is. Boxes are compared in whole
@@ -70,6 +77,7 @@ def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5, images: bool = True) 
     Args:
         iou: from which two boxes show one thing.
         images: whether an image that is in one set alone counts where that set says nothing of it.
+        report: told of progress.
     """
     before, after = plain_labels(a), plain_labels(b)
     pairs, renamed, other_bytes = _pairs(a.images, b.images)
@@ -78,7 +86,7 @@ def diff(a: LabelledSet, b: LabelledSet, iou: float = 0.5, images: bool = True) 
     only_in_b = tuple(i for i in b.images if i not in in_b and (images or i in after))
     counts = {name: Counter[str]() for name in (*a.classes.names, *b.classes.names)}
     changed = []
-    for change in _box_changes(before, after, pairs, only_in_a, only_in_b, iou):
+    for change in _box_changes(before, after, pairs, only_in_a, only_in_b, iou, report):
         counts.setdefault(change.label, Counter())[change.kind] += 1
         if change.kind != BoxKind.UNCHANGED:
             changed.append(change)
@@ -138,9 +146,11 @@ def _box_changes(
     only_in_a: tuple[str, ...],
     only_in_b: tuple[str, ...],
     iou: float,
+    report: Report,
 ) -> Iterator[BoxChange]:
     pairing = Pairing()
-    for first, second in pairs:
+    for number, (first, second) in enumerate(pairs, 1):
+        report("images compared", number, len(pairs))
         was, now = before.get(first, ()), after.get(second, ())
         if was or now:
             yield from box_changes(second, was, now, iou, pairing)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patch_file import write_patch
@@ -26,12 +28,17 @@ class Comparison:
 
 
 def compare_places(
-    a: Path, b: Path, settings: DiffSettings, patch: Path | None = None
+    a: Path,
+    b: Path,
+    settings: DiffSettings,
+    patch: Path | None = None,
+    report: Report = untold,
 ) -> Comparison:
     """Compare what lies at two places.
 
     Args:
         patch: where to write what leads from A to B.
+        report: told of progress.
 
     Raises:
         SettingsError: the patch would replace a file, and may not.
@@ -42,7 +49,10 @@ def compare_places(
     if patch is not None and patch.exists() and not settings.force:
         raise SettingsError(f"{patch}: exists; replace it with --force, or name another file")
     classes = ClassList(settings.classes) if settings.classes else None
-    sets = [open_place(place, classes, settings.images) for place in (a, b)]
+    sets = [
+        open_place(place, classes, settings.images, partial(_told, report, f"{name}: "))
+        for place, name in ((a, "A"), (b, "B"))
+    ]
     common = classes or common_classes(*sets)
     if classes:
         _insist_on(classes, sets, (a, b))
@@ -52,8 +62,12 @@ def compare_places(
         made = make_patch(first, second, common)
         write_patch(patch, made)
         changes = len(made.images)
-    found = diff(first, second, settings.iou, settings.images)
+    found = diff(first, second, settings.iou, settings.images, report)
     return Comparison(first, second, found, changes)
+
+
+def _told(report: Report, before: str, what: str, done: int, total: int) -> None:
+    report(before + what, done, total)
 
 
 def _insist_on(classes: ClassList, sets: Sequence[LabelledSet], places: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.classes import default_classes
+from sixrayd.core.progress import Report
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.split_files import SplitFile
 from sixrayd.download.faults import Faults
@@ -12,7 +13,6 @@ from sixrayd.download.fetch import fetch_release
 from sixrayd.download.given import given_folder
 from sixrayd.download.place import ReleasePlace
 from sixrayd.download.settings import DownloadSettings
-from sixrayd.download.transfer import Report
 from sixrayd.imaging.hashes import BITS
 
 # That classes are a choice is no part either: without it, the same set is the same or stops.

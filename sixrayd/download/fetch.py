@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import open_plain, sha256_file, take_place
+from sixrayd.core.progress import Report
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import SUMS
@@ -23,7 +24,6 @@ from sixrayd.download.transfer import (
     HttpMirror,
     Mirror,
     Patience,
-    Report,
     StorageMirror,
     Traffic,
     forget,
@@ -97,7 +97,7 @@ class _Mirrors:
 
     def __init__(self, stack: ExitStack, patience: Patience, traffic: Traffic) -> None:
         self._stack, self._patience, self._traffic = stack, patience, traffic
-        self._client = stack.enter_context(web_client(patience))
+        self._client = stack.enter_context(web_client())
         self._open: dict[str, Mirror] = {}
 
     def at(self, urls: Sequence[str]) -> tuple[Mirror, ...]:

@@ -17,6 +17,7 @@ from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import make_folder
 from sixrayd.core.findings import FINDING_SCHEMA, Finding, Flaw
 from sixrayd.core.growth import Allowance, PixelAllowance
+from sixrayd.core.progress import Report
 from sixrayd.core.records import Source
 from sixrayd.core.tables import write_table
 from sixrayd.core.words import counted
@@ -49,7 +50,6 @@ from sixrayd.download.tables import (
     finding_rows,
     shard_rows,
 )
-from sixrayd.download.transfer import Report
 from sixrayd.imaging.decode import pixels_gone_over
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sixrayd.core.errors import OtherWorkError, WorkspaceError
 from sixrayd.core.files import remove, sha256_file
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.typed import TYPED
 from sixrayd.core.workspace import Run, Workspace
@@ -37,7 +38,6 @@ from sixrayd.download.release import (
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sharding import PARTS
 from sixrayd.download.tables import recall
-from sixrayd.download.transfer import Report
 from sixrayd.download.wholeness import is_whole
 
 _TOLD = 3  # differences
@@ -50,7 +50,7 @@ class OtherIngestError(OtherWorkError):
 def download(
     workspace: Workspace,
     settings: DownloadSettings,
-    report: Report = lambda what, done, total: None,
+    report: Report = untold,
 ) -> DownloadResult:
     """Take a release: check it, put its images into shards, index them, read its boxes.
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,8 +18,9 @@ from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
-from sixrayd.core.pace import LateError, Pace, within
+from sixrayd.core.pace import LateError, Pace, Peer, within
 from sixrayd.core.printing import echo
+from sixrayd.core.progress import Report
 from sixrayd.core.storage import refusals_told
 from sixrayd.download.release import start_of, wrong_start
 from sixrayd.download.sources import shown_url
@@ -28,11 +29,9 @@ _CHUNK = 1 << 20
 _FREE = 256 << 20  # bytes that stay free
 _LOOK = 64 << 20  # bytes of the disk that are taken between two looks at that
 _BLOCK = 4096  # bytes that a file takes at least
-_CONNECT_S = 15.0
 _ABSENT = (403, 404, 410)  # object stores answer 403 for a missing one
 _GONE = (404, 410)
 _AGAIN = (408, 425, 429)
-Report = Callable[[str, int, int], None]  # of what, how much is done, of how much (0: unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,9 @@ class Patience:
     longest_s: float = 600.0  # that a server may ask for with Retry-After
     least: int = 64 << 10  # bytes that come in twice `timeout_s`
 
-    def pace(self) -> Pace:
+    def pace(self, whom: str) -> Pace:
         """Of one request; silence is noticed before it."""
-        return Pace(2 * self.timeout_s, self.least)
+        return Pace(self.timeout_s, self.least, Peer(whom))
 
 
 class AbsentError(Exception):
@@ -138,7 +137,7 @@ class HttpMirror:
         self._attempts = patience.attempts
 
     def size(self, file: str) -> int | None:
-        pace = self._patience.pace()
+        pace = self._patience.pace(self.name)
         try:
             url = self._url(file)
             with pace:
@@ -214,7 +213,7 @@ class HttpMirror:
         headers = dict(PLAIN)
         if done > 0:
             headers |= {"Range": f"bytes={done}-", "If-Range": seen}
-        with self._patience.pace() as pace:
+        with self._patience.pace(self.name) as pace:
             try:
                 self._append_at(pace, file, part, most, done, seen, headers)
             except httpx.HTTPError as error:
@@ -277,16 +276,17 @@ class StorageMirror:
 
     def size(self, file: str) -> int | None:
         with self._failures():
-            size = within(lambda: self._fs.size(f"{self._root}/{file}"))
+            size = within(lambda: self._fs.size(f"{self._root}/{file}"), self.name)
         return None if size is None else int(size)
 
     def bring(self, file: str, part: Path, most: int = 0) -> None:
         remote = f"{self._root}/{file}"
         with self._failures():
-            size, mark = within(lambda: (self._fs.size(remote), str(self._fs.ukey(remote))))
+            told = within(lambda: (self._fs.size(remote), self._fs.ukey(remote)), self.name)
+            size, mark = told[0], str(told[1])
             if mark != _validator(part, self.name) or (size is not None and _size(part) > size):
                 _begin_anew(part, mark, self.name)
-            source = within(lambda: self._fs.open(remote, "rb"))
+            source = within(lambda: self._fs.open(remote, "rb"), self.name)
         with source, refusals_told(part), open_to_append(part) as out:
             with self._failures():
                 source.seek(out.tell())
@@ -298,7 +298,7 @@ class StorageMirror:
 
     def _read(self, source: Any) -> bytes:
         with self._failures():
-            return bytes(within(lambda: source.read(_CHUNK)))
+            return bytes(within(lambda: source.read(_CHUNK), self.name))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -316,14 +316,11 @@ class StorageMirror:
 
 
 @contextmanager
-def web_client(patience: Patience) -> Iterator[httpx.Client]:
+def web_client() -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
     hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade, unread_redirect]}
-    timeout = httpx.Timeout(patience.timeout_s, connect=min(patience.timeout_s, _CONNECT_S))
     limits = httpx.Limits(max_keepalive_connections=0)  # see `Pace`
-    with httpx.Client(
-        timeout=timeout, limits=limits, follow_redirects=True, event_hooks=hooks
-    ) as client:
+    with httpx.Client(limits=limits, follow_redirects=True, event_hooks=hooks) as client:
         yield client
 
 

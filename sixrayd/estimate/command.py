@@ -12,6 +12,7 @@ from sixrayd.core.command import (
     json_option,
     options_of,
     print_json,
+    reported,
     workspace_option,
 )
 from sixrayd.core.printing import echo
@@ -176,7 +177,8 @@ def _draw(workspace: Workspace, settings: SampleSettings, as_json: bool) -> None
     from sixrayd.estimate.printing import print_sample
     from sixrayd.estimate.sample import draw_sample
 
-    result = draw_sample(workspace, settings)
+    with reported():
+        result = draw_sample(workspace, settings)
     if as_json:
         print_json(result)
     else:
@@ -190,10 +192,12 @@ def _estimate(workspace: Workspace, settings: EstimateSettings, plan: bool, as_j
     from sixrayd.estimate.stage import estimate as run_estimate
 
     if plan:
-        costs = plan_costs(workspace, settings)
+        with reported():
+            costs = plan_costs(workspace, settings)
         (print_json if as_json else print_costs)(costs)
     else:
-        result = run_estimate(workspace, settings)
+        with reported():
+            result = run_estimate(workspace, settings)
         if as_json:
             print_json(result)
         else:
@@ -205,7 +209,8 @@ def _certify(workspace: Workspace, file: Path, options: dict[str, Any], as_json:
     from sixrayd.estimate.certify import certify
     from sixrayd.statistics.missed import percent_down
 
-    result = certify(workspace, _settings(options), file, options["by"], options["force"])
+    with reported():
+        result = certify(workspace, _settings(options), file, options["by"], options["force"])
     if as_json:
         print_json(result)
         return

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from sixrayd.advice.next_step import echo_next
-from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.printing import echo
 from sixrayd.core.settings_file import OutsideOption
@@ -187,7 +187,8 @@ def _refuse_others(context: click.Context, external: dict[str, Any]) -> None:
 def _take(workspace: Workspace, as_json: bool, options: dict[str, Any]) -> None:
     from sixrayd.mine.external import ExternalSettings, take_detections
 
-    result = take_detections(workspace, ExternalSettings(**options))
+    with reported() as report:
+        result = take_detections(workspace, ExternalSettings(**options), report)
     if as_json:
         print_json(result)
     else:

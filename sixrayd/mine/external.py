@@ -27,6 +27,7 @@ from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
 from sixrayd.core.findings import Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.table_builder import TableBuilder
@@ -104,10 +105,15 @@ class ExternalResult:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
-def take_detections(workspace: Workspace, settings: ExternalSettings) -> ExternalResult:
+def take_detections(
+    workspace: Workspace, settings: ExternalSettings, report: Report = untold
+) -> ExternalResult:
     """Write `mine/NAME` as a finished mining from another model's detections.
 
     Images are known by the stem of their file names. Boxes are cut at the image's edges.
+
+    Args:
+        report: told of progress.
 
     Raises:
         SettingsError: there is no such file, or the images of a list of results are not named.
@@ -129,7 +135,7 @@ def take_detections(workspace: Workspace, settings: ExternalSettings) -> Externa
             )
         fresh = not workspace.is_done(run)
         if fresh:
-            taking = _Taking(workspace, settings)
+            taking = _Taking(workspace, settings, report)
             taking.take(files)
             taking.check_any()
             workspace.begin(run)
@@ -177,8 +183,11 @@ class _RowError(Exception):
 class _Taking:
     """What has been read so far, and what could not be used."""
 
-    def __init__(self, workspace: Workspace, settings: ExternalSettings) -> None:
-        self.settings, self.classes = settings, workspace.classes()
+    def __init__(
+        self, workspace: Workspace, settings: ExternalSettings, report: Report = untold
+    ) -> None:
+        self.report, self.settings = report, settings
+        self.classes = workspace.classes()
         table = Index.load(workspace).table
         columns = ("image_id", "source", "error", "width", "height")
         self.known = {
@@ -257,6 +266,7 @@ class _Taking:
         )
         rows = document if isinstance(document, list) else _list(document, path, "annotations")
         for number, row in enumerate(rows, 1):
+            self.report("detections", number, len(rows))
             try:
                 name = _named(row, "image_id", images)
                 stem = Path(name.replace("\\", "/")).stem
@@ -268,7 +278,8 @@ class _Taking:
 
     def _take_voc(self, files: Iterator[tuple[str, Callable[[], bytes]]]) -> None:
         seen: set[str] = set()
-        for where, read in files:
+        for number, (where, read) in enumerate(files, 1):
+            self.report("files of detections", number, 0)
             try:
                 self._take_xml(where, read, seen)
             except _RowError as fault:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.command import json_option, options_of, print_json, reported
 from sixrayd.core.errors import printable
 from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
@@ -44,7 +44,8 @@ def apply(file: Path, place: Path, out: Path, reverse: bool, images: bool, as_js
     """
     from sixrayd.patch.stage import patch as run_patch
 
-    result = run_patch(file, place, PatchSettings(out, reverse, images))
+    with reported() as report:
+        result = run_patch(file, place, PatchSettings(out, reverse, images), report)
     for name in result.other_splits:
         echo(f"note: split {printable(name)} is not written, VOC has place for one", err=True)
     if result.other_classes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sixrayd.core.errors import AnnotationError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.findings import Flaw
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.records import Split
 from sixrayd.core.shards import extension
 from sixrayd.core.staging import Staging, sole_writer, staged
@@ -39,8 +40,11 @@ class Applied:
     other_classes: int  # images without a box that hold what the patch was not made for
 
 
-def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
+def patch(file: Path, place: Path, settings: PatchSettings, report: Report = untold) -> Applied:
     """Apply a patch to the set at a place and write what it leads to; the set stays as it is.
+
+    Args:
+        report: told of progress.
 
     Raises:
         SixraydError: the patch is not sound, the set is another than it was made from, or the
@@ -49,7 +53,7 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
     _refuse_what_is_there(settings.out)
     said = read_patch(file)
     said = said.reversed() if settings.reverse else said
-    given = open_place(place, said.classes, with_images=False)
+    given = open_place(place, said.classes, with_images=False, report=report)
     try:
         reached = apply_patch(said, given)
     except AnnotationError as error:
@@ -58,9 +62,9 @@ def patch(file: Path, place: Path, settings: PatchSettings) -> Applied:
     split = _main_split(said, reached)
     with sole_writer(settings.out), staged(settings.out) as staging:
         _refuse_what_is_there(settings.out)  # by now
-        suffixes = _copy_images(staging, place, reached) if settings.images else {}
+        suffixes = _copy_images(staging, place, reached, report) if settings.images else {}
         sides = reached.splits.get(split, {})
-        _write_tree(staging, reached, sides, suffixes)
+        _write_tree(staging, reached, sides, suffixes, report)
         _write_lists(staging, reached, sides, others)
         run = {"patch": sha256_file(file), "reverse": settings.reverse, "split": split}
         document = {"stage": "patch", "settings": run | {"classes": list(said.classes.names)}}
@@ -106,7 +110,9 @@ def _main_split(said: LabelPatch, reached: LabelledSet) -> str:
     return next((name for name in (*brought, *reached.splits) if name in reached.splits), "")
 
 
-def _copy_images(staging: Staging, place: Path, reached: LabelledSet) -> dict[str, str]:
+def _copy_images(
+    staging: Staging, place: Path, reached: LabelledSet, report: Report
+) -> dict[str, str]:
     """Copy the images that have boxes; gives their suffixes by id."""
     wanted = {image_id for image_id, said in reached.images.items() if said.objects}
     suffixes = {}
@@ -115,12 +121,17 @@ def _copy_images(staging: Staging, place: Path, reached: LabelledSet) -> dict[st
         if expected and hashlib.sha256(data).hexdigest() != expected:
             raise AnnotationError(f"{place}: {image_id}: another image than the patch names")
         suffixes[image_id] = extension(data)
+        report("images copied", len(suffixes), len(wanted))
         staging.write(f"{TREE}/JPEGImages/{image_id}{suffixes[image_id]}", data)
     return suffixes
 
 
 def _write_tree(
-    staging: Staging, reached: LabelledSet, sides: Mapping[str, str], suffixes: Mapping[str, str]
+    staging: Staging,
+    reached: LabelledSet,
+    sides: Mapping[str, str],
+    suffixes: Mapping[str, str],
+    report: Report,
 ) -> None:
     """An XML an image with boxes; images without are a list, which may hold a million."""
     boxed = []
@@ -129,6 +140,7 @@ def _write_tree(
         xml = write_voc(annotation, suffix=suffixes.get(stem, ".jpg"))
         staging.write(f"{TREE}/Annotations/{stem}.xml", xml)
         boxed.append(stem)
+        report("annotations written", len(boxed), 0)
     for name, side in _LISTS.items():
         ids = (image_id for image_id in boxed if sides.get(image_id) == side)
         staging.write_lines(f"{TREE}/ImageSets/Main/{name}.txt", ids)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json, workspace_option
+from sixrayd.core.command import json_option, options_of, print_json, reported, workspace_option
 from sixrayd.core.workspace import Workspace
 from sixrayd.plan.settings import CampaignSettings
 
@@ -30,5 +30,6 @@ def plan(workspace: Workspace, as_json: bool, **options: Any) -> None:
     from sixrayd.plan.printing import print_plan
     from sixrayd.plan.stage import plan as plan_campaign
 
-    result = plan_campaign(workspace, CampaignSettings(**options))
+    with reported():
+        result = plan_campaign(workspace, CampaignSettings(**options))
     (print_json if as_json else print_plan)(result)

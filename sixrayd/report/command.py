@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sixrayd.core.command import json_option, print_json, workspace_option
+from sixrayd.core.command import json_option, print_json, reported, workspace_option
 from sixrayd.core.printing import echo
 from sixrayd.core.settings_file import OutsideOption
 from sixrayd.core.words import counted
@@ -34,7 +34,8 @@ def report(workspace: Workspace, out: Path | None, most: int, as_json: bool) -> 
     """
     from sixrayd.report.stage import report as write
 
-    result = write(workspace, out, most)
+    with reported():
+        result = write(workspace, out, most)
     if as_json:
         print_json(result)
     else:

@@ -16,6 +16,7 @@ import sixrayd
 from sixrayd.core.classes import MOST_CLASSES, ClassList
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.records import SAMPLE_SCHEMA, Rule
 from sixrayd.core.runs import as_plain
 from sixrayd.decisions.decision import Decision, check_counts, role_of
@@ -170,8 +171,12 @@ def outcome(
     labels: Sequence[str],
     double: DoubleReading = _SINGLE,
     false: FalseFinds = _TRUE,
+    report: Report = untold,
 ) -> BoundOutcome:
     """The bound, overall and by class.
+
+    Args:
+        report: told of progress.
 
     Raises:
         SettingsError: a single look, but there were several draws or the sample is not complete.
@@ -199,12 +204,14 @@ def outcome(
             return result.upper
         return bound_of(evidence(gamma=gamma), settings.alpha, settings.once).upper
 
+    by_label = {}
+    for number, label in enumerate(labels, 1):
+        by_label[label] = evidence(label)
+        report("evidence of classes", number, len(labels))
     return BoundOutcome(
         evidence=overall,
         bound=result,
-        by_class=bound_by_class(
-            {label: evidence(label) for label in labels}, settings.alpha, settings.once
-        ),
+        by_class=bound_by_class(by_label, settings.alpha, settings.once, report),
         images=(result.images or 0) + standing.undecided_in_found,
         double=double,
         by_gamma={
@@ -216,11 +223,14 @@ def outcome(
     )
 
 
-def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutcome:
+def recompute(
+    statement: Statement, parts: Mapping[str, pa.Table], report: Report = untold
+) -> BoundOutcome:
     """The outcome that follows from a certificate's parts; its own is not looked at.
 
     Args:
         parts: as `PARTS` names them.
+        report: told of progress.
 
     Raises:
         WorkspaceError: the sample is not what seed and population give.
@@ -229,7 +239,7 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     plan, settings = statement.plan, statement.settings
     _require_work(plan, len(statement.classes), parts["population.parquet"])
     population = Population(parts["population.parquet"])
-    drawn = Drawn.by(population, plan, parts["gone.parquet"])
+    drawn = Drawn.by(population, plan, parts["gone.parquet"], report)
     drawn.check_sample(population, parts["sample.parquet"])
     classes = ClassList(statement.classes)
     said = said_in(parts["decisions.parquet"])
@@ -238,7 +248,7 @@ def recompute(statement: Statement, parts: Mapping[str, pa.Table]) -> BoundOutco
     double = double_reading(said, answers, population)
     false = false_finds(said, answers, statement.shams)
     planted, names = statement.planted, classes.names
-    return outcome(population, drawn, answers, planted, settings, names, double, false)
+    return outcome(population, drawn, answers, planted, settings, names, double, false, report)
 
 
 def _require_standing(said: Mapping[str, Sequence[Decision]], population: Population) -> None:

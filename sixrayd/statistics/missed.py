@@ -28,6 +28,7 @@ import numpy as np
 
 from sixrayd.core.arrays import IntArray
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.progress import Report, untold
 from sixrayd.statistics.finite import Limits, Stratum, joint_limits
 from sixrayd.statistics.hypergeometric import once_limits
 from sixrayd.statistics.overlooked import SMALL_SHARE, OneSet
@@ -277,18 +278,23 @@ def bound_by_class(
     evidence: Mapping[str, MissedEvidence | PlannedEvidence],
     alpha: float = 0.05,
     once: bool = False,
+    report: Report = untold,
 ) -> dict[str, MissedBound]:
     """The bounds of several classes, all true at once with 1 - alpha, by Bonferroni.
 
     Args:
         evidence: by class, with the finds of that class; a unit may be found for several.
+        report: told of progress.
 
     Raises:
         SettingsError: as `bound_missed`.
     """
     share = alpha / max(1, len(evidence))
-    among = len(evidence)
-    return {name: bound_of(one, share, once, among) for name, one in evidence.items()}
+    among, found = len(evidence), {}
+    for number, (name, one) in enumerate(evidence.items(), 1):
+        found[name] = bound_of(one, share, once, among)
+        report("bounds of classes", number, among)
+    return found
 
 
 def bound_of(

@@ -26,6 +26,7 @@ import pyarrow as pa
 import sixrayd
 from sixrayd.core.arrays import BoolArray, IntArray
 from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.progress import Report, untold
 from sixrayd.statistics.planned import LookPlan
 from sixrayd.statistics.population import CENSUS, Population
 
@@ -141,8 +142,17 @@ class Drawn:
         return cls(0, zero, zero, zero, looks)
 
     @classmethod
-    def by(cls, population: Population, plan: SamplingPlan, gone: pa.Table) -> "Drawn":
+    def by(
+        cls,
+        population: Population,
+        plan: SamplingPlan,
+        gone: pa.Table,
+        report: Report = untold,
+    ) -> "Drawn":
         """Draw it all again.
+
+        Args:
+            report: told of progress.
 
         Raises:
             WorkspaceError: the draws are not what these seeds and this population give.
@@ -152,6 +162,7 @@ class Drawn:
         if plan.looks and len(rows):
             raise WorkspaceError("sample: units left it, but planned looks take decided ones too")
         for number, draw in enumerate(plan.draws, 1):
+            report("draws", number - 1, len(plan.draws))
             left = rows[gone["draw"].to_numpy() == number]
             if draw.number != number or (number == 1 and len(left)):
                 raise WorkspaceError(f"draw {draw.number}: not the {number}. of the sample")
@@ -170,6 +181,7 @@ class Drawn:
                 raise WorkspaceError(
                     f"draw {number}: of pools of {dict(draw.pools)} units, but there were {pools}"
                 )
+        report("draws", len(plan.draws), len(plan.draws))
         if not set(gone["draw"].to_pylist()) <= set(range(2, len(plan.draws) + 1)):
             raise WorkspaceError("sample: units left before a draw that was never made")
         return drawn

@@ -64,10 +64,13 @@ def write_release(
         raise ReleaseError(f"{out}: has no name of its own; name a new folder")
     truth = out.with_name(f"{out.name}-truth")
     with sole_writer(out):
+        # A run that was killed while both took their places left a truth of its own.
+        killed = _beside(out).is_dir() and not out.exists()
         for folder in (out, truth):
-            _check_free(folder, force)
-            if _beside(folder).is_dir():  # what a killed run left is replaced
-                _check_free(_beside(folder), force=True)
+            _check_free(folder, force or killed)
+            for left in (_beside(folder), _replaced(folder)):
+                if left.is_dir():  # what a killed run left is replaced
+                    _check_free(left, force=True)
         is_synthetic = any((place / _TRUTH).exists() for place in (truth, _beside(truth)))
         if out.exists() and any(out.iterdir()) and not is_synthetic:  # SIXray's names are the same
             raise ReleaseError(
@@ -80,14 +83,20 @@ def write_release(
 def _write_both(
     out: Path, truth: Path, settings: SynthSettings, show_progress: bool
 ) -> SynthResult:
-    # The truth takes its place first: no release is there without it.
-    with refusals_told(out), _taking_place(out) as out_part, _taking_place(truth) as truth_part:
+    with refusals_told(out), _growing(out) as out_part, _growing(truth) as truth_part:
         shown, parts = _write_images(out_part, settings, show_progress)
         positives = [image for image in shown if image.plan.kind == "positive"]
         write_zip(out_part / "Annotation.zip", _annotations(positives))
         write_zip(out_part / "ImageSet.zip", _image_sets(shown, settings))
         write_checksums(out_part)
         (truth_part / _TRUTH).write_text(_truth(shown), "utf-8")
+        for part in (out_part, truth_part):
+            _sync_all(part)
+        # The release goes first and comes last: it is never there beside another's truth.
+        _remove(out)
+        _remove(truth)
+        _rename(truth_part, truth)
+        _rename(out_part, out)
     return _result(out, truth, shown, parts)
 
 
@@ -112,25 +121,41 @@ def _beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.partial")
 
 
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.replaced")
+
+
 @contextmanager
-def _taking_place(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder` that takes its name once the block is through."""
+def _growing(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside `folder`; what it replaces is gone afterwards."""
     make_folder(folder.parent)
     beside = _beside(folder)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         yield beside
-        for path in beside.iterdir():
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-        sync_folder(beside)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-        sync_folder(folder.parent)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in (beside, _replaced(folder)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
+    sync_folder(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Have a folder gone whole or not at all."""
+    if folder.exists():
+        shutil.rmtree(_replaced(folder), ignore_errors=True)
+        _rename(folder, _replaced(folder))
+
+
+def _rename(source: Path, target: Path) -> None:
+    source.rename(target)
+    sync_folder(target.parent)
 
 
 def _write_images(

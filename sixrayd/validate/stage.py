@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import WorkspaceError, printable
 from sixrayd.core.files import TOO_MUCH, Reading, plain_bytes, sha256_file
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.staging import MANIFEST
 from sixrayd.datasets.export_files import ABOUT, DATASET, content_version
@@ -28,7 +29,6 @@ from sixrayd.validate.walking import (
     tree_files,
 )
 
-Report = Callable[[str, int, int], None]
 _OTHER = "move it elsewhere, or remove it"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
 _OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
@@ -38,7 +38,7 @@ _TOLD = 100  # files between two reports
 def validate(
     place: Path,
     settings: ValidateSettings = ValidateSettings(),
-    report: Report = lambda what, done, total: None,
+    report: Report = untold,
 ) -> Validation:
     """Check an export wherever it lies; nothing is written, and no workspace is needed.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sixrayd.core.command import json_option, print_json
+from sixrayd.core.command import json_option, print_json, reported
 from sixrayd.core.printing import echo
 
 
@@ -22,7 +22,8 @@ def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -
     """
     from sixrayd.verify.stage import verify as run_verify
 
-    result = run_verify(file, commitment)
+    with reported() as report:
+        result = run_verify(file, commitment, report)
     if as_json:
         print_json(result)
     else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.progress import Report, untold
 from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
 from sixrayd.statistics.certificate import FORMAT, BoundOutcome, Statement, recompute
@@ -40,12 +41,13 @@ class Verification:
     bound: Mapping[str, Any] = field(default_factory=dict)  # as recomputed
 
 
-def verify(path: Path, commitment: str = "") -> Verification:
+def verify(path: Path, commitment: str = "", report: Report = untold) -> Verification:
     """Compute a certificate's bound again.
 
     Args:
         commitment: the line that was published with the last draw, which holds those before
             it, or its digits alone; empty compares with none.
+        report: told of progress.
     """
     checked: list[str] = []
     try:
@@ -56,7 +58,7 @@ def verify(path: Path, commitment: str = "") -> Verification:
         checked.append(parts)
         against = _check_commitment(archive.statement, commitment)
         checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
-        outcome = _check_outcome(archive, checked)
+        outcome = _check_outcome(archive, checked, report)
     except SixraydError as error:
         return Verification(str(path), printable(error), tuple(checked))
     except _NONSENSE as error:
@@ -113,8 +115,8 @@ def _check_commitment(said: Statement, published: str) -> str:
     return "published"
 
 
-def _check_outcome(archive: Archive, checked: list[str]) -> BoundOutcome:
-    outcome = recompute(archive.statement, archive.tables)
+def _check_outcome(archive: Archive, checked: list[str], report: Report) -> BoundOutcome:
+    outcome = recompute(archive.statement, archive.tables, report)
     population = Population(archive.tables["population.parquet"])
     checked.append(
         f"population: {counted(int(population.sizes.sum()), 'image')} in "

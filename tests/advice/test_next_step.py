@@ -522,6 +522,19 @@ def test_what_runs_now_is_waited_for_where_it_is_in_the_way(tmp_path):
     assert step(workspace).command == "sixrayd train --name later"
 
 
+def test_a_mining_that_was_killed_goes_on_also_while_people_are_at_work(tmp_path):
+    workspace = built(tmp_path)
+    reviewed(workspace, options={"limit": 4})
+    with server_up(workspace):
+        assert step(workspace).waits_for == "reviewers"
+        again = replace(workspace.run("mine", "rfb"), settings={"model": "rfb", "threshold": 0.2})
+        with workspace.lock("mine"):
+            workspace.begin(again)
+        assert step(workspace) == Step(
+            "sixrayd mine --name rfb", "it is interrupted; with which options is not known"
+        )
+
+
 def test_a_killed_push_is_made_again(tmp_path):
     workspace = built(tmp_path)
     folder = reviewed(workspace, options={"limit": 4})

@@ -8,16 +8,16 @@ import pytest
 
 from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.pace import Pace
+from sixrayd.core.pace import Pace, Peer
 from sixrayd.detectors.fetching import weights_client
-from sixrayd.download.transfer import Patience, web_client
+from sixrayd.download.transfer import web_client
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
 from tests.mirror import Odd, serving
 
 
-@pytest.mark.parametrize("client", [lambda: web_client(Patience()), weights_client])
+@pytest.mark.parametrize("client", [web_client, weights_client])
 def test_the_body_of_a_redirect_is_not_read(tmp_path, client):
     (tmp_path / "there").write_text("found")
     bomb = gzip.compress(gzip.compress(bytes(1 << 20)))
@@ -47,7 +47,7 @@ def test_how_an_answer_is_packed():
 
 @pytest.mark.parametrize(("piece", "most"), [(b" " * 65536, 1 << 20), (b"[" * 65536, 1 << 30)])
 def test_an_answer_of_no_end_is_left(piece, most):
-    pace = Pace(60, 1)
+    pace = Pace(30, 1, Peer("https://h"))
     read = 0
     with pytest.raises(ServiceError) as caught:
         for part in Counted(itertools.repeat(piece), pace, "https://h", most, 64 << 20):

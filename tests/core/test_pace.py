@@ -1,6 +1,7 @@
 """What has no limit of its own is left: a store, and a storage of a release, that drip."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,11 +27,22 @@ def test_a_call_gives_what_it_gives():
     def fails() -> None:
         raise TimeoutError("its own")
 
-    assert within(lambda: 7) == 7
+    assert within(lambda: 7, "s3://b") == 7
     with pytest.raises(TimeoutError, match=r"^its own$"):
-        within(fails)
+        within(fails, "s3://b")
     with pytest.raises(ZeroDivisionError):
-        in_time(begun(lambda: 1 // 0))
+        in_time(begun(lambda: 1 // 0), "s3://b")
+
+
+def test_who_is_waited_for_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(pace, "LINE_S", 0.1)
+    monkeypatch.setattr(pace, "LONGEST_S", 0.35)
+    ended = threading.Event()
+    with pytest.raises(LateError):
+        within(ended.wait, "s3://b/a.tar")
+    ended.set()
+    line = r"s3://b/a.tar: no whole answer after \d s; waits for it, 0\.35 s at most\n"
+    assert re.fullmatch(rf"({line})+", capsys.readouterr().err)
 
 
 def test_a_late_call_is_left_to_a_thread_that_keeps_nobody(hurry):
@@ -41,7 +53,7 @@ def test_a_late_call_is_left_to_a_thread_that_keeps_nobody(hurry):
         ended.wait()
 
     with pytest.raises(LateError, match=f"^{LATE}$"):
-        within(late)
+        within(late, "s3://b")
     assert [thread.daemon for thread in threads] == [True]
     ended.set()
     threads[0].join()

@@ -1,9 +1,11 @@
 """What a log shows of work that goes on."""
 
 import io
+import re
+import threading
 
 from sixrayd.core.printing import Terminal
-from sixrayd.core.progress import ProgressLog, progress
+from sixrayd.core.progress import ProgressLog, at_work, progress
 
 
 class Clock:
@@ -42,6 +44,26 @@ def test_work_of_unknown_length_is_told_too():
         clock.now = 31
         bars.update(task, completed=62)
     assert file.getvalue() == "reading 62 done, 2 a second\n"
+
+
+def test_work_without_steps_is_told_to_go_on(monkeypatch):
+    told, written = threading.Event(), io.StringIO()
+
+    class File(io.StringIO):
+        def write(self, text):
+            written.write(text)
+            if "at work" in text:
+                told.set()
+            return len(text)
+
+    monkeypatch.setattr("sixrayd.core.progress.FIRST_S", 0.0)
+    for terminal in (False, True):
+        told.clear()
+        bars = progress(to=Terminal(file=File(), force_terminal=terminal))
+        with bars, at_work(bars, "sixrayd plan", look_s=0.001):
+            assert told.wait(60)
+    lines = re.findall("sixrayd plan: at work for [0-9]+ s\n", written.getvalue())
+    assert len(lines) == 2
 
 
 def test_outside_words_forge_no_line():

@@ -545,7 +545,9 @@ def test_the_command_takes_them_over_and_ends_in_3_where_it_skipped(workspace, t
     )
     listed = workspace.folder("mine", "other") / "skipped.jsonl"
     said = "2 × score that is none from 0 to 1, 1 × id that the dataset lacks"
-    assert answer.stderr == f"skipped detections are listed in {listed}: {said}\n"
+    counted, skipped = answer.stderr.splitlines()
+    assert counted.startswith("detections 4 of 4, ")
+    assert skipped == f"skipped detections are listed in {listed}: {said}"
     assert document["reasons"] == {
         "score that is none from 0 to 1": 2,
         "id that the dataset lacks": 1,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sixrayd.core.staging import sole_writer
 from sixrayd.core.voc import read_voc
 from sixrayd.synth import SynthResult, SynthSettings, synthesize
 from sixrayd.synth.command import synth
+from tests.power_cuts import results, survived
 from tests.processes import started
 
 SMALL = SynthSettings(
@@ -231,6 +233,30 @@ def test_interrupted_run_leaves_no_release(tmp_path, how) -> None:
     assert left == ([] if how is signal.SIGINT else killed)
     synthesize(out, SynthSettings(1, positives=1.0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["release", "release-truth"]
+
+
+@pytest.mark.parametrize("most", [4, pytest.param(0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_killed_at_any_moment_no_release_is_there_beside_another_s_truth(
+    tmp_path, replaced, most
+) -> None:
+    old, new = SynthSettings(1, 2, positives=1.0), SynthSettings(1, 1, positives=1.0)
+    place = tmp_path / "disk"
+    out, known = place / "release", []
+    for settings in (new, old):
+        synthesize(out, settings, force=True)
+        known.append(results(place))
+    if not replaced:
+        shutil.rmtree(place)
+        place.mkdir()
+
+    def work() -> None:
+        if there := out.exists():
+            pair, found = ("release/", "release-truth/"), results(place).items()
+            assert {name: data for name, data in found if name.startswith(pair)} in known
+        synthesize(out, new, force=there)
+
+    assert survived(place, work, most=most) >= (most or 10)
 
 
 def test_no_two_write_one_release_at_once(tmp_path) -> None:

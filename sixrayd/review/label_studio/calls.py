@@ -1,6 +1,5 @@
 """The one way by which Label Studio is called; its errors become `ServiceError` here."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import httpx
 from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
 from sixrayd.core.documents import MOST_MEMORY, NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.pace import Pace
+from sixrayd.core.pace import Pace, Peer
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.counted import Counted
 from sixrayd.review.server import AwayError
@@ -26,6 +25,7 @@ except ImportError as error:
 
 T = TypeVar("T")
 TIMEOUT_S = 600.0
+SOON_S = 60.0  # of what a server that is up tells in seconds
 LEAST = 64 << 10  # bytes of an answer that come in twice that time
 _WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts at what may be repeated
 _TO_REPEAT = (408, 429, 500, 502, 503, 504)
@@ -37,6 +37,10 @@ _STORAGE = (  # what SQLite and the system say where it cannot write
 _MOST, _MOST_OF_EXPORT = (64 << 20, 1 << 30), (1 << 30, MOST_MEMORY)
 
 
+class _LateError(AwayError):
+    """The server was waited for in vain."""
+
+
 class Calls:
     """Calls to one server, each within the limits of time and size that SECURITY.md names.
 
@@ -46,11 +50,10 @@ class Calls:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._sockets: list[socket.socket] = []
-        self._pace = Pace(2 * TIMEOUT_S, LEAST, self._sockets)
+        self._peer = Peer(connection.url)
+        self._pace = Pace(TIMEOUT_S, LEAST, self._peer)
         # A proxy named in the environment must not come between this machine and itself.
         self._http = httpx.Client(
-            timeout=TIMEOUT_S,
             follow_redirects=True,
             trust_env=not connection.loopback,
             headers=PLAIN,
@@ -65,6 +68,7 @@ class Calls:
                 base_url=f"{connection.url}/",
                 api_key=connection.token,
                 httpx_client=self._http,
+                max_retries=0,  # `patiently` repeats what may be: two imports would count twice
             )
 
     def close(self) -> None:
@@ -93,15 +97,17 @@ class Calls:
         """
         return parse_json(_succeeded(self._answer("GET", path, params=params)).content)
 
-    def patiently(self, call: Callable[[], T]) -> T:
-        """What a call gives that may be repeated without harm."""
+    def patiently(self, call: Callable[[], T], within_s: float = 0.0) -> T:
+        """What a call gives that may be repeated without harm; see `translated`."""
         for wait_s in _WAITS_S:
             try:
-                with self.translated():
+                with self.translated(within_s):
                     return call()
+            except _LateError:  # who let us wait in vain would do so again
+                raise
             except AwayError:
                 time.sleep(wait_s)
-        with self.translated():
+        with self.translated(within_s):
             return call()
 
     def _count(self, answer: httpx.Response) -> None:
@@ -113,29 +119,32 @@ class Calls:
         answer.stream = Counted(answer.stream, self._pace, url, *most)
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self, within_s: float = 0.0) -> Iterator[None]:
         """What the SDK, httpx or an odd answer raises within becomes a `ServiceError`.
+
+        Args:
+            within_s: seconds that the server may be silent; 0 is `TIMEOUT_S`.
 
         Raises:
             AwayError: the server is down, restarts, or is too slow.
             ServiceError: it refuses, or answers with something else than Label Studio would.
         """
-        url, before = self.connection.url, self._pace
+        url, before, within_s = self.connection.url, self._pace, within_s or TIMEOUT_S
         try:
-            with Pace(2 * TIMEOUT_S, LEAST, self._sockets) as self._pace:
+            with Pace(within_s, LEAST, self._peer) as self._pace:
                 yield
         except ApiError as error:
             away = error.status_code in _TO_REPEAT and not _storage_fault(str(error.body))
             kind = AwayError if away else ServiceError
             raise kind(f"{url}: {_refusal(error, self.connection.token)}") from error
         except httpx.TimeoutException as error:
-            raise AwayError(f"{url}: no answer within {TIMEOUT_S:.0f} s") from error
+            raise _LateError(f"{url}: no answer within {within_s:g} s") from error
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ServiceError(f"{url}: Label Studio answered {status}") from error
         except httpx.HTTPError as error:
             if self._pace.too_slow:
-                raise AwayError(f"{url}: {self._pace.too_slow}") from error
+                raise _LateError(f"{url}: {self._pace.too_slow}") from error
             raise AwayError(
                 f"{url}: Label Studio does not answer; is it running, and the address right?"
             ) from error

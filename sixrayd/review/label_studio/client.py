@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ import httpx
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ServiceError, printable
 from sixrayd.core.moments import read_utc
-from sixrayd.review.label_studio.calls import TIMEOUT_S, ApiError, Calls
+from sixrayd.review.label_studio.calls import SOON_S, TIMEOUT_S, ApiError, Calls
 from sixrayd.review.label_studio.connection import Connection
 from sixrayd.review.label_studio.exports import OpenTask, number_of, read_tasks
 from sixrayd.review.label_studio.proof import is_up
@@ -21,11 +22,11 @@ from sixrayd.review.server import AwayError, ServerTask
 OLDEST = (1, 18, 0)  # earlier releases have known holes
 _PAGE, _MOST_PROJECTS = 100, 10_000
 _BUSY_S = 60.0  # of a server on this machine that is up
+_PARTING_S = 1.0  # that a call which failed waits for what it removes
 _NAME = 254  # signs of an e-mail address
 _INVITATION = 1000  # signs of its address, which goes into the link of each lane
 _VERSION = 1000  # signs of what predictions are called, which goes into each task
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
-_ONCE: Any = {"max_retries": 0}  # a repeated import or submission would count twice
 _EXPORT = "changed (sixrayd)"  # begins the titles of views and exports that are made on the way
 _LEFT = timedelta(hours=1)  # after which none is of a call that goes on
 _TIDIED = 100  # views and exports that one call removes of these; the next removes more
@@ -49,7 +50,7 @@ class LabelStudio:
         if connection.local and not is_up(connection.url, connection.token, _BUSY_S):
             raise AwayError(f"{connection.url}: Label Studio does not answer")
         self.calls = Calls(connection)
-        with self.calls.translated():
+        with self.calls.translated(SOON_S):
             self._check_version()
             self.user = str(self.calls.asked("api/current-user/whoami")["email"])
 
@@ -72,7 +73,7 @@ class LabelStudio:
                     return number_of(project["id"])
             return None
 
-        return self.calls.patiently(look)
+        return self.calls.patiently(look, SOON_S)
 
     def _projects(self) -> Iterator[Any]:
         """All projects; only the last page may hold fewer than it was asked for."""
@@ -107,7 +108,6 @@ class LabelStudio:
                 show_instruction=True,
                 show_collab_predictions=True,
                 sampling="Sequential sampling",
-                request_options=_ONCE,
             )
             return number_of(project.id)
 
@@ -175,7 +175,6 @@ class LabelStudio:
                 request=list(tasks),
                 commit_to_project=True,
                 return_task_ids=True,
-                request_options=_ONCE,
             )
             numbers = [number_of(number) for number in answer.task_ids]
             if not len(set(numbers)) == len(numbers) == len(tasks):
@@ -248,15 +247,22 @@ class LabelStudio:
             project=project, data={"title": title, "filters": filters}
         )
         view, exports = number_of(shown.id), self.calls.sdk.projects.exports
-        try:
+        with self._removed(lambda: self.calls.sdk.views.delete(str(view))):
             made = exports.create(project, title=title, task_filter_options={"view": view})
             export = number_of(made.id)  # a text might lead to something else
-            try:
+            with self._removed(lambda: exports.delete(project, export)):
                 return read_tasks(exports.download(project, export))
-            finally:
-                exports.delete(project, export)
-        finally:
-            self.calls.sdk.views.delete(str(view))
+
+    @contextmanager
+    def _removed(self, remove: Callable[[], object]) -> Iterator[None]:
+        # After a failure, or Ctrl-C, nobody waits for it: `_tidy` removes what is left.
+        try:
+            yield
+        except BaseException:
+            with suppress(ServiceError), self.calls.translated(_PARTING_S):
+                remove()
+            raise
+        remove()
 
     def counts(self, project: int) -> tuple[int, int]:
         """How many tasks a project has, and how many annotations, cancelled ones included."""
@@ -304,7 +310,6 @@ class LabelStudio:
                 id=task,
                 result=[dict(region) for region in regions],
                 lead_time=lead_time_s,
-                request_options=_ONCE,
             )
             return int(made.id)
 

@@ -6,7 +6,7 @@ import secrets
 import httpx
 
 from sixrayd.core.errors import ServiceError
-from sixrayd.core.pace import Pace
+from sixrayd.core.pace import Pace, Peer
 
 _SOON_S = 5.0  # of a server on this machine that is starting
 
@@ -23,8 +23,8 @@ def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
     address = f"{url}/sixrayd-proof?of={asked}"
     try:
         with (
-            Pace(2 * within_s, len(proof)) as pace,
-            httpx.Client(trust_env=False, timeout=within_s) as client,
+            Pace(within_s, len(proof), Peer(url)) as pace,
+            httpx.Client(trust_env=False) as client,
             client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
         ):
             said = next(answer.iter_raw(len(proof)), b"")

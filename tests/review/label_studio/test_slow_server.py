@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ import jwt
 import pytest
 from label_studio_sdk.core.unchecked_base_model import UncheckedBaseModel
 
+from sixrayd.core import pace
 from sixrayd.core.errors import ServiceError
 from sixrayd.review.label_studio import calls, client
 from sixrayd.review.label_studio.client import LabelStudio
@@ -25,14 +27,17 @@ from tests.mirror import Odd, serving
     [b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n{", b"HTTP/1.1 200 OK\r\nX-Long: "],
     ids=["body", "header"],
 )
-def test_a_server_that_drips_is_left(tmp_path, monkeypatch, answer):
-    monkeypatch.setattr(calls, "TIMEOUT_S", 0.4)
+def test_a_server_that_drips_is_told_of_and_left(tmp_path, monkeypatch, capsys, answer):
+    monkeypatch.setattr(client, "SOON_S", 0.4)
+    monkeypatch.setattr(pace, "TELL_S", 0.1)
     with serving(tmp_path) as server:
         server.odd["version"] = server.odd[""] = [Odd(drip=answer)] * 9
         with pytest.raises(AwayError) as caught:
             LabelStudio(Connection(server.url.rstrip("/"), "a-token"))
     url = server.url.rstrip("/")
     assert str(caught.value) == f"{url}: less than 65536 bytes came in 0.8 s"
+    line = rf"{url}: no whole answer after \d s; waits for it, 0\.8 s at most\n"
+    assert re.fullmatch(line, capsys.readouterr().err)
 
 
 def test_a_server_that_packs_its_answers_is_left(tmp_path):
@@ -48,11 +53,15 @@ def test_a_server_that_packs_its_answers_is_left(tmp_path):
 class Told(BaseHTTPRequestHandler):
     """Answers like Label Studio, but for lists: `server.rows` of them are empty, on each page.
 
-    The predictions that project 1 shows are of a version of as many signs.
+    At `server.silent` it says nothing, and at `server.drips` never ends. The predictions that
+    project 1 shows are of a version of as many signs.
     """
 
     def do_GET(self):
         at = urlsplit(self.path)
+        self.server.asked.append(at.path)
+        if at.path == self.server.silent:
+            self.server.ended.wait()
         rows = [{}] * self.server.rows
         if at.path == "/api/projects/":
             full = int(parse_qs(at.query)["page_size"][0])
@@ -67,6 +76,9 @@ class Told(BaseHTTPRequestHandler):
         self._tell(told)
 
     def do_POST(self):
+        self.server.posted.append(self.path)
+        while self.path == self.server.drips and not self.server.ended.wait(0.05):
+            self.wfile.write(b"a")
         self._tell({"task_ids": self.server.numbers, "id": self.server.ids.get(self.path)})
 
     def do_DELETE(self):
@@ -109,15 +121,42 @@ def test_a_token_is_renewed_below_the_address_that_was_named():
 
 
 @contextmanager
-def telling(rows, numbers=(), ids=None, deleted=None, told=None):
+def telling(rows, numbers=(), ids=None, deleted=None, told=None, silent="", asked=None, drips=""):
     with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
         server.rows, server.numbers, server.ids, server.deleted = rows, numbers, ids or {}, deleted
-        server.told = told or {}
+        server.told, server.silent, server.ended = told or {}, silent, threading.Event()
+        server.asked = [] if asked is None else asked
+        server.drips, server.posted = drips, server.asked if drips else []
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             yield LabelStudio(Connection(f"http://127.0.0.1:{server.server_port}", "a-token"))
         finally:
+            server.ended.set()
             server.shutdown()
+
+
+@pytest.mark.parametrize("silent", ["/api/projects/", "/api/projects/1/exports/9/download"])
+def test_who_waited_in_vain_does_not_wait_again(monkeypatch, silent):
+    monkeypatch.setattr(client, "SOON_S", 0.2)
+    monkeypatch.setattr(calls, "TIMEOUT_S", 0.2)
+    ids = {"/api/dm/views/": 7, "/api/projects/1/exports/": 9}
+    asked, deleted = list[str](), list[str]()
+    with telling(0, ids=ids, deleted=deleted, silent=silent, asked=asked) as studio:
+        ask = studio.answered_tasks if "exports" in silent else studio.find_project
+        with pytest.raises(AwayError, match=r": no answer within 0\.2 s$"):
+            ask(1)
+    assert asked.count(silent) == 1
+    assert deleted == ["/api/projects/1/exports/9", "/api/dm/views/7/"] * ("exports" in silent)
+
+
+def test_what_drips_is_not_asked_again_by_the_sdk(monkeypatch):
+    monkeypatch.setattr(calls, "TIMEOUT_S", 0.2)
+    asked = list[str]()
+    with telling(0, drips="/api/dm/views/", asked=asked) as studio:
+        del asked[:]
+        with pytest.raises(AwayError, match="less than 65536 bytes came in"):
+            studio.tasks_since(1, "2026-01-01T00:00:00Z")
+    assert asked == ["/api/dm/views/"]
 
 
 @pytest.mark.parametrize("rows", [0, 101, 1_001, 20_000])
