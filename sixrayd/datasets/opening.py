@@ -1,13 +1,13 @@
 """A set as it lies on disk, its form recognised: a folder, a zip, a JSON file of labels."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from sixrayd.core.classes import MOST_CLASSES, ClassList
-from sixrayd.core.errors import AnnotationError, ImageError
+from sixrayd.core.errors import AnnotationError, ImageError, printable
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.records import Source, Split
 from sixrayd.core.shards import MAX_IMAGE_BYTES
@@ -16,6 +16,13 @@ from sixrayd.datasets.labels import LIMITS, MAX_SUM, Labels
 from sixrayd.datasets.places import BROKEN, IMAGES, PlacedFile, files_at
 from sixrayd.datasets.sides import GIVEN, NEITHER, image_of
 from sixrayd.imaging.decode import image_size_wh
+
+Report = Callable[[str, int, int], None]
+_TOLD = 100  # files between two reports
+
+
+def untold(what: str, done: int, total: int) -> None:
+    """A report that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,10 @@ class _SeenImage:
 
 
 def open_set(
-    place: Path, classes: ClassList | None = None, with_images: bool = True
+    place: Path,
+    classes: ClassList | None = None,
+    with_images: bool = True,
+    report: Report = untold,
 ) -> LabelledSet:
     """Read a set: every label that can be used, and every image that lies beside them.
 
@@ -36,13 +46,14 @@ def open_set(
         place: a folder, a zip, or a JSON file of labels in COCO's form.
         classes: None for SIXray's where they cover what the files name, else what these name.
         with_images: whether images are hashed, which reads each whole.
+        report: told of progress: of what, how much is done, and 0 for of how much.
 
     Raises:
         AnnotationError: nothing there has one of the forms, or two have different ones.
     """
     findings: list[Finding] = []
-    labels = _labels_at(place, findings)
-    images = _images_at(place, with_images, labels, findings)
+    labels = _labels_at(place, findings, report)
+    images = _images_at(place, with_images, labels, findings, report)
     if labels.form == "yolo" and not images:
         raise AnnotationError(
             f"{place}: YOLO labels are fractions of images, and no image is there to be "
@@ -73,10 +84,18 @@ def covering(names: tuple[str, ...]) -> ClassList:
     return ClassList(kept)
 
 
-def _labels_at(place: Path, findings: list[Finding]) -> Labels:
+def _told(place: Path, what: str, findings: list[Finding], report: Report) -> Iterator[PlacedFile]:
+    """Files of a set, told of as they are read."""
+    for number, file in enumerate(files_at(place, findings), 1):
+        yield file
+        if number % _TOLD == 0:
+            report(f"files looked through for {what} in {printable(place.name, 100)}", number, 0)
+
+
+def _labels_at(place: Path, findings: list[Finding], report: Report) -> Labels:
     labels = Labels()
     total, empty = 0, True
-    for file in files_at(place, findings):
+    for file in _told(place, "labels", findings, report):
         empty = False
         if not labels.wants(file.where) or not _fits(file, LIMITS[file.suffix], findings):
             continue
@@ -95,12 +114,12 @@ def _labels_at(place: Path, findings: list[Finding]) -> Labels:
 
 
 def _images_at(
-    place: Path, with_images: bool, labels: Labels, findings: list[Finding]
+    place: Path, with_images: bool, labels: Labels, findings: list[Finding], report: Report
 ) -> dict[str, _SeenImage]:
     """The first image of each id; labels are told of others that differ from it."""
     seen: dict[str, _SeenImage] = {}
     again: dict[str, list[_SeenImage]] = {}
-    for file in files_at(place, []):
+    for file in _told(place, "images", [], report):
         if file.suffix not in IMAGES:
             continue
         image_id = image_of(file.where, findings)

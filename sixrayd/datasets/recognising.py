@@ -16,25 +16,29 @@ from sixrayd.datasets.export_set import (
     set_of_tables,
 )
 from sixrayd.datasets.labelled import LabelledSet
-from sixrayd.datasets.opening import covering, open_set
+from sixrayd.datasets.opening import Report, covering, open_set, untold
 from sixrayd.datasets.workspace_set import read_workspace
 
 
 def open_place(
-    place: Path, classes: ClassList | None = None, with_images: bool = True
+    place: Path,
+    classes: ClassList | None = None,
+    with_images: bool = True,
+    report: Report = untold,
 ) -> LabelledSet:
     """The set at a place, whatever it is.
 
     Args:
         classes: those asked for; None takes what the set names.
         with_images: whether images of a set that is none of ours are hashed.
+        report: told of progress, see `open_set`.
 
     Raises:
         SixraydError: nothing that can be read as a set, or it was replaced while it was read.
     """
     before = _export_at(place)
     try:
-        found = _set_at(place, classes, with_images)
+        found = _set_at(place, classes, with_images, report)
     except (OSError, SixraydError) as error:
         _check_the_same(place, before, error)
         raise
@@ -61,15 +65,17 @@ def _check_the_same(
         ) from error
 
 
-def _set_at(place: Path, classes: ClassList | None, with_images: bool) -> LabelledSet:
+def _set_at(
+    place: Path, classes: ClassList | None, with_images: bool, report: Report
+) -> LabelledSet:
     if is_workspace(place):
         return _restricted(read_workspace(Workspace(place)), classes)
     if is_export(place):
         # Its manifest has the hashes of its images.
-        return complete_export(place, open_set(place / TREE, classes, with_images=False), classes)
+        return complete_export(place, open_set(place / TREE, classes, False, report), classes)
     if has_tables(place):  # without VOC
         return _restricted(set_of_tables(place), classes)
-    return open_set(place, classes, with_images)
+    return open_set(place, classes, with_images, report)
 
 
 def is_workspace(place: Path) -> bool:

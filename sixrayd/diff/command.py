@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sixrayd.core.command import json_option, options_of, print_json
+from sixrayd.core.command import json_option, options_of, print_json, reported
 from sixrayd.core.printing import echo
 from sixrayd.core.words import counted
 from sixrayd.diff.settings import DiffSettings
@@ -53,7 +53,8 @@ def diff(
     from sixrayd.diff.stage import compare_places
 
     settings = DiffSettings(**options)
-    result = compare_places(a, b, settings, patch)
+    with reported() as report:
+        result = compare_places(a, b, settings, patch, report)
     for place, labelled in ((a, result.a), (b, result.b)):
         for line in finding_lines(labelled.findings, settings.examples):
             echo(f"note: {place}: {line}", err=True)

@@ -8,6 +8,7 @@ from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.opening import Report, untold
 from sixrayd.datasets.patch_file import write_patch
 from sixrayd.datasets.patches import make_patch
 from sixrayd.datasets.recognising import common_classes, is_workspace, open_place, renamed_classes
@@ -26,12 +27,13 @@ class Comparison:
 
 
 def compare_places(
-    a: Path, b: Path, settings: DiffSettings, patch: Path | None = None
+    a: Path, b: Path, settings: DiffSettings, patch: Path | None = None, report: Report = untold
 ) -> Comparison:
     """Compare what lies at two places.
 
     Args:
         patch: where to write what leads from A to B.
+        report: told of progress, see `open_set`.
 
     Raises:
         SettingsError: the patch would replace a file, and may not.
@@ -42,7 +44,7 @@ def compare_places(
     if patch is not None and patch.exists() and not settings.force:
         raise SettingsError(f"{patch}: exists; replace it with --force, or name another file")
     classes = ClassList(settings.classes) if settings.classes else None
-    sets = [open_place(place, classes, settings.images) for place in (a, b)]
+    sets = [open_place(place, classes, settings.images, report) for place in (a, b)]
     common = classes or common_classes(*sets)
     if classes:
         _insist_on(classes, sets, (a, b))
