@@ -99,6 +99,7 @@ def _export(
     descent = descent_of(settings.parent, target if existing else None, same)
     with staged(target) as staging:
         run = _write(workspace, staging, planned, evidence, settings, descent)
+        _refuse_to_lose(target, existing)  # what came meanwhile, which takes minutes
     _point_to(pointer, run, target)
     return _result(run, target, written=True)
 

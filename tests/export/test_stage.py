@@ -15,6 +15,7 @@ from sixrayd.core.files import sha256_file
 from sixrayd.core.staging import MANIFEST
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.export.describing import write_about
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from tests.limits import TOO_LARGE, largest_file
@@ -402,6 +403,24 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
     assert files(tree) == before
     own.unlink()
     assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
+
+
+def test_files_of_others_that_come_while_an_export_is_written_stay(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+
+    def come(frame, event, _):
+        if event == "call" and frame.f_code is write_about.__code__:
+            (tree / "notes.txt").write_text("mine")
+
+    before = sys.getprofile()
+    sys.setprofile(come)
+    try:
+        with pytest.raises(WorkspaceError, match=r"the export's, notes\.txt, and"):
+            export(workspace, ExportSettings(with_negatives=True, force=True))
+    finally:
+        sys.setprofile(before)
+    assert (tree / "notes.txt").read_text() == "mine"
+    assert not [*tree.parent.glob(".*")]
 
 
 def test_files_of_others_stay_beside_a_manifest_that_people_changed(workspace):
