@@ -170,11 +170,12 @@ def load_app() -> Any:
 
 
 def _claim(database: Path) -> None:
-    """Refuse a database from elsewhere: it names libraries that MongoDB loads."""
-    if not claim_folder(database):
+    """Refuse a database from elsewhere, or one that something was unpacked into: it names libraries
+    that MongoDB loads, in a file which none of ours has."""
+    if not claim_folder(database) or os.path.lexists(database / "WiredTiger.config"):
         raise ServiceError(
-            f"{database}: not made by you at this place, and a stranger's database can run code; "
-            "remove the folder to have it built again, or, where it is your own, set "
+            f"{database}: not made by you alone at this place, and a stranger's database can run "
+            "code; remove the folder to have it built again, or, where it is your own, set "
             f"FIFTYONE_DATABASE_DIR={shlex.quote(str(database))}"
         )
 

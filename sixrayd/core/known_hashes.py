@@ -14,7 +14,10 @@ from sixrayd.core.growth import Allowance
 
 
 class KnownHashes:
-    """Hashes of files by size and time, kept in `.hashes.json`.
+    """Hashes of files by size and times, kept in `.hashes.json`.
+
+    One is the time of the last change of any kind, which the system alone sets: a workspace from
+    elsewhere cannot say of its files what they hash to.
 
     Args:
         root: of the workspace, whose files are named by their places in it, others by whole paths.
@@ -49,8 +52,7 @@ class KnownHashes:
         """Take the SHA-256 of files as known."""
         known = self._kept()
         for path, digest in digests.items():
-            stat = path.stat()
-            known[self.key(path)] = [stat.st_size, stat.st_mtime_ns, digest]
+            known[self.key(path)] = [*_state(path.stat()), digest]
         self._keep(known)
 
     def _keep(self, known: dict[str, Any]) -> None:
@@ -63,7 +65,7 @@ class KnownHashes:
             file = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
             if self._last[0] != file:
                 known = dict(parse_json(plain_text(path)))
-                sound = {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 3}
+                sound = {k: v for k, v in known.items() if isinstance(v, list) and len(v) == 4}
                 self._last = file, sound
             return dict(self._last[1])
         except (OSError, TypeError, ValueError):
@@ -71,10 +73,10 @@ class KnownHashes:
 
     def _hash(self, path: Path, known: dict[str, Any]) -> str:
         stat = path.stat()
-        key, seen = self.key(path), [stat.st_size, stat.st_mtime_ns]
-        if known.get(key, [None])[:2] != seen:
+        key, seen = self.key(path), _state(stat)
+        if known.get(key, [])[:-1] != seen:
             known[key] = [*seen, self._sha256(path, stat)]
-        return str(known[key][2])
+        return str(known[key][-1])
 
     def _sha256(self, path: Path, stat: os.stat_result) -> str:
         """The hash of a file, which a stranger's `run.json` may name by any number of paths.
@@ -82,7 +84,7 @@ class KnownHashes:
         Raises:
             UnfitFileError: it and those before it are nearly all holes.
         """
-        file = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        file = (stat.st_dev, stat.st_ino, *_state(stat))
         if file not in self._read:
             self._holes.packed += written_bytes(path, stat)
             try:
@@ -93,3 +95,8 @@ class KnownHashes:
                 raise UnfitFileError(errno.EINVAL, text, str(path)) from error
             self._read[file] = sha256_file(path)
         return self._read[file]
+
+
+def _state(stat: os.stat_result) -> list[int]:
+    """What differs where a file may hold something else."""
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

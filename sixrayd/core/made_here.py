@@ -1,7 +1,9 @@
 """Folders of files that can run code where they are read: only their maker reads them again.
 
 A mark in the folder says who made it. It is made with a key that stays in the user's home, from the
-folder's number on its disk: a workspace from elsewhere, or a copy of one's own, has none that fits.
+folder's number on its disk and from a file beside it, of which the system alone says when it came
+there: a workspace from elsewhere, or a copy of one's own, has none that fits, were it given the
+same number again.
 """
 
 import hmac
@@ -10,9 +12,10 @@ import secrets
 from pathlib import Path
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import make_folder, plain_bytes, replacing
+from sixrayd.core.files import make_file, make_folder, plain_bytes, replacing
 
 _MARK = "made-here"
+_BORN = f".{_MARK}.born"  # empty, and never touched again
 _KEY_BYTES = 32
 
 
@@ -31,6 +34,7 @@ def claim_folder(folder: Path) -> bool:
         return _is_marked(folder)
     make_folder(folder, 0o700)
     folder.chmod(0o700)
+    make_file(folder / _BORN, 0o600)
     with replacing(folder / _MARK, 0o600) as beside:
         beside.write_text(_mark_of(folder), "ascii")
     return True
@@ -38,14 +42,16 @@ def claim_folder(folder: Path) -> bool:
 
 def _is_marked(folder: Path) -> bool:
     try:
-        said = plain_bytes(folder / _MARK, 1 << 10)
+        said, mark = plain_bytes(folder / _MARK, 1 << 10), _mark_of(folder)
     except OSError:
         return False
-    return hmac.compare_digest(said, _mark_of(folder).encode())
+    return hmac.compare_digest(said, mark.encode())
 
 
 def _mark_of(folder: Path) -> str:
-    return hmac.digest(_key(), str(folder.stat().st_ino).encode(), "sha256").hex()
+    born = (folder / _BORN).lstat()  # whose last change no archive brings and no program sets
+    said = f"{folder.stat().st_ino} {born.st_ino} {born.st_ctime_ns}"
+    return hmac.digest(_key(), said.encode(), "sha256").hex()
 
 
 def _key() -> bytes:

@@ -206,7 +206,7 @@ class Workspace:
         raise WorkspaceError(f"{self.root / stage}: nothing yet; {advice}")
 
     def inputs(self, *paths: Path) -> dict[str, str]:
-        """SHA-256 of each input, by path; a file of unchanged size and time is not read again.
+        """SHA-256 of each input, by path; a file of unchanged size and times is not read again.
 
         Ask for all at once: each call reads the list of what is known, and may write it anew.
 

@@ -17,7 +17,7 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import plain_lines, write_bytes
 from sixrayd.core.index import Index
 from sixrayd.core.workspace import Workspace
-from sixrayd.detectors.pretrained import WEIGHTS
+from sixrayd.detectors.pretrained import is_published
 
 KEPT = ("weights.safetensors", "best.safetensors", "last.safetensors")  # a training's, if it has
 SEEN = "seen.txt"
@@ -95,6 +95,8 @@ def lineage_of_start(workspace: Workspace, source: str) -> Lineage:
 
 def trained_model(workspace: Workspace, source: str) -> tuple[Workspace, str] | None:
     """The finished model of this or another workspace that `--init` names, by name or by path."""
+    if is_published(source):
+        return None
     if source in workspace.names("models"):
         return workspace, source
     path = Path(source).absolute()
@@ -132,7 +134,7 @@ def _lineage(workspace: Workspace, model: str, past: tuple[str, ...]) -> Lineage
 
 
 def _start(workspace: Workspace, source: str, past: tuple[str, ...]) -> Lineage:
-    if not source or source in WEIGHTS:
+    if not source or is_published(source):
         return Lineage()
     ours = trained_model(workspace, source)
     return _lineage(*ours, past) if ours else Lineage(unknown=(source,))

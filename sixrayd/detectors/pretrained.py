@@ -105,8 +105,9 @@ class _OtherBytesError(CheckpointError):
 
 
 def is_published(source: str) -> bool:
-    """Whether `--init` names weights of `WEIGHTS`; a file of that name goes before."""
-    return source in WEIGHTS and not Path(source).is_file()
+    """Whether `--init` names weights of `WEIGHTS`: `auto` does, in whatever folder it is run, so
+    that neither a file nor a model of that name is meant."""
+    return source in WEIGHTS
 
 
 def find_weights(source: str) -> Path:
@@ -116,10 +117,9 @@ def find_weights(source: str) -> Path:
     Raises:
         CheckpointError: neither a file nor a name, not fetched, or not what was published.
     """
-    path = Path(source)
-    if path.is_file():
-        return path
-    if source not in WEIGHTS:
+    if not is_published(source):
+        if (path := Path(source)).is_file():
+            return path
         raise CheckpointError(
             f"--init {source}: no such file, and none of the names {', '.join(WEIGHTS)}"
         )

@@ -26,6 +26,7 @@ from sixrayd.browse.stage import browse, dataset_name, open_browser_session
 from sixrayd.browse.standing import known_of, newest_export
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import ServiceError, SettingsError, WorkspaceError
+from sixrayd.core.made_here import claim_folder
 from sixrayd.core.records import INDEX_SCHEMA, TASK_SCHEMA
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.tags import read_tagged, tag_file, tagged_ids
@@ -254,29 +255,34 @@ def test_a_database_that_everybody_reads_is_not_used(monkeypatch, tmp_path):
     )
 
 
-def test_a_database_from_elsewhere_is_refused(workspace, tmp_path):
+@pytest.mark.parametrize("unpacked_into", [False, True])
+def test_a_database_from_elsewhere_is_refused(workspace, tmp_path, monkeypatch, unpacked_into):
     """WiredTiger, in MongoDB, loads the libraries that a file of the database's folder names."""
     if importlib.util.find_spec("fiftyone") is None:
         pytest.skip("FiftyOne is not installed")
     folder = workspace.root / "browse" / "database"
-    folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if unpacked_into:
+        assert claim_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = [path.name for path in folder.iterdir()]
     (folder / "WiredTiger.config").write_text('extensions=["./a-strangers.so"]')
     unset = {"FIFTYONE_DATABASE_URI": "", "FIFTYONE_DATABASE_DIR": ""}
     command = [sys.executable, "-m", "sixrayd", "browse", "--no-wait", "-w", str(workspace.root)]
     said = subprocess.run(
         command,
-        env=os.environ | unset | {"XDG_STATE_HOME": str(tmp_path / "state")},
+        env=os.environ | unset,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (said.returncode, said.stdout) == (1, "")
     assert said.stderr == (
-        f"error: {folder}: not made by you at this place, and a stranger's database can run code; "
-        "remove the folder to have it built again, or, where it is your own, set "
+        f"error: {folder}: not made by you alone at this place, and a stranger's database can run "
+        "code; remove the folder to have it built again, or, where it is your own, set "
         f"FIFTYONE_DATABASE_DIR={folder}\n"
     )
-    assert [path.name for path in folder.iterdir()] == ["WiredTiger.config"]
+    assert {path.name for path in folder.iterdir()} == {*before, "WiredTiger.config"}
 
 
 def test_a_database_that_ends_says_where_to_look(tmp_path):

@@ -35,6 +35,15 @@ def test_another_s_folder_is_not_taken(tmp_path, home):
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["evil"]
 
 
+def test_a_copy_that_got_the_number_of_the_first_is_not_taken(tmp_path):
+    assert claim_folder(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    for path in (tmp_path / "a").iterdir():  # as where all was removed and unpacked in its place
+        path.unlink()
+    shutil.copytree(tmp_path / "copy", tmp_path / "a", dirs_exist_ok=True)
+    assert not claim_folder(tmp_path / "a")
+
+
 def test_a_folder_that_a_kill_left_without_its_mark_is_taken(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".made-here.1.part").write_text("")

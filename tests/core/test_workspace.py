@@ -343,3 +343,17 @@ def test_a_link_for_a_result_is_removed_by_itself(tmp_path: Path) -> None:
     assert Workspace(tmp_path / "w").begin(RUN)
     assert not (tmp_path / "w/mine/a").is_symlink()
     assert [p.name for p in (tmp_path / "w/mine/b").iterdir()] == ["part"]
+
+
+def test_a_workspace_from_elsewhere_does_not_say_what_its_files_hash_to(tmp_path: Path) -> None:
+    theirs, file = Workspace(tmp_path / "theirs"), tmp_path / "theirs" / "file"
+    file.parent.mkdir()
+    file.write_text("good")
+    good = theirs.inputs(file)
+    before = file.stat()
+    file.write_text("evil")  # as long, and given its old time
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.copytree(theirs.root, tmp_path / "ours")
+
+    ours = Workspace(tmp_path / "ours").inputs(tmp_path / "ours" / "file")
+    assert ours == {"file": hashlib.sha256(b"evil").hexdigest()} != good

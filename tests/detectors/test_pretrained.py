@@ -12,7 +12,14 @@ from sixrayd.detectors.catalogue import DETECTORS
 from sixrayd.detectors.checkpoints import Checkpoint, save_weights
 from sixrayd.detectors.detector import InputForm
 from sixrayd.detectors.predictor import normalise
-from sixrayd.detectors.pretrained import InitReport, Skipped, find_weights, initialise_from
+from sixrayd.detectors.pretrained import (
+    FOLDER,
+    WEIGHTS,
+    InitReport,
+    Skipped,
+    find_weights,
+    initialise_from,
+)
 from tests.detectors.seeded import seeded_image, seeded_tensor
 from tests.detectors.torchvision_models import torchvision_module
 from tests.marks import some_long
@@ -394,10 +401,15 @@ def test_our_own_weights_start_a_detector_for_other_classes(tmp_path):
         initialise_from(same, path)
 
 
-def test_a_path_is_taken_before_a_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "vgg16").write_bytes(b"")
+def test_a_file_called_like_published_weights_is_not_taken_for_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # such as a stranger's folder
+    monkeypatch.setenv(FOLDER, str(tmp_path / "weights"))
+    for path in (Path("vgg16"), Path("weights", WEIGHTS["vgg16"].name)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
 
-    assert find_weights("vgg16") == Path("vgg16")
+    with pytest.raises(CheckpointError, match=r"weights/vgg16-397923af.pth: SHA-256 e3b0c442"):
+        find_weights("vgg16")
+    assert find_weights("./vgg16") == Path("vgg16")
     with pytest.raises(CheckpointError, match=r"no such file, and none of the names vgg16-reduced"):
         find_weights("vgg19")

@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import UnfitFileError, WorkspaceError
 from sixrayd.core.files import sha256_file
 from sixrayd.core.staging import MANIFEST
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.workspace import Workspace
+from sixrayd.export.describing import write_about
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from tests.limits import TOO_LARGE, largest_file
@@ -343,8 +344,10 @@ def test_no_file_elsewhere_makes_a_tree_whole(workspace, tmp_path):
     outside = os.path.relpath(tmp_path / "theirs", manifest.parent)
     for path in (str(tmp_path / "theirs"), outside):
         manifest.write_text(f"{listed}{sha256_file(tmp_path / 'theirs')}  {path}\n")
-        assert export(workspace, ExportSettings(force=True)).written
-        assert manifest.read_text() == listed
+        with pytest.raises(UnfitFileError, match="expected a SHA-256, two blanks and a path"):
+            export(workspace, ExportSettings(force=True))
+        manifest.write_text(listed)
+        assert not export(workspace, ExportSettings(force=True)).written
 
 
 def test_force_mends_a_tree_that_lost_a_file_and_leaves_a_whole_one(workspace):
@@ -400,6 +403,37 @@ def test_files_of_others_are_not_replaced_with_an_export(workspace, tmp_path, at
     assert files(tree) == before
     own.unlink()
     assert export(workspace, ExportSettings(out=place, with_negatives=True, force=True)).written
+
+
+def test_files_of_others_that_come_while_an_export_is_written_stay(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+
+    def come(frame, event, _):
+        if event == "call" and frame.f_code is write_about.__code__:
+            (tree / "notes.txt").write_text("mine")
+
+    before = sys.getprofile()
+    sys.setprofile(come)
+    try:
+        with pytest.raises(WorkspaceError, match=r"the export's, notes\.txt, and"):
+            export(workspace, ExportSettings(with_negatives=True, force=True))
+    finally:
+        sys.setprofile(before)
+    assert (tree / "notes.txt").read_text() == "mine"
+    assert not [*tree.parent.glob(".*")]
+
+
+def test_files_of_others_stay_beside_a_manifest_that_people_changed(workspace):
+    tree = Path(export(workspace, ExportSettings()).tree)
+    (tree / "README.md").write_text("by hand")
+    listed = [line for line in (tree / MANIFEST).read_text().splitlines() if "README" not in line]
+    listed.append(f"{sha256_file(tree / 'README.md')}  README.md")
+    (tree / MANIFEST).write_text("".join(f"{line}\n" for line in listed))
+    (tree / ".git").write_text("mine")
+    with pytest.raises(WorkspaceError, match=r"holds what is not the export's, \.git, and would"):
+        export(workspace, ExportSettings(with_negatives=True, force=True))
+    (tree / ".git").unlink()
+    assert export(workspace, ExportSettings(with_negatives=True, force=True)).written
 
 
 @pytest.mark.parametrize("at", ["labels/train.cache", ".DS_Store", "labels/Thumbs.db"])

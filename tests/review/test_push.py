@@ -236,6 +236,8 @@ def test_a_project_beside_whose_key_people_wrote_is_the_same(site):
         server.calls.sdk.projects.update(project, description=f"May.\n{made}\nAnn till Friday.")
         assert server.find_project(book) == project
         assert server.find_project(book[:-1]) is None is server.find_project(f"{book}.2")
+        words = ("May.", "sixrayd;", "line:", "")  # that a stranger's workspace may call its key
+        assert [server.find_project(word) for word in words] == [None] * 4
     site.answer(project)
     assert pull(site.workspace, PullSettings("described")).new == 1
     assert push(site.workspace, PushSettings("described")).cautions == ()

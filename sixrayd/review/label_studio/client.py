@@ -26,6 +26,7 @@ _PARTING_S = 1.0  # that a call which failed waits for what it removes
 _NAME = 254  # signs of an e-mail address
 _INVITATION = 1000  # signs of its address, which goes into the link of each lane
 _VERSION = 1000  # signs of what predictions are called, which goes into each task
+_KEPT = "keep this line:"  # in a project's description, before its key
 _PUT_OUT = "Deleted"  # all who are no longer in the team are called so
 _EXPORT = "changed (sixrayd)"  # begins the titles of views and exports that are made on the way
 _LEFT = timedelta(hours=1)  # after which none is of a call that goes on
@@ -65,11 +66,13 @@ class LabelStudio:
         self.calls.close()
 
     def find_project(self, key: str) -> int | None:
-        """The project that was made with this key, whatever people wrote beside it since."""
+        """The project that was made with this key, whatever people wrote beside it since; a
+        stranger's workspace may name a word of theirs for one."""
+        line = rf"{_KEPT}\s+{re.escape(key)}(?!\S)"
 
         def look() -> int | None:
             for project in self._projects():
-                if key in str(project["description"] or "").split():
+                if re.search(line, str(project["description"] or "")):
                     return number_of(project["id"])
             return None
 
@@ -102,7 +105,7 @@ class LabelStudio:
         with self.calls.translated():
             project = self.calls.sdk.projects.create(
                 title=title[:50],
-                description=f"Made by sixrayd; keep this line: {key}",
+                description=f"Made by sixrayd; {_KEPT} {key}",
                 label_config=labelling,
                 expert_instruction=instruction,
                 show_instruction=True,
