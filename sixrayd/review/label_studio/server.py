@@ -295,6 +295,12 @@ def _spawn(
 
 def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     return server_variables() | {
+        # Whoever signs in may add a storage, whose client looks for keys in a person's own folder,
+        # and asks the cloud that the machine is in.
+        "HOME": os.devnull,
+        "XDG_DATA_HOME": str(folder.resolve() / "data"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_GCE_CHECK": "true",
         "PYTHONPATH": str(Path(__file__).parent / "inside"),
         "DJANGO_SETTINGS_MODULE": "sixrayd_settings",
         "ALLOWED_HOSTS": f"{_HOST},localhost",

@@ -2,12 +2,14 @@
 
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from sixrayd.review.label_studio.environment import server_program
 from sixrayd.review.label_studio.server import _environment, _keep_key_alone, server_folder
 
 KEY = "SECRET_KEY=@x$ih^0juzt5xey5dl!zl7h&d(@3m&si1ww%b0kc&sswjv)i-p\n"
@@ -197,6 +199,19 @@ def test_the_callers_settings_are_not_the_servers(monkeypatch, tmp_path):
     made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
     assert made["ALLOWED_HOSTS"] == "127.0.0.1,localhost"
     assert "*" not in made.values()
+
+
+def test_no_storage_of_a_reviewers_finds_the_keys_of_who_serves(monkeypatch, tmp_path):
+    home, program = tmp_path / "home", server_program(print)
+    for path in (home / ".aws" / "credentials", tmp_path / "data" / ".aws" / "credentials"):
+        path.parent.mkdir(parents=True)
+        path.write_text("[default]\naws_access_key_id = owner\naws_secret_access_key = own\n")
+    monkeypatch.setenv("HOME", str(home))
+    made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
+    look = "import botocore.session as b; print(b.get_session().get_credentials())"
+    words = [str(program.with_name("python")), "-c", look]
+    found = subprocess.run(words, env=made, capture_output=True, text=True, check=True)
+    assert found.stdout == "None\n"
 
 
 def test_a_server_of_a_relative_workspace_reads_images_by_their_whole_path(tmp_path, monkeypatch):
