@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from django.db.models import JSONField
+from django.db.models.signals import post_delete
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
 _NEXT_TASK = re.compile(r"/api/projects/\d+/next/?|/api/dm/actions/?")
@@ -55,6 +56,14 @@ def _with_whole_signs(field, value, *more):  # type: ignore[no-untyped-def]
 
 
 JSONField.from_db_value = _with_whole_signs
+
+
+def _without_file(instance, **_):  # type: ignore[no-untyped-def]
+    """An export's file goes with it: Label Studio leaves it, so that each pull took room."""
+    instance.file.delete(save=False)
+
+
+post_delete.connect(_without_file, sender="data_export.Export")
 
 
 def where_to_work(request: HttpRequest) -> dict[str, str]:
