@@ -117,7 +117,8 @@ class OwnPages:
         if request.path.startswith(_TO_SIGN_IN) and not fits:
             return HttpResponse("Too large for a form", status=413)
         if request.path == "/sixrayd-proof":  # that it is the server which was started
-            key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
+            key = os.environ["LABEL_STUDIO_USER_TOKEN"]
+            said = f"{request.META['SERVER_PORT']} {request.GET.get('of', '')}"  # not of its Host
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
         return self.answer(request)
 
