@@ -287,6 +287,7 @@ def _spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            umask=0o077,  # it leaves what people export in a folder that all read
             pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
     set_free(process.pid)

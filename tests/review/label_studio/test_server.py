@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -94,6 +96,16 @@ def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
         is_up(url, TOKEN)
     assert str(caught.value) == f"{url}: {TAKEN}"
     assert not is_up(url, TOKEN)  # nobody does
+
+
+def test_what_people_export_is_left_where_no_other_user_reads_it(site):
+    project = site.pushed("exported", 1)
+    site.answer(project)
+    place, folder = f"api/projects/{project}/export", Path(os.environ["TMPDIR"])
+    with site.client() as server:
+        server.calls.request("GET", place, params={"exportType": "YOLO"})
+    modes = [stat.filemode(path.stat().st_mode) for path in folder.glob("tmp*.zip")]
+    assert modes and set(modes) == {"-rw-------"}
 
 
 def test_who_answers_in_place_of_a_server_that_is_up_gets_no_token(tmp_path):
