@@ -3,6 +3,8 @@
 import json
 import socket
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -122,6 +124,40 @@ def test_a_link_elsewhere_leads_to_pages_alone(browser):
     for path in ("/", "/user/login/", "/projects/", "/projects/1/data"):
         assert browser.get(path, headers=followed, follow_redirects=True).status_code in (200, 404)
     assert browser.get("/api/current-user/whoami").status_code == 200
+
+
+def test_no_address_that_a_reviewer_names_is_told_the_owners_token(site):
+    told = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self):
+            told.append(f"{self.requestline} {self.headers}")
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    person = {"Authorization": f"Token {site.person().token}"}
+    with HTTPServer(("127.0.0.1", 0), Listener) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        at = f"127.0.0.1:{elsewhere.server_port}"
+        config = '<View><Image name="i" value="$image"/><Choices name="c" toName="i">'
+        config += '<Choice value="a"/></Choices></View>'
+        with httpx.Client(base_url=site.server.url, trust_env=False, headers=person) as client:
+            made = client.post("/api/projects/", json={"title": "asks", "label_config": config})
+            place = f"/api/projects/{made.json()['id']}"
+            task = {"data": {"image": "/data/upload/1/no.jpg"}, "annotations": [{"result": []}]}
+            assert client.post(f"{place}/import", json=[task]).status_code == 201
+            words = {"exportType": "YOLO_WITH_IMAGES"}
+            answer = client.get(f"{place}/export", params=words, headers={"Host": at})
+            assert answer.status_code == 200
+            model = {"project": made.json()["id"], "url": "https://model.example.org"}
+            answer = client.post("/api/ml/", json=model)
+            assert (answer.status_code, answer.text) == (403, "Not served here")
+            assert client.get("/api/ml/", params=model).status_code == 200  # which pages ask for
+            assert client.delete(place).status_code == 204
+        elsewhere.shutdown()
+    assert told == []
 
 
 @pytest.mark.parametrize("path", ["/api/projects", "/user/login/", "/api/token/refresh/", "/none"])
