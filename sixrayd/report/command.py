@@ -26,7 +26,8 @@ from sixrayd.core.workspace import Workspace
 def report(workspace: Workspace, out: Path | None, most: int, as_json: bool) -> None:
     """Write one page on the whole workspace: counts, scores, reviewers, the bound, pictures.
 
-    The file needs no other and no network. It holds scans: share it as the release may be shared.
+    The file needs no other and no network. It holds scans, and reviewers by name whatever `export
+    --pseudonyms` says: share it as the release and these names may be shared.
 
     \b
     Example:

@@ -72,7 +72,8 @@ def print_problems(workspace: Workspace, result: "PullResult", as_json: bool) ->
         line = workspace.command("sixrayd review withdraw")
         say(
             "These need a look; what is left out or no decision does not count, the rest does. "
-            f"Submit them again in Label Studio, or end them with `{line}`:"
+            "Submit them again in Label Studio, and delete there what is no decision; what counts "
+            f"ends with `{line}`, too:"
         )
     for problem in result.problems[:_SHOWN_PROBLEMS]:
         where = result.addresses.get(problem.task, "")

@@ -16,6 +16,7 @@ from sixrayd.review.command import review
 from sixrayd.review.cursor import Problem
 from sixrayd.review.label_studio.client import LabelStudio
 from sixrayd.review.label_studio.labelling import region, verdict_region
+from sixrayd.review.label_studio.server import server_folder
 from sixrayd.review.pull import pull
 from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings, StatusSettings, WithdrawSettings
@@ -33,6 +34,17 @@ def candidate(image, label="Knife", x1=10.0):
 def files(site, name):
     folder = site.workspace.folder("review", name) / "decisions"
     return sorted(path.name for path in folder.glob("*"))
+
+
+def test_pushes_and_pulls_leave_no_copies_of_answers_on_the_server(site):
+    data = server_folder(site.workspace) / "data"
+    before = {path for path in data.rglob("*") if path.suffix == ".json"}
+    project = site.pushed("copies", 2)
+    site.answer(project)
+    assert push(site.workspace, PushSettings("copies")).added == 0
+    for full in (False, True):
+        pull(site.workspace, PullSettings("copies", full=full))
+    assert {path for path in data.rglob("*") if path.suffix == ".json"} == before
 
 
 def test_decisions_come_once_and_changes_become_versions(site):

@@ -203,13 +203,9 @@ class LabelStudio:
         return self.calls.patiently(remove)
 
     def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
-        """All of a project's tasks by number, in one request."""
-        exports = self.calls.sdk.projects.exports
-        return self.calls.patiently(
-            lambda: read_tasks(
-                exports.download_sync(project, export_type="JSON", download_all_tasks=True)
-            )
-        )
+        """All of a project's tasks by number."""
+        # Label Studio's export in one request leaves its file there for good.
+        return self.calls.patiently(lambda: self._export_view(project, []))
 
     def tasks_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
         """Tasks that changed since a moment of the server's clock, and those with drafts.

@@ -36,6 +36,13 @@ _EXPECTED = (
     "for a Unix socket"
 )
 _INHERITED = ("PGPASSWORD", "PGPASSFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+_OF_A_PERSON = {  # where libpq looks in `~`, which Label Studio has another of
+    "PGPASSFILE": ".pgpass",
+    "PGSSLROOTCERT": ".postgresql/root.crt",
+    "PGSSLCERT": ".postgresql/postgresql.crt",
+    "PGSSLKEY": ".postgresql/postgresql.key",
+    "PGSSLCRL": ".postgresql/root.crl",
+}
 _MOST_WORDS = 1 << 20  # bytes that are read of what a program prints
 _ROWS = Path(__file__).parent / "inside" / "sixrayd_rows.py"
 
@@ -87,7 +94,8 @@ class Postgres:
 
     def variables(self) -> dict[str, str]:
         """What Label Studio and libpq are told, beside `server_variables`."""
-        found = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        found = {key: str(Path.home() / name) for key, name in _OF_A_PERSON.items()}
+        found |= {key: os.environ[key] for key in _INHERITED if key in os.environ}
         found |= {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user}
         found |= {"PGDATABASE": self.name, "PGCONNECT_TIMEOUT": "10"}
         found |= {"PGOPTIONS": f"-c search_path={SCHEMA},{_SHARED},public"}

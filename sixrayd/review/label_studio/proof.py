@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -14,12 +15,16 @@ _SOON_S = 5.0  # of a server on this machine that is starting
 def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
     """Whether the server that was started with a token answers.
 
+    Its port is in the proof. Label Studio takes the next one where its own is taken, and who took
+    it could have it proved there.
+
     Raises:
         ServiceError: somebody else does, who may have read the port in the list of processes, or
             is where a server of another machine is there.
     """
     asked = secrets.token_hex(16)
-    proof = hmac.digest(token.encode(), asked.encode(), "sha256").hex().encode()
+    said = f"{urlsplit(url).port} {asked}"
+    proof = hmac.digest(token.encode(), said.encode(), "sha256").hex().encode()
     address = f"{url}/sixrayd-proof?of={asked}"
     try:
         with (
@@ -27,9 +32,12 @@ def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
             httpx.Client(trust_env=False) as client,
             client.stream("GET", address, extensions=dict(pace.extensions)) as answer,
         ):
-            said = next(answer.iter_raw(len(proof)), b"")
+            given = next(answer.iter_raw(len(proof)), b"")
     except httpx.HTTPError:
         return False
-    if not hmac.compare_digest(said, proof):
-        raise ServiceError(f"{url}: another program answers there; run the same command again")
+    if not hmac.compare_digest(given, proof):
+        raise ServiceError(
+            f"{url}: another program answers there, or a server that an earlier sixrayd started; "
+            "run `sixrayd review stop`, then start it again"
+        )
     return True

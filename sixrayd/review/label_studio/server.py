@@ -287,6 +287,7 @@ def _spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            umask=0o077,  # it leaves what people export in a folder that all read
             pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
     set_free(process.pid)
@@ -295,6 +296,12 @@ def _spawn(
 
 def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
     return server_variables() | {
+        # Whoever signs in may add a storage, whose client looks for keys in a person's own folder,
+        # and asks the cloud that the machine is in.
+        "HOME": os.devnull,
+        "XDG_DATA_HOME": str(folder.resolve() / "data"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_GCE_CHECK": "true",
         "PYTHONPATH": str(Path(__file__).parent / "inside"),
         "DJANGO_SETTINGS_MODULE": "sixrayd_settings",
         "ALLOWED_HOSTS": f"{_HOST},localhost",

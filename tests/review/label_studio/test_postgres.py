@@ -97,6 +97,10 @@ def test_beyond_this_machine_the_server_must_prove_who_it_is(monkeypatch):
     assert [each.get("PGSSLMODE") for each in told] == ["verify-full", None, None]
     assert {each["PGPASSFILE"] for each in told} == {"/home/ann/team"}
     assert {each["POSTGRE_PASSWORD"] for each in told} == {""}
+    monkeypatch.setenv("HOME", "/home/ann")  # Label Studio has no `~`, where libpq would look
+    assert {Postgres.of("postgresql://t@h/n").variables()["PGSSLROOTCERT"]} == {
+        "/home/ann/.postgresql/root.crt"
+    }
 
 
 def test_a_workspaces_own_file_names_no_database(tmp_path):

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -48,6 +50,10 @@ from tests.review.conftest import build
 from tests.workspaces import build_mine
 
 TOKEN = "a-token-that-must-not-be-shown"
+TAKEN = (
+    "another program answers there, or a server that an earlier sixrayd started; "
+    "run `sixrayd review stop`, then start it again"
+)
 
 
 @contextmanager
@@ -88,8 +94,18 @@ def refused(url, token=TOKEN):
 def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
     with web(200, b'{"status": "UP"}') as url, pytest.raises(ServiceError) as caught:
         is_up(url, TOKEN)
-    assert str(caught.value) == f"{url}: another program answers there; run the same command again"
+    assert str(caught.value) == f"{url}: {TAKEN}"
     assert not is_up(url, TOKEN)  # nobody does
+
+
+def test_what_people_export_is_left_where_no_other_user_reads_it(site):
+    project = site.pushed("exported", 1)
+    site.answer(project)
+    place, folder = f"api/projects/{project}/export", Path(os.environ["TMPDIR"])
+    with site.client() as server:
+        server.calls.request("GET", place, params={"exportType": "YOLO"})
+    modes = [stat.filemode(path.stat().st_mode) for path in folder.glob("tmp*.zip")]
+    assert modes and set(modes) == {"-rw-------"}
 
 
 def test_who_answers_in_place_of_a_server_that_is_up_gets_no_token(tmp_path):
@@ -99,10 +115,31 @@ def test_who_answers_in_place_of_a_server_that_is_up_gets_no_token(tmp_path):
             connection = find_server(Workspace(tmp_path), "", None)
         with pytest.raises(ServiceError) as caught:
             LabelStudio(connection)
-    assert str(caught.value) == f"{url}: another program answers there; run the same command again"
+    assert str(caught.value) == f"{url}: {TAKEN}"
     assert len(asked) == 1 and TOKEN not in asked[0]
     with pytest.raises(AwayError, match="Label Studio does not answer"):
         LabelStudio(connection)  # nobody does
+
+
+def test_who_has_the_next_port_prove_it_gets_no_token(site):
+    class Relay(BaseHTTPRequestHandler):
+        def do_GET(self):
+            given = httpx.get(f"{site.server.url}{self.path}", trust_env=False)
+            self.send_response(given.status_code)
+            self.end_headers()
+            self.wfile.write(given.content)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Relay) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{relay.server_port}"
+        with pytest.raises(ServiceError) as caught:
+            is_up(url, site.server.token)
+        relay.shutdown()
+    assert str(caught.value) == f"{url}: {TAKEN}"
+    assert is_up(site.server.url, site.server.token)
 
 
 @pytest.mark.long

@@ -2,12 +2,16 @@
 
 import json
 import socket
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from sixrayd.review.label_studio.environment import server_program
 from sixrayd.review.label_studio.server import _environment, _keep_key_alone, server_folder
 
 KEY = "SECRET_KEY=@x$ih^0juzt5xey5dl!zl7h&d(@3m&si1ww%b0kc&sswjv)i-p\n"
@@ -122,6 +126,40 @@ def test_a_link_elsewhere_leads_to_pages_alone(browser):
     assert browser.get("/api/current-user/whoami").status_code == 200
 
 
+def test_no_address_that_a_reviewer_names_is_told_the_owners_token(site):
+    told = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self):
+            told.append(f"{self.requestline} {self.headers}")
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    person = {"Authorization": f"Token {site.person().token}"}
+    with HTTPServer(("127.0.0.1", 0), Listener) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        at = f"127.0.0.1:{elsewhere.server_port}"
+        config = '<View><Image name="i" value="$image"/><Choices name="c" toName="i">'
+        config += '<Choice value="a"/></Choices></View>'
+        with httpx.Client(base_url=site.server.url, trust_env=False, headers=person) as client:
+            made = client.post("/api/projects/", json={"title": "asks", "label_config": config})
+            place = f"/api/projects/{made.json()['id']}"
+            task = {"data": {"image": "/data/upload/1/no.jpg"}, "annotations": [{"result": []}]}
+            assert client.post(f"{place}/import", json=[task]).status_code == 201
+            words = {"exportType": "YOLO_WITH_IMAGES"}
+            answer = client.get(f"{place}/export", params=words, headers={"Host": at})
+            assert answer.status_code == 200
+            model = {"project": made.json()["id"], "url": "https://model.example.org"}
+            answer = client.post("/api/ml/", json=model)
+            assert (answer.status_code, answer.text) == (403, "Not served here")
+            assert client.get("/api/ml/", params=model).status_code == 200  # which pages ask for
+            assert client.delete(place).status_code == 204
+        elsewhere.shutdown()
+    assert told == []
+
+
 @pytest.mark.parametrize("path", ["/api/projects", "/user/login/", "/api/token/refresh/", "/none"])
 def test_what_a_stranger_sends_takes_no_memory(site, path):
     nested = b"[" + b"[]," * 8_000_000 + b"0]"
@@ -197,6 +235,19 @@ def test_the_callers_settings_are_not_the_servers(monkeypatch, tmp_path):
     made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
     assert made["ALLOWED_HOSTS"] == "127.0.0.1,localhost"
     assert "*" not in made.values()
+
+
+def test_no_storage_of_a_reviewers_finds_the_keys_of_who_serves(monkeypatch, tmp_path):
+    home, program = tmp_path / "home", server_program(print)
+    for path in (home / ".aws" / "credentials", tmp_path / "data" / ".aws" / "credentials"):
+        path.parent.mkdir(parents=True)
+        path.write_text("[default]\naws_access_key_id = owner\naws_secret_access_key = own\n")
+    monkeypatch.setenv("HOME", str(home))
+    made = _environment(tmp_path, {"user": "u", "password": "p", "token": "t"})
+    look = "import botocore.session as b; print(b.get_session().get_credentials())"
+    words = [str(program.with_name("python")), "-c", look]
+    found = subprocess.run(words, env=made, capture_output=True, text=True, check=True)
+    assert found.stdout == "None\n"
 
 
 def test_a_server_of_a_relative_workspace_reads_images_by_their_whole_path(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from django.db.models import JSONField
+from django.db.models.signals import post_delete
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
 _NEXT_TASK = re.compile(r"/api/projects/\d+/next/?|/api/dm/actions/?")
@@ -24,6 +25,8 @@ _LENGTH_OF_FORM = re.compile(r"[0-9]{0,5}")  # bytes, as a header says
 _BIT = 1 << 16  # bytes
 # A table as wide as is asked for, and tips from another site: of no use to reviewers.
 _FOR_NOBODY = {"static_time_series", "heidi_tips"}
+# What fetches images with the owner's token, from where the request says that this server is.
+_EXPORTS = re.compile(r"/api/projects/\d+/exports?\b")
 _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
 _LONGEST_LINE, _LONGEST_LOG = 2000, 64 << 20  # signs, bytes; anybody who asks adds to it
 # Run here, not imported: it loads parts that ask the settings in force for what it has set so far.
@@ -55,6 +58,14 @@ def _with_whole_signs(field, value, *more):  # type: ignore[no-untyped-def]
 
 
 JSONField.from_db_value = _with_whole_signs
+
+
+def _without_file(instance, **_):  # type: ignore[no-untyped-def]
+    """An export's file goes with it: Label Studio leaves it, so that each pull took room."""
+    instance.file.delete(save=False)
+
+
+post_delete.connect(_without_file, sender="data_export.Export")
 
 
 def where_to_work(request: HttpRequest) -> dict[str, str]:
@@ -108,8 +119,11 @@ class OwnPages:
         if request.path.startswith(_TO_SIGN_IN) and not fits:
             return HttpResponse("Too large for a form", status=413)
         if request.path == "/sixrayd-proof":  # that it is the server which was started
-            key, said = os.environ["LABEL_STUDIO_USER_TOKEN"], request.GET.get("of", "")
+            key = os.environ["LABEL_STUDIO_USER_TOKEN"]
+            said = f"{request.META['SERVER_PORT']} {request.GET.get('of', '')}"  # not of its Host
             return HttpResponse(hmac.digest(key.encode(), said.encode(), "sha256").hex())
+        if _EXPORTS.match(request.path):
+            request.META["HTTP_HOST"] = f"127.0.0.1:{request.META['SERVER_PORT']}"
         return self.answer(request)
 
 
@@ -139,7 +153,9 @@ class SignedIn:
         from rest_framework.permissions import IsAuthenticated
 
         name, drawn = request.resolver_match.url_name, getattr(view, "cls", None)
-        if name in _FOR_NOBODY:
+        # A model at any address would be told the owner's token.
+        to_model = (name or "").startswith("ml-") and request.method != "GET"
+        if name in _FOR_NOBODY or to_model:
             return HttpResponseForbidden("Not served here")
         asks = getattr(drawn, "permission_classes", ())  # a property where it asks in more ways
         asks = isinstance(asks, property) or IsAuthenticated in asks
