@@ -19,6 +19,7 @@ from sixrayd.core.files import (
     open_to_append,
     plain_bytes,
     plain_text,
+    remove,
     write_bytes,
     write_json,
 )
@@ -50,6 +51,9 @@ _STOP_TIMEOUT_S = 10.0
 _HOST = "127.0.0.1"
 _KEY = re.compile(rb"^SECRET_KEY=([a-z0-9!@#$%^&*(_=+)-]{50})$", re.MULTILINE)  # as Django makes it
 _MOST_SETTINGS = 1 << 16  # bytes
+_TEMPORARY = (
+    "tmp"  # its folder, emptied at each start: it leaves what people export, images and all
+)
 _ROOM = 1 << 20  # bytes; with less it does not start, nor say why
 
 
@@ -176,7 +180,9 @@ def start(
     folder = server_folder(workspace)
     with server_mark(workspace, "Label Studio is started") as hold:
         end_restore(workspace, database)
-        for path in (folder / "data", image_root(workspace)):
+        if os.path.lexists(folder / _TEMPORARY):
+            remove(folder / _TEMPORARY)
+        for path in (folder / "data", folder / _TEMPORARY, image_root(workspace)):
             private_folder(path)
         file = folder / DATABASE
         check_place(folder, file, database)
@@ -287,7 +293,7 @@ def _spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            umask=0o077,  # it leaves what people export in a folder that all read
+            umask=0o077,
             pass_fds=(hold.handle,),  # the lock lives exactly as long as the server
         )
     set_free(process.pid)
@@ -299,6 +305,7 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
         # Whoever signs in may add a storage, whose client looks for keys in a person's own folder,
         # and asks the cloud that the machine is in.
         "HOME": os.devnull,
+        "TMPDIR": str(folder.resolve() / _TEMPORARY),
         "XDG_DATA_HOME": str(folder.resolve() / "data"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_GCE_CHECK": "true",

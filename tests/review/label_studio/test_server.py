@@ -11,7 +11,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import httpx
 import pytest
@@ -101,11 +100,11 @@ def test_who_took_the_port_of_a_server_that_starts_gets_no_token():
 def test_what_people_export_is_left_where_no_other_user_reads_it(site):
     project = site.pushed("exported", 1)
     site.answer(project)
-    place, folder = f"api/projects/{project}/export", Path(os.environ["TMPDIR"])
+    place, folder = f"api/projects/{project}/export", server_folder(site.workspace) / "tmp"
     with site.client() as server:
         server.calls.request("GET", place, params={"exportType": "YOLO"})
-    modes = [stat.filemode(path.stat().st_mode) for path in folder.glob("tmp*.zip")]
-    assert modes and set(modes) == {"-rw-------"}
+    modes = [stat.filemode(path.stat().st_mode) for path in (folder, *folder.glob("tmp*.zip"))]
+    assert set(modes) == {"drwx------", "-rw-------"}
 
 
 def test_who_answers_in_place_of_a_server_that_is_up_gets_no_token(tmp_path):
@@ -168,8 +167,11 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
         f"`sixrayd review serve --background -w {workspace.root}`, or name another "
         "server with --url"
     )
+    left = server_folder(workspace) / "tmp" / "an-export.zip"
+    left.touch()
     again = start(workspace)
     try:
+        assert not left.exists()
         assert json.loads((server_folder(workspace) / "secret.json").read_text()) == secret
         assert pull(workspace, PullSettings()).new == 1
         assert push(workspace, PushSettings()).already_there == 2
