@@ -57,6 +57,7 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
     from sixrayd.review.label_studio.server import (
         end_restore,
         running,
+        server_folder,
         server_mark,
         start,
         stop,
@@ -84,6 +85,8 @@ def serve(workspace: Workspace, port: int, background: bool, database: str, as_j
         if not background:
             _say("Ctrl-C ends the server; all work stays in the workspace.")
             wait(workspace)
+            log = server_folder(workspace) / "server.log"
+            _say(f"Label Studio has ended, by `review stop` or by itself; its log is {log}")
     except KeyboardInterrupt:
         stop(workspace)
         _say("Label Studio has ended.")

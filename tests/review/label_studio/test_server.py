@@ -188,8 +188,9 @@ def test_work_outlives_a_killed_server(tmp_path, servers):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
+    """SIGKILL: of the server itself."""
     words = ["-m", "sixrayd", "review", "serve", "-w", str(tmp_path)]
     pipe = subprocess.PIPE
     with started([sys.executable, *words], stdout=pipe, stderr=pipe, text=True) as serve:
@@ -205,9 +206,15 @@ def test_serve_runs_till_it_is_told_to_end(tmp_path, how):
         )
         while "Ctrl-C ends the server" not in serve.stderr.readline():
             assert serve.poll() is None
-        serve.send_signal(how)
+        if how is signal.SIGKILL:
+            os.killpg(server.pid, how)
+        else:
+            serve.send_signal(how)
+        said = serve.stderr.read().splitlines()
         assert serve.wait() == 0
         assert running(Workspace(tmp_path)) is None
+    by_itself = "Label Studio has ended, by `review stop` or by itself; its log is "
+    assert said[-1].startswith(by_itself if how is signal.SIGKILL else "Label Studio has ended.")
 
 
 def test_the_server_is_private(site):
