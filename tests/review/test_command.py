@@ -52,6 +52,7 @@ def workspace(tmp_path):
 @pytest.fixture
 def failure(monkeypatch, capsys):
     """What the program says of a command that ends with an expected failure."""
+    monkeypatch.setenv("SIXRAYD_MEMORY", "none")  # the process is that of all tests
 
     def failure(*words):
         monkeypatch.setattr(sys, "argv", ["sixrayd", "review", *map(str, words)])
