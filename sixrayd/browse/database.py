@@ -12,6 +12,7 @@ from urllib.parse import quote
 from sixrayd.browse import lifeline
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.locks import HeldError, Hold, held
+from sixrayd.core.made_here import in_use
 
 _DOOR = "mongodb.sock"
 _LONGEST = 100  # bytes of a socket's path; systems end it at 104 or 108
@@ -35,6 +36,7 @@ def running_database(mongod: Path, folder: Path) -> Iterator[str]:
             short = tempfile.TemporaryDirectory(prefix="sixrayd-", ignore_cleanup_errors=True)
             door = Path(ends.enter_context(short)) / _DOOR
         hold = ends.enter_context(_alone(folder))
+        ends.enter_context(in_use(folder))  # till it has ended
         log = folder / "mongod.log"
         words = [str(mongod), "--dbpath", str(folder), "--bind_ip", str(door), "--port", "0"]
         words += ["--nounixsocket", "--filePermissions", "0600"]  # no other socket than this one

@@ -16,7 +16,8 @@ from sixrayd.core.files import read_plain
 from sixrayd.core.home import with_home
 from sixrayd.core.storage import is_refusal, refusal
 
-# On a field of settings: an address, a token's file or a path, which leads out of the workspace.
+# On a field of settings: an address, a token's file or a path, which leads out of the workspace; a
+# draw's seed, and who says it.
 # Who hands a workspace on must not choose it for who opens it.
 OUTSIDE: Mapping[str, bool] = MappingProxyType({"outside": True})
 _MOST_SHOWN = 100
@@ -98,7 +99,7 @@ def _elsewhere(option: click.Parameter, context: click.Context) -> str:
         places = [f"pass {option.opts[0]}", *variable]
     places.append(f"write it to {user_file()}")
     text = ", ".join(places[:-1]) + f" or {places[-1]}"
-    return f"acts outside of the workspace, whose own file may not set it; {text}"
+    return f"is nothing that a workspace's own file may set, which may be a stranger's; {text}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -135,8 +135,8 @@ def _wanted(
     for name in names:
         own = listed[name].mirrors if name in listed else ()
         said = [
-            (sums.get(name, ""), f"{SUMS} says"),
             (entry.sha256.get(name, "") if entry else "", "the manifest says"),
+            (sums.get(name, ""), f"{SUMS} says"),
             (receipts.sha256(name), "the first one fetched had"),
         ]
         digest, by = next((pair for pair in said if pair[0]), ("", ""))

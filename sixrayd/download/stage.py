@@ -94,7 +94,7 @@ def _take(
         remove_fetched(place, workspace, settings)
         return workspace.run("shards")
     root = acquire(place, workspace, settings, faults, report)
-    release = open_release(root, workspace, faults, place.entry if place.path else None)
+    release = open_release(root, workspace, faults, place.entry)
     listing = loose_listing(root)
     run = replace(run, inputs=release_inputs(release, workspace, listing))
     if _is_finished(workspace, run, settings.force, release):

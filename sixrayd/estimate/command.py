@@ -73,7 +73,7 @@ labels = options_of(LabelSettings)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With --labels: file that holds a token for --url.",
 )
-@click.option("--by", default="", help="With --certify: who signs it off.")
+@click.option("--by", default="", cls=OutsideOption, help="With --certify: who signs it off.")
 @click.option(
     "--force", is_flag=True, cls=OutsideOption, help="With --certify: replace a file that is there."
 )

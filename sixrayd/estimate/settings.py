@@ -26,7 +26,7 @@ class SampleSettings:
 
     name: str = ""
     units: int = 100
-    seed: str = ""
+    seed: str = field(default="", metadata=OUTSIDE)
     looks: tuple[int, ...] = ()
     next_look: bool = False
 

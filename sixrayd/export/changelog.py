@@ -1,5 +1,6 @@
 """The export that one is made from, and what has changed since: what `sixrayd diff` says."""
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sixrayd.core.storage import check_known
 from sixrayd.datasets.export_files import CHANGELOG, DATASET
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
+from sixrayd.datasets.places import IMAGES
 from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
 from sixrayd.diff.compare import Diff, diff
 from sixrayd.diff.printing import diff_lines
@@ -75,11 +77,12 @@ def descent_of(named: Path | None, replaced: Path | None, as_it_was: bool) -> De
 
 
 def parent_at(place: Path) -> Parent:
-    """The export in a folder, as a parent.
+    """The export in a folder, as a parent, of which the changelog of another will tell.
 
     Raises:
-        WorkspaceError: there is none.
+        WorkspaceError: there is none, or what is to be told lies elsewhere.
     """
+    _refuse_links(place)
     try:
         manifest = sha256_file(place / MANIFEST)
         said = parse_json(plain_text(place / "run.json"))
@@ -91,6 +94,24 @@ def parent_at(place: Path) -> Parent:
         ) from error
     version = _document(place).get("version", "")
     return Parent(name, printable(version, _MOST_SIGNS), manifest)
+
+
+def _refuse_links(place: Path) -> None:
+    """Insist that all of an export but its images lies in it: it may be a stranger's, and a link to
+    a file of secrets would have them published.
+
+    Raises:
+        WorkspaceError: it does not.
+    """
+    inside = place.resolve()
+    for folder, folders, files in os.walk(place):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            linked = path.is_symlink() and path.suffix.lower() not in IMAGES
+            if linked and not path.resolve().is_relative_to(inside):
+                raise WorkspaceError(
+                    f"{path}: a link leads out of {place}, of which the new export's changelog "
+                    "tells; put the file itself there, or remove it"
+                )
 
 
 def _kept(place: Path) -> Descent:

@@ -15,7 +15,7 @@ from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
-from sixrayd.core.runs import read_run
+from sixrayd.core.runs import read_plan, read_run
 from sixrayd.core.stages import STAGES, verb
 from sixrayd.core.staging import MANIFEST, Staging, listed_files, sole_writer, staged
 from sixrayd.core.storage import check_known
@@ -85,7 +85,11 @@ def _export(
 ) -> ExportResult:
     existing = _run_at(target)
     whole = not settings.force or _is_whole(target)
-    same = existing is not None and existing.same_work(_published(planned))
+    same = (
+        existing is not None
+        and existing.same_work(_published(planned))
+        and _is_as_noted(pointer, planned, existing, target)
+    )
     if existing is not None and same and whole:
         _point_to(pointer, replace(existing, settings=planned.settings), target)
         return _result(existing, target, written=False)
@@ -216,6 +220,15 @@ def _run_at(folder: Path) -> Run | None:
         check_known(error, path)
         return None
     return run if run.stage == "export" and (folder / MANIFEST).exists() else None
+
+
+def _is_as_noted(pointer: Path, planned: Run, there: Run, target: Path) -> bool:
+    """Whether an export has the manifest that it was written with: as the workspace says, where it
+    lies elsewhere and others may have changed it.
+    """
+    noted = read_plan(pointer / "run.json")
+    run = noted if noted and noted.same_work(planned) else there
+    return run.outputs.get(MANIFEST) == sha256_file(target / MANIFEST)
 
 
 def _is_whole(tree: Path) -> bool:
@@ -439,6 +452,6 @@ def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:
         raise WorkspaceError(f"{target}: exists and is no export; name a new folder with --out")
     if not force:
         raise WorkspaceError(
-            f"{target}: holds an export of other inputs or settings; "
+            f"{target}: holds an export of other inputs or settings, or changed since; "
             "replace it with --force, or name a new folder with --out"
         )

@@ -45,8 +45,9 @@ def guidance(workspace: Workspace, review: Path) -> Guidance:
     """
     classes, examples = workspace.classes(), example_sheet(workspace)
     own = review / GUIDELINES
-    if own.exists() and not workspace.is_own(own):
-        raise SettingsError(f"{own}: a link leads out of the workspace; put the file itself there")
+    if own.is_symlink() or (own.exists() and not workspace.is_own(own)):
+        # A stranger's; the workspace's own server has its password in the workspace as well.
+        raise SettingsError(f"{own}: a link leads elsewhere; put the file itself there")
     text = read_guidelines(own) if own.exists() else _ours(classes, bool(examples))
     return Guidance(text, examples)
 

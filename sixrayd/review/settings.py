@@ -193,7 +193,7 @@ class WithdrawSettings:
 
     images: tuple[str, ...]
     reason: str
-    by: str
+    by: str = field(metadata=OUTSIDE)
     reviewer: str = ""  # whose decisions; empty means everybody's
     name: str = ""  # of the review; empty takes the newest
 

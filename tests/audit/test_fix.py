@@ -265,7 +265,7 @@ def test_a_workspace_s_own_settings_fix_nothing(workspace, runner):
     (workspace.root / "sixrayd.toml").write_text("[audit]\nfix = true\n")
     before = files(workspace)
     done = runner.invoke(cli, ["audit", "-w", str(workspace.root)])
-    assert "'fix' acts outside" in str(done.exception)
+    assert "'fix' is nothing that a workspace's own file may set" in str(done.exception)
     assert files(workspace) == before
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sixrayd.core.made_here import claim_folder
+from sixrayd.core.made_here import claim_folder, in_use
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +55,24 @@ def test_a_link_is_not_taken(tmp_path):
     (tmp_path / "a").symlink_to("users")
     assert not claim_folder(tmp_path / "a")
     assert not [*(tmp_path / "users").iterdir()]
+
+
+def test_a_folder_that_something_was_put_into_since_it_was_left_is_not_taken(tmp_path):
+    """As by an archive that is unpacked over it, and leaves the marks out."""
+    folder = tmp_path / "a"
+    assert claim_folder(folder)
+    with in_use(folder):
+        (folder / "data.wt").write_text("mine")
+        (folder / "journal").mkdir()
+    for path in (folder / "data.wt", folder / "more.wt", folder / "journal" / "log"):
+        assert claim_folder(folder)
+        with in_use(folder):
+            pass
+        path.write_text("theirs")
+        assert not claim_folder(folder)
+        path.unlink()
+        with in_use(folder):
+            pass
+    assert claim_folder(folder)
+    with in_use(folder):  # killed now, it would have no seal
+        assert claim_folder(folder)

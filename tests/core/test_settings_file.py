@@ -55,6 +55,7 @@ def test_what_leads_out_of_a_workspace() -> None:
         *("audit --fix", "audit --undo", "report --out", "review push --guidelines"),
         *(f"review {name} --database" for name in ("serve", "backup", "restore")),
         *("estimate --url", "estimate --token-file"),
+        *("estimate --seed", "estimate --by", "review withdraw --by"),
         *(f"review {name} {option}" for name in servers for option in ("--url", "--token-file")),
     }
 
@@ -91,6 +92,7 @@ def run(folder: Path, text: str, *words: str, users: str = "") -> tuple[int, str
         ("benchmark", '[benchmark]\nsplit = "/home/a.json"', "'split' {}; pass --split"),
         ("export", "[export]\nforce = true", "'force' {}; pass --force"),
         ("mine", '[mine]\nparts_at = "s3://a"', "'parts_at' {}; pass --parts-at"),
+        ("estimate --sample 5", '[estimate]\nseed = "5 2 6"', "'seed' {}; pass --seed"),
         ("download", '[download]\nfrom = "http://a"', "'from' {}; pass --from"),
         (
             "review restore",
@@ -103,7 +105,7 @@ def test_a_workspace_chooses_nothing_outside(
     tmp_path: Path, words: str, text: str, named: str
 ) -> None:
     code, said = run(tmp_path, text, *words.split())
-    what = named.format("acts outside of the workspace, whose own file may not set it")
+    what = named.format("is nothing that a workspace's own file may set, which may be a stranger's")
     assert code == 1
     assert said.startswith(f"{tmp_path}/w/sixrayd.toml: {what}")
     assert "RESTORE_ARCHIVE" not in said  # an argument has no variable

@@ -16,7 +16,7 @@ from sixrayd.download.stage import download
 from sixrayd.download.transfer import Patience
 from tests.download.test_fetch import at, fetched
 from tests.mirror import Odd, serving
-from tests.releases import CLASSES, WHOLE, TinyRelease
+from tests.releases import CLASSES, WHOLE, TinyRelease, write_sums
 
 ZIP = b"PK and so on"
 
@@ -199,6 +199,37 @@ def test_a_broken_source_json(tmp_path, two, text, reason):
         f"{folder}/source.json: cannot be read ({reason}); remove {folder} to fetch anew, or name "
         "another workspace with -w"
     )
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_the_hash_of_a_manifest_stands_above_what_a_mirror_or_a_workspace_says(
+    tmp_path, served, planted
+):
+    """A mirror has sums of its own for what it serves, a stranger's workspace has the file."""
+    good, folder = (served.folder / "ImageSet.zip").read_bytes(), served.folder
+    wanted, bad = hashlib.sha256(good).hexdigest(), good + b"more"
+    (folder / "ImageSet.zip").write_bytes(bad)
+    write_sums(folder)
+    if planted:
+        release = tmp_path / "ws/release"
+        release.mkdir(parents=True)
+        (release / "ImageSet.zip").write_bytes(bad)
+        (release / "source.json").write_text(json.dumps({"url": served.url, "sums": False}))
+        (folder / "ImageSet.zip").write_bytes(good)
+        (folder / "SHA256SUMS").unlink()
+    manifest = tmp_path / "tiny.toml"
+    manifest.write_text(
+        f'[tiny]\ntitle = "Tiny"\nterms = "none"\nmirrors = ["{served.url}"]\n'
+        '[[tiny.archives]]\nfiles = ["ImageSet.zip"]\n[[tiny.archives]]\nfiles = ["Annotation.zip"]'
+        f'\n[tiny.sha256]\n"ImageSet.zip" = "{wanted}"\n'
+    )
+    found = hashlib.sha256(bad).hexdigest()
+
+    with pytest.raises(ReleaseError) as caught:
+        download(Workspace(tmp_path / "ws"), DownloadSettings(str(manifest), CLASSES))
+
+    said = f"SHA-256 is {found[:12]}…, the manifest says {wanted[:12]}…"
+    assert f"ImageSet.zip: {said}" in str(caught.value)
 
 
 @pytest.fixture

@@ -37,6 +37,34 @@ def files(tree):
     return {p.relative_to(tree): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
 
 
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("CHANGELOG.md", False),
+        *((name, True) for name in ("CHANGELOG.md", "audited_empty.txt", "manifest.sha256")),
+    ],
+)
+def test_a_parent_publishes_no_file_that_it_links_to(workspace, tmp_path, file, named):
+    tree, secret = exported(workspace), tmp_path / "token"
+    secret.write_text("ghp_of-the-user")
+    (tree / "manifests/images.parquet").unlink()  # so that lists are read
+    (tree / file).unlink(missing_ok=True)
+    (tree / file).symlink_to(secret)
+    if not named:  # the stranger's manifest has it
+        line = f"{sha256_file(secret)}  {file}\n"
+        (tree / "manifest.sha256").write_text((tree / "manifest.sha256").read_text() + line)
+    decided(workspace, Says("N0000006", MISSED, GUN))
+    where = {"out": tmp_path / "new", "parent": tree} if named else {"force": True}
+
+    with pytest.raises(WorkspaceError) as caught:
+        exported(workspace, version="2", **where)
+
+    assert str(caught.value) == (
+        f"{tree / file}: a link leads out of {tree}, of which the new export's changelog tells; "
+        "put the file itself there, or remove it"
+    )
+
+
 @pytest.mark.parametrize("form", ["voc", "parquet"])
 def test_the_export_that_is_replaced_is_the_parent(workspace, form):
     tree = exported(workspace, forms=(form,), version="1.0.0")

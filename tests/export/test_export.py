@@ -14,7 +14,9 @@ from sixrayd.cli import cli
 from sixrayd.core.boxes import Box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError, WorkspaceError
+from sixrayd.core.files import sha256_file
 from sixrayd.core.records import ADJUDICATION, CANDIDATE_SCHEMA
+from sixrayd.core.staging import MANIFEST
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import Provenance, VocObject, read_voc
 from sixrayd.export.settings import ExportSettings
@@ -289,7 +291,7 @@ def test_new_decisions_need_force(workspace):
     with pytest.raises(WorkspaceError) as caught:
         export(workspace, ExportSettings())
     assert str(caught.value) == (
-        f"{tree}: holds an export of other inputs or settings; "
+        f"{tree}: holds an export of other inputs or settings, or changed since; "
         "replace it with --force, or name a new folder with --out"
     )
     result = export(workspace, ExportSettings(force=True))
@@ -318,6 +320,28 @@ def test_out_elsewhere(workspace, tmp_path):
     assert not export(workspace, ExportSettings(out=out)).written
     inside = export(workspace, ExportSettings())
     assert inside.tree == str(workspace.folder("export", "first"))
+
+
+def test_an_export_elsewhere_that_was_changed_is_not_taken_for_what_was_written(
+    workspace, tmp_path
+):
+    """By somebody who made its manifest and `run.json` fit what he put there."""
+    out, note = tmp_path / "SIXray-D", workspace.folder("export", "first") / "run.json"
+    export(workspace, ExportSettings(out=out))
+    before, noted = files(out), note.read_bytes()
+    manifest, run = out / MANIFEST, json.loads((out / "run.json").read_bytes())
+    xml = out / "VOC2007/Annotations/P00001.xml"
+    old = sha256_file(xml)
+    xml.write_bytes(xml.read_bytes().replace(b"Gun", b"Pen"))
+    manifest.write_text(manifest.read_text().replace(old, sha256_file(xml)))
+    run["outputs"][MANIFEST] = sha256_file(manifest)
+    (out / "run.json").write_text(json.dumps(run))
+
+    with pytest.raises(WorkspaceError, match="or changed since; replace it with --force"):
+        export(workspace, ExportSettings(out=out))
+    assert note.read_bytes() == noted
+    assert export(workspace, ExportSettings(out=out, force=True)).written
+    assert files(out)["VOC2007/Annotations/P00001.xml"] == before["VOC2007/Annotations/P00001.xml"]
 
 
 def test_a_folder_that_is_no_export_is_never_replaced(workspace, tmp_path):

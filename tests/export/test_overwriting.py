@@ -29,7 +29,7 @@ def test_targets_that_are_not_free(tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         refuse_to_overwrite(tmp_path, ours=True, force=False)
     assert str(caught.value) == (
-        f"{tmp_path}: holds an export of other inputs or settings; replace it with --force, or "
-        "name a new folder with --out"
+        f"{tmp_path}: holds an export of other inputs or settings, or changed since; replace it "
+        "with --force, or name a new folder with --out"
     )
     refuse_to_overwrite(tmp_path, ours=True, force=True)

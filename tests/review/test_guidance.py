@@ -94,11 +94,14 @@ def test_guidelines_that_are_no_text_or_too_long_are_refused(tmp_path, data, sai
         read_guidelines(path)
 
 
-def test_a_link_out_of_the_workspace_is_told_to_nobody(tmp_path):
-    (tmp_path / "secret").write_text("mine")
+@pytest.mark.parametrize("secret", ["secret", "workspace/review/server/secret.json"])
+def test_what_a_link_leads_to_is_told_to_nobody(tmp_path, secret):
+    """Nor the password of the workspace's own server, which lies in the workspace."""
     told(tmp_path)
     folder = tmp_path / "workspace" / "review" / "first"
-    folder.mkdir(parents=True)
-    (folder / "guidelines.md").symlink_to(tmp_path / "secret")
-    with pytest.raises(SettingsError, match="a link leads out of the workspace"):
+    for each in (folder, (tmp_path / secret).parent):
+        each.mkdir(parents=True, exist_ok=True)
+    (tmp_path / secret).write_text("mine")
+    (folder / "guidelines.md").symlink_to(tmp_path / secret)
+    with pytest.raises(SettingsError, match="a link leads elsewhere; put the file itself there"):
         told(tmp_path)

@@ -106,7 +106,7 @@ def test_beyond_this_machine_the_server_must_prove_who_it_is(monkeypatch):
 def test_a_workspaces_own_file_names_no_database(tmp_path):
     (tmp_path / "sixrayd.toml").write_text('[review.serve]\ndatabase = "postgresql://t@h/n"\n')
     shell = CliRunner().invoke(cli, ["review", "serve", "-w", str(tmp_path)])
-    assert "'database' acts outside of the workspace" in str(shell.exception)
+    assert "'database' is nothing that a workspace's own file may set" in str(shell.exception)
 
 
 def test_data_are_looked_for_where_they_are(tmp_path):
