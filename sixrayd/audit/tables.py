@@ -104,14 +104,15 @@ def marks(column: Any) -> Marks:
 def _noted(folder: Path) -> pa.Table:
     if (folder / "findings.parquet").exists():
         return read_table(folder / "findings.parquet", FINDING_SCHEMA)
-    try:  # from before findings had names
-        data = plain_bytes(folder / "notes.txt", _MOST_NOTED)
+    notes = folder / "notes.txt"  # from before findings had names
+    if notes.is_symlink():  # a stranger's, to what an audit that is handed on would tell
+        raise WorkspaceError(f"{notes}: a link; put the file itself there, or remove it")
+    try:
+        data = plain_bytes(notes, _MOST_NOTED)
     except FileNotFoundError:
         data = b""
     if (count := count_lines(data)) > _MOST_NOTES:
-        raise WorkspaceError(
-            f"{folder / 'notes.txt'}: {count} lines, at most {_MOST_NOTES} are read; remove it"
-        )
+        raise WorkspaceError(f"{notes}: {count} lines, at most {_MOST_NOTES} are read; remove it")
     parts = [line.rpartition(": ") for line in text_lines(data)]
     rows = [
         {"flaw": str(Flaw.NOTE), "where": where, "text": text, "image_id": Path(stem).stem}

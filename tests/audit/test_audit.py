@@ -359,6 +359,15 @@ def test_notes_without_end_are_refused(workspace):
     assert str(refused.value) == f"{path}: 200001 lines, at most 200000 are read; remove it"
 
 
+def test_notes_that_are_a_link_are_not_told(workspace, tmp_path):
+    (tmp_path / "secret").write_text("password: 1234")
+    path = workspace.shards / "notes.txt"
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(WorkspaceError) as refused:
+        audit(workspace, AuditSettings())
+    assert str(refused.value) == f"{path}: a link; put the file itself there, or remove it"
+
+
 def test_the_same_audit_is_left_as_it_is_and_a_change_makes_it_again(workspace):
     first = audit(workspace)
     before = files(workspace.folder("audit"))
