@@ -241,7 +241,7 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
 def torchrun(part: Measurement) -> None:
     """One process of torchrun trains, and its weights can be used."""
     setting, name = part.setting, "team"
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m"]
+    launcher = ["torch.distributed.run", "--nproc-per-node", "1", "--master-port", "29500", "-m"]
     python, _, *arguments = _command(setting, name)
     os.environ["OMP_NUM_THREADS"] = str(available_cores())  # else torchrun takes one
     start = time.perf_counter()

@@ -1,12 +1,14 @@
 """Bringing a release: every file from the first mirror that has it, checked before it counts."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
+from sixrayd.core.ahead import map_ahead
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.files import open_plain, sha256_file, take_place
 from sixrayd.core.progress import Report
@@ -30,6 +32,8 @@ from sixrayd.download.transfer import (
     part_of,
     web_client,
 )
+
+_AHEAD = 2  # files for each connection that are begun or wait to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,8 @@ def _survey(
     """Ask who has which file, and how large; what nobody has is told before anything comes."""
     found, silent = [], set[Mirror]()
     with ThreadPoolExecutor(connections) as pool:
-        asked = pool.map(partial(_asked, silent=silent), missing)
+        ask = partial(_asked, silent=silent)
+        asked = map_ahead(pool, ask, missing, _AHEAD * connections)  # a list may be of a million
         for number, (file, size) in enumerate(asked, 1):
             report("files asked for", number, len(missing))
             if file.mirrors:
@@ -232,13 +237,18 @@ def _side_by_side(
         ReleaseError: of the first file that failed.
     """
     pool = ThreadPoolExecutor(connections)
+    under_way: dict[Future[Receipt | WantedFile], int] = {}
+    fetched: dict[int, Receipt | WantedFile] = {}
+    left = enumerate(files)
     try:
-        futures = [pool.submit(fetch, file) for file in files]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        for future in futures:
-            if future.done():
-                future.result()
-        return [future.result() for future in futures]
+        while True:
+            for number, file in islice(left, _AHEAD * connections - len(under_way)):
+                under_way[pool.submit(fetch, file)] = number
+            if not under_way:
+                return [fetched[number] for number in range(len(files))]
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=under_way.__getitem__):
+                fetched[under_way.pop(future)] = future.result()
     finally:
         traffic.stop.set()
         pool.shutdown(cancel_futures=True)

@@ -124,7 +124,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
     Example:
       sixrayd train --detector rfb512 --epochs 60
       sixrayd train --round first --init rfb-lite0 --name second --epochs 8 --learning-rate 5e-4
-      torchrun --nproc-per-node 4 -m sixrayd train --detector rfb512
+      torchrun --nproc-per-node 4 --master-port 29500 -m sixrayd train --detector rfb512
     """
     from sixrayd.train.stage import train as train_stage
 

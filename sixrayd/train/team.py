@@ -1,13 +1,16 @@
 """The processes of one training: alone, or as many as `torchrun` starts."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import distributed, nn
+
+from sixrayd.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,12 @@ ALONE = Team()
 
 @contextmanager
 def join(device: torch.device) -> Iterator[Team]:
-    """Take the place that `torchrun` gives in the environment; alone without it."""
+    """Take the place that `torchrun` gives in the environment; alone without it.
+
+    Raises:
+        SettingsError: its processes met where whoever reaches the port runs code.
+    """
+    _refuse_open_meeting(os.environ.get("TORCHELASTIC_RUN_ID", ""))
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
@@ -69,3 +77,16 @@ def join(device: torch.device) -> Iterator[Team]:
         yield Team(distributed.get_rank(), size)
     finally:
         distributed.destroy_process_group()
+
+
+def _refuse_open_meeting(run_id: str) -> None:
+    """Refuse `torchrun` without a port, or `--standalone`: it unpickles, every few seconds, what
+    lies at a port of every address that asks nobody. These alone call a run by a random UUID.
+    """
+    with suppress(ValueError):
+        uuid.UUID(run_id)
+        raise SettingsError(
+            "torchrun without --master-port, or with --standalone: whoever reaches this machine "
+            "by the network could run code as you; start it with --master-port 29500, where no "
+            "other machine reaches that port"
+        )

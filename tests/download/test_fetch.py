@@ -1,7 +1,8 @@
 """A release by URL, over a real server: resumed, checked, whole or not at all."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fsspec
@@ -10,12 +11,12 @@ import pytest
 from sixrayd.core.errors import ReleaseError
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
-from sixrayd.download.fetch import fetch_release
+from sixrayd.download.fetch import WantedFile, _side_by_side, _survey, fetch_release
 from sixrayd.download.place import ReleasePlace, find_place
 from sixrayd.download.settings import DownloadResult, DownloadSettings
 from sixrayd.download.sources import ListedArchive
 from sixrayd.download.stage import download
-from sixrayd.download.transfer import Patience, Report
+from sixrayd.download.transfer import Patience, Report, StorageMirror, Traffic
 from tests.mirror import FileServer, Odd, serving
 from tests.releases import TinyRelease, write_sums
 
@@ -304,3 +305,23 @@ def test_a_server_that_gives_a_byte_each_time_is_left(tmp_path: Path) -> None:
         with pytest.raises(ReleaseError, match="run it again to go on"):
             fetched(tmp_path, at(server.url), attempts=3, pause_s=0.05, timeout_s=0.2)
         assert server.odd["Annotation.zip"]
+
+
+def test_list_of_many_files_takes_little_memory_beside_itself(tmp_path: Path) -> None:
+    """A server may list a million: what is asked and fetched for each waits its turn."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/many/a.zip", b"PK")
+    traffic = Traffic(lambda what, done, total: None)
+    mirrors = (StorageMirror("memory://many", traffic),)
+    files = [WantedFile("a.zip", tmp_path / "a.zip", mirrors) for _ in range(400)]
+
+    def peak(call: Callable[[], Sequence[object]]) -> float:
+        tracemalloc.start()
+        try:
+            assert len(call()) == len(files)
+            return tracemalloc.get_traced_memory()[1] / len(files)
+        finally:
+            tracemalloc.stop()
+
+    assert peak(lambda: _survey(files, Faults(), 4, traffic.report)) < 800  # bytes of each
+    assert peak(lambda: _side_by_side(lambda file: file, files, 4, traffic)) < 800

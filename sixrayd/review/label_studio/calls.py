@@ -56,6 +56,7 @@ class Calls:
         self._http = httpx.Client(
             follow_redirects=True,
             trust_env=not connection.loopback,
+            transport=connection.transport,
             headers=PLAIN,
             event_hooks={
                 "request": [lambda request: request.extensions.update(self._pace.extensions)],

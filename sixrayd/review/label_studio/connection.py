@@ -8,10 +8,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.files import plain_text
 
 TOKEN_VARIABLE = "SIXRAYD_LABEL_STUDIO_TOKEN"  # noqa: S105 - its name, not a token
+LOCALHOST = "127.0.0.1"  # what alone `localhost` means here
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Connection:
     def loopback(self) -> bool:
         """Whether the server is on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
+
+    @property
+    def transport(self) -> httpx.HTTPTransport | None:
+        """Of a client that asks it: `localhost` is also ::1, where another user could listen."""
+        named = urlsplit(self.url).hostname == "localhost"
+        return httpx.HTTPTransport(local_address=LOCALHOST, trust_env=False) if named else None
 
 
 def check_address(url: str) -> None:

@@ -22,7 +22,7 @@ from sixrayd.core.files import plain_bytes, plain_text
 from sixrayd.core.printing import console
 from sixrayd.core.private import write_private
 from sixrayd.core.words import counted
-from sixrayd.review.label_studio.connection import is_loopback
+from sixrayd.review.label_studio.connection import LOCALHOST, is_loopback
 from sixrayd.review.label_studio.environment import (
     empty_database,
     server_program,
@@ -101,6 +101,8 @@ class Postgres:
         found |= {"PGOPTIONS": f"-c search_path={SCHEMA},{_SHARED},public"}
         if not (self.host.startswith("/") or is_loopback(self.host)):
             found["PGSSLMODE"] = "verify-full"  # else rows and password cross the network in clear
+        if self.host == "localhost":  # is also ::1, where another user could ask for the password
+            found["PGHOSTADDR"] = LOCALHOST
         found |= {"DJANGO_DB": "default", "POSTGRE_PASSWORD": ""}  # libpq finds it
         found |= {"POSTGRE_HOST": self.host, "POSTGRE_PORT": str(self.port)}
         return found | {"POSTGRE_USER": self.user, "POSTGRE_NAME": self.name}

@@ -1,11 +1,15 @@
 """Addresses and tokens: what is safe to use, and what never shows a secret."""
 
+import select
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import pytest
 
 from sixrayd.core.errors import ServiceError, SettingsError
 from sixrayd.core.workspace import Workspace
+from sixrayd.review.label_studio.calls import Calls
 from sixrayd.review.label_studio.connection import (
     TOKEN_VARIABLE,
     Connection,
@@ -259,3 +263,26 @@ def test_the_server_that_a_command_uses(tmp_path, monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     assert find_server(workspace, f"{URL}//", None) == Connection(URL, TOKEN)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_localhost_leads_to_no_other_user_of_the_machine(monkeypatch):
+    """Its server has a port of 127.0.0.1; whoever takes the same of ::1 was asked first, with the
+    token."""
+    with socket.socket() as own, socket.socket(socket.AF_INET6) as thief:
+        own.bind(("127.0.0.1", 0))
+        port = own.getsockname()[1]
+        thief.bind(("::1", port))
+        places = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+        found = [(family, socket.SOCK_STREAM, 6, "", at) for family, at in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)  # as most systems do
+        own.listen()
+        thief.listen()
+        with ThreadPoolExecutor(1) as pool:
+            url = f"http://localhost:{port}"
+            asked = pool.submit(Calls(Connection(url, TOKEN)).request, "GET", "api/version")
+            ready, _, _ = select.select([own, thief], [], [])
+            with ready[0].accept()[0] as connection:
+                said = connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            asked.result()
+    assert (ready, TOKEN.encode() in said) == ([own], True)

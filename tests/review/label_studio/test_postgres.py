@@ -103,6 +103,12 @@ def test_beyond_this_machine_the_server_must_prove_who_it_is(monkeypatch):
     }
 
 
+def test_localhost_leads_to_no_other_user_of_the_machine():
+    """Who takes the server's port of ::1 was asked first, and may ask for the password."""
+    asked = [Postgres.of(f"postgresql://t@{host}/n").variables() for host in ("localhost", "h")]
+    assert [said.get("PGHOSTADDR") for said in asked] == ["127.0.0.1", None]
+
+
 def test_a_workspaces_own_file_names_no_database(tmp_path):
     (tmp_path / "sixrayd.toml").write_text('[review.serve]\ndatabase = "postgresql://t@h/n"\n')
     shell = CliRunner().invoke(cli, ["review", "serve", "-w", str(tmp_path)])
