@@ -127,6 +127,7 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
       torchrun --nproc-per-node 4 --master-port 29500 -m sixrayd train --detector rfb512
     """
     from sixrayd.train.stage import train as train_stage
+    from sixrayd.train.team import is_silent
 
     if (review := options["round"]) and is_outdated(workspace, review):
         again = workspace.command(f"sixrayd review next --name {shlex.quote(review)}")
@@ -136,6 +137,8 @@ def train(workspace: Workspace, as_json: bool, **options: Any) -> None:
             err=True,
         )
     result = train_stage(workspace, TrainSettings(**options))
+    if is_silent():
+        return
     if as_json:
         print_json(result)
         return

@@ -58,6 +58,11 @@ class Team:
 ALONE = Team()
 
 
+def is_silent() -> bool:
+    """Whether another of the processes that `torchrun` started tells people what came out."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 @contextmanager
 def join(device: torch.device) -> Iterator[Team]:
     """Take the place that `torchrun` gives in the environment; alone without it.

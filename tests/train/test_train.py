@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import socket
 import signal
 import subprocess
 import sys
@@ -305,8 +306,11 @@ def test_the_other_small_detectors_learn(workspace, detector):
 @pytest.mark.long
 @pytest.mark.parametrize("more", [[], ["--micro-batch", "2"]])
 def test_two_processes_train_one_detector(workspace, more):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", "-m", "sixrayd", "train", "-w", str(workspace.root)]
+    command += ["--master-port", port, "-m", "sixrayd", "train", "-w", str(workspace.root)]
     command += ["--detector", "rfb-small", "--epochs", "6", "--batch", "8", "--input-size", "192"]
     command += more
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -314,6 +318,7 @@ def test_two_processes_train_one_detector(workspace, more):
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
 
     assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("next: ") == 1  # one of them tells what came out
     folder = workspace.folder("models", "rfb-small")
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
