@@ -2,8 +2,8 @@ import csv
 import json
 import os
 import shutil
-import socket
 import signal
+import socket
 import subprocess
 import sys
 import time
