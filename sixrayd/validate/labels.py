@@ -201,8 +201,8 @@ class LabelCheck:
         if (held := said.get("image")) is not None:
             data = held.get("bytes") if isinstance(held, dict) else held
             self._check_image(path, image_id, image, data or b"")
-        elif self._tables.document.get("image_sizes"):
-            self._faults.add(path, image_id, "no image", "one, as dataset.json has their sizes")
+        elif image.files:
+            self._faults.add(path, image_id, "no image", f"that of {image.files[0]}")
         boxes = list(_sample_boxes(said.get("objects"), self._tables.classes))
         self._compare(form, path, image_id, image, boxes, ())
 

@@ -340,7 +340,7 @@ def _listed_twice(tree):
         ),
         (
             _members(lambda members: members[1:]),
-            "webdataset/train-000000.tar: N0000001: found no image, expected one, as dataset.json",
+            "webdataset/train-000000.tar: N0000001: found no image, expected that of VOC",
         ),
         (
             _coco("N0000001.jpg", "../../N0000001.jpg"),
