@@ -93,6 +93,10 @@ class CocoFiles:
         """The first file that lists an image."""
         return f"{self._listings[image_id][0].file.where}: {image_id}"
 
+    def paths(self, image_id: str) -> list[str]:
+        """What the files name an image, once for each time that they list it."""
+        return [listing.path for listing in self._listings[image_id]]
+
     def shows(self, image_id: str) -> bool:
         """Whether a file has a box of the image."""
         return any(listing.file.boxes.get(listing.key) for listing in self._listings[image_id])

@@ -16,11 +16,12 @@ from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import AnnotationError, SixraydError, printable
 from sixrayd.core.files import read_plain, write_bytes
+from sixrayd.core.image_ids import image_id as id_of_stem
 from sixrayd.core.image_ids import is_image_id
 from sixrayd.core.records import Split
-from sixrayd.core.voc import MAX_EDGE, Provenance, VocObject
+from sixrayd.core.voc import MAX_EDGE, MAX_OBJECTS, Provenance, VocObject
 from sixrayd.core.words import counted
-from sixrayd.datasets.label_hash import LabelCounts, sorted_objects
+from sixrayd.datasets.label_hash import LabelCounts, sorted_objects, without_provenance
 from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
 
 FORMAT = 1
@@ -204,12 +205,18 @@ def _image(said: dict[str, Any]) -> ImagePatch:
     before, after = (_objects(said[side], size_wh) for side in ("before", "after"))
     sha256 = _hash(said["sha256"]) if "sha256" in said else ""
     splits = {_text(n, "split"): _sides(sides) for n, sides in said.get("splits", {}).items()}
+    if any(was == now for was, now in splits.values()):
+        raise ValueError("a side of a split that does not change")
+    if not splits and without_provenance(before) == without_provenance(after):
+        raise ValueError("neither a box nor a side changes")
     return ImagePatch(image_id, before, after, sha256, size_wh, splits)
 
 
 def _objects(said: Any, size_wh: tuple[int, int] | None) -> Objects:
     if said is None:
         return None
+    if len(said) > MAX_OBJECTS:
+        raise ValueError(f"{len(said)} boxes, at most {MAX_OBJECTS} of an image are read")
     objects = tuple(_object(item, size_wh) for item in said)
     if sorted_objects(objects) != objects:
         raise ValueError("boxes out of order")
@@ -277,11 +284,12 @@ def _text(value: Any, name: str) -> str:
 
 
 def _require_name(image_id: str) -> None:
-    """Refuse an image id that would leave its folder or cannot be a file's name."""
+    """Refuse an image id that would leave its folder, or that no file's name means."""
+    shown = printable(repr(image_id), 100)
     if not is_image_id(image_id):
-        raise AnnotationError(
-            f"image id {printable(repr(image_id), 100)}: no plain file name; refused"
-        )
+        raise AnnotationError(f"image id {shown}: no plain file name; refused")
+    if (meant := id_of_stem(image_id)) != image_id:
+        raise AnnotationError(f"image id {shown}: a file of this name is of {meant}; refused")
 
 
 def _require_classes(image: ImagePatch, classes: frozenset[str], at: str) -> None:

@@ -88,6 +88,7 @@ def apply_patch(patch: LabelPatch, a: LabelledSet) -> LabelledSet:
     labels = plain_labels(a)
     for change in patch.images:
         _require(change, labels.get(change.image_id), a.images.get(change.image_id))
+        _require_sides(change, a.splits)
     found = count_labels(labels)
     if found != patch.before:
         raise AnnotationError(
@@ -191,6 +192,17 @@ def _require(change: ImagePatch, found: Objects, image: ImageLabels | None) -> N
             raise AnnotationError(
                 f"{change.image_id}: found {said}, expected {wanted}; apply the patch to the set "
                 "that it was made from"
+            )
+
+
+def _require_sides(change: ImagePatch, splits: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a side that the set gives otherwise; it need not give one, as not every form does."""
+    for name, (was, _) in change.splits.items():
+        found = splits.get(name, {}).get(change.image_id)
+        if found not in (None, was):
+            raise AnnotationError(
+                f"{change.image_id}: found {found} of split {printable(name)}, expected "
+                f"{was or 'no side'}; apply the patch to the set that it was made from"
             )
 
 

@@ -87,9 +87,9 @@ def is_workspace(place: Path) -> bool:
 
 def common_classes(one: LabelledSet, other: LabelledSet) -> ClassList:
     """Class names for both sets, each under one spelling."""
-    names = (*one.classes.names, *other.classes.names)
+    names = tuple(dict.fromkeys((*one.classes.names, *other.classes.names)))
     classes = covering(names)
-    missing = dict.fromkeys(name for name in names if not classes.covers(name))
+    missing = (name for name in names if not classes.covers(name))
     return ClassList((*classes.names, *missing))
 
 

@@ -33,7 +33,7 @@ from sixrayd.core.records import CANDIDATE_SCHEMA, Source
 from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.tables import write_table
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
-from sixrayd.core.voc import read_voc
+from sixrayd.core.voc import MAX_OBJECTS, read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.coco_json import key_of
 from sixrayd.datasets.packing import member_bytes, opened_zip
@@ -46,6 +46,7 @@ _MOST_FAULTS = 1_000_000  # that are listed
 # Reasons, beside what any set may have; no more kinds of them than these, whatever the files say.
 _NOT_IN_RELEASE, _OF_NO_ENTRY = "image that the release lacks", "id that the dataset lacks"
 _NO_SCORE, _NO_BOX = "score that is none from 0 to 1", "box that is none"
+_TOO_MANY = "detection beyond those that an image may have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,7 @@ class _Taking:
         self.found = TableBuilder(PART_SCHEMA)
         self.faults: list[dict[str, str]] = []
         self.counts: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()  # by image
         self.reasons: Counter[str] = Counter()  # of faults
 
     def take(self, files: list[Path]) -> None:
@@ -347,6 +349,10 @@ class _Taking:
         if value < self.settings.threshold:
             self.counts["below_threshold"] += 1
             return
+        self.kept[stem] += 1
+        if self.kept[stem] > MAX_OBJECTS:  # which no table of boxes may have
+            text = f"image {stem}: has {MAX_OBJECTS:,} detections already; raise --threshold"
+            raise _RowError(_TOO_MANY, text)
         self.found.add({"image_id": stem, **asdict(box), "score": value, "error": ""})
 
     def _fault(self, where: str, what: str, reason: str) -> None:

@@ -38,6 +38,13 @@ _PARTS = {
     "parquet": re.compile(r"parquet/data/(.+)-\d{5}\.parquet"),
     "webdataset": re.compile(r"webdataset/(.+)-\d{6}\.tar"),
 }
+# What an export has in the folder of a form: readers look for labels in whatever else lies there.
+_LAYOUT = re.compile(
+    r"VOC2007/(Annotations/[^/]+\.xml|ImageSets/Main/[^/]+\.txt|JPEGImages/[^/]+|labelmap\.txt)"
+    r"|coco/(annotations/[^/]+\.json|images/[^/]+)|yolo/(data\.yaml|labels/.+\.txt|images/.+)"
+    r"|parquet/(README\.md|data/[^/]+\.parquet)|webdataset/[^/]+\.tar"
+)
+_FOLDERS = ("VOC2007", *FORMS[1:])
 _ROWS = 20  # of images in Parquet that are in memory at once
 _IN_TABLES = "as images.parquet has it"
 
@@ -54,6 +61,12 @@ class LabelCheck:
         self._classes = ClassList(tables.classes)
         self._labelled = {form: np.zeros(len(tables.images), bool) for form in FORMS}
         self._files = np.zeros(len(tables.images), np.int64)
+
+    def place(self, path: str) -> None:
+        """Tell of a file in the folder of a form where no export has one."""
+        folder = path.partition("/")[0]
+        if folder in _FOLDERS and not _LAYOUT.fullmatch(path):
+            self._faults.add(path, "", "a file", f"none here, as {folder}/ of an export has none")
 
     def take(self, path: str, data: bytes) -> None:
         """Check a file that is read whole: an image, or VOC's, COCO's or YOLO's labels."""
@@ -96,16 +109,19 @@ class LabelCheck:
         """
         images = self._tables.images
         exported = images.marks(exported=True)
-        for form in (form for form in forms if form in FORMS):
+        for form in FORMS:
+            if form not in forms and not self._labelled[form].any():
+                continue
             wanted = exported
             if form == "voc" and "negative" not in self._sets:
                 wanted = exported & ~images.marks(state=str(State.UNFLAGGED))
-            for row in np.flatnonzero(wanted & ~self._labelled[form]):
-                text = f"no labels of {images.at(int(row)).image_id}"
-                self._faults.add(f"{form} form", "", text, "labels of each exported image")
+            where = f"{form} form"
+            for row in self._faults.told(where, np.flatnonzero(wanted & ~self._labelled[form])):
+                text = f"no labels of {images.at(row).image_id}"
+                self._faults.add(where, "", text, "labels of each exported image")
         expected = np.asarray(pc.list_value_length(images.table["files"]))
-        for row in np.flatnonzero(self._files != expected):
-            at = images.at(int(row))
+        for row in self._faults.told(IMAGES, np.flatnonzero(self._files != expected)):
+            at = images.at(row)
             found = f"{self._files[row]} files of it, of {', '.join(map(str, at.files)) or 'none'}"
             self._faults.add(IMAGES, at.image_id, found, "all of them")
 
@@ -160,6 +176,8 @@ class LabelCheck:
             if image is None:
                 continue
             size_wh = image.width, image.height
+            if (paths := coco.paths(image_id)) != (expected := [PurePosixPath(paths[0]).name]):
+                self._faults.add(path, image_id, f"file_name {', '.join(paths)}", expected[0])
             try:
                 said = coco.annotation(image_id, size_wh, self._classes, "skip")
             except SixraydError as error:
@@ -183,6 +201,8 @@ class LabelCheck:
         if (held := said.get("image")) is not None:
             data = held.get("bytes") if isinstance(held, dict) else held
             self._check_image(path, image_id, image, data or b"")
+        elif image.files:
+            self._faults.add(path, image_id, "no image", f"that of {image.files[0]}")
         boxes = list(_sample_boxes(said.get("objects"), self._tables.classes))
         self._compare(form, path, image_id, image, boxes, ())
 
@@ -269,12 +289,12 @@ def _sample_boxes(objects: Any, classes: Sequence[str]) -> Iterator[BoxRow]:
 
 
 def _samples(file: Path) -> Iterator[dict[str, Any]]:
-    """What a shard says of each image, which goes before it in the tar.
+    """What a shard says of each image, which goes right before it in the tar.
 
     Raises:
-        one of `BROKEN`.
+        one of `BROKEN`, as where an image goes before nothing that is said of it.
     """
-    image: tuple[str, bytes] = ("", b"")
+    image: tuple[str, bytes] | None = None
     with (
         open_plain(file) as opened,
         tarfile.TarFile.open(file, "r:", fileobj=opened, tarinfo=StrictTarInfo) as tar,
@@ -284,10 +304,16 @@ def _samples(file: Path) -> Iterator[dict[str, Any]]:
             if member is None or entry.size > MAX_IMAGE_BYTES:
                 raise ValueError(f"{entry.name!r}: no plain file, or too large")
             key, data = entry.name.rpartition(".")[0], member.read()
-            if not entry.name.endswith(".json"):
+            is_image = not entry.name.endswith(".json")
+            if image and (is_image or image[0] != key):
+                raise ValueError(f"{image[0]!r}: an image without a JSON right behind it")
+            if is_image:
                 image = key, data
                 continue
             said = parse_json(data)
             if not isinstance(said, dict):
                 raise ValueError(f"{entry.name!r}: no object")
-            yield said | ({"image": image[1]} if image[0] == key else {})
+            yield said | ({"image": image[1]} if image else {})
+            image = None
+    if image:
+        raise ValueError(f"{image[0]!r}: an image without a JSON right behind it")

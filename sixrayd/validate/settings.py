@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from sixrayd.core.errors import SettingsError
 
+MOST_TOLD = 10_000  # faults
+
 
 @dataclass(frozen=True, slots=True)
 class ValidateSettings:
@@ -22,8 +24,8 @@ class ValidateSettings:
     follow: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.most <= 10_000:
-            raise SettingsError(f"most: need 0 to 10,000, got {self.most}")
+        if not 0 <= self.most <= MOST_TOLD:
+            raise SettingsError(f"most: need 0 to {MOST_TOLD:,}, got {self.most}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from sixrayd.validate.walking import (
 
 _OTHER = "move it elsewhere, or remove it"
 _LIMITS = {**LIMITS, **dict.fromkeys(IMAGES, MAX_IMAGE_BYTES)}  # of files that are read whole
-_OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}")
+_OF_CONTENT = re.compile(re.escape(content_version("")) + "[0-9a-f]{12}", re.IGNORECASE)
 _TOLD = 100  # files between two reports
 
 
@@ -157,6 +157,7 @@ def _read(place: Path, file: TreeFile, faults: FaultList, check: LabelCheck | No
         faults.add(file.path, "", f"SHA-256 {digest}", file.sha256)
     if check is None:
         return
+    check.place(file.path)
     if data is not None or path.stat().st_size == 0:
         check.take(file.path, data or b"")
     elif file.path.startswith("parquet/") and suffix == ".parquet":

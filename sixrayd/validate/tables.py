@@ -195,29 +195,28 @@ def _check_images(images: ImageTable, split: str, faults: FaultList) -> None:
     for name, known in (("state", State), ("split", ("", *Split))):
         values = pa.array([str(value) for value in known])
         odd = table.filter(pc.invert(pc.is_in(table[name], values)))
-        for row in odd.slice(0, _ROWS).to_pylist():
+        for number in faults.told(IMAGES, range(len(odd))):
+            row = odd.slice(number, 1).to_pylist()[0]
             expected = f"one of {', '.join(map(str, known))}".replace("of ,", "of none,")
             faults.add(IMAGES, row["image_id"], f"{name} {row[name]!r}", expected)
     readable = images.marks(state=tuple(str(s) for s in State if s != State.UNREADABLE))
     sides = [np.asarray(table[name]) for name in ("width", "height")]
-    for row in np.flatnonzero(readable & ((sides[0] < 1) | (sides[1] < 1))):
-        at = images.at(int(row))
+    for row in faults.told(IMAGES, np.flatnonzero(readable & (np.minimum(*sides) < 1))):
+        at = images.at(row)
         found = f"{at.width} x {at.height}"
         faults.add(IMAGES, at.image_id, found, "1 pixel or more of an image that can be read")
     if not split:  # a given one may cut groups
-        for group, on in _sides_of_groups(table).items():
+        for group, on in _sides_of_groups(table, faults):
             faults.add(IMAGES, f"group {group}", on, "one side of the split for the whole group")
 
 
-def _sides_of_groups(table: pa.Table) -> dict[str, str]:
-    """Groups that lie on both sides → the sides."""
+def _sides_of_groups(table: pa.Table, faults: FaultList) -> Iterator[tuple[str, str]]:
+    """Groups that lie on both sides, and the sides."""
     sides = table.filter(pc.not_equal(table["split"], "")).select(["group", "split"])
     found = sides.group_by("group").aggregate([("split", "distinct")])
     both = found.filter(pc.greater(pc.list_value_length(found["split_distinct"]), 1))
-    return {
-        row["group"]: " and ".join(sorted(row["split_distinct"]))
-        for row in both.slice(0, _ROWS).to_pylist()
-    }
+    for row in both.slice(0, len(faults.told(IMAGES, range(len(both))))).to_pylist():
+        yield row["group"], " and ".join(sorted(row["split_distinct"]))
 
 
 def _take_boxes(
@@ -281,16 +280,11 @@ def _box_faults(
 
 def _check_box_counts(tables: ExportTables, faults: FaultList) -> None:
     said = np.asarray(tables.images.table["boxes"])
-    ids = tables.images.table["image_id"]
-    for row in np.flatnonzero(said):
-        image_id, count = ids[int(row)].as_py(), int(said[row])
-        found = len(tables.boxes.get(image_id, b"")) // _BOX.size
-        if found != count:
-            faults.add(IMAGES, image_id, f"{count} boxes", f"{found}, as provenance.parquet has")
-    for image_id in tables.boxes:
-        row = tables.images.find(image_id)
-        if row is not None and not row.boxes:
-            faults.add(IMAGES, image_id, "no box", "those that provenance.parquet has")
+    ids = tables.images.table["image_id"].to_pylist()
+    found = np.array([len(tables.boxes.get(image_id, b"")) // _BOX.size for image_id in ids])
+    for row in faults.told(IMAGES, np.flatnonzero(found != said)):
+        expected = f"{found[row]}, as provenance.parquet has"
+        faults.add(IMAGES, ids[row], f"{said[row]} boxes", expected)
 
 
 def _counts(tables: ExportTables) -> dict[str, Any]:

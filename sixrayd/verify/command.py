@@ -1,5 +1,6 @@
 """`sixrayd verify`: compute a certificate's bound again."""
 
+import json
 from pathlib import Path
 
 import click
@@ -37,6 +38,9 @@ def verify(context: click.Context, file: Path, commitment: str, as_json: bool) -
         echo(f"{file}: {result.fault}", err=True)
         context.exit(3)
     if not as_json:
-        signer = f"names {result.signed_by} as signer (not proven), at {result.signed_at}"
-        echo(f"sound: {result.name}, {signer}")
+        # In quotes, which their own words cannot leave.
+        name, signer = (
+            json.dumps(said, ensure_ascii=False) for said in (result.name, result.signed_by)
+        )
+        echo(f"sound: {name}, names {signer} as signer (not proven), at {result.signed_at}")
         echo(f"SHA-256 {result.sha256}")

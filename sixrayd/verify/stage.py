@@ -10,6 +10,7 @@ from typing import Any
 
 import sixrayd
 from sixrayd.core.errors import SixraydError, WorkspaceError, printable
+from sixrayd.core.moments import read_moment
 from sixrayd.core.progress import Report, untold
 from sixrayd.core.words import counted
 from sixrayd.statistics.assumptions import assumptions
@@ -57,6 +58,7 @@ def verify(path: Path, commitment: str = "", report: Report = untold) -> Verific
             parts += f"; of format {older}, by whose method the bound is computed"
         checked.append(parts)
         against = _check_commitment(archive.statement, commitment)
+        _check_moments(archive.statement)
         checked.append(f"commitment: as {against}, from strata, pools and seed of each draw")
         outcome = _check_outcome(archive, checked, report)
     except SixraydError as error:
@@ -79,6 +81,18 @@ def verify(path: Path, commitment: str = "", report: Report = untold) -> Verific
         rests_on=assumptions(outcome, said.settings),
         bound=outcome.document()["bound"],
     )
+
+
+def _check_moments(said: Statement) -> None:
+    """Refuse words in the place of a time, which would read like what is checked."""
+    for what, text in (
+        ("signed_at", said.signed_at),
+        *((f"draw {draw.number}: drawn_at", draw.drawn_at) for draw in said.plan.draws),
+    ):
+        try:
+            read_moment(text)
+        except ValueError as error:
+            raise WorkspaceError(f"{what} {text[:100]!r}: expected a time in ISO 8601") from error
 
 
 def _told(draw: Draw) -> str:

@@ -58,6 +58,9 @@ def refusal(tmp_path, text):
 
 NO_LINE = "; not a line of a patch"
 TWICE = "line 2: 'image' is given twice; not a line of a patch"
+SAME_SIDE = "line 2: a side of a split that does not change"
+MANY = "line 3: 10001 boxes, at most 10000 of an image are read"
+AGAIN = '[{"label":"Gun","xyxy":[1,2,30,40],"difficult":true,"sixrayd":{"reviewer":"ann"}}]'
 CHANGED = "line 2: not as a patch is written; it was changed since: ask for a sound copy"
 FEW = "2 images, and the header says another number; cut short? Ask for a sound copy"
 NO_UTF8 = "line 1: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
@@ -69,6 +72,7 @@ HOSTILE = [
     ('"N1"', '""', "line 2: image id '': no plain file name; refused"),
     ("N1", "C:N1", "line 2: image id 'C:N1': no plain file name; refused"),
     ("N1", "N1\\u0000", "line 2: image is 'N1\\x00', expected text that XML can hold" + NO_LINE),
+    ("N1", "n1", "line 2: image id 'n1': a file of this name is of N1; refused"),
     ("N1", "P1", "line 3: P1 is not after P1"),
     ("N1", "Q1", "line 3: P1 is not after Q1"),
     ('"size":[96,64],"before":[]', '"before":[]', ""),
@@ -90,6 +94,9 @@ HOSTILE = [
     ('"drawn"', '7', "line 2: origin is 7, expected text that XML can hold" + NO_LINE),
     ('"origin"', '"origins"', None),
     ('"test"', '"both"', "line 2: side is none of train, test" + NO_LINE),
+    ('[null,"test"]', '["test","test"]', SAME_SIDE + NO_LINE),
+    ('"after":null', '"after":' + AGAIN, "line 3: neither a box nor a side changes" + NO_LINE),
+    ('"after":null', '"after":[' + "{}," * 10_000 + "{}]", MANY + NO_LINE),
     ('"after":null', '"others":null', "line 3: no 'after'" + NO_LINE),
     ('"sha256":"a', '"sha256":"g', None),
     ('"sixrayd_patch":1', '"sixrayd_patch":2', FORMAT_2),

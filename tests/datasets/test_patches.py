@@ -54,7 +54,7 @@ def test_between_equal_sets_it_is_empty(one):
 
 @given(SETS, SETS, SETS)
 def test_it_applies_to_the_same_labels_alone(one, other, third):
-    patch = make_patch(one, other, CLASSES)
+    patch, third = make_patch(one, other, CLASSES), replace(third, splits=one.splits)
     if said_of(third) == said_of(one):
         assert said_of(apply_patch(patch, third)) == said_of(other)
     else:
@@ -131,6 +131,23 @@ def test_other_bytes_are_refused():
     assert str(refusal.value) == (
         "P1: found an image of SHA-256 bbbbbbbbbbbb…, expected an image of SHA-256 aaaaaaaaaaaa…; "
         "apply the patch to the set that it was made from"
+    )
+
+
+def test_a_side_that_the_set_gives_otherwise_is_refused():
+    one, other = ({"leak-free": {"P1": side}} for side in ("test", "train"))
+    patch = make_patch(labelled({"P1": [GUN]}), labelled({"P1": [GUN]}, one), CLASSES)
+
+    assert apply_patch(patch, labelled({"P1": [GUN]}, {"paper": {"P1": "train"}})).splits == {
+        "paper": {"P1": "train"},
+        **one,
+    }
+    with pytest.raises(AnnotationError) as refusal:
+        apply_patch(patch, labelled({"P1": [GUN]}, other))
+
+    assert str(refusal.value) == (
+        "P1: found train of split leak-free, expected no side; apply the patch to the set that it "
+        "was made from"
     )
 
 

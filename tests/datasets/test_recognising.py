@@ -129,6 +129,13 @@ def forms(tmp_path_factory):
     return [open_place(root / write.__name__) for write in (as_voc, as_coco, as_yolo)]
 
 
+def test_classes_of_both_sets_count_once():
+    many = ClassList(tuple(f"c{number}" for number in range(501)))
+    one = labelled({}, classes=many)
+
+    assert common_classes(one, one) == many
+
+
 def test_the_same_boxes_in_any_form_have_one_hash(forms):
     assert [said.form for said in forms] == ["voc", "coco", "yolo"]
     assert len({count_labels(plain_labels(said)) for said in forms}) == 1

@@ -194,6 +194,16 @@ def test_a_number_too_large_for_any_computer_is_a_fault(workspace, tmp_path):
     assert take_detections(workspace, settings).skipped == 1
 
 
+def test_no_image_gets_more_detections_than_a_table_of_boxes_may_have(workspace, tmp_path):
+    rows = [{**GOOD, "bbox": [10, 20, 10 + n / 1000, 20]} for n in range(10_002)]
+
+    result = take_detections(workspace, results(tmp_path, *rows))
+
+    assert (result.candidates, result.skipped, len(candidates(workspace))) == (10_000, 2, 10_000)
+    said = "image N0000001: has 10,000 detections already; raise --threshold"
+    assert faults(workspace)[0] == ("results.json: detection 10001", said)
+
+
 def test_what_is_wholly_skipped_is_no_mining_that_found_nothing(workspace, tmp_path):
     """`next:` had spot checks drawn of a release that no detector had looked at."""
     settings = results(tmp_path, *[{**GOOD, "image_id": 4}] * 2, {**GOOD, "score": 2})

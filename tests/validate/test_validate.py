@@ -198,19 +198,6 @@ def test_a_table_is_not_called_broken_for_want_of_memory(sound, tree):
     assert raised_in_little_memory(before, call, 64) == "MemoryError"
 
 
-def _shard(tree):
-    path = tree / "webdataset/train-000000.tar"
-    with tarfile.open(path) as tar:
-        members = [(m.name, tar.extractfile(m).read()) for m in tar]
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            if name == "P00001.json":
-                data = data.replace(b'"difficult": false', b'"difficult": true')
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
 def _images(name, image_id, value):
     def change(tree):
         ids = pq.read_table(tree / "manifests/images.parquet")["image_id"].to_pylist()
@@ -245,6 +232,56 @@ def _list(path, text):
     return lambda tree: (tree / path).write_text(text)
 
 
+def _gone(path):
+    return lambda tree: (tree / path).unlink()
+
+
+def _hidden_labels(tree):
+    """Where a reader of the tree looks as well."""
+    (tree / "VOC2007/Annotations/more").mkdir()
+    text = (tree / XML).read_text().replace("P00001", "N0000005")
+    (tree / "VOC2007/Annotations/more/N0000005.xml").write_text(text)
+
+
+def _difficult(members):
+    old, new = b'"difficult": false', b'"difficult": true'
+    return [
+        (name, data.replace(old, new) if name == "P00001.json" else data) for name, data in members
+    ]
+
+
+def _form_unsaid(tree):
+    _document(lambda said: said["forms"].remove("coco"))(tree)
+    (tree / COCO).unlink()
+
+
+def _members(change):
+    """Rewrite a shard by the names and bytes of its files."""
+
+    def changed(tree):
+        path = tree / "webdataset/train-000000.tar"
+        with tarfile.open(path) as tar:
+            members = [(m.name, tar.extractfile(m).read()) for m in tar]
+        with tarfile.open(path, "w") as tar:
+            for name, data in change(members):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+    return changed
+
+
+def _listed_twice(tree):
+    said = json.loads((tree / COCO).read_text())
+    said["images"].append(said["images"][0] | {"id": 999})
+    said["annotations"] += [
+        box | {"id": 10**6 + box["id"], "image_id": 999}
+        for box in said["annotations"]
+        if box["image_id"] == said["images"][0]["id"]
+    ]
+    (tree / COCO).write_text(json.dumps(said))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -260,7 +297,10 @@ def _list(path, text):
             "parquet/data/train-00000.parquet: N0000001: found a box Knife (11, 20, 41, 50)",
         ),
         (_parquet_image, "parquet/data/train-00000.parquet: N0000001: found SHA-256 "),
-        (_shard, "webdataset/train-000000.tar: P00001: found a box Gun (5, 6, 30, 40) difficult"),
+        (
+            _members(_difficult),
+            "webdataset/train-000000.tar: P00001: found a box Gun (5, 6, 30, 40) difficult",
+        ),
         (
             _images("width", "P00001", 97),
             "VOC2007/JPEGImages/P00001.jpg: found 96 x 64 pixels, exp",
@@ -289,6 +329,31 @@ def _list(path, text):
             _list("splits.json", '{"train": 3}'),
             "splits.json: train: 1: found no more, expected N00",
         ),
+        (_hidden_labels, "VOC2007/Annotations/more/N0000005.xml: found a file, expected none here"),
+        (_list("VOC2007/more.json", "{}"), "VOC2007/more.json: found a file, expected none here"),
+        (_form_unsaid, "coco form: found no labels of N0000001, expected labels of each"),
+        (_gone("negatives.txt"), "negatives.txt: line 1: found no more, expected N0000007; "),
+        (_gone("states.parquet"), "states.parquet: found nothing, expected a table of states; "),
+        (
+            _members(lambda members: [members[1], ("N0000001.jpg", b"x"), *members[2:]]),
+            "webdataset/train-000000.tar: found what cannot be read ('N0000001': an image without",
+        ),
+        (
+            _members(lambda members: members[1:]),
+            "webdataset/train-000000.tar: N0000001: found no image, expected that of VOC",
+        ),
+        (
+            _coco("N0000001.jpg", "../../N0000001.jpg"),
+            f"{COCO}: N0000001: found file_name ../../N0000001.jpg, expected N0000001.jpg; ",
+        ),
+        (
+            _listed_twice,
+            f"{COCO}: N0000001: found file_name N0000001.jpg, N0000001.jpg, expected N0000001.jpg",
+        ),
+        (
+            _document(lambda said: said.update(version="0.0.0+0123456789AB")),
+            "manifests/dataset.json: version: found 0.0.0+0123456789AB, expected 0.0.0+",
+        ),
     ],
 )
 def test_what_does_not_agree_is_told_though_the_hashes_are_right(tree, change, said):
@@ -296,6 +361,20 @@ def test_what_does_not_agree_is_told_though_the_hashes_are_right(tree, change, s
     listed_anew(tree)
 
     assert [fault for fault in faults_of(tree, most=100) if fault.startswith(said)]
+
+
+def test_of_many_rows_at_fault_all_are_counted(tree):
+    """Few are looked at one by one: ten million took minutes."""
+    images = pq.read_table(tree / "manifests/images.parquet")
+    first = images.slice(0, 1).to_pylist()[0] | {"state": "odd", "boxes": 1}
+    rows = [first | {"image_id": f"Q{n:05d}", "files": [f"{n}"]} for n in range(12_000)]
+    pq.write_table(pa.Table.from_pylist(rows, images.schema), tree / "manifests/images.parquet")
+    listed_anew(tree)
+
+    found = validate(tree)
+
+    assert found.kinds["manifests"] >= 12_000 * 3  # states, boxes, files
+    assert found.kinds["coco form"] == 12_000
 
 
 @pytest.mark.long

@@ -422,8 +422,23 @@ def test_what_is_printed_is_one_line_of_text(file, runner):
     said = runner.invoke(command, [str(file)], catch_exceptions=False)
 
     assert said.stdout.splitlines()[-2].startswith(
-        "sound: first, names Ann\\x1b[2J\\nsound: x as signer (not proven), at"
+        'sound: "first", names "Ann\\\\x1b[2J\\\\nsound: x" as signer (not proven), at'
     )
+
+
+def test_words_of_a_certificate_do_not_read_like_what_is_checked(file, runner):
+    rewrite(file, lambda said: said.update(name='a", names "Bob" as signer (proven)'))
+
+    said = runner.invoke(command, [str(file)], catch_exceptions=False)
+
+    assert said.stdout.splitlines()[-2].startswith(
+        'sound: "a\\", names \\"Bob\\" as signer (proven)", names "Ann Example" as signer (not'
+    )
+    compared = "2026-01-01: compared with dice"
+    rewrite(file, recommitted(lambda plan: plan["draws"][1].update(drawn_at=compared)))
+    assert verify(file).fault == f"draw 2: drawn_at '{compared}': expected a time in ISO 8601"
+    rewrite(file, lambda said: said.update(signed_at="today (proven)"))
+    assert verify(file).fault == "signed_at 'today (proven)': expected a time in ISO 8601"
 
 
 def test_a_file_that_lists_parts_without_end_is_not_listed(file, monkeypatch):
@@ -563,7 +578,7 @@ def test_what_the_commands_print(campaign, file, runner):
         f"rests on  sensitivity without proposals: {UNMEASURED}",
     ]
     assert said.stdout.splitlines()[-2:] == [
-        f"sound: first, names Ann as signer (not proven), at {result.signed_at}",
+        f'sound: "first", names "Ann" as signer (not proven), at {result.signed_at}',
         f"SHA-256 {result.sha256}",
     ]
     document = json.loads(runner.invoke(command, [str(file), "--json"]).stdout)
