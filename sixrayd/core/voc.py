@@ -249,7 +249,7 @@ def _parse(data: bytes, where: str, findings: list[Finding]) -> etree._Element:
         raise AnnotationError(f"{where}: has a DTD, which no annotation needs; refused") from error
     except ValueError as error:
         raise AnnotationError(f"{where}: {error}; {_ADVICE}") from error
-    for element in root.iter():
+    for element in root.xpath("//*[namespace-uri()]"):
         element.tag = etree.QName(element).localname
     if root.tag != "annotation":
         raise AnnotationError(f"{where}: root is <{root.tag}>, expected <annotation>; {_ADVICE}")

@@ -220,8 +220,9 @@ class Drawn:
         for name in population.strata:
             rows = population.members[name]
             waiting = rows[in_draw[rows] == 0].tolist()
-            numbers = sorted((random_number(seed, population.groups[row]), row) for row in waiting)
-            taken = [row for number, row in numbers if int.from_bytes(number) < below]
+            numbers = ((random_number(seed, population.groups[row]), row) for row in waiting)
+            below_it = ((number, row) for number, row in numbers if int.from_bytes(number) < below)
+            taken = [row for _, row in sorted(below_it)]  # few of them, so sorted alone
             in_draw[taken] = self.draws + 1
             places[taken] = np.arange(1, len(taken) + 1)
         return replace(self, draws=self.draws + 1, in_draw=in_draw, places=places)
