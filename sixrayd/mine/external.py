@@ -35,7 +35,7 @@ from sixrayd.core.tables import write_table
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import MAX_OBJECTS, read_voc
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.datasets.coco_json import key_of
+from sixrayd.datasets.coco_json import key_of, side_px
 from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.places import BROKEN
 from sixrayd.mine.ranking import rank_candidates
@@ -266,13 +266,25 @@ class _Taking:
             _names(dataset, where, table, key)
             for table, key in (("images", "file_name"), ("categories", "name"))
         )
+        sizes = {
+            row["id"]: (side_px(row.get("width")), side_px(row.get("height")))
+            for row in _list(dataset, where, "images")
+        }
         rows = document if isinstance(document, list) else _list(document, path, "annotations")
+        first: dict[str, str] = {}  # what images are called, by stem
         for number, row in enumerate(rows, 1):
             self.report("detections", number, len(rows))
             try:
                 name = _named(row, "image_id", images)
                 stem = Path(name.replace("\\", "/")).stem
                 if (size_wh := self._negative(stem)) is not None:
+                    if (known := first.setdefault(stem, name)) != name:
+                        text = f"is of a second image {stem}; {reprlib.repr(known)} is taken"
+                        raise _RowError(Flaw.TWO_FILES, text)
+                    if 0 not in (said := sizes[row["image_id"]]) and said != size_wh:
+                        judged = "the image is {} x {}".format(*size_wh)
+                        text = f"image {stem}: said to be {said[0]} x {said[1]}; {judged}"
+                        raise _RowError(Flaw.OTHER_SIZE, text)
                     label = _named(row, "category_id", classes)
                     self._keep(stem, label, _edges(row.get("bbox")), row.get("score"), size_wh)
             except _RowError as fault:
@@ -301,6 +313,9 @@ class _Taking:
                 raise
             text = str(error).removeprefix(f"{where}: ")
             raise _RowError(Flaw.UNREADABLE_LABELS, text) from error
+        for finding in found.findings:
+            if finding.flaw == Flaw.OTHER_SIZE and "says" in finding.text:
+                raise _RowError(finding.flaw, str(finding).removeprefix(f"{where}: "))
         left_out = [each for each in found.findings if each.text.endswith("; left out")]
         for finding in left_out:
             self._fault(where, str(finding).removeprefix(f"{where}: "), finding.flaw)

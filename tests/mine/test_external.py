@@ -186,6 +186,33 @@ def test_each_fault_is_one_line_and_the_rest_is_taken(workspace, tmp_path):
     assert (result.skipped, result.candidates) == (len(FAULTS), 1)
 
 
+def test_no_detection_of_another_image_of_the_name_or_of_another_size_is_taken(workspace, tmp_path):
+    images = [
+        {"id": 1, "file_name": "N0000001.jpg", "width": 640, "height": 640},
+        {"id": 2, "file_name": "a/N0000002.jpg", "width": 96, "height": 64},
+        {"id": 3, "file_name": "b/N0000002.jpg", "width": 96, "height": 64},
+    ]
+    rows = [{**GOOD, "image_id": number} for number in (1, 2, 3)]
+
+    result = take_detections(workspace, results(tmp_path, *rows, images=images))
+
+    assert result.candidates == 1
+    assert [error for _, error in faults(workspace)] == [
+        "image N0000001: said to be 640 x 640; the image is 96 x 64",
+        "is of a second image N0000002; 'a/N0000002.jpg' is taken",
+    ]
+    folder = tmp_path / "voc"
+    folder.mkdir()
+    for stem, size_wh in (("N0000001", (640, 640)), ("N0000002", (96, 64))):
+        found = VocAnnotation(stem, *size_wh, (VocObject(Box("Gun", 10, 20, 60, 60)),))
+        (folder / f"{stem}.xml").write_bytes(write_voc(found))
+
+    assert take_detections(workspace, ExternalSettings(folder, "voc")).candidates == 1
+    assert faults(workspace, "voc") == [
+        ("N0000001.xml", "<size> says 640 x 640; the image is 96 x 64")
+    ]
+
+
 def test_a_number_too_large_for_any_computer_is_a_fault(workspace, tmp_path):
     settings = results(tmp_path, GOOD, GOOD)
     text = settings.detections.read_text().replace("0.75", "1" + "0" * 400, 1)
