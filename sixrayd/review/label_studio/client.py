@@ -67,14 +67,26 @@ class LabelStudio:
 
     def find_project(self, key: str) -> int | None:
         """The project that was made with this key, whatever people wrote beside it since; a
-        stranger's workspace may name a word of theirs for one."""
+        stranger's workspace may name a word of theirs for one.
+
+        Raises:
+            ServiceError: a copy of it says the same, so that its answers may lie in either.
+        """
         line = rf"{_KEPT}\s+{re.escape(key)}(?!\S)"
 
         def look() -> int | None:
-            for project in self._projects():
-                if re.search(line, str(project["description"] or "")):
-                    return number_of(project["id"])
-            return None
+            found = {
+                number_of(project["id"])
+                for project in self._projects()
+                if re.search(line, str(project["description"] or ""))
+            }
+            if len(found) > 1:
+                said = ", ".join(map(str, sorted(found)[:10]))
+                raise ServiceError(
+                    f"{self.connection.url}: the descriptions of projects {said} hold the line of "
+                    f"one, {_KEPT} {printable(key)}; take it out of the copies"
+                )
+            return found.pop() if found else None
 
         return self.calls.patiently(look, SOON_S)
 

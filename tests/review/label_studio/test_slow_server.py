@@ -66,6 +66,7 @@ class Told(BaseHTTPRequestHandler):
         if at.path == "/api/projects/":
             full = int(parse_qs(at.query)["page_size"][0])
             rows = [{"id": 1, "description": ""}] * (self.server.rows or full)
+            rows = self.server.told.get(at.path, rows)
             told = {"count": 1, "next": "?page=2", "previous": None, "results": rows}
         else:
             known = {"/api/version/": {"release": "1.23.2"}}
@@ -229,6 +230,17 @@ def test_countless_views_that_seem_left_behind_hold_up_no_pull():
 def test_a_page_that_is_not_full_is_the_last():
     with telling(99) as studio:
         assert studio.find_project("a-key") is None
+
+
+def test_no_copy_of_a_project_is_taken_for_it():
+    """Its answers would not be pulled, and all of its images be sent again."""
+    line = "Made by sixrayd; keep this line: a-key"
+    rows = [{"id": number, "description": line} for number in (9, 4)]
+    with telling(0, told={"/api/projects/": rows}) as studio:
+        with pytest.raises(ServiceError, match=r"projects 4, 9 hold the line of one, keep this "):
+            studio.find_project("a-key")
+        del rows[0]
+        assert studio.find_project("a-key") == 4
 
 
 def test_what_a_server_tells_becomes_no_models(monkeypatch):
