@@ -122,10 +122,16 @@ class VocTree:
         """Image id → file.
 
         Raises:
-            ReleaseError: a name cannot serve as an id.
+            ReleaseError: a name cannot serve as an id, or is two files'.
         """
         files = sorted((self.root / "JPEGImages").iterdir())
-        found = {path.stem: path for path in files if path.suffix.lower() in IMAGES}
+        found: dict[str, Path] = {}
+        for path in (path for path in files if path.suffix.lower() in IMAGES):
+            if (first := found.setdefault(path.stem, path)) != path:
+                raise ReleaseError(
+                    f"{path.parent}: {first.name} and {path.name} are both image {path.stem}, "
+                    "expected one; take the other out"
+                )
         for name, path in found.items():
             try:
                 image_id(name)

@@ -53,6 +53,12 @@ def tree(tmp_path):
     return root
 
 
+def test_a_second_image_of_a_name_is_not_judged_in_place_of_the_first(tree, tmp_path):
+    (tree / "JPEGImages" / "B1.png").write_bytes(_jpeg(9))
+    with pytest.raises(ReleaseError, match=r"B1\.jpg and B1\.png are both image B1, expected one"):
+        ingest(VocTree.find(tree), Workspace(tmp_path / "data"), CLASSES)
+
+
 def test_an_ingested_tree_reads_like_a_release(tree, tmp_path):
     workspace = Workspace(tmp_path / "data")
 
