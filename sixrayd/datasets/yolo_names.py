@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.datasets.sides import TEST, TRAIN
 
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tables alone: safe
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts, lists and tables alone: safe
 _NAMES = re.compile(rb"^['\"]?names['\"]?\s*:", re.MULTILINE)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)  # of a class
 _ENTRIES = {"train": TRAIN, "val": TRAIN, "valid": TRAIN, "test": TEST}
@@ -19,11 +20,25 @@ _DIRECTIVE, _MOST_DIRECTIVES = re.compile(rb"^%", re.MULTILINE), 100
 _MOST_PARTS = 64  # names at a path's end that are looked at
 _MOST_ENTRIES = 1000  # folders and lists of sides
 _MOST_BYTES = 1 << 20
+_MOST_TWICE = 20  # keys that are told
 _LONGEST = 200  # signs of a class's name
 _DEEPEST = 16  # lists and tables within each other; the C parser crashes on thousands
 _YAML, _LISTED, _BESIDE = range(3)  # which file's names hold
 
 Folders = tuple[str, ...]
+
+
+class _Loader(_LOADER):  # type: ignore[misc]
+    """Notes what stands twice in a table; the last holds."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.twice: list[str] = []
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        counts = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
+        self.twice += [key for key, count in counts.items() if count > 1]
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(slots=True)
@@ -91,13 +106,17 @@ class YoloNames:
     def _take_yaml(self, where: str, data: bytes) -> None:
         try:
             _check_depth(data)
-            document = yaml.load(data, _LOADER)  # noqa: S506 - the loader makes no objects
+            loader = _Loader(data)
+            document = loader.get_single_data()
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             text = f"not YAML ({' '.join(str(error).split())[:200]})"
             self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
             return
         if not isinstance(document, dict):
             return
+        for key in loader.twice[:_MOST_TWICE]:
+            text = f"{key[:_LONGEST]} stands twice; the last holds"
+            self.findings.append(Finding(Flaw.GIVEN_TWICE, where, text))
         self._take_keypoints(where, document.get("kpt_shape"))
         names = self._names(where, document.get("names"))
         self._add(_YAML, where, names)
@@ -110,9 +129,13 @@ class YoloNames:
     def _take_keypoints(self, where: str, value: Any) -> None:
         if value is None:
             return
-        shape = [str(side) for side in value] if isinstance(value, list) else []
-        if len(shape) != 2 or not all(map(_NUMBER.fullmatch, shape)) or shape[1] not in ("2", "3"):
-            text = f"kpt_shape: {str(value)[:20]}, expected keypoints and 2 or 3 numbers for each"
+        # Of lists within lists, 500 bytes of aliases would be texts without end.
+        said = value if isinstance(value, list) else [value]
+        shape = [side for side in said if isinstance(side, str)]
+        plain = len(shape) == len(said) == 2 and all(map(_NUMBER.fullmatch, shape))
+        if not plain or value is not said or shape[1] not in ("2", "3"):
+            shown = ", ".join(shape)[:20] or "no numbers"
+            text = f"kpt_shape: {shown}, expected keypoints and 2 or 3 numbers for each"
             self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
         else:
             self.keypoints = self.keypoints or int(shape[0]) * int(shape[1])
@@ -129,6 +152,10 @@ class YoloNames:
             if number < 0 or not isinstance(name, str) or not _is_name(name):
                 text = f"names: {str(key)[:20]!r} is no number with a name; left out"
                 self.findings.append(Finding(Flaw.UNREADABLE_LABELS, where, text))
+            elif number in names:
+                text = f"names: {key} is {number} again, of {names[number]}; the last holds"
+                self.findings.append(Finding(Flaw.GIVEN_TWICE, where, text))
+                names[number] = name.strip()
             else:
                 names[number] = name.strip()
         return dict(sorted(names.items()))

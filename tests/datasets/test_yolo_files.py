@@ -512,3 +512,28 @@ def test_a_shape_of_keypoints_that_is_none_stops(shape):
     assert finding.flaw.stops
     assert finding.text.startswith("kpt_shape: ")
     assert finding.text.endswith(", expected keypoints and 2 or 3 numbers for each")
+
+
+def test_a_shape_of_keypoints_of_aliases_is_no_text_without_end():
+    lists = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)]
+    yaml = f"a0: &a0 [{', '.join('x' * 9)}]\n{''.join(lists)}kpt_shape: *a11\n{YAML.decode()}"
+    (finding,) = taken({"data.yaml": yaml.encode(), WHERE: ROW}).findings
+    assert finding.text.startswith("kpt_shape: no numbers, expected")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("names: [Gun, Knife]\nnames: [Knife, Gun]\n", "names stands twice; the last holds"),
+        ("names:\n  0: Gun\n  1: Gun\n  0: Knife\n", "0 stands twice; the last holds"),
+        (
+            "names:\n  0: Gun\n  00: Knife\n  1: Gun\n",
+            "names: 00 is 0 again, of Gun; the last holds",
+        ),
+    ],
+)
+def test_classes_that_a_file_names_twice_are_told(names, told):
+    labels = taken({"data.yaml": names.encode(), WHERE: ROW})
+    assert [(each.flaw, each.text) for each in labels.findings] == [(Flaw.GIVEN_TWICE, told)]
+    found = labels.annotation("P00001", (100, 50), ClassList(), "skip")
+    assert [item.box.label for item in found.objects] == ["Knife"]
