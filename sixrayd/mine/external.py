@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.documents import TooManyError, check_memory
+from sixrayd.core.documents import TooManyError, parse_json
 from sixrayd.core.errors import (
     AnnotationError,
     SettingsError,
@@ -387,14 +387,12 @@ def _json(path: Path) -> Any:
     _check_size(path)
     try:
         with open_plain(path) as file:
-            data = file.read()
-        check_memory(data)
-        return json.loads(data)
+            return parse_json(file.read())
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
     except TooManyError as error:
         raise AnnotationError(f"{path}: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise AnnotationError(f"{path}: not JSON ({error})") from error
 
 

@@ -213,6 +213,15 @@ def test_no_detection_of_another_image_of_the_name_or_of_another_size_is_taken(w
     ]
 
 
+def test_no_detection_says_a_thing_twice(workspace, tmp_path):
+    settings = results(tmp_path, GOOD)
+    text = settings.detections.read_text().replace('"score"', '"score": 0.01, "score"')
+    settings.detections.write_text(text)
+
+    with pytest.raises(AnnotationError, match=r"results\.json: not JSON \('score' is given twice"):
+        take_detections(workspace, settings)
+
+
 def test_a_number_too_large_for_any_computer_is_a_fault(workspace, tmp_path):
     settings = results(tmp_path, GOOD, GOOD)
     text = settings.detections.read_text().replace("0.75", "1" + "0" * 400, 1)
@@ -331,7 +340,7 @@ def test_a_review_is_made_of_them_like_of_our_own(workspace, tmp_path):
     ("content", "message"),
     [
         ("{", "not JSON (Expecting property name enclosed in double quotes: line 1 column 2"),
-        ("[" * 100_000, "not JSON (maximum recursion depth exceeded"),
+        ("[" * 100_000, "not JSON (nested too deeply"),
         ("3", "has no list 'annotations'; expected a COCO dataset"),
         ('{"images": 3}', "has no list 'annotations'; expected a COCO dataset"),
     ],
