@@ -305,7 +305,7 @@ def _environment(folder: Path, secret: dict[str, str]) -> dict[str, str]:
         # Whoever signs in may add a storage, whose client looks for keys in a person's own folder,
         # and asks the cloud that the machine is in.
         "HOME": os.devnull,
-        "TMPDIR": str(folder.resolve() / _TEMPORARY),
+        "SIXRAYD_TEMPORARY": str(folder.resolve() / _TEMPORARY),
         "XDG_DATA_HOME": str(folder.resolve() / "data"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_GCE_CHECK": "true",

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,9 @@ def _without_file(instance, **_):  # type: ignore[no-untyped-def]
 
 
 post_delete.connect(_without_file, sender="data_export.Export")
+
+
+tempfile.tempdir = os.environ.get("SIXRAYD_TEMPORARY")  # of a server, which leaves exports there
 
 
 def where_to_work(request: HttpRequest) -> dict[str, str]:
