@@ -6,9 +6,11 @@ import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -61,6 +63,24 @@ def plain_tar(files: dict[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
 def tar_gz(files: dict[str, bytes]) -> bytes:
     """A gzipped tar, the same bytes each time."""
     return gzip.compress(plain_tar(files), mtime=0)
+
+
+def repacked(
+    path: Path,
+    out: Path,
+    change: Callable[[list[tuple[str, bytes]]], Iterable[tuple[str, bytes]]],
+    mode: Literal["w", "w:gz"] = "w:gz",
+) -> Path:
+    """A copy of an archive, its members changed as (name, bytes) pairs."""
+    with tarfile.open(path) as tar:
+        files = [(member.name, tar.extractfile(member)) for member in tar]
+        members = [(name, file.read()) for name, file in files if file]
+    with tarfile.open(out, mode) as tar:
+        for name, data in change(members):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return out
 
 
 def write_zip(path: Path, files: dict[str, bytes]) -> None:

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -241,7 +242,10 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
 def torchrun(part: Measurement) -> None:
     """One process of torchrun trains, and its weights can be used."""
     setting, name = part.setting, "team"
-    launcher = ["torch.distributed.run", "--nproc-per-node", "1", "--master-port", "29500", "-m"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])  # free: who trains beside it has torchrun's own
+    launcher = ["torch.distributed.run", "--nproc-per-node", "1", "--master-port", port, "-m"]
     python, _, *arguments = _command(setting, name)
     os.environ["OMP_NUM_THREADS"] = str(available_cores())  # else torchrun takes one
     start = time.perf_counter()

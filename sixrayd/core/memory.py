@@ -21,8 +21,10 @@ _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
 _SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
 _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
-# Of torch, of oneDNN within it, of OpenVINO and ONNX Runtime.
-_NONE_LEFT = ("can't allocate memory", "could not create a", "bad_alloc", "Failed to allocate")
+# As seen of torch and OpenVINO, of oneDNN within both, of OpenVINO and ONNX Runtime.
+_NONE_LEFT = re.compile(
+    "can't alloc|could not create a primitive(?! descriptor)|Failed to allocate"
+)
 _before: list[int] = []  # soft limit of this process, before one of ours
 _UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -118,8 +120,12 @@ def is_near_limit() -> bool:
 
 
 def is_of_memory(error: RuntimeError) -> bool:
-    """Whether a library that computes got no memory, each of which says so in words of its own."""
-    return any(words in str(error) for words in _NONE_LEFT)
+    """Whether a library that computes got no memory: each says so in words of its own, or raises
+    what does not say it, because of what does."""
+    causes: list[BaseException] = [error]
+    while (before := causes[-1].__cause__ or causes[-1].__context__) and before not in causes:
+        causes.append(before)
+    return any(isinstance(e, MemoryError) or _NONE_LEFT.search(str(e)) for e in causes)
 
 
 def limit_reached() -> str:

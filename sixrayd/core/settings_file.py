@@ -16,9 +16,9 @@ from sixrayd.core.files import read_plain
 from sixrayd.core.home import with_home
 from sixrayd.core.storage import is_refusal, refusal
 
-# On a field of settings: an address, a token's file or a path, which leads out of the workspace; a
-# draw's seed, and who says it.
-# Who hands a workspace on must not choose it for who opens it.
+# On a field of settings that is set outside of the workspace's own file alone, since who hands a
+# workspace on must not choose it for who opens it: an address, a token's file or a path, which
+# leads out of the workspace; a draw's seed; who signs or withdraws.
 OUTSIDE: Mapping[str, bool] = MappingProxyType({"outside": True})
 _MOST_SHOWN = 100
 

@@ -180,7 +180,7 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
         drawn_at_random = plan.spot_checks(workspace, name)
         here = Pictures(workspace, name, [item.image_id for item in drawn_at_random])
         strewn = [item for item in drawn_at_random if item.image_id in here]
-        cautions = _caution_of_drawn(len(drawn_at_random) - len(strewn))
+        cautions = _caution_of_drawn(workspace, len(drawn_at_random) - len(strewn))
         planted = plan.planted(workspace, name, drawing)
         inputs = workspace.upstream(shards, ("mine", name))
     known = {item.image_id for item in queue}
@@ -204,11 +204,11 @@ def wanted(folder: ReviewFolder, settings: PushSettings) -> Wanted:
     return Wanted(queue[:end], strewn + planted[:part], len(elsewhere), inputs, cautions)
 
 
-def _caution_of_drawn(images: int) -> tuple[str, ...]:
+def _caution_of_drawn(workspace: Workspace, images: int) -> tuple[str, ...]:
     if not images:
         return ()
     told = f"{counted(images, 'image')} drawn that the release has no more"
-    return (f"not sent, {told}; `sixrayd estimate` says what to do",)
+    return (f"not sent, {told}; `{workspace.command('sixrayd estimate')}` says what to do",)
 
 
 def _caution_of_gone(projects: int) -> tuple[str, ...]:

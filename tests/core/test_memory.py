@@ -91,6 +91,8 @@ cli.main()
     [
         "torch.zeros(1 << 40)",
         "torch.nn.functional.conv2d(torch.zeros(9, 1, 999, 999), torch.zeros(99, 1, 3, 3))",
+        # As exporters do.
+        "\n    try: bytearray(4 << 30)\n    except MemoryError: raise RuntimeError('no module')",
     ],
 )
 def test_a_network_that_gets_no_memory_says_so_in_one_line(computes):

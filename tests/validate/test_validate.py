@@ -1,11 +1,9 @@
 """A sound export is called sound in every form; each thing that is wrong with one is told."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +21,7 @@ from sixrayd.validate import tables
 from sixrayd.validate.settings import ValidateSettings
 from sixrayd.validate.stage import validate
 from tests.limits import raised_in_little_memory, within
+from tests.releases import repacked
 from tests.workspaces import Small, build_splits
 
 SETS = ("confusing", "audited_empty")
@@ -260,13 +259,7 @@ def _members(change):
 
     def changed(tree):
         path = tree / "webdataset/train-000000.tar"
-        with tarfile.open(path) as tar:
-            members = [(m.name, tar.extractfile(m).read()) for m in tar]
-        with tarfile.open(path, "w") as tar:
-            for name, data in change(members):
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+        repacked(path, path, change, "w")
 
     return changed
 

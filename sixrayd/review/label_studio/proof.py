@@ -38,6 +38,6 @@ def is_up(url: str, token: str, within_s: float = _SOON_S) -> bool:
     if not hmac.compare_digest(given, proof):
         raise ServiceError(
             f"{url}: another program answers there, or a server that an earlier sixrayd started; "
-            "run `sixrayd review stop`, then start it again"
+            "run `sixrayd review stop` for its workspace, then start it again"
         )
     return True

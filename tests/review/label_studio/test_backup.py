@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +35,7 @@ from sixrayd.review.push import push
 from sixrayd.review.settings import PullSettings, PushSettings
 from tests.limits import TOO_LARGE, largest_file
 from tests.processes import started
+from tests.releases import repacked
 from tests.review.conftest import build
 from tests.workspaces import Picture, Says, build_mine, build_shards, decision_row
 
@@ -92,18 +92,6 @@ def small(root):
     folder.mkdir(parents=True)
     (folder / "project.json").write_text("{}")
     return workspace
-
-
-def repacked(path, out, change):
-    """A copy of an archive, its members changed as (name, bytes) pairs."""
-    with tarfile.open(path) as tar:
-        members = [(m.name, tar.extractfile(m).read()) for m in tar]
-    with tarfile.open(out, "w:gz") as tar:
-        for name, data in change(members):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return out
 
 
 def listed(members, name, data):

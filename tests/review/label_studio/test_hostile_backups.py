@@ -26,7 +26,8 @@ from sixrayd.review.label_studio.restore import restore
 from sixrayd.review.label_studio.server import server_folder, server_mark, start
 from sixrayd.review.label_studio.taking_place import finish_restore
 from tests.processes import ran
-from tests.review.label_studio.test_backup import listed, repacked, small
+from tests.releases import repacked
+from tests.review.label_studio.test_backup import listed, small
 
 DATABASE = "server/data/label_studio.sqlite3"
 # Does each again and again, every time in a process that ends without warning one change later.

@@ -51,7 +51,7 @@ from tests.workspaces import build_mine
 TOKEN = "a-token-that-must-not-be-shown"
 TAKEN = (
     "another program answers there, or a server that an earlier sixrayd started; "
-    "run `sixrayd review stop`, then start it again"
+    "run `sixrayd review stop` for its workspace, then start it again"
 )
 
 
