@@ -27,6 +27,7 @@ from sixrayd.decisions.openly import (
 from sixrayd.estimate.settings import LabelSettings
 from sixrayd.review.aside import Aside, AsideAnswer, AsideTask
 from sixrayd.review.guidance import guidance
+from sixrayd.review.keys import new_key
 from sixrayd.review.server import connect
 from sixrayd.statistics.label_faults import (
     LabelFaults,
@@ -100,7 +101,7 @@ def _drawing(workspace: Workspace, settings: LabelSettings, ids: Sequence[str]) 
     if draw is None:
         if not ids:
             raise WorkspaceError(f"{workspace.root}: the release has no labelled image")
-        about = (secrets.token_hex(8), secrets.randbits(63), settings.blind, wanted, population)
+        about = (new_key(), secrets.randbits(63), settings.blind, wanted, population)
         draw = LabelDraw(*about, begun=datetime.now(UTC).isoformat())
     if draw.population != population:
         raise WorkspaceError(

@@ -8,6 +8,7 @@ from sixrayd.core.boxes import Box
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.review.guidance import Guidance
+from sixrayd.review.keys import shown_key
 from sixrayd.review.queue.plan import Pictures
 from sixrayd.review.server import NewTask, ProjectPlan, ReviewServer
 from sixrayd.review.showing import show_pictures
@@ -41,14 +42,15 @@ class Aside:
     """One project.
 
     Args:
-        key: finds the project again.
+        key: the workspace's own; its `shown_key` finds the project again.
         tasks: in the order in which they are shown.
     """
 
     def __init__(
         self, workspace: Workspace, server: ReviewServer, key: str, tasks: Sequence[AsideTask]
     ) -> None:
-        self.workspace, self.server, self.key = workspace, server, key
+        self.workspace, self.server = workspace, server
+        self.key, self.shown = key, shown_key(key)
         self.tasks = {self._task_key(task): task for task in tasks}
         self.pictures = Pictures(workspace, "", {task.image_id for task in tasks})
 
@@ -59,17 +61,17 @@ class Aside:
             ServiceError: the server is down or refuses.
             ShardError: a shard is gone or has changed since it was indexed.
         """
-        number = self.server.find_project(self.key)
+        number = self.server.find_project(self.shown)
         if number is None:
             classes = self.workspace.classes()
-            plan = ProjectPlan(title, self.key, classes, guidance.guidelines, guidance.examples)
+            plan = ProjectPlan(title, self.shown, classes, guidance.guidelines, guidance.examples)
             number = self.server.create_project(plan)
         known = {task.key for task in self.server.all_tasks(number)}
         missing = [key for key in self.tasks if key not in known]
         for start in range(0, len(missing), _AT_ONCE):
             part = missing[start : start + _AT_ONCE]
             names = {self.tasks[key].image_id: self._name(self.tasks[key]) for key in part}
-            shown = show_pictures(self.server, number, self.key, self.pictures, names)
+            shown = show_pictures(self.server, number, self.shown, self.pictures, names)
             self.server.add_tasks(number, [self._new(key, shown) for key in part])
         return number
 
@@ -107,4 +109,4 @@ class Aside:
         return sha256(f"{self.key}/{task.image_id}".encode()).hexdigest()[:20]
 
     def _task_key(self, task: AsideTask) -> str:
-        return f"{self.key}/{self._name(task)}{'+' * task.again}"
+        return f"{self.shown}/{self._name(task)}{'+' * task.again}"

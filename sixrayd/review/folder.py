@@ -1,6 +1,5 @@
 """`review/NAME/`: which project it is, what was sent, what came back."""
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -39,6 +38,7 @@ from sixrayd.decisions.decision import (
 )
 from sixrayd.decisions.second_looks import is_second_look
 from sixrayd.review.cursor import Cursor
+from sixrayd.review.keys import new_key, shown_key
 from sixrayd.review.progress import Progress, count_progress
 
 # Tables of what is drawn in advance: for reviewers, the adjudicator, and second looks at finds.
@@ -65,7 +65,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where a review takes place; `key` is in its books and in every task of them."""
+    """Where a review takes place; of `key` its books and every task show the `shown_key`."""
 
     key: str
     server: str  # address at the first push, or "local"
@@ -90,7 +90,7 @@ class Project:
         """Alias of the image, and lane, of a task; both empty when the task is not ours."""
         head, _, alias = task_key.partition("/")
         key, _, lane = head.partition(".")
-        return (alias, lane or "1") if key == self.key and alias else ("", "")
+        return (alias, lane or "1") if key == shown_key(self.key) and alias else ("", "")
 
     def alias_in(self, lane: str, task_key: str) -> str:
         """Alias of the image of a task that lies in a lane; empty when the task is not ours, or
@@ -115,7 +115,8 @@ class Project:
         return {last, *(each for each in self.taken_over if last in self.readers_lanes(each))}
 
     def _lane_key(self, lane: str) -> str:
-        return self.key if lane == "1" else f"{self.key}.{lane}"
+        key = shown_key(self.key)
+        return key if lane == "1" else f"{key}.{lane}"
 
 
 class ReviewFolder:
@@ -155,7 +156,7 @@ class ReviewFolder:
 
     def new_project(self, server: str) -> Project:
         """Decide on the key of a project that is to be made."""
-        return self.keep(Project(secrets.token_hex(8), server))
+        return self.keep(Project(new_key(), server))
 
     def keep(self, project: Project) -> Project:
         """Write `project.json`."""

@@ -7,7 +7,6 @@ shown with its answer measures nobody. Nothing of it is a decision.
 """
 
 import itertools
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -22,6 +21,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.openly import PracticeSet, practice_file, practice_set
 from sixrayd.review.aside import Aside, AsideAnswer, AsideTask
 from sixrayd.review.guidance import Guidance, example_sheet, examples_of, objects_by_class
+from sixrayd.review.keys import new_key
 from sixrayd.review.server import connect
 from sixrayd.review.settings import PracticeSettings
 
@@ -97,7 +97,7 @@ def _chosen(workspace: Workspace, number: int) -> PracticeSet:
         raise WorkspaceError(
             f"{workspace.root}: no labelled object is on the training side to practise on"
         )
-    practice = PracticeSet(secrets.token_hex(8), images)
+    practice = PracticeSet(new_key(), images)
     write_json(practice_file(workspace), asdict(practice))
     return practice
 

@@ -110,7 +110,7 @@ class Site:
         for path in self.workspace.folder("review").glob("*/project.json"):
             folder = ReviewFolder(self.workspace, path.parent.name)
             project = folder.project()
-            if project.key == key.partition("/")[0].partition(".")[0]:
+            if project.task_of(key)[0]:
                 return folder.images_by_alias(project)[project.task_of(key)[0]]
         raise AssertionError(key)
 

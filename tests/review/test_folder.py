@@ -88,7 +88,7 @@ def test_a_new_project_is_on_disk_with_a_key_of_its_own(tmp_path):
     one, two = folder(tmp_path, "one").new_project("local"), folder(tmp_path, "two").new_project("")
     assert folder(tmp_path, "one").project() == one == Project(one.key, "local")
     assert len({one.key, two.key, KEY}) == 3
-    assert {len(one.key), len(two.key)} == {16} and set(one.key) <= set(string.hexdigits)
+    assert {len(one.key), len(two.key)} == {32} and set(one.key) <= set(string.hexdigits)
 
 
 def test_a_project_of_the_first_version_had_one_book(tmp_path):

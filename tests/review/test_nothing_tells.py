@@ -4,6 +4,8 @@ Boxes apart: a spot check has none, and a known item with boxes is no spot check
 are compared with those without, and those with boxes with those with boxes.
 """
 
+import json
+import re
 from datetime import datetime
 from hashlib import sha256
 
@@ -72,7 +74,7 @@ def pushed(site, name):
     write_table(site.workspace.folder("estimate", name) / "sample.parquet", drawn, SAMPLE_SCHEMA)
     known(site.workspace, name, range(KNOWN), rng)
     folder = ReviewFolder(site.workspace, name)
-    folder.keep(Project("5ca1ab1e0ddba11", "local"))
+    folder.keep(Project("5ca1ab1e0ddba11" * 2, "local"))
     assert push(site.workspace, PushSettings(name)).cautions == ()
     return folder
 
@@ -146,6 +148,21 @@ def test_nothing_that_the_server_knows_tells_what_measures(site):
     # It is no blind adversary: what can be seen, it sees.
     for seen in (bare, np.arange(len(bare)) > 100):
         assert max(best_guess(features, seen).values()) > 0.95
+
+
+def test_nothing_that_the_server_knows_tells_which_images_they_are(site):
+    site.pushed("nameless", 3)
+    folder = ReviewFolder(site.workspace, "nameless")
+    project = folder.project()
+    with site.client() as server:
+        (number,) = project.numbers()
+        tasks = server.calls.asked("api/tasks", project=number, fields="all")["tasks"]
+        said = json.dumps([server.calls.asked(f"api/projects/{number}/"), tasks])
+    words = set(re.findall(r"[\w-]+", said))
+    for image_id in (row["image_id"] for row in folder.tasks()):
+        assert project.alias(image_id) in words
+        guessed = {sha256(f"{word}/{image_id}".encode()).hexdigest()[:20] for word in words}
+        assert not (guessed | {image_id}) & words
 
 
 def _parsed(chunks):

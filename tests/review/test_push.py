@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.tags import tag_file, write_tagged
 from sixrayd.decisions.decision import load_decisions
 from sixrayd.review.command import review
-from sixrayd.review.folder import ReviewFolder
+from sixrayd.review.folder import Book, ReviewFolder
 from sixrayd.review.label_studio.labelling import verdict_region
 from sixrayd.review.label_studio.server import image_root
 from sixrayd.review.pull import pull
@@ -224,13 +225,13 @@ def test_killed_and_pushed_again_each_image_is_there_once(site, step):
     assert on_server(site, name) == images
     assert [row["image_id"] for row in tasks_of(site, name)] == images
     with site.client() as server:
-        key = ReviewFolder(site.workspace, name).project().key
+        key = ReviewFolder(site.workspace, name).project().book_key(Book("1", 0, 0))
         assert server.find_project(key) == result.project
 
 
 def test_a_project_beside_whose_key_people_wrote_is_the_same(site):
     project = site.pushed("described", 1)
-    book = ReviewFolder(site.workspace, "described").project().key
+    book = ReviewFolder(site.workspace, "described").project().book_key(Book("1", 0, 0))
     with site.client() as server:
         made = server.calls.asked(f"api/projects/{project}/")["description"]
         server.calls.sdk.projects.update(project, description=f"May.\n{made}\nAnn till Friday.")
@@ -241,6 +242,23 @@ def test_a_project_beside_whose_key_people_wrote_is_the_same(site):
     site.answer(project)
     assert pull(site.workspace, PullSettings("described")).new == 1
     assert push(site.workspace, PushSettings("described")).cautions == ()
+
+
+def test_who_has_read_a_reviews_tasks_cannot_pass_his_workspace_off_as_its_own(site, tmp_path):
+    """It would be pushed with the token of the review's owner, who was sent it."""
+    site.pushed("owners", 3)
+    before = on_server(site, "owners")
+    theirs, token = build(tmp_path / "theirs"), tmp_path / "token"
+    token.touch(0o600)
+    token.write_text(site.connection.token)
+    images = replace(site, workspace=theirs).mined("owners", 2)
+    ours = ReviewFolder(site.workspace, "owners").project()
+    read = ours.book_key(ours.books[0])
+    ReviewFolder(theirs, "owners").keep(replace(ours, key=read, server=site.connection.url))
+    settings = PushSettings("owners", url=site.connection.url, token_file=token)
+    result = push(theirs, settings)
+    assert result.added == len(images) and result.project not in ours.numbers()
+    assert on_server(site, "owners") == before
 
 
 @pytest.mark.long
