@@ -1,14 +1,13 @@
 """What `sixrayd estimate` prints."""
 
 import math
-from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sixrayd.advice.next_step import Judgement
 from sixrayd.core.printing import Terminal
 from sixrayd.core.words import counted
 from sixrayd.core.workspace import Workspace
@@ -133,15 +132,13 @@ def print_estimate(workspace: Workspace, result: Estimate) -> None:
         "",
         classes,
         _CLASSES,
-        "",
-        "rests on",
-        _list(map(workspace.commands_in, result.rests_on)),
-        "",
-        *map(workspace.commands_in, _sample(result)),
     ]
     _console.print(
         Panel(Group(*parts), title=Text(f"what {result.name} still misses"), expand=False)
     )
+    # Out of the frame, which would break commands.
+    lines = ["rests on", *(f"  - {line}" for line in result.rests_on), *_sample(workspace, result)]
+    _console.print(*map(workspace.commands_in, lines), sep="\n", soft_wrap=True)
     if result.spots.to_settle:
         _print_to_settle(workspace, result)
     if result.spots.withdrawn:
@@ -149,7 +146,7 @@ def print_estimate(workspace: Workspace, result: Estimate) -> None:
     _console.print(f"{result.folder}/estimate.json, estimate.png", soft_wrap=True)
 
 
-def _sample(result: Estimate) -> list[str]:
+def _sample(workspace: Workspace, result: Estimate) -> list[str]:
     spots = result.spots
     draws = f"in {spots.draws} draw{'' if spots.draws == 1 else 's'}"
     lines = [
@@ -169,11 +166,12 @@ def _sample(result: Estimate) -> list[str]:
     elif more is None and not result.settings.once:
         advice = "; more planted threats may help." if result.planting_helps else "."
         lines.append(f"No number of checks would halve it: reviewers overlook too much{advice}")
-    if result.planted_unsent:
+    for review, unsent in result.planted_unsent.items():
         advice = "; with few answered, reviewers count as overlooking more" * result.planting_helps
+        whole = Judgement(workspace).push_of(review, limit=None)
         lines.append(
-            f"{counted(result.planted_unsent, 'planted threat')} not sent yet{advice}. More of the "
-            "queue brings more of them: `sixrayd review push --limit N`."
+            f"{counted(unsent, 'planted threat')} not sent yet{advice}. More of the queue brings "
+            f"more of them, the whole all: `{whole}`."
         )
     if result.target_met is not None:
         wanted = [
@@ -234,13 +232,6 @@ def _print_withdrawn(workspace: Workspace, result: Estimate) -> None:
         f"`{workspace.command('sixrayd review status')}` names their tasks, to be submitted anew",
         soft_wrap=True,
     )
-
-
-def _list(items: Iterable[str]) -> Group:
-    table = Table.grid(padding=(0, 1))
-    for item in items:
-        table.add_row("-", item)
-    return Group(Padding(table, (0, 0, 0, 2)))
 
 
 def _table(*columns: str) -> Table:

@@ -103,7 +103,7 @@ class Estimate:
     checks_to_halve: int | None  # None where no number would, or looks are counted
     after_next_look: int | None  # left at most then, at the present rate; None without one
     planting_helps: bool  # more planted threats could tighten the bound
-    planted_unsent: int  # planted threats that nobody was sent yet
+    planted_unsent: Mapping[str, int]  # planted threats that nobody was sent yet, by review
     target: Target
     target_met: bool | None  # None without a target
     recapture: Recapture | None  # optimistic; from two minings
@@ -231,7 +231,7 @@ def estimate_from(
                 (result.evidence.without_proposals, bound.sensitivity_without),
             )
         ),
-        planted_unsent=sum(unsent for unsent, _ in planted_unsent(workspace).values()),
+        planted_unsent={name: unsent for name, (unsent, _) in planted_unsent(workspace).items()},
         target=target,
         target_met=bound.meets(target.recall, target.left) if target != Target() else None,
         recapture=_recapture(workspace, material, settings.bound.alpha),

@@ -128,7 +128,7 @@ def test_planted_threats_that_nobody_was_sent_are_counted(campaign):
     sent = read_table(path, TASK_SCHEMA).to_pylist()
     sent += [sent[0] | {"image_id": image_id} for image_id in ("N0000900", "N0000901")]
     write_table(path, sent, TASK_SCHEMA)
-    assert estimate(campaign.workspace).planted_unsent == 1
+    assert estimate(campaign.workspace).planted_unsent == {"first": 1}
 
 
 def test_planted_threats_are_settled_like_any_other_image(campaign):

@@ -58,7 +58,7 @@ RESULT = Estimate(
     checks_to_halve=4567,
     after_next_look=None,
     planting_helps=False,
-    planted_unsent=0,
+    planted_unsent={},
     target=Target(),
     target_met=None,
     recapture=None,
@@ -209,10 +209,10 @@ def test_what_would_halve_the_bound(capsys, changes, words):
 
 def test_known_items_that_wait_come_with_the_queue(capsys):
     assert "not sent yet" not in text(capsys)
-    said = text(capsys, planted_unsent=21, planting_helps=True)
+    said = text(capsys, planted_unsent={"first": 21}, planting_helps=True)
     assert (
         "21 planted threats not sent yet; with few answered, reviewers count as overlooking more. "
-        "More of the queue brings more of them: `sixrayd review push --limit N`."
+        "More of the queue brings more of them, the whole all: `sixrayd review push --name first`."
     ) in said
 
 
@@ -299,7 +299,7 @@ def test_commands_name_the_workspace_that_they_are_for(capsys):
     """Typed as they stood, they drew and sent in the folder `workspace` of where one was."""
     shown = spots(draws=0, drawn=0, to_settle={"N1": "unsure"}, withdrawn=("N2",))
     measure = "NOT MEASURED; `sixrayd review plant` measures it"
-    result = replace(RESULT, spots=shown, planted_unsent=1, rests_on=(measure,))
+    result = replace(RESULT, spots=shown, planted_unsent={"first": 1}, rests_on=(measure,))
     text = " ".join(printed(capsys, print_estimate, Workspace("/ws"), result))
     lines = re.findall("`(sixrayd [^`]+)`", " ".join(text.split()))
     assert len(lines) == 5
