@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sixrayd.review.label_studio.environment import BUILDERS, PINS, VERSION
+
 HERE = Path(__file__).resolve().parent
 PROJECT, BUILD = HERE.parent / "pyproject.toml", HERE / "build.in"
 READERS = HERE / "readers.in"
 TORCH = re.compile(r"(torch|torchvision|triton|nvidia-.+|cuda-.+)$")
 _UV = ("pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--no-annotate")
-_HEAD = "# Written by `make lock`: edit pyproject.toml or build.in instead.\n"
+_HEAD = "# Written by `make lock`: edit what it reads instead.\n"
 
 
 def pins(text: str) -> dict[str, str]:
@@ -37,9 +39,14 @@ def resolved(known: str, *options: str | Path) -> dict[str, str]:
         return pins(out.read_text("utf-8"))
 
 
-def write(name: str, found: Mapping[str, str], names: Iterable[str]) -> None:
-    text = _HEAD + "".join(found[name] for name in sorted(names))
-    (HERE / name).write_text(text, "utf-8")
+def resolved_apart(files: Iterable[Path], *options: str | Path) -> dict[str, str]:
+    """What goes into an environment of its own, of which files hold what was locked before."""
+    known = "".join(path.read_text("utf-8") for path in files if path.exists())
+    return resolved(known, "--generate-hashes", *options)
+
+
+def write(path: Path, found: Mapping[str, str], names: Iterable[str]) -> None:
+    path.write_text(_HEAD + "".join(found[name] for name in sorted(names)), "utf-8")
 
 
 def main(*options: str) -> None:
@@ -50,18 +57,24 @@ def main(*options: str) -> None:
     torch = {name for name in found if TORCH.match(name)}
     build = resolved(chosen, BUILD).keys() - torch
     demo = resolved(chosen, PROJECT, "--extra=demo").keys() - build - torch
-    write("build.txt", found, build)
-    write("demo.txt", found, demo)
-    write("dev.txt", found, found.keys() - demo - build - torch)
+    write(HERE / "build.txt", found, build)
+    write(HERE / "demo.txt", found, demo)
+    write(HERE / "dev.txt", found, found.keys() - demo - build - torch)
     versions = {
         name: re.sub(r"(\+\S+)?( ;.*|\\)?\n.*", "\n", found[name], flags=re.DOTALL)
         for name in ("torch", "torchvision")
     }
-    write("torch.txt", versions, versions)
-    apart = HERE / "readers.txt"  # in an environment of their own
-    before = apart.read_text("utf-8") if apart.exists() else ""
-    readers = resolved(before, READERS, "--generate-hashes", *options)
-    write("readers.txt", readers, readers)
+    write(HERE / "torch.txt", versions, versions)
+    readers = resolved_apart([HERE / "readers.txt"], READERS, *options)
+    write(HERE / "readers.txt", readers, readers)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "label-studio.in")
+        wanted.write_text(f"label-studio=={VERSION}\n", "utf-8")
+        # Whoever installs sixrayd makes this one, on any system.
+        studio = resolved_apart([BUILDERS, PINS], wanted, "--no-config", *options)
+    builders = {"setuptools", "wheel"}
+    write(BUILDERS, studio, builders)
+    write(PINS, studio, studio.keys() - builders)
 
 
 if __name__ == "__main__":

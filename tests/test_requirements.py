@@ -12,12 +12,11 @@ from packaging.utils import canonicalize_name
 
 from requirements.licences import brought
 from requirements.lock import TORCH, pins
+from sixrayd.review.label_studio.environment import BUILDERS, PINS, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKED = {
-    name: pins((ROOT / "requirements" / f"{name}.txt").read_text("utf-8"))
-    for name in ("build", "demo", "dev", "torch")
-}
+FILES = {name: ROOT / "requirements" / f"{name}.txt" for name in ("build", "demo", "dev", "torch")}
+LOCKED = {name: pins(path.read_text("utf-8")) for name, path in FILES.items()}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -38,16 +37,26 @@ def test_each_package_stands_in_one_file():
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("name", ["build", "demo", "dev"])
-def test_each_pin_is_one_version_with_hashes_and_no_address(name):
-    text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
-    pin = re.compile(r"[a-z0-9-]+==[0-9a-z.]+ ; [^\\\n]+( \\\n    --hash=sha256:[0-9a-f]{64})+\n")
+CHECKED = (*(FILES[name] for name in ("build", "demo", "dev")), BUILDERS, PINS)
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=lambda path: path.stem)
+def test_each_pin_is_one_version_with_hashes_and_no_address(path):
+    text = path.read_text("utf-8")
+    pin = re.compile(
+        r"[a-z0-9-]+==[0-9a-z.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    )
 
     head, _, rest = text.partition("\n")
     assert head.startswith("# Written by `make lock`")
     assert pin.sub("", rest) == ""
     assert "//" not in rest
-    assert [package for package in LOCKED[name] if TORCH.match(package)] == []
+    assert [package for package in pins(text) if TORCH.match(package)] == []
+
+
+def test_label_studio_is_pinned_to_the_version_that_we_name():
+    assert pins(PINS.read_text("utf-8"))["label-studio"].startswith(f"label-studio=={VERSION} ")
+    assert pins(BUILDERS.read_text("utf-8")).keys() == {"setuptools", "wheel"}
 
 
 def test_torch_is_pinned_without_the_label_of_a_build():

@@ -19,7 +19,8 @@ from sixrayd.core.storage import check_known, refusals_told
 VERSION = "1.23.2"
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _PLACE = "SIXRAYD_LABEL_STUDIO_VENV"
-_CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+# Each package by one version and its hashes; what builds some of them comes first.
+BUILDERS, PINS = (Path(__file__).with_name(name) for name in ("builders.txt", "pins.txt"))
 _BEGUN, _FINISHED = "sixrayd-begun", "sixrayd-finished"
 # What keeps Label Studio to itself: no telemetry, no crash reports, no look-up of versions.
 QUIET = {
@@ -93,7 +94,7 @@ def _recipe() -> str:
 
 
 def _pins() -> str:
-    return hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()
+    return hashlib.sha256(BUILDERS.read_bytes() + PINS.read_bytes()).hexdigest()
 
 
 def _keep_to_user(folder: Path) -> None:
@@ -146,9 +147,11 @@ def _build(folder: Path, say: Callable[[str], None], hold: Hold) -> None:
     folder.mkdir(parents=True)
     write_bytes(folder / _BEGUN, b"")
     _run(hold, folder, *module_command("venv", str(folder)))
-    words = ["install", "--disable-pip-version-check", "--quiet"]
-    words += ["--constraint", str(_CONSTRAINTS), f"label-studio=={VERSION}"]
-    _run(hold, folder, *module_command("pip", *words, python=str(folder / "bin" / "python")))
+    words = ["install", "--disable-pip-version-check", "--quiet", "--no-build-isolation"]
+    words += ["--no-deps", "--require-hashes", "--requirement"]
+    for pins in (BUILDERS, PINS):
+        python = str(folder / "bin" / "python")
+        _run(hold, folder, *module_command("pip", *words, str(pins), python=python))
     say("Preparing its database")
     data = ("--data-dir", str(empty_database().parent))
     program = str(folder / "bin" / "label-studio")
@@ -176,6 +179,7 @@ def _run(hold: Hold, folder: Path, *command: str, env: dict[str, str] | None = N
     (folder / "install.log").write_text(out + err, "utf-8")
     if child.returncode:
         said = [line for line in err.splitlines() if line.strip()] or ["no message"]
+        said = [line for line in said if line.startswith("ERROR: ")] or said  # as pip begins
         raise ServiceError(
             f"Label Studio cannot be installed: {said[-1].strip()}; "
             f"see {folder / 'install.log'}, and pip's index settings"
