@@ -1,7 +1,6 @@
 """Another model's detections, in COCO or VOC form → candidates like our own."""
 
 import json
-import math
 import reprlib
 import zipfile
 from collections import Counter
@@ -9,13 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, TypeGuard
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.boxes import Box, clip_box
-from sixrayd.core.documents import TooManyError, parse_json
 from sixrayd.core.errors import (
     AnnotationError,
     SettingsError,
@@ -35,17 +33,25 @@ from sixrayd.core.tables import write_table
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
 from sixrayd.core.voc import MAX_OBJECTS, read_voc
 from sixrayd.core.workspace import Run, Workspace
-from sixrayd.datasets.coco_json import key_of, side_px
+from sixrayd.datasets.coco_json import side_px
 from sixrayd.datasets.packing import member_bytes, opened_zip
 from sixrayd.datasets.places import BROKEN
+from sixrayd.mine.coco_results import (
+    RowError,
+    check_size,
+    document_of,
+    edges_of,
+    list_of,
+    name_of,
+    names_of,
+    number_of,
+)
 from sixrayd.mine.ranking import rank_candidates
 from sixrayd.mine.worker import PART_SCHEMA
 
-MAX_BYTES = 512 << 20  # of a JSON file or a zip
 _MOST_FAULTS = 1_000_000  # that are listed
 # Reasons, beside what any set may have; no more kinds of them than these, whatever the files say.
-_NOT_IN_RELEASE, _OF_NO_ENTRY = "image that the release lacks", "id that the dataset lacks"
-_NO_SCORE, _NO_BOX = "score that is none from 0 to 1", "box that is none"
+_NOT_IN_RELEASE, _NO_SCORE = "image that the release lacks", "score that is none from 0 to 1"
 _TOO_MANY = "detection beyond those that an image may have"
 
 
@@ -169,18 +175,6 @@ def _files(settings: ExternalSettings) -> list[Path]:
     return [*files, settings.coco_images]
 
 
-class _RowError(Exception):
-    """Why one detection cannot be used.
-
-    Args:
-        reason: its kind, which is counted.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = str(reason)
-
-
 class _Taking:
     """What has been read so far, and what could not be used."""
 
@@ -209,7 +203,7 @@ class _Taking:
         if path.is_dir():
             self._take_voc((p.relative_to(path).as_posix(), partial(_read, p)) for p in files)
         elif zipfile.is_zipfile(path):
-            _check_size(path)
+            check_size(path)
             with open_plain(path) as file, _listed(path, file) as archive:
                 allowance = Allowance(path.stat().st_size)
                 names = sorted(n for n in archive.namelist() if n.lower().endswith(".xml"))
@@ -256,38 +250,38 @@ class _Taking:
 
     def _take_coco(self) -> None:
         path, named = self.settings.detections, self.settings.coco_images
-        document = _json(path)
+        document = document_of(path)
         if isinstance(document, list) and named is None:
             raise SettingsError(
                 f"{path}: a list of results does not name its images; add --coco-images DATASET"
             )
-        dataset, where = (document, path) if named is None else (_json(named), named)
+        dataset, where = (document, path) if named is None else (document_of(named), named)
         images, classes = (
-            _names(dataset, where, table, key)
+            names_of(dataset, where, table, key)
             for table, key in (("images", "file_name"), ("categories", "name"))
         )
         sizes = {
             row["id"]: (side_px(row.get("width")), side_px(row.get("height")))
-            for row in _list(dataset, where, "images")
+            for row in list_of(dataset, where, "images")
         }
-        rows = document if isinstance(document, list) else _list(document, path, "annotations")
+        rows = document if isinstance(document, list) else list_of(document, path, "annotations")
         first: dict[str, str] = {}  # what images are called, by stem
         for number, row in enumerate(rows, 1):
             self.report("detections", number, len(rows))
             try:
-                name = _named(row, "image_id", images)
+                name = name_of(row, "image_id", images)
                 stem = Path(name.replace("\\", "/")).stem
                 if (size_wh := self._negative(stem)) is not None:
                     if (known := first.setdefault(stem, name)) != name:
                         text = f"is of a second image {stem}; {reprlib.repr(known)} is taken"
-                        raise _RowError(Flaw.TWO_FILES, text)
+                        raise RowError(Flaw.TWO_FILES, text)
                     if 0 not in (said := sizes[row["image_id"]]) and said != size_wh:
                         judged = "the image is {} x {}".format(*size_wh)
                         text = f"image {stem}: said to be {said[0]} x {said[1]}; {judged}"
-                        raise _RowError(Flaw.OTHER_SIZE, text)
-                    label = _named(row, "category_id", classes)
-                    self._keep(stem, label, _edges(row.get("bbox")), row.get("score"), size_wh)
-            except _RowError as fault:
+                        raise RowError(Flaw.OTHER_SIZE, text)
+                    label = name_of(row, "category_id", classes)
+                    self._keep(stem, label, edges_of(row.get("bbox")), row.get("score"), size_wh)
+            except RowError as fault:
                 self._fault(f"{path.name}: detection {number}", str(fault), fault.reason)
 
     def _take_voc(self, files: Iterator[tuple[str, Callable[[], bytes]]]) -> None:
@@ -296,13 +290,13 @@ class _Taking:
             self.report("files of detections", number, 0)
             try:
                 self._take_xml(where, read, seen)
-            except _RowError as fault:
+            except RowError as fault:
                 self._fault(where, str(fault), fault.reason)
 
     def _take_xml(self, where: str, read: Callable[[], bytes], seen: set[str]) -> None:
         stem = Path(where).stem
         if stem in seen:
-            raise _RowError(Flaw.TWO_FILES, f"a second file for {stem}; the first is taken")
+            raise RowError(Flaw.TWO_FILES, f"a second file for {stem}; the first is taken")
         seen.add(stem)
         if (size_wh := self._negative(stem)) is None:
             return
@@ -312,10 +306,10 @@ class _Taking:
             if isinstance(error, AnnotationError) and self.settings.on_error == "stop":
                 raise
             text = str(error).removeprefix(f"{where}: ")
-            raise _RowError(Flaw.UNREADABLE_LABELS, text) from error
+            raise RowError(Flaw.UNREADABLE_LABELS, text) from error
         for finding in found.findings:
             if finding.flaw == Flaw.OTHER_SIZE and "says" in finding.text:
-                raise _RowError(finding.flaw, str(finding).removeprefix(f"{where}: "))
+                raise RowError(finding.flaw, str(finding).removeprefix(f"{where}: "))
         left_out = [each for each in found.findings if each.text.endswith("; left out")]
         for finding in left_out:
             self._fault(where, str(finding).removeprefix(f"{where}: "), finding.flaw)
@@ -325,21 +319,21 @@ class _Taking:
             try:
                 given = 1.0 if score is None else score
                 self._keep(stem, item.box.label, item.box.xyxy, given, size_wh)
-            except _RowError as fault:
+            except RowError as fault:
                 self._fault(f"{where}: object {number}", str(fault), fault.reason)
 
     def _negative(self, stem: str) -> tuple[int, int] | None:
         """Width and height of a negative, None for a positive."""
         if stem not in self.known:
             text = f"image {reprlib.repr(stem)}: is not in the release"
-            raise _RowError(_NOT_IN_RELEASE, text)
+            raise RowError(_NOT_IN_RELEASE, text)
         source, error, size_wh = self.known[stem]
         if source != Source.NEGATIVE:
             self.counts["not_negatives"] += 1
             return None
         if error:
             text = f"image {stem}: cannot be read ({printable(error, 200)})"
-            raise _RowError(Flaw.UNREADABLE_IMAGE, text)
+            raise RowError(Flaw.UNREADABLE_IMAGE, text)
         return size_wh
 
     def _keep(
@@ -352,22 +346,22 @@ class _Taking:
     ) -> None:
         if not self.classes.covers(name):
             text = f"class {reprlib.repr(name)}: is none of {self.classes.words}"
-            raise _RowError(Flaw.UNKNOWN_CLASS, text)
-        if not 0 <= (value := _number(score)) <= 1:
+            raise RowError(Flaw.UNKNOWN_CLASS, text)
+        if not 0 <= (value := number_of(score)) <= 1:
             text = f"score {reprlib.repr(score)}: expected a number from 0 to 1"
-            raise _RowError(_NO_SCORE, text)
+            raise RowError(_NO_SCORE, text)
         box = clip_box(Box(self.classes.canonical(name), *edges), *size_wh)
         if box is None:
             corners = ", ".join(f"{edge:g}" for edge in edges)
             text = f"box ({corners}): lies outside the image of {size_wh[0]} x {size_wh[1]}"
-            raise _RowError(Flaw.OUTSIDE, text)
+            raise RowError(Flaw.OUTSIDE, text)
         if value < self.settings.threshold:
             self.counts["below_threshold"] += 1
             return
         self.kept[stem] += 1
         if self.kept[stem] > MAX_OBJECTS:  # which no table of boxes may have
             text = f"image {stem}: has {MAX_OBJECTS:,} detections already; raise --threshold"
-            raise _RowError(_TOO_MANY, text)
+            raise RowError(_TOO_MANY, text)
         self.found.add({"image_id": stem, **asdict(box), "score": value, "error": ""})
 
     def _fault(self, where: str, what: str, reason: str) -> None:
@@ -381,83 +375,6 @@ class _Taking:
             )
         self.reasons[str(reason)] += 1
         self.faults.append({"where": where, "error": without_advice(what)})
-
-
-def _json(path: Path) -> Any:
-    _check_size(path)
-    try:
-        with open_plain(path) as file:
-            return parse_json(file.read())
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from error
-    except TooManyError as error:
-        raise AnnotationError(f"{path}: {error}") from error
-    except ValueError as error:
-        raise AnnotationError(f"{path}: not JSON ({error})") from error
-
-
-def _check_size(path: Path) -> None:
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise AnnotationError(f"{path}: {size} bytes, expected at most {MAX_BYTES}; split it")
-
-
-def _list(document: Any, where: Path, key: str) -> list[Any]:
-    rows = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(rows, list):
-        raise AnnotationError(f"{where}: has no list {key!r}; expected a COCO dataset")
-    return rows
-
-
-def _names(dataset: Any, where: Path, table: str, key: str) -> dict[int | str, str]:
-    """Names by id of a COCO dataset's images or categories."""
-    found: dict[int | str, str] = {}
-    for number, row in enumerate(_list(dataset, where, table), 1):
-        known, name = (row.get("id"), row.get(key)) if isinstance(row, dict) else (None, None)
-        if not _is_id(known) or not isinstance(name, str) or known in found:
-            raise AnnotationError(
-                f"{where}: {table} {number}: id {reprlib.repr(known)}, {key} {reprlib.repr(name)}; "
-                "expected an id of its own and a name"
-            )
-        found[known] = name
-    return found
-
-
-def _is_id(value: Any) -> TypeGuard[int | str]:
-    return isinstance(value, int | str) and key_of(value) is not None
-
-
-def _named(row: Any, key: str, names: dict[int | str, str]) -> str:
-    if not isinstance(row, dict):
-        text = f"is {reprlib.repr(row)}, expected an object with {key}"
-        raise _RowError(Flaw.UNREADABLE_LABELS, text)
-    value = row.get(key)
-    if not _is_id(value) or value not in names:
-        text = f"{key} {reprlib.repr(value)}: is none of the dataset's"
-        raise _RowError(_OF_NO_ENTRY, text)
-    return names[value]
-
-
-def _edges(bbox: Any) -> tuple[float, float, float, float]:
-    """xyxy from COCO's x, y, width, height."""
-    if isinstance(bbox, list) and len(bbox) == 4:
-        x, y, width, height = map(_number, bbox)
-        edges = x, y, x + width, y + height
-        if all(map(math.isfinite, edges)) and x < edges[2] and y < edges[3]:
-            return edges
-    text = f"bbox {reprlib.repr(bbox)}: expected finite x, y, and a width and height above 0"
-    raise _RowError(_NO_BOX, text)
-
-
-def _number(value: Any) -> float:
-    """NaN where it is no number, or too large for one."""
-    try:
-        return float(value) if _is_number(value) else math.nan
-    except OverflowError:
-        return math.nan
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _listed(path: Path, file: IO[bytes]) -> zipfile.ZipFile:

@@ -22,7 +22,7 @@ from sixrayd.core.voc import Provenance, VocAnnotation, VocObject, write_voc
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets import packing
 from sixrayd.decisions.decision import mining_of
-from sixrayd.mine import external
+from sixrayd.mine import coco_results, external
 from sixrayd.mine.command import mine
 from sixrayd.mine.external import ExternalResult, ExternalSettings, take_detections
 from tests.workspaces import SIZE_WH, Picture, Says, Small, build_mine, build_review, build_shards
@@ -378,7 +378,7 @@ def test_two_images_with_one_id_are_refused(workspace, tmp_path):
 
 def test_a_file_beyond_the_limit_is_not_read(workspace, tmp_path, monkeypatch):
     settings = results(tmp_path, GOOD)
-    monkeypatch.setattr(external, "MAX_BYTES", 10)
+    monkeypatch.setattr(coco_results, "MAX_BYTES", 10)
 
     with pytest.raises(AnnotationError, match=r"bytes, expected at most 10; split it"):
         take_detections(workspace, settings)
