@@ -1,26 +1,21 @@
 """The export stage: decisions and source annotations become a dataset."""
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from sixrayd.core.classes import ClassList
-from sixrayd.core.errors import SettingsError, WorkspaceError, printable
-from sixrayd.core.files import sha256_file, write_json
+from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.files import write_json
 from sixrayd.core.index import split_setting
 from sixrayd.core.progress import progress
 from sixrayd.core.pseudonyms import pseudonym
 from sixrayd.core.records import EMPTY_SETS, Rule, Source, Split, State
-from sixrayd.core.runs import read_plan, read_run
-from sixrayd.core.stages import STAGES, verb
-from sixrayd.core.staging import MANIFEST, Staging, listed_files, sole_writer, staged
-from sixrayd.core.storage import check_known
+from sixrayd.core.staging import MANIFEST, Staging, sole_writer, staged
 from sixrayd.core.voc import VocAnnotation
-from sixrayd.core.words import first_of
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.decisions.decision import decision_files, mining_of, reviews_with_decisions
 from sixrayd.export.about import Facts, groups_of, inputs_of, newest_bound, sizes_of, stated_now
@@ -35,10 +30,20 @@ from sixrayd.export.lists import write_lists
 from sixrayd.export.notes import image_notes, split_notes, state_notes
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.states import Evidence, States, annotation_of, assign_states, gather
+from sixrayd.export.target import (
+    check_links,
+    is_as_noted,
+    is_whole,
+    point_to,
+    pointer_of,
+    refuse_other_stages,
+    refuse_to_lose,
+    refuse_to_overwrite,
+    run_at,
+)
 from sixrayd.statistics.false_finds import FalseFinds, false_finds, sham_alarms
 from sixrayd.statistics.standing import answer_rows, settled_answers
 
-_CACHES = ("*.cache", ".DS_Store", "Thumbs.db")
 _POSITIVE = (State.SOURCE_POSITIVE, State.FOUND_POSITIVE)
 
 
@@ -73,8 +78,8 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
         planned = _plan(workspace, settings)
         folder = workspace.folder("export", planned.name)
         target = settings.out.resolve() if settings.out else folder
-        _refuse_other_stages(workspace, target)
-        pointer = _pointer(workspace, planned, target)
+        refuse_other_stages(workspace, target)
+        pointer = pointer_of(workspace, planned, target)
         workspace.check_own(pointer)
         with sole_writer(target):
             return _export(workspace, planned, pointer, target, settings)
@@ -83,28 +88,28 @@ def export(workspace: Workspace, settings: ExportSettings) -> ExportResult:
 def _export(
     workspace: Workspace, planned: Run, pointer: Path, target: Path, settings: ExportSettings
 ) -> ExportResult:
-    existing = _run_at(target)
-    whole = not settings.force or _is_whole(target)
+    existing = run_at(target)
+    whole = not settings.force or is_whole(target)
     same = (
         existing is not None
         and existing.same_work(_published(planned))
-        and _is_as_noted(pointer, planned, existing, target)
+        and is_as_noted(pointer, planned, existing, target)
     )
     if existing is not None and same and whole:
-        _point_to(pointer, replace(existing, settings=planned.settings), target)
+        point_to(pointer, replace(existing, settings=planned.settings), target)
         return _result(existing, target, written=False)
     refuse_to_overwrite(target, ours=existing is not None, force=settings.force)
-    _refuse_to_lose(target, existing)
+    refuse_to_lose(target, existing)
     alias = pseudonym(workspace) if settings.pseudonyms else str
-    _check_links(settings, target)
+    check_links(settings, target)
     reviews = planned.settings["review"]
     evidence = gather(workspace, reviews, alias, settings.split, _unreviewed(workspace, settings))
     _check_sets(settings, evidence.classes)
     descent = descent_of(settings.parent, target if existing else None, same)
     with staged(target) as staging:
         run = _write(workspace, staging, planned, evidence, settings, descent)
-        _refuse_to_lose(target, existing)  # what came meanwhile, which takes minutes
-    _point_to(pointer, run, target)
+        refuse_to_lose(target, existing)  # what came meanwhile, which takes minutes
+    point_to(pointer, run, target)
     return _result(run, target, written=True)
 
 
@@ -189,15 +194,6 @@ def _unusual(settings: ExportSettings) -> dict[str, Any]:
     return {key: said for key, said in named.items() if said != usual.get(key, True)}
 
 
-def _check_links(settings: ExportSettings, target: Path) -> None:
-    folder = settings.images_from.resolve() if settings.images_from else None
-    if settings.images == ImagesBy.SYMLINK and folder and folder.is_relative_to(target.resolve()):
-        raise SettingsError(
-            f"--images-from {settings.images_from}: lies in {target}, which is replaced; links to "
-            "it would lead nowhere: name another folder"
-        )
-
-
 def _check_sets(settings: ExportSettings, classes: ClassList) -> None:
     for name in settings.sets:
         if name in map(str.lower, classes.names):
@@ -209,91 +205,6 @@ def release_name(workspace: Workspace) -> str:
     said = str(workspace.run("shards").settings.get("release") or "")
     path = urlsplit(said).path if "://" in said else said
     return PureWindowsPath(path).name.partition(".")[0] or "SIXray"
-
-
-def _run_at(folder: Path) -> Run | None:
-    """The finished export in a folder, None where there is none."""
-    path = folder / "run.json"
-    try:
-        run = read_run(path)
-    except (OSError, ValueError) as error:
-        check_known(error, path)
-        return None
-    return run if run.stage == "export" and (folder / MANIFEST).exists() else None
-
-
-def _is_as_noted(pointer: Path, planned: Run, there: Run, target: Path) -> bool:
-    """Whether an export has the manifest that it was written with: as the workspace says, where it
-    lies elsewhere and others may have changed it.
-    """
-    noted = read_plan(pointer / "run.json")
-    run = noted if noted and noted.same_work(planned) else there
-    return run.outputs.get(MANIFEST) == sha256_file(target / MANIFEST)
-
-
-def _is_whole(tree: Path) -> bool:
-    """Whether every file of the manifest is there as it was written."""
-    try:
-        return all(sha256_file(tree / path) == digest for path, digest in listed_files(tree))
-    except (OSError, ValueError) as error:
-        check_known(error, tree)
-        return False
-
-
-def _refuse_to_lose(tree: Path, run: Run | None) -> None:
-    """Stop where the export that is to be replaced holds files of others, such as a repository.
-
-    Args:
-        run: of that export; None where there is none.
-
-    Raises:
-        UnfitFileError: its manifest is broken, so that nobody can tell.
-        WorkspaceError: it holds such files; the first are named.
-    """
-    if run is None:
-        return
-    listed = {"run.json", MANIFEST, *(path for path, _ in listed_files(tree))}
-    others = []
-    for root, folders, names in os.walk(tree):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        paths = (Path(root, name).relative_to(tree).as_posix() for name in [*names, *links])
-        others += [path for path in paths if path not in listed and not _is_cache(path)]
-    if others:
-        first = printable(first_of(sorted(others)), 500)
-        raise WorkspaceError(
-            f"{tree}: holds what is not the export's, {first}, and would be removed with it; move "
-            "that elsewhere first"
-        )
-
-
-def _is_cache(path: str) -> bool:
-    """Whether programs keep it for themselves and make it anew, such as YOLO's `labels.cache`."""
-    return any(PurePosixPath(path).match(name) for name in _CACHES)
-
-
-def _pointer(workspace: Workspace, run: Run, target: Path) -> Path:
-    """The folder of the workspace that says where an export lies.
-
-    Where the workspace itself holds an export of that name, one elsewhere goes by the name of its
-    folder.
-
-    Raises:
-        WorkspaceError: that name is taken, or none.
-    """
-    folder = workspace.folder("export", run.name)
-    if target.resolve() == folder.resolve() or not (folder / MANIFEST).exists():
-        return folder
-    other = workspace.folder("export", target.name)
-    if other == folder or (other / MANIFEST).exists():
-        raise WorkspaceError(f"{other}: is an export, too; give --out another name")
-    return other
-
-
-def _point_to(pointer: Path, run: Run, target: Path) -> None:
-    """Leave `run.json` in the workspace for an export that lies elsewhere."""
-    if target.resolve() == pointer.resolve():
-        return
-    write_json(pointer / "run.json", asdict(run))
 
 
 def _result(run: Run, target: Path, *, written: bool) -> ExportResult:
@@ -425,33 +336,3 @@ def _images(
             else:
                 bare.append(record.image_id)
             bar.advance(task)
-
-
-def _refuse_other_stages(workspace: Workspace, target: Path) -> None:
-    for stage in STAGES:
-        if stage != "export" and target.is_relative_to((workspace.root / stage).resolve()):
-            raise WorkspaceError(
-                f"{target}: lies in {stage}/ of the workspace, where `{verb(STAGES[stage])}` "
-                "keeps its own; name another folder with --out"
-            )
-
-
-def refuse_to_overwrite(target: Path, ours: bool, force: bool) -> None:
-    """Stop unless `target` is free, or is an export that may be replaced.
-
-    A folder with nothing but `run.json` is free: it says that the export lies elsewhere.
-
-    Raises:
-        WorkspaceError: something else is there, or another export and `force` is not set.
-    """
-    if not target.exists():
-        return
-    if target.is_dir() and {path.name for path in target.iterdir()} <= {"run.json"}:
-        return
-    if not ours:
-        raise WorkspaceError(f"{target}: exists and is no export; name a new folder with --out")
-    if not force:
-        raise WorkspaceError(
-            f"{target}: holds an export of other inputs or settings, or changed since; "
-            "replace it with --force, or name a new folder with --out"
-        )

@@ -3,7 +3,7 @@
 import pytest
 
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.export.stage import refuse_to_overwrite
+from sixrayd.export.target import refuse_to_overwrite
 
 
 @pytest.mark.parametrize("force", [False, True])
