@@ -235,8 +235,9 @@ class LabelCheck:
 
     def _check_part(self, form: str, path: str, element: str, image: ImageRow) -> None:
         said = _PARTS[form].fullmatch(path) if form in _PARTS else None
-        if said and (part := said[1].replace("/", "_")) != _part_of(image):
-            self._faults.add(path, element, f"{image.image_id} in {part}", _part_of(image))
+        expected = _part_of(image, "/" if form == "yolo" else "_")
+        if said and said[1] != expected:
+            self._faults.add(path, element, f"{image.image_id} in {said[1]}", expected)
 
     def _compare(
         self,
@@ -276,10 +277,14 @@ def _names(tables: ExportTables, sets: Sequence[str]) -> Iterator[str]:
         yield from (name, *(f"{name}_{side}" for side in Split))
 
 
-def _part_of(image: ImageRow) -> str:
-    """What is read as one: `train`, or `confusing_test`, in every form but VOC."""
+def _part_of(image: ImageRow, joint: str) -> str:
+    """What is read as one: `train`, or `confusing_test`, in every form but VOC; YOLO has folders.
+
+    Args:
+        joint: of the set's name and the side.
+    """
     of = next((name for name, state in EMPTY_SETS.items() if state == image.state), "")
-    return f"{of}_{image.split or UNLISTED}" if of else image.split or UNLISTED
+    return f"{of}{joint}{image.split or UNLISTED}" if of else image.split or UNLISTED
 
 
 def _rows(objects: Sequence[VocObject]) -> list[BoxRow]:

@@ -170,16 +170,20 @@ def _moved(old, new):
     return lambda tree: (tree / old).rename(tree / new)
 
 
-def _other_part(tree):
-    """An image where readers look for its label among those of the other side."""
-    old, new = (f"yolo/images/{side}/P00001.jpg" for side in ("train", "test"))
-    _moved(old, new)(tree)
-    with_column(
-        tree,
-        "manifests/images.parquet",
-        "files",
-        lambda rows: [[new if file == old else file for file in row] for row in rows],
-    )
+def _elsewhere(old, new):
+    """An image in another folder, which the tables know."""
+
+    def changed(tree):
+        (tree / new).parent.mkdir(exist_ok=True)
+        _moved(old, new)(tree)
+        with_column(
+            tree,
+            "manifests/images.parquet",
+            "files",
+            lambda rows: [[new if file == old else file for file in row] for row in rows],
+        )
+
+    return changed
 
 
 def _parquet(tree):
@@ -359,7 +363,17 @@ def _listed_twice(tree):
             _moved("yolo/labels/train/P00001.txt", "yolo/labels/P00001.txt"),
             "yolo/labels/P00001.txt: found a file, expected none here",
         ),
-        (_other_part, "yolo/images/test/P00001.jpg: found P00001 in test, expected train; "),
+        (
+            _elsewhere("yolo/images/train/P00001.jpg", "yolo/images/test/P00001.jpg"),
+            "yolo/images/test/P00001.jpg: found P00001 in test, expected train; ",
+        ),
+        (
+            _elsewhere(
+                "yolo/images/confusing/train/N0000002.jpg",
+                "yolo/images/confusing_train/N0000002.jpg",
+            ),
+            "yolo/images/confusing_train/N0000002.jpg: found N0000002 in confusing_train, expecte",
+        ),
         (_moved(COCO, "coco/annotations/all.json"), "coco/annotations/all.json: found a file, ex"),
         (
             _moved("parquet/data/train-00000.parquet", "parquet/data/all.parquet"),
