@@ -5,7 +5,6 @@ last is written after the table and removed before it: where it lies, the table 
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,13 +21,14 @@ from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import (
     plain_bytes,
     plain_lines,
-    plain_text,
     sha256_file,
+    sweep,
     sync_folder,
     write_bytes,
 )
 from sixrayd.core.findings import Flaw
 from sixrayd.core.records import ANNOTATION_SCHEMA
+from sixrayd.core.runs import read_record
 from sixrayd.core.storage import check_known
 from sixrayd.core.tables import read_table, row_count, write_table
 from sixrayd.core.workspace import Workspace
@@ -132,14 +132,14 @@ def undo_fix(workspace: Workspace) -> int:
             write_bytes(workspace.shards / "run.json", plain_bytes(folder / RUN))
             (folder / RUN).unlink()
             sync_folder(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        sweep(folder)
         return put_back
 
 
 def _before(folder: Path) -> dict[str, str]:
     """Outputs of the ingest's own `run.json`."""
     try:
-        return dict(parse_json(plain_text(folder / RUN))["outputs"])
+        return dict(read_record(folder / RUN)["outputs"])
     except NONSENSE as error:
         raise WorkspaceError(
             f"{folder / RUN}: not a run.json; nothing was changed; {_NEXT}"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
-from sixrayd.core.files import check_lines, plain_bytes
+from sixrayd.core.files import check_lines, plain_bytes, why
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.progress import progress
 from sixrayd.core.records import (
@@ -50,6 +51,22 @@ SET_SCHEMA = pa.schema(
 _SOURCE = "source"
 
 
+@contextmanager
+def _whole() -> Iterator[None]:
+    """What is gone, or a link to nowhere, is told; also a decorator.
+
+    Raises:
+        WorkspaceError: there was such a file.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        path = Path(error.filename)
+        raise WorkspaceError(
+            f"{path}: {why(error, path)}; put it in its place, or take it out of the tree"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class VocTree:
     """The folders of a VOC tree.
@@ -74,6 +91,7 @@ class VocTree:
         inner = folder / "VOC2007"
         return cls(inner if inner.is_dir() else folder)
 
+    @_whole()
     def ids(self, *sets: str) -> list[str]:
         """Image ids of the first of these sets that the tree has; none where it has none."""
         for name in sets:
@@ -118,6 +136,7 @@ class VocTree:
             raise WorkspaceError(f"{self.root}: split {split} lists none of its images")
         return found
 
+    @_whole()
     def images(self) -> dict[str, Path]:
         """Image id → file.
 
@@ -139,6 +158,7 @@ class VocTree:
                 raise ReleaseError(f"{path.parent}: {error}") from error
         return found
 
+    @_whole()
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and times of all files: whether anything has changed."""
         digest = hashlib.sha256()
@@ -148,6 +168,7 @@ class VocTree:
                 digest.update(f"{part}/{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
+    @_whole()
     def labels(self) -> tuple[str, ...]:
         """Class names as the annotations spell them, sorted."""
         names: set[str] = set()
@@ -243,6 +264,7 @@ def load_sets(workspace: Workspace) -> dict[str, str]:
     return {row["image_id"]: row["set"] for row in rows}
 
 
+@_whole()
 def _read(
     tree: VocTree, workspace: Workspace, classes: ClassList, sides: Mapping[str, Split]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], int]:

@@ -82,7 +82,9 @@ def collect_samples(
         ShardError: a shard is gone.
     """
     chosen = pa.array(_chosen(known, tagged, most), pa.string())
-    rows = known.states.take(pc.index_in(chosen, known.states["image_id"].combine_chunks()))
+    told = known.states["image_id"].combine_chunks()  # of an export: those of its day
+    chosen = chosen.filter(pc.is_in(chosen, told))
+    rows = known.states.take(pc.index_in(chosen, told))
     table = known.index.table
     records = table.take(pc.index_in(chosen, table["image_id"].combine_chunks()))
     for record, row in zip(image_records(records), rows.to_pylist(), strict=True):

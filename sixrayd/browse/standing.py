@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sixrayd.browse.samples import KnownImages, ShownBox, leaks_of, shown_candidates
 from sixrayd.core.boxes import Box
@@ -14,6 +15,7 @@ from sixrayd.core.files import plain_lines
 from sixrayd.core.index import Annotation, Index, given_splits, load_annotations, unannotated_ids
 from sixrayd.core.records import CANDIDATE_SCHEMA, Kind, Rule, Source
 from sixrayd.core.tables import read_table, some_columns
+from sixrayd.core.words import first_of
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.export_files import BARE, STATE_SCHEMA, STATES
 from sixrayd.decisions.decision import (
@@ -93,16 +95,24 @@ def _exported(workspace: Workspace, export: str) -> KnownImages:
     run = workspace.run("export", export)
     tree = Path(run.settings["out"] or workspace.folder("export", export))
     states = tree / STATES
-    if not states.exists():
-        raise WorkspaceError(f"{states}: missing; run `sixrayd export --voc` again")
+    for path in (states, tree / BARE):
+        if not path.exists():
+            raise WorkspaceError(f"{path}: missing; run `sixrayd export --voc` again")
     reviews = run.settings["review"]
     decisions = standing_decisions(d for r in reviews for d in load_decisions(workspace, r))
     reviewed = [mining_of(workspace, review) for review in reviews]
     read = [n for n in workspace.names("mine") if f"mine/{n}/run.json" in run.inputs]
+    index, table = Index.load(workspace), some_columns(states, STATE_SCHEMA)
+    ids = table["image_id"]
+    if strange := ids.filter(pc.invert(pc.is_in(ids, index.table["image_id"]))).to_pylist():
+        raise WorkspaceError(
+            f"{states}: {first_of(strange)}, expected images of the release; run `sixrayd export "
+            "--voc` again"
+        )
     return _known(
         workspace,
-        Index.load(workspace),
-        some_columns(states, STATE_SCHEMA),
+        index,
+        table,
         list(dict.fromkeys(filter(None, [*reviewed, *read]))),
         decisions,
         hidden=frozenset(plain_lines(tree / BARE)),

@@ -84,6 +84,16 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def sweep(path: Path) -> None:
+    """Remove what a killed process left, as far as it can be, whatever has taken its place since:
+    for a pipe, `rmtree` would wait."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
 def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Make a folder and those above it where they are missing; they survive a power cut."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]

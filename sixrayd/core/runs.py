@@ -122,10 +122,20 @@ def read_run(path: Path) -> Run:
         UnfitFileError, OSError: it cannot be read, or is too long.
         ValueError: it is none.
     """
+    return Run.of(read_record(path), path)
+
+
+def read_record(path: Path) -> Any:
+    """A `run.json`, or a stage's document beside it, as JSON: whoever wrote it, it is small.
+
+    Raises:
+        UnfitFileError, OSError: it cannot be read, or is too long.
+        ValueError: it is no JSON, or of too many values.
+    """
     text = plain_text(path, _MOST_TEXT)
     if (memory := memory_of(text)) > _MOST_MEMORY:
         raise ValueError(f"{memory} bytes of values, at most {_MOST_MEMORY} are read")
-    return Run.of(parse_json(text), path)
+    return parse_json(text)
 
 
 def read_plan(path: Path) -> Run | None:

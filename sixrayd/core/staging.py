@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sixrayd.core.errors import UnfitFileError, WorkspaceError, printable
-from sixrayd.core.files import make_folder, open_plain, sha256_file, sync_folder
+from sixrayd.core.files import make_folder, open_plain, sha256_file, sweep, sync_folder
 from sixrayd.core.locks import HeldError, Holder, held
 from sixrayd.core.stages import SERVER
 from sixrayd.core.storage import is_refusal, refusal
@@ -255,8 +254,8 @@ def staged(target: Path) -> Iterator[Staging]:
             raise
         raise WorkspaceError(refusal(error, target)) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
+        sweep(beside)
+    sweep(replaced)
 
 
 def remove_all_leftovers(folder: Path) -> None:
@@ -283,11 +282,11 @@ def remove_all_leftovers(folder: Path) -> None:
 def remove_leftovers(target: Path) -> None:
     """Put right what an export to `target` left that was killed."""
     beside, replaced = _neighbours(target)
-    if replaced.exists() and not target.exists():
+    if replaced.is_dir() and not replaced.is_symlink() and not target.exists():
         replaced.rename(target)  # ended between the two renames
         sync_folder(target.parent)
     for leftover in (beside, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
+        sweep(leftover)
 
 
 def _neighbours(target: Path) -> tuple[Path, Path]:

@@ -11,8 +11,9 @@ from sixrayd.core.boxes import EDGES, Box, clip_box
 from sixrayd.core.classes import ClassList
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import AnnotationError, WorkspaceError, printable
-from sixrayd.core.files import plain_lines, plain_text, why
+from sixrayd.core.files import plain_lines, why
 from sixrayd.core.records import EMPTY_SETS, LEAK_FREE, Split
+from sixrayd.core.runs import read_record
 from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.tables import column_batches
 from sixrayd.core.voc import VocObject
@@ -165,7 +166,7 @@ def _hashes(place: Path) -> Iterator[tuple[str, str]]:
 def _settings(place: Path) -> dict[str, Any]:
     """What made the tree; nothing where no file says it."""
     try:
-        return dict(parse_json(plain_text(place / "run.json"))["settings"])
+        return dict(read_record(place / "run.json")["settings"])
     except (OSError, *NONSENSE):
         return {}
 

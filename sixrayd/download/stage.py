@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.errors import OtherWorkError, WorkspaceError
-from sixrayd.core.files import remove, sha256_file
+from sixrayd.core.files import remove, sha256_file, sweep
 from sixrayd.core.progress import Report, untold
 from sixrayd.core.store import Store, absolute_url
 from sixrayd.core.typed import TYPED
@@ -98,7 +98,7 @@ def _take(
     listing = loose_listing(root)
     run = replace(run, inputs=release_inputs(release, workspace, listing))
     if _is_finished(workspace, run, settings.force, release):
-        shutil.rmtree(workspace.shards / PARTS, ignore_errors=True)
+        sweep(workspace.shards / PARTS)
         remove_fetched(place, workspace, settings)
         return workspace.run("shards")
     workspace.check_own(workspace.shards)

@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.documents import NONSENSE, parse_json
+from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import SettingsError, SixraydError, WorkspaceError, printable
 from sixrayd.core.files import plain_text, sha256_file
+from sixrayd.core.runs import read_record
 from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.storage import check_known
-from sixrayd.datasets.export_files import CHANGELOG, DATASET
+from sixrayd.datasets.export_files import BOXES, CHANGELOG, DATASET
+from sixrayd.datasets.export_files import IMAGES as TABLE_OF_IMAGES
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.places import IMAGES
@@ -85,7 +87,7 @@ def parent_at(place: Path) -> Parent:
     _refuse_links(place)
     try:
         manifest = sha256_file(place / MANIFEST)
-        said = parse_json(plain_text(place / "run.json"))
+        said = read_record(place / "run.json")
         name = printable(said["name"], _MOST_SIGNS)
     except (OSError, *NONSENSE) as error:
         raise WorkspaceError(
@@ -136,14 +138,17 @@ def changelog(descent: Descent, written: Path, version: str) -> str:
 
     Raises:
         SettingsError: both go by one version, and differ.
+        WorkspaceError: something else has taken the parent's place since.
     """
     parent, place = descent.parent, descent.place
     if parent is None or place is None:
         return descent.kept
     try:
         before = set_of_tables(place) if has_tables(place) else open_place(place, None, False)
+        _check_listed(place)
         found, lines = _differences(before, set_of_tables(written), (parent.words, version))
-    except SixraydError as error:
+    except (OSError, SixraydError) as error:
+        check_known(error, place)
         why = str(error).replace(f"{place}/", "").replace(f"{written}/", "")
         found, lines = None, [printable(f"not compared: {why}")]
     if found and found.differs and parent.version == version:
@@ -152,7 +157,22 @@ def changelog(descent: Descent, written: Path, version: str) -> str:
             "the version that follows"
         )
     section = [f"## {version}, from {_plain(parent.words)}", "~~~~", *lines, "~~~~", ""]
-    return _TITLE + "\n" + "\n".join(section) + _earlier(place)
+    text = _TITLE + "\n" + "\n".join(section) + _earlier(place)
+    if not (place / MANIFEST).is_file() or sha256_file(place / MANIFEST) != parent.manifest:
+        raise WorkspaceError(f"{place}: was replaced while it was read; run the command again")
+    return text
+
+
+def _check_listed(place: Path) -> None:
+    """Insist that what was read of an export is what its manifest lists, by which it is known.
+
+    Raises:
+        WorkspaceError: a file is not.
+    """
+    read = (DATASET, TABLE_OF_IMAGES, BOXES)
+    for path, digest in listed_files(place):
+        if path in read and (place / path).exists() and sha256_file(place / path) != digest:
+            raise WorkspaceError(f"{path}: is not what {MANIFEST} lists")
 
 
 def _differences(
@@ -168,8 +188,12 @@ def _earlier(place: Path) -> str:
     """The sections of a parent's own changelog."""
     try:
         text = plain_text(place / CHANGELOG, _MOST_TEXT)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return ""
+    except (OSError, ValueError) as error:
+        check_known(error, place)
+        why = _plain(printable(str(error).replace(f"{place}/", "")))
+        return f"\nWhat changed before is left out: {why}\n"
     lines = text.removeprefix(_TITLE).splitlines()
     return "".join(f"{_plain(printable(line))}\n" for line in lines)
 
@@ -181,7 +205,7 @@ def _plain(line: str) -> str:
 
 def _document(place: Path) -> dict[str, Any]:
     try:
-        said = parse_json(plain_text(place / DATASET))
+        said = read_record(place / DATASET)
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

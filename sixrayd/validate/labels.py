@@ -18,7 +18,7 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import ImageError, SixraydError
 from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.records import EMPTY_SETS, State
+from sixrayd.core.records import EMPTY_SETS, Split, State
 from sixrayd.core.shards import MAX_IMAGE_BYTES, StrictTarInfo, entries_of, plain_file
 from sixrayd.core.storage import check_known
 from sixrayd.core.voc import VocObject, read_voc
@@ -33,16 +33,16 @@ from sixrayd.validate.tables import POSITIVE, BoxRow, ExportTables, ImageRow
 FORMS = ("voc", "coco", "yolo", "parquet", "webdataset")
 _FLAGS = {"voc": 2, "coco": 1, "yolo": 0, "parquet": 2, "webdataset": 2}  # that a form can say
 _PARTS = {
-    "coco": re.compile(r"coco/annotations/instances_(.+)\.json"),
-    "yolo": re.compile(r"yolo/labels/(.+)/[^/]+"),
-    "parquet": re.compile(r"parquet/data/(.+)-\d{5}\.parquet"),
-    "webdataset": re.compile(r"webdataset/(.+)-\d{6}\.tar"),
+    "coco": re.compile(r"coco/annotations/instances_([^/]+)\.json"),
+    "yolo": re.compile(r"yolo/(?:labels(?=.+\.txt$)|images)/(.+)/[^/]+"),
+    "parquet": re.compile(r"parquet/data/([^/]+)-\d{5}\.parquet"),
+    "webdataset": re.compile(r"webdataset/([^/]+)-\d{6}\.tar"),
 }
-# What an export has in the folder of a form: readers look for labels in whatever else lies there.
+# What else an export has in the folder of a form, but for VOC's lists: readers look for labels in
+# whatever lies there.
 _LAYOUT = re.compile(
-    r"VOC2007/(Annotations/[^/]+\.xml|ImageSets/Main/[^/]+\.txt|JPEGImages/[^/]+|labelmap\.txt)"
-    r"|coco/(annotations/[^/]+\.json|images/[^/]+)|yolo/(data\.yaml|labels/.+\.txt|images/.+)"
-    r"|parquet/(README\.md|data/[^/]+\.parquet)|webdataset/[^/]+\.tar"
+    r"VOC2007/(Annotations/[^/]+\.xml|JPEGImages/[^/]+|labelmap\.txt)"
+    r"|coco/images/[^/]+|yolo/data\.yaml|parquet/README\.md"
 )
 _FOLDERS = ("VOC2007", *FORMS[1:])
 _ROWS = 20  # of images in Parquet that are in memory at once
@@ -61,11 +61,13 @@ class LabelCheck:
         self._classes = ClassList(tables.classes)
         self._labelled = {form: np.zeros(len(tables.images), bool) for form in FORMS}
         self._files = np.zeros(len(tables.images), np.int64)
+        self._lists = {f"VOC2007/ImageSets/Main/{name}.txt" for name in _names(tables, sets)}
 
     def place(self, path: str) -> None:
         """Tell of a file in the folder of a form where no export has one."""
         folder = path.partition("/")[0]
-        if folder in _FOLDERS and not _LAYOUT.fullmatch(path):
+        part = folder in _PARTS and _PARTS[folder].fullmatch(path)
+        if folder in _FOLDERS and not (part or path in self._lists or _LAYOUT.fullmatch(path)):
             self._faults.add(path, "", "a file", f"none here, as {folder}/ of an export has none")
 
     def take(self, path: str, data: bytes) -> None:
@@ -86,14 +88,25 @@ class LabelCheck:
             with open_plain(file) as opened:
                 source = pa.PythonFile(opened, mode="r")
                 names = ["image", "image_id", "width", "height", "state", "objects"]
-                known = described(source).schema_arrow.names
-                wanted = [name for name in names if name in known]
+                schema = described(source).schema_arrow
+                self._check_names(path, schema.metadata or {})
+                wanted = [name for name in names if name in schema.names]
                 for batch in counted_batches(source, wanted, _ROWS):
                     for said in batch.to_pylist():
                         self._take_sample("parquet", path, said)
         except (*BROKEN, pa.ArrowException, SixraydError) as error:
             check_known(error, file)
             self._faults.add(path, "", f"what cannot be read ({error})", "a table of images")
+
+    def _check_names(self, path: str, metadata: Mapping[bytes, bytes]) -> None:
+        """The classes by number, as Hugging Face's `datasets` calls them."""
+        if (text := metadata.get(b"huggingface")) is None:
+            return
+        said, expected = parse_json(text), list(self._tables.classes)
+        for name in ("info", "features", "objects", "category", "feature", "names"):
+            said = said.get(name) if isinstance(said, dict) else None
+        if said != expected:
+            self._faults.add(path, "names", said, expected)
 
     def take_shard(self, path: str, file: Path) -> None:
         """Check a tar of images and what is said of each."""
@@ -131,6 +144,7 @@ class LabelCheck:
             self._faults.add(path, "", "an image", "one that images.parquet lists")
             return
         self._files[image.row] += 1
+        self._check_part(path.partition("/")[0], path, "", image)
         self._check_image(path, "", image, data)
 
     def _check_image(self, path: str, element: str, image: ImageRow, data: bytes) -> None:
@@ -212,14 +226,18 @@ class LabelCheck:
         if image is None or not image.exported:
             self._faults.add(path, element, f"labels of {image_id}", "an image that is exported")
             return None
-        said = _PARTS[form].fullmatch(path) if form in _PARTS else None
-        if said and (part := said[1].replace("/", "_")) != _part_of(image):
-            self._faults.add(path, element, f"{image_id} in {part}", _part_of(image))
+        self._check_part(form, path, element, image)
         if self._labelled[form][image.row]:
             self._faults.add(path, element, f"{image_id} again", "each image once")
             return None
         self._labelled[form][image.row] = True
         return image
+
+    def _check_part(self, form: str, path: str, element: str, image: ImageRow) -> None:
+        said = _PARTS[form].fullmatch(path) if form in _PARTS else None
+        expected = _part_of(image, "/" if form == "yolo" else "_")
+        if said and said[1] != expected:
+            self._faults.add(path, element, f"{image.image_id} in {said[1]}", expected)
 
     def _compare(
         self,
@@ -251,10 +269,22 @@ class LabelCheck:
             self._faults.add(path, element, found, "nothing of the kind")
 
 
-def _part_of(image: ImageRow) -> str:
-    """What is read as one: `train`, or `confusing_test`, in every form but VOC."""
+def _names(tables: ExportTables, sets: Sequence[str]) -> Iterator[str]:
+    """VOC's lists: by side, of each class too, and of each set of images that hold nothing."""
+    for start in ("", *(f"{label}_" for label in tables.classes)):
+        yield from (f"{start}{side}" for side in ("train", "trainval", "test"))
+    for name in EMPTY_SETS.keys() & set(sets):
+        yield from (name, *(f"{name}_{side}" for side in Split))
+
+
+def _part_of(image: ImageRow, joint: str) -> str:
+    """What is read as one: `train`, or `confusing_test`, in every form but VOC; YOLO has folders.
+
+    Args:
+        joint: of the set's name and the side.
+    """
     of = next((name for name, state in EMPTY_SETS.items() if state == image.state), "")
-    return f"{of}_{image.split or UNLISTED}" if of else image.split or UNLISTED
+    return f"{of}{joint}{image.split or UNLISTED}" if of else image.split or UNLISTED
 
 
 def _rows(objects: Sequence[VocObject]) -> list[BoxRow]:
@@ -272,7 +302,9 @@ def _sample_boxes(objects: Any, classes: Sequence[str]) -> Iterator[BoxRow]:
     Raises:
         ValueError, LookupError: they are of no such form.
     """
-    if isinstance(objects, dict):
+    known: Mapping[Any, str] = {label: label for label in classes}
+    if isinstance(objects, dict):  # of Parquet, which has numbers
+        known = dict(enumerate(classes))
         names = ("category", "bbox", "difficult", "truncated")
         columns = [objects.get(name) or [] for name in names]
         objects = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -280,8 +312,7 @@ def _sample_boxes(objects: Any, classes: Sequence[str]) -> Iterator[BoxRow]:
         raise ValueError("no list of objects")
     for said in objects:
         try:
-            label, (x, y, width, height) = said["category"], map(float, said["bbox"])
-            name = label if isinstance(label, str) else classes[label]
+            name, (x, y, width, height) = known[said["category"]], map(float, said["bbox"])
             flags = bool(said["difficult"]), bool(said["truncated"])
         except (TypeError, KeyError) as error:
             raise ValueError(f"an object that is none ({error})") from error

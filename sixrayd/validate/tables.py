@@ -18,9 +18,17 @@ from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import SixraydError, WorkspaceError
 from sixrayd.core.files import plain_text
 from sixrayd.core.records import EMPTY_SETS, Split, State
+from sixrayd.core.runs import read_record
 from sixrayd.core.tables import column_batches, read_table
 from sixrayd.core.voc import MAX_OBJECTS
-from sixrayd.datasets.export_files import BOXES, DATASET, IMAGE_SCHEMA, IMAGES, PROVENANCE_SCHEMA
+from sixrayd.datasets.export_files import (
+    BOXES,
+    DATASET,
+    IMAGE_SCHEMA,
+    IMAGES,
+    PROVENANCE_SCHEMA,
+    SPLITS,
+)
 from sixrayd.validate.faults import FaultList
 
 POSITIVE = (str(State.SOURCE_POSITIVE), str(State.FOUND_POSITIVE))
@@ -35,7 +43,7 @@ _BOX_COLUMNS = pa.schema(
     ]
 )
 _ROWS = 10_000  # in memory at once
-_MOST_TEXT = 64 << 20  # bytes of a document
+_MOST_TEXT = 64 << 20  # bytes of lists
 _MOST_FILES = 100  # of one image: a row is looked at again and again
 
 BoxRow = tuple[str, float, float, float, float, bool, bool]
@@ -133,7 +141,8 @@ def read_document(place: Path, path: str, faults: FaultList) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        said = parse_json(plain_text(file, _MOST_TEXT))
+        lists = path == SPLITS  # which a large release makes long
+        said = parse_json(plain_text(file, _MOST_TEXT)) if lists else read_record(file)
         if not isinstance(said, dict):
             raise ValueError("no object")
     except (OSError, ValueError) as error:

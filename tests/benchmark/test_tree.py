@@ -230,3 +230,17 @@ def test_a_name_that_no_image_may_have_is_refused_before_anything_is_read(tree, 
         ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
 
     assert str(said.value).startswith(f"{tree / 'JPEGImages'}: file name {name[:100]!r}: ")
+
+
+@pytest.mark.parametrize(
+    "path", ["JPEGImages/B1.jpg", "JPEGImages/x.txt", "Annotations/x.xml", "ImageSets/Main/x.txt"]
+)
+def test_a_link_to_nowhere_is_told_in_one_line(tree, tmp_path, path):
+    (tree / path).unlink(missing_ok=True)
+    (tree / path).symlink_to("/nowhere")
+    with pytest.raises(WorkspaceError) as caught:
+        ingest(VocTree.find(tree), Workspace(tmp_path / "data"), CLASSES)
+    assert str(caught.value) == (
+        f"{tree / path}: a link to /nowhere, where nothing is; put it in its place, or take it out "
+        "of the tree"
+    )

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
@@ -143,6 +144,25 @@ def test_an_export_elsewhere(workspace, tmp_path):
     assert str(caught.value) == (
         f"{out / 'states.parquet'}: missing; run `sixrayd export --voc` again"
     )
+
+
+def test_an_export_of_other_images_is_told_in_one_line(workspace):
+    tree = workspace.folder("export", "first")
+    table = pq.read_table(tree / "states.parquet")
+    ids = ["X1", *table["image_id"].to_pylist()[1:]]
+    pq.write_table(table.set_column(0, table.schema.field(0), [ids]), tree / "states.parquet")
+    with pytest.raises(WorkspaceError) as caught:
+        samples_of(workspace)
+    assert str(caught.value) == (
+        f"{tree / 'states.parquet'}: X1, expected images of the release; run `sixrayd export "
+        "--voc` again"
+    )
+    pq.write_table(table.slice(1), tree / "states.parquet")  # of before an image was there
+    left = table["image_id"][0].as_py()
+    assert left not in [sample.image_id for sample in samples_of(workspace, tagged=[left])]
+    (tree / "positives_without_boxes.txt").unlink()
+    with pytest.raises(WorkspaceError, match=r"positives_without_boxes\.txt: missing; run `six"):
+        samples_of(workspace)
 
 
 def test_after_download_all_images_are_shown_with_their_labels(tmp_path):

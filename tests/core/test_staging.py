@@ -20,6 +20,7 @@ from sixrayd.core.staging import (
     sole_writer,
     staged,
 )
+from tests.limits import within
 
 FILES = {"a.txt": b"one", "deep/er/b.bin": bytes(range(256)), "c c.txt": b""}
 
@@ -126,6 +127,23 @@ def test_what_a_kill_left_is_swept_away_or_put_back(tmp_path):
     with pytest.raises(KeyError), staged(tmp_path / "out"):
         raise KeyError
     assert contents(tmp_path) == {"out/left.txt": b".out.sixrayd-old"}
+
+
+@pytest.mark.parametrize("end", ["part", "old"])
+@pytest.mark.parametrize("made", ["a pipe", "a link", "a file"])
+def test_what_is_no_leftover_of_ours_goes_and_nothing_waits_for_it(tmp_path, end, made):
+    theirs, left = tmp_path / "theirs", tmp_path / f".out.sixrayd-{end}"
+    (theirs / "kept").mkdir(parents=True)
+    if made == "a pipe":
+        os.mkfifo(left)
+    else:
+        left.symlink_to(theirs) if made == "a link" else left.touch()
+    with within(20, made), sole_writer(tmp_path / "out"), staged(tmp_path / "out") as staging:
+        write_all(staging)
+
+    assert contents(tmp_path / "out") == FILES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "theirs"]
+    assert (theirs / "kept").is_dir()
 
 
 def test_folders_above_the_target_are_made(tmp_path):

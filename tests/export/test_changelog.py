@@ -4,13 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.cli import cli
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.datasets.export_set import set_of_tables
+from sixrayd.export.changelog import changelog, descent_of, parent_at
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.validate.stage import validate
 from tests.workspaces import FLAGGED, MISSED, NOTHING, Says, Small, build_review
 
 GUN = (("Gun", 1, 1, 9, 9, "drawn", ""),)
@@ -188,3 +192,49 @@ def test_a_parent_that_cannot_be_read_can_be_replaced(workspace):
     assert lines[2:4] == ["## 2, from 1", "~~~~"]
     assert lines[4].startswith("not compared: provenance.parquet: not a readable Parquet table")
     assert (tree / "provenance.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_a_parent_whose_table_is_another_is_not_compared(workspace, tmp_path):
+    one, other = (exported(workspace, out=tmp_path / name, version="1") for name in ("a", "b"))
+    table = pq.read_table(other / "provenance.parquet")
+    pq.write_table(table.slice(1), one / "provenance.parquet")
+    new = exported(workspace, out=tmp_path / "new", parent=one, version="2")
+
+    lines = (new / "CHANGELOG.md").read_text("utf-8").splitlines()
+    assert lines[4] == "not compared: provenance.parquet: is not what manifest.sha256 lists"
+
+
+def test_a_parent_that_is_replaced_meanwhile_is_refused(workspace, tmp_path):
+    old = exported(workspace, out=tmp_path / "old", version="1")
+    descent = descent_of(old, None, False)
+    decided(workspace, Says("N0000006", MISSED, GUN))
+    new = exported(workspace, out=tmp_path / "new", version="2")
+    exported(workspace, out=old, version="1.5", force=True)
+
+    with pytest.raises(WorkspaceError) as caught:
+        changelog(descent, new, "2")
+    assert str(caught.value) == f"{old}: was replaced while it was read; run the command again"
+    shutil.rmtree(old)
+    with pytest.raises(WorkspaceError, match="was replaced while it was read"):
+        changelog(descent, new, "2")
+
+
+def test_a_small_parent_takes_little_memory(workspace):
+    tree = exported(workspace)
+    run = json.loads((tree / "run.json").read_text())
+    lists = ",".join(["[]"] * 600_000)
+    (tree / "run.json").write_text(json.dumps(run)[:-1] + f', "more": [{lists}]}}')
+
+    with pytest.raises(WorkspaceError, match=r"no export that can be a parent \(\d+ bytes of val"):
+        parent_at(tree)
+    assert set_of_tables(tree).form == "export"  # not "voc", as that file has it
+    assert "run.json: found what cannot be read (" in str(validate(tree).first[0])
+
+
+def test_changes_that_are_too_long_to_keep_are_told(workspace, tmp_path):
+    old = exported(workspace, out=tmp_path / "old", version="1")
+    (old / "CHANGELOG.md").write_text("# Changes\n" + "x" * (1 << 20))
+    new = exported(workspace, out=tmp_path / "new", parent=old, version="2")
+    assert (new / "CHANGELOG.md").read_text("utf-8").splitlines()[-1] == (
+        "What changed before is left out: CHANGELOG.md: more than 1048576 bytes"
+    )

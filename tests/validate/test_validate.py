@@ -166,12 +166,46 @@ def _moved_label(tree):
         old.rename(tree / f"yolo/{kind}/test/P00001.{suffix}")
 
 
+def _moved(old, new):
+    return lambda tree: (tree / old).rename(tree / new)
+
+
+def _elsewhere(old, new):
+    """An image in another folder, which the tables know."""
+
+    def changed(tree):
+        (tree / new).parent.mkdir(exist_ok=True)
+        _moved(old, new)(tree)
+        with_column(
+            tree,
+            "manifests/images.parquet",
+            "files",
+            lambda rows: [[new if file == old else file for file in row] for row in rows],
+        )
+
+    return changed
+
+
 def _parquet(tree):
     def other(rows):
         rows[0]["bbox"][0][0] += 1
         return rows
 
     with_column(tree, "parquet/data/train-00000.parquet", "objects", other)
+
+
+def _parquet_from_the_end(tree):
+    def other(rows):
+        return [row | {"category": [n - 5 for n in row["category"]]} for row in rows]
+
+    with_column(tree, "parquet/data/train-00000.parquet", "objects", other)
+
+
+def _parquet_names(tree):
+    path = tree / "parquet/data/train-00000.parquet"
+    table = pq.read_table(path)
+    text = table.schema.metadata[b"huggingface"].replace(b'"Gun", "Knife"', b'"Knife", "Gun"')
+    pq.write_table(table.replace_schema_metadata({b"huggingface": text}), path)
 
 
 def _parquet_image(tree):
@@ -325,6 +359,36 @@ def _listed_twice(tree):
         (_hidden_labels, "VOC2007/Annotations/more/N0000005.xml: found a file, expected none here"),
         (_list("VOC2007/more.json", "{}"), "VOC2007/more.json: found a file, expected none here"),
         (_form_unsaid, "coco form: found no labels of N0000001, expected labels of each"),
+        (
+            _moved("yolo/labels/train/P00001.txt", "yolo/labels/P00001.txt"),
+            "yolo/labels/P00001.txt: found a file, expected none here",
+        ),
+        (
+            _elsewhere("yolo/images/train/P00001.jpg", "yolo/images/test/P00001.jpg"),
+            "yolo/images/test/P00001.jpg: found P00001 in test, expected train; ",
+        ),
+        (
+            _elsewhere(
+                "yolo/images/confusing/train/N0000002.jpg",
+                "yolo/images/confusing_train/N0000002.jpg",
+            ),
+            "yolo/images/confusing_train/N0000002.jpg: found N0000002 in confusing_train, expecte",
+        ),
+        (_moved(COCO, "coco/annotations/all.json"), "coco/annotations/all.json: found a file, ex"),
+        (
+            _moved("parquet/data/train-00000.parquet", "parquet/data/all.parquet"),
+            "parquet/data/all.parquet: found a file, expected none here",
+        ),
+        (
+            _moved("webdataset/train-000000.tar", "webdataset/all.tar"),
+            "webdataset/all.tar: found a file, expected none here",
+        ),
+        (
+            _list("VOC2007/ImageSets/Main/val.txt", "P00001\n"),
+            "VOC2007/ImageSets/Main/val.txt: found a file, expected none here",
+        ),
+        (_parquet_from_the_end, "parquet/data/train-00000.parquet: found what cannot be read (an"),
+        (_parquet_names, "parquet/data/train-00000.parquet: names: found ['Knife', 'Gun', "),
         (_gone("negatives.txt"), "negatives.txt: line 1: found no more, expected N0000007; "),
         (_gone("states.parquet"), "states.parquet: found nothing, expected a table of states; "),
         (

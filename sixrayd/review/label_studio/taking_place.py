@@ -18,6 +18,7 @@ from sixrayd.core.files import (
     plain_text,
     replacing,
     sha256_file,
+    sweep,
     sync_folder,
     take_place,
     write_json,
@@ -73,7 +74,7 @@ def finish_restore(server: Path, database: Postgres | None = None) -> Finished:
         ServiceError: they go to another database.
     """
     aside, kept, apart = "", list[str](), list[str]()
-    shutil.rmtree(server / FRESH, ignore_errors=True)
+    sweep(server / FRESH)
     for ready in half_restored(server):
         into = noted(ready / "server")
         if into and (database is None or into != database.url):
