@@ -17,7 +17,7 @@ from pyarrow import fs as arrow_fs
 
 from sixrayd.core.ahead import begun_ahead
 from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import open_plain, plain_bytes, write_bytes
+from sixrayd.core.files import MOST_BYTES, open_plain, plain_bytes, write_bytes
 from sixrayd.core.pace import begun, in_time, within
 
 _PIECE = 8 << 20  # bytes a request
@@ -96,12 +96,14 @@ class Store:
             raise
         return io.BufferedReader(ahead, 1 << 20)
 
-    def read_bytes(self, name: str) -> bytes:
-        """A whole file."""
+    def read_bytes(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """A whole file; one of more bytes than `most` is refused by what the storage says of it."""
         with self._failures(name):
             if path := self.local(name):
-                return plain_bytes(path)
+                return plain_bytes(path, most)
             file, size = within(lambda: self._opened_file(name), self.place)
+            if size > most:
+                raise ValueError(f"more than {most} bytes")
         with _Ahead(file, size, f"{self.place}/{name}") as ahead:
             return ahead.readall()
 
