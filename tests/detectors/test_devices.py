@@ -86,3 +86,18 @@ def test_what_is_compiled_lies_where_nobody_else_writes(tmp_path, monkeypatch):
     keep_kernels_private()
     folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     assert folder.name.startswith("sixrayd-") and folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("made", ["sixrayd", "sixrayd/torchinductor"])
+def test_a_cache_that_another_user_made_is_not_taken_for_what_is_compiled(
+    tmp_path, monkeypatch, made
+):
+    (tmp_path / made).mkdir(parents=True)
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    else:  # who may do all in another's folder
+        os.chown(tmp_path / made, 4711, 4711)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_kernels_private()
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).name.startswith("sixrayd-")
