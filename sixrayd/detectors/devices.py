@@ -17,11 +17,12 @@ from sixrayd.core.private import is_own
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one. What torch writes lies in a private place from here on.
 
     Raises:
         SettingsError: "cuda" where torch sees no GPU.
     """
+    keep_kernels_private()
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         built = torch.version.cuda
@@ -80,8 +81,9 @@ def keep_kernels_private() -> None:
     """Have what torch compiles, and loads as code, lie where its user alone may write: not in a
     cache that another has made.
 
-    By itself it takes a folder of a known name in the folder for temporary files, which another
-    user of the machine may have made first.
+    By itself it makes a folder of a known name in the folder for temporary files as soon as some
+    layers run, on a CPU too. Another user of the machine may have made it first, or a file so
+    called, which would end what runs.
     """
     variable = "TORCHINDUCTOR_CACHE_DIR"
     chosen = os.environ.get(variable, "")

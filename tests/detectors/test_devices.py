@@ -1,6 +1,9 @@
 """What a device can, as far as a machine without a GPU can tell."""
 
+import getpass
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,17 @@ def test_a_cache_that_another_user_made_is_not_taken_for_what_is_compiled(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     keep_kernels_private()
     assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).name.startswith("sixrayd-")
+
+
+@pytest.mark.long
+def test_a_file_of_anothers_by_the_name_of_torchs_own_folder_ends_nothing(tmp_path):
+    """In a process of its own, since torch makes the folder once."""
+    (tmp_path / f"torchinductor_{getpass.getuser()}").write_bytes(b"")
+    code = "import torch; from sixrayd.detectors.devices import pick_device\n"
+    code += "pick_device('cpu'); torch.nn.ReLU6(inplace=True)(torch.zeros(1, device='meta'))"
+    environment = {"TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {k: v for k, v in os.environ.items() if "INDUCTOR" not in k} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
