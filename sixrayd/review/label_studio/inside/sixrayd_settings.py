@@ -26,7 +26,7 @@ _LENGTH_OF_FORM = re.compile(r"[0-9]{0,5}")  # bytes, as a header says
 _BIT = 1 << 16  # bytes
 # A table as wide as is asked for, and tips from another site: of no use to reviewers.
 _FOR_NOBODY = {"static_time_series", "heidi_tips"}
-_NEW_TOKEN = "current-user-reset-token"
+_NOT_FOR_OWNER = {"current-user-reset-token"}  # our commands have the one that is there
 # What fetches images with the owner's token, from where the request says that this server is.
 _EXPORTS = re.compile(r"/api/projects/\d+/exports?\b")
 _TOKEN = re.compile(r"(?<=\btoken=)[^&\s\"']+")
@@ -168,11 +168,11 @@ class SignedIn:
         name, drawn = request.resolver_match.url_name, getattr(view, "cls", None)
         # A model at any address would be told the owner's token.
         to_model = (name or "").startswith("ml-") and request.method != "GET"
-        # Who takes the owner out of the team ends what our commands see, as a new token does.
+        # Who takes the owner out of the team takes all projects from our commands.
         to_another = name == "user-detail" and request.method == "PATCH"
         to_another = to_another and named["pk"] != str(request.user.pk)
         owner = os.environ["LABEL_STUDIO_USERNAME"] == getattr(request.user, "email", "")
-        if name in _FOR_NOBODY or to_model or to_another or (owner and name == _NEW_TOKEN):
+        if name in _FOR_NOBODY or to_model or to_another or (owner and name in _NOT_FOR_OWNER):
             return HttpResponseForbidden("Not served here")
         asks = getattr(drawn, "permission_classes", ())  # a property where it asks in more ways
         asks = isinstance(asks, property) or IsAuthenticated in asks
