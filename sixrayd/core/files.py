@@ -17,7 +17,7 @@ from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.storage import is_refusal, refusal
 
 _MOST_TEXT = 256 << 20  # bytes of a record of a stage
-_MOST_BYTES = 1 << 30  # of a file that is read whole
+MOST_BYTES = 1 << 30  # of a file that is read whole
 MOST_HOLES = 1 << 30  # bytes that any file may have of them
 MOST_LINES = 4_000_000  # of a text that is read in lines: a short one takes thirty times its bytes
 TOO_MUCH = "links and holes give over 100 times the bytes that are written"
@@ -290,7 +290,7 @@ def read_plain(path: Path, most: int) -> bytes:
         return file.read(min(os.fstat(file.fileno()).st_size, most) + 1)[: most + 1]
 
 
-def plain_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
+def plain_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """A file of a workspace, which may be a stranger's.
 
     Raises:

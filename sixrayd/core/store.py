@@ -3,22 +3,23 @@
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import pyarrow as pa
 from pyarrow import fs as arrow_fs
 
 from sixrayd.core.ahead import begun_ahead
-from sixrayd.core.errors import ShardError, WorkspaceError
-from sixrayd.core.files import open_plain, plain_bytes, write_bytes
+from sixrayd.core.errors import ShardError, SixraydError, WorkspaceError
+from sixrayd.core.files import MOST_BYTES, open_plain, plain_bytes, write_bytes
 from sixrayd.core.pace import begun, in_time, within
+from sixrayd.core.storage import without_threads
 
 _PIECE = 8 << 20  # bytes a request
 _AHEAD = 3  # pieces under way: one connection to S3 is slower than one GPU
@@ -90,19 +91,21 @@ class Store:
                     return open_plain(path)
             with self._failures(name, ShardError):
                 file, size = within(lambda: self._opened_file(name), self.place)
-                ahead = _Ahead(file, size, f"{self.place}/{name}")
+                ahead = _Ahead(file, size, f"{self.place}/{name}", _secrets(self.url))
         except ShardError:
             self._check_bucket()
             raise
         return io.BufferedReader(ahead, 1 << 20)
 
-    def read_bytes(self, name: str) -> bytes:
-        """A whole file."""
+    def read_bytes(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """A whole file; one of more bytes than `most` is refused by what the storage says of it."""
         with self._failures(name):
             if path := self.local(name):
-                return plain_bytes(path)
+                return plain_bytes(path, most)
             file, size = within(lambda: self._opened_file(name), self.place)
-        with _Ahead(file, size, f"{self.place}/{name}") as ahead:
+            if size > most:
+                raise ValueError(f"more than {most} bytes")
+        with _Ahead(file, size, f"{self.place}/{name}", _secrets(self.url)) as ahead:
             return ahead.readall()
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
@@ -189,18 +192,17 @@ class Store:
             yield
         except FileNotFoundError as error:
             raise absent(f"{where}: missing") from error
-        except (OSError, pa.ArrowException, ImportError, ValueError) as error:
-            reason = _reason(error)
-            for secret in _secrets(self.url):
-                reason = reason.replace(secret, "…")
-            raise WorkspaceError(f"{where}: {reason}") from None  # its text may hold keys
+        except Exception as error:  # each storage's library has errors of its own
+            if _is_ours(error):
+                raise
+            raise _told(where, error, _secrets(self.url)) from None  # its text may hold keys
 
 
 class _Ahead(io.RawIOBase):
     """A remote file read forwards in large pieces, the next being fetched while one is used."""
 
-    def __init__(self, file: Any, size: int, where: str) -> None:
-        self._file, self._size, self._where = file, size, where
+    def __init__(self, file: Any, size: int, where: str, secrets: Sequence[str] = ()) -> None:
+        self._file, self._size, self._where, self._secrets = file, size, where, secrets
         self._coming = begun_ahead(self._fetch, range(0, size, _PIECE), _AHEAD)
         self._piece, self._at = memoryview(b""), 0
 
@@ -246,8 +248,10 @@ class _Ahead(io.RawIOBase):
             return b""
         try:
             data = in_time(future, self._where)
-        except OSError as error:
-            raise WorkspaceError(f"{self._where}: {_reason(error)}") from None
+        except Exception as error:
+            if _is_ours(error):
+                raise
+            raise _told(self._where, error, self._secrets) from None
         if len(data) < size:
             raise WorkspaceError(f"{self._where}: has become shorter while it was read")
         return data
@@ -274,10 +278,27 @@ def _secrets(url: str) -> list[str]:
     """What of a URL an error's text may not repeat."""
     rest = url.partition("://")[2]
     keys, query = rest.rpartition("@")[0], rest.partition("?")[2]
-    return [secret for secret in (url, keys, keys.partition(":")[2], query) if secret]
+    password = keys.partition(":")[2]
+    found = (url, keys, password, query, *re.split("[/?#]", password))  # it might end a host
+    return [secret for each in found for secret in (each, unquote(each)) if secret]
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it is no error of a storage, or one that is told already."""
+    if isinstance(error, RuntimeError) and without_threads(error):
+        return True
+    return isinstance(error, MemoryError | SixraydError) and not isinstance(error, OSError)
+
+
+def _told(where: str, error: Exception, secrets: Sequence[str]) -> WorkspaceError:
+    reason = _reason(error)
+    for secret in secrets:
+        reason = reason.replace(secret, "…")
+    return WorkspaceError(f"{where}: {reason}")
 
 
 def _reason(error: Exception) -> str:
     """One line of what a storage library says."""
-    text = _NOISE.split(getattr(error, "strerror", None) or str(error))[0]
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = _NOISE.split(said)[0]
     return text[max(text.find("AWS Error"), 0) :][:300]

@@ -13,14 +13,16 @@ from pathlib import Path
 import torch
 
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.private import is_own
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one. What torch writes lies in a private place from here on.
 
     Raises:
         SettingsError: "cuda" where torch sees no GPU.
     """
+    keep_kernels_private()
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         built = torch.version.cuda
@@ -76,10 +78,12 @@ def compiles() -> bool:
 
 
 def keep_kernels_private() -> None:
-    """Have what torch compiles, and loads as code, lie where its user alone may write.
+    """Have what torch compiles, and loads as code, lie where its user alone may write: not in a
+    cache that another has made.
 
-    By itself it takes a folder of a known name in the folder for temporary files, which another
-    user of the machine may have made first.
+    By itself it makes a folder of a known name in the folder for temporary files as soon as some
+    layers run, on a CPU too. Another user of the machine may have made it first, or a file so
+    called, which would end what runs.
     """
     variable = "TORCHINDUCTOR_CACHE_DIR"
     chosen = os.environ.get(variable, "")
@@ -88,8 +92,11 @@ def keep_kernels_private() -> None:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         folder = Path(cache).expanduser() / "sixrayd" / "torchinductor"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # which only its owner can
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            each.chmod(0o700)  # which only its owner can, and root
+            if not is_own(each):
+                raise PermissionError(each)
     except (OSError, RuntimeError):  # no home, or one that cannot be written
         folder = Path(tempfile.mkdtemp(prefix="sixrayd-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -44,8 +44,10 @@ def put_shard(store: Store, shard: Path, sha256: str, force: bool) -> None:
     """
     mark, said = f"{shard.name}.sha256", f"{sha256}  {shard.name}\n".encode()
     if store.exists(shard.name):
-        if store.exists(mark) and store.read_bytes(mark) == said:
-            return
+        if store.exists(mark):
+            with store.open(mark) as file:
+                if file.read(len(said) + 1) == said:
+                    return
         if not force:
             raise WorkspaceError(
                 f"{store.place}/{shard.name}: is there, and not of this ingest; name another "

@@ -50,7 +50,11 @@ class Receipts:
         for left in folder.glob(".source.json.*.part"):  # by a kill
             left.unlink()
         document = _read(path) or {"url": place.name}
-        if document["url"] not in [shown_url(url) for url in place.mirrors]:
+        names = [shown_url(url) for url in place.mirrors]
+        alone = [each.name for each in folder.glob("*")] == [path.name]
+        if document["url"] not in names and alone and not document.get("files"):
+            document = {"url": place.name}  # nothing came from where it was to come from
+        if document["url"] not in names:
             raise ReleaseError(
                 f"{folder}: holds files of {document['url']}; remove it, or name another "
                 "workspace with -w"

@@ -269,9 +269,13 @@ class StorageMirror:
 
         self.name, self._traffic = shown_url(url), traffic
         try:
-            self._fs, root = fsspec.core.url_to_fs(url)
+            self._fs, root = within(lambda: fsspec.core.url_to_fs(url), self.name)
         except (ValueError, ImportError) as error:
             raise ReleaseError(f"{self.name}: cannot be opened ({error})") from error
+        except (SixraydError, MemoryError):
+            raise
+        except Exception as error:  # some sign in at once
+            raise ReleaseError(f"{self.name}: cannot be opened ({_foreign(error)})") from None
         self._root = root.rstrip("/")
 
     def size(self, file: str) -> int | None:
@@ -308,11 +312,14 @@ class StorageMirror:
             raise AbsentError("not there") from error
         except SixraydError:
             raise
-        except LateError as error:
-            raise ReleaseError(f"{error}; run it again to go on") from None
         except Exception as error:  # each storage has errors of its own
-            reason = getattr(error, "strerror", None) or type(error).__name__  # no keys, no URL
-            raise ReleaseError(f"{reason}; run it again to go on") from None
+            raise ReleaseError(f"{_foreign(error)}; run it again to go on") from None
+
+
+def _foreign(error: Exception) -> str:
+    """What may be told of a storage library's error: no keys, no URL."""
+    late = isinstance(error, LateError)
+    return str(error) if late else getattr(error, "strerror", None) or type(error).__name__
 
 
 @contextmanager

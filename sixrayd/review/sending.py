@@ -118,7 +118,7 @@ class Sender:
         Returns:
             The project with the books that were added.
         """
-        end = time.monotonic() + AWAY_S
+        end, told = time.monotonic() + AWAY_S, False
         while missing := [item for item in planned if (lane, item.image_id) not in places]:
             try:
                 project, book, room = self._open_book(project, lane, places)
@@ -128,14 +128,14 @@ class Sender:
                     for item, number in zip(batch, numbers, strict=True):
                         places[lane, item.image_id] = [Sent(book.number, number, True)]
                     advance(len(batch))
-                    end = time.monotonic() + AWAY_S
+                    end, told = time.monotonic() + AWAY_S, False
             except AwayError:
                 if time.monotonic() > end:
                     raise
-                echo(
-                    f"{self.server.address}: does not answer; waits up to {AWAY_S:.0f} s for it",
-                    err=True,
-                )
+                if not told:
+                    waits = f"does not answer; waits up to {AWAY_S:.0f} s for it"
+                    echo(f"{self.server.address}: {waits}", err=True)
+                told = True
                 time.sleep(1)
                 self._wait(end)
                 places.update(self.there(project))

@@ -55,6 +55,14 @@ def test_what_is_missing_is_named(store):
         assert str(caught.value) == f"{store.place}/a.tar: missing"
 
 
+def test_a_file_that_is_said_to_be_large_is_not_read_whole(store):
+    store.write_bytes("x", b"12345678901")
+    assert store.read_bytes("x", 11) == b"12345678901"
+    with pytest.raises(WorkspaceError) as caught:
+        store.read_bytes("x", 10)
+    assert str(caught.value) == f"{store.place}/x: more than 10 bytes"
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/b", ".hidden", "/etc/passwd"])
 def test_names_are_plain(store, name):
     for method in (store.exists, store.open, store.read_bytes, store.delete, store.local):

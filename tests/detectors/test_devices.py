@@ -1,6 +1,9 @@
 """What a device can, as far as a machine without a GPU can tell."""
 
+import getpass
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,32 @@ def test_what_is_compiled_lies_where_nobody_else_writes(tmp_path, monkeypatch):
     keep_kernels_private()
     folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     assert folder.name.startswith("sixrayd-") and folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("made", ["sixrayd", "sixrayd/torchinductor"])
+def test_a_cache_that_another_user_made_is_not_taken_for_what_is_compiled(
+    tmp_path, monkeypatch, made
+):
+    (tmp_path / made).mkdir(parents=True)
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    else:  # who may do all in another's folder
+        os.chown(tmp_path / made, 4711, 4711)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_kernels_private()
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).name.startswith("sixrayd-")
+
+
+@pytest.mark.long
+def test_a_file_of_anothers_by_the_name_of_torchs_own_folder_ends_nothing(tmp_path):
+    """In a process of its own, since torch makes the folder once."""
+    (tmp_path / f"torchinductor_{getpass.getuser()}").write_bytes(b"")
+    code = "import torch; from sixrayd.detectors.devices import pick_device\n"
+    code += "pick_device('cpu'); torch.nn.ReLU6(inplace=True)(torch.zeros(1, device='meta'))"
+    environment = {"TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {k: v for k, v in os.environ.items() if "INDUCTOR" not in k} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

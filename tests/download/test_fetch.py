@@ -1,14 +1,18 @@
 """A release by URL, over a real server: resumed, checked, whole or not at all."""
 
 import hashlib
+import json
+import socketserver
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import pytest
 
-from sixrayd.core.errors import ReleaseError
+from sixrayd.core.errors import ReleaseError, WorkspaceError
+from sixrayd.core.store import Store
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.faults import Faults
 from sixrayd.download.fetch import WantedFile, _side_by_side, _survey, fetch_release
@@ -297,6 +301,44 @@ def test_a_storage_that_nobody_knows(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "nosuch://host/folder: cannot be opened (Protocol not known: nosuch)"
     )
+
+
+class _NoFtp(socketserver.StreamRequestHandler):
+    """Lets nobody in, and repeats the password that it was told."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 hello\r\n")
+        for line in self.rfile:
+            said = b"530 not by " + line if line.startswith(b"PASS") else b"331 who?\r\n"
+            self.wfile.write(said)
+
+
+def test_a_storage_that_refuses_its_own_way_is_one_line_without_keys(tmp_path: Path) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _NoFtp) as ftp:
+        ftp.daemon_threads = True
+        Thread(target=ftp.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{ftp.server_address[1]}/scans"
+        for password in ("hush hush", "hush%20hush"):
+            with pytest.raises(ReleaseError) as caught:
+                take(tmp_path, f"ftp://ann:{password}@{place}")
+            assert str(caught.value) == f"ftp://{place}: cannot be opened (error_perm)"
+            with pytest.raises(WorkspaceError) as refused:
+                Store(f"ftp://ann:{password}@{place}").names()
+            assert str(refused.value) == f"ftp://{place}: 530 not by PASS …"
+        ftp.shutdown()
+    with pytest.raises(WorkspaceError) as refused:
+        Store("ftp://ann:hu/sh@host/scans").names()
+    assert "'…'" in str(refused.value) and "hu" not in str(refused.value)
+
+
+def test_an_address_that_nothing_came_from_can_be_put_right(
+    tmp_path: Path, server: FileServer
+) -> None:
+    with pytest.raises(ReleaseError, match=r"Annotation\.zip: not there"):
+        take(tmp_path, "memory://tpyo")
+    take(tmp_path, server.url)
+    source = json.loads((tmp_path / "ws/release/source.json").read_text())
+    assert source["url"] == server.url
 
 
 def test_a_server_that_gives_a_byte_each_time_is_left(tmp_path: Path) -> None:

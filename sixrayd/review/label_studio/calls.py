@@ -197,7 +197,9 @@ def _refusal(error: ApiError, token: str) -> str:
         return "the token was refused; get a fresh one from Label Studio's page Account & Settings"
     if error.status_code is None or error.status_code < 400:
         return "does not answer like Label Studio"
-    body = error.body.get("detail", error.body) if isinstance(error.body, dict) else error.body
+    body = error.body
+    if isinstance(body, dict):  # its `detail` is "Validation error" whatever does not fit
+        body = body.get("validation_errors") or body.get("detail", body)
     if fault := _storage_fault(str(body)):
         return fault
     if str(body).lstrip().startswith("<"):  # of HTML the first words say nothing

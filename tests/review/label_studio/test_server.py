@@ -260,6 +260,13 @@ def test_a_wrong_token_is_said(site):
     assert refused(site.server.url) == f"{site.server.url}: {told}"
 
 
+def test_what_does_not_fit_is_said(site):
+    with site.client() as server, pytest.raises(ServiceError) as caught:
+        server.calls.request("POST", "api/webhooks/", json={"url": "nowhere"})
+    told = "Label Studio answered 400: {'url': ['Enter a valid URL.']}"
+    assert str(caught.value) == f"{site.server.url}: {told}"
+
+
 @pytest.mark.filterwarnings("ignore:The `parse_obj` method")  # inside Label Studio's client
 def test_a_personal_access_token_works_and_a_broken_one_is_said(site):
     with site.client() as server:

@@ -13,6 +13,8 @@ import pytest
 
 from sixrayd.review.label_studio.environment import server_program
 from sixrayd.review.label_studio.server import _environment, _keep_key_alone, server_folder
+from sixrayd.review.pull import pull
+from sixrayd.review.settings import PullSettings
 
 KEY = "SECRET_KEY=@x$ih^0juzt5xey5dl!zl7h&d(@3m&si1ww%b0kc&sswjv)i-p\n"
 
@@ -158,6 +160,31 @@ def test_no_address_that_a_reviewer_names_is_told_the_owners_token(site):
             assert client.delete(place).status_code == 204
         elsewhere.shutdown()
     assert told == []
+
+
+def test_no_reviewer_ends_how_the_owners_commands_sign_in(site, browser):
+    project, refused = site.pushed("signed-in", 2), (403, "Not served here")
+    site.answer(project)
+    secret = json.loads((server_folder(site.workspace) / "secret.json").read_text())
+    person = {"Authorization": f"Token {site.person().token}"}
+    with httpx.Client(base_url=site.server.url, trust_env=False, headers=person) as client:
+        users = {user["email"]: user["id"] for user in client.get("/api/users/").json()}
+        off = {"api_tokens_enabled": False, "legacy_api_tokens_enabled": False}
+        assert client.post("/api/jwt/settings", json=off).status_code == 200
+        on = off | {"api_tokens_enabled": True}
+        assert client.post("/api/jwt/settings", json=on).status_code == 200
+        for number in (users[secret["user"]], f"0{users[secret['user']]}"):
+            out = client.patch(f"/api/users/{number}/", json={"active_organization": None})
+            assert (out.status_code, out.text) == refused
+        policy = client.patch("/api/session-policy/", json={"max_session_age": 1})
+        assert (policy.status_code, policy.text) == refused
+    own = {"Origin": site.server.url, "X-CSRFToken": browser.cookies["csrftoken"]}
+    new = browser.post("/api/current-user/reset-token/", headers=own)
+    assert (new.status_code, new.text) == refused
+    named = browser.patch(f"/api/users/{users[secret['user']]}/", json={"phone": "1"}, headers=own)
+    assert (named.status_code, named.json()["phone"]) == (200, "1")  # what its page sends
+    result = pull(site.workspace, PullSettings("signed-in"))
+    assert (result.new, result.gone) == (1, 0)
 
 
 @pytest.mark.parametrize("path", ["/api/projects", "/user/login/", "/api/token/refresh/", "/none"])
