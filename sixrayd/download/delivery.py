@@ -40,14 +40,13 @@ def put_shard(store: Store, shard: Path, sha256: str, force: bool) -> None:
         force: replace what else is there by its name.
 
     Raises:
-        WorkspaceError: something else is, and is to stay; or it cannot be written.
+        WorkspaceError: something else is, and is to stay; it cannot be written; or another ingest
+            writes there now.
     """
     mark, said = f"{shard.name}.sha256", f"{sha256}  {shard.name}\n".encode()
     if store.exists(shard.name):
-        if store.exists(mark):
-            with store.open(mark) as file:
-                if file.read(len(said) + 1) == said:
-                    return
+        if _says(store, mark, said):
+            return
         if not force:
             raise WorkspaceError(
                 f"{store.place}/{shard.name}: is there, and not of this ingest; name another "
@@ -58,6 +57,19 @@ def put_shard(store: Store, shard: Path, sha256: str, force: bool) -> None:
     check_plain(shard)
     with pa.memory_map(str(shard)) as file:
         store.write_bytes(shard.name, file.read_buffer())
+    if not _says(store, mark, said):
+        store.delete(shard.name)  # else it would pass for the other's
+        raise WorkspaceError(
+            f"{store.place}/{mark}: another ingest writes there now; end one of them, and run the "
+            "other again"
+        )
+
+
+def _says(store: Store, mark: str, said: bytes) -> bool:
+    if not store.exists(mark):
+        return False
+    with store.open(mark) as file:
+        return file.read(len(said) + 1) == said
 
 
 def deliver(folder: Path, outputs: Mapping[str, str], store: Store, force: bool) -> None:

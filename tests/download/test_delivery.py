@@ -84,6 +84,27 @@ def test_a_shard_whose_writing_was_killed_is_written(tmp_path):
     assert store.read_bytes("x-00000.tar") == b"bytes of a shard"
 
 
+def test_of_two_ingests_that_write_at_once_no_shard_passes_for_the_others(tmp_path, monkeypatch):
+    """Both saw that nothing is there; the other writes all of its own before ours is."""
+    ours, theirs = (tmp_path / name / "x-00000.tar" for name in ("ours", "theirs"))
+    for shard in (ours, theirs):
+        shard.parent.mkdir()
+        shard.write_bytes(f"bytes of {shard.parent.name}".encode())
+    store, write = Store(tmp_path / "away"), Store.write_bytes
+
+    def write_later(self, name, data):
+        if self is store and name == ours.name:
+            put_shard(Store(store.url), theirs, sha256_file(theirs), force=False)
+        write(self, name, data)
+
+    monkeypatch.setattr(Store, "write_bytes", write_later)
+    with pytest.raises(WorkspaceError, match=r"sha256: another ingest writes there now"):
+        put_shard(store, ours, sha256_file(ours), force=False)
+    assert store.names() == {"x-00000.tar.sha256"}
+    put_shard(Store(store.url), theirs, sha256_file(theirs), force=False)
+    assert store.read_bytes("x-00000.tar") == theirs.read_bytes()
+
+
 def test_the_workspace_s_own_folder_is_refused(settings, workspace):
     for url in (workspace.shards, workspace.shards / "inside"):
         with pytest.raises(SettingsError) as caught:
