@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -398,9 +399,10 @@ def test_a_failed_installation_says_why(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ServiceError) as caught:
         environment.server_program(lambda text: None)
-    assert str(caught.value) == (
-        "Label Studio cannot be installed: ERROR: No matching distribution found for "
-        f"label-studio==1.23.2; see {folder / 'install.log'}, and pip's index settings"
+    assert re.fullmatch(
+        r"Label Studio cannot be installed: ERROR: No matching distribution found for "
+        rf"setuptools==[\d.]+; see {folder / 'install.log'}, and pip's index settings",
+        str(caught.value),
     )
 
 
