@@ -12,6 +12,7 @@ from sixrayd.core.resources import resource_text
 
 MOST_CLASSES = 1000  # that a stranger's files may tell apart
 LONGEST_NAME = 500  # signs of a class's name, which messages about each of its boxes may hold
+_MOST_LEFT_OUT = 10_000  # names beside the classes that are asked for
 _MOST_SAID = 300  # signs of all names in a message
 
 
@@ -104,12 +105,22 @@ class ClassList:
 
     def choosing_from(self, names: Sequence[str]) -> "ClassList":
         """The list that leaves out what else is named, where it is a choice: names of all classes
-        are there. Else the list as it is.
+        are there. Else the list as it is. A name that no class could have is none of a class.
+
+        Raises:
+            AnnotationError: so many are named that it is no list of classes.
         """
-        others = tuple(name for name in names if not (self.covers(name) or self.leaves_out(name)))
-        found = {self.canonical(name) for name in names if self.covers(name)}
-        is_choice = others and found == set(self.names)
-        return replace(self, left_out=(*self.left_out, *others)) if is_choice else self
+        known = [name for name in names if len(name) <= LONGEST_NAME]
+        others = tuple(name for name in known if not (self.covers(name) or self.leaves_out(name)))
+        found = {self.canonical(name) for name in known if self.covers(name)}
+        if not others or found != set(self.names):
+            return self
+        if len(left_out := (*self.left_out, *others)) > _MOST_LEFT_OUT:
+            raise AnnotationError(
+                f"{len(left_out)} names beside {self.words}, first {others[0]!r}, at most "
+                f"{_MOST_LEFT_OUT} are left out; mend the names of classes"
+            )
+        return replace(self, left_out=left_out)
 
     @classmethod
     def parse(cls, text: str) -> "ClassList":

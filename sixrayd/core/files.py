@@ -77,9 +77,17 @@ def remove_link(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link by itself, or a folder with all that is in it."""
+    """Remove a file, a link by itself, or a folder with all that is in it.
+
+    Raises:
+        WorkspaceError: folders lie too deep in others.
+    """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        try:
+            shutil.rmtree(path)
+        except RecursionError as error:
+            text = "folders too deep in others to be removed here; remove it by `rm -r`"
+            raise WorkspaceError(f"{path}: {text}") from error
     else:
         path.unlink()
 
@@ -88,7 +96,8 @@ def sweep(path: Path) -> None:
     """Remove what a killed process left, as far as it can be, whatever has taken its place since:
     for a pipe, `rmtree` would wait."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(RecursionError):
+            shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
             path.unlink()
@@ -137,8 +146,13 @@ def write_many(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def write_json(path: Path, document: Any) -> None:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
+    write_bytes(path, json_bytes(document))
+
+
+def json_bytes(document: Any) -> bytes:
+    """What `write_json` writes."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))  # half a letter
+    return (text + "\n").encode("utf-8", "backslashreplace")  # half a letter
 
 
 def open_plain(path: Path) -> io.BufferedReader:

@@ -115,16 +115,34 @@ _FAULTS = _STOP | {
 }
 
 
+_LONGEST_PLACE, _LONGEST_TEXT = 300, 1000  # signs; of a file there may be thousands of findings
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, where, and what was made of it."""
+    """One thing that is wrong, where, and what was made of it; see `bounded`."""
 
     flaw: Flaw
     where: str  # a file, and the place in it
     text: str
 
+    def __post_init__(self) -> None:
+        where, text = bounded(self.where, self.text)
+        object.__setattr__(self, "where", where)
+        object.__setattr__(self, "text", text)
+
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
+
+
+def bounded(where: str, text: str) -> tuple[str, str]:
+    """What a stranger's paths and names make long, without its middle."""
+    return _ends(where, _LONGEST_PLACE), _ends(text, _LONGEST_TEXT)
+
+
+def _ends(text: str, most: int) -> str:
+    half = most // 2
+    return text if len(text) <= most else f"{text[: most - half - 1]}…{text[-half:]}"
 
 
 # shards/findings.parquet: what the ingest found, sorted; there where it found something.

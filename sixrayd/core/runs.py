@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 import sixrayd
 from sixrayd.core.documents import is_plain, memory_of, parse_json
 from sixrayd.core.errors import WorkspaceError
-from sixrayd.core.files import plain_text
+from sixrayd.core.files import json_bytes, plain_text
 
 FORMAT = 1
 _DEEPEST = 20
@@ -136,6 +136,24 @@ def read_record(path: Path) -> Any:
     if (memory := memory_of(text)) > _MOST_MEMORY:
         raise ValueError(f"{memory} bytes of values, at most {_MOST_MEMORY} are read")
     return parse_json(text)
+
+
+def check_short(run: Run, path: Path) -> None:
+    """Before a `run.json` is written, of which nothing could be read.
+
+    Raises:
+        WorkspaceError: it would be longer than is read.
+    """
+    data = json_bytes(as_plain(asdict(run)))
+    for count, most, what in (
+        (len(data), _MOST_TEXT, "bytes"),
+        (memory_of(data), _MOST_MEMORY, "bytes of values"),
+    ):
+        if count > most:
+            raise WorkspaceError(
+                f"{path}: would have {count} {what}, of {len(run.inputs)} inputs among others, at "
+                f"most {most} are read; put many files into one zip"
+            )
 
 
 def read_plan(path: Path) -> Run | None:

@@ -23,7 +23,7 @@ from sixrayd.core.files import (
 )
 from sixrayd.core.known_hashes import KnownHashes
 from sixrayd.core.locks import HeldError, Holder, held, holder
-from sixrayd.core.runs import FORMAT, as_plain, differences, read_plan, read_run
+from sixrayd.core.runs import FORMAT, as_plain, check_short, differences, read_plan, read_run
 from sixrayd.core.runs import Run as Run
 from sixrayd.core.stages import ASIDE as ASIDE
 from sixrayd.core.stages import SERVER, locks_of, verb
@@ -316,12 +316,13 @@ class Workspace:
             False when the same work is already finished.
 
         Raises:
-            WorkspaceError: see `check_own`.
+            WorkspaceError: see `check_own`; or its `run.json` would be longer than is read.
         """
         if self.is_done(run):
             return False
         folder = self.folder(run.stage, run.name)
         plan = folder / "plan.json"
+        check_short(run, folder / "run.json")
         begun = read_plan(plan)
         if folder.exists() and (begun is None or not begun.same_work(run)):
             self.check_own(folder)
@@ -363,8 +364,13 @@ class Workspace:
         return shlex.join(words)
 
     def finish(self, run: Run) -> None:
-        """Write `run.json`, the last file of a result."""
+        """Write `run.json`, the last file of a result.
+
+        Raises:
+            WorkspaceError: it would be longer than is read.
+        """
         folder = self.folder(run.stage, run.name)
+        check_short(run, folder / "run.json")
         plan = folder / "plan.json"
         write_json(plan, as_plain(asdict(run)))
         self._date(plan, "run.json")

@@ -1,16 +1,17 @@
 """One annotation of what several files say of an image."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sixrayd.core.arrays import FloatArray
 from sixrayd.core.boxes import Box, iou_matrix, stack_xyxy
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
-from sixrayd.core.voc import MAX_OBJECTS, VocAnnotation, VocObject
+from sixrayd.core.voc import MAX_OBJECTS, VocAnnotation
 from sixrayd.core.words import counted
 
 MOST_PLACES = 100  # that label one image: files, or rows of a list
+_MOST_PAIRS = 1_000_000  # of boxes of one class that files of an image have
 _SAME_IOU = 0.5  # from which boxes of one class in two files are versions of one
 
 
@@ -41,20 +42,26 @@ def merge(
         others: findings of what is no part.
 
     Raises:
-        AnnotationError: together they have more objects than an image holds.
+        AnnotationError: together they have more objects than an image holds, or than are compared.
     """
     first = parts[0]
     objects = list(first.annotation.objects)
     findings = [*others, *first.annotation.findings]
-    in_all = len(objects)
+    in_all, pairs = len(objects), 0
     for part in parts[1:]:
         said = len(part.annotation.objects)
         in_all += said  # known ones as well: each is compared with all
         if in_all > MAX_OBJECTS:
             text = f"more than {MAX_OBJECTS} objects with those of {first.where}"
             raise AnnotationError(f"{part.where}: {text}; no image holds so many")
-        known = _by_label(objects)
-        new = [item for item in part.annotation.objects if not _is_known(item.box, known)]
+        said_boxes = [item.box for item in part.annotation.objects]
+        known, asked = _by_label(item.box for item in objects), _by_label(said_boxes)
+        pairs += sum(len(boxes) * len(known.get(label, ())) for label, boxes in asked.items())
+        if pairs > _MOST_PAIRS:
+            text = f"boxes of {first.where} and others are {pairs} pairs to be compared"
+            raise AnnotationError(f"{part.where}: {text}, at most {_MOST_PAIRS} are; keep one file")
+        same = {label: _are_known(boxes, known.get(label)) for label, boxes in asked.items()}
+        new = [i for i in part.annotation.objects if not next(same[i.box.label])]
         merged = f"merged, {len(new)} of {counted(said, 'object')} new"
         text = f"{image_id} is in {first.where} as well; {merged}"
         findings += [*part.annotation.findings, Finding(Flaw.TWO_FILES, part.where, text)]
@@ -85,17 +92,18 @@ def copy_of(data: bytes, known: Sequence[tuple[str, bytes]]) -> str:
     return next((path for path, other in known[:MOST_PLACES] if data == other), "")
 
 
-def _by_label(objects: Sequence[VocObject]) -> dict[str, FloatArray]:
+def _by_label(boxes: Iterable[Box]) -> dict[str, FloatArray]:
     found: dict[str, list[Box]] = {}
-    for item in objects:
-        found.setdefault(item.box.label, []).append(item.box)
-    return {label: stack_xyxy(boxes) for label, boxes in found.items()}
+    for box in boxes:
+        found.setdefault(box.label, []).append(box)
+    return {label: stack_xyxy(same) for label, same in found.items()}
 
 
-def _is_known(box: Box, known: Mapping[str, FloatArray]) -> bool:
-    """Whether one of the boxes by class is the same thing: most of its place."""
-    same = known.get(box.label)
-    return same is not None and bool((iou_matrix(stack_xyxy([box]), same) >= _SAME_IOU).any())
+def _are_known(boxes: FloatArray, known: FloatArray | None) -> Iterator[bool]:
+    """Of each box, whether one of the known ones is the same thing: most of its place."""
+    if known is None:
+        return iter([False] * len(boxes))
+    return map(bool, iou_matrix(boxes, known).max(axis=1, initial=0) >= _SAME_IOU)
 
 
 def first_spellings(names: Iterable[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from sixrayd.core.errors import AnnotationError
@@ -13,7 +14,8 @@ from sixrayd.core.voc import OnFault
 _ROLES = frozenset(  # folders that only tell labels from images
     ("annotation", "annotations", "labels", "image", "images", "jpegimage", "jpegimages")
 )
-_MOST = 100  # paths of images of one name, and copies of a label, that are compared
+_MOST, _MOST_COPIES = 100, 10  # paths of images of one name, and of a label, that are compared
+_MOST_FOLDERS = 100  # above a file, that are compared
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar)$", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -76,7 +78,7 @@ class Namesakes:
         if len(self.others) > _MOST:
             return None
         answers = []
-        for readings in label.places[:_MOST]:
+        for readings in label.places[:_MOST_COPIES]:
             kept, other = (
                 max(_fit(reading, path) for reading in readings for path in paths)
                 for paths in (self.kept[:_MOST], self.others)
@@ -102,6 +104,7 @@ def _fit(label: str, image: str) -> Fit:
     return shorter, ours == theirs, posixpath.basename(label) == posixpath.basename(image)
 
 
+@lru_cache(4 * _MOST)
 def _telling(path: str) -> Sequence[str]:
-    folders = posixpath.normpath(path).split("/")[:-1]
+    folders = posixpath.normpath(path).split("/")[:-1][-_MOST_FOLDERS:]
     return [f for f in folders if f.lower() not in _ROLES and not _ARCHIVE.search(f)]

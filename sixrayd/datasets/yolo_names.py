@@ -173,6 +173,7 @@ class YoloNames:
             text = f"names other classes than {self._found[0][1]}"
             self.findings.append(Finding(Flaw.OTHER_CLASSES, where, text))
         self._found.append((rank, where, names))
+        self._found[1:] = [min(self._found, key=lambda found: found[:2])]  # of many files, two
 
     def _add_entries(self, where: str, table: dict[Any, Any]) -> None:
         for name, side in _ENTRIES.items():

@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 
 from sixrayd.core.files import open_plain
-from sixrayd.datasets.packing import opened_zip
+from sixrayd.datasets.packing import opened_zip, said_place
 
 _GLOBALS = re.compile(
     r"collections OrderedDict|torch (\w*Storage|Size|Tensor|[a-z]+\d+(_\w+)?)"
@@ -46,6 +46,9 @@ def read_tensors(path: Path) -> Any:
 
 def _check_zip(file: IO[bytes]) -> None:
     with opened_zip(file) as archive:
+        # Torch takes the list at the place that the file's end names, zipfile the one before it.
+        if archive.start_dir != said_place(file):
+            raise ValueError("its list of parts is not where its end says; save it by torch.save")
         entries = archive.infolist()
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > file.seek(0, 2):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError, printable, without_advice
 from sixrayd.core.files import replacing, shown
-from sixrayd.core.findings import Flaw
+from sixrayd.core.findings import Flaw, bounded
 from sixrayd.download.settings import OnError
+
+_LONGEST, _MOST_SUFFIXES = 32, 1000  # signs of a suffix, and suffixes, that are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,16 @@ class Faults:
         if self.on_error == "stop":
             place = printable(shown(where), 300)
             raise ReleaseError(f"{place}: {what}; mend it or pass --on-error skip")
-        self.found.append((shown(where), what))
+        self.found.append(bounded(shown(where), what))
         if flaw is not None:
             self.flaws[self.found[-1]] = flaw
+
+    def pass_over(self, suffix: str) -> None:
+        """Count a file that is nothing, by its suffix; by none where a stranger's have no end."""
+        known = suffix or "no suffix"
+        if len(known) > _LONGEST or len(self.passed_over) >= _MOST_SUFFIXES:
+            known = known if known in self.passed_over else "other suffixes"
+        self.passed_over[known] += 1
 
     def write(self, path: Path) -> None:
         """Write a JSON line a fault; no file when there is none."""

@@ -196,7 +196,7 @@ class Ingest:
         elif self.labels.wants(member.where, member.data):
             self.labels.take(member.where, member.data)
         else:
-            self.faults.passed_over[member.suffix] += 1
+            self.faults.pass_over(member.suffix)
             if member.suffix in (".json", ".csv"):
                 self.other_text = self.other_text or member.where
 

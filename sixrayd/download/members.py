@@ -237,7 +237,7 @@ def _pass_over(where: str, suffix: str, faults: Faults) -> None:
         text = "an archive within an archive; unpack it beside the others"
         faults.add(where, text, Flaw.NOT_READ)
     elif suffix not in TEXTS:
-        faults.passed_over[suffix or "no suffix"] += 1
+        faults.pass_over(suffix)
 
 
 def _is_clutter(name: str) -> bool:

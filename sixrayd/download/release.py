@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
-from sixrayd.core.files import plain_bytes, sha256_file, text_lines, why, write_bytes
+from sixrayd.core.files import (
+    TOO_MUCH,
+    Reading,
+    plain_bytes,
+    sha256_file,
+    text_lines,
+    why,
+    write_bytes,
+)
 from sixrayd.core.findings import Flaw
 from sixrayd.core.runs import as_plain
 from sixrayd.core.workspace import Run, Workspace
@@ -87,7 +95,7 @@ def open_release(
             text = "an archive that is not read; unpack it here and move it away"
             faults.add(path.name, text, Flaw.NOT_READ)
         elif suffix not in IMAGES | TEXTS:
-            faults.passed_over[suffix or "no suffix"] += 1
+            faults.pass_over(suffix)
     tars = joined.in_order()
     tars |= rars_as_tars(rars, root, workspace, faults)
     release = Release(root, {name: parts for name, parts in tars.items() if parts}, tuple(zips))
@@ -231,10 +239,14 @@ def _check_sums(release: Release, workspace: Workspace, faults: Faults) -> None:
     archives = [file for file in release.archives if file in listed]
     # Hashed once, as inputs of the stage.
     known = dict(zip(archives, workspace.hashes_of(archives), strict=True))
+    reading = Reading()
     for name, expected in sorted(sums.items()):
         file = release.root / name
         if not file.is_file():
             faults.add(name, f"missing, though {SUMS} lists it")
+            continue
+        if file not in known and not reading.takes(file):
+            faults.add(name, f"not read: {TOO_MUCH}", Flaw.NOT_READ)
             continue
         found = known.get(file) or sha256_file(file)
         if found != expected:

@@ -25,7 +25,7 @@ from sixrayd.download.faults import Faults
 from sixrayd.download.members import Member
 from sixrayd.imaging.hashes import Indices
 
-_MOST_LISTS = 1000  # of one split: each is compared with those of the other side
+_MOST_LISTS = 100  # of one split: each is compared with those of the other side
 
 
 @dataclass(frozen=True, slots=True)

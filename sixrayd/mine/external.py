@@ -1,6 +1,7 @@
 """Another model's detections, in COCO or VOC form → candidates like our own."""
 
 import json
+import os
 import reprlib
 import zipfile
 from collections import Counter
@@ -21,13 +22,14 @@ from sixrayd.core.errors import (
     printable,
     without_advice,
 )
-from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
-from sixrayd.core.findings import Flaw
+from sixrayd.core.files import check_plain, open_plain, sha256_file, shown, write_bytes
+from sixrayd.core.findings import Flaw, bounded
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
 from sixrayd.core.progress import Report, untold
 from sixrayd.core.read_back import read_back
 from sixrayd.core.records import CANDIDATE_SCHEMA, Source
+from sixrayd.core.runs import check_short
 from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.tables import write_table
 from sixrayd.core.voc import MAX_BYTES as MAX_XML_BYTES
@@ -35,7 +37,7 @@ from sixrayd.core.voc import MAX_OBJECTS, read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.coco_json import side_px
 from sixrayd.datasets.packing import member_bytes, opened_zip
-from sixrayd.datasets.places import BROKEN
+from sixrayd.datasets.places import BROKEN, TOO_DEEP, is_too_deep
 from sixrayd.mine.coco_results import (
     RowError,
     check_size,
@@ -135,6 +137,7 @@ def take_detections(
         inputs = workspace.upstream(("shards", "")) | workspace.inputs(*files)
         run = Run("mine", settings.name, lasting, inputs)
         folder = workspace.folder("mine", run.name)
+        check_short(run, folder / "run.json")
         if not settings.force and (why := workspace.other_work(run)):
             raise WorkspaceError(
                 f"{folder}: holds another mining ({why}); pass --force to replace it, or take "
@@ -160,7 +163,7 @@ def _files(settings: ExternalSettings) -> list[Path]:
             raise SettingsError(f"{given}: no such file or folder")
         check_plain(given)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".xml" and p.is_file())
+        files = sorted(_xml_files(path))
         if not files:
             raise AnnotationError(f"{path}: holds no .xml; expected a folder of VOC annotations")
     else:
@@ -173,6 +176,19 @@ def _files(settings: ExternalSettings) -> list[Path]:
     if path.is_dir() or zipfile.is_zipfile(path):
         raise SettingsError(f"--coco-images: {path} is VOC, which names its own images")
     return [*files, settings.coco_images]
+
+
+def _xml_files(root: Path) -> Iterator[Path]:
+    """XML files in a folder, and in those in it, to which no link leads.
+
+    Raises:
+        AnnotationError: folders lie deeper in others than is read.
+    """
+    for folder, folders, names in os.walk(root):
+        if folders and is_too_deep(folder, root):
+            raise AnnotationError(f"{shown(folder)}: {TOO_DEEP.partition(';')[0]}; flatten them")
+        paths = (Path(folder, name) for name in names)
+        yield from (p for p in paths if p.suffix.lower() == ".xml" and p.is_file())
 
 
 class _Taking:
@@ -374,7 +390,8 @@ class _Taking:
                 "release"
             )
         self.reasons[str(reason)] += 1
-        self.faults.append({"where": where, "error": without_advice(what)})
+        where, what = bounded(where, without_advice(what))
+        self.faults.append({"where": where, "error": what})
 
 
 def _listed(path: Path, file: IO[bytes]) -> zipfile.ZipFile:

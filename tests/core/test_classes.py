@@ -84,3 +84,14 @@ def test_many_classes_are_told_apart_at_once() -> None:
     with pytest.raises(AnnotationError) as caught:
         classes.canonical("Gun")
     assert len(str(caught.value)) < 500
+
+
+def test_names_without_end_are_no_choice_of_classes() -> None:
+    """Each list of them was kept, with those before it."""
+    classes = ClassList(("Gun",)).choosing_from(["Gun", "a" * 501, "Bag"])
+    assert classes.left_out == ("Bag",)
+    with pytest.raises(AnnotationError) as caught:
+        classes.choosing_from(["Gun", *map(str, range(10_000))])
+    assert str(caught.value) == (
+        "10001 names beside Gun, first '0', at most 10000 are left out; mend the names of classes"
+    )

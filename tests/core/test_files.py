@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sixrayd.core.files import (
     remove,
     replacing,
     sha256_file,
+    sweep,
     write_bytes,
     write_json,
     write_many,
@@ -194,3 +196,18 @@ def test_a_file_of_holes_is_refused_unread(tmp_path: Path, data: bytes) -> None:
     )
     os.truncate(path, 1 << 20)
     assert len(sha256_file(path)) == 64
+
+
+def test_folders_too_deep_to_be_removed_are_one_line(tmp_path: Path) -> None:
+    deep = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("a", dir_fd=deep)
+        above, deep = deep, os.open("a", os.O_RDONLY, dir_fd=deep)
+        os.close(above)
+    os.close(deep)
+    try:
+        sweep(tmp_path / "a")  # as far as it can be
+        with pytest.raises(WorkspaceError, match="a: folders too deep in others to be removed"):
+            remove(tmp_path / "a")
+    finally:  # nor could pytest
+        subprocess.run(["rm", "-r", "a"], check=True, cwd=tmp_path)

@@ -475,9 +475,11 @@ def test_a_class_of_a_long_name_is_left_out():
 
 def test_what_many_files_repeat_counts_for_an_image_as_well():
     boxes = [
-        {"image_id": 1, "category_id": 2, "bbox": [n % 96, n // 96, 1, 1]} for n in range(4000)
+        {"image_id": 1, "category_id": n % 50, "bbox": [n % 96, n // 96, 1, 1]} for n in range(4000)
     ]
-    given = [document(annotations=boxes[k:] + boxes[:k]) for k in range(3)]  # none of them new
+    classes = [{"id": n, "name": f"class {n}"} for n in range(50)]
+    turned = [boxes[k:] + boxes[:k] for k in range(3)]  # none of them new
+    given = [document(annotations=each, categories=classes) for each in turned]
     labels = taken(*given)
     with pytest.raises(AnnotationError, match=r": more than 10000 objects"):
         labels.annotation("P00001", None, ClassList(labels.class_names), "skip")

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import ShardError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.growth import Allowance
 from sixrayd.core.shards import MAX_IMAGE_BYTES, iter_shard, read_image
+from sixrayd.datasets.labels import Labels
 from sixrayd.datasets.places import files_at
 from sixrayd.download.faults import Faults
 from sixrayd.download.members import IMAGES, TEXTS, tar_members, zip_members
 from tests.limits import address_space, raised_in_little_memory
-from tests.releases import plain_tar, write_zip
+from tests.releases import plain_tar, voc, write_zip
 
 MB = 1 << 20
 
@@ -169,3 +171,19 @@ def test_a_file_is_not_called_broken_for_want_of_memory(
         f"path = Path({str(tmp_path / name)!r})"
     )
     assert raised_in_little_memory(before, call) == "MemoryError"
+
+
+def test_no_finding_repeats_a_path_or_a_name_without_end() -> None:
+    """There may be ten thousand of one file."""
+    where = f"{'d' * 4000}/P00001.xml"
+    xml = voc("P00001", ("Gun", 1.5, 1, 20, 30)).replace(b"P00001", b"q" * 100_000)
+    labels = Labels()
+    labels.take(where, xml)
+    found = labels.annotation("P00001", (97, 64), ClassList())
+    assert found is not None and len(found.findings) > 1
+    assert max(len(finding.text) for finding in found.findings) == 1000
+    assert {len(finding.where) for finding in found.findings} == {300}
+    assert found.findings[-1].where.endswith("d/P00001.xml: object 1")
+    faults = Faults("skip")
+    faults.add(where, "a" * 5000)
+    assert [tuple(map(len, fault)) for fault in faults.found] == [(300, 1000)]

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from sixrayd.core.boxes import Box
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.findings import Finding, Flaw
+from sixrayd.core.voc import VocAnnotation, VocObject
 from sixrayd.core.workspace import Workspace
+from sixrayd.datasets.merging import FilePart, merge
 from sixrayd.datasets.namesakes import Label, Namesakes
 from sixrayd.datasets.opening import open_set
 from sixrayd.datasets.workspace_set import read_workspace
@@ -154,3 +157,29 @@ def test_among_very_many_images_of_a_name_none_is_meant():
         assert Namesakes(paths, paths[-1:]).own([(label, 7)], "skip", []) == [7]
         with pytest.raises(AnnotationError, match="which of them is meant cannot be told"):
             Namesakes(paths[:1], paths[1:]).own([(label, 7)], "skip", [])
+
+
+def test_paths_without_end_are_compared_at_once():
+    """A hundred copies of a label, and of each of two images, took ten seconds; labels, more."""
+
+    def paths(name):
+        return tuple(f"{name}{n}/{'a/' * 1900}0001" for n in range(100))
+
+    label = Label("l", tuple((path,) for path in paths("label")))
+    with within(5, "paths"), pytest.raises(AnnotationError, match="cannot be told"):
+        Namesakes(paths("kept"), paths("other")).own([(label, 0)], "skip", [])
+
+
+def test_boxes_of_many_files_are_compared_at_once():
+    """An image that 100 files label with 100 boxes each took three seconds, and there may be
+    thousands."""
+    objects = tuple(VocObject(Box("Gun", n, 0, n + 1, 9)) for n in range(1001))
+    some, every = (VocAnnotation("P1", 2000, 9, part) for part in (objects[:900], objects))
+    assert len(merge("P1", [FilePart("a", some), FilePart("b", every)]).objects) == 1001
+    parts = [FilePart(where, every) for where in "ab"]
+    with pytest.raises(AnnotationError) as caught:
+        merge("P1", parts)
+    assert str(caught.value) == (
+        "b: boxes of a and others are 1002001 pairs to be compared, at most 1000000 are; keep one "
+        "file"
+    )

@@ -537,3 +537,12 @@ def test_classes_that_a_file_names_twice_are_told(names, told):
     assert [(each.flaw, each.text) for each in labels.findings] == [(Flaw.GIVEN_TWICE, told)]
     found = labels.annotation("P00001", (100, 50), ClassList(), "skip")
     assert [item.box.label for item in found.objects] == ["Knife"]
+
+
+def test_files_of_names_are_not_all_kept():
+    names = "\n".join(map(str, range(20_000))).encode()
+    tracemalloc.start()
+    labels = taken({f"{number}/obj.names": names for number in range(10)} | {WHERE: ROW})
+    assert tracemalloc.get_traced_memory()[0] < 10 << 20  # two of them; ten would take 30
+    tracemalloc.stop()
+    assert len(labels.class_names) == 20_000

@@ -314,3 +314,24 @@ def test_torch_says_nothing_of_a_strange_pickle(tmp_path):
         warnings.simplefilter("always")
         assert read_tensors(tmp_path / "a.pth")["a"].tolist() == [1, 1]
     assert said == []
+
+
+def test_a_zip_that_torch_reads_otherwise_than_we_is_refused(tmp_path):
+    """Two lists of parts: its end names the place of one, and lies behind the other."""
+
+    def parts_and_list(content):
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("a/data.pkl", content)
+            archive.writestr("a/version", "3\n")
+        place = archive.start_dir
+        return data.getvalue()[:place], data.getvalue()[place:-22], data.getvalue()[-22:]
+
+    bad, bad_list, end = parts_and_list(_NESTED)
+    good, good_list, _ = parts_and_list(pickle.dumps({"a": 1}).ljust(len(_NESTED), b"."))
+    assert (len(bad), len(bad_list)) == (len(good), len(good_list))
+    (path := tmp_path / "a.pth").write_bytes(bad + bad_list + good + good_list + end)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("a/data.pkl").startswith(pickle.dumps({"a": 1}))
+    with pytest.raises(CheckpointError, match="its list of parts is not where its end says"):
+        initialise_from(build_detector("rfb-small", ClassList(("Gun",))), path)

@@ -346,3 +346,15 @@ def test_lists_name_images_of_any_suffix(suffix):
     faults = Faults()
 
     assert listed_image(f"x/N0000001{suffix}", "train.csv: line 2", faults) == "N0000001"
+
+
+def test_suffixes_without_end_are_told_as_one(tmp_path, loose):
+    """They made a run.json that was too long to be read."""
+    names = [f"x.{'y' * 30}{number}" for number in range(5)] + [f"x.{n}" for n in range(1100)]
+    (loose / "more.tgz").write_bytes(tar_gz(dict.fromkeys(names, b"")))
+
+    passed_over = take(tmp_path, loose).passed_over
+
+    assert len(passed_over) == 1001
+    assert passed_over["other suffixes"] == 105
+    assert max(map(len, passed_over)) < 33

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sixrayd.core import files
 from sixrayd.core.errors import AnnotationError, ReleaseError, SettingsError
+from sixrayd.core.files import sha256_file
 from sixrayd.core.index import Index, unannotated_ids
 from sixrayd.core.workspace import Workspace
 from sixrayd.download.settings import DownloadSettings
@@ -323,3 +325,16 @@ def test_folders_that_lie_too_deep_are_one_fault(tmp_path: Path) -> None:
     assert skipped(tmp_path) == [{"where": "/".join(["d"] * 100), "error": text}]
     with pytest.raises(ReleaseError, match="folders 100 deep in others"):
         take(tmp_path / "again", release)
+
+
+def test_sums_of_files_of_holes_are_not_worked_out(tmp_path: Path, monkeypatch) -> None:
+    """Sixty of a gigabyte each, of which nothing is written, took over a minute."""
+    release = TinyRelease().write(tmp_path / "release")
+    monkeypatch.setattr(files, "MOST_HOLES", 1 << 20)
+    with (release / "SHA256SUMS").open("a") as sums:
+        for number in range(3):
+            with (release / f"{number}.bin").open("wb") as file:
+                file.truncate(1 << 19)
+            sums.write(f"{sha256_file(release / f'{number}.bin')}  {number}.bin\n")
+    with pytest.raises(ReleaseError, match=r"^2.bin: not read: links and holes give"):
+        take(tmp_path, release)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from sixrayd.advice.next_step import Judgement
 from sixrayd.cli import cli
-from sixrayd.core import table_builder
+from sixrayd.core import runs, table_builder
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.records import CANDIDATE_SCHEMA
@@ -680,3 +680,23 @@ def test_what_a_workspace_says_at_length_is_not_said_of_each_detection(tmp_path)
     assert take_detections(workspace, results(tmp_path, *rows)).skipped == 6
     lines = (workspace.folder("mine", "other") / "skipped.jsonl").read_text().splitlines()
     assert max(map(len, lines)) < 500
+
+
+def test_folders_without_end_are_one_line(workspace, tmp_path):
+    """Each was a call within another, till Python's end."""
+    deep = tmp_path.joinpath("voc", *["a"] * 101)
+    deep.mkdir(parents=True)
+    (deep / "N0000001.xml").write_text("<annotation/>")
+    with pytest.raises(AnnotationError, match=r"/a: folders 100 deep in others; flatten them$"):
+        take_detections(workspace, ExternalSettings(tmp_path / "voc", "other"))
+
+
+def test_what_no_run_json_can_name_is_refused_before_it_is_read(workspace, tmp_path, monkeypatch):
+    """It was written, and never read again."""
+    monkeypatch.setattr(runs, "_MOST_TEXT", 2000)
+    pack(tmp_path / "voc", "folder")
+    for number in range(20):
+        (tmp_path / f"voc/N{number + 100}.xml").write_text("<annotation/>")
+    with pytest.raises(WorkspaceError, match="at most 2000 are read; put many files into one zip"):
+        take_detections(workspace, ExternalSettings(tmp_path / "voc", "other"))
+    assert not (workspace.folder("mine", "other")).exists()
