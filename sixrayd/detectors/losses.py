@@ -43,6 +43,7 @@ class Overlaps:
 
 
 PUBLISHED = Overlaps(0.5, 0.5)
+_MOST_PAIRS = 1 << 24  # of boxes and priors that are compared at once, in half a gigabyte
 
 
 def match(
@@ -65,15 +66,15 @@ def match(
 
     Source: SSD (Liu et al. 2016), Sec. 2.2, "Matching strategy".
     """
+    images, count = len(boxes), len(priors)
     if boxes.shape[1] == 0:
-        images, count = len(boxes), len(priors)
         return boxes.new_zeros(images, count, 4), labels.new_zeros(images, count)
-    held = labels > 0  # (B, N)
-    shared = torch.where(held[..., None], box_iou(boxes, corners(priors)), -1.0)  # (B, N, P)
-    best, owner = shared.max(dim=1)  # (B, P)
-    numbers = torch.arange(boxes.shape[1], device=labels.device)
-    claims = torch.where(held, numbers, -1)  # (B, N)
-    claimed = torch.full_like(owner, -1).scatter_reduce_(1, shared.argmax(dim=2), claims, "amax")
+    at_once = max(1, _MOST_PAIRS // max(images * count, 1))  # boxes of each image
+    best, owner, claimed = _claims(boxes, labels, priors, 0, at_once)
+    for start in range(at_once, boxes.shape[1], at_once):
+        others, owners, claims = _claims(boxes, labels, priors, start, at_once)
+        owner = torch.where(others > best, owners, owner)  # the first of equals, as `max` has it
+        best, claimed = torch.maximum(best, others), torch.maximum(claimed, claims)
     owner = torch.where(claimed >= 0, claimed, owner)
     best = torch.where(claimed >= 0, 2.0, best)
     classes = torch.where(best >= overlaps.fg_iou, labels.gather(1, owner), 0)  # (B, P)
@@ -81,6 +82,21 @@ def match(
     classes = torch.where(doubtful, IGNORED, classes)
     owned = boxes.gather(1, owner[..., None].expand(-1, -1, 4))  # (B, P, 4)
     return torch.where(classes[..., None] > 0, encode(owned, priors, coding), 0.0), classes
+
+
+def _claims(
+    boxes: Tensor, labels: Tensor, priors: Tensor, start: int, at_once: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some boxes of each image, for each prior (B, P): the best overlap, whose it is, and the
+    last box whose best prior it is, -1 for none.
+    """
+    boxes, held = boxes[:, start : start + at_once], labels[:, start : start + at_once] > 0
+    shared = torch.where(held[..., None], box_iou(boxes, corners(priors)), -1.0)  # (B, n, P)
+    best, owner = shared.max(dim=1)
+    numbers = torch.arange(start, start + boxes.shape[1], device=labels.device)
+    claims = torch.where(held, numbers, -1)  # (B, n)
+    claimed = torch.full_like(owner, -1).scatter_reduce_(1, shared.argmax(dim=2), claims, "amax")
+    return best, owner + start, claimed
 
 
 def multibox_loss(

@@ -2,6 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sixrayd.detectors import losses
 from sixrayd.detectors.coding import box_iou, corners, decode, encode
 from sixrayd.detectors.losses import IGNORED, Overlaps, match, multibox_loss
 
@@ -81,6 +82,22 @@ def test_each_image_of_a_batch_is_matched_as_if_alone():
         alone = match(boxes[image, None, :held], labels[image, None, :held], priors, overlaps)
         assert torch.equal(offsets[image], alone[0][0])
         assert torch.equal(classes[image], alone[1][0])
+
+
+def test_many_boxes_are_matched_a_few_at_a_time_to_the_same(monkeypatch):
+    """Thousands that a release may give an image would take gigabytes at once; equal ones too."""
+    generator = torch.Generator().manual_seed(3)
+    centres, sides = (torch.rand(2, 31, 2, generator=generator) * n for n in (90, 30))
+    boxes = torch.cat([centres, centres + sides + 1], dim=-1)
+    boxes[:, 20:25] = boxes[:, :5]
+    labels = torch.randint(0, 4, (2, 31), generator=generator)
+    priors = torch.rand(50, 4, generator=generator) * 90 + 5
+    whole = match(boxes, labels, priors, Overlaps(0.4, 0.2))
+    for most in (1, 100, 700):
+        monkeypatch.setattr(losses, "_MOST_PAIRS", most)
+        parts = match(boxes, labels, priors, Overlaps(0.4, 0.2))
+        assert torch.equal(parts[0], whole[0]) and torch.equal(parts[1], whole[1])
+    assert len(whole[1].unique()) == 5
 
 
 def test_no_boxes_match_nothing():
