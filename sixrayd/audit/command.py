@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from sixrayd.advice.next_step import echo_next
+from sixrayd.advice.next_step import Judgement, echo_next
 from sixrayd.audit.settings import AuditSettings
 from sixrayd.core.command import (
     as_typed,
@@ -133,9 +133,13 @@ def _print(workspace: Workspace, result: "AuditResult", narrow_px: float) -> Non
         f"{counted(result.faults, 'fault')}, {counted(result.remarks, 'remark')}"
     )
     if any(kind.flaw in LIKELY_MISSED for kind in result.kinds):
-        first = "" if workspace.names("mine") else "once a detector is trained and has mined, "
-        advice = f"likely missed contraband; {first}send it: {push_command(workspace)}"
-        echo(advice, err=True)
+        first, line = "once a detector is trained and has mined, ", push_command(workspace)
+        if mined := workspace.names("mine")[-1:]:
+            # As the last push was: without its options all that is flagged would go out.
+            judged = Judgement(workspace)
+            pushed = judged.push_of(mined[0], judged.reviews.not_sent(mined[0]), duplicates=True)
+            first, line = "", workspace.command(pushed)
+        echo(f"likely missed contraband; {first}send it: {line}", err=True)
     echo(f"in {result.page}", err=True)
     if count := fixable(workspace, narrow_px):
         what = f"leaves out {counted(count, 'repeated or narrow box')}; --undo puts it back"

@@ -14,7 +14,7 @@ from sixrayd.mine.local_engine import mine_here
 from sixrayd.mine.preparing import find_models
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import Mining, planned
-from sixrayd.mine.worker import ShardReport
+from sixrayd.mine.worker import ShardReport, saved_images
 
 _BATCHES = 8  # looked at; the first two warm up
 
@@ -82,6 +82,8 @@ def forecast(workspace: Workspace, settings: MineSettings) -> Forecast:
         with suppress(_EnoughError):
             mine_here(job, mining.tasks(left), settings.workers, sample)
     total, remaining = (sum(mining.images[name] for name in s) for s in (mining.shards, left))
+    if begun:
+        remaining -= saved_images(mining.parts, left)
     speed = sample.images_per_s()
     return Forecast(
         run.name,

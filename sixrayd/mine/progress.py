@@ -53,7 +53,7 @@ class Tally:
     """Adds up reports of shards, from any thread.
 
     Args:
-        before: of earlier runs.
+        before: of earlier runs; images that an interrupted one had saved included.
         total: images, those of earlier runs included.
     """
 
@@ -71,7 +71,7 @@ class Tally:
 
     def _state(self) -> MineState:
         rows = self._reports.values()
-        images = sum(r.images for r in rows)
+        images = sum(r.images - r.before for r in rows)
         now = time.monotonic()
         if self._first is None:
             self._first = (now, images)

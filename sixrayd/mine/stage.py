@@ -43,7 +43,7 @@ from sixrayd.mine.ranking import rank_candidates, skipped_lines, split_parts
 from sixrayd.mine.removed import Removed, counts_of, summed_up
 from sixrayd.mine.settings import TDC, MineSettings
 from sixrayd.mine.shard import ShardTask
-from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name
+from sixrayd.mine.worker import PART_SCHEMA, MineJob, part_name, saved_images
 from sixrayd.statistics.belief import BELIEF, believe
 from sixrayd.statistics.drawing import HELD_OUT, HeldOut
 
@@ -257,9 +257,10 @@ class Mining:
         job = self.job(settings, prepared)
         done = self.done()
         found, errors, _ = self.rows(done)
-        images = sum(self.images[name] for name in done)
+        whole = sum(self.images[name] for name in done)
+        images = whole + saved_images(self.parts, left)
         before = MineCounts(images, found.num_rows, errors.num_rows)
-        total = before.images + sum(self.images[name] for name in left)
+        total = whole + sum(self.images[name] for name in left)
         with shown(before, total, progress) as looked:
             tasks = self.tasks(left)
             if settings.engine == "ray":

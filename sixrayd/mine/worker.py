@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,6 +70,7 @@ class ShardReport:
 
     Args:
         finished: its part is committed.
+        before: of `images`, those that an interrupted run had saved.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ShardReport:
     skipped: int
     candidates: int
     finished: bool
+    before: int = 0
 
 
 class StoppedError(Exception):
@@ -91,6 +93,7 @@ class _Rows:
     skipped: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     removed: Counter[int] = field(default_factory=Counter)
+    before: int = 0  # of the images, those that an interrupted run had saved
 
     @classmethod
     def of(cls, images: int, rows: list[dict[str, Any]], removed: Counter[int]) -> Self:
@@ -104,7 +107,7 @@ class _Rows:
 
     def report(self, name: str, *, finished: bool = False) -> ShardReport:
         candidates = len(self.rows) - self.skipped
-        return ShardReport(name, self.images, self.skipped, candidates, finished)
+        return ShardReport(name, self.images, self.skipped, candidates, finished, self.before)
 
 
 class Worker:
@@ -199,9 +202,10 @@ class Worker:
         name = _partial_name(task.name)
         if not self.parts.exists(name):
             return _Rows()
-        table = table_from(self.parts.read_bytes(name), name, PART_SCHEMA)
-        images = int(table.schema.metadata[_IMAGES])
-        return _Rows.of(images, table.to_pylist(), counts_of(table, name))
+        table, images = _saved(self.parts, name)
+        done = _Rows.of(images, table.to_pylist(), counts_of(table, name))
+        done.before = images
+        return done
 
     def _save(self, task: ShardTask, done: _Rows) -> None:
         schema = PART_SCHEMA.with_metadata({_IMAGES: str(done.images).encode()})
@@ -246,6 +250,18 @@ def _no_memory(batch: int) -> ServiceError:
 def part_name(shard: str) -> str:
     """The file that a shard's rows are committed to."""
     return f"{Path(shard).stem}.parquet"
+
+
+def saved_images(parts: Store, shards: Iterable[str]) -> int:
+    """Images of these shards that interrupted runs looked at and saved, short of a whole part."""
+    there = parts.names()
+    names = (_partial_name(shard) for shard in shards)
+    return sum(_saved(parts, name)[1] for name in names if name in there)
+
+
+def _saved(parts: Store, name: str) -> tuple[pa.Table, int]:
+    table = table_from(parts.read_bytes(name), name, PART_SCHEMA)
+    return table, int(table.schema.metadata[_IMAGES])
 
 
 def _partial_name(shard: str) -> str:

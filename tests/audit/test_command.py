@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from sixrayd.cli import cli
+from sixrayd.core.files import write_json
 from sixrayd.core.findings import Flaw
+from sixrayd.core.workspace import Workspace
 from tests.releases import TinyRelease, take, voc
+from tests.workspaces import build_mine, build_review
 
 GUN = ("Gun", 1, 1, 20, 30)
 ROOT = Path(__file__).parents[2]
@@ -103,3 +106,20 @@ def test_the_page_of_the_docs_has_each_kind_with_its_severity():
     rows = re.findall(r"^\| ([a-z][^|]*?) \| (fault|remark) \|", text, re.M | re.I)
 
     assert sorted(rows) == sorted((str(flaw), str(flaw.severity)) for flaw in Flaw)
+
+
+def test_duplicates_are_sent_as_the_last_push_was(said, tmp_path):
+    tiny = TinyRelease()
+    tiny.images["N0000002"] = tiny.images["P00001"]
+    take(tmp_path, tiny.write(tmp_path / "release"))
+    workspace = Workspace(tmp_path / "ws")
+    build_mine(workspace, "rfb", ["N0000001", "N0000003", "N0000004"])
+    build_review(workspace, "rfb", ["N0000001"], [])
+    options = {"limit": 1, "reviewers": 3, "share": 0.3}
+    project = {"key": "ab12", "server": "local", "books": [], "settings": options, "inputs": {}}
+    write_json(workspace.folder("review", "rfb") / "project.json", project)
+
+    assert (
+        "likely missed contraband; send it: sixrayd review push --limit 2 --reviewers 3 "
+        f"--share 0.3 --duplicates -w {workspace.root}"
+    ) in said("audit").stderr.splitlines()

@@ -20,6 +20,18 @@ def test_reports_of_a_shard_replace_each_other():
     assert state.left_s == pytest.approx(60 / state.images_per_s, abs=0.06)
 
 
+def test_what_an_interrupted_run_saved_is_no_speed():
+    tally = Tally(MineCounts(1100), 4000)  # 600 and 500 images of two shards
+
+    tally.add(ShardReport("a", 616, 0, 9, False, before=600))
+    time.sleep(0.02)
+    state = tally.add(ShardReport("b", 516, 0, 8, False, before=500))
+
+    assert (state.images, state.total) == (1132, 4000)
+    assert 0 < state.images_per_s <= 16 / 0.02
+    assert state.left_s == pytest.approx(2868 / state.images_per_s, rel=0.01)
+
+
 def test_the_first_batch_says_nothing_of_speed():
     assert Tally(MineCounts(), 50).add(ShardReport("a", 10, 0, 0, False)) == MineState(
         10, 50, 0, 0, 0.0, None

@@ -17,6 +17,7 @@ import torch
 
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.workspace import Workspace
+from sixrayd.mine.forecast import forecast
 from sixrayd.mine.settings import MineSettings
 from sixrayd.mine.stage import mine
 from tests.marks import some_long
@@ -135,6 +136,7 @@ def test_ctrl_c_keeps_what_was_looked_at(workspace, tmp_path):
     assert said[-1] == f"interrupted; what is finished is kept, go on with: {line}"
     parts = workspace.folder("mine", "rfb-small") / "parts"
     assert len(list(parts.iterdir())) >= 1
+    assert forecast(workspace, SETTINGS).images_left <= 28
     mine(workspace, SETTINGS)
     assert results(workspace) == results(Workspace(expected))
     assert sorted(path.suffix for path in parts.iterdir()) == [".parquet"] * 3
