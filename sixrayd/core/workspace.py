@@ -12,7 +12,7 @@ from typing import Any
 from sixrayd.core.classes import ClassList
 from sixrayd.core.dates import Dates
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import WorkspaceError, printable
+from sixrayd.core.errors import OtherWorkError, WorkspaceError, printable
 from sixrayd.core.files import (
     make_folder,
     plain_text,
@@ -287,6 +287,24 @@ class Workspace:
             plan = self.folder(run.stage, run.name) / "plan.json"
             return "plan.json cannot be read" if plan.exists() else ""
         return self._spoiled(there) if there.same_work(run) else differences(there, run)
+
+    def refuse_other_work(self, run: Run, what: str) -> None:
+        """Before `begin` would remove what another work left; see `other_work`.
+
+        Args:
+            what: it is called, such as "training".
+
+        Raises:
+            OtherWorkError: it would.
+        """
+        if why := self.other_work(run):
+            folder = self.folder(run.stage, run.name)
+            begun = "" if (folder / "run.json").exists() else self.typed(run.stage, run.name)
+            on = f"; what is there goes on by `{self.command(begun)}`" if begun else ""
+            raise OtherWorkError(
+                f"{folder}: holds another {what} ({why}); pass --force to replace it, or --name "
+                f"for a new one{on}"
+            )
 
     def is_done(self, run: Run) -> bool:
         """Whether the same work is finished, and there as it was written where others read it."""

@@ -48,6 +48,7 @@ class Costs:
     target_left: int | None  # what the targets come to
     # Checks they take, at a single and at every look; None where not even all would do.
     target_checks: tuple[int | None, int | None] | None
+    checked: int = 0  # drawn units that are decided, by whose rate it is reckoned
 
 
 def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
@@ -81,6 +82,7 @@ def plan_costs(workspace: Workspace, settings: EstimateSettings) -> Costs:
         target_checks=None
         if left is None
         else (reckoning.fewest(left, once=True), reckoning.fewest(left, once=False)),
+        checked=int(((material.drawn.in_draw > 0) & standing.decided).sum()),
     )
 
 

@@ -105,6 +105,12 @@ def print_costs(costs: Costs) -> None:
         " % sure, if checks find at the rate so far and reviewers overlook nothing",
         "(90 %): chance brings more finds, and so a higher bound, in one of ten draws",
     ]
+    if any(row.finds for row in costs.rows) and not costs.checked:
+        notes.insert(
+            0,
+            "no check is answered yet: finds are those of the queue so far, whose likeliest images "
+            "come first, and so too many; sixrayd plan goes by what the mining believes",
+        )
     if costs.target_checks is not None:
         once, every = (
             "no number of" if checks is None else f"{checks:,}" for checks in costs.target_checks

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sixrayd.core.documents import parse_json
-from sixrayd.core.errors import OtherWorkError, ShardError, WorkspaceError
+from sixrayd.core.errors import ShardError, WorkspaceError
 from sixrayd.core.files import plain_text, sha256_file, write_bytes
 from sixrayd.core.index import shard_contents, shard_sizes
 from sixrayd.core.printing import console
@@ -130,11 +130,8 @@ def mine(
         resolve_backend(settings.backend, device, models.backends(job.tdc))
         if job.tdc is not None:
             models.check_layer(job.tdc)
-        if not settings.force and (why := workspace.other_work(run)):
-            raise OtherWorkError(
-                f"{job.folder}: holds another mining ({why}); pass --force to replace it, or "
-                "--name for a new one"
-            )
+        if not settings.force:
+            workspace.refuse_other_work(run, "mining")
         if not workspace.begin(run):
             return _result(workspace, workspace.run("mine", run.name), fresh=False)
         job.mine(settings, progress)

@@ -53,7 +53,7 @@ def _lines(report: StatusReport) -> Iterator[str]:
             yield from _of_result(result, state)
         if stage == "shards":
             for name, counts in report.splits.items():
-                yield f"  split {name}: {counts['train']} train, {counts['test']} test"
+                yield f"  split {name}: {counts['train']:,} train, {counts['test']:,} test"
         if stage == "review":
             for state in reviews.values():  # killed before they were whole
                 yield f"{'review/' + state.name:<24} interrupted{_of_people(state)}"

@@ -12,7 +12,6 @@ from torch import Tensor
 from sixrayd.core.classes import ClassList
 from sixrayd.core.cores import available_cores
 from sixrayd.core.errors import (
-    OtherWorkError,
     ServiceError,
     SettingsError,
     SixraydError,
@@ -122,11 +121,8 @@ def _train_in_team(
             inputs |= workspace.inputs(round_file(workspace, settings.round))
             load_round(workspace, settings.round, lasting.get("split", ""))
         run = Run("models", name, lasting, inputs)
-        if not settings.force and (why := workspace.other_work(run)):
-            raise OtherWorkError(
-                f"{workspace.folder('models', run.name)}: holds another training ({why}); pass "
-                "--force to replace it, or --name for a new one"
-            )
+        if not settings.force:
+            workspace.refuse_other_work(run, "training")
         if is_published(settings.init) and not workspace.is_done(run):
             _weights_before(workspace, name, settings.init)  # or say now that it cannot be had
         # What cannot be learnt from is said before anything is begun, let alone replaced.

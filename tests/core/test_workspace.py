@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sixrayd.core.errors import WorkspaceError
+from sixrayd.core.errors import OtherWorkError, WorkspaceError
+from sixrayd.core.typed import TYPED
 from sixrayd.core.workspace import Run, Workspace
 from tests.limits import within
 
@@ -202,6 +203,22 @@ def test_a_mistyped_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"ws/shards/run.json: missing"):
         workspace.lock("models").__enter__()
     assert not workspace.root.exists()
+
+
+def test_other_work_that_was_begun_is_named_with_what_goes_on_with_it(tmp_path: Path) -> None:
+    workspace, other = Workspace(tmp_path), replace(RUN, settings={**RUN.settings, "more": 1})
+    workspace.begin(RUN)
+    (workspace.folder("mine", "a") / TYPED).write_text("sixrayd mine --name a")
+    refused = (
+        r"a: holds another mining \(more not set there, 1 asked for\); pass --force .* new one"
+    )
+    with pytest.raises(OtherWorkError, match=rf"{refused}; what is there goes on by `(.*)`$") as on:
+        workspace.refuse_other_work(other, "mining")
+    assert f"`{workspace.command('sixrayd mine --name a')}`" in str(on.value)
+    workspace.refuse_other_work(RUN, "mining")
+    workspace.finish(RUN)
+    with pytest.raises(OtherWorkError, match=rf"{refused}$"):  # nothing is left of it to be done
+        workspace.refuse_other_work(other, "mining")
 
 
 def test_run_holds_no_time_of_day(tmp_path: Path) -> None:

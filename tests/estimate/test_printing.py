@@ -36,6 +36,7 @@ COSTS = Costs(
     target=Target(),
     target_left=None,
     target_checks=None,
+    checked=66,
 )
 ROW = {"found": 3, "estimate": 1.25, "unchecked": 0, "upper": 7, "recall": 0.29999}
 SPOTS = Spots(draws=1, drawn=12, counted=8, behind=1, unanswered=3, to_settle={}, looks=())
@@ -123,6 +124,11 @@ def test_costs_without_a_target(capsys):
         "and reviewers overlook nothing "
         "(90 %): chance brings more finds, and so a higher bound, in one of ten draws"
     )
+
+
+def test_costs_before_any_check_say_whose_rate_they_take(capsys):
+    lines = printed(capsys, print_costs, replace(COSTS, checked=0))
+    assert lines[3].startswith("no check is answered yet: finds are those of the queue so far, ")
 
 
 def test_costs_of_a_target(capsys):
