@@ -3,6 +3,7 @@
 A text that many rows have is stored once, so a small file can hold far more than memory.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -23,7 +24,16 @@ _AT_ONCE = 1 << 16  # rows
 _MOST_GROUPS = 1_000  # whose texts are looked at before they are read
 _LONGEST_LIST = 10_000  # of one row, objects of an image as a rule
 _MOST_LISTED, _LISTED_A_ROW = 1_000_000, 200  # in all lists of a column, and more for each row
-_MOST_ROWS, _BYTES_A_ROW = 100_000, 4  # of boxes or images, and of a file for each row more
+_MOST_ROWS, _BYTES_A_ROW = 100_000, 4  # of `_OF_OBJECTS`, and of a file for each row more
+_BYTES_AN_ANSWER = 8  # of a file for each task, or answer to one; a review may have many files
+_OF_OBJECTS = (
+    "box_id",
+    "x1",
+    "sha256",
+    "set",
+    "role",
+    "place",
+)  # of boxes, images, rounds, samples
 _NUMBERS, _SIDES = (*EDGES, "score", "image_score"), ("width", "height")
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
@@ -74,8 +84,7 @@ def accounts_for(size: int, schema: pa.Schema, rows: int, values: int) -> bool:
         size: bytes of the file.
         values: bytes of all values.
     """
-    rows_fit = not _is_of_rows(schema) or rows <= _most_rows(size)
-    return rows_fit and 2 * values <= _allowance(size).most
+    return rows <= _most_rows(schema, size) and 2 * values <= _allowance(size).most
 
 
 def described(source: pa.NativeFile) -> pq.ParquetFile:
@@ -161,28 +170,27 @@ def _check_edges(table: pa.Table) -> None:
 
 
 def _check_rows(file: pq.ParquetFile, size: int) -> None:
-    """Refuse a table of boxes or images that has far more rows than its bytes can tell apart.
+    """Refuse a table that has far more rows than its bytes can tell apart.
 
     They would take fifteen times the memory as objects, one for each value of each row.
 
     Raises:
         ValueError: it has.
     """
-    if not _is_of_rows(file.schema_arrow):
-        return
     groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
-    most = _most_rows(size)
+    most = _most_rows(file.schema_arrow, size)
     if (rows := sum(group.num_rows for group in groups)) > most:
         raise ValueError(f"{rows} rows in {size} bytes, at most {most} are read")
 
 
-def _is_of_rows(schema: pa.Schema) -> bool:
-    """Whether a table is of boxes or images."""
-    return bool({"box_id", "sha256"}.intersection(schema.names))
-
-
-def _most_rows(size: int) -> int:
-    return _MOST_ROWS + size // _BYTES_A_ROW
+def _most_rows(schema: pa.Schema, size: int) -> int:
+    """How many rows are made into objects; a table that is read in columns may have any number."""
+    names = set(schema.names)
+    if "task" in names or names >= {"lane", "boxes"}:
+        return size // _BYTES_AN_ANSWER
+    if names.intersection(_OF_OBJECTS):
+        return _MOST_ROWS + size // _BYTES_A_ROW
+    return sys.maxsize
 
 
 def _lists(column: pa.Array) -> list[pa.Array]:

@@ -189,7 +189,7 @@ def sole_writer(target: Path) -> Iterator[None]:
             remove_leftovers(target)
         except HeldError as error:
             raise WorkspaceError(
-                f"{target}: {error.holder} writes there; wait for it, or name another folder"
+                f"{target}: {error.holder} writes there; wait for it, or name another place"
             ) from error
         except FileNotFoundError as error:  # of `/proc`, whose folders take no files
             raise WorkspaceError(

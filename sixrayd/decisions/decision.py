@@ -21,6 +21,7 @@ from sixrayd.core.tables import read_table
 from sixrayd.core.workspace import Workspace
 
 _MOST_VERSIONS = 2**31  # of an answer
+_AT_ONCE = 10_000  # rows of a table as objects
 MOST_BOXES, MOST_ANSWERS = 2_000, 100  # that stand about one image, boxes of all answers together
 _MOST_PAIRS = 50_000_000  # of boxes on one image that several drew, over all images: seconds
 _WAY_OUT = (  # of a review of one's own
@@ -122,19 +123,20 @@ def reviews_with_decisions(workspace: Workspace) -> list[str]:
     return sorted({path.parent.parent.name for path in files})
 
 
-def read_decisions(path: Path) -> list[dict[str, Any]]:
-    """The rows of one table of decisions; one of an earlier version of sixrayd is understood.
+def read_decisions(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one table of decisions, which is checked first, some at a time: they take far
+    more memory than the table. One of an earlier version of sixrayd is understood.
 
     Raises:
         WorkspaceError: the file is missing, broken, or has other columns, or versions that nothing
             can follow.
     """
-    rows = list(read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS).to_pylist())
-    if wrong := [row["version"] for row in rows if not 0 < row["version"] <= _MOST_VERSIONS]:
+    table = read_table(path, DECISION_SCHEMA, DECISION_DEFAULTS)
+    if wrong := [n for n in table["version"].to_pylist() if not 0 < n <= _MOST_VERSIONS]:
         raise WorkspaceError(
             f"{path}: version {wrong[0]}, expected 1 to {_MOST_VERSIONS}; put it back from a backup"
         )
-    return rows
+    return (row for batch in table.to_batches(_AT_ONCE) for row in batch.to_pylist())
 
 
 def load_decisions(workspace: Workspace, review: str) -> tuple[Decision, ...]:

@@ -1,6 +1,7 @@
 """The comparison of two places, and the patch between them."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.progress import Report, untold
+from sixrayd.core.staging import sole_writer
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import LabelledSet
 from sixrayd.datasets.patch_file import write_patch
@@ -44,6 +46,13 @@ def compare_places(
         SettingsError: the patch would replace a file, and may not.
         SixraydError: a place has no set, or the patch cannot be written.
     """
+    with nullcontext() if patch is None else sole_writer(patch):
+        return _compared(a, b, settings, patch, report)
+
+
+def _compared(
+    a: Path, b: Path, settings: DiffSettings, patch: Path | None, report: Report
+) -> Comparison:
     if patch is not None and patch.exists() and not patch.is_file():
         raise SettingsError(f"{patch}: no plain file; name another one")
     if patch is not None and patch.exists() and not settings.force:

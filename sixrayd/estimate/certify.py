@@ -13,6 +13,7 @@ from pathlib import Path
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.files import plain_bytes, write_bytes
 from sixrayd.core.pseudonyms import DIGITS, pseudonym
+from sixrayd.core.staging import sole_writer
 from sixrayd.core.storage import is_refusal, refusal
 from sixrayd.core.tables import table_bytes
 from sixrayd.core.workspace import Workspace
@@ -56,6 +57,13 @@ def certify(
     """
     if not by.strip():
         raise SettingsError("--by: who signs the certificate off?")
+    with sole_writer(file):  # of two at once the later would replace the other's
+        return _certified(workspace, settings, file, by.strip(), force)
+
+
+def _certified(
+    workspace: Workspace, settings: EstimateSettings, file: Path, by: str, force: bool
+) -> Certified:
     with _writing(file):
         there = file.exists()
     if there and not force:
@@ -65,7 +73,7 @@ def certify(
         require_first_look(workspace, material, settings.bound)
         parts = _parts(workspace, material)
     outcome = material.outcome(settings.bound)
-    statement = _statement(material, settings, by.strip(), parts)
+    statement = _statement(material, settings, by, parts)
     statement = replace(statement, outcome=outcome.document())
     text = json.dumps(asdict(statement), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     data = _zipped({STATEMENT: text.encode(), **parts})

@@ -77,13 +77,33 @@ def write_release(
                 f"{out}: has no {truth.name}/{_TRUTH} beside it, so it is no synthetic release; "
                 "name another folder"
             )
+        _clear_begun(out, truth)
         return _write_both(out, truth, settings, show_progress)
+
+
+def _clear_begun(out: Path, truth: Path) -> None:
+    """Remove what a killed run left of a release, always before what it left of the truth.
+
+    Raises:
+        ReleaseError: nothing of a truth is there, so that it is somebody's own, as a download of
+            SIXray that goes on.
+    """
+    begun = [left for left in (_beside(out), _replaced(out)) if left.is_dir()]
+    if any(place.is_dir() for place in (truth, _beside(truth), _replaced(truth))):
+        for left in begun:
+            shutil.rmtree(left, ignore_errors=True)
+    for left in begun:
+        if left.is_dir() and any(left.iterdir()):
+            raise ReleaseError(
+                f"{left}: has no {_beside(truth).name} beside it, so no synthetic release was "
+                "begun there; name another folder"
+            )
 
 
 def _write_both(
     out: Path, truth: Path, settings: SynthSettings, show_progress: bool
 ) -> SynthResult:
-    with refusals_told(out), _growing(out) as out_part, _growing(truth) as truth_part:
+    with refusals_told(out), _growing(truth) as truth_part, _growing(out) as out_part:
         shown, parts = _write_images(out_part, settings, show_progress)
         positives = [image for image in shown if image.plan.kind == "positive"]
         write_zip(out_part / "Annotation.zip", _annotations(positives))

@@ -13,12 +13,14 @@ import pytest
 from sixrayd.advice.reviews import Reviews
 from sixrayd.core.errors import WorkspaceError
 from sixrayd.core.files import write_json
+from sixrayd.core.records import DECISION_SCHEMA, SAMPLE_SCHEMA, TASK_SCHEMA, TRAINING_SCHEMA
 from sixrayd.core.spool import write_tables
 from sixrayd.core.staging import Staging
 from sixrayd.core.tables import column_batches, read_table, some_columns, table_bytes, write_table
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.workspace_set import read_columns
 from sixrayd.review.folder import Project, ReviewFolder
+from sixrayd.statistics.standing import ANSWER_SCHEMA
 from tests.limits import address_space
 
 IDS = pa.schema([("image_id", pa.string())])
@@ -240,6 +242,34 @@ def test_far_more_boxes_than_bytes_are_not_made_into_objects(tmp_path: Path) -> 
     assert most < 250_000
     with pytest.raises(WorkspaceError, match=rf"\(250000 rows in \d+ bytes, at most {most} are"):
         read_table(path, table.schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "most"),
+    [
+        *((schema, lambda size: size // 8) for schema in (TASK_SCHEMA, DECISION_SCHEMA)),
+        (ANSWER_SCHEMA, lambda size: size // 8),
+        *(
+            (schema, lambda size: 100_000 + size // 4)
+            for schema in (SAMPLE_SCHEMA, TRAINING_SCHEMA)
+        ),
+    ],
+    ids=["tasks", "decisions", "answers", "sample", "round"],
+)
+def test_far_more_answers_than_bytes_are_not_made_into_objects(
+    tmp_path: Path, schema: pa.Schema, most: Callable[[int], int]
+) -> None:
+    path, rows = tmp_path / "a.parquet", most(0) + 20_000
+    least = {pa.string(): "", pa.bool_(): False, pa.int64(): 0, pa.float32(): 0, pa.float64(): 0}
+    row = {field.name: least.get(field.type, []) for field in schema}
+    row |= {"image_id": "N1", "kind": "candidate", "role": "positive", "verdict": "unsure"}
+    table = pa.Table.from_pylist([row], schema).take(pa.array([0] * rows))
+    pq.write_table(table, path, compression="zstd")
+    size = path.stat().st_size
+    with pytest.raises(WorkspaceError, match=f"{rows} rows in {size} bytes, at most {most(size)} "):
+        read_table(path, schema)
+    write_table(path, table, schema)
+    assert read_table(path, schema).num_rows == rows
 
 
 @pytest.mark.parametrize("read", [read_table, some_columns])

@@ -86,7 +86,7 @@ def test_a_table_of_the_first_version_is_understood(tmp_path):
     assert len(old) == len(DECISION_SCHEMA.names) - 5
     path = folder / "00001.parquet"
     pq.write_table(pq.read_table(path).select(old), path)
-    assert read_decisions(path) == [ROW | {"rejected": None}]
+    assert list(read_decisions(path)) == [ROW | {"rejected": None}]
 
 
 @pytest.mark.parametrize("lost", ["image_id", "verdict", "boxes"])

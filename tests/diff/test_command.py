@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import SixraydError
+from sixrayd.core.errors import SixraydError, WorkspaceError
+from sixrayd.core.staging import sole_writer
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.recognising import open_place
 from sixrayd.datasets.workspace_set import read_workspace
@@ -223,6 +224,16 @@ def test_refusals_leave_nothing(run, refused, workspace, exported, tmp_path):
     )
     assert refused("patch", "apply", workspace / "shards/run.json", workspace, "--out", "x")
     assert [path.name for path in tmp_path.iterdir()] == ["a.patch"]
+
+
+def test_no_two_write_one_patch_at_once(workspace, exported, tmp_path):
+    patch = tmp_path / "a.patch"
+    with sole_writer(patch), pytest.raises(WorkspaceError) as caught:
+        compare_places(workspace, exported, DiffSettings(force=True), patch)
+    assert str(caught.value) == (
+        f"{patch}: process {os.getpid()} writes there; wait for it, or name another place"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_patch_that_brings_a_split(run, tmp_path):

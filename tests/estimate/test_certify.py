@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
 from sixrayd.core.records import Rule
+from sixrayd.core.staging import sole_writer
 from sixrayd.estimate.certify import certify
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
@@ -152,6 +154,16 @@ def test_nobody_signs(campaign, tmp_path, by):
     with pytest.raises(SettingsError) as caught:
         write(campaign, tmp_path / "a", by)
     assert str(caught.value) == "--by: who signs the certificate off?"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_two_write_one_certificate_at_once(campaign, tmp_path):
+    file = tmp_path / "a.certificate"
+    with sole_writer(file), pytest.raises(WorkspaceError) as caught:
+        write(campaign, file)
+    assert str(caught.value) == (
+        f"{file}: process {os.getpid()} writes there; wait for it, or name another place"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -261,7 +261,7 @@ def test_killed_at_any_moment_no_release_is_there_beside_another_s_truth(
 
 def test_no_two_write_one_release_at_once(tmp_path) -> None:
     out = tmp_path / "release"
-    busy = f"{out}: process {os.getpid()} writes there; wait for it, or name another folder"
+    busy = f"{out}: process {os.getpid()} writes there; wait for it, or name another place"
     with sole_writer(out), pytest.raises(WorkspaceError) as caught:
         synthesize(out, TINY)
     assert str(caught.value) == busy
@@ -296,6 +296,20 @@ def test_a_folder_of_others_where_a_release_grows_is_left_alone(tmp_path, name) 
         f"{tmp_path / name}: holds thesis.txt, which no synthetic release has; name another folder"
     )
     assert [path.name for path in tmp_path.rglob("*")] == [name, "thesis.txt"]
+
+
+@pytest.mark.parametrize("end", ["partial", "replaced"])
+def test_a_download_of_sixray_where_a_release_grows_is_left_alone(tmp_path, end) -> None:
+    fetched = tmp_path / f"sixray.{end}" / "JPEGImage.tar.gz00"
+    fetched.parent.mkdir()
+    fetched.write_text("fetched")
+    with pytest.raises(ReleaseError) as caught:
+        synthesize(tmp_path / "sixray", TINY)
+    assert str(caught.value) == (
+        f"{fetched.parent}: has no sixray-truth.partial beside it, so no synthetic release was "
+        "begun there; name another folder"
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [fetched]
 
 
 def test_no_release_is_there_without_its_truth(tmp_path) -> None:
