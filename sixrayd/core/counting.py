@@ -26,14 +26,8 @@ _LONGEST_LIST = 10_000  # of one row, objects of an image as a rule
 _MOST_LISTED, _LISTED_A_ROW = 1_000_000, 200  # in all lists of a column, and more for each row
 _MOST_ROWS, _BYTES_A_ROW = 100_000, 4  # of `_OF_OBJECTS`, and of a file for each row more
 _BYTES_AN_ANSWER = 8  # of a file for each task, or answer to one; a review may have many files
-_OF_OBJECTS = (
-    "box_id",
-    "x1",
-    "sha256",
-    "set",
-    "role",
-    "place",
-)  # of boxes, images, rounds, samples
+# Columns that tables of boxes, images, rounds and samples have.
+_OF_OBJECTS = ("box_id", "x1", "sha256", "set", "role", "place")
 _NUMBERS, _SIDES = (*EDGES, "score", "image_score"), ("width", "height")
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
