@@ -21,7 +21,7 @@ from sixrayd.review.settings import PullSettings, PushSettings
 from tests.processes import contained
 from tests.workspaces import Picture, build_mine, build_shards
 
-IMAGES = 900
+IMAGES = 1160
 
 
 def build(root, images=IMAGES):

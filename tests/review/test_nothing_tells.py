@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from sixrayd.core.files import write_bytes
 from sixrayd.core.records import CANDIDATE_SCHEMA, SAMPLE_SCHEMA, Kind
@@ -24,7 +25,8 @@ from sixrayd.review.queue.image import ReviewImage
 from sixrayd.review.queue.plan import interleave
 from sixrayd.review.settings import PushSettings
 from tests.review.adversary import auc, best_guess, chance
-from tests.workspaces import SIZE_WH, jpeg
+from tests.review.conftest import IMAGES
+from tests.workspaces import SIZE_WH, build_mine, jpeg
 
 QUEUE, CHECKS, KNOWN = 240, 20, 24
 CLASSES = ("Gun", "Knife", "Wrench")
@@ -61,12 +63,14 @@ def known(workspace, name, numbers, rng):
 
 
 def pushed(site, name):
-    """A push of queue, spot checks and known positives; its key is settled, so all else is."""
+    """A push of queue, spot checks and known positives; its key and images are settled, the last
+    of the workspace, which no other test comes to, and so is all else."""
     rng = np.random.default_rng(17)
-    queue = site.mined(name, QUEUE)
+    last = [f"N{n:07d}" for n in range(IMAGES - QUEUE - CHECKS + 1, IMAGES + 1)]
+    queue, checks = last[:QUEUE], last[QUEUE:]
+    build_mine(site.workspace, name, queue)
     rows = [row for n, i in enumerate(queue, 1) for row in detections(i, rng, n)]
     write_table(site.workspace.folder("mine", name) / "candidates.parquet", rows, CANDIDATE_SCHEMA)
-    checks = [f"N{next(site.numbers):07d}" for _ in range(CHECKS)]
     drawn = [
         {"image_id": i, "group": i, "stratum": "unflagged", "draw": 1, "place": n}
         for n, i in enumerate(checks, 1)
@@ -91,11 +95,11 @@ def numbers_in(value, path=""):
     elif isinstance(value, int | float):
         yield path, float(value)
     elif isinstance(value, str):
-        yield f"{path}#", float(len(value))
-        yield f"{path}$", float(int(sha256(value.encode()).hexdigest()[:6], 16))
         try:
             yield path, datetime.fromisoformat(value).timestamp()
         except ValueError:
+            yield f"{path}#", float(len(value))
+            yield f"{path}$", float(int(sha256(value.encode()).hexdigest()[:6], 16))
             yield f"{path}:", float(int.from_bytes(value.encode()[-4:]))
 
 
@@ -111,9 +115,10 @@ def known_of_tasks(tasks, sizes):
 
 
 def columns_of(rows):
+    """(N, F) ranks: of moments, which differ from run to run, the order alone is settled."""
     names = sorted({name for row in rows for name in row})
     table = np.array([[row.get(name, -1.0) for name in names] for row in rows])
-    return table[:, table.std(axis=0) > 0]
+    return rankdata(table[:, table.std(axis=0) > 0], axis=0)
 
 
 def is_chance(features, marks):
