@@ -47,6 +47,7 @@ _READ = (1, 2, 3, FORMAT)
 GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
+_MOST_IMAGES = 3_000_000  # negatives; each takes half a kilobyte
 _MOST_WORK = 100_000_000  # rows, for each draw and each class
 _MOST_BLOCKS = 100_000  # of answers: one for each stratum, draw and class
 STATEMENT = "statement.json"
@@ -280,6 +281,10 @@ def _require_work(plan: SamplingPlan, classes: int, population: pa.Table) -> Non
     strata = pc.count_distinct(population["stratum"]).as_py()
     if strata > _MOST_STRATA + 2:  # and both of the census
         raise WorkspaceError(f"population: {strata} strata, at most {_MOST_STRATA} are read")
+    if len(population) > _MOST_IMAGES:
+        raise WorkspaceError(
+            f"population: {len(population)} images, at most {_MOST_IMAGES:,} are read"
+        )
     if len(population) * (len(plan.draws) + classes) > _MOST_WORK:
         raise WorkspaceError(
             f"population: {len(population)} images, {len(plan.draws)} draws and {classes} classes "

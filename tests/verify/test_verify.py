@@ -28,6 +28,7 @@ from sixrayd.estimate.command import estimate as estimate_command
 from sixrayd.estimate.sample import draw_sample
 from sixrayd.estimate.settings import EstimateSettings, SampleSettings
 from sixrayd.estimate.stage import estimate
+from sixrayd.statistics import certificate
 from sixrayd.statistics.certificate import recompute
 from sixrayd.statistics.missed import percent_down
 from sixrayd.statistics.sampling import GONE_SCHEMA, SamplingPlan
@@ -516,6 +517,15 @@ def test_a_population_of_many_strata_is_refused(file):
     rewrite(file, recommitted(lambda plan: None))
 
     assert "strata, at most 100 are read" in verify(file).fault
+
+
+def test_a_population_of_endless_images_is_refused(file, monkeypatch):
+    """Their names take next to nothing of the file, and half a kilobyte of memory each."""
+    images = len(pq.read_table(io.BytesIO(parts_of(file)["population.parquet"])))
+    monkeypatch.setattr(certificate, "_MOST_IMAGES", images)
+    assert verify(file).fault == ""
+    monkeypatch.setattr(certificate, "_MOST_IMAGES", images - 1)
+    assert f"population: {images} images, at most {images - 1} are read" in verify(file).fault
 
 
 def test_many_draws_of_many_classes_are_refused(file):
