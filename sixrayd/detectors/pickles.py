@@ -7,6 +7,7 @@ import pickletools
 import re
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,10 @@ _GLOBALS = re.compile(
 _ZIP = b"PK\x03\x04"
 _LEGACY_PICKLES = 5  # of a file of torch before 1.6; bytes of storages follow
 _MOST_VALUES = 100_000  # of a tuple, with those in it
+_MADE_A_BYTE, _ENDLESS = 4, 1 << 40  # values that functions make; a list may hold itself
+_CALLS = ("REDUCE", "NEWOBJ", "NEWOBJ_EX")
+_CALLED = re.compile(r"OrderedDict$|Size$|Parameter$|_rebuild_")
+_ADD = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
 def read_tensors(path: Path) -> Any:
@@ -62,11 +67,28 @@ def _check_zip(file: IO[bytes]) -> None:
                 _check_pickle(part)
 
 
+@dataclass(slots=True)
+class _Thing:
+    """What lies on a pickle's stack.
+
+    Args:
+        values: in it, where it is a tuple, with those in tuples within.
+        in_all: values in it, of lists and tables as well.
+        name: of a function or a type.
+    """
+
+    values: int = 1
+    in_all: int = 1
+    name: str = ""
+
+
 def _check_pickle(file: IO[bytes]) -> None:
-    """Refuse functions that tensors do not need, and tuples of tuples without end."""
-    stack, known = list[int](), dict[Any, int]()  # how many values each thing on the stack has
-    marks = list[int]()
-    for opcode, argument, _ in pickletools.genops(file):
+    """Refuse functions that tensors do not need, tuples of tuples without end, and values that are
+    made again and again out of what was noted once.
+    """
+    stack, known, marks = list[_Thing](), dict[Any, _Thing](), list[int]()
+    made = 0  # values, by functions and in keys
+    for opcode, argument, place in pickletools.genops(file):
         name = opcode.name
         if name in ("GLOBAL", "INST") and not _GLOBALS.fullmatch(str(argument)):
             raise pickle.UnpicklingError(f"{argument!r:.80} is nothing that tensors need")
@@ -75,19 +97,35 @@ def _check_pickle(file: IO[bytes]) -> None:
         elif "PUT" in name or name == "MEMOIZE":
             known[len(known) if argument is None else argument] = stack[-1]
         elif "GET" in name:
-            stack.append(known.get(argument, 1))
+            stack.append(known.get(argument, _Thing()))
+        elif name == "GLOBAL":
+            stack.append(_Thing(name=str(argument)))
         else:
-            _step(opcode, stack, marks)
+            made += _step(opcode, stack, marks)
+            if made > _MOST_VALUES + _MADE_A_BYTE * (place or 0):
+                raise ValueError("it makes the same values again and again; save it by torch.save")
 
 
-def _step(opcode: Any, stack: list[int], marks: list[int]) -> None:
-    """What an opcode takes from the stack and puts there."""
+def _step(opcode: Any, stack: list[_Thing], marks: list[int]) -> int:
+    """What an opcode takes from the stack and puts there; how many values it goes through anew."""
     taken = len(opcode.stack_before)
     if pickletools.markobject in opcode.stack_before:
         taken = len(stack) - marks.pop() + opcode.stack_before.index(pickletools.markobject)
-    values = stack[len(stack) - taken :]
+    things = stack[len(stack) - taken :]
     del stack[len(stack) - taken :]
-    size = 1 + (sum(values) if "TUPLE" in opcode.name else 0)
-    if size > _MOST_VALUES:
-        raise ValueError(f"it holds a tuple of more than {_MOST_VALUES} values")
-    stack += [size] * len(opcode.stack_after)
+    given = min(sum(each.in_all for each in things), _ENDLESS)
+    if opcode.name in _CALLS and things and things[0].name and not _CALLED.search(things[0].name):
+        raise pickle.UnpicklingError(f"{things[0].name!r:.80} is called, which no tensor needs")
+    if opcode.name in _ADD and things:  # to what may be noted elsewhere
+        things[0].in_all = given
+        stack.append(things[0])
+    elif opcode.name == "DUP":
+        stack += things * 2
+    else:
+        size = 1 + (sum(each.values for each in things) if "TUPLE" in opcode.name else 0)
+        if size > _MOST_VALUES:
+            raise ValueError(f"it holds a tuple of more than {_MOST_VALUES} values")
+        stack += [_Thing(size, 1 + given) for _ in opcode.stack_after]
+    if "ITEM" in opcode.name or opcode.name == "DICT":  # keys are hashed, tuples each time
+        return sum(each.values - 1 for each in things)
+    return given if opcode.name in (*_CALLS, "BUILD") else 0

@@ -125,6 +125,14 @@ class _Zeros:
 
 # A tuple of two tuples of two …, as a key.
 _NESTED = b"\x80\x02}N\x85" + b"q\x00h\x00\x86" * 40 + b"K\x01s."
+# One list of pairs, of which table after table is made; a table with attributes, given it again and
+# again; one long key, hashed each time.
+_LIST = b"](" + b"K\x01N\x86" * 20_000 + b"e"
+_ORDERED = b"\x80\x02ccollections\nOrderedDict\nq\x00"
+_COPIED = _ORDERED + _LIST + b"\x85q\x01](" + b"h\x00h\x01R" * 2_000 + b"e."
+_GIVEN = _ORDERED + _LIST + b"\x85Rq\x01h\x00)R" + b"h\x01b" * 2_000 + b"."
+_KEYS = b"\x80\x02(" + b"K\x01" * 90_000 + b"tq\x01}" + b"h\x01Ns" * 20_000 + b"."
+AGAIN = "not readable weights (it makes the same values again and again; save it by torch.save)"
 
 
 def _packed(path):
@@ -143,6 +151,9 @@ VIEW = torch.zeros(1).expand(1 << 27)
     [
         ({"a": _Zeros()}, None, MORE),
         (_NESTED, None, "not readable weights (it holds a tuple of more than 100000 values)"),
+        (_COPIED, None, AGAIN),
+        (_GIVEN, None, AGAIN),
+        (_KEYS, None, AGAIN),
         ({"a": torch.zeros(9)}, _packed, "not readable weights (its parts are packed, or overlap"),
         ({"a": VIEW, "b": VIEW[1:]}, None, "b: its tensors repeat each other too often"),
     ],
