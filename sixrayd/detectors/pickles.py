@@ -75,11 +75,13 @@ class _Thing:
         values: in it, where it is a tuple, with those in tuples within.
         in_all: values in it, of lists and tables as well.
         name: of a function or a type.
+        held: something else has counted it.
     """
 
     values: int = 1
     in_all: int = 1
     name: str = ""
+    held: bool = False
 
 
 def _check_pickle(file: IO[bytes]) -> None:
@@ -116,7 +118,12 @@ def _step(opcode: Any, stack: list[_Thing], marks: list[int]) -> int:
     given = min(sum(each.in_all for each in things), _ENDLESS)
     if opcode.name in _CALLS and things and things[0].name and not _CALLED.search(things[0].name):
         raise pickle.UnpicklingError(f"{things[0].name!r:.80} is called, which no tensor needs")
-    if opcode.name in _ADD and things:  # to what may be noted elsewhere
+    adds = opcode.name in _ADD and bool(things)
+    if adds and things[0].held:  # a pickle of tensors is done with a list before it is put anywhere
+        raise ValueError("it adds to what another value holds; save it by torch.save")
+    for each in things[adds:]:
+        each.held = True
+    if adds:  # to what may be noted elsewhere
         things[0].in_all = given
         stack.append(things[0])
     elif opcode.name == "DUP":

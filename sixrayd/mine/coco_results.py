@@ -9,7 +9,7 @@ from sixrayd.core.documents import TooManyError, parse_json
 from sixrayd.core.errors import AnnotationError
 from sixrayd.core.files import open_plain
 from sixrayd.core.findings import Flaw
-from sixrayd.datasets.coco_json import key_of
+from sixrayd.datasets import coco_json
 
 MAX_BYTES = 512 << 20  # of a JSON file or a zip
 # Reasons, beside what any set may have.
@@ -125,15 +125,8 @@ def edges_of(bbox: Any) -> tuple[float, float, float, float]:
 
 def number_of(value: Any) -> float:
     """A number as JSON has it; NaN where it is none, or too large for one."""
-    try:
-        return float(value) if _is_number(value) else math.nan
-    except OverflowError:
-        return math.nan
+    return math.nan if isinstance(value, str) else coco_json.number_of(value)
 
 
 def _is_id(value: Any) -> TypeGuard[int | str]:
-    return isinstance(value, int | str) and key_of(value) is not None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | str) and coco_json.key_of(value) is not None

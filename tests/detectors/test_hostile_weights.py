@@ -132,6 +132,9 @@ _ORDERED = b"\x80\x02ccollections\nOrderedDict\nq\x00"
 _COPIED = _ORDERED + _LIST + b"\x85q\x01](" + b"h\x00h\x01R" * 2_000 + b"e."
 _GIVEN = _ORDERED + _LIST + b"\x85Rq\x01h\x00)R" + b"h\x01b" * 2_000 + b"."
 _KEYS = b"\x80\x02(" + b"K\x01" * 90_000 + b"tq\x01}" + b"h\x01Ns" * 20_000 + b"."
+# The tuple is counted while its list is empty.
+_LATER = _ORDERED + b"]q\x02\x85q\x01h\x02" + _LIST[1:] + b"](" + b"h\x00h\x01R" * 2_000 + b"e."
+LATER = "not readable weights (it adds to what another value holds; save it by torch.save)"
 AGAIN = "not readable weights (it makes the same values again and again; save it by torch.save)"
 
 
@@ -152,6 +155,7 @@ VIEW = torch.zeros(1).expand(1 << 27)
         ({"a": _Zeros()}, None, MORE),
         (_NESTED, None, "not readable weights (it holds a tuple of more than 100000 values)"),
         (_COPIED, None, AGAIN),
+        (_LATER, None, LATER),
         (_GIVEN, None, AGAIN),
         (_KEYS, None, AGAIN),
         ({"a": torch.zeros(9)}, _packed, "not readable weights (its parts are packed, or overlap"),
