@@ -382,7 +382,7 @@ PARSERS = {
         read_backup,
         wrap=lambda data: gzip.compress(data, 1),
     ),
-    "weights": Parser("a.pth", lambda random: random.choice(weights()), read_weights),
+    "weights": Parser("a.pth", lambda random: random.choice(weights()), read_weights, slow=True),
     "keras": Parser("a.h5", lambda random: keras(), lambda path: read_keras_weights(path, KERAS)),
     "yolo names": Parser("data.yaml", one_of(YOLO["data.yaml"]), read_yolo),
     "yolo rows": Parser("a.txt", one_of(YOLO["labels/a.txt"]), read_yolo),

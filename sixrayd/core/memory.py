@@ -21,6 +21,7 @@ _LEAST = 256 << 20  # bytes; with fewer, libraries do not even load
 _SIZE = re.compile(r"(\d{1,6})\s*([MGT])I?B?", re.IGNORECASE)
 _SPARE = 16 << 20  # bytes; where fewer are left, nothing small can be had for sure either
 _PEAK = re.compile(r"^VmPeak:\s*(\d+) kB", re.MULTILINE)
+_OWN = re.compile(r"^VmData:\s*(\d+) kB", re.MULTILINE)  # which the limit counts
 # As seen of torch and OpenVINO, of oneDNN within both, of OpenVINO and ONNX Runtime.
 _NONE_LEFT = re.compile(
     "can't alloc|could not create a primitive(?! descriptor)|Failed to allocate"
@@ -84,6 +85,16 @@ def keep_within(most_bytes: int) -> None:
     _before.append(soft)
     limits = (each for each in (soft, hard) if each != resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_DATA, (min([most_bytes, *limits]), hard))
+
+
+def grow_by(most_bytes: int) -> None:
+    """Have this process take so much more than it has already; a lower limit stays.
+
+    Nothing where a system has no /proc, and no such limit either.
+    """
+    with suppress(OSError):
+        if found := _OWN.search(Path("/proc/self/status").read_text()):
+            keep_within((int(found[1]) << 10) + most_bytes)
 
 
 def set_free(process_id: int = 0) -> None:

@@ -108,11 +108,6 @@ def opened_zip(file: IO[bytes]) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def said_place(file: IO[bytes]) -> int:
-    """Where a zip's list of files begins, as its end says; zipfile believes the list's length."""
-    return int(zipfile._EndRecData(file)[zipfile._ECD_OFFSET])  # type: ignore[attr-defined]
-
-
 def member_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance) -> bytes:
     """What a file of a zip holds, no more bytes than it says; these are taken at once.
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn import Parameter
 
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import CheckpointError, printable
@@ -315,21 +316,23 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a broken pickle fails in whatever way its bytes lead to
         first = _guess(head) or str(error).partition(". ")[0].partition("\n")[0]
         raise CheckpointError(f"{path}: not readable weights ({first})") from error
+    # By the functions of `dict` and `Tensor`, since a file may give its own ones other meanings.
     for wrapping in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
-            content = content[wrapping]
-    if not isinstance(content, Mapping) or not content:
+        if isinstance(content, dict) and isinstance(inner := dict.get(content, wrapping), dict):
+            content = inner
+    if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path}: holds no table of tensors")
     weights, said = {}, 0
-    for key, tensor in content.items():
-        if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(f"{path}: {printable(repr(key), 100)}: need a tensor with a name")
+    for key, tensor in dict.items(content):
+        if not isinstance(key, str) or type(tensor) not in (Tensor, Parameter):
+            name = printable(repr(key) if isinstance(key, str) else str(type(key)), 100)
+            raise CheckpointError(f"{path}: {name}: need a tensor with a name")
         if len(key) > _LONGEST:
             raise CheckpointError(
                 f"{path}: {printable(repr(key), 100)}: a name of {len(key):,} signs, at most "
                 f"{_LONGEST} are read"
             )
-        if not _is_plain(tensor):
+        if not _is_plain(tensor := Tensor.detach(tensor)):
             raise CheckpointError(
                 f"{path}: {printable(repr(key), 100)}: need a dense tensor, held whole"
             )

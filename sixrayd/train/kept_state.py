@@ -33,7 +33,7 @@ def fitting(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str,
         if (tensor.shape, tensor.dtype) != (place.shape, place.dtype):
             expected = f"expected {place.dtype} of {[*place.shape]}"
             raise ValueError(f"{key}: {tensor.dtype} of {[*tensor.shape]}, {expected}")
-        if not bool(tensor.isfinite().all()):
+        if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{key}: holds values that are not finite")
     return {key: found[key] for key in own}
 
