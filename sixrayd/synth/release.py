@@ -91,7 +91,7 @@ def _clear_begun(out: Path, truth: Path) -> None:
     begun = [left for left in (_beside(out), _replaced(out)) if left.is_dir()]
     if any(place.is_dir() for place in (truth, _beside(truth), _replaced(truth))):
         for left in begun:
-            shutil.rmtree(left, ignore_errors=True)
+            _drop(left)
     for left in begun:
         if left.is_dir() and any(left.iterdir()):
             raise ReleaseError(
@@ -150,13 +150,20 @@ def _growing(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder`; what it replaces is gone afterwards."""
     make_folder(folder.parent)
     beside = _beside(folder)
-    shutil.rmtree(beside, ignore_errors=True)
+    _drop(beside)
     beside.mkdir()
     try:
         yield beside
     finally:
         for left in (beside, _replaced(folder)):
-            shutil.rmtree(left, ignore_errors=True)
+            _drop(left)
+
+
+def _drop(folder: Path) -> None:
+    """Remove what a run left, as far as it can be; nothing that is no folder, for which, if it is
+    a pipe, `rmtree` would wait."""
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_all(folder: Path) -> None:
@@ -169,7 +176,7 @@ def _sync_all(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     """Have a folder gone whole or not at all."""
     if folder.exists():
-        shutil.rmtree(_replaced(folder), ignore_errors=True)
+        _drop(_replaced(folder))
         _rename(folder, _replaced(folder))
 
 

@@ -25,6 +25,7 @@ from sixrayd.core.staging import sole_writer
 from sixrayd.core.voc import read_voc
 from sixrayd.synth import SynthResult, SynthSettings, synthesize
 from sixrayd.synth.command import synth
+from tests.limits import within
 from tests.power_cuts import results, survived
 from tests.processes import started
 
@@ -310,6 +311,17 @@ def test_a_download_of_sixray_where_a_release_grows_is_left_alone(tmp_path, end)
         "begun there; name another folder"
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [fetched]
+
+
+@pytest.mark.parametrize("name", ["sixray.partial", "sixray-truth.partial", "sixray.replaced"])
+def test_a_pipe_where_a_release_grows_is_not_waited_for(tmp_path, name) -> None:
+    out = tmp_path / "sixray"
+    synthesize(out, TINY)
+    os.mkfifo(tmp_path / name)
+    with within(60, name), pytest.raises(WorkspaceError, match="name another place, or move aside"):
+        synthesize(out, TINY, force=True)
+    assert (tmp_path / name).is_fifo()
+    assert (out / "SHA256SUMS").exists()
 
 
 def test_no_release_is_there_without_its_truth(tmp_path) -> None:
