@@ -51,7 +51,7 @@ from sixrayd.statistics.population import POPULATION_SCHEMA
 from sixrayd.statistics.sampling import SamplingPlan
 from sixrayd.statistics.settings import BoundSettings
 from sixrayd.verify.stage import verify
-from tests.limits import address_space, within
+from tests.limits import TooLate, address_space, within
 from tests.releases import jpeg, plain_tar, voc
 
 FEW = 40  # cases of a parser in `make test`
@@ -437,7 +437,7 @@ def test_any_other_error_than_ours_fails(
 
 
 def test_what_takes_too_long_fails() -> None:
-    with pytest.raises(TimeoutError, match=r"^a case: more than 1 s$"), within(1, "a case"):
+    with pytest.raises(TooLate, match=r"^a case: more than 1 s$"), within(1, "a case"):
         while True:
             pass
 
