@@ -415,10 +415,11 @@ class Judgement:
 
     def _with_more_queue(self, state: ReviewState, hidden: int) -> ReviewState:
         """A review with as many more of its queue as are to be strewn in, to hide these."""
-        limit, left = state.options.get("limit"), self.reviews.not_sent(state.name)
-        if not isinstance(limit, int) or not left:
+        limit = state.options.get("limit")
+        if not isinstance(limit, int):
             return state
-        return replace(state, options={**state.options, "limit": limit + min(left, hidden)})
+        more = self.reviews.hiding(state.name, hidden)
+        return replace(state, options={**state.options, "limit": limit + more})
 
     def _adjudicate(self, state: ReviewState) -> str:
         return f"sixrayd review adjudicate{self._name(state)}{where_of(state)}"

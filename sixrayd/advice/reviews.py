@@ -160,12 +160,23 @@ class Reviews:
 
     def not_sent(self, mining: str) -> int:
         """Flagged images that were neither sent in the mining's review nor decided in any."""
+        sent = {row["image_id"] for row in self._tasks(self.workspace.folder("review", mining))}
+        return len(self._flagged(mining) - sent - self.said.keys())
+
+    def hiding(self, mining: str, strewn: int) -> int:
+        """Images of a mining's queue that hide so many others, and the planted ones that each part
+        of the queue brings; at most all that were not sent.
+        """
+        left, flagged = self.not_sent(mining), len(self._flagged(mining))
+        folder = self.workspace.folder("review", mining)
+        own = flagged - len(_ids(folder / "planted" / "planted.parquet"))
+        return min(left, -(-strewn * flagged // own)) if own > 0 else left
+
+    def _flagged(self, mining: str) -> set[str]:
         path = self.workspace.folder("mine", mining) / "candidates.parquet"
         if not path.exists():
-            return 0
-        flagged = set(pc.unique(read_table(path, CANDIDATE_SCHEMA)["image_id"]).to_pylist())
-        sent = {row["image_id"] for row in self._tasks(self.workspace.folder("review", mining))}
-        return len(flagged - sent - self.said.keys())
+            return set()
+        return set(pc.unique(read_table(path, CANDIDATE_SCHEMA)["image_id"]).to_pylist())
 
     def server_is_up(self) -> bool:
         """Whether the workspace's own server runs; see `review.label_studio.server`. Another user's

@@ -5,6 +5,8 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.advice.next_step import Judgement, Step, echo_next
@@ -295,6 +297,14 @@ def test_spot_checks_are_sent_with_as_many_more_of_the_queue_to_hide_them(tmp_pa
         build_mine(workspace, "rfb", [f"N{n:07d}" for n in range(1, 8)])
         why = "2 images drawn or planted, not sent"
         assert step(workspace) == Step("sixrayd review push --limit 6", why)
+
+        # Of each fourteen of the queue, six hide planted ones that go with them.
+        build_mine(workspace, "rfb", [f"N{n:07d}" for n in range(1, 15)])
+        planted = workspace.folder("review", "rfb") / "planted" / "planted.parquet"
+        planted.parent.mkdir()
+        names = ["N0000001", *(f"N{n:07d}" for n in range(800, 805))]  # of which one was sent
+        pq.write_table(pa.table({"image_id": names}), planted)
+        assert step(workspace) == Step("sixrayd review push --limit 8", why)
 
 
 def test_conflicts_go_to_the_adjudicator_and_then_wait_for_him(tmp_path):
