@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sixrayd.core.files import open_plain
+from sixrayd.core.files import check_plain, open_plain
 from sixrayd.core.memory import check_free, grow_by, is_of_memory
 
 _SAVE = "save its state_dict alone, by torch.save"
@@ -44,6 +44,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def _load(path: Path) -> Any:
+    check_plain(path)
     with warnings.catch_warnings(action="ignore"):  # torch asks to be told of strange protocols
         return torch.load(path, map_location="cpu", weights_only=True)
 
