@@ -75,20 +75,20 @@ def proof_of(workspace: Workspace, planted: int, *, known: bool = False) -> Proo
     Args:
         known: known positives are meant, beside which projections count no more.
     """
-    evidence, alpha = _newest_evidence(workspace)
+    evidence, alpha, left = _newest_evidence(workspace)
     half = planted // 2
     shown = Sensitivity(1.0, half, half)
     level = AlphaSplit.of(alpha, shown, shown).sensitivity_reviewed
     hits = np.array([half, int(_MOST_FOUND * half)])
     lower = sensitivity_lower(hits, np.array([half, half]), level) if half else np.zeros(2)
-    left = left_then = None
+    left_then = None
     if evidence is not None:
         then = replace(
             evidence,
             with_proposals=_added(evidence.with_proposals, half, known),
             without_proposals=_added(evidence.without_proposals, half, known),
         )
-        left, left_then = bound_of(evidence, alpha).upper, bound_of(then, alpha).upper
+        left_then = bound_of(then, alpha).upper
     return Proof(planted, level, float(lower[0]), float(lower[1]), left, left_then)
 
 
@@ -100,17 +100,18 @@ def _added(before: Sensitivity, found: int, known: bool) -> Sensitivity:
 
 def _newest_evidence(
     workspace: Workspace,
-) -> tuple[MissedEvidence | PlannedEvidence | None, float]:
-    """What the newest estimate was computed from, and its chance of being wrong."""
+) -> tuple[MissedEvidence | PlannedEvidence | None, float, int | None]:
+    """What the newest estimate was computed from, its chance of being wrong, and its bound."""
     for name in reversed(workspace.names("estimate")):
         path = workspace.folder("estimate", name) / "estimate.json"
         try:
             document = parse_json(plain_text(path))
             alpha = round(1 - float(document["settings"]["confidence"]), 12)
-            return _evidence(document["evidence"]), alpha
+            evidence = _evidence(document["evidence"])
+            return evidence, alpha, bound_of(evidence, alpha).upper
         except (OSError, SettingsError, WorkspaceError, *NONSENSE):
             continue  # another version's, or broken; nothing hangs on it
-    return None, _ALPHA
+    return None, _ALPHA, None
 
 
 def _evidence(document: Mapping[str, Any]) -> MissedEvidence | PlannedEvidence:

@@ -17,6 +17,7 @@ from sixrayd.statistics.belief import Belief
 ORDERED = (Kind.CANDIDATE, Kind.DUPLICATE, Kind.POSITIVE)
 MOST_BOXES = 3  # tasks with more proposals are timed together with these
 UNMEASURED_S = 10.0  # a task's time before the first decision
+_LEAST_S = 1e-3  # faster nobody answers, whatever a server says
 BREAK = 10.0  # a time beyond so many medians is a break, and counts as so many
 PRIOR_DECISIONS = 20.0  # what is believed beforehand weighs as so many decisions in each bin
 PRIOR_TIMES = 10.0  # and the mean time of all tasks as so many of one kind and number of proposals
@@ -149,7 +150,7 @@ def task_seconds(past: Iterable[Past]) -> dict[tuple[Kind, int], float]:
     (n × mean + PRIOR_TIMES × mean of all) / (n + PRIOR_TIMES).
     """
     timed = [each for each in past if each.seconds > 0]
-    times = np.array([each.seconds for each in timed])
+    times = np.array([max(each.seconds, _LEAST_S) for each in timed])
     times = np.minimum(times, BREAK * np.median(times)) if timed else times
     overall = float(times.mean()) if timed else UNMEASURED_S
     cells: dict[tuple[Kind, int], list[float]] = defaultdict(list)

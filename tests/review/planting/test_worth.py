@@ -7,6 +7,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.review.planting.worth import proof_of
 from tests.workspaces import finish
 
+BLOCK = ("pool", "checks", "finds", "found_since")
 SIDE = {"stated": 1.0, "planted": None, "hits": 0}
 EVIDENCE = {
     "reviewed": 500,
@@ -67,3 +68,14 @@ def test_more_of_what_is_measured_already_helps(tmp_path):
 @pytest.mark.parametrize("odd", [{"reviewed": -1}, {"strata": [{}]}, {"looks": {}}, {"more": 1}])
 def test_a_strangers_estimate_counts_as_none(tmp_path, odd):
     assert proof_of(estimated(tmp_path, **odd), 300).left is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"with_proposals": {**SIDE, "planted": {}}},
+        {"strata": [{"name": "a", "pool_now": 0, "blocks": [dict.fromkeys(BLOCK, 10**30)]}]},
+    ],
+)
+def test_an_estimate_that_gives_no_bound_is_none(tmp_path, changed):
+    assert proof_of(estimated(tmp_path, **changed), 6) == proof_of(Workspace(tmp_path / "no"), 6)

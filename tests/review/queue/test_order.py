@@ -212,6 +212,10 @@ def test_times_by_kind_and_number_of_boxes():
     assert times[Kind.DUPLICATE, 3] == pytest.approx(mean)
 
 
+def test_a_time_that_nobody_answers_in_counts_as_a_thousandth_of_a_second():
+    assert min(task_seconds([past(boxes=0, seconds=1e-320)] * 30).values()) == pytest.approx(0.001)
+
+
 def test_groups_come_whole_where_their_finds_per_second_put_them():
     waiting = [
         item("a", 0.9, group="bag"),
