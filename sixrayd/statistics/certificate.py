@@ -45,6 +45,7 @@ FORMAT = 4
 # 1 knows no planned looks, 2 neither one set nor odds ratios, 3 no false finds.
 _READ = (1, 2, 3, FORMAT)
 GAMMAS = (1.0, 2.0, 4.0)  # odds ratios that a bound is shown at
+_TEXTS = ("name", "signed_by", "signed_at", "commitment", "version")
 _MOST_DRAWS, _MOST_STRATA = 1000, 100
 _MOST_PLANTED = 10_000
 _MOST_IMAGES = 3_000_000  # negatives; each takes half a kilobyte
@@ -141,6 +142,9 @@ class Statement:
                     f"{STATEMENT}: format {document['format']}, expected up to {FORMAT}; take the "
                     "version of sixrayd that it names"
                 )
+            for name in _TEXTS:
+                if not isinstance(text := document.get(name, ""), str):
+                    raise ValueError(f"{name} {text!r:.20}: expected a text")
             settings = document["settings"]
             settings = {**settings, "one_set": document["format"] >= 3}
             rule = Rule(settings["consensus"])

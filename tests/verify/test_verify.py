@@ -271,6 +271,10 @@ def shift(key, value):
         (shift("files", {}), "statement.json: names [] as its parts"),
         (shift("format", 9), "statement.json: format 9, expected up to 4"),
         (lambda said: said.pop("signed_by"), "statement.json: not a statement"),
+        (
+            lambda said: said.update(signed_by=["a", "b"]),
+            "statement.json: not a statement (signed_by ['a', 'b']: expected a text)",
+        ),
     ],
 )
 def test_a_changed_statement_is_refused(file, change, message):
