@@ -1,7 +1,5 @@
 """Priors of any shape: placed by stride, made once."""
 
-import time
-
 import pytest
 import torch
 
@@ -50,30 +48,3 @@ def test_a_shape_seen_before_costs_nothing():
     assert first is second
     assert first.shape == other.shape
     assert not torch.equal(first, other)
-
-
-def test_new_priors_are_cheap_beside_a_forward_pass():
-    torch.set_num_threads(1)  # or a machine of many cores is asked for more
-    # rfb-small's pass is some thirty times cheaper than rfb512's, so the bound is generous there.
-    detector = rfb_small(2).eval()
-    x = torch.zeros(1, 3, 384, 384)
-    shapes = ((48, 48), (24, 24), (12, 12))
-
-    def forward():
-        with torch.inference_mode():
-            detector.sources(x)
-
-    def new():
-        make_priors.cache_clear()
-        make_priors(detector.plan, shapes, (384, 384))
-
-    assert _fastest(new) < 0.2 * _fastest(forward)
-
-
-def _fastest(work):
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
