@@ -91,12 +91,16 @@ class Calls:
         url = f"{self.connection.url}/{path}"
         return self._http.request(method, url, headers=headers, **sent)
 
-    def asked(self, path: str, **params: Any) -> Any:
+    def asked(self, path: str, method: str = "GET", said: Any = None, **params: Any) -> Any:
         """What the server says, as plain JSON; within `translated`, as the SDK's calls are.
 
         The SDK makes a model of each object: of a million empty ones, in minutes and gigabytes.
+
+        Args:
+            said: what is sent, as plain JSON.
         """
-        return parse_json(_succeeded(self._answer("GET", path, params=params)).content)
+        sent = {} if said is None else {"json": said}
+        return parse_json(_succeeded(self._answer(method, path, params=params, **sent)).content)
 
     def patiently(self, call: Callable[[], T], within_s: float = 0.0) -> T:
         """What a call gives that may be repeated without harm; see `translated`."""

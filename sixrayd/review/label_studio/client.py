@@ -114,23 +114,22 @@ class LabelStudio:
             labelling: XML.
             instruction: HTML.
         """
+        said = {
+            "title": title[:50],
+            "description": f"Made by sixrayd; {_KEPT} {key}",
+            "label_config": labelling,
+            "expert_instruction": instruction,
+            "show_instruction": True,
+            "show_collab_predictions": True,
+            "sampling": "Sequential sampling",
+        }
         with self.calls.translated():
-            project = self.calls.sdk.projects.create(
-                title=title[:50],
-                description=f"Made by sixrayd; {_KEPT} {key}",
-                label_config=labelling,
-                expert_instruction=instruction,
-                show_instruction=True,
-                show_collab_predictions=True,
-                sampling="Sequential sampling",
-            )
-            return number_of(project.id)
+            return number_of(self.calls.asked("api/projects/", "POST", said)["id"])
 
     def set_instruction(self, project: int, instruction: str) -> None:
         """Replace the HTML that a project's reviewers are told."""
-        self.calls.patiently(
-            lambda: self.calls.sdk.projects.update(project, expert_instruction=instruction)
-        )
+        place, said = f"api/projects/{project}/", {"expert_instruction": instruction}
+        self.calls.patiently(lambda: self.calls.asked(place, "PATCH", said))
 
     def shown_version(self, project: int) -> str:
         """The version of the predictions that a project shows; empty before it has any."""
@@ -153,9 +152,9 @@ class LabelStudio:
         def look() -> None:
             storages = self.calls.asked("api/storages/localfiles/", project=project)
             if not any(storage["path"] == path for storage in storages):
-                self.calls.sdk.import_storage.local.create(
-                    project=project, path=path, title="candidates", use_blob_urls=True
-                )
+                said = {"project": project, "path": path, "title": "candidates"}
+                said["use_blob_urls"] = True
+                self.calls.asked("api/storages/localfiles/", "POST", said)
 
         self.calls.patiently(look)
 
@@ -185,13 +184,10 @@ class LabelStudio:
             Their numbers, in the same order.
         """
         with self.calls.translated():
-            answer = self.calls.sdk.projects.import_tasks(
-                id=project,
-                request=list(tasks),
-                commit_to_project=True,
-                return_task_ids=True,
-            )
-            numbers = [number_of(number) for number in answer.task_ids]
+            place = f"api/projects/{project}/import"
+            wanted = {"commit_to_project": True, "return_task_ids": True}
+            answer = self.calls.asked(place, "POST", list(tasks), **wanted)
+            numbers = [number_of(number) for number in answer["task_ids"]]
             if not len(set(numbers)) == len(numbers) == len(tasks):
                 raise ValueError("another number of tasks, or two of one number")
             return numbers
@@ -254,13 +250,13 @@ class LabelStudio:
     ) -> tuple[ServerTask, ...]:
         filters = {"conjunction": "or", "items": list(items)}
         title = f"{_EXPORT} {datetime.now(UTC).isoformat(timespec='seconds')}"
-        shown = self.calls.sdk.views.create(
-            project=project, data={"title": title, "filters": filters}
-        )
-        view, exports = number_of(shown.id), self.calls.sdk.projects.exports
+        shown = {"project": project, "data": {"title": title, "filters": filters}}
+        view = number_of(self.calls.asked("api/dm/views/", "POST", shown)["id"])
+        exports, place = self.calls.sdk.projects.exports, f"api/projects/{project}/exports/"
         with self._removed(lambda: self.calls.sdk.views.delete(str(view))):
-            made = exports.create(project, title=title, task_filter_options={"view": view})
-            export = number_of(made.id)  # a text might lead to something else
+            made = {"title": title, "task_filter_options": {"view": view}}
+            # a text might lead to something else
+            export = number_of(self.calls.asked(place, "POST", made)["id"])
             with self._removed(lambda: exports.delete(project, export)):
                 return read_tasks(exports.download(project, export))
 
@@ -317,12 +313,9 @@ class LabelStudio:
             Its number.
         """
         with self.calls.translated():
-            made = self.calls.sdk.annotations.create(
-                id=task,
-                result=[dict(region) for region in regions],
-                lead_time=lead_time_s,
-            )
-            return int(made.id)
+            said = {"result": [dict(region) for region in regions], "lead_time": lead_time_s}
+            made = self.calls.asked(f"api/tasks/{task}/annotations/", "POST", said)
+            return int(made["id"])
 
     def sign_up_page(self, *, renew: bool = False) -> str:
         """The server's invitation: whoever has this address can sign up.
