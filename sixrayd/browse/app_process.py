@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -16,11 +17,24 @@ from sixrayd.browse.lifeline import when_it_breaks
 from sixrayd.browse.media import ShardImages
 
 
+class BoundLog(logging.Filter):
+    """Has a log on stderr begin anew where it is long: who comes without a token, but with an odd
+    request, adds a traceback of the server to it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass everything on."""
+        if stat.S_ISREG((found := os.fstat(2)).st_mode) and found.st_size > LONGEST_LOG:
+            os.ftruncate(2, 0)  # whoever writes to it appends
+        return True
+
+
 def _main() -> None:
     """Serve what the first line of the input says, on a socket that is open already."""
     orders = json.loads(sys.stdin.buffer.readline())
     images = ShardImages.of(Path(orders["workspace"]))
     app: Any = guarded(load_app(), orders["token"], orders["hosts"], images.read)
+    logging.getLogger("asyncio").addFilter(BoundLog())  # which tells of broken connections
     config = Config()
     config.bind = [f"fd://{orders['socket']}"]
     when_it_breaks(lambda: os._exit(0))  # pages hold connections open, and nothing is unsaved here

@@ -25,7 +25,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     make_file(log)
-    with log.open("wb") as said:
+    with log.open("ab") as said:  # which `BoundLog` may empty
         process = subprocess.Popen(  # noqa: S603 - our own words, no shell
             module_command(module, *words),
             stdin=subprocess.PIPE,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sixrayd.core.answers import PLAIN, packed_as, unread_redirect
+from sixrayd.core.answers import PLAIN, NoCookies, packed_as, unread_redirect
 from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
@@ -327,7 +327,9 @@ def web_client() -> Iterator[httpx.Client]:
     """A client that follows redirects, but none from https to another scheme."""
     hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade, unread_redirect]}
     limits = httpx.Limits(max_keepalive_connections=0)  # see `Pace`
-    with httpx.Client(limits=limits, follow_redirects=True, event_hooks=hooks) as client:
+    with httpx.Client(
+        limits=limits, cookies=NoCookies(), follow_redirects=True, event_hooks=hooks
+    ) as client:
         yield client
 
 

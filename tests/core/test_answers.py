@@ -30,6 +30,19 @@ def test_the_body_of_a_redirect_is_not_read(tmp_path, client):
             assert [step.content for step in answer.history] == [b""]
 
 
+@pytest.mark.parametrize("client", [web_client, weights_client])
+def test_no_server_has_its_cookies_kept(tmp_path, client):
+    """They would be sent back with each request, thousands more each time."""
+    (tmp_path / "there").write_text("found")
+    with serving(tmp_path) as server, client() as asking:
+        many = {"Set-Cookie": "a=b", "Location": "there"}
+        server.odd["here"] = [Odd(302, many)]
+        server.odd["there"] = [Odd(200, many, b"found")]
+        assert asking.get(server.url + "here").text == "found"
+        request = asking.build_request("GET", server.url)
+    assert (len(asking.cookies.jar), request.headers.get("cookie")) == (0, None)
+
+
 def test_nor_by_a_client_of_label_studio(tmp_path):
     with serving(tmp_path) as server:
         moved = Odd(302, {"Location": "/there"}, b"x" * 9999)
