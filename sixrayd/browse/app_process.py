@@ -13,20 +13,8 @@ from hypercorn.config import Config
 
 from sixrayd.browse.fiftyone_adapter import load_app
 from sixrayd.browse.guard import guarded
-from sixrayd.browse.lifeline import when_it_breaks
+from sixrayd.browse.lifeline import BoundLog, when_it_breaks
 from sixrayd.browse.media import ShardImages
-
-
-class BoundLog(logging.Filter):
-    """Has a log on stderr begin anew where it is long: who comes without a token, but with an odd
-    request, adds a traceback of the server to it.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Pass everything on."""
-        if stat.S_ISREG((found := os.fstat(2)).st_mode) and found.st_size > LONGEST_LOG:
-            os.ftruncate(2, 0)  # whoever writes to it appends
-        return True
 
 
 def _main() -> None:
@@ -34,7 +22,7 @@ def _main() -> None:
     orders = json.loads(sys.stdin.buffer.readline())
     images = ShardImages.of(Path(orders["workspace"]))
     app: Any = guarded(load_app(), orders["token"], orders["hosts"], images.read)
-    logging.getLogger("asyncio").addFilter(BoundLog())  # which tells of broken connections
+    logging.getLogger("asyncio").addFilter(BoundLog())  # whom anybody has write there
     config = Config()
     config.bind = [f"fd://{orders['socket']}"]
     when_it_breaks(lambda: os._exit(0))  # pages hold connections open, and nothing is unsaved here

@@ -1,5 +1,6 @@
 """Processes that end with the one that started them, however that ends: its pipe closes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,10 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from sixrayd.core.children import module_command
-from sixrayd.core.files import make_file
+from sixrayd.core.files import make_file, open_to_append
 from sixrayd.core.memory import set_free
 
 _PATIENCE_S = 10.0
+LONGEST_LOG = 64 << 20  # bytes
+
+
+class BoundLog(logging.Filter):
+    """Has the log of such a process begin anew where it is long.
+
+    Who has no token adds to it, too: an odd request of 70 bytes a traceback of 3 kB.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass everything on."""
+        if os.fstat(2).st_size > LONGEST_LOG:
+            os.ftruncate(2, 0)  # whoever writes to it appends
+        return True
 
 
 def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
@@ -25,7 +40,7 @@ def start(module: str, words: Sequence[str], log: Path, **options: Any) -> subpr
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     make_file(log)
-    with log.open("ab") as said:  # which `BoundLog` may empty
+    with open_to_append(log) as said:
         process = subprocess.Popen(  # noqa: S603 - our own words, no shell
             module_command(module, *words),
             stdin=subprocess.PIPE,

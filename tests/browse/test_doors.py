@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from sixrayd.browse.guard import COOKIE
+from sixrayd.browse.lifeline import LONGEST_LOG
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
 from tests.processes import ran, started
@@ -191,6 +192,20 @@ def test_a_web_page_elsewhere_gets_nothing(shown):
     assert shown.ask(f"/?token={shown.token[:-1]}", cookie=False).status_code == 403
     entered = shown.ask(f"/datasets/x?token={shown.token}", cookie=False)
     assert (entered.status_code, entered.headers["location"]) == (303, "./x")
+
+
+def test_who_has_no_token_does_not_fill_the_disk(shown):
+    """By what its server cannot read, of which it writes a traceback each time."""
+    log = shown.root / "browse/app.log"
+    os.truncate(log, LONGEST_LOG + 1)
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", shown.port), timeout=60) as odd:
+        odd.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + upgrade)
+        while odd.recv(1 << 12):
+            pass
+    shown.ask("/")  # after which the first has been told
+    assert "binascii.Error" in log.read_text()
+    assert log.stat().st_size < 1 << 16
 
 
 def test_a_second_one_of_the_same_workspace_is_refused(shown):
