@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sixrayd.core.classes import ClassList
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
-from sixrayd.core.files import check_lines, plain_bytes, why
+from sixrayd.core.files import TOO_MUCH, Reading, check_lines, plain_bytes, why
 from sixrayd.core.image_ids import image_id
 from sixrayd.core.progress import progress
 from sixrayd.core.records import (
@@ -25,7 +25,8 @@ from sixrayd.core.records import (
     Source,
     Split,
 )
-from sixrayd.core.shards import ShardWriter
+from sixrayd.core.shards import MAX_IMAGE_BYTES, ShardWriter
+from sixrayd.core.table_builder import TableBuilder
 from sixrayd.core.tables import read_table, write_table
 from sixrayd.core.voc import MAX_BYTES, VocAnnotation, names_in, read_voc
 from sixrayd.core.workspace import Run, Workspace
@@ -267,7 +268,7 @@ def load_sets(workspace: Workspace) -> dict[str, str]:
 @_whole()
 def _read(
     tree: VocTree, workspace: Workspace, classes: ClassList, sides: Mapping[str, Split]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], int]:
+) -> tuple[list[dict[str, Any]], pa.Table, pa.Table, int]:
     images = tree.images()
     missing = sorted(sides.keys() - images.keys())
     if missing:
@@ -275,19 +276,20 @@ def _read(
             f"{tree.root / 'JPEGImages'}: {len(missing)} listed images are missing, "
             f"first {missing[0]}"
         )
-    rows, boxes, origins, skipped = [], [], [], 0
+    boxes, origins = TableBuilder(ANNOTATION_SCHEMA), TableBuilder(ORIGIN_SCHEMA)
+    rows, skipped, reading = [], 0, Reading()
     with ShardWriter(workspace.shards, "images") as writer, progress() as bar:
         task = bar.add_task("reading the tree", total=len(sides), note="")
         for image_id in sorted(sides):
             bar.advance(task)
-            data = plain_bytes(images[image_id])
+            data = _taken(images[image_id], MAX_IMAGE_BYTES, reading)
             pixels = decode_rgb(data, str(images[image_id]))
             size_wh = (pixels.shape[1], pixels.shape[0])
             path = tree.root / "Annotations" / f"{image_id}.xml"
             if not path.exists():
                 skipped += 1
                 continue
-            annotation = _annotation(path, classes, size_wh)
+            annotation = _annotation(path, classes, size_wh, reading)
             shard, offset, size = writer.add(image_id, data)
             rows.append(
                 {
@@ -306,14 +308,23 @@ def _read(
                 }
             )
             for box, origin in _box_rows(annotation):
-                boxes.append(box)
-                origins.append({"box_id": box["box_id"], "origin": origin})
-    return rows, boxes, origins, skipped
+                boxes.add(box)
+                origins.add({"box_id": box["box_id"], "origin": origin})
+    return rows, boxes.table(), origins.table(), skipped
 
 
-def _annotation(path: Path, classes: ClassList, size_wh: tuple[int, int]) -> VocAnnotation:
+def _taken(path: Path, most: int, reading: Reading) -> bytes:
+    """A file's bytes, which come to lie in a shard, holes and what is linked often as well."""
+    if not reading.takes(path):
+        raise WorkspaceError(f"{path}: {TOO_MUCH} in the tree; put files of their own there")
+    return plain_bytes(path, most)
+
+
+def _annotation(
+    path: Path, classes: ClassList, size_wh: tuple[int, int], reading: Reading
+) -> VocAnnotation:
     try:
-        return read_voc(plain_bytes(path), path.name, classes, size_wh)
+        return read_voc(_taken(path, MAX_BYTES, reading), path.name, classes, size_wh)
     except AnnotationError as error:
         raise AnnotationError(f"{path.parent}: {error}") from error
 

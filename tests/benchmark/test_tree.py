@@ -194,6 +194,11 @@ def test_known_classes_keep_their_order_where_they_cover_the_tree(tree):
             ImageError,
             "{tree}/JPEGImages/A2.jpg: header cut short or broken after 3 bytes",
         ),
+        (
+            lambda t: os.truncate(t / "JPEGImages/A2.jpg", (64 << 20) + 1),
+            UnfitFileError,
+            "{tree}/JPEGImages/A2.jpg: more than 67108864 bytes",
+        ),
     ],
 )
 def test_broken_trees_get_one_clear_line(tree, tmp_path, damage, error, message):
@@ -202,6 +207,20 @@ def test_broken_trees_get_one_clear_line(tree, tmp_path, damage, error, message)
     with pytest.raises(error) as caught:
         ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
     assert str(caught.value).startswith(message.format(tree=tree))
+
+
+@pytest.mark.long
+def test_holes_by_many_links_do_not_fill_the_disk(tree, tmp_path):
+    """They come to lie in shards as bytes: 60 MiB for each name in a list."""
+    os.truncate(tree / "JPEGImages/A1.jpg", 60 << 20)
+    stems = [f"C{number:02d}" for number in range(18)]
+    for stem in stems:
+        (tree / f"JPEGImages/{stem}.jpg").symlink_to("A1.jpg")
+        (tree / f"Annotations/{stem}.xml").symlink_to("A1.xml")
+    (tree / "ImageSets/Main/trainval.txt").write_text("".join(f"{stem}\n" for stem in stems))
+    with pytest.raises(WorkspaceError, match=r"C1\d\.jpg: links and holes give over 100 times"):
+        ingest(VocTree(tree), Workspace(tmp_path / "data"), CLASSES)
+    assert not list((tmp_path / "data").rglob("*.tar"))
 
 
 def test_sides_by_a_given_split(tree, tmp_path):
