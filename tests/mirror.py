@@ -21,6 +21,7 @@ class Odd:
     body: bytes = b""
     cut: int = -1  # bytes after which the connection ends
     stall: bool = False  # says nothing more, instead
+    untold: bool = False  # how long it is; it ends with its connection
     drip: bytes = b""  # the raw answer; then an `a` now and then, for ever
 
 
@@ -107,7 +108,8 @@ class FileServer:
             request.send_header("ETag", tag)
         for key, value in odd.headers.items():
             request.send_header(key, value)
-        request.send_header("Content-Length", str(end - start))
+        if not odd.untold:
+            request.send_header("Content-Length", str(end - start))
         request.end_headers()
         if request.command == "HEAD":
             return

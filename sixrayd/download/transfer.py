@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -215,11 +215,23 @@ class HttpMirror:
             headers |= {"Range": f"bytes={done}-", "If-Range": seen}
         with self._patience.pace(self.name) as pace:
             try:
-                self._append_at(pace, file, part, most, done, seen, headers)
+                ends = self._append_at(pace, file, part, most, done, seen, headers)
             except httpx.HTTPError as error:
                 if pace.too_slow:
                     raise _AgainError(pace.too_slow) from error
                 raise
+        if not ends:
+            self._check_size(file, part)
+
+    def _check_size(self, file: str, part: Path) -> None:
+        """Ask how much there is: an answer that ends with its connection may be cut off anywhere.
+
+        Raises:
+            _AgainError: less came.
+        """
+        with suppress(AbsentError, ReleaseError):  # it does not say
+            if (size := self.size(file) or 0) > _size(part):
+                raise _AgainError(f"{_size(part)} of {size} bytes came")
 
     def _append_at(
         self,
@@ -230,12 +242,13 @@ class HttpMirror:
         done: int,
         seen: str,
         headers: dict[str, str],
-    ) -> None:
+    ) -> bool:
+        """Whether the answer says where it ends."""
         url, extensions = self._url(file), dict(pace.extensions)
         with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
             if answer.status_code == 416 and done:
                 _check_all_is_here(answer, part, done)
-                return
+                return True
             _check_status(answer)
             if answer.status_code == 206:
                 _check_resumed(answer, part, done, seen)
@@ -244,6 +257,7 @@ class HttpMirror:
             self._receive(answer, file, part, most, pace)
             if answer.status_code == 206:
                 _check_its_end(answer, part)
+            return not {"content-length", "transfer-encoding"}.isdisjoint(answer.headers)
 
     def _receive(
         self, answer: httpx.Response, file: str, part: Path, most: int, pace: Pace

@@ -62,6 +62,21 @@ def test_a_server_that_sends_less_of_the_rest_than_was_asked_for(tmp_path, serve
     assert asked == ["", *(f"bytes={start}-" for start in starts)]
 
 
+@pytest.mark.parametrize("head", [True, False])
+def test_an_answer_that_ends_with_its_connection_may_be_cut_off(tmp_path, server, head):
+    """A text would be taken for whole, with half of its lines."""
+    server.odd[NAME], server.head = [Odd(cut=300, untold=True), Odd(untold=True)], head
+
+    assert got(tmp_path, server) == ZIP
+    assert [how for name, how in server.asked if name == NAME] == ["", "bytes=300-"]
+
+
+def test_an_answer_of_untold_length_is_taken_where_nobody_says_more(tmp_path, server):
+    server.odd[NAME], server.sizes = [Odd(untold=True)], {NAME: 0}
+
+    assert got(tmp_path, server) == ZIP
+
+
 def test_no_more_comes_than_a_file_may_have(tmp_path, server, monkeypatch):
     monkeypatch.setattr(fetch, "MOST_SUMS", 1000)
     server.odd["SHA256SUMS"] = [Odd(200, {}, b"x" * 5000)]
