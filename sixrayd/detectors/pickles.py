@@ -6,10 +6,10 @@ import faulthandler
 import os
 import pickle
 import resource
-import select
 import signal
 import warnings
 from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def _tried(path: Path, size: int) -> str:
     os.close(writing)
     try:
         with os.fdopen(reading, encoding="utf-8") as answers:
-            done = select.select([answers], [], [], _WAIT + seconds)[0]
+            done = wait([answers.fileno()], _WAIT + seconds)
             said = answers.read() if done else ""
     finally:
         os.kill(child, signal.SIGKILL)
