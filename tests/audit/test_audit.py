@@ -475,7 +475,7 @@ def test_a_million_rows_take_columns_and_no_objects(workspace):
     assert [(kind.flaw, kind.count, len(kind.examples)) for kind in result.kinds] == [
         ("image that cannot be read", 20_000, 12)
     ]
-    assert peak < 4_000_000  # a dictionary a row takes more
+    assert peak < 7_000_000  # a dictionary a row takes 9 million at least
 
 
 @pytest.mark.parametrize("flaw", [{}, {"flaw": str(Flaw.NO_IMAGE)}], ids=["unnamed", "named"])
