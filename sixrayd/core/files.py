@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.errors import UnfitFileError, WorkspaceError
+from sixrayd.core.errors import SettingsError, UnfitFileError, WorkspaceError
 from sixrayd.core.growth import FACTOR, Allowance
 from sixrayd.core.storage import is_refusal, refusal
 
@@ -22,6 +23,7 @@ MOST_HOLES = 1 << 30  # bytes that any file may have of them
 MOST_LINES = 4_000_000  # of a text that is read in lines: a short one takes thirty times its bytes
 TOO_MUCH = "links and holes give over 100 times the bytes that are written"
 _NO_TEXT = "no text in UTF-8; put a good copy in its place, or remove it"
+_MARK_WITHIN = 1000  # bytes, by which a file of ours is known
 _BLOCK = 512  # bytes, of which a file's blocks on its disk are
 
 
@@ -118,6 +120,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def refuse_others(path: Path, mark: re.Pattern[bytes], what: str) -> None:
+    """Stop where the file that is to be replaced is somebody else's; an empty one is nobody's.
+
+    Args:
+        mark: what ours begin with.
+        what: ours are, for the message.
+
+    Raises:
+        SettingsError: it holds something else.
+        OSError: see `open_plain`.
+    """
+    if path.exists() and (start := read_plain(path, _MARK_WITHIN)) and not mark.match(start):
+        raise SettingsError(f"{path}: no {what} of sixrayd; name another file")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -25,6 +25,7 @@ from sixrayd.datasets.label_hash import LabelCounts, sorted_objects, without_pro
 from sixrayd.datasets.patches import ImagePatch, LabelPatch, Objects, Sides
 
 FORMAT = 1
+MARK = re.compile(rb'{"sixrayd_patch":')  # how a patch of any format begins
 _MOST_BYTES = 512 << 20  # of a file; a million images without a box take two fifths
 _MOST_PARTS = 8_000_000  # brackets: four an image, two a box, one a split; each 250 bytes of memory
 _MOST_LINE = 1 << 20

@@ -26,7 +26,7 @@ _PLACE = click.Path(exists=True, path_type=Path)
 @option("--classes", help="Compare these alone.  [default: all that the sets name]")
 @option("--images/--no-images", help="Compare images, too, or labels alone.")
 @option("--examples", help="How many of each kind are shown.")
-@option("--force", help="Let --patch replace a file.")
+@option("--force", help="Let --patch replace another patch.")
 @click.option("--check", is_flag=True, help="Exit with 3 unless there is no difference.")
 @json_option
 @click.pass_context

@@ -15,7 +15,7 @@ class DiffSettings:
         examples: of each kind that the terminal shows.
         images: whether images that lie beside labels are hashed, to know them under other ids, and
             count where nothing is said of them.
-        force: replace the file of a patch.
+        force: replace the file of another patch.
 
     Raises:
         SettingsError: out of range.

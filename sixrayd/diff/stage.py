@@ -8,11 +8,12 @@ from pathlib import Path
 
 from sixrayd.core.classes import ClassList, default_classes
 from sixrayd.core.errors import SettingsError
+from sixrayd.core.files import refuse_others
 from sixrayd.core.progress import Report, untold
 from sixrayd.core.staging import sole_writer
 from sixrayd.core.workspace import Workspace
 from sixrayd.datasets.labelled import LabelledSet
-from sixrayd.datasets.patch_file import write_patch
+from sixrayd.datasets.patch_file import MARK, write_patch
 from sixrayd.datasets.patches import make_patch
 from sixrayd.datasets.recognising import common_classes, is_workspace, open_place, renamed_classes
 from sixrayd.diff.compare import Diff, diff
@@ -43,7 +44,7 @@ def compare_places(
         report: told of progress.
 
     Raises:
-        SettingsError: the patch would replace a file, and may not.
+        SettingsError: the patch would replace a file, and may not, or one that is no patch.
         SixraydError: a place has no set, or the patch cannot be written.
     """
     with nullcontext() if patch is None else sole_writer(patch):
@@ -57,6 +58,8 @@ def _compared(
         raise SettingsError(f"{patch}: no plain file; name another one")
     if patch is not None and patch.exists() and not settings.force:
         raise SettingsError(f"{patch}: exists; replace it with --force, or name another file")
+    if patch is not None:
+        refuse_others(patch, MARK, "patch")
     classes = ClassList(settings.classes) if settings.classes else None
     sets = [
         open_place(place, classes, settings.images, partial(_told, report, f"{name}: "))

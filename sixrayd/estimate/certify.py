@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sixrayd.core.errors import SettingsError, WorkspaceError
-from sixrayd.core.files import plain_bytes, write_bytes
+from sixrayd.core.files import plain_bytes, refuse_others, write_bytes
 from sixrayd.core.pseudonyms import DIGITS, pseudonym
 from sixrayd.core.staging import sole_writer
 from sixrayd.core.storage import is_refusal, refusal
@@ -25,6 +26,7 @@ from sixrayd.statistics.certificate import STATEMENT, Statement
 from sixrayd.statistics.standing import answer_rows
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # of all parts: equal content gives equal bytes
+_MARK = re.compile(rb"(?s)PK\x03\x04.{26}" + re.escape(STATEMENT.encode()))  # of a zip's first part
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ def certify(
 
     Args:
         by: who signs it off.
-        force: replace a file that is there.
+        force: replace a certificate that is there.
 
     Raises:
         WorkspaceError: nothing was drawn yet, a file has changed, one is there already, or it
             cannot be written.
-        SettingsError: nobody signs, or a single look that was none.
+        SettingsError: nobody signs, a single look that was none, or what is there is no
+            certificate.
     """
     if not by.strip():
         raise SettingsError("--by: who signs the certificate off?")
@@ -65,9 +68,9 @@ def _certified(
     workspace: Workspace, settings: EstimateSettings, file: Path, by: str, force: bool
 ) -> Certified:
     with _writing(file):
-        there = file.exists()
-    if there and not force:
-        raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
+        if file.exists() and not force:
+            raise WorkspaceError(f"{file}: is there already; name another, or pass --force")
+        refuse_others(file, _MARK, "certificate")
     with workspace.lock("estimate"):
         material = gather(workspace, settings.name, settings.bound.consensus)
         require_first_look(workspace, material, settings.bound)

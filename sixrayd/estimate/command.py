@@ -75,7 +75,7 @@ labels = options_of(LabelSettings)
 )
 @click.option("--by", default="", cls=OutsideOption, help="With --certify: who signs it off.")
 @click.option(
-    "--force", is_flag=True, cls=OutsideOption, help="With --certify: replace a file that is there."
+    "--force", is_flag=True, cls=OutsideOption, help="With --certify: replace another certificate."
 )
 @bound("--confidence", help="Confidence level of the bound, 0 to 1.")
 @bound(

@@ -1,10 +1,10 @@
 """`report.html`: one page on a workspace, which needs no other file and no network."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sixrayd.core.errors import SettingsError
-from sixrayd.core.files import read_plain, write_bytes
+from sixrayd.core.files import refuse_others, write_bytes
 from sixrayd.core.resources import page_of
 from sixrayd.core.workspace import Workspace
 from sixrayd.report.contents import KINDS, UNSEEN, read_contents
@@ -34,8 +34,7 @@ def report(workspace: Workspace, out: Path | None = None, most: int = 24) -> Rep
     """
     path = out or workspace.root / "report.html"
     contents = read_contents(workspace, most)
-    if path.exists() and _MARK.encode() not in read_plain(path, 1000):
-        raise SettingsError(f"{path}: no report of sixrayd; name another file with --out")
+    refuse_others(path, re.compile(rb"(?s).*" + re.escape(_MARK.encode())), "report")
     template = Path(__file__).with_name("page.html.jinja")
     page = page_of(template, contents=contents, mark=_MARK, kinds=(*KINDS.values(), UNSEEN))
     write_bytes(path, page.encode("utf-8"))

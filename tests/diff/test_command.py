@@ -215,6 +215,14 @@ def test_refusals_leave_nothing(run, refused, workspace, exported, tmp_path):
         f"{patch}: exists; replace it with --force, or name another file"
     )
     assert run("diff", workspace, exported, "--patch", patch, "--force")
+    (holiday := tmp_path / "holiday.jpg").write_bytes(b"sand")
+    assert refused("diff", workspace, exported, "--patch", holiday, "--force") == (
+        f"{holiday}: no patch of sixrayd; name another file"
+    )
+    assert holiday.read_bytes() == b"sand"
+    holiday.write_bytes(b"")
+    assert run("diff", workspace, exported, "--patch", holiday, "--force")
+    holiday.unlink()
     assert refused("patch", "apply", patch, workspace, "--out", tmp_path) == (
         f"{tmp_path}: exists; name a new folder with --out"
     )

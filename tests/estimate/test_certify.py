@@ -173,10 +173,15 @@ def test_a_file_that_is_there_is_kept_unless_forced(campaign, tmp_path):
     with pytest.raises(WorkspaceError) as caught:
         write(campaign, file)
     assert str(caught.value) == f"{file}: is there already; name another, or pass --force"
+    with pytest.raises(SettingsError) as caught:
+        write(campaign, file, force=True)
+    assert str(caught.value) == f"{file}: no certificate of sixrayd; name another file"
     assert file.read_bytes() == b"sand"
 
-    write(campaign, file, force=True)
-    assert verify(file).fault == ""
+    file.write_bytes(b"")
+    for _ in range(2):
+        write(campaign, file, force=True)
+        assert verify(file).fault == ""
 
 
 def test_a_folder_in_its_place_is_told(campaign, tmp_path):
