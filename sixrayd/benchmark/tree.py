@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, check_few
 from sixrayd.core.errors import AnnotationError, ReleaseError, WorkspaceError
 from sixrayd.core.files import TOO_MUCH, Reading, check_lines, plain_bytes, why
 from sixrayd.core.image_ids import image_id
@@ -54,14 +54,14 @@ _SOURCE = "source"
 
 @contextmanager
 def _whole() -> Iterator[None]:
-    """What is gone, or a link to nowhere, is told; also a decorator.
+    """What is gone, a link to nowhere, or a folder in a file's place, is told; also a decorator.
 
     Raises:
         WorkspaceError: there was such a file.
     """
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         path = Path(error.filename)
         raise WorkspaceError(
             f"{path}: {why(error, path)}; put it in its place, or take it out of the tree"
@@ -173,10 +173,11 @@ class VocTree:
     def labels(self) -> tuple[str, ...]:
         """Class names as the annotations spell them, sorted."""
         names: set[str] = set()
+        reading = Reading()
         for path in sorted((self.root / "Annotations").glob("*.xml")):
             if path.stat().st_size > MAX_BYTES:
                 continue  # reported when it is read
-            names.update(names_in(plain_bytes(path), path.name))
+            names.update(names_in(_taken(path, MAX_BYTES, reading), path.name))
         return tuple(sorted(names))
 
 
@@ -313,6 +314,7 @@ def _read(
     return rows, boxes.table(), origins.table(), skipped
 
 
+@_whole()
 def _taken(path: Path, most: int, reading: Reading) -> bytes:
     """A file's bytes, which come to lie in a shard, holes and what is linked often as well."""
     if not reading.takes(path):
@@ -359,10 +361,17 @@ def tree_classes(
 
     Raises:
         WorkspaceError: the annotations name no class.
+        AnnotationError: they name more than are told apart.
     """
     if wanted:
         return ClassList(wanted)
     labels = tree.labels()
     if not labels:
         raise WorkspaceError(f"{tree.root / 'Annotations'}: no object in any annotation")
-    return known if known and all(map(known.covers, labels)) else ClassList(labels)
+    if known and all(map(known.covers, labels)):
+        return known
+    try:
+        check_few(labels)
+    except AnnotationError as error:
+        raise AnnotationError(f"{tree.root / 'Annotations'}: {error}; pass --classes") from error
+    return ClassList(labels)

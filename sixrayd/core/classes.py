@@ -22,6 +22,16 @@ def default_classes() -> tuple[str, ...]:
     return tuple(_table()["names"])
 
 
+def check_few(names: Sequence[str]) -> None:
+    """Stop where a stranger's files name more classes than are told apart.
+
+    Raises:
+        AnnotationError: they do.
+    """
+    if len(names) > MOST_CLASSES:
+        raise AnnotationError(f"{len(names)} classes, at most {MOST_CLASSES} are told apart")
+
+
 def is_class_name(name: str) -> bool:
     """Whether a class can be called so: in one line, in a list with commas, in a file's name."""
     fits = _is_trimmed(name) and len(name) <= LONGEST_NAME

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sixrayd.core.classes import MOST_CLASSES, ClassList
+from sixrayd.core.classes import ClassList, check_few
 from sixrayd.core.errors import AnnotationError, ImageError
 from sixrayd.core.findings import Finding, Flaw
 from sixrayd.core.progress import Report, untold
@@ -71,8 +71,7 @@ def covering(names: tuple[str, ...]) -> ClassList:
     classes = ClassList()
     if all(classes.covers(name) or classes.leaves_out(name) for name in names):
         return classes
-    if len(names) > MOST_CLASSES:
-        raise AnnotationError(f"{len(names)} classes, at most {MOST_CLASSES} are told apart")
+    check_few(names)
     kept: tuple[str, ...] = ()
     for name in names:
         if not kept or not ClassList(kept).covers(name):

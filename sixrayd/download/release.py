@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from sixrayd.core.errors import ReleaseError
@@ -186,7 +187,7 @@ def read_sums(path: Path) -> dict[str, str]:
     """File name → SHA-256, from the output of `sha256sum`.
 
     Raises:
-        ReleaseError: it cannot be read, or a line has another form.
+        ReleaseError: it cannot be read, a line has another form, or a file lies in another.
     """
     try:
         data = plain_bytes(path, MOST_SUMS)
@@ -201,6 +202,12 @@ def read_sums(path: Path) -> dict[str, str]:
                 f"{path.name}: line {number}: expected HASH  NAME, got {line[:80]!r}"
             )
         sums[name] = match[1].lower()
+    for above, name in pairwise(sorted(f"{name}/" for name in sums)):  # what is in a folder follows
+        if name.startswith(above):
+            raise ReleaseError(
+                f"{path.name}: lists {above[:-1]} and {name[:-1]}, expected a file or a folder of "
+                "that name; take one out"
+            )
     return sums
 
 

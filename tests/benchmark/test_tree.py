@@ -154,6 +154,28 @@ def test_known_classes_keep_their_order_where_they_cover_the_tree(tree):
     assert tree_classes(VocTree(tree), (), ClassList(("Gun", "Pliers"))).names == ("Gun", "Knife")
 
 
+def test_more_classes_than_are_told_apart(tree):
+    names = [VocObject(Box(f"C{number}", 1, 1, 9, 9)) for number in range(999)]
+    (tree / "Annotations/A1.xml").write_bytes(_annotation("A1", *names[:-1]))
+    assert len(tree_classes(VocTree(tree), ())) == 1000
+    (tree / "Annotations/A2.xml").write_bytes(_annotation("A2", *names))
+    with pytest.raises(AnnotationError) as caught:
+        tree_classes(VocTree(tree), ())
+    assert str(caught.value) == (
+        f"{tree}/Annotations: 1001 classes, at most 1000 are told apart; pass --classes"
+    )
+    assert tree_classes(VocTree(tree), ("Gun",)).names == ("Gun",)
+
+
+@pytest.mark.long
+def test_annotations_by_many_links_are_not_looked_through(tree):
+    os.truncate(tree / "Annotations/A1.xml", 4 << 20)
+    for number in range(260):
+        (tree / f"Annotations/C{number}.xml").symlink_to("A1.xml")
+    with pytest.raises(WorkspaceError, match=r"C\d+\.xml: links and holes give over 100 times"):
+        tree_classes(VocTree(tree), ())
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
@@ -198,6 +220,14 @@ def test_known_classes_keep_their_order_where_they_cover_the_tree(tree):
             lambda t: os.truncate(t / "JPEGImages/A2.jpg", (64 << 20) + 1),
             UnfitFileError,
             "{tree}/JPEGImages/A2.jpg: more than 67108864 bytes",
+        ),
+        (
+            lambda t: (
+                (t / "JPEGImages/A2.jpg").rename(t / "B") and (t / "JPEGImages/A2.jpg").mkdir()
+            ),
+            WorkspaceError,
+            "{tree}/JPEGImages/A2.jpg: cannot be read (Is a directory); put it in its place, or "
+            "take it out of the tree",
         ),
     ],
 )

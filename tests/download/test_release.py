@@ -250,6 +250,18 @@ def test_lines_that_are_no_sums(root, line):
     assert str(caught.value) == (f"SHA256SUMS: line 2: expected HASH  NAME, got {line[:80]!r}")
 
 
+def test_no_sums_of_a_file_in_a_file(root):
+    names = ("a.txt", "a.txt.b", "a.txt/b/c.txt", "a-b")
+    path = sums(root, "".join(f"{DIGEST}  {name}\n" for name in names))
+
+    with pytest.raises(ReleaseError) as caught:
+        read_sums(path)
+    assert str(caught.value) == (
+        "SHA256SUMS: lists a.txt and a.txt/b/c.txt, expected a file or a folder of that name; take "
+        "one out"
+    )
+
+
 @settings(max_examples=15)
 @given(
     st.dictionaries(
