@@ -370,8 +370,5 @@ def tree_classes(
         raise WorkspaceError(f"{tree.root / 'Annotations'}: no object in any annotation")
     if known and all(map(known.covers, labels)):
         return known
-    try:
-        check_few(labels)
-    except AnnotationError as error:
-        raise AnnotationError(f"{tree.root / 'Annotations'}: {error}; pass --classes") from error
+    check_few(labels, str(tree.root / "Annotations"))
     return ClassList(labels)

@@ -22,14 +22,18 @@ def default_classes() -> tuple[str, ...]:
     return tuple(_table()["names"])
 
 
-def check_few(names: Sequence[str]) -> None:
-    """Stop where a stranger's files name more classes than are told apart.
+def check_few(names: Sequence[str], where: str = "") -> None:
+    """Stop where more classes are named than are told apart.
+
+    Args:
+        where: they are.
 
     Raises:
         AnnotationError: they do.
     """
     if len(names) > MOST_CLASSES:
-        raise AnnotationError(f"{len(names)} classes, at most {MOST_CLASSES} are told apart")
+        at = f"{where}: " if where else ""
+        raise AnnotationError(f"{at}{len(names)} classes, at most {MOST_CLASSES} are told apart")
 
 
 def is_class_name(name: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, check_few
 from sixrayd.core.dates import Dates
 from sixrayd.core.documents import parse_json
 from sixrayd.core.errors import OtherWorkError, WorkspaceError, printable
@@ -63,8 +63,14 @@ class Workspace:
         return self.folder("shards")
 
     def classes(self) -> ClassList:
-        """The classes that the release was ingested with."""
-        return ClassList(tuple(self.run("shards").settings["classes"]))
+        """The classes that the release was ingested with.
+
+        Raises:
+            AnnotationError: a stranger's workspace has more than are told apart.
+        """
+        names = self.run("shards").settings["classes"]
+        check_few(names, str(self.shards / "run.json"))
+        return ClassList(tuple(names))
 
     @contextmanager
     def lock(self, stage: str = "") -> Iterator[None]:

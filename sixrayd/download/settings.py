@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sixrayd.core.classes import ClassList, default_classes
+from sixrayd.core.classes import ClassList, check_few, default_classes
 from sixrayd.core.cores import Engine, check_engine
 from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import MAX_NEAR_BITS, NEAR_BITS
@@ -44,6 +44,7 @@ class DownloadSettings:
 
     def __post_init__(self) -> None:
         ClassList(self.classes)
+        check_few(self.classes, "--classes")
         if not 0 <= self.test_share < 1:
             raise SettingsError(f"test-share: need 0 or more and below 1, got {self.test_share}")
         if self.images_per_shard < 1:
