@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,9 @@ def _check_listed(place: Path) -> None:
         WorkspaceError: a file is not.
     """
     read = (DATASET, TABLE_OF_IMAGES, BOXES)
+    hash_of = cache(sha256_file)  # of a file that is listed any number of times
     for path, digest in listed_files(place):
-        if path in read and (place / path).exists() and sha256_file(place / path) != digest:
+        if path in read and (place / path).exists() and hash_of(place / path) != digest:
             raise WorkspaceError(f"{path}: is not what {MANIFEST} lists")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -67,6 +68,27 @@ def test_a_parent_publishes_no_file_that_it_links_to(workspace, tmp_path, file, 
         f"{tree / file}: a link leads out of {tree}, of which the new export's changelog tells; "
         "put the file itself there, or remove it"
     )
+
+
+def test_a_parents_file_that_is_listed_often_is_read_once(workspace, tmp_path):
+    """As 60,000 lines of one of 5 MB, which took minutes."""
+    tree = exported(workspace)
+    lines = (tree / "manifest.sha256").read_text().splitlines(keepends=True)
+    lines += 90 * [line for line in lines if "dataset.json" in line]
+    (tree / "manifest.sha256").write_text("".join(lines))
+    read = []
+
+    def look(frame, event, _):
+        if event == "call" and frame.f_code is sha256_file.__code__:
+            read.append(frame.f_locals["path"].name)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        exported(workspace, out=tmp_path / "new", parent=tree, version="2")
+    finally:
+        sys.setprofile(before)
+    assert 0 < read.count("dataset.json") < 10
 
 
 @pytest.mark.parametrize("form", ["voc", "parquet"])

@@ -18,6 +18,7 @@ from sixrayd.core.workspace import Workspace
 from sixrayd.export.describing import write_about
 from sixrayd.export.settings import ExportSettings
 from sixrayd.export.stage import export
+from sixrayd.export.target import is_whole
 from tests.limits import TOO_LARGE, largest_file
 from tests.workspaces import (
     MISSED,
@@ -421,6 +422,22 @@ def test_files_of_others_that_come_while_an_export_is_written_stay(workspace):
         sys.setprofile(before)
     assert (tree / "notes.txt").read_text() == "mine"
     assert not [*tree.parent.glob(".*")]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("names", [11 * ["hole"], [f"hole{number:02}" for number in range(11)]])
+def test_what_gives_more_than_is_written_is_not_looked_through(tmp_path, names):
+    """200 links to a hole, or lines of it, in a stranger's export took minutes."""
+    with (tmp_path / names[0]).open("wb") as hole:
+        hole.truncate(100 << 20)
+    for name in names[1:]:
+        if not (tmp_path / name).exists():
+            (tmp_path / name).symlink_to(names[0])
+    digest = sha256_file(tmp_path / names[0])
+    (tmp_path / MANIFEST).write_text("".join(f"{digest}  {name}\n" for name in names[:10]))
+    assert is_whole(tmp_path) == (names[0] != "hole")
+    (tmp_path / MANIFEST).write_text("".join(f"{digest}  {name}\n" for name in names))
+    assert not is_whole(tmp_path)
 
 
 def test_files_of_others_stay_beside_a_manifest_that_people_changed(workspace):
