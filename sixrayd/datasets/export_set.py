@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from sixrayd.core.boxes import EDGES, Box, clip_box
-from sixrayd.core.classes import ClassList
+from sixrayd.core.classes import ClassList, check_few
 from sixrayd.core.documents import NONSENSE, parse_json
 from sixrayd.core.errors import AnnotationError, WorkspaceError, printable
 from sixrayd.core.files import plain_lines, why
@@ -82,6 +82,7 @@ def set_of_tables(place: Path) -> LabelledSet:
             images[image_id] = ImageLabels(image_id, said, row["sha256"], size_wh)
             sides[image_id] = row["split"]
     names = sorted({item.box.label for drawn in objects.values() for item in drawn})
+    check_few(names, str(place / BOXES))
     split = str(_settings(place).get("split") or LEAK_FREE)
     classes = ClassList(tuple(names)) if names else ClassList()
     return LabelledSet(_forms(place, "export"), classes, images, {split: sides})
@@ -112,7 +113,7 @@ def complete_export(place: Path, voc: LabelledSet, classes: ClassList | None = N
     images, settings = dict(voc.images), _settings(place)
     empty = [image_id for name in EMPTY_LISTS for image_id in _lines(place / name)]
     known = settings.get("classes")
-    if classes and isinstance(known, list) and set(classes.names) <= set(known):
+    if classes and isinstance(known, list) and all(name in known for name in classes.names):
         empty += sorted(other_classes(place).difference(_lines(place / UNDECIDED)))
     for image_id in empty:
         said = images.get(image_id, ImageLabels(image_id, None))

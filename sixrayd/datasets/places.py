@@ -114,6 +114,18 @@ def is_too_deep(folder: str, root: Path) -> bool:
     return len(Path(folder).relative_to(root).parts) >= _MOST_DEEP
 
 
+def walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk`, through no link.
+
+    Raises:
+        AnnotationError: folders lie deeper in others than is read.
+    """
+    for folder, folders, names in os.walk(root):
+        if folders and is_too_deep(folder, root):
+            raise AnnotationError(f"{shown(folder)}: {TOO_DEEP.partition(';')[0]}; flatten them")
+        yield folder, folders, names
+
+
 def _in_folder(root: Path, findings: list[Finding], allowance: Allowance) -> Iterator[PlacedFile]:
     def note(flaw: Flaw, path: str | Path, text: str) -> None:
         findings.append(Finding(flaw, shown(Path(path).relative_to(root).as_posix()), text))

@@ -1,6 +1,5 @@
 """The export that one is made from, and what has changed since: what `sixrayd diff` says."""
 
-import os
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from sixrayd.datasets.export_files import BOXES, CHANGELOG, DATASET
 from sixrayd.datasets.export_files import IMAGES as TABLE_OF_IMAGES
 from sixrayd.datasets.export_set import has_tables, set_of_tables
 from sixrayd.datasets.labelled import LabelledSet
-from sixrayd.datasets.places import IMAGES
+from sixrayd.datasets.places import IMAGES, walk
 from sixrayd.datasets.recognising import common_classes, open_place, renamed_classes
 from sixrayd.diff.compare import Diff, diff
 from sixrayd.diff.printing import diff_lines
@@ -107,7 +106,7 @@ def _refuse_links(place: Path) -> None:
         WorkspaceError: it does not.
     """
     inside = place.resolve()
-    for folder, folders, files in os.walk(place):
+    for folder, folders, files in walk(place):
         for path in (Path(folder, name) for name in (*folders, *files)):
             linked = path.is_symlink() and path.suffix.lower() not in IMAGES
             if linked and not path.resolve().is_relative_to(inside):

@@ -12,7 +12,7 @@ from sixrayd.core.files import open_plain, plain_bytes
 from sixrayd.core.records import ImageRecord
 from sixrayd.core.shards import MAX_IMAGE_BYTES
 from sixrayd.core.staging import Staging
-from sixrayd.datasets.places import IMAGES
+from sixrayd.datasets.places import IMAGES, walk
 from sixrayd.export.content import ExportedImage
 
 _CLONE = 0x40049409  # FICLONE of Linux
@@ -109,7 +109,7 @@ _LINKS: dict[ImagesBy, Callable[[Path, Path], None]] = {
 def _files_below(folder: Path) -> dict[str, list[Path]]:
     """Plain image files below a folder by their stems in small letters, in order."""
     found: dict[str, list[Path]] = {}
-    for root, folders, names in os.walk(folder.resolve()):
+    for root, folders, names in walk(folder.resolve()):
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)

@@ -1,6 +1,5 @@
 """Where an export is written, what lies there already, and how the workspace finds it again."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +11,7 @@ from sixrayd.core.staging import MANIFEST, listed_files
 from sixrayd.core.storage import check_known
 from sixrayd.core.words import first_of
 from sixrayd.core.workspace import Run, Workspace
+from sixrayd.datasets.places import walk
 from sixrayd.export.image_files import ImagesBy
 from sixrayd.export.settings import ExportSettings
 
@@ -123,7 +123,7 @@ def refuse_to_lose(tree: Path, run: Run | None) -> None:
         return
     listed = {"run.json", MANIFEST, *(path for path, _ in listed_files(tree))}
     others = []
-    for root, folders, names in os.walk(tree):
+    for root, folders, names in walk(tree):
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         paths = (Path(root, name).relative_to(tree).as_posix() for name in [*names, *links])
         others += [path for path in paths if path not in listed and not _is_cache(path)]

@@ -1,7 +1,6 @@
 """Another model's detections, in COCO or VOC form → candidates like our own."""
 
 import json
-import os
 import reprlib
 import zipfile
 from collections import Counter
@@ -22,7 +21,7 @@ from sixrayd.core.errors import (
     printable,
     without_advice,
 )
-from sixrayd.core.files import check_plain, open_plain, sha256_file, shown, write_bytes
+from sixrayd.core.files import check_plain, open_plain, sha256_file, write_bytes
 from sixrayd.core.findings import Flaw, bounded
 from sixrayd.core.growth import Allowance
 from sixrayd.core.index import Index
@@ -37,7 +36,7 @@ from sixrayd.core.voc import MAX_OBJECTS, read_voc
 from sixrayd.core.workspace import Run, Workspace
 from sixrayd.datasets.coco_json import side_px
 from sixrayd.datasets.packing import member_bytes, opened_zip
-from sixrayd.datasets.places import BROKEN, TOO_DEEP, is_too_deep
+from sixrayd.datasets.places import BROKEN, walk
 from sixrayd.mine.coco_results import (
     RowError,
     check_size,
@@ -184,9 +183,7 @@ def _xml_files(root: Path) -> Iterator[Path]:
     Raises:
         AnnotationError: folders lie deeper in others than is read.
     """
-    for folder, folders, names in os.walk(root):
-        if folders and is_too_deep(folder, root):
-            raise AnnotationError(f"{shown(folder)}: {TOO_DEEP.partition(';')[0]}; flatten them")
+    for folder, _, names in walk(root):
         paths = (Path(folder, name) for name in names)
         yield from (p for p in paths if p.suffix.lower() == ".xml" and p.is_file())
 

@@ -422,6 +422,15 @@ def test_no_images_compares_what_the_labels_say(run, tmp_path):
     assert run(*typed, "--no-images")[2:] == ["no difference"]
 
 
+def test_an_exports_classes_that_are_no_names(run, workspace, exported, tmp_path):
+    tree = shutil.copytree(exported, tmp_path / "tree")
+    shutil.rmtree(tree / "manifests")
+    said = json.loads((tree / "run.json").read_text())
+    said["settings"]["classes"] = [["Gun"], {}]
+    (tree / "run.json").write_text(json.dumps(said))
+    assert run("diff", tree, exported, "--classes", "Gun", "--no-images")
+
+
 def test_no_device_and_no_pipe_is_replaced(refused, workspace, exported, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     typed = ("diff", workspace, exported, "--patch", tmp_path / "pipe", "--force")

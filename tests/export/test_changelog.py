@@ -5,12 +5,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from sixrayd.cli import cli
-from sixrayd.core.errors import SettingsError, WorkspaceError
+from sixrayd.core.errors import AnnotationError, SettingsError, WorkspaceError
 from sixrayd.core.files import sha256_file
+from sixrayd.datasets.export_files import BOXES
 from sixrayd.datasets.export_set import set_of_tables
 from sixrayd.export.changelog import changelog, descent_of, parent_at
 from sixrayd.export.settings import ExportSettings
@@ -68,6 +70,27 @@ def test_a_parent_publishes_no_file_that_it_links_to(workspace, tmp_path, file, 
         f"{tree / file}: a link leads out of {tree}, of which the new export's changelog tells; "
         "put the file itself there, or remove it"
     )
+
+
+def test_a_parent_of_folders_without_end(workspace, tmp_path):
+    tree = exported(workspace)
+    deep = tree.joinpath(*101 * ["d"])
+    deep.mkdir(parents=True)
+    for typed in ({"out": tmp_path / "new", "parent": tree}, {"force": True}):
+        with pytest.raises(AnnotationError) as caught:
+            exported(workspace, version="2", **typed)
+        assert str(caught.value) == f"{deep.parent}: folders 100 deep in others; flatten them"
+
+
+def test_more_classes_of_a_parent_than_are_told_apart(workspace, tmp_path):
+    tree = exported(workspace)
+    table = pq.read_table(tree / BOXES)
+    row = table.slice(0, 1).to_pylist()[0]
+    rows = [row | {"label": f"C{number}"} for number in range(1001)]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), tree / BOXES)
+    with pytest.raises(AnnotationError) as caught:
+        set_of_tables(tree)
+    assert str(caught.value) == f"{tree / BOXES}: 1001 classes, at most 1000 are told apart"
 
 
 def test_a_parents_file_that_is_listed_often_is_read_once(workspace, tmp_path):
