@@ -134,7 +134,7 @@ def refuse_others(path: Path, mark: re.Pattern[bytes], what: str) -> None:
         OSError: see `open_plain`.
     """
     if path.exists() and (start := read_plain(path, _MARK_WITHIN)) and not mark.match(start):
-        raise SettingsError(f"{path}: no {what} of sixrayd; name another file")
+        raise SettingsError(f"{path}: no {what} of sixrayd; name another place")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """The demo: every stage once, with its real parts, on a synthetic release."""
 
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from sixrayd.browse.settings import BrowseSettings
 from sixrayd.browse.stage import open_browser_session
 from sixrayd.core.boxes import Box
 from sixrayd.core.errors import CheckpointError, OtherWorkError, SettingsError
-from sixrayd.core.files import plain_text, write_json
+from sixrayd.core.files import plain_text, refuse_others, write_json
 from sixrayd.core.index import Index
 from sixrayd.core.printing import Terminal
 from sixrayd.core.records import Kind, Source, State
@@ -58,6 +59,7 @@ from sixrayd.train.settings import TrainSettings
 from sixrayd.train.stage import train
 
 _DOMAIN = "sixrayd.example"
+_PLAN = re.compile(rb'(?s){\n  "classes": \[.*"duplicates": ')  # how settings of a demo begin
 _LEAST_FLAGGED = 2500  # fewer leave no room for planted threats enough to prove anything
 
 
@@ -234,6 +236,7 @@ class _Demo:
                     f"{self.release}: made with other settings; name another folder, or delete it"
                 )
         else:
+            refuse_others(plan, _PLAN, "settings of a demo")
             write_json(plan, wanted)
             synthesize(self.release, settings)
 

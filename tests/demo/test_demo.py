@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from sixrayd.core.children import module_command
+from sixrayd.core.errors import SettingsError
 from sixrayd.core.records import Verdict
 from sixrayd.core.workspace import Workspace
 from sixrayd.decisions.decision import load_decisions
+from sixrayd.demo.stage import demo
 from sixrayd.review.settings import WithdrawSettings
 from sixrayd.review.withdraw import withdraw
 from tests.processes import ran
@@ -47,6 +49,17 @@ def _run_notebooks(workspace):
     command = [sys.executable, str(ROOT / "notebooks" / "run.py"), "--check", *names]
     assert len(names) == 3
     subprocess.run(command, check=True, env=environment)
+
+
+def test_what_somebody_else_called_as_the_demo_does_is_kept(tmp_path):
+    (tmp_path / "release.json").write_text('{"version": "2.0.1"}\n')
+    with pytest.raises(SettingsError) as caught:
+        demo(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/release.json: no settings of a demo of sixrayd; name another place"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["release.json"]
+    assert (tmp_path / "release.json").read_text() == '{"version": "2.0.1"}\n'
 
 
 @pytest.mark.long

@@ -217,7 +217,7 @@ def test_refusals_leave_nothing(run, refused, workspace, exported, tmp_path):
     assert run("diff", workspace, exported, "--patch", patch, "--force")
     (holiday := tmp_path / "holiday.jpg").write_bytes(b"sand")
     assert refused("diff", workspace, exported, "--patch", holiday, "--force") == (
-        f"{holiday}: no patch of sixrayd; name another file"
+        f"{holiday}: no patch of sixrayd; name another place"
     )
     assert holiday.read_bytes() == b"sand"
     holiday.write_bytes(b"")

@@ -175,7 +175,7 @@ def test_a_file_that_is_there_is_kept_unless_forced(campaign, tmp_path):
     assert str(caught.value) == f"{file}: is there already; name another, or pass --force"
     with pytest.raises(SettingsError) as caught:
         write(campaign, file, force=True)
-    assert str(caught.value) == f"{file}: no certificate of sixrayd; name another file"
+    assert str(caught.value) == f"{file}: no certificate of sixrayd; name another place"
     assert file.read_bytes() == b"sand"
 
     file.write_bytes(b"")
