@@ -10,6 +10,7 @@ from sixrayd.core.index import Index
 from sixrayd.core.moments import read_utc
 from sixrayd.core.restored import restored_at
 from sixrayd.decisions.decision import decisions_of
+from sixrayd.decisions.versions import Row
 from sixrayd.review.cursor import Cursor, Known, Outcome, Problem
 from sixrayd.review.fetched import Fetched, TakenBack
 from sixrayd.review.folder import Project, ReviewFolder
@@ -75,9 +76,12 @@ class _Reader:
         known = (*folder.decisions(), *folder.decisions(planted=True))
         decisions_of(known, folder.name)  # their times are read below
         self.said: dict[_Where, list[tuple[str, str]]] = {}  # who and when, the oldest first
+        self.last_in: dict[int, Row] = {}  # the last that was said in an annotation
         for row in sorted(known, key=lambda row: read_utc(row["decided_at"])):
             where = (row["task"], row["annotation"], row["image_id"])
             self.said.setdefault(where, []).append((row["reviewer"], row["decided_at"]))
+            if not row["withdrawn"]:
+                self.last_in[row["annotation"]] = row
         self.said_at: dict[tuple[int, int, str, str], str] = {
             (row["task"], row["annotation"], row["image_id"], row["decided_at"]): row["reviewer"]
             for row in known
@@ -173,6 +177,9 @@ class _Reader:
             elif not when:
                 outcome = Outcome.ODD
                 notes.append(f"left out, its time {annotation.updated_at[:40]!r} is none")
+            elif moved := self._moved_from(where, annotation):
+                outcome = Outcome.ODD
+                notes.append(moved)
             elif not (who := self._who(where, lane, annotation, when)):
                 outcome = Outcome.ODD
                 notes.append("left out, who changed it was deleted on the server")
@@ -189,7 +196,22 @@ class _Reader:
         if annotation.author in (0, annotation.reviewer):
             return []
         author = self._name(annotation.author, where, annotation)
-        return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
+        if author in (who for who, _ in self.said.get(where, ())):
+            return [f"{CHANGED_BY_ANOTHER}; the answer of {author} stands beside it"]
+        return [f"{CHANGED_BY_ANOTHER}; no answer of {author} was pulled before"]
+
+    def _moved_from(self, where: _Where, annotation: ServerAnnotation) -> str:
+        """Words on an answer that was given on another task or image; empty for all others."""
+        # What was said before it was made, or a backup was put back, is of another of its number.
+        row, since = self.last_in.get(annotation.annotation_id), _utc(annotation.created_at)
+        if where in self.said or not row or not since:
+            return ""
+        if read_utc(row["decided_at"]) < read_utc(max(since, self.restored)):
+            return ""
+        return (
+            f"left out, it was given on task {row['task']}, {row['image_id']}, and counts there; "
+            "delete it here and submit another"
+        )
 
     def _size_wh(self, image_id: str) -> tuple[int, int] | None:
         if image_id in self.planted:

@@ -106,6 +106,46 @@ def test_an_answer_changed_by_another_stands_beside_its_authors(site):
 
 
 @pytest.mark.long
+def test_an_answer_that_is_moved_to_another_task_is_no_answer_there(site):
+    project = site.pushed("carried", 2)
+    image, number = site.answer(project)
+    pull(site.workspace, PullSettings("carried"))
+    before = site.standing("carried")
+    with site.client() as server:
+        task = server.next_task(project)
+        server.calls.asked(f"api/annotations/{number}/", "PATCH", {"task": task.task_id})
+    for full in (False, True):
+        result = pull(site.workspace, PullSettings("carried", full=full))
+        assert (result.new, site.standing("carried")) == (0, before)
+        (problem,) = result.problems
+        first = before[image][0].task
+        assert problem.what == (
+            f"left out, it was given on task {first}, {image}, and counts there; "
+            "delete it here and submit another"
+        )
+    with site.client() as server:
+        server.calls.asked(f"api/annotations/{number}/", "PATCH", {"task": first})
+    again = pull(site.workspace, PullSettings("carried"))
+    assert (again.new, again.problems, len(site.standing("carried"))) == (1, (), 1)
+
+
+@pytest.mark.long
+def test_an_answer_that_another_changed_before_a_pull_is_not_said_to_stand(site):
+    project = site.pushed("overwritten", 1)
+    ann, bob = site.person(), site.person()
+    image, number = site.answer(project, by=ann)
+    with LabelStudio(bob) as server:
+        said = [verdict_region(Verdict.UNSURE)]
+        server.calls.sdk.annotations.update(number, result=said)
+    result = pull(site.workspace, PullSettings("overwritten"))
+    with LabelStudio(ann) as server:
+        told = f"was changed by another; no answer of {server.user} was pulled before"
+    assert [problem.what for problem in result.problems] == [told]
+    with LabelStudio(bob) as server:
+        assert [d.reviewer for d in site.standing("overwritten")[image]] == [server.user]
+
+
+@pytest.mark.long
 def test_who_skips_the_answer_of_another_takes_back_nothing(site):
     image, *_, before = site.edited("skipped", result=[], was_cancelled=True)
     result = pull(site.workspace, PullSettings("skipped"))

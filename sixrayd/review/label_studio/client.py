@@ -211,9 +211,21 @@ class LabelStudio:
         return self.calls.patiently(remove)
 
     def all_tasks(self, project: int) -> tuple[ServerTask, ...]:
-        """All of a project's tasks by number."""
+        """All of a project's tasks by number.
+
+        Raises:
+            ServiceError: fewer than the server counts, so that others would be sent twice.
+        """
+        counted, _ = self.counts(project)
         # Label Studio's export in one request leaves its file there for good.
-        return self.calls.patiently(lambda: self._export_view(project, []))
+        tasks = self.calls.patiently(lambda: self._export_view(project, []))
+        # Asked once more, since some may have been deleted on the way.
+        if len(tasks) < counted and len(tasks) < self.counts(project)[0]:
+            raise ServiceError(
+                f"{self.connection.url}: gave {len(tasks):,} of the {counted:,} tasks that it "
+                f"counts in project {project}; run the same command again"
+            )
+        return tasks
 
     def tasks_since(self, project: int, moment: str) -> tuple[ServerTask, ...]:
         """Tasks that changed since a moment of the server's clock, and those with drafts.

@@ -41,7 +41,10 @@ def read_tasks(chunks: Iterable[bytes]) -> tuple[ServerTask, ...]:
         one of NONSENSE: it is no export of Label Studio's.
     """
     document = parse_json(b"".join(chunks))
-    return tuple(sorted(map(_server_task, document), key=lambda task: task.task_id))
+    tasks = tuple(sorted(map(_server_task, document), key=lambda task: task.task_id))
+    if len({task.task_id for task in tasks}) < len(tasks):
+        raise ValueError("two tasks of one number")  # `push` would delete one as a duplicate
+    return tasks
 
 
 def _server_task(row: Any) -> ServerTask:

@@ -161,7 +161,7 @@ def test_a_skipped_and_an_untimed_answer():
 )
 def test_one_task_that_is_none_spoils_the_export(task):
     with pytest.raises(NOT_LABEL_STUDIO):
-        read(TASK, task)
+        read(TASK | {"id": 1}, task)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,7 @@ def test_one_task_that_is_none_spoils_the_export(task):
         b'[{"id": ' + b"9" * 5000 + b"}]",
         b"[" * 100_000,
         b'[{"id": Infinity, "annotations": [], "data": {}}]',
+        json.dumps([TASK, TASK]).encode(),  # of which `push` would delete one
     ],
 )
 def test_what_is_no_export(data):

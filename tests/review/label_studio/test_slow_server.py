@@ -258,13 +258,27 @@ def test_what_a_server_tells_becomes_no_models(monkeypatch):
     assert made == []
 
 
+def counting(tasks):
+    answers = {"total_annotations_number": 0, "skipped_annotations_number": 0}
+    return {"task_number": tasks} | answers
+
+
+def test_what_an_export_lacks_is_not_sent_again():
+    ids = {"/api/dm/views/": 7, "/api/projects/5/exports/": 9}
+    told = {"/api/projects/5/exports/9/download": [], "/api/projects/5/": counting(2)}
+    lacks = r"gave 0 of the 2 tasks that it counts in project 5; run the same command again$"
+    served = telling(0, ids=ids, deleted=[], told=told)
+    with served as studio, pytest.raises(ServiceError, match=lacks):
+        studio.all_tasks(5)
+
+
 def test_what_a_server_says_that_it_made_becomes_no_models(monkeypatch):
     """Of three million empty parts of one thing, the SDK would make models for minutes."""
     made = []
     monkeypatch.setattr(UncheckedBaseModel, "construct", lambda *_, **__: made.append(1))
     ids = {"/api/projects/": 5, "/api/dm/views/": 7, "/api/projects/5/exports/": 9}
     ids["/api/tasks/3/annotations/"] = 11
-    download = {"/api/projects/5/exports/9/download": []}
+    download = {"/api/projects/5/exports/9/download": [], "/api/projects/5/": counting(0)}
     asks = (
         (lambda studio: studio.make_project("title", "key", "<View/>", ""), 5),
         (lambda studio: studio.set_instruction(5, "Look."), None),
