@@ -1,6 +1,6 @@
 """Answers of web servers that may be anybody's, before a byte of them is kept."""
 
-from http.cookiejar import CookieJar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -9,14 +9,12 @@ from sixrayd.core.errors import printable
 PLAIN = {"Accept-Encoding": "identity"}  # to be asked with
 
 
-class NoCookies(CookieJar):
+def no_cookies() -> CookieJar:
     """For `httpx.Client`: keeps none of what servers set, which it would send back each time.
 
     A server can set a thousand with each answer, and each takes 3 kB of memory.
     """
-
-    def extract_cookies(self, *answered: object) -> None:
-        """Keep nothing."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def unread_redirect(answer: httpx.Response) -> None:

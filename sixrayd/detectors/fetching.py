@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from sixrayd.core.answers import PLAIN, NoCookies, packed_as, unread_redirect
+from sixrayd.core.answers import PLAIN, no_cookies, packed_as, unread_redirect
 from sixrayd.core.errors import CheckpointError
 from sixrayd.core.files import replacing, sha256_file
 from sixrayd.core.pace import Pace, Peer
@@ -31,7 +31,7 @@ def fetch_weights(name: str, folder: Path) -> Path:
 def weights_client() -> httpx.Client:
     """A client that follows redirects."""
     hooks = {"response": [unread_redirect]}
-    return httpx.Client(cookies=NoCookies(), follow_redirects=True, event_hooks=hooks)
+    return httpx.Client(cookies=no_cookies(), follow_redirects=True, event_hooks=hooks)
 
 
 def fetch_file(weights: WeightsFile, folder: Path, client: httpx.Client) -> Path:

@@ -23,7 +23,8 @@ _MORE_BYTES, _TIMES_ITS_SIZE = 512 << 20, 3  # that reading takes: the file, its
 _MOST_S, _BYTES_A_SECOND = 10, 64 << 20  # of a core
 _WAIT = 600  # s; a process that has another's locks may wait for ever
 _LONGEST = 4_000  # signs of an error
-_KINDS: dict[str, type[Exception]] = {"P": pickle.UnpicklingError, "V": ValueError}
+# How reading ends in a process of its own, which says so in a word, and an error's own words after.
+_READ, _MEMORY, _MORE_THAN_TENSORS, _BROKEN = "read", "memory", "more than tensors", "broken"
 
 
 def read_tensors(path: Path) -> Any:
@@ -37,9 +38,7 @@ def read_tensors(path: Path) -> Any:
     """
     with open_plain(path) as file:
         size = file.seek(0, os.SEEK_END)
-    said = _tried(path, size)
-    if said != "read":
-        raise _KINDS.get(said[:1], ValueError)(said[1:])
+    _try_apart(path, size)
     return _load(path)
 
 
@@ -49,14 +48,14 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _tried(path: Path, size: int) -> str:
-    """How reading ends in a process of its own: "read", or a kind of error and its words."""
+def _try_apart(path: Path, size: int) -> None:
+    """Have a process of its own read a file; for errors see `read_tensors`."""
     seconds, most = _MOST_S + size // _BYTES_A_SECOND, _MORE_BYTES + _TIMES_ITS_SIZE * size
     reading, writing = os.pipe()
     with warnings.catch_warnings(action="ignore"):  # of threads, whose locks `_load` does not take
         child = os.fork()
     if not child:
-        _try(path, most, seconds, writing)
+        _read_within(path, most, seconds, writing)
     os.close(writing)
     try:
         with os.fdopen(reading, encoding="utf-8") as answers:
@@ -65,20 +64,30 @@ def _tried(path: Path, size: int) -> str:
     finally:
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if said == "memory":
+    how, _, text = said.partition("\n")
+    if how == _READ:
+        return
+    if how == _MEMORY:
         check_free(most)
-        return f"Vit takes more than {most >> 20:,} MB of memory to read; {_SAVE}"
+        raise ValueError(f"it takes more than {most >> 20:,} MB of memory to read; {_SAVE}")
+    if how == _MORE_THAN_TENSORS:
+        raise pickle.UnpicklingError(text)
+    if how == _BROKEN:
+        raise ValueError(text)
     if os.waitstatus_to_exitcode(status) == -signal.SIGXCPU:
-        return f"Vit takes more than {seconds} s to read; {_SAVE}"
-    return said or f"Vtorch ends, or waits for ever, as it reads it; {_SAVE}"
+        raise ValueError(f"it takes more than {seconds} s to read; {_SAVE}")
+    raise ValueError(f"torch ends, or waits for ever, as it reads it; {_SAVE}")
 
 
-def _try(path: Path, most_bytes: int, seconds: int, answer: int) -> None:
+def _read_within(path: Path, most_bytes: int, seconds: int, answer: int) -> None:
     """Read a file within limits, say how that ended, and end this process."""
-    said = "memory"
+    said = _MEMORY
     with suppress(BaseException):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, seconds)):
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(
+                kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+            )
         grow_by(most_bytes)
         faulthandler.disable()
         torch.set_num_threads(1)  # the pool's threads are the parent's
@@ -86,13 +95,13 @@ def _try(path: Path, most_bytes: int, seconds: int, answer: int) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         try:
             _load(path)
-            said = "read"
+            said = _READ
         except MemoryError:
             pass
         except pickle.UnpicklingError as error:
-            said = f"P{str(error)[:_LONGEST]}"
+            said = f"{_MORE_THAN_TENSORS}\n{str(error)[:_LONGEST]}"
         except Exception as error:
             if not (isinstance(error, RuntimeError) and is_of_memory(error)):
-                said = f"V{str(error)[:_LONGEST]}"
+                said = f"{_BROKEN}\n{str(error)[:_LONGEST]}"
     os.write(answer, said.encode("utf-8", "replace"))
     os._exit(0)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sixrayd.core.answers import PLAIN, NoCookies, packed_as, unread_redirect
+from sixrayd.core.answers import PLAIN, no_cookies, packed_as, unread_redirect
 from sixrayd.core.documents import NONSENSE
 from sixrayd.core.errors import ReleaseError, SixraydError
 from sixrayd.core.files import make_folder, open_to_append, plain_bytes, remove_link
@@ -342,7 +342,7 @@ def web_client() -> Iterator[httpx.Client]:
     hooks: dict[str, list[Any]] = {"response": [_refuse_downgrade, unread_redirect]}
     limits = httpx.Limits(max_keepalive_connections=0)  # see `Pace`
     with httpx.Client(
-        limits=limits, cookies=NoCookies(), follow_redirects=True, event_hooks=hooks
+        limits=limits, cookies=no_cookies(), follow_redirects=True, event_hooks=hooks
     ) as client:
         yield client
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from sixrayd.core.answers import PLAIN, NoCookies, packed_as, unread_redirect
+from sixrayd.core.answers import PLAIN, no_cookies, packed_as, unread_redirect
 from sixrayd.core.documents import MOST_MEMORY, NONSENSE, parse_json
 from sixrayd.core.errors import ServiceError
 from sixrayd.core.pace import Pace, Peer
@@ -58,7 +58,7 @@ class Calls:
             trust_env=not connection.loopback,
             transport=connection.transport,
             headers=PLAIN,
-            cookies=NoCookies(),
+            cookies=no_cookies(),
             event_hooks={
                 "request": [lambda request: request.extensions.update(self._pace.extensions)],
                 "response": [_refuse_other_host, unread_redirect, self._count],
